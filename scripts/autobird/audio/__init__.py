@@ -1,0 +1,1 @@
+"""Decode, resample, windows, log-mel, and the files that hold them. No torch."""

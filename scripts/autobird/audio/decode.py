@@ -1,0 +1,231 @@
+"""From the bytes of an audio file to mono int16 samples at one rate, told by content and bounded in memory."""
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from autobird.core.errors import AutobirdError
+
+_BLOCK = 1 << 16
+"""Frames decoded at a time; whole files as float32 would fault in fresh pages for each (twice as slow)."""
+
+_HEAD = 4096
+"""Bytes looked at to tell text from sound."""
+
+_SYNC_SEARCH = 1 << 18
+"""How far into a file the first MPEG frame is searched when it does not start with one."""
+
+_PROMISE = 0.98
+"""A file that yields less than this share of the frames its header promises is reported; mp3 headers are estimates."""
+
+_UNKNOWN_FRAMES = 1 << 62
+"""libsndfile reports about 2**63 frames where the header does not tell."""
+
+
+class UnusableAudio(AutobirdError):
+    """A file that cannot be used; the message is the reason in words, as it stands in `quarantine.csv`."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one decoding tells of a file.
+
+    Attributes:
+        sample_rate: the file's own rate, Hz.
+        channels: the file's channels.
+        codec: container and subtype as libsndfile names them, for example `MP3 MPEG_LAYER_III`.
+        duration: seconds that could be decoded.
+        sha256: of the decoded mono samples (int16 at the file's own rate): equal for the same sound in two
+            lossless files, whatever their names and tags.
+        note: what a person should know though the file is used, or "".
+    """
+
+    sample_rate: int
+    channels: int
+    codec: str
+    duration: float
+    sha256: str
+    note: str
+
+
+def probe(source: Path | BinaryIO, max_duration: float = float("inf")) -> Facts:
+    """Decode an audio file whatever its name, keeping only what it is.
+
+    Args:
+        source: a path, or a seekable binary file.
+        max_duration: decoding stops with an error beyond so many seconds, whatever the header promises.
+
+    Raises:
+        UnusableAudio: empty, text, not decodable, too long, samples that are not finite, or silent.
+    """
+    with _opened(source) as (file, note):
+        digest, sound = hashlib.sha256(), False
+        reader = _Reader(file, max_duration)
+        for mono in reader:
+            block = to_int16(mono)
+            sound = sound or bool(block.any())
+            digest.update(block.astype("<i2").tobytes())
+        if not sound:
+            raise UnusableAudio("silent: every sample is zero")
+        notes = "; ".join(n for n in (note, reader.note) if n)
+        codec = f"{file.format} {file.subtype}"
+        duration = reader.frames / file.samplerate
+        return Facts(file.samplerate, file.channels, codec, duration, digest.hexdigest(), notes)
+
+
+def decode(source: Path | BinaryIO, sample_rate: int, max_duration: float = float("inf")) -> NDArray[np.int16]:
+    """Decode an audio file whatever its name: the mean of its channels, resampled, as int16, shape (n,).
+
+    Args:
+        source: a path, or a seekable binary file.
+        sample_rate: rate of the result, Hz. Resampled by soxr at quality HQ (aliases below -100 dB).
+        max_duration: as in `probe`.
+
+    Raises:
+        UnusableAudio: as `probe`, but silence is a sound like any other.
+    """
+    with _opened(source) as (file, _):
+        resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+        parts = [to_int16(resampler.resample_chunk(mono)) for mono in _Reader(file, max_duration)]
+        parts.append(to_int16(resampler.resample_chunk(np.zeros(0, np.float32), last=True)))
+        return np.concatenate(parts)
+
+
+def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Samples in -1..1 as int16, rounded to nearest, clipped."""
+    scaled = np.rint(samples * np.float32(32768))
+    return np.clip(scaled, -32768, 32767).astype(np.int16)
+
+
+class _Reader:
+    """The mono blocks of an open file; afterwards `frames` were read and `note` says what was wrong."""
+
+    def __init__(self, file: soundfile.SoundFile, max_duration: float) -> None:
+        self.file, self.max_duration = file, max_duration
+        self.frames, self.note = 0, ""
+
+    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+        file, rate, failure = self.file, self.file.samplerate, ""
+        promised = file.frames if 0 < file.frames < _UNKNOWN_FRAMES else 0
+        buffer = np.empty((_BLOCK, file.channels), np.float32)
+        while True:
+            try:
+                block = file.read(out=buffer)
+            except soundfile.LibsndfileError as error:
+                failure = _reason(error)
+                break
+            if not len(block):
+                break
+            self.frames += len(block)
+            if self.frames > self.max_duration * rate:
+                raise UnusableAudio(
+                    f"longer than {self.max_duration:g} s of decoded sound; cut it or raise corpus.max_duration"
+                )
+            mono = block.mean(axis=1, dtype=np.float32)
+            if not np.isfinite(mono).all():
+                raise UnusableAudio("samples that are not finite (NaN or infinity); export the file again as PCM")
+            yield mono
+        if not self.frames:
+            raise UnusableAudio(f"no sound could be decoded ({failure or 'no frames'})")
+        seconds = self.frames / rate
+        if failure:
+            self.note = f"decoding stopped after {seconds:.1f} s ({failure}); used up to there"
+        elif promised and self.frames < _PROMISE * promised:
+            self.note = f"{seconds:.1f} s decoded of {promised / rate:.1f} s promised; used up to there"
+
+
+@contextmanager
+def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]]:
+    """The open sound file and a note; libsndfile sees no name, so that only the content counts."""
+    if isinstance(source, Path):
+        try:
+            with source.open("rb") as file:
+                head = file.read(_SYNC_SEARCH)
+                size = os.fstat(file.fileno()).st_size
+        except OSError as error:
+            raise UnusableAudio(f"cannot be read ({error.strerror})") from error
+    else:
+        source.seek(0, io.SEEK_END)
+        size = source.tell()
+        source.seek(0)
+        head = source.read(_SYNC_SEARCH)
+        source.seek(0)
+    _refuse_what_is_no_sound(head, size)
+    try:
+        # A descriptor is read by libsndfile itself (faster than a Python file); it is closed with the SoundFile.
+        opened = soundfile.SoundFile(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source)
+        note = ""
+    except soundfile.LibsndfileError as error:
+        offset = _mpeg_start(head)
+        if offset <= 0:
+            raise UnusableAudio(f"not a sound file that libsndfile knows ({_reason(error)})") from error
+        data = source.read_bytes() if isinstance(source, Path) else source.read()
+        try:
+            opened = soundfile.SoundFile(io.BytesIO(data[offset:]))
+        except soundfile.LibsndfileError:
+            raise UnusableAudio(f"not a sound file that libsndfile knows ({_reason(error)})") from error
+        note = f"{offset} bytes before the first MPEG frame were skipped"
+    with opened as file:
+        yield file, note
+
+
+def _reason(error: soundfile.LibsndfileError) -> str:
+    return str(error.error_string).rstrip(". ")
+
+
+def _refuse_what_is_no_sound(head: bytes, size: int) -> None:
+    if size == 0:
+        raise UnusableAudio("empty file (0 bytes)")
+    if head.startswith(b"version https://git-lfs"):
+        raise UnusableAudio("git-lfs pointer instead of the file itself; run `git lfs pull` where it came from")
+    if not head.strip(b"\0"):
+        raise UnusableAudio("only zero bytes")
+    try:
+        # A cut in the middle of a character must not make text look like sound.
+        text = head[:_HEAD].decode("utf-8", errors="strict" if size <= _HEAD else "ignore")
+    except UnicodeDecodeError:
+        return
+    control = sum(c < " " and c not in "\t\r\n\f" for c in text)
+    if control == 0 and len(text.encode()) >= 0.99 * min(size, _HEAD):
+        raise UnusableAudio("text, not sound")
+
+
+def _mpeg_start(head: bytes) -> int:
+    """Offset of the first MPEG audio layer III frame that is followed by another one, or -1."""
+    at = head.find(b"\xff")
+    while 0 <= at < len(head) - 4:
+        length = _mpeg_frame_length(head[at : at + 4])
+        if length and _mpeg_frame_length(head[at + length : at + length + 4]):
+            return at
+        at = head.find(b"\xff", at + 1)
+    return -1
+
+
+_BITRATES = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+"""kbit/s of MPEG-1 (3) and MPEG-2/2.5 (2 and 0) layer III, ISO/IEC 11172-3 and 13818-3."""
+
+_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
+
+
+def _mpeg_frame_length(header: bytes) -> int:
+    """Bytes of the layer III frame with this 4-byte header, or 0 if it is none."""
+    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
+        return 0
+    version, bitrate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
+    if version == 1 or bitrate in (0, 15) or rate == 3:
+        return 0
+    kbits = _BITRATES[3 if version == 3 else 2][bitrate]
+    return (144000 if version == 3 else 72000) * kbits // _RATES[version][rate] + (header[2] >> 1 & 1)

@@ -1,0 +1,35 @@
+"""Where windows start, and which mel frames belong to them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def window_starts(samples: int, window: int, hop: int) -> NDArray[np.int64]:
+    """First samples of the windows of a recording of `samples` samples.
+
+    A window starts every `hop` samples until one reaches the end of the recording; only that one may be
+    padded. Every sample lies in a window; a recording without samples has none. Shape (windows,).
+    """
+    if samples <= 0:
+        return np.zeros(0, np.int64)
+    count = 1 + max(0, -(-(samples - window) // hop))
+    return np.arange(count, dtype=np.int64) * hop
+
+
+def first_frames(starts: NDArray[np.int64], hop_length: int) -> NDArray[np.int64]:
+    """The frame whose centre is nearest to each start (frame i is centred on sample i * hop_length)."""
+    return (starts + hop_length // 2) // hop_length
+
+
+def frames_per_window(window: int, hop_length: int) -> int:
+    """Frames of one window, both edges included: 157 for 5 s at 16 kHz with a hop of 512."""
+    return window // hop_length + 1
+
+
+def window_rms(samples: NDArray[np.int16], starts: NDArray[np.int64], window: int) -> NDArray[np.float32]:
+    """RMS of each window over its real samples (padding does not count), full scale = 1. Shape (windows,)."""
+    out = np.empty(len(starts), np.float32)
+    for i, start in enumerate(starts):
+        part = samples[start : start + window].astype(np.float64)
+        out[i] = np.sqrt(np.mean(part * part)) / 32768.0
+    return out

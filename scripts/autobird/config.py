@@ -1,0 +1,106 @@
+"""The whole configuration: composed of the areas' settings, checked before any job, explained for people."""
+
+import difflib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticUndefined
+
+from autobird.audio.settings import FeatureSettings, Name
+from autobird.core.errors import AutobirdError
+from autobird.core.settings import Settings
+from autobird.corpus.settings import CorpusSettings, DatasetSettings
+from autobird.evaluation.settings import EvaluationSettings
+from autobird.model.settings import TrainSettings
+
+
+class RunSettings(Settings):
+    """The run: its name, so that runs stand side by side."""
+
+    name: Name = Field("demo", description="Folder of the run: results/<name>. Not `features`, which holds what runs share.")
+
+
+class Config(Settings):
+    """All sections of a configuration file."""
+
+    run: RunSettings = Field(RunSettings(), description=RunSettings.__doc__)
+    corpus: CorpusSettings = Field(CorpusSettings(), description=CorpusSettings.__doc__)
+    features: FeatureSettings = Field(FeatureSettings(), description=FeatureSettings.__doc__)
+    dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
+    train: TrainSettings = Field(TrainSettings(), description=TrainSettings.__doc__)
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
+
+    def part(self, kind: type[Settings], *sections: str) -> str:
+        """The keys that a stage uses, as the JSON that its rule hands over: the fields of `kind` from `sections`."""
+        values: dict[str, Any] = {}
+        for section in sections:
+            values |= getattr(self, section).model_dump(mode="json")
+        return json.dumps({name: values[name] for name in sorted(kind.model_fields)}, ensure_ascii=False)
+
+
+def load(raw: Mapping[str, Any]) -> Config:
+    """Check a configuration as YAML gives it.
+
+    Raises:
+        AutobirdError: one line that names the first wrong key, its value and the remedy.
+    """
+    try:
+        config = Config.model_validate(dict(raw))
+    except ValidationError as error:
+        raise AutobirdError(_sentence(error.errors()[0])) from error
+    if config.run.name == "features":
+        raise AutobirdError("run.name: 'features' is the folder of what runs share; choose another name")
+    return config
+
+
+def _sentence(error: ErrorDetails) -> str:
+    path = [str(part) for part in error["loc"]]
+    key = ".".join(path) or "configuration"
+    if error["type"] == "extra_forbidden":
+        owner = _model_at(path[:-1])
+        near = difflib.get_close_matches(path[-1], owner.model_fields, n=1)
+        known = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(owner.model_fields)}"
+        return f"{key}: there is no such key; {known}"
+    text = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "value_error":
+        return f"{key}: {text}"
+    return f"{key}: {error['input']!r} is not valid: {text[0].lower()}{text[1:]}; see config/README.md"
+
+
+def _model_at(path: list[str]) -> type[BaseModel]:
+    model: type[BaseModel] = Config
+    for part in path:
+        kind = model.model_fields[part].annotation
+        assert isinstance(kind, type)
+        assert issubclass(kind, BaseModel)
+        model = kind
+    return model
+
+
+def reference() -> str:
+    """The table of all keys, as Markdown: what `config/README.md` holds below its marker."""
+    lines: list[str] = []
+    for name, field in Config.model_fields.items():
+        model = _model_at([name])
+        lines += [f"## `{name}`", "", (field.description or "").strip().splitlines()[0], ""]
+        lines += ["| key | default | meaning |", "|---|---|---|"]
+        lines += [f"| `{name}.{key}` | {default} | {text} |" for key, default, text in _fields(model)]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    for key, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from _fields(kind, f"{prefix}{key}.")
+            continue
+        default = "" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"
+        yield f"{prefix}{key}", default, (field.description or "").replace("|", "\\|")
+
+
+def schema() -> str:
+    """The JSON schema of a configuration file, for editors."""
+    return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,1 @@
+"""What every stage shares: settings, errors, files, tables, the frame a stage runs in."""

@@ -1,0 +1,58 @@
+"""Outputs that appear whole or not at all, and a lock so that two processes never write the same one."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+
+def _hidden(path: Path, suffix: str) -> Path:
+    return path.with_name(f".{path.name}.{suffix}")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a unique temporary path (a file to be made) beside `path`; renamed to it when all went well."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _hidden(path, f"{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` in one step."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8 with \\n line ends to `path` in one step."""
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def locked(outputs: Sequence[Path]) -> Iterator[None]:
+    """Hold the lock of every output; wait for an orphan of a killed run that still writes one of them.
+
+    What such an orphan left unfinished (temporary files beside the outputs) is removed.
+    """
+    with ExitStack() as stack:
+        for path in sorted(outputs):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FileLock(_hidden(path, "lock")))
+        for path in outputs:
+            for stale in path.parent.glob(f".{glob_escape(path.name)}.*.tmp"):
+                shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
+        yield
+
+
+def glob_escape(name: str) -> str:
+    """`name` with the characters that a glob would interpret made literal."""
+    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

@@ -1,0 +1,112 @@
+"""The frame that every stage runs in: arguments, a readable log, progress on the terminal, locked outputs."""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from autobird.core.errors import AutobirdError
+from autobird.core.files import locked
+from autobird.core.settings import Settings
+
+S = TypeVar("S", bound=Settings)
+
+log = logging.getLogger("autobird")
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with what every stage takes: `--settings` (JSON) and `--log`."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--settings", default="{}", help="the resolved settings that the stage uses, as JSON")
+    p.add_argument("--log", type=Path, help="where the log goes besides the terminal's progress lines")
+    return p
+
+
+def settings_of(kind: type[S], text: str) -> S:
+    """The settings that a rule handed over as JSON.
+
+    Raises:
+        AutobirdError: the JSON does not fit `kind`.
+    """
+    try:
+        return kind.model_validate(json.loads(text))
+    except (ValidationError, json.JSONDecodeError) as error:
+        raise AutobirdError(f"--settings {text!r} do not fit {kind.__name__}: {error}") from error
+
+
+class Progress:
+    """Lines on the terminal that say how far a stage is and how long it will still take.
+
+    At most one line every `every` seconds, so that logs of batch systems stay short.
+    """
+
+    def __init__(self, stage: str, total: int, unit: str, every: float = 5.0, done: int = 0) -> None:
+        self.stage, self.total, self.unit, self.every = stage, total, unit, every
+        self.start = self.last = time.monotonic()
+        self.first = done
+
+    def __call__(self, done: int, text: str = "", force: bool = False) -> None:
+        """Report that `done` of the total are done."""
+        now = time.monotonic()
+        if not force and now - self.last < self.every:
+            return
+        self.last = now
+        rate = (now - self.start) / max(1, done - self.first)
+        left = f"{duration(rate * (self.total - done))} to go"
+        extra = f", {text}" if text else ""
+        print(f"[{self.stage}] {done} of {self.total} {self.unit}{extra}, {left}", file=sys.stderr, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: `4.2 s`, `3 min 05 s`, `2 h 07 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, s = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {s:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+@contextmanager
+def stage(name: str, args: argparse.Namespace, outputs: Sequence[Path]) -> Iterator[None]:
+    """Run a stage: log to `args.log`, hold the locks of `outputs`, say at the end how long it took."""
+    handlers: list[logging.Handler] = []
+    if args.log:
+        args.log.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(args.log, mode="w", encoding="utf-8"))
+    else:
+        handlers.append(logging.StreamHandler())
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+        log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    start = time.monotonic()
+    try:
+        with locked(outputs):
+            log.info("%s: settings %s", name, args.settings)
+            yield
+        log.info("%s: done in %s", name, duration(time.monotonic() - start))
+    except Exception as error:
+        log.error("%s: %s", name, error, exc_info=not isinstance(error, AutobirdError))
+        raise
+    finally:
+        for handler in handlers:
+            log.removeHandler(handler)
+            handler.close()
+
+
+def run(main: Callable[[Sequence[str] | None], None]) -> None:
+    """Call a stage's `main` as a program: an `AutobirdError` ends it with one line and status 1."""
+    try:
+        main(None)
+    except AutobirdError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,72 @@
+"""sha256 of files, remembered between runs for as long as a file was not touched."""
+
+import hashlib
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_SAY_AFTER = 2.0
+"""Seconds of hashing after which the terminal is told why nothing seems to happen."""
+
+
+class HashCache:
+    """A SQLite table from (path, device, inode, size, mtime, ctime) to sha256.
+
+    ctime changes whenever content or name does and cannot be set back, so that a file replaced by another of
+    the same name, size and mtime is read again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = sqlite3.connect(path, timeout=60)
+        self._db.execute("CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, state TEXT, sha256 TEXT)")
+
+    def sha256(self, paths: Sequence[Path]) -> list[str | None]:
+        """The hex digests of `paths`, None for those that cannot be read. Hashes on all cores."""
+        known = dict(
+            (path, (state, digest)) for path, state, digest in self._db.execute("SELECT path, state, sha256 FROM files")
+        )
+        states = [_state(p) for p in paths]
+        keys = [os.path.abspath(p) for p in paths]  # noqa: PTH100 - links stay, as they are part of the name
+        found = [known.get(k, ("", ""))[1] if s and known.get(k, ("", ""))[0] == s else None for k, s in zip(keys, states, strict=True)]
+        missing = [i for i, digest in enumerate(found) if digest is None and states[i]]
+        start = said = time.monotonic()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for done, (i, digest) in enumerate(zip(missing, pool.map(_digest, [paths[i] for i in missing]), strict=True), 1):
+                found[i] = digest
+                now = time.monotonic()
+                if now - said > _SAY_AFTER:
+                    said, left = now, (now - start) / done * (len(missing) - done)
+                    print(f"[rows] hashed {done} of {len(missing)} files, {left:.0f} s to go", file=sys.stderr, flush=True)
+        fresh = [(keys[i], states[i], found[i]) for i in missing if found[i]]
+        with self._db:
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", fresh)
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._db.close()
+
+
+def _state(path: Path) -> str | None:
+    try:
+        s = path.stat()
+    except OSError:
+        return None
+    return f"{s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}"
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None

@@ -1,0 +1,154 @@
+"""Where recordings come from: each source lists what it holds; no network, no decoding."""
+
+import hashlib
+import os
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from autobird.core.errors import AutobirdError
+from autobird.corpus.demo.plan import Plan, plan_corpus, recipe
+from autobird.corpus.hashes import HashCache
+from autobird.corpus.metadata import Facts, read_metadata
+from autobird.corpus.settings import CorpusSettings
+
+
+@dataclass(frozen=True)
+class Row:
+    """A recording as its source lists it.
+
+    Attributes:
+        recording: its id, a path relative to the source with `/`.
+        species: its label, "" if unknown.
+        content: what stands for its bytes: `sha256:...` of the file, or the recipe of a synthesised one.
+        problem: why it cannot be used though nobody has listened to it, or "".
+    """
+
+    recording: str
+    species: str
+    content: str
+    problem: str = ""
+
+
+class Source(Protocol):
+    """What every source offers. Both lists are sorted by recording."""
+
+    def rows(self) -> list[Row]:
+        """All recordings, usable or not."""
+        ...
+
+    def facts(self) -> list[Facts]:
+        """What people know about the recordings; unknown values are ""."""
+        ...
+
+
+def source_of(settings: CorpusSettings, cache: Path) -> Source:
+    """The source that `settings.type` names.
+
+    Args:
+        settings: the section `corpus`.
+        cache: file of the sha256 cache, outside `results/`.
+    """
+    if settings.type == "demo":
+        return DemoSource(settings)
+    return FolderSource(settings, cache)
+
+
+class DemoSource:
+    """The embedded corpus: recordings that exist as recipes until `download` synthesises them."""
+
+    def __init__(self, settings: CorpusSettings) -> None:
+        demo = settings.demo
+        self.plans: list[Plan] = sorted(plan_corpus(demo.seed, demo.species, demo.recordings), key=lambda p: p.id)
+
+    def rows(self) -> list[Row]:
+        """One row a plan."""
+        return [Row(p.id, p.name, f"demo:{recipe(p)}") for p in self.plans]
+
+    def facts(self) -> list[Facts]:
+        """Invented recordists, days, places and licences."""
+        return [
+            Facts(p.id, recordist=p.recordist, date=p.date, place=p.place, licence=p.licence, quality=p.quality)
+            for p in self.plans
+        ]
+
+
+class FolderSource:
+    """`<root>/<Species name>/<any depth>/<file>`; every file is a row, whatever it is called."""
+
+    def __init__(self, settings: CorpusSettings, cache: Path) -> None:
+        self.settings, self.cache = settings, cache
+        self.root = Path(settings.root or "").expanduser()
+        if not self.root.is_dir():
+            raise AutobirdError(f"corpus.root: {self.root} is not a folder; give the folder that holds one folder per species")
+        self.metadata = self._metadata_file()
+
+    def rows(self) -> list[Row]:
+        """Every file below the root but the metadata table, hashed (through the cache)."""
+        found = sorted(_files(self.root))
+        if self.metadata:
+            found = [f for f in found if self.root / f != self.metadata]
+        known = [f for f in found if _is_text(f)]
+        with HashCache(self.cache) as cache:
+            digests = dict(zip(known, cache.sha256([self.root / f for f in known]), strict=True))
+        rows = [self._row(f, digests.get(f)) for f in found]
+        return sorted(rows, key=lambda r: r.recording)
+
+    def facts(self) -> list[Facts]:
+        """The rows of the metadata table."""
+        return read_metadata(self.metadata, self.settings.columns) if self.metadata else []
+
+    def _row(self, file: str, digest: str | None) -> Row:
+        folder, _, rest = file.partition("/")
+        species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
+        suffix = self.settings.species_suffix.replace("_", " ")
+        species = species.removesuffix(suffix).strip() if suffix else species
+        name = file if _is_text(file) else os.fsencode(file).decode("utf-8", "backslashreplace")
+        if name != file:
+            return Row(name, "", "", "the file's name is not UTF-8; rename it")
+        if not rest:
+            return Row(name, "", f"sha256:{digest}", "not inside a species folder; move it into one")
+        if digest is None:
+            return Row(name, species, "", "cannot be read; check the file's permissions")
+        return Row(name, species, f"sha256:{digest}")
+
+    def _metadata_file(self) -> Path | None:
+        choice = self.settings.metadata
+        if choice == "none":
+            return None
+        if choice == "auto":
+            return next((p for n in ("SOURCES.csv", "metadata.csv") if (p := self.root / n).is_file()), None)
+        path = self.root / choice
+        if not path.is_file():
+            raise AutobirdError(f"corpus.metadata: {path} is not a file; give a path relative to corpus.root, or none")
+        return path
+
+
+def _files(root: Path) -> Iterator[str]:
+    """Files below `root`, relative, with `/`; links to folders are followed, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders.sort()
+        for file in files:
+            yield Path(folder, file).relative_to(root).as_posix()
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name is UTF-8 (others arrive with surrogates, which no table can hold)."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def batch_of(recording: str, batches: int) -> int:
+    """The batch of a recording: a function of its id alone, so that adding one moves no other."""
+    return int.from_bytes(hashlib.sha256(recording.encode()).digest()[:8], "big") % batches

@@ -1,0 +1,1 @@
+"""Metrics with intervals, calibration, figures. No torch."""

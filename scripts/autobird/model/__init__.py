@@ -1,0 +1,1 @@
+"""Architectures, data set, augmentation, training, scoring. The only area that imports torch."""
