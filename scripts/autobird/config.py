@@ -19,7 +19,13 @@ from autobird.model.settings import TrainSettings
 class RunSettings(Settings):
     """The run: its name, so that runs stand side by side."""
 
-    name: Name = Field("demo", description="Folder of the run: results/<name>. Not `features`, which holds what runs share.")
+    name: Name = Field(
+        "demo", description="Folder of the run: results/<name>. Not `features`, which holds what runs share."
+    )
+    tracking: bool = Field(
+        True,
+        description="Log the training to Weights & Biases if installed: offline unless logged in or WANDB_MODE says else.",
+    )
 
 
 class Config(Settings):

@@ -25,7 +25,9 @@ def filter_bank(n_fft: int, mels: int, fmin: float, fmax: float, sample_rate: in
     bins = np.linspace(0, sample_rate // 2, n_fft // 2 + 1, dtype=np.float32)
     low, high = (2595.0 * np.log10(1.0 + f / 700.0) for f in (fmin, fmax))
     points = np.linspace(low, high, mels + 2, dtype=np.float32)
-    edges = (np.float32(700.0) * (np.float32(10.0) ** (points / np.float32(2595.0)) - np.float32(1.0))).astype(np.float32)
+    edges = (np.float32(700.0) * (np.float32(10.0) ** (points / np.float32(2595.0)) - np.float32(1.0))).astype(
+        np.float32
+    )
     width = np.diff(edges)
     slopes = edges[None, :] - bins[:, None]
     down = -slopes[:, :-2] / width[:-1]

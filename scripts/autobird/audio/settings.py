@@ -84,7 +84,9 @@ class MelSettings(WindowSettings):
 class FilterSettings(Settings):
     """Which windows are kept (stage `dataset`)."""
 
-    min_rms: float = Field(0.005, ge=0, le=1, description="Windows quieter than this are left out; RMS, full scale = 1.")
+    min_rms: float = Field(
+        0.005, ge=0, le=1, description="Windows quieter than this are left out; RMS, full scale = 1."
+    )
     min_mel_std: float = Field(
         0.10, ge=0, description="Windows whose log-mel standard deviation is below this are left out, nats."
     )
@@ -95,5 +97,6 @@ class FeatureSettings(MelSettings, FilterSettings):
 
     name: Name = Field("features", description="Folder of the features: results/features/<name>.")
     clean_pcm: bool = Field(
-        False, description="Remove the decoded sound once the mel shards exist (a change in the mels then decodes again)."
+        False,
+        description="Remove the decoded sound once the mel shards exist (a change in the mels then decodes again).",
     )

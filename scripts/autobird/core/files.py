@@ -1,6 +1,5 @@
 """Outputs that appear whole or not at all, and a lock so that two processes never write the same one."""
 
-import os
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = _hidden(path, f"{uuid.uuid4().hex}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,14 +3,16 @@
 import argparse
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from pydantic import ValidationError
+from threadpoolctl import threadpool_limits
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import locked
@@ -19,6 +21,14 @@ from autobird.core.settings import Settings
 S = TypeVar("S", bound=Settings)
 
 log = logging.getLogger("autobird")
+
+_terminal: TextIO = sys.stderr
+"""Where people look while a stage runs; standard error itself goes to the log then."""
+
+
+def say(text: str) -> None:
+    """Print a line on the terminal."""
+    print(text, file=_terminal, flush=True)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -61,7 +71,7 @@ class Progress:
         rate = (now - self.start) / max(1, done - self.first)
         left = f"{duration(rate * (self.total - done))} to go"
         extra = f", {text}" if text else ""
-        print(f"[{self.stage}] {done} of {self.total} {self.unit}{extra}, {left}", file=sys.stderr, flush=True)
+        say(f"[{self.stage}] {done} of {self.total} {self.unit}{extra}, {left}")
 
 
 def duration(seconds: float) -> str:
@@ -76,31 +86,47 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
+def _errors_into(path: Path) -> Iterator[None]:
+    """Send file descriptor 2, where C libraries write their warnings, to the end of `path`."""
+    global _terminal
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with path.open("ab", buffering=0) as file, open(saved, "w", encoding="utf-8") as _terminal:  # noqa: PTH123 - a descriptor
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            _terminal = sys.stderr
+
+
+@contextmanager
 def stage(name: str, args: argparse.Namespace, outputs: Sequence[Path]) -> Iterator[None]:
     """Run a stage: log to `args.log`, hold the locks of `outputs`, say at the end how long it took."""
-    handlers: list[logging.Handler] = []
-    if args.log:
-        args.log.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(args.log, mode="w", encoding="utf-8"))
-    else:
-        handlers.append(logging.StreamHandler())
-    for handler in handlers:
+    with ExitStack() as stack:
+        handler: logging.Handler = logging.StreamHandler()
+        if args.log:
+            args.log.parent.mkdir(parents=True, exist_ok=True)
+            handler = logging.FileHandler(args.log, mode="w", encoding="utf-8")
+            stack.enter_context(_errors_into(args.log))
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
+        stack.callback(handler.close)
+        stack.callback(log.removeHandler, handler)
         log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    start = time.monotonic()
-    try:
-        with locked(outputs):
-            log.info("%s: settings %s", name, args.settings)
-            yield
-        log.info("%s: done in %s", name, duration(time.monotonic() - start))
-    except Exception as error:
-        log.error("%s: %s", name, error, exc_info=not isinstance(error, AutobirdError))
-        raise
-    finally:
-        for handler in handlers:
-            log.removeHandler(handler)
-            handler.close()
+        log.setLevel(logging.INFO)
+        start = time.monotonic()
+        try:
+            # One BLAS thread: the results must not depend on the number of cores, and the jobs share them.
+            with locked(outputs), threadpool_limits(1, user_api="blas"):
+                log.info("%s: settings %s", name, args.settings)
+                yield
+            took = duration(time.monotonic() - start)
+            log.info("%s: done in %s", name, took)
+            say(f"[{name}] done in {took}")
+        except Exception as error:
+            log.error("%s: %s", name, error, exc_info=not isinstance(error, AutobirdError))
+            raise
 
 
 def run(main: Callable[[Sequence[str] | None], None]) -> None:

@@ -30,6 +30,11 @@ def read_tables(paths: Sequence[Path], columns: Sequence[str] | None = None) -> 
     return pa.concat_tables(parts).to_pandas()
 
 
+def read_facts(path: Path) -> pd.DataFrame:
+    """Read a CSV table whose columns are all text; an empty cell is ""."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` as UTF-8 CSV with a header and \\n line ends."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))

@@ -4,20 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_tables, write_csv, write_table
+from autobird.core.tables import read_facts, read_tables, write_csv, write_table
 from autobird.corpus.acceptance import reasons
-from autobird.corpus.recordings import RECORDINGS
-
-CATALOGUE = pa.schema(
-    [
-        *(f for f in RECORDINGS if f.name not in ("status", "reason")),
-        *(pa.field(name, pa.string()) for name in ("recordist", "date", "place", "licence", "quality", "quarantined")),
-    ]
-)
-"""One row a recording, used or not; `quarantined` is the reason, or "". Unknown values are ""."""
+from autobird.corpus.schemas import CATALOGUE
 
 
 def catalogue(recordings: pd.DataFrame, grouping: pd.DataFrame, details: pd.DataFrame) -> pd.DataFrame:
@@ -25,7 +16,9 @@ def catalogue(recordings: pd.DataFrame, grouping: pd.DataFrame, details: pd.Data
     table = recordings.sort_values("recording").assign(quarantined=reasons(recordings).to_numpy())
     for known in (grouping, details):
         table = table.merge(known, on="recording", how="left")
-    table[["recordist", "date", "place", "licence", "quality"]] = table[["recordist", "date", "place", "licence", "quality"]].fillna("")
+    table[["recordist", "date", "place", "licence", "quality"]] = table[
+        ["recordist", "date", "place", "licence", "quality"]
+    ].fillna("")
     return table[CATALOGUE.names]
 
 
@@ -33,11 +26,6 @@ def attribution(table: pd.DataFrame) -> pd.DataFrame:
     """Who recorded what under which licence, for the recordings that are used."""
     used = table.loc[table["quarantined"] == "", ["recording", "species", "recordist", "date", "place", "licence"]]
     return used.assign(licence=used["licence"].replace("", "unknown"))
-
-
-def read_facts(path: Path) -> pd.DataFrame:
-    """A table written by `rows`; all columns are text."""
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -6,38 +6,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from autobird.audio.settings import FilterSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_text
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_table, read_tables, write_json, write_table
+from autobird.core.tables import read_facts, read_table, read_tables, write_json, write_table
 from autobird.corpus.acceptance import reasons
-from autobird.corpus.catalogue import read_facts
-from autobird.corpus.settings import DatasetSettings
+from autobird.corpus.schemas import INDEX
+from autobird.corpus.settings import DatasetStageSettings
 from autobird.corpus.split import SPLITS, deal, group_keys, leakage
-
-INDEX = pa.schema(
-    [
-        ("recording", pa.string()),
-        ("start", pa.int64()),
-        ("species", pa.string()),
-        ("split", pa.string()),
-        ("group", pa.string()),
-        ("shard", pa.int32()),
-        ("first_frame", pa.int64()),
-        ("rms", pa.float32()),
-        ("mel_std", pa.float64()),
-        ("dropped", pa.string()),
-    ]
-)
-"""One row a window, kept (`dropped` is "") or not. `start`: first sample in the recording; `shard`: number of its
-batch; `first_frame`: where its frames begin in that shard."""
-
-
-class StageSettings(DatasetSettings, FilterSettings):
-    """What this stage needs."""
 
 
 def windows_of(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
@@ -53,7 +30,7 @@ def windows_of(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
 
 
 def build_index(
-    recordings: pd.DataFrame, windows: pd.DataFrame, grouping: pd.DataFrame, settings: StageSettings
+    recordings: pd.DataFrame, windows: pd.DataFrame, grouping: pd.DataFrame, settings: DatasetStageSettings
 ) -> pd.DataFrame:
     """Every window of every accepted recording with its split, sorted by recording and start.
 
@@ -63,7 +40,9 @@ def build_index(
     wrong = grouping[~grouping["split"].isin(["", *SPLITS])]
     if len(wrong):
         first = wrong.iloc[0]
-        raise AutobirdError(f"the metadata gives {first['recording']} the split {first['split']!r}; use one of {', '.join(SPLITS)}")
+        raise AutobirdError(
+            f"the metadata gives {first['recording']} the split {first['split']!r}; use one of {', '.join(SPLITS)}"
+        )
     quarantined = reasons(recordings)
     accepted = recordings[recordings["recording"].map(quarantined) == ""].sort_values("recording")
     keys = group_keys(accepted["recording"], grouping)
@@ -74,13 +53,21 @@ def build_index(
     index = windows.merge(table, on="recording").sort_values(["recording", "start"], ignore_index=True)
     index["dropped"] = ""
     _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
-    _drop(index, index["mel_std"] < settings.min_mel_std, f"mel standard deviation below {settings.min_mel_std:g}")
+    _drop(
+        index,
+        index["mel_std"] < settings.min_mel_std,
+        f"mel standard deviation below {settings.min_mel_std:g}",
+    )
     kept = index[index["dropped"] == ""]
     rare = kept["species"].value_counts() < settings.min_windows
-    _drop(index, index["species"].isin(rare.index[rare]), f"species with fewer than {settings.min_windows} windows")
+    _drop(
+        index,
+        index["species"].isin(rare.index[rare]),
+        f"species with fewer than {settings.min_windows} windows",
+    )
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), "species without a window in training")
-    _check(index, settings)
+    _check(index)
     return index
 
 
@@ -88,10 +75,13 @@ def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", why: str) -> None:
     index.loc[rows & (index["dropped"] == ""), "dropped"] = why
 
 
-def _check(index: pd.DataFrame, settings: StageSettings) -> None:
+def _check(index: pd.DataFrame) -> None:
     kept = index[index["dropped"] == ""]
     if kept["species"].nunique() < 2:
-        why = "; ".join(f"{n} windows: {reason}" for reason, n in index.loc[index["dropped"] != "", "dropped"].value_counts().items())
+        why = "; ".join(
+            f"{n} windows: {reason}"
+            for reason, n in index.loc[index["dropped"] != "", "dropped"].value_counts().items()
+        )
         raise AutobirdError(
             f"{kept['species'].nunique()} species with windows to train on remain of {index['species'].nunique()} ({why}); two are needed. "
             "Add recordings, or lower features.min_rms, features.min_mel_std or dataset.min_windows"
@@ -157,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("index", "labels", "normalisation", "leakage", "counts"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
-    settings = settings_of(StageSettings, args.settings)
+    settings = settings_of(DatasetStageSettings, args.settings)
     with stage("dataset", args, [args.index, args.labels, args.normalisation, args.leakage, args.counts]):
         recordings, grouping = read_tables(args.recordings), read_facts(args.grouping)
         index = build_index(recordings, windows_of(args.segments, args.mels), grouping, settings)

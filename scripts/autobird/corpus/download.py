@@ -51,7 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             ids = [row["recording"] for row in csv.DictReader(file)]
         unknown = [i for i in ids if i not in plans]
         if unknown:
-            raise AutobirdError(f"{args.rows} names {unknown[0]}, which the demo corpus does not hold; delete that file")
+            raise AutobirdError(
+                f"{args.rows} names {unknown[0]}, which the demo corpus does not hold; delete that file"
+            )
         truth = [TRUTH]
         progress = Progress("download", len(ids), "recordings synthesised")
         with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -61,7 +63,12 @@ def main(argv: Sequence[str] | None = None) -> None:
                 truth += rows
                 progress(done)
         write_text(args.truth, csv_text(truth))
-        log.info("%d recordings, %.1f s of sound, %d notes", len(ids), sum(plans[i].duration for i in ids), len(truth) - 1)
+        log.info(
+            "%d recordings, %.1f s of sound, %d notes",
+            len(ids),
+            sum(plans[i].duration for i in ids),
+            len(truth) - 1,
+        )
 
 
 if __name__ == "__main__":

@@ -29,21 +29,29 @@ class HashCache:
 
     def sha256(self, paths: Sequence[Path]) -> list[str | None]:
         """The hex digests of `paths`, None for those that cannot be read. Hashes on all cores."""
-        known = dict(
-            (path, (state, digest)) for path, state, digest in self._db.execute("SELECT path, state, sha256 FROM files")
-        )
+        remembered = self._db.execute("SELECT path, state, sha256 FROM files")
+        known = {path: (state, digest) for path, state, digest in remembered}
         states = [_state(p) for p in paths]
         keys = [os.path.abspath(p) for p in paths]  # noqa: PTH100 - links stay, as they are part of the name
-        found = [known.get(k, ("", ""))[1] if s and known.get(k, ("", ""))[0] == s else None for k, s in zip(keys, states, strict=True)]
+        found = [
+            known.get(k, ("", ""))[1] if s and known.get(k, ("", ""))[0] == s else None
+            for k, s in zip(keys, states, strict=True)
+        ]
         missing = [i for i, digest in enumerate(found) if digest is None and states[i]]
         start = said = time.monotonic()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, (i, digest) in enumerate(zip(missing, pool.map(_digest, [paths[i] for i in missing]), strict=True), 1):
+            for done, (i, digest) in enumerate(
+                zip(missing, pool.map(_digest, [paths[i] for i in missing]), strict=True), 1
+            ):
                 found[i] = digest
                 now = time.monotonic()
                 if now - said > _SAY_AFTER:
                     said, left = now, (now - start) / done * (len(missing) - done)
-                    print(f"[rows] hashed {done} of {len(missing)} files, {left:.0f} s to go", file=sys.stderr, flush=True)
+                    print(
+                        f"[rows] hashed {done} of {len(missing)} files, {left:.0f} s to go",
+                        file=sys.stderr,
+                        flush=True,
+                    )
         fresh = [(keys[i], states[i], found[i]) for i in missing if found[i]]
         with self._db:
             self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", fresh)
@@ -52,7 +60,9 @@ class HashCache:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._db.close()
 
 

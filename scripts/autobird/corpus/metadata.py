@@ -49,7 +49,9 @@ def read_metadata(path: Path, columns: ColumnSettings) -> list[Facts]:
         if must and theirs not in header:
             near = difflib.get_close_matches(theirs, header, n=1)
             hint = f"did you mean {near[0]!r}? " if near else ""
-            raise AutobirdError(f"{path} has no column {theirs!r}; {hint}set corpus.columns.{ours} to one of {', '.join(header)}")
+            raise AutobirdError(
+                f"{path} has no column {theirs!r}; {hint}set corpus.columns.{ours} to one of {', '.join(header)}"
+            )
     found: dict[str, Facts] = {}
     for line in lines:
         values = {ours: (line.get(theirs) or "").strip() for ours, theirs in columns.model_dump().items()}

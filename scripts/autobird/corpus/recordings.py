@@ -6,36 +6,22 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pandas as pd
-import pyarrow as pa
 
 from autobird.audio.access import open_recordings
 from autobird.audio.decode import UnusableAudio, probe
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.tables import write_table
+from autobird.core.tables import read_facts, write_table
+from autobird.corpus.schemas import RECORDINGS
 from autobird.corpus.settings import AcceptSettings
-
-RECORDINGS = pa.schema(
-    [
-        ("recording", pa.string()),
-        ("species", pa.string()),
-        ("file_sha256", pa.string()),
-        ("sound_sha256", pa.string()),
-        ("codec", pa.string()),
-        ("sample_rate", pa.int32()),
-        ("channels", pa.int32()),
-        ("duration", pa.float64()),
-        ("status", pa.string()),
-        ("reason", pa.string()),
-        ("note", pa.string()),
-    ]
-)
-"""One row a recording. `status` is `ok` or `unusable` with a `reason`; a `note` tells of trouble with a file that
-is used all the same. `sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound."""
 
 
 def examine(row: pd.Series, audio: Path | BinaryIO | None, settings: AcceptSettings) -> dict[str, Any]:
     """One row of `RECORDINGS`; nothing that is wrong with a recording raises."""
-    out: dict[str, Any] = dict.fromkeys(RECORDINGS.names, "") | {"sample_rate": 0, "channels": 0, "duration": 0.0}
+    out: dict[str, Any] = dict.fromkeys(RECORDINGS.names, "") | {
+        "sample_rate": 0,
+        "channels": 0,
+        "duration": 0.0,
+    }
     out |= {"recording": row["recording"], "species": row["species"], "status": "unusable"}
     out["file_sha256"] = row["content"].removeprefix("sha256:") if row["content"].startswith("sha256:") else ""
     if row["problem"]:
@@ -57,7 +43,9 @@ def examine(row: pd.Series, audio: Path | BinaryIO | None, settings: AcceptSetti
         "note": facts.note,
     }
     if facts.duration < settings.min_duration:
-        return out | {"reason": f"{facts.duration:.2f} s is shorter than corpus.min_duration, {settings.min_duration:g} s"}
+        return out | {
+            "reason": f"{facts.duration:.2f} s is shorter than corpus.min_duration, {settings.min_duration:g} s"
+        }
     return out | {"status": "ok"}
 
 
@@ -71,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(AcceptSettings, args.settings)
     with stage("recordings", args, [args.output]):
-        rows = pd.read_csv(args.rows, dtype=str, keep_default_na=False)
+        rows = read_facts(args.rows)
         progress = Progress("recordings", len(rows), "recordings")
         found = []
         audio = open_recordings(rows["recording"].tolist(), args.root, args.audio)

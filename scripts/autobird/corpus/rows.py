@@ -26,13 +26,33 @@ class Listing:
         for row in self.all:
             by_batch[batch_of(row.recording, batches)].append(row)
         self._rows = [
-            csv_text([["recording", "species", "content", "problem"], *([r.recording, r.species, r.content, r.problem] for r in b)])
+            csv_text(
+                [
+                    ["recording", "species", "content", "problem"],
+                    *([r.recording, r.species, r.content, r.problem] for r in b),
+                ]
+            )
             for b in by_batch
         ]
         known = {r.recording for r in self.all}
         facts = source.facts()
         self.unmatched = [f.recording for f in facts if f.recording not in known]
         self._facts = [f for f in facts if f.recording in known]
+
+    def check(self, settings: CorpusSettings) -> None:
+        """Refuse what cannot become a classifier, before any job.
+
+        Raises:
+            AutobirdError: no recordings, or fewer than two species.
+        """
+        if not self.all:
+            raise AutobirdError(f"corpus.root: {settings.root} holds no files; give the folder that holds one folder per species")
+        if len(self.species) < 2:
+            names = ", ".join(self.species) or "no species folder"
+            raise AutobirdError(
+                f"corpus.root: {settings.root} holds one species ({names}), and a classifier needs two; "
+                "give the folder that holds one folder per species"
+            )
 
     def text(self, table: str) -> str:
         """A table by its name: `grouping`, `details`, or the number of a batch."""

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from autobird.audio.settings import FilterSettings
 from autobird.core.settings import Settings
 
 
@@ -12,7 +13,9 @@ class DemoSettings(Settings):
 
     species: int = Field(10, ge=2, le=200, description="Number of species.")
     recordings: int = Field(60, ge=3, le=10000, description="Recordings of each species.")
-    seed: int = Field(7, ge=0, description="Seed of grammars, individuals and scenes; the same seed gives the same bytes.")
+    seed: int = Field(
+        7, ge=0, description="Seed of grammars, individuals and scenes; the same seed gives the same bytes."
+    )
 
 
 class AcceptSettings(Settings):
@@ -20,7 +23,9 @@ class AcceptSettings(Settings):
 
     min_duration: float = Field(0.5, ge=0, description="Shorter recordings are quarantined, seconds.")
     max_duration: float = Field(
-        7200.0, gt=0, description="Longer recordings are quarantined, seconds of decoded sound, whatever the header says."
+        7200.0,
+        gt=0,
+        description="Longer recordings are quarantined, seconds of decoded sound, whatever the header says.",
     )
 
 
@@ -48,7 +53,8 @@ class CorpusSettings(AcceptSettings, CheckSettings):
     """Recordings: their source and what is accepted."""
 
     type: Literal["demo", "folder"] = Field(
-        "demo", description="`demo`: synthesised, no downloads; `folder`: <root>/<Species name>/<any depth>/<file>."
+        "demo",
+        description="`demo`: synthesised, no downloads; `folder`: <root>/<Species name>/<any depth>/<file>.",
     )
     root: str | None = Field(None, description="Folder of the recordings (type `folder`).")
     metadata: str = Field(
@@ -61,7 +67,10 @@ class CorpusSettings(AcceptSettings, CheckSettings):
         "", description="Removed from the end of each species folder's name (`_sound` in the Kaggle corpus)."
     )
     batches: int = Field(
-        8, ge=1, le=1000, description="Recordings fall into so many batches by a stable hash of their id; a job works on one."
+        8,
+        ge=1,
+        le=1000,
+        description="Recordings fall into so many batches by a stable hash of their id; a job works on one.",
     )
     demo: DemoSettings = Field(DemoSettings(), description="The embedded corpus (type `demo`).")
 
@@ -84,7 +93,9 @@ class SplitSettings(Settings):
     test: float = Field(0.2, gt=0, lt=1, description="Share of the groups that are tested.")
     folds: int = Field(5, ge=3, le=100, description="Number of folds of a cross-validation (used where `fold` is set).")
     fold: int | None = Field(
-        None, ge=0, description="Test this fold, validate on the next and train on the others, instead of `validation` and `test`."
+        None,
+        ge=0,
+        description="Test this fold, validate on the next and train on the others, instead of `validation` and `test`.",
     )
 
     @model_validator(mode="after")
@@ -102,3 +113,7 @@ class DatasetSettings(SplitSettings):
     """From recordings to training data."""
 
     min_windows: int = Field(10, ge=1, description="Species with fewer windows after the filters are left out.")
+
+
+class DatasetStageSettings(DatasetSettings, FilterSettings):
+    """What stage `dataset` needs: the split, and which windows are kept."""

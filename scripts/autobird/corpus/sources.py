@@ -82,7 +82,9 @@ class FolderSource:
         self.settings, self.cache = settings, cache
         self.root = Path(settings.root or "").expanduser()
         if not self.root.is_dir():
-            raise AutobirdError(f"corpus.root: {self.root} is not a folder; give the folder that holds one folder per species")
+            raise AutobirdError(
+                f"corpus.root: {self.root} is not a folder; give the folder that holds one folder per species"
+            )
         self.metadata = self._metadata_file()
 
     def rows(self) -> list[Row]:

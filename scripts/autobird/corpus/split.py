@@ -51,7 +51,10 @@ def deal(table: pd.DataFrame, settings: SplitSettings) -> "pd.Series[str]":
     positions = {g: position(g, settings.seed) for g in table["group"].unique()}
     decided = table[table["split"] != ""].sort_values("recording").drop_duplicates("group").set_index("group")["split"]
     where: dict[str, str] = {str(g): str(s) for g, s in decided.items()}
-    members = {species: sorted(set(part["group"]), key=lambda g: (positions[g], g)) for species, part in table.groupby("species")}
+    members = {
+        species: sorted(set(part["group"]), key=lambda g: (positions[g], g))
+        for species, part in table.groupby("species")
+    }
     for species in sorted(members, key=lambda s: (len(members[s]), s)):
         groups = members[species]
         if len(groups) >= SMALL:
@@ -95,7 +98,10 @@ def leakage(table: pd.DataFrame, grouping: pd.DataFrame) -> dict[str, float | in
     """
     known = table.merge(grouping[["recording", "recordist", "date"]], on="recording", how="left").fillna("")
     test, train = known[known["split"] == "test"], known[known["split"] == "train"]
-    out: dict[str, float | int] = {"test_recordings": len(test), "recordist_known": int((test["recordist"] != "").sum())}
+    out: dict[str, float | int] = {
+        "test_recordings": len(test),
+        "recordist_known": int((test["recordist"] != "").sum()),
+    }
     for name, columns in {
         "share_recordist": ["recordist"],
         "share_recordist_and_species": ["recordist", "species"],

@@ -10,9 +10,12 @@ from autobird.core.settings import Settings
 class EvaluationSettings(Settings):
     """How a model is judged."""
 
-    resamples: int = Field(1000, ge=100, le=100000, description="Bootstrap resamples of recordings behind each interval.")
+    resamples: int = Field(
+        1000, ge=100, le=100000, description="Bootstrap resamples of recordings behind each interval."
+    )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
     seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
     aggregation: Literal["mean", "max"] = Field(
-        "mean", description="How the windows' probabilities become a recording's: their mean, or the largest by species."
+        "mean",
+        description="How the windows' probabilities become a recording's: their mean, or the largest by species.",
     )

@@ -15,7 +15,9 @@ import torch
 
 def _absent(function: Callable[..., Any]) -> Callable[..., Any]:
     def refuse(*_args: Any, **_kwargs: Any) -> Any:
-        raise RuntimeError(f"{function.__name__} needs torchaudio's C++ extension, which this CPU-only torch cannot load")
+        raise RuntimeError(
+            f"{function.__name__} needs torchaudio's C++ extension, which this CPU-only torch cannot load"
+        )
 
     return refuse
 

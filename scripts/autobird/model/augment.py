@@ -49,7 +49,9 @@ def _tone(windows: int, mels: int, settings: TrainSettings, rng: np.random.Gener
     """Gain and a smooth equaliser (four cosines over the bands), shape (windows, mels), nats."""
     orders = np.arange(1, 5)
     basis = np.cos(np.pi * orders[:, None] * (np.arange(mels) + 0.5) / mels)
-    curve = rng.normal(0, settings.equaliser_db / np.sqrt(len(orders) / 2), (windows, len(orders))) / orders**0.5 @ basis
+    curve = (
+        rng.normal(0, settings.equaliser_db / np.sqrt(len(orders) / 2), (windows, len(orders))) / orders**0.5 @ basis
+    )
     gain = rng.uniform(-settings.gain_db, settings.gain_db, (windows, 1))
     tone: NDArray[np.float64] = (curve + gain) * _NATS_PER_DB
     return tone

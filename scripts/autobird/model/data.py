@@ -39,7 +39,7 @@ class Windows:
             shards=[np.load(p, mmap_mode="r") for p in shards],
             shard=index["shard"].to_numpy(np.int64),
             first=index["first_frame"].to_numpy(np.int64),
-            label=index["species"].map(code).to_numpy(np.int64),
+            label=np.asarray(index["species"].map(code), np.int64),
             recording=pd.factorize(index["recording"])[0].astype(np.int64),
             frames=frames,
         )

@@ -44,11 +44,17 @@ class Trainer:
     """Trains `network` on `train`, watching `validation`."""
 
     def __init__(
-        self, network: nn.Module, train: Windows, validation: Windows, species: int, settings: TrainSettings, compute: Compute
+        self,
+        network: nn.Module,
+        train: Windows,
+        validation: Windows,
+        species: int,
+        settings: TrainSettings,
+        compute: Compute,
     ) -> None:
         self.settings, self.compute, self.species = settings, compute, species
         self.train, self.validation = train, validation
-        self.network = network.to(compute.device, memory_format=torch.channels_last)
+        self.network = network.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.ema_decay else self.network
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = kind(self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -57,9 +63,7 @@ class Trainer:
         self.at = Position()
         self.best: State | None = None
 
-    def run(
-        self, after_epoch: Callable[[], None], after_step: Callable[[], None] = lambda: None
-    ) -> dict[str, Tensor]:
+    def run(self, after_epoch: Callable[[], None], after_step: Callable[[], None] = lambda: None) -> dict[str, Tensor]:
         """Train from where `at` stands to the end and return the weights that are kept."""
         while self.at.epoch < self.settings.epochs:
             self._epoch(after_step)

@@ -1,6 +1,7 @@
 """The networks: log-mel windows in, one logit per species out."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -54,9 +55,7 @@ class ResNet(nn.Module):
         self.normalise = Normalise(mean, std)
         self.stem = nn.Sequential(nn.Conv2d(1, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         widths = [width, width, 2 * width, 4 * width, 8 * width]
-        self.stages = nn.Sequential(
-            *(_Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(zip(widths, widths[1:], strict=False)))
-        )
+        self.stages = nn.Sequential(*(_Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(pairwise(widths))))
         self.attention = nn.Linear(widths[-1], widths[-1])
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], species)
@@ -66,7 +65,7 @@ class ResNet(nn.Module):
         y = self.stages(self.stem(self.normalise(x)))
         y = y.mean(dim=2).transpose(1, 2)
         weights = torch.softmax(self.attention(y), dim=1)
-        return self.classifier(self.dropout((weights * y).sum(dim=1)))  # type: ignore[no-any-return]
+        return self.classifier(self.dropout((weights * y).sum(dim=1)))
 
 
 class CnnTransformer(nn.Module):
@@ -90,7 +89,7 @@ class CnnTransformer(nn.Module):
         """Log-mel of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
         y = self.cnn(self.normalise(x)).mean(dim=2).transpose(1, 2)
         y = self.encoder(y + _positions(y.shape[1], y.shape[2]).to(y))
-        return self.classifier(self.dropout(y.mean(dim=1)))  # type: ignore[no-any-return]
+        return self.classifier(self.dropout(y.mean(dim=1)))
 
 
 def _positions(length: int, width: int) -> Tensor:

@@ -38,7 +38,8 @@ def choose(settings: TrainSettings) -> Compute:
     if cuda:
         return Compute(device, torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)
     # mkldnn answers for the instructions (AVX-512 BF16, AMX), not for slow emulation.
-    native = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    native = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return Compute(device, torch.bfloat16 if native else torch.float32)
 
 

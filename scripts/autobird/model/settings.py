@@ -30,17 +30,26 @@ class TrainSettings(Settings):
     """Training. The defaults are the recipe of `resnet`; `cnn_transformer` brings the original project's."""
 
     architecture: Literal["resnet", "cnn_transformer"] = Field(
-        "resnet", description="`resnet`: small residual CNN; `cnn_transformer`: the original project's network and recipe."
+        "resnet",
+        description="`resnet`: small residual CNN; `cnn_transformer`: the original project's network and recipe.",
     )
-    width: int = Field(16, ge=4, le=256, description="Channels of the resnet's stem; its stages have 1, 2, 4, 8 times as many.")
+    width: int = Field(
+        16,
+        ge=4,
+        le=256,
+        description="Channels of the resnet's stem; its stages have 1, 2, 4, 8 times as many.",
+    )
     d_model: int = Field(64, ge=8, le=1024, description="Width of the transformer; a multiple of `heads`.")
     heads: int = Field(2, ge=1, le=32, description="Attention heads of the transformer.")
     layers: int = Field(1, ge=1, le=24, description="Layers of the transformer.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the classifier, and in the transformer.")
     seed: int = Field(4, ge=0, description="Seed of weights, order and augmentation.")
     threads: int = Field(
-        2, ge=1, le=256, description="CPU threads of the training: a setting, not the number of cores, because the bytes "
-        "of the weights depend on it."
+        2,
+        ge=1,
+        le=256,
+        description="CPU threads of the training: a setting, not the number of cores, because the bytes "
+        "of the weights depend on it.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU if there is one.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
@@ -53,7 +62,8 @@ class TrainSettings(Settings):
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Highest learning rate.")
     weight_decay: float = Field(0.02, ge=0, le=1, description="Weight decay.")
     schedule: Literal["one_cycle", "step", "constant"] = Field(
-        "one_cycle", description="`one_cycle`: linear warm-up, then cosine to zero; `step`: times `gamma` every `step_size` epochs."
+        "one_cycle",
+        description="`one_cycle`: linear warm-up, then cosine to zero; `step`: times `gamma` every `step_size` epochs.",
     )
     warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up (`one_cycle`).")
     step_size: int = Field(5, ge=1, description="Epochs between two drops (`step`).")
@@ -66,19 +76,28 @@ class TrainSettings(Settings):
         "`balanced`: species by the square root of their windows, then a recording, then a window.",
     )
     mix_probability: float = Field(
-        0.6, ge=0, le=1, description="Share of windows that are mixed with another one (powers added, labels shared)."
+        0.6,
+        ge=0,
+        le=1,
+        description="Share of windows that are mixed with another one (powers added, labels shared).",
     )
     roll: bool = Field(True, description="Rotate windows in time by a random amount.")
     gain_db: float = Field(6.0, ge=0, le=60, description="Random gain of up to so many dB, either way.")
-    equaliser_db: float = Field(6.0, ge=0, le=60, description="Random smooth equaliser over the mel bands, standard deviation in dB.")
-    mask_probability: float = Field(0.3, ge=0, le=1, description="Probability of a frequency mask, and of a time mask, per window.")
+    equaliser_db: float = Field(
+        6.0, ge=0, le=60, description="Random smooth equaliser over the mel bands, standard deviation in dB."
+    )
+    mask_probability: float = Field(
+        0.3, ge=0, le=1, description="Probability of a frequency mask, and of a time mask, per window."
+    )
     mask_bands: int = Field(8, ge=0, description="Widest frequency mask, mel bands.")
     mask_frames: int = Field(20, ge=0, description="Longest time mask, frames.")
-    ema_decay: float = Field(0.995, ge=0, lt=1, description="Decay of the averaged weights that are evaluated and kept; 0: off.")
-    select: Literal["best", "last"] = Field(
-        "last", description="`best`: the epoch with the highest validation macro-F1 by window; `last`: the last epoch."
+    ema_decay: float = Field(
+        0.995, ge=0, lt=1, description="Decay of the averaged weights that are evaluated and kept; 0: off."
     )
-    tracking: bool = Field(True, description="Log to Weights & Biases if installed: offline unless logged in or WANDB_MODE says else.")
+    select: Literal["best", "last"] = Field(
+        "last",
+        description="`best`: the epoch with the highest validation macro-F1 by window; `last`: the last epoch.",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -91,6 +110,7 @@ class TrainSettings(Settings):
     def _heads_fit(self) -> "TrainSettings":
         if self.d_model % self.heads:
             raise ValueError(
-                f"d_model {self.d_model} is not a multiple of heads {self.heads}; set d_model to {self.heads * max(1, self.d_model // self.heads)}"
+                f"d_model {self.d_model} is not a multiple of heads {self.heads}; "
+                f"set d_model to {self.heads * max(1, self.d_model // self.heads)}"
             )
         return self

@@ -7,7 +7,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-_SUBTYPES = {"wav": ("WAV", "PCM_16"), "flac": ("FLAC", "PCM_16"), "ogg": ("OGG", "VORBIS"), "mp3": ("MP3", "MPEG_LAYER_III")}
+_SUBTYPES = {
+    "wav": ("WAV", "PCM_16"),
+    "flac": ("FLAC", "PCM_16"),
+    "ogg": ("OGG", "VORBIS"),
+    "mp3": ("MP3", "MPEG_LAYER_III"),
+}
 
 _BLOCK = 4096
 """Frames written at a time: libsndfile has crashed when long ogg or mp3 files were written in one call."""

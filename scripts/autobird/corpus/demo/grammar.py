@@ -96,13 +96,13 @@ def species_grammar(seed: int, index: int) -> Grammar:
 
 def individual(grammar: Grammar, rng: np.random.Generator) -> Grammar:
     """One bird's version: its own register, tempo and contours, and now and then a syllable left out."""
-    register, tempo = np.exp(rng.normal(0, 0.13)), np.exp(rng.normal(0, 0.12))
+    register, tempo = np.exp(rng.normal(0, 0.095)), np.exp(rng.normal(0, 0.09))
     syllables = tuple(
         replace(
             s,
-            frequency=s.frequency * register * np.exp(rng.normal(0, 0.06)),
-            slope=s.slope * np.exp(rng.normal(0, 0.25)),
-            bend=s.bend + rng.normal(0, 0.08),
+            frequency=s.frequency * register * np.exp(rng.normal(0, 0.045)),
+            slope=s.slope * np.exp(rng.normal(0, 0.2)),
+            bend=s.bend + rng.normal(0, 0.055),
             duration=s.duration * tempo * np.exp(rng.normal(0, 0.08)),
             rate=s.rate / tempo * np.exp(rng.normal(0, 0.06)),
             depth=abs(s.depth + rng.normal(0, 0.012)),
@@ -110,6 +110,6 @@ def individual(grammar: Grammar, rng: np.random.Generator) -> Grammar:
         for s in grammar.syllables
     )
     song = [(i, max(1, n + int(rng.integers(-1, 2)))) for i, n in grammar.song]
-    if len(song) > 2 and rng.random() < 0.35:
+    if len(song) > 2 and rng.random() < 0.28:
         song.pop(int(rng.integers(len(song))))
     return replace(grammar, syllables=syllables, song=tuple(song), gap=grammar.gap * tempo, pause=grammar.pause * tempo)

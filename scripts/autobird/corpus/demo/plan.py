@@ -5,18 +5,69 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_EPITHETS = (
-    "alba boreas cantans dubia errans fluviatilis gracilis hortensis insularis juncea lacustris montana nivalis "
-    "obscura pallida querula rufa silvestris tristis umbrosa vespertina"
-).split()
-_RECORDISTS = (
-    "Ada Moss|Bo Lind|Cleo Hart|Dag Voll|Elif Kaya|Finn Roe|Gul Aydin|Hana Sato|Ivo Petr|Jun Park|Kofi Mensah|Lea Blum|"
-    "Milo Costa|Nia Owen|Otto Falk|Pia Rossi|Quin Doyle|Rui Alves|Sara Nunez|Tom Birch|Uma Rao|Vera Kos|Wim Bos|Zoe Lark"
-).split("|")
-_PLACES = (
-    "Alder Fen|Birch Ridge|Clay Pits|Dune Slack|East Moor|Fern Gully|Gravel Bay|Heron Lake|Ivy Wood|Juniper Hill|"
-    "Kelp Point|Larch Valley"
-).split("|")
+_EPITHETS = [
+    "alba",
+    "boreas",
+    "cantans",
+    "dubia",
+    "errans",
+    "fluviatilis",
+    "gracilis",
+    "hortensis",
+    "insularis",
+    "juncea",
+    "lacustris",
+    "montana",
+    "nivalis",
+    "obscura",
+    "pallida",
+    "querula",
+    "rufa",
+    "silvestris",
+    "tristis",
+    "umbrosa",
+    "vespertina",
+]
+_RECORDISTS = [
+    "Ada Moss",
+    "Bo Lind",
+    "Cleo Hart",
+    "Dag Voll",
+    "Elif Kaya",
+    "Finn Roe",
+    "Gul Aydin",
+    "Hana Sato",
+    "Ivo Petr",
+    "Jun Park",
+    "Kofi Mensah",
+    "Lea Blum",
+    "Milo Costa",
+    "Nia Owen",
+    "Otto Falk",
+    "Pia Rossi",
+    "Quin Doyle",
+    "Rui Alves",
+    "Sara Nunez",
+    "Tom Birch",
+    "Uma Rao",
+    "Vera Kos",
+    "Wim Bos",
+    "Zoe Lark",
+]
+_PLACES = [
+    "Alder Fen",
+    "Birch Ridge",
+    "Clay Pits",
+    "Dune Slack",
+    "East Moor",
+    "Fern Gully",
+    "Gravel Bay",
+    "Heron Lake",
+    "Ivy Wood",
+    "Juniper Hill",
+    "Kelp Point",
+    "Larch Valley",
+]
 _LICENCES = (
     "https://creativecommons.org/licenses/by-nc-sa/4.0/",
     "https://creativecommons.org/licenses/by/4.0/",
@@ -78,7 +129,10 @@ def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
         size = int(s.integers(1, 4))
         recordist, place = str(s.choice(_RECORDISTS)), str(s.choice(_PLACES))
         date = dt.date(2021, 3, 1) + dt.timedelta(days=int(s.integers(0, 4 * 365)))
-        licence, quality = str(s.choice(_LICENCES, p=(0.6, 0.12, 0.28))), str(s.choice(list("ABCD"), p=(0.3, 0.4, 0.2, 0.1)))
+        licence, quality = (
+            str(s.choice(_LICENCES, p=(0.6, 0.12, 0.28))),
+            str(s.choice(list("ABCD"), p=(0.3, 0.4, 0.2, 0.1))),
+        )
         rate, channels = int(s.choice(_RATES)), int(s.choice((1, 2), p=(0.65, 0.35)))
         for _ in range(size):
             long = s.random() < _LONG_SHARE

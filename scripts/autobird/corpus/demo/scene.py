@@ -45,7 +45,7 @@ def render(plan: Plan) -> tuple[NDArray[np.float32], list[Event]]:
     scene = _reverberate(scene, plan.sample_rate, place.uniform(0.2, 1.1), place.uniform(0.02, 0.3), rng)
     noise = _weather(n, plan.sample_rate, place, rng)
     loudness = np.sqrt(np.mean(scene**2)) + 1e-9
-    snr = rng.normal(4.0, 6.0)
+    snr = rng.normal(6.0, 6.0)
     mix = scene + noise * loudness * 10 ** (-snr / 20) / np.sqrt(np.mean(noise**2))
     mix = _microphone(mix, plan.sample_rate, place)
     channels = [mix]
@@ -61,7 +61,8 @@ def _sing(
     bird: Grammar, plan: Plan, rng: np.random.Generator, n: int, share: float = 1.0
 ) -> tuple[NDArray[np.float64], list[Event]]:
     """Songs with pauses over the recording; at least one begins in it."""
-    out, events = np.zeros(n), []
+    out = np.zeros(n)
+    events: list[Event] = []
     at = rng.uniform(0.1, max(0.2, min(1.8, plan.duration - 2.0)))
     while at < plan.duration - 0.3:
         if rng.random() < share or not events:
@@ -87,7 +88,7 @@ def _shape(signal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np
 
 
 def _frequencies(n: int, rate: int) -> NDArray[np.float64]:
-    return np.fft.rfftfreq(scipy.fft.next_fast_len(n, real=True), 1 / rate)
+    return np.asarray(np.fft.rfftfreq(scipy.fft.next_fast_len(n, real=True), 1 / rate), np.float64)
 
 
 def _air(signal: NDArray[np.float64], rate: int, distance: float) -> NDArray[np.float64]:
@@ -118,7 +119,9 @@ def _weather(n: int, rate: int, place: np.random.Generator, rng: np.random.Gener
     out = floor / np.std(floor)
     if wind > 0.5:
         gusts = _shape(rng.standard_normal(n), (f / 100) ** -1.8)
-        out = out + wind * gusts / np.std(gusts) * (1 + np.sin(2 * np.pi * rng.uniform(0.1, 0.4) * t + rng.uniform(0, 6)))
+        out = out + wind * gusts / np.std(gusts) * (
+            1 + np.sin(2 * np.pi * rng.uniform(0.1, 0.4) * t + rng.uniform(0, 6))
+        )
     if insects > 0.5:
         stridulation = _shape(rng.standard_normal(n), np.exp(-0.5 * ((f - band) / width) ** 2))
         pulses = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * chirp * t + rng.uniform(0, 6)))

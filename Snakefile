@@ -1,0 +1,25 @@
+"""Front door of the workflow: `snakemake` runs everything from recordings to an evaluated model."""
+
+from snakemake.utils import min_version
+
+min_version("9.13")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/corpus.smk"
+include: "workflow/rules/features.smk"
+include: "workflow/rules/model.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        RUN / "evaluation/metrics.json",
+        RUN / "evaluation/confusion.png",
+        RUN / "model/curves.png",
+        RUN / "dataset/species.png",
+        CORPUS / "catalogue.parquet",
+        CORPUS / "checked.json",

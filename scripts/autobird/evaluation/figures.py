@@ -1,0 +1,69 @@
+"""Figures of the evaluation."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.evaluation.calibration import BINS, expected_calibration_error, reliability
+from autobird.evaluation.predictions import Predictions
+
+_WRITE_COUNTS = 30
+"""Most species for which the confusion matrix has room for numbers."""
+
+
+def confusion_figure(path: Path, recordings: Predictions, labels: list[str]) -> None:
+    """Confusion matrix by test recording: rows are the truth, shaded by their share."""
+    n = len(labels)
+    counts = np.zeros((n, n), int)
+    np.add.at(counts, (recordings.truth, recordings.probabilities.argmax(axis=1)), 1)
+    share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
+    side = float(np.clip(2.5 + 0.42 * n, 5, 22))
+    fig, ax = figure(side + 1.2, side)
+    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    size = 9 if n <= _WRITE_COUNTS else 5
+    ax.set_xticks(range(n), labels, rotation=90, fontsize=size, style="italic")
+    ax.set_yticks(range(n), labels, fontsize=size, style="italic")
+    if n <= _WRITE_COUNTS:
+        for i, j in zip(*np.nonzero(counts), strict=True):
+            colour = "white" if share[i, j] > 0.6 else "black"
+            ax.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize=8, color=colour)
+    ax.set_xlabel("heard by the model")
+    ax.set_ylabel("true species")
+    ax.set_title(f"{counts.trace()} of {counts.sum()} test recordings right")
+    fig.colorbar(image, ax=ax, fraction=0.04, label="share of the species' recordings")
+    save(fig, path)
+
+
+def species_figure(path: Path, table: pd.DataFrame, confidence: float) -> None:
+    """F1 of each species by test recording with its interval, best first."""
+    table = table.sort_values(["f1", "species"], na_position="first", ignore_index=True)
+    fig, ax = figure(7, float(np.clip(1.4 + 0.26 * len(table), 2.6, 30)))
+    at = np.arange(len(table))
+    low, high = (table["f1"] - table["f1_low"]).clip(lower=0), (table["f1_high"] - table["f1"]).clip(lower=0)
+    ax.errorbar(table["f1"], at, xerr=[low, high], fmt="o", color=BLUE, ecolor=GREY, capsize=3)
+    names = [f"{r.species} ({r.test_recordings})" for r in table.itertuples()]
+    ax.set_yticks(at, names, fontsize=9, style="italic")
+    ax.set_xlim(-0.02, 1.02)
+    ax.set_xlabel(f"F1 by test recording, {confidence:.0%} interval (in brackets: test recordings)")
+    ax.grid(axis="x", alpha=0.3)
+    save(fig, path)
+
+
+def reliability_figure(path: Path, before: Predictions, after: Predictions) -> None:
+    """Accuracy against confidence of test windows, before and after the temperature."""
+    fig, ax = figure(5.2, 4.8)
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
+    for name, predictions, colour in (("as trained", before, ORANGE), ("with temperature", after, BLUE)):
+        confidence, accuracy, count = reliability(predictions)
+        used = count > 0
+        error = expected_calibration_error(predictions)
+        ax.plot(confidence[used], accuracy[used], "o-", color=colour, label=f"{name}: calibration error {error:.3f}")
+    ax.set_xlabel("confidence of the most probable species")
+    ax.set_ylabel("share that is right")
+    ax.set_title(f"{len(before.truth)} test windows in {BINS} bins")
+    ax.set_xlim(0, 1)
+    ax.set_ylim(0, 1)
+    ax.legend(loc="upper left", fontsize=9)
+    save(fig, path)

@@ -1,0 +1,101 @@
+"""Stage `train`: learn the species from the training windows, resuming where a killed run stopped."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import safetensors.torch
+import torch
+
+from autobird.audio.settings import MelSettings
+from autobird.audio.windows import frames_per_window
+from autobird.core.files import write_bytes
+from autobird.core.stage import Progress, log, parser, run, settings_of, stage
+from autobird.core.tables import read_json, read_table, write_csv, write_json
+from autobird.model.checkpoint import Checkpoints, fingerprint
+from autobird.model.data import Windows
+from autobird.model.loop import Trainer
+from autobird.model.networks import build
+from autobird.model.precision import choose, deterministic
+from autobird.model.settings import TrainSettings
+from autobird.model.tracking import Tracker
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--labels", type=Path, required=True)
+    p.add_argument("--normalisation", type=Path, required=True)
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--front-end", required=True, help="the mel settings of the shards, as JSON")
+    p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
+    p.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, not an output")
+    p.add_argument("--track", choices=["yes", "no"], default="no", help="log to W&B")
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--model", type=Path, required=True)
+    p.add_argument("--history", type=Path, required=True)
+    args = p.parse_args(argv)
+    settings = settings_of(TrainSettings, args.settings)
+    with stage("train", args, [args.weights, args.model, args.history]):
+        front_end = settings_of(MelSettings, args.front_end)
+        frames = frames_per_window(front_end.window_samples, front_end.hop_length)
+        labels: list[str] = read_json(args.labels)
+        norm = read_json(args.normalisation)
+        index = read_table(args.index)
+        index = index[index["dropped"] == ""]
+        train, validation = (
+            Windows.of(index[index["split"] == split], labels, args.shards, frames) for split in ("train", "validation")
+        )
+
+        compute = choose(settings)
+        deterministic(settings.threads)
+        torch.manual_seed(settings.seed)
+        network = build(settings, len(labels), norm["mean"], norm["std"])
+        trainer = Trainer(network, train, validation, len(labels), settings, compute)
+        parameters = sum(q.numel() for q in network.parameters())
+        log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
+        log.info("%d windows to train on, %d to validate, %d species", len(train), len(validation), len(labels))
+
+        name = fingerprint(
+            [args.settings, args.front_end, args.code, str(compute)],
+            [args.index, args.labels, args.normalisation, *args.shards],
+        )
+        checkpoints = Checkpoints(args.checkpoints, name, trainer)
+        checkpoints.resume()
+        progress = Progress("train", settings.epochs, "epochs", done=trainer.at.epoch)
+        run_name = args.weights.parent.parent.name
+        with Tracker(args.track == "yes", args.checkpoints.parent / ".wandb", name, run_name, args.settings) as tracker:
+
+            def after_epoch() -> None:
+                checkpoints.save()
+                last = trainer.at.history[-1]
+                text = (
+                    f"training loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
+                    f"macro-F1 {last['validation_macro_f1']:.3f}"
+                )
+                log.info("epoch %d: %s", last["epoch"], text)
+                tracker.log(last)
+                progress(trainer.at.epoch, text)
+
+            weights = trainer.run(after_epoch, checkpoints.after_step)
+
+        write_bytes(args.weights, safetensors.torch.save(weights))
+        write_csv(args.history, pd.DataFrame(trainer.at.history))
+        write_json(
+            args.model,
+            {
+                "labels": labels,
+                "features": front_end.model_dump(mode="json"),
+                "frames": frames,
+                "normalisation": norm,
+                "parameters": parameters,
+                "epoch": trainer.at.best_epoch if settings.select == "best" else settings.epochs,
+                "train": settings.model_dump(mode="json"),
+            },
+        )
+        checkpoints.remove_others()
+
+
+if __name__ == "__main__":
+    run(main)

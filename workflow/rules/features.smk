@@ -1,0 +1,149 @@
+"""From a checked corpus to windows that can be learnt from.
+
+Needs: corpus/recordings, corpus/rows/grouping.csv, corpus/checked.json.
+Gives: pcm, segments, mels (shared by runs), dataset (of the run).
+"""
+
+
+rule segment:
+    input:
+        unpack(audio_of),
+        recordings=CORPUS / "recordings/{batch}.parquet",
+    output:
+        pcm=temp(FEATURES / "pcm/{batch}.npy") if CONFIG.features.clean_pcm else FEATURES / "pcm/{batch}.npy",
+        segments=FEATURES / "segments/{batch}.parquet",
+    log:
+        LOGS / CONFIG.features.name / "segment/{batch}.log",
+    benchmark:
+        BENCHMARKS / CONFIG.features.name / "segment/{batch}.tsv"
+    params:
+        settings=CONFIG.part(SegmentSettings, "corpus", "features"),
+        code=code("audio.segment"),
+    shell:
+        r"""
+        python -m autobird.audio.segment \
+            --settings {params.settings:q} \
+            --recordings {input.recordings:q} \
+            """ + SOUND + r""" \
+            --pcm {output.pcm:q} \
+            --segments {output.segments:q} \
+            --log {log:q}
+        """
+
+
+rule mel_shards:
+    input:
+        segments=FEATURES / "segments/{batch}.parquet",
+        pcm=FEATURES / "pcm/{batch}.npy",
+    output:
+        shard=FEATURES / "mels/{batch}.npy",
+        table=FEATURES / "mels/{batch}.parquet",
+    log:
+        LOGS / CONFIG.features.name / "mel_shards/{batch}.log",
+    benchmark:
+        BENCHMARKS / CONFIG.features.name / "mel_shards/{batch}.tsv"
+    params:
+        settings=CONFIG.part(MelSettings, "features"),
+        code=code("audio.mel_shards"),
+    shell:
+        r"""
+        python -m autobird.audio.mel_shards \
+            --settings {params.settings:q} \
+            --segments {input.segments:q} \
+            --pcm {input.pcm:q} \
+            --shard {output.shard:q} \
+            --table {output.table:q} \
+            --log {log:q}
+        """
+
+
+rule dataset:
+    input:
+        checked=CORPUS / "checked.json",
+        grouping=CORPUS / "rows/grouping.csv",
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+        segments=every_batch(FEATURES / "segments/{batch}.parquet"),
+        mels=every_batch(FEATURES / "mels/{batch}.parquet"),
+    output:
+        index=RUN / "dataset/index.parquet",
+        labels=RUN / "dataset/labels.json",
+        normalisation=RUN / "dataset/normalisation.json",
+        leakage=report(
+            RUN / "dataset/leakage.json",
+            category="Data",
+            labels={"what": "leakage between splits"},
+            caption="../report/leakage.rst",
+        ),
+        counts=report(
+            RUN / "dataset/counts.json",
+            category="Data",
+            labels={"what": "where every recording went"},
+            caption="../report/counts.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "dataset.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "dataset.tsv"
+    params:
+        settings=CONFIG.part(DatasetStageSettings, "dataset", "features"),
+        code=code("corpus.dataset"),
+    shell:
+        r"""
+        python -m autobird.corpus.dataset \
+            --settings {params.settings:q} \
+            --recordings {input.recordings:q} \
+            --segments {input.segments:q} \
+            --mels {input.mels:q} \
+            --grouping {input.grouping:q} \
+            --index {output.index:q} \
+            --labels {output.labels:q} \
+            --normalisation {output.normalisation:q} \
+            --leakage {output.leakage:q} \
+            --counts {output.counts:q} \
+            --log {log:q}
+        """
+
+
+rule data_figures:
+    input:
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+        index=RUN / "dataset/index.parquet",
+        shards=every_batch(FEATURES / "mels/{batch}.npy"),
+    output:
+        species=report(
+            RUN / "dataset/species.png",
+            category="Data",
+            labels={"what": "recordings and windows by species"},
+            caption="../report/species.rst",
+        ),
+        durations=report(
+            RUN / "dataset/durations.png",
+            category="Data",
+            labels={"what": "durations"},
+            caption="../report/durations.rst",
+        ),
+        spectrograms=report(
+            RUN / "dataset/spectrograms.png",
+            category="Data",
+            labels={"what": "spectrograms"},
+            caption="../report/spectrograms.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "data_figures.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "data_figures.tsv"
+    params:
+        settings=CONFIG.part(MelSettings, "features"),
+        code=code("corpus.data_figures"),
+    shell:
+        r"""
+        python -m autobird.corpus.data_figures \
+            --settings {params.settings:q} \
+            --recordings {input.recordings:q} \
+            --index {input.index:q} \
+            --shards {input.shards:q} \
+            --species {output.species:q} \
+            --durations {output.durations:q} \
+            --spectrograms {output.spectrograms:q} \
+            --log {log:q}
+        """
