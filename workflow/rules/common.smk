@@ -15,6 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import MelSettings, SegmentSettings
 from autobird.config import load
+from autobird.core.environment import prefer
 from autobird.core.errors import AutobirdError
 from autobird.corpus.rows import Listing
 from autobird.corpus.settings import AcceptSettings, CheckSettings, DatasetStageSettings
@@ -23,9 +24,15 @@ from autobird.evaluation.settings import EvaluationSettings
 from autobird.fingerprint import Fingerprints
 from autobird.model.settings import TrainSettings
 
-# Jobs run this interpreter even if its environment is not activated; an image or conda environment puts its own first.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SCRIPTS), os.environ.get("PYTHONPATH")]))
+prefer(SCRIPTS)
+
+
+def untracked(value):
+    """A param that reruns nothing when it changes: Snakemake records no param that is derived from threads.
+
+    For where things lie and who watches: a folder that moved is not decoded again.
+    """
+    return lambda wildcards, threads: value
 
 
 def refuse(error):
@@ -36,7 +43,9 @@ def refuse(error):
 
 try:
     CONFIG = load(config)
-    FINGERPRINTS = Fingerprints(SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock")
+    FINGERPRINTS = Fingerprints(
+        SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock"
+    )
 except AutobirdError as error:
     refuse(error)
 
@@ -46,15 +55,12 @@ CORPUS = FEATURES / "corpus"
 RUN = RESULTS / CONFIG.run.name
 LOGS, BENCHMARKS = RESULTS / "logs", RESULTS / "benchmarks"
 
-BATCHES = [f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)]
+BATCHES = [
+    f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)
+]
 DEMO = CONFIG.corpus.type == "demo"
 
-# Where things lie and who watches does not change what comes out, so these are no params: a folder that moved is
-# not decoded again. Snakemake compares a shell command before the names in it are filled in.
-CORPUS_JSON = CONFIG.corpus.model_dump_json()
 HASHES = Path(".autobird/sha256.sqlite")
-SOUND = "--audio {input.audio:q}" if DEMO else "--root {CONFIG.corpus.root:q}"
-TRACK = "yes" if CONFIG.run.tracking else "no"
 
 
 wildcard_constraints:
@@ -84,6 +90,11 @@ LISTING = listing()
 def digest_of_table(wildcards):
     """sha256 of a table of the source: a batch's rows, the grouping columns or the details."""
     return LISTING.digest(wildcards.table) if LISTING else ""
+
+
+def audio_of(wildcards):
+    """The batch's tar, which jobs that listen to recordings read; a local folder is read where it lies."""
+    return CORPUS / f"audio/{wildcards.batch}.tar" if DEMO else []
 
 
 def every_batch(pattern):

@@ -17,17 +17,21 @@ rule rows:
         LOGS / CONFIG.features.name / "rows/{table}.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "rows/{table}.tsv"
-    params:
-        digest=digest_of_table,
     wildcard_constraints:
         table=r"\d+|grouping|details",
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        settings=untracked(CONFIG.corpus.model_dump_json()),
+        digest=digest_of_table,
+        cache=untracked(HASHES),
     shell:
         r"""
         python -m autobird.corpus.rows \
-            --settings {CORPUS_JSON:q} \
+            --settings {params.settings:q} \
             --table {wildcards.table:q} \
             --digest {params.digest:q} \
-            --cache {HASHES:q} \
+            --cache {params.cache:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -45,6 +49,8 @@ if DEMO:
             LOGS / CONFIG.features.name / "download/{batch}.log",
         benchmark:
             BENCHMARKS / CONFIG.features.name / "download/{batch}.tsv"
+        conda:
+            "../../envs/autobird.yaml"
         params:
             settings=CONFIG.corpus.demo.model_dump_json(),
             code=code("corpus.download"),
@@ -59,14 +65,9 @@ if DEMO:
             """
 
 
-def audio_of(wildcards):
-    """What a job that listens to a batch reads besides its tables."""
-    return {"audio": CORPUS / f"audio/{wildcards.batch}.tar"} if DEMO else {}
-
-
 rule recordings:
     input:
-        unpack(audio_of),
+        audio=audio_of,
         rows=CORPUS / "rows/{batch}.csv",
     output:
         CORPUS / "recordings/{batch}.parquet",
@@ -74,15 +75,19 @@ rule recordings:
         LOGS / CONFIG.features.name / "recordings/{batch}.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "recordings/{batch}.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(AcceptSettings, "corpus"),
         code=code("corpus.recordings"),
+        root=untracked(CONFIG.corpus.root or ""),
     shell:
         r"""
         python -m autobird.corpus.recordings \
             --settings {params.settings:q} \
             --rows {input.rows:q} \
-            """ + SOUND + r""" \
+            --root {params.root:q} \
+            --audio {input.audio:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -105,6 +110,8 @@ rule catalogue:
         LOGS / CONFIG.features.name / "catalogue.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "catalogue.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         code=code("corpus.catalogue"),
     shell:
@@ -133,6 +140,8 @@ rule quarantine:
         LOGS / CONFIG.features.name / "quarantine.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "quarantine.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         code=code("corpus.quarantine"),
     shell:
@@ -154,6 +163,8 @@ rule check_corpus:
         LOGS / CONFIG.features.name / "check_corpus.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "check_corpus.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(CheckSettings, "corpus"),
         code=code("corpus.check_corpus"),

@@ -7,24 +7,32 @@ Gives: pcm, segments, mels (shared by runs), dataset (of the run).
 
 rule segment:
     input:
-        unpack(audio_of),
+        audio=audio_of,
         recordings=CORPUS / "recordings/{batch}.parquet",
     output:
-        pcm=temp(FEATURES / "pcm/{batch}.npy") if CONFIG.features.clean_pcm else FEATURES / "pcm/{batch}.npy",
+        pcm=(
+            temp(FEATURES / "pcm/{batch}.npy")
+            if CONFIG.features.clean_pcm
+            else FEATURES / "pcm/{batch}.npy"
+        ),
         segments=FEATURES / "segments/{batch}.parquet",
     log:
         LOGS / CONFIG.features.name / "segment/{batch}.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "segment/{batch}.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(SegmentSettings, "corpus", "features"),
         code=code("audio.segment"),
+        root=untracked(CONFIG.corpus.root or ""),
     shell:
         r"""
         python -m autobird.audio.segment \
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
-            """ + SOUND + r""" \
+            --root {params.root:q} \
+            --audio {input.audio:q} \
             --pcm {output.pcm:q} \
             --segments {output.segments:q} \
             --log {log:q}
@@ -42,6 +50,8 @@ rule mel_shards:
         LOGS / CONFIG.features.name / "mel_shards/{batch}.log",
     benchmark:
         BENCHMARKS / CONFIG.features.name / "mel_shards/{batch}.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(MelSettings, "features"),
         code=code("audio.mel_shards"),
@@ -84,6 +94,8 @@ rule dataset:
         LOGS / CONFIG.run.name / "dataset.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "dataset.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(DatasetStageSettings, "dataset", "features"),
         code=code("corpus.dataset"),
@@ -132,6 +144,8 @@ rule data_figures:
         LOGS / CONFIG.run.name / "data_figures.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "data_figures.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(MelSettings, "features"),
         code=code("corpus.data_figures"),

@@ -19,6 +19,8 @@ rule train:
         LOGS / CONFIG.run.name / "train.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "train.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
         gpu=gpus(),
@@ -26,6 +28,7 @@ rule train:
         settings=CONFIG.part(TrainSettings, "train"),
         front_end=CONFIG.part(MelSettings, "features"),
         code=code("model.train"),
+        track=untracked("yes" if CONFIG.run.tracking else "no"),
         # Not an output: Snakemake deletes the outputs of a job that failed, and a checkpoint must outlive it.
         checkpoints=RUN / ".checkpoints",
     shell:
@@ -35,7 +38,7 @@ rule train:
             --front-end {params.front_end:q} \
             --code {params.code:q} \
             --checkpoints {params.checkpoints:q} \
-            --track {TRACK} \
+            --track {params.track} \
             --index {input.index:q} \
             --labels {input.labels:q} \
             --normalisation {input.normalisation:q} \
@@ -62,6 +65,8 @@ rule curves:
         LOGS / CONFIG.run.name / "curves.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "curves.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         code=code("evaluation.curves"),
     shell:
@@ -86,6 +91,8 @@ rule score:
         LOGS / CONFIG.run.name / "score.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "score.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
         gpu=gpus(),
@@ -145,6 +152,8 @@ rule evaluate:
         LOGS / CONFIG.run.name / "evaluate.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "evaluate.tsv"
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=CONFIG.part(EvaluationSettings, "evaluation"),
         code=code("evaluation.evaluate"),

@@ -22,13 +22,13 @@ S = TypeVar("S", bound=Settings)
 
 log = logging.getLogger("autobird")
 
-_terminal: TextIO = sys.stderr
-"""Where people look while a stage runs; standard error itself goes to the log then."""
+_terminal: TextIO | None = None
+"""Where people look while a stage runs, as standard error itself goes to the log then; None: standard error."""
 
 
 def say(text: str) -> None:
     """Print a line on the terminal."""
-    print(text, file=_terminal, flush=True)
+    print(text, file=_terminal or sys.stderr, flush=True)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -98,7 +98,7 @@ def _errors_into(path: Path) -> Iterator[None]:
         finally:
             sys.stderr.flush()
             os.dup2(saved, 2)
-            _terminal = sys.stderr
+            _terminal = None
 
 
 @contextmanager
@@ -108,7 +108,8 @@ def stage(name: str, args: argparse.Namespace, outputs: Sequence[Path]) -> Itera
         handler: logging.Handler = logging.StreamHandler()
         if args.log:
             args.log.parent.mkdir(parents=True, exist_ok=True)
-            handler = logging.FileHandler(args.log, mode="w", encoding="utf-8")
+            args.log.write_bytes(b"")
+            handler = logging.FileHandler(args.log, mode="a", encoding="utf-8")
             stack.enter_context(_errors_into(args.log))
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
         stack.callback(handler.close)

@@ -53,8 +53,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--rows", type=Path, required=True)
-    p.add_argument("--root", type=Path, help="folder of a local corpus")
-    p.add_argument("--audio", type=Path, help="tar of the batch, instead of --root")
+    p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus, read where --audio is empty")
+    p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(AcceptSettings, args.settings)

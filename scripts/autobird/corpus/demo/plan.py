@@ -75,6 +75,9 @@ _LICENCES = (
 )
 _FORMATS = ("mp3", "ogg", "flac", "wav")
 _RATES = (16000, 22050, 24000, 32000, 44100, 48000)
+_SESSION_SIZES = (0.6, 0.25, 0.15)
+"""Shares of sessions of one, two and three recordings."""
+
 _LONG_SHARE = 0.05
 """Share of recordings of 30 to 60 s; the others last 4 to 15 s."""
 
@@ -119,14 +122,14 @@ def species_name(index: int) -> str:
 def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
     """The recordings of one species; the first n of them are the same for any larger number.
 
-    One to three follow each other in a session: one bird, one recordist, one day, one place.
+    One to three, mostly one, make a session: one bird, one recordist, one day, one place.
     """
     plans: list[Plan] = []
     session = -1
     while len(plans) < recordings:
         session += 1
         s = np.random.default_rng([seed, 2, species, session])
-        size = int(s.integers(1, 4))
+        size = int(s.choice((1, 2, 3), p=_SESSION_SIZES))
         recordist, place = str(s.choice(_RECORDISTS)), str(s.choice(_PLACES))
         date = dt.date(2021, 3, 1) + dt.timedelta(days=int(s.integers(0, 4 * 365)))
         licence, quality = (

@@ -1,0 +1,21 @@
+"""The embedded corpus unpacked as a folder of files, as a user's own recordings would lie."""
+
+from pathlib import Path
+
+from autobird.core.files import write_bytes, write_text
+from autobird.corpus.demo.encode import encode
+from autobird.corpus.demo.plan import plan_corpus
+from autobird.corpus.demo.scene import render
+from autobird.corpus.metadata import csv_text
+
+
+def write_folder(folder: Path, species: int, recordings: int, seed: int) -> int:
+    """Write `<folder>/<Species>/<file>` and `SOURCES.csv`; return the number of recordings."""
+    plans = plan_corpus(seed, species, recordings)
+    table = [["file", "species", "recordist", "date", "location", "licence", "quality"]]
+    for plan in plans:
+        samples, _ = render(plan)
+        write_bytes(folder / plan.id, encode(samples, plan.sample_rate, plan.format))
+        table.append([plan.id, plan.name, plan.recordist, plan.date, plan.place, plan.licence, plan.quality])
+    write_text(folder / "SOURCES.csv", csv_text(table))
+    return len(plans)

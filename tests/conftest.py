@@ -1,0 +1,46 @@
+"""What tests share: the real recordings, where they are at hand, and a copy of the project to run in."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared" / "data"
+
+PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "pyproject.toml")
+
+
+@pytest.fixture(scope="session")
+def odd_files() -> Path:
+    """Real files that break pipelines."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the project's shared recordings are not at {SHARED}")
+    return SHARED / "odd"
+
+
+@pytest.fixture(scope="session")
+def real_corpus() -> Path:
+    """150 real recordings of 13 species."""
+    if not SHARED.is_dir():
+        pytest.skip(f"the project's shared recordings are not at {SHARED}")
+    return SHARED / "corpus"
+
+
+def copy_project(to: Path) -> Path:
+    """The files that a run needs, in a folder of their own."""
+    to.mkdir(parents=True)
+    for name in PROJECT:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, to / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        else:
+            shutil.copy2(source, to / name)
+    return to
+
+
+def copy_run(source: Path, to: Path) -> Path:
+    """A finished run with everything that Snakemake and the caches remember, times included."""
+    subprocess.run(["cp", "-a", str(source), str(to)], check=True)
+    return to

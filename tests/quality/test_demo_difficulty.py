@@ -1,0 +1,86 @@
+"""The demo is neither trivial nor hopeless: five folds, three training seeds, against a simple baseline."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import f1_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from autobird.core.tables import read_json, read_table
+from autobird.evaluation.bootstrap import interval, recording_weights
+from autobird.evaluation.metrics import f1_by_species, macro
+from autobird.evaluation.predictions import by_recording, by_window
+from tests.conftest import copy_project
+from tests.workflow.conftest import environment
+
+FOLDS, SEEDS = 5, (1, 2, 3)
+pytestmark = pytest.mark.quality
+
+
+def finish(project: Path, name: str, fold: int, seed: int) -> Path:
+    config = ["--config", f"run={{name: {name}, tracking: false}}", f"dataset={{fold: {fold}}}", f"train={{seed: {seed}}}"]
+    subprocess.run([sys.executable, "-m", "snakemake", "--quiet", "all", *config], cwd=project, env=environment(), check=True)
+    return project / "results" / name
+
+
+def tested(run: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Probabilities and truth of a run's test recordings."""
+    labels = read_json(run / "dataset" / "labels.json")
+    items = by_recording(by_window(read_table(run / "model" / "predictions.parquet"), labels, "test"), "mean")
+    return items.probabilities, items.truth, labels
+
+
+def baseline(project: Path, run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Test predictions and truth of a logistic regression on mean and spread of the mel bands of each recording."""
+    index = read_table(run / "dataset" / "index.parquet")
+    index = index[index["dropped"] == ""]
+    shards = [np.load(p, mmap_mode="r") for p in sorted((project / "results/features/demo/mels").glob("*.npy"))]
+    features, species, split = [], [], []
+    for _, rows in index.groupby("recording"):
+        cells = [np.asarray(shards[s][f : f + 157], np.float32) for s, f in zip(rows["shard"], rows["first_frame"], strict=True)]
+        frames = np.concatenate(cells)
+        features.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0)]))
+        species.append(rows["species"].iloc[0])
+        split.append(rows["split"].iloc[0])
+    x, y, s = np.array(features), np.array(species), np.array(split)
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
+        {"logisticregression__C": [0.001, 0.01, 0.1, 1.0]},
+        scoring="f1_macro",
+    )
+    search.fit(x[s != "test"], y[s != "test"])
+    return search.predict(x[s == "test"]), y[s == "test"]
+
+
+def test_the_demo_is_neither_trivial_nor_hopeless(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "project")
+    scores, lines = {}, []
+    for seed in SEEDS:
+        parts = [tested(finish(project, f"quality-{seed}-{fold}", fold, seed)) for fold in range(FOLDS)]
+        assert len({tuple(p[2]) for p in parts}) == 1
+        p, truth = np.concatenate([q[0] for q in parts]), np.concatenate([q[1] for q in parts])
+        values = macro(f1_by_species(p, truth, recording_weights(len(truth), 1000, 0)))
+        scores[seed] = float(values[0])
+        by_fold = [f1_score(q[1], q[0].argmax(axis=1), average="macro") for q in parts]
+        _, low, high = interval(values, 0.95)
+        lines.append(
+            f"seed {seed}: macro-F1 by recording, pooled over {len(truth)} recordings {values[0]:.3f} [{low:.3f}, {high:.3f}]; "
+            f"by fold {', '.join(f'{v:.3f}' for v in by_fold)}"
+        )
+        print(lines[-1], flush=True)
+    simple = [baseline(project, project / "results" / f"quality-{SEEDS[0]}-{fold}") for fold in range(FOLDS)]
+    low = f1_score(np.concatenate([t for _, t in simple]), np.concatenate([g for g, _ in simple]), average="macro")
+    print(f"logistic regression on mean and spread of the mel bands: {low:.3f}", flush=True)
+    leak = [json.loads((project / "results" / f"quality-1-{f}" / "dataset" / "leakage.json").read_text()) for f in range(FOLDS)]
+    print(pd.DataFrame(leak).to_string(index=False), flush=True)
+    for seed, value in scores.items():
+        assert 0.80 <= value <= 0.95, f"seed {seed}"
+        assert low <= value - 0.15, f"seed {seed}"

@@ -1,0 +1,105 @@
+"""From recordings and windows to the index: what is left out, and that the counts add up."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autobird.core.errors import AutobirdError
+from autobird.corpus.acceptance import reasons
+from autobird.corpus.check_corpus import check
+from autobird.corpus.dataset import build_index, counts, normalisation, report_moves
+from autobird.corpus.quarantine import quarantine
+from autobird.corpus.schemas import RECORDINGS
+from autobird.corpus.settings import CheckSettings, DatasetStageSettings
+
+NOBODY = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
+
+
+def recordings(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Rows of (recording, species, sound, reason)."""
+    table = pd.DataFrame(rows, columns=["recording", "species", "sound_sha256", "reason"])
+    table["status"] = np.where(table["reason"] == "", "ok", "unusable")
+    for name in RECORDINGS.names:
+        if name not in table:
+            table[name] = 0.0 if name == "duration" else ""
+    return table[RECORDINGS.names]
+
+
+def many(species: str, count: int) -> list[tuple[str, str, str, str]]:
+    return [(f"{species}/{i}", species, f"{species}{i}", "") for i in range(count)]
+
+
+def windows(table: pd.DataFrame, per_recording: int = 3, rms: float = 0.1) -> pd.DataFrame:
+    ok = table.loc[table["status"] == "ok", "recording"].repeat(per_recording).reset_index(drop=True)
+    n = len(ok)
+    return pd.DataFrame(
+        {
+            "recording": ok, "start": np.tile(np.arange(per_recording) * 40_000, n // per_recording), "rms": np.float32(rms),
+            "first_frame": np.arange(n) * 157, "mel_mean": -8.0, "mel_std": 1.5, "shard": 0,
+        }
+    )  # fmt: skip
+
+
+def test_of_equal_sounds_one_is_used_and_under_two_labels_none() -> None:
+    table = recordings(
+        ("b", "x", "s1", ""), ("a", "x", "s1", ""), ("c", "x", "s2", ""), ("d", "y", "s2", ""), ("e", "y", "s3", ""),
+        ("f", "y", "", "text, not sound"),
+    )  # fmt: skip
+    why = reasons(table)
+    assert why["a"] == why["e"] == ""
+    assert why["b"] == "the same sound as a, which is used"
+    assert "d under another species" in why["c"]
+    assert "c under another species" in why["d"]
+    assert quarantine(table)["recording"].tolist() == ["b", "c", "d", "f"]
+
+
+def test_recordings_and_windows_add_up() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""), ("bad", "x", "", "empty file (0 bytes)"))
+    found = windows(table)
+    found.loc[found["recording"] == "x/3", "rms"] = 0.001
+    found.loc[found["recording"] == "x/4", "mel_std"] = 0.01
+    index = build_index(table, found, NOBODY, DatasetStageSettings(min_windows=5))
+    numbers = counts(table, index)
+    parts = [numbers[f"recordings_{p}"] for p in ("used", "filtered", "quarantined")]
+    assert parts == [58, 3, 1]
+    assert sum(parts) == numbers["recordings"]
+    assert numbers["windows"] == len(found) == numbers["windows_used"] + sum(numbers["windows_dropped"].values())
+    assert numbers["windows_dropped"] == {
+        "RMS below 0.005": 3, "mel standard deviation below 0.1": 3, "species with fewer than 5 windows": 3,
+    }  # fmt: skip
+
+
+def test_one_species_left_names_the_keys_that_help() -> None:
+    table = recordings(*many("x", 30), ("z/0", "z", "z0", ""))
+    with pytest.raises(AutobirdError, match=r"1 species .* remain of 2 .*dataset\.min_windows"):
+        build_index(table, windows(table), NOBODY, DatasetStageSettings(min_windows=5))
+
+
+def test_an_unknown_split_name_is_refused() -> None:
+    table = recordings(*many("x", 5), *many("y", 5))
+    grouping = pd.DataFrame([("x/0", "", "", "", "training")], columns=NOBODY.columns)
+    with pytest.raises(AutobirdError, match=r"x/0 the split 'training'; use one of train, validation, test"):
+        build_index(table, windows(table), grouping, DatasetStageSettings())
+
+
+def test_the_check_fails_above_the_share_and_names_the_file() -> None:
+    assert check(10, 2, Path("q.csv"), CheckSettings()) == {"recordings": 10, "accepted": 8, "quarantined": 2}
+    with pytest.raises(AutobirdError, match=r"3 of 10 .*max_quarantined_share 0\.2; read the reasons in q\.csv"):
+        check(10, 3, Path("q.csv"), CheckSettings())
+    with pytest.raises(AutobirdError, match="none of 10"):
+        check(10, 10, Path("q.csv"), CheckSettings(max_quarantined_share=1))
+
+
+def test_the_normalisation_is_that_of_all_cells() -> None:
+    cells = np.random.default_rng(0).normal(-7, 2, (5, 157, 64))
+    table = pd.DataFrame({"mel_mean": cells.mean(axis=(1, 2)), "mel_std": cells.std(axis=(1, 2))})
+    assert normalisation(table) == pytest.approx({"mean": cells.mean(), "std": cells.std()})
+
+
+def test_recordings_that_change_their_split_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    index = pd.DataFrame({"recording": ["a", "b"], "split": ["train", "test"]})
+    report_moves(tmp_path / "s.csv", index)
+    report_moves(tmp_path / "s.csv", index.assign(split=["test", "test"]))
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["moved from train to test: a"]

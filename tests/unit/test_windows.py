@@ -1,0 +1,41 @@
+"""Windows cover every sample, and the frames of a window are those nearest to its start."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autobird.audio.windows import first_frames, frames_per_window, window_rms, window_starts
+
+lengths = st.integers(1, 400_000)
+steps = st.tuples(st.integers(1, 90_000), st.integers(1, 90_000)).map(lambda ab: (max(ab), min(ab)))
+
+
+@given(lengths, steps)
+def test_every_sample_lies_in_a_window_and_only_the_last_is_padded(samples: int, step: tuple[int, int]) -> None:
+    window, hop = step
+    starts = window_starts(samples, window, hop)
+    ends = starts + window
+    assert starts[0] == 0
+    assert (np.diff(starts) == hop).all()
+    assert ends[-1] >= samples
+    assert (ends[:-1] < samples).all()
+
+
+def test_a_recording_without_samples_has_no_window() -> None:
+    assert len(window_starts(0, 10, 5)) == 0
+
+
+def test_the_rms_is_over_real_samples_only() -> None:
+    samples = np.full(1000, 16384, np.int16)
+    rms = window_rms(samples, window_starts(1000, 800, 400), 800)
+    np.testing.assert_allclose(rms, [0.5, 0.5])
+
+
+@given(st.integers(0, 10_000_000), st.integers(1, 2000))
+def test_a_window_begins_at_the_frame_nearest_to_its_start(start: int, hop: int) -> None:
+    frame = int(first_frames(np.array([start]), hop)[0])
+    assert abs(frame * hop - start) * 2 <= hop
+
+
+def test_five_seconds_are_157_frames() -> None:
+    assert frames_per_window(80_000, 512) == 157

@@ -1,0 +1,199 @@
+"""Exactly what changed is what runs: each row of the table in README.md by a real run."""
+
+import csv
+import json
+import os
+import re
+import time
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from autobird.corpus.sources import batch_of
+from tests.workflow.conftest import FOLDER, Result, snakemake
+
+AFTER_TRAIN = {"curves", "score", "evaluate"}
+AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
+AFTER_RECORDINGS = {"catalogue", "quarantine", "check_corpus", "dataset", *AFTER_DATASET}
+BATCH = ("recordings", "segment", "mel_shards")
+
+
+def run(project: Path, *config: str) -> Result:
+    result = snakemake(project, "--config", FOLDER, *config)
+    assert result.code == 0, result.text
+    return result
+
+
+def edit(file: Path, pattern: str, replacement: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    new, count = re.subn(pattern, replacement, text, count=1)
+    assert count == 1, f"{pattern} does not occur in {file}"
+    file.write_text(new, encoding="utf-8")
+
+
+def batch(recording: str) -> str:
+    return str(batch_of(recording, 3))
+
+
+def a_recording(project: Path) -> Path:
+    return sorted((project / "my birds").rglob("*.wav"))[0]
+
+
+def only_this_batch_ran(result: Result, name: str) -> None:
+    assert result.batches("rows") >= {batch(name)}
+    assert result.batches("rows") <= {batch(name), "grouping", "details"}
+    for rule in BATCH:
+        assert result.batches(rule) == {batch(name)}, rule
+    assert result.rules == {"rows", *BATCH, *AFTER_RECORDINGS}
+
+
+def test_nothing_changed_and_nothing_runs(demo: Path) -> None:
+    result = snakemake(demo)
+    assert result.code == 0
+    assert "Nothing to be done" in result.text
+    assert result.jobs == set()
+
+
+def test_touched_files_rerun_nothing(folder: Path) -> None:
+    files = [p for top in ("results", "my birds", "scripts", "workflow", "config") for p in (folder / top).rglob("*") if p.is_file()]
+    assert max(p.stat().st_size for p in files if "pcm" in p.parts) > 1 << 20
+    later = time.time() + 60
+    for number, file in enumerate(files):
+        # Inputs newer than the outputs made from them, whatever the order was.
+        os.utime(file, (later + number % 7, later + number % 7))
+    result = run(folder)
+    assert result.jobs == set(), result.text
+
+
+def test_comments_docstrings_and_formatting_of_any_module_rerun_nothing(folder: Path) -> None:
+    for file in (folder / "scripts" / "autobird").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        text = re.sub(r'^"""', '"""Said otherwise: ', text, count=1)
+        file.write_text(f"# a comment\n{text}\n\n# another\n", encoding="utf-8")
+    edit(folder / "scripts/autobird/audio/mel.py", r"        half = self\.settings\.n_fft // 2\n", "        half = (\n            self.settings.n_fft  // 2 )  # odd\n")
+    assert run(folder).jobs == set()
+
+
+def test_a_new_learning_rate_reruns_training_and_what_follows(folder: Path) -> None:
+    assert run(folder, "train={learning_rate: 0.002}").rules == {"train", *AFTER_TRAIN}
+
+
+def test_an_added_recording_reruns_its_batch_in_this_same_call(folder: Path) -> None:
+    source = a_recording(folder)
+    data = bytearray(source.read_bytes())
+    data[1000:1010] = bytes(10)
+    new = source.with_name("added.wav")
+    new.write_bytes(data)
+    name = new.relative_to(folder / "my birds").as_posix()
+    only_this_batch_ran(run(folder), name)
+    assert run(folder).jobs == set()
+    assert name in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
+
+
+def test_a_removed_recording_reruns_its_batch(folder: Path) -> None:
+    gone = a_recording(folder)
+    name = gone.relative_to(folder / "my birds").as_posix()
+    gone.unlink()
+    only_this_batch_ran(run(folder), name)
+    assert name not in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
+
+
+def test_a_recording_replaced_under_the_same_name_size_and_time_reruns_its_batch(folder: Path) -> None:
+    file = a_recording(folder)
+    before = file.stat()
+    data = bytearray(file.read_bytes())
+    data[2000:6000] = bytes(4000)
+    file.write_bytes(data)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert file.stat().st_size == before.st_size
+    only_this_batch_ran(run(folder), file.relative_to(folder / "my birds").as_posix())
+
+
+def change_metadata(project: Path, column: str, value: str) -> str:
+    """Give the first recording another value; return its name."""
+    table = project / "my birds" / "SOURCES.csv"
+    with table.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows[0][column] != value
+    rows[0][column] = value
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return rows[0]["file"]
+
+
+def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
+    name = change_metadata(folder, "licence", "CC0")
+    result = run(folder)
+    assert result.jobs - {"all"} == {"rows:details", "catalogue"}
+    text = (folder / "results/features/test/corpus/ATTRIBUTION.csv").read_text(encoding="utf-8")
+    assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
+
+
+@pytest.mark.parametrize(("column", "value"), [("recordist", "Somebody Else"), ("date", "1999-12-31"), ("location", "Nowhere")])
+def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, column: str, value: str) -> None:
+    change_metadata(folder, column, value)
+    result = run(folder)
+    # The catalogue and its attribution name the recordist too.
+    expected = {"rows", "catalogue", "dataset"}
+    assert result.rules >= expected
+    assert result.rules <= expected | AFTER_DATASET
+    assert result.batches("rows") == {"grouping"}
+
+
+def test_another_number_of_mels_does_not_decode_again(folder: Path) -> None:
+    assert run(folder, "features={mels: 48}").rules == {"mel_shards", "dataset", *AFTER_DATASET}
+
+
+def test_another_rms_filter_reruns_the_dataset_and_what_follows(folder: Path) -> None:
+    assert run(folder, "features={min_rms: 0.02}").rules == {"dataset", *AFTER_DATASET}
+
+
+def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(folder: Path) -> None:
+    edit(folder / "scripts/autobird/audio/mel.py", r"np\.log\(power @ self\.bank", "np.log(1.5 * power @ self.bank")
+    result = run(folder)
+    assert result.batches("mel_shards") == {"0", "1", "2"}
+    assert result.rules == {"mel_shards", "dataset", *AFTER_DATASET}
+
+
+def test_another_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
+    edit(folder / "scripts/autobird/evaluation/settings.py", r"Field\(0\.95, gt=0\.5", "Field(0.90, gt=0.5")
+    assert run(folder).rules == {"evaluate"}
+    metrics = json.loads((folder / "results/test/evaluation/metrics.json").read_text(encoding="utf-8"))
+    assert metrics["confidence"] == 0.9
+
+
+def test_another_locked_version_reruns_the_stages_that_import_it(folder: Path) -> None:
+    edit(folder / "envs/requirements.lock", r"(?m)^soxr==.*$", "soxr==99.0")
+    result = run(folder)
+    # Decoding reaches soxr; its outputs are made anew, so what follows them is too.
+    assert result.batches("recordings") == {"0", "1", "2"}
+    assert result.rules == {*BATCH, *AFTER_RECORDINGS}
+
+
+def test_a_locked_version_of_what_nothing_imports_reruns_nothing(folder: Path) -> None:
+    edit(folder / "envs/requirements.lock", r"(?m)^ruff==.*$", "ruff==99.0")
+    assert run(folder).jobs == set()
+
+
+def test_a_corrupt_file_costs_itself(folder: Path) -> None:
+    new = a_recording(folder).with_name("corrupt.mp3")
+    new.write_bytes(b"ID3\x03" + bytes(range(256)) * 20)
+    name = new.relative_to(folder / "my birds").as_posix()
+    only_this_batch_ran(run(folder), name)
+    with (folder / "results/features/test/corpus/quarantine.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [r["recording"] for r in rows] == [name]
+    assert rows[0]["reason"]
+    counts = json.loads((folder / "results/test/dataset/counts.json").read_text(encoding="utf-8"))
+    parts = ("recordings_used", "recordings_filtered", "recordings_quarantined")
+    assert counts["recordings"] == sum(counts[p] for p in parts) == 28
+
+
+def test_a_folder_that_moved_is_not_decoded_again(folder: Path) -> None:
+    (folder / "my birds").rename(folder / "birds")
+    result = snakemake(folder, "--config", "corpus={type: folder, root: birds}")
+    assert result.code == 0, result.text
+    assert result.jobs == set()
