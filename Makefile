@@ -8,7 +8,7 @@ RUN := results/demo
 # The recipe lines of `demo`: the run, its report if it is older than the scores, and what came out.
 demo: .venv/installed
 	@$(BIN)/python -m snakemake
-	@$(MAKE) --no-print-directory $(RUN)/report.html
+	@$(MAKE) --no-print-directory --silent $(RUN)/report.html
 	@$(BIN)/python -m autobird.cli scores $(RUN)
 
 $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json

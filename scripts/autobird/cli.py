@@ -19,7 +19,9 @@ def scores(run: Path) -> str:
     """
     file = run / "evaluation" / "metrics.json"
     if not file.is_file():
-        raise AutobirdError(f"{file} is not there; finish the run with snakemake, or name another folder below results/")
+        raise AutobirdError(
+            f"{file} is not there; finish the run with snakemake, or name another folder below results/"
+        )
     metrics = read_json(file)
     test = metrics["test"]
     lines = [
@@ -55,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(prog="autobird", description="Your own classifier of bird recordings.")
     commands = p.add_subparsers(dest="command", required=True)
     show = commands.add_parser("scores", help="print the scores of a finished run")
-    show.add_argument("run", type=Path, nargs="?", default=Path("results/demo"), help="its folder (default: results/demo)")
+    show.add_argument(
+        "run", type=Path, nargs="?", default=Path("results/demo"), help="its folder (default: results/demo)"
+    )
     make = commands.add_parser("demo", help="write synthesised recordings as a folder")
     make.add_argument("folder", type=Path)
     make.add_argument("--species", type=int, default=10)
@@ -63,7 +67,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     make.add_argument("--seed", type=int, default=7)
     args = p.parse_args(argv)
     try:
-        print(scores(args.run) if args.command == "scores" else demo(args.folder, args.species, args.recordings, args.seed))
+        print(
+            scores(args.run)
+            if args.command == "scores"
+            else demo(args.folder, args.species, args.recordings, args.seed)
+        )
     except AutobirdError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

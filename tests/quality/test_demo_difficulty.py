@@ -26,8 +26,15 @@ pytestmark = pytest.mark.quality
 
 
 def finish(project: Path, name: str, fold: int, seed: int) -> Path:
-    config = ["--config", f"run={{name: {name}, tracking: false}}", f"dataset={{fold: {fold}}}", f"train={{seed: {seed}}}"]
-    subprocess.run([sys.executable, "-m", "snakemake", "--quiet", "all", *config], cwd=project, env=environment(), check=True)
+    config = [
+        "--config",
+        f"run={{name: {name}, tracking: false}}",
+        f"dataset={{fold: {fold}}}",
+        f"train={{seed: {seed}}}",
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "snakemake", "--quiet", "all", *config], cwd=project, env=environment(), check=True
+    )
     return project / "results" / name
 
 
@@ -45,7 +52,10 @@ def baseline(project: Path, run: Path) -> tuple[np.ndarray, np.ndarray]:
     shards = [np.load(p, mmap_mode="r") for p in sorted((project / "results/features/demo/mels").glob("*.npy"))]
     features, species, split = [], [], []
     for _, rows in index.groupby("recording"):
-        cells = [np.asarray(shards[s][f : f + 157], np.float32) for s, f in zip(rows["shard"], rows["first_frame"], strict=True)]
+        cells = [
+            np.asarray(shards[s][f : f + 157], np.float32)
+            for s, f in zip(rows["shard"], rows["first_frame"], strict=True)
+        ]
         frames = np.concatenate(cells)
         features.append(np.concatenate([frames.mean(axis=0), frames.std(axis=0)]))
         species.append(rows["species"].iloc[0])
@@ -79,7 +89,10 @@ def test_the_demo_is_neither_trivial_nor_hopeless(tmp_path: Path) -> None:
     simple = [baseline(project, project / "results" / f"quality-{SEEDS[0]}-{fold}") for fold in range(FOLDS)]
     low = f1_score(np.concatenate([t for _, t in simple]), np.concatenate([g for g, _ in simple]), average="macro")
     print(f"logistic regression on mean and spread of the mel bands: {low:.3f}", flush=True)
-    leak = [json.loads((project / "results" / f"quality-1-{f}" / "dataset" / "leakage.json").read_text()) for f in range(FOLDS)]
+    leak = [
+        json.loads((project / "results" / f"quality-1-{f}" / "dataset" / "leakage.json").read_text())
+        for f in range(FOLDS)
+    ]
     print(pd.DataFrame(leak).to_string(index=False), flush=True)
     for seed, value in scores.items():
         assert 0.80 <= value <= 0.95, f"seed {seed}"

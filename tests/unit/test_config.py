@@ -25,7 +25,10 @@ def merged(*names: str) -> dict[str, Any]:
     [
         ({"trian": {}}, "trian: there is no such key; did you mean train?"),
         ({"train": {"learning_rte": 1}}, "train.learning_rte: there is no such key; did you mean learning_rate?"),
-        ({"corpus": {"columns": {"recordst": "x"}}}, "corpus.columns.recordst: there is no such key; did you mean recordist?"),
+        (
+            {"corpus": {"columns": {"recordst": "x"}}},
+            "corpus.columns.recordst: there is no such key; did you mean recordist?",
+        ),
         ({"run": {"zzz": 1}}, "run.zzz: there is no such key; known keys are name, tracking"),
         ({"train": {"epochs": "many"}}, "train.epochs: 'many' is not valid: input should be a valid integer"),
         ({"train": {"epochs": 0}}, "train.epochs: 0 is not valid: input should be greater than or equal to 1"),
@@ -37,7 +40,10 @@ def merged(*names: str) -> dict[str, Any]:
         ({"features": {"name": "a/b"}}, "features.name: 'a/b' is not valid"),
         ({"corpus": {"type": "folder"}}, "corpus: type folder needs root"),
         ({"corpus": {"demo": {"species": 1}}}, "corpus.demo.species: 1 is not valid"),
-        ({"dataset": {"validation": 0.5, "test": 0.5}}, "dataset: validation 0.5 and test 0.5 leave nothing to train on"),
+        (
+            {"dataset": {"validation": 0.5, "test": 0.5}},
+            "dataset: validation 0.5 and test 0.5 leave nothing to train on",
+        ),
         ({"dataset": {"fold": 5}}, "dataset: fold 5 is not below folds 5"),
         ({"train": {"heads": 3}}, "train: d_model 64 is not a multiple of heads 3; set d_model to 63"),
         ({"run": {"name": "features"}}, "run.name: 'features' is the folder of what runs share"),
@@ -69,11 +75,34 @@ def test_the_baseline_is_the_original_project() -> None:
     raw["corpus"]["root"] = "x"
     c = load(raw)
     f, t = c.features, c.train
-    assert (f.sample_rate, f.window, f.hop, f.n_fft, f.hop_length, f.mels, f.fmin, f.fmax) == (16000, 5, 2.5, 1024, 512, 64, 20, 8000)
+    assert (f.sample_rate, f.window, f.hop, f.n_fft, f.hop_length, f.mels, f.fmin, f.fmax) == (
+        16000,
+        5,
+        2.5,
+        1024,
+        512,
+        64,
+        20,
+        8000,
+    )
     assert (f.min_rms, f.min_mel_std, f.alignment) == (0.005, 0.10, "window")
     assert (c.dataset.seed, c.dataset.validation, c.dataset.test, c.dataset.min_windows) == (4, 0.1, 0.1, 50)
-    assert (t.architecture, t.d_model, t.heads, t.layers, t.batch_size, t.epochs) == ("cnn_transformer", 64, 2, 1, 32, 50)
-    assert (t.optimizer, t.learning_rate, t.weight_decay, t.schedule, t.step_size, t.gamma) == ("adam", 3e-4, 1e-4, "step", 5, 0.5)
+    assert (t.architecture, t.d_model, t.heads, t.layers, t.batch_size, t.epochs) == (
+        "cnn_transformer",
+        64,
+        2,
+        1,
+        32,
+        50,
+    )
+    assert (t.optimizer, t.learning_rate, t.weight_decay, t.schedule, t.step_size, t.gamma) == (
+        "adam",
+        3e-4,
+        1e-4,
+        "step",
+        5,
+        0.5,
+    )
     assert (t.gradient_clip, t.select, t.precision, t.sampler) == (1.0, "best", "auto", "uniform")
     assert (t.mix_probability, t.mask_probability, t.ema_decay, t.roll, t.label_smoothing) == (0, 0, 0, False, 0)
 

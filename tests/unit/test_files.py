@@ -14,9 +14,14 @@ from autobird.core.files import atomic, locked, write_text
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "out.txt"
     write_text(file, "old")
-    with pytest.raises(RuntimeError), atomic(file) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with atomic(file) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert file.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
 

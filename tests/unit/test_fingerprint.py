@@ -35,7 +35,9 @@ def test_every_stage_has_a_fingerprint_and_all_it_imports_is_locked(stage: str) 
     prints = Fingerprints(SCRIPTS, LOCK)
     assert len(prints.of(stage)) == 16
     assert stage in prints.modules(stage)
-    assert "numpy" in prints.distributions(stage) or stage.endswith(("curves", "catalogue", "quarantine", "check_corpus", "rows"))
+    assert "numpy" in prints.distributions(stage) or stage.endswith(
+        ("curves", "catalogue", "quarantine", "check_corpus", "rows")
+    )
 
 
 def test_stages_reach_what_they_use_and_not_more() -> None:
@@ -58,7 +60,9 @@ def test_a_library_without_a_locked_version_is_named(tmp_path: Path) -> None:
 
 
 def test_a_version_locked_by_platform_keeps_all_its_lines(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text("# comment\nnumpy==2.4 ; python_version < '3.12'\nnumpy==2.5 ; python_version >= '3.12'\nA_b[x]==1\n")
+    (tmp_path / "lock").write_text(
+        "# comment\nnumpy==2.4 ; python_version < '3.12'\nnumpy==2.5 ; python_version >= '3.12'\nA_b[x]==1\n"
+    )
     found = locked_versions(tmp_path / "lock")
     assert found["numpy"].startswith("2.4 ;")
     assert "2.5" in found["numpy"]

@@ -75,6 +75,8 @@ def test_digital_silence_is_the_floor() -> None:
 
 
 def test_full_scale_and_silence_fit_float16_within_half_a_step() -> None:
-    frames, _ = LogMel.of(MelSettings()).windows(np.concatenate([noise(5), np.full(16000, 32767, np.int16), noise(0) ]))
+    frames, _ = LogMel.of(MelSettings()).windows(np.concatenate([noise(5), np.full(16000, 32767, np.int16), noise(0)]))
     stored = frames.astype(np.float16)
-    assert (np.abs(stored.astype(np.float32) - frames) <= np.spacing(np.abs(stored)).astype(np.float32) / 2 + 1e-7).all()
+    assert (
+        np.abs(stored.astype(np.float32) - frames) <= np.spacing(np.abs(stored)).astype(np.float32) / 2 + 1e-7
+    ).all()

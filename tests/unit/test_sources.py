@@ -81,7 +81,9 @@ def test_the_batch_of_a_recording_follows_from_its_id_alone() -> None:
 
 def test_metadata_is_read_by_column_names_and_the_first_row_of_a_file_counts(tmp_path: Path) -> None:
     table = tmp_path / "m.csv"
-    table.write_text("\ufefffile,rec,date,licence\nA/a.wav,Ann,2021-05-01,CC0\nA/a.wav,Bob,,\n,Nobody,,\n", encoding="utf-8")
+    table.write_text(
+        "\ufefffile,rec,date,licence\nA/a.wav,Ann,2021-05-01,CC0\nA/a.wav,Bob,,\n,Nobody,,\n", encoding="utf-8"
+    )
     facts = read_metadata(table, ColumnSettings(recordist="rec"))
     assert len(facts) == 1
     assert (facts[0].recordist, facts[0].date, facts[0].place, facts[0].licence) == ("Ann", "2021-05-01", "", "CC0")
@@ -95,7 +97,9 @@ def test_metadata_is_read_by_column_names_and_the_first_row_of_a_file_counts(tmp
         (b"file,recordist\nA/a.wav,J\xf8rgen\n", {}, "not UTF-8"),
     ],
 )
-def test_a_wrong_metadata_table_is_refused_with_the_remedy(tmp_path: Path, text: bytes, columns: dict[str, str], message: str) -> None:
+def test_a_wrong_metadata_table_is_refused_with_the_remedy(
+    tmp_path: Path, text: bytes, columns: dict[str, str], message: str
+) -> None:
     (tmp_path / "m.csv").write_bytes(text)
     with pytest.raises(AutobirdError, match=message):
         read_metadata(tmp_path / "m.csv", ColumnSettings(**columns))
@@ -120,8 +124,13 @@ def test_each_correction_changes_just_its_own_tables_digest(tmp_path: Path) -> N
     assert set(GROUPING).isdisjoint(DETAILS)
 
 
-@pytest.mark.parametrize(("names", "message"), [((), "holds no files"), (("A/a.wav",), "holds one species"), (("a.wav",), "no species folder")])
-def test_a_folder_that_cannot_become_a_classifier_is_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [((), "holds no files"), (("A/a.wav",), "holds one species"), (("a.wav",), "no species folder")],
+)
+def test_a_folder_that_cannot_become_a_classifier_is_refused(
+    tmp_path: Path, names: tuple[str, ...], message: str
+) -> None:
     root = tmp_path / "r"
     root.mkdir()
     for name in names:

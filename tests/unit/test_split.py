@@ -14,14 +14,23 @@ names = st.text(string.ascii_lowercase, min_size=1, max_size=6)
 
 
 def recordings(species: str, groups: int, per_group: int = 2) -> pd.DataFrame:
-    rows = [(f"{species}/{g}-{i}.wav", species, f"{species} group {g}", "") for g in range(groups) for i in range(per_group)]
+    rows = [
+        (f"{species}/{g}-{i}.wav", species, f"{species} group {g}", "") for g in range(groups) for i in range(per_group)
+    ]
     return pd.DataFrame(rows, columns=["recording", "species", "group", "split"])
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(names, names, names), min_size=1, max_size=60), st.integers(0, 99), st.sampled_from([None, 0, 3]))
-def test_a_group_is_never_split_whatever_its_species(rows: list[tuple[str, str, str]], seed: int, fold: int | None) -> None:
-    table = pd.DataFrame([(f"{s}/{n}{i}", s, g, "") for i, (n, s, g) in enumerate(rows)], columns=["recording", "species", "group", "split"])
+@given(
+    st.lists(st.tuples(names, names, names), min_size=1, max_size=60), st.integers(0, 99), st.sampled_from([None, 0, 3])
+)
+def test_a_group_is_never_split_whatever_its_species(
+    rows: list[tuple[str, str, str]], seed: int, fold: int | None
+) -> None:
+    table = pd.DataFrame(
+        [(f"{s}/{n}{i}", s, g, "") for i, (n, s, g) in enumerate(rows)],
+        columns=["recording", "species", "group", "split"],
+    )
     splits = deal(table, SplitSettings(seed=seed, fold=fold))
     assert splits.index.tolist() == table["recording"].tolist()
     assert splits.isin(["train", "validation", "test"]).all()
@@ -80,7 +89,12 @@ def test_recordist_day_and_place_make_a_group_only_if_all_are_known() -> None:
 
 def test_leakage_is_measured_on_what_is_known() -> None:
     table = pd.DataFrame(
-        [("a", "x", "train", "g1", "s1"), ("b", "x", "test", "g2", "s2"), ("c", "y", "test", "g3", "s1"), ("d", "y", "test", "g4", "s4")],
+        [
+            ("a", "x", "train", "g1", "s1"),
+            ("b", "x", "test", "g2", "s2"),
+            ("c", "y", "test", "g3", "s1"),
+            ("d", "y", "test", "g4", "s4"),
+        ],
         columns=["recording", "species", "split", "group", "sound_sha256"],
     )
     grouping = pd.DataFrame(

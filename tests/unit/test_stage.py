@@ -16,7 +16,9 @@ def arguments(tmp_path: Path) -> argparse.Namespace:
     return parser("x").parse_args(["--log", str(tmp_path / "logs" / "x.log")])
 
 
-def test_the_log_tells_settings_and_time_and_takes_what_c_libraries_print(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_log_tells_settings_and_time_and_takes_what_c_libraries_print(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     args = arguments(tmp_path)
     with stage("x", args, [tmp_path / "out"]):
         log.info("did %d things", 3)

@@ -56,7 +56,12 @@ def test_nothing_changed_and_nothing_runs(demo: Path) -> None:
 
 
 def test_touched_files_rerun_nothing(folder: Path) -> None:
-    files = [p for top in ("results", "my birds", "scripts", "workflow", "config") for p in (folder / top).rglob("*") if p.is_file()]
+    files = [
+        p
+        for top in ("results", "my birds", "scripts", "workflow", "config")
+        for p in (folder / top).rglob("*")
+        if p.is_file()
+    ]
     assert max(p.stat().st_size for p in files if "pcm" in p.parts) > 1 << 20
     later = time.time() + 60
     for number, file in enumerate(files):
@@ -71,7 +76,11 @@ def test_comments_docstrings_and_formatting_of_any_module_rerun_nothing(folder: 
         text = file.read_text(encoding="utf-8")
         text = re.sub(r'^"""', '"""Said otherwise: ', text, count=1)
         file.write_text(f"# a comment\n{text}\n\n# another\n", encoding="utf-8")
-    edit(folder / "scripts/autobird/audio/mel.py", r"        half = self\.settings\.n_fft // 2\n", "        half = (\n            self.settings.n_fft  // 2 )  # odd\n")
+    edit(
+        folder / "scripts/autobird/audio/mel.py",
+        r"        half = self\.settings\.n_fft // 2\n",
+        "        half = (\n            self.settings.n_fft  // 2 )  # odd\n",
+    )
     assert run(folder).jobs == set()
 
 
@@ -132,7 +141,9 @@ def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
     assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
 
 
-@pytest.mark.parametrize(("column", "value"), [("recordist", "Somebody Else"), ("date", "1999-12-31"), ("location", "Nowhere")])
+@pytest.mark.parametrize(
+    ("column", "value"), [("recordist", "Somebody Else"), ("date", "1999-12-31"), ("location", "Nowhere")]
+)
 def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, column: str, value: str) -> None:
     change_metadata(folder, column, value)
     result = run(folder)

@@ -9,7 +9,7 @@ from autobird.core.files import atomic
 
 matplotlib.use("Agg")
 
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 BLUE, ORANGE, GREEN, GREY = "#33658a", "#e07a1f", "#4f8f5b", "#8a8f98"
 

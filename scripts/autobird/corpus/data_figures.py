@@ -61,9 +61,7 @@ def durations(path: Path, recordings: pd.DataFrame) -> None:
     save(fig, path)
 
 
-def spectrograms(
-    path: Path, index: pd.DataFrame, shards: Sequence[NDArray[np.float16]], settings: MelSettings
-) -> None:
+def spectrograms(path: Path, index: pd.DataFrame, shards: Sequence[NDArray[np.float16]], settings: MelSettings) -> None:
     """The window with the widest spread of each of up to twelve species."""
     kept = index[(index["dropped"] == "") & (index["split"] == "train")]
     best = kept.sort_values(["mel_std", "recording", "start"], ascending=[False, True, True]).drop_duplicates("species")
@@ -74,14 +72,18 @@ def spectrograms(
     fig, axes = figure(11, 2.3 * rows + 0.4, rows=rows, columns=columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(best) :]:
         ax.set_axis_off()
-    bands = np.linspace(*(2595 * np.log10(1 + f / 700) for f in (settings.fmin, settings.fmax)), settings.mels + 2)[1:-1]
+    low, high = (2595 * np.log10(1 + f / 700) for f in (settings.fmin, settings.fmax))
+    bands = np.linspace(low, high, settings.mels + 2)[1:-1]
     hertz = 700 * (10 ** (bands / 2595) - 1)
     ticks = [f for f in (500, 1000, 2000, 4000, 8000, 16000) if hertz[0] < f < hertz[-1]]
     for ax, row in zip(axes.flat, best.itertuples(), strict=False):
         frames = np.asarray(shards[row.shard][row.first_frame : row.first_frame + size], np.float32)
         ax.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=(0, settings.window, 0, settings.mels))
         ax.set_title(f"{row.species}\n{row.recording.rsplit('/', 1)[-1]}", fontsize=8, style="italic")
-        ax.set_yticks([float(np.interp(f, hertz, np.arange(settings.mels) + 0.5)) for f in ticks], [f"{f / 1000:g}" for f in ticks])
+        ax.set_yticks(
+            [float(np.interp(f, hertz, np.arange(settings.mels) + 0.5)) for f in ticks],
+            [f"{f / 1000:g}" for f in ticks],
+        )
         ax.spines[:].set_visible(False)
     fig.supxlabel("seconds", fontsize=9)
     fig.supylabel("kHz", fontsize=9)

@@ -46,7 +46,9 @@ class Listing:
             AutobirdError: no recordings, or fewer than two species.
         """
         if not self.all:
-            raise AutobirdError(f"corpus.root: {settings.root} holds no files; give the folder that holds one folder per species")
+            raise AutobirdError(
+                f"corpus.root: {settings.root} holds no files; give the folder that holds one folder per species"
+            )
         if len(self.species) < 2:
             names = ", ".join(self.species) or "no species folder"
             raise AutobirdError(

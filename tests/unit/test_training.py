@@ -1,0 +1,247 @@
+"""Training resumes to the bit, augments as it says, and samples as it says."""
+
+import json
+import signal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.torch
+import torch
+
+from autobird.audio.mel import LOG_FLOOR
+from autobird.audio.npy import NpyWriter
+from autobird.core.errors import AutobirdError
+from autobird.core.tables import write_json, write_table
+from autobird.corpus.schemas import INDEX
+from autobird.model import score, train
+from autobird.model.augment import augment
+from autobird.model.checkpoint import Checkpoints, fingerprint
+from autobird.model.data import Windows, epoch_order, sampling_weights
+from autobird.model.loop import Trainer, evaluate_windows
+from autobird.model.networks import build
+from autobird.model.precision import Compute, choose, deterministic
+from autobird.model.settings import TrainSettings
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1)
+
+
+def windows(n: int = 40, species: int = 3, seed: int = 0) -> Windows:
+    """Windows whose species is a bright band of its own."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(n) % species
+    frames = rng.normal(-9, 1, (n, 40, 16)).astype(np.float16)
+    for i, s in enumerate(label):
+        frames[i, :, 2 + 4 * s : 5 + 4 * s] += 4
+    return Windows([frames.reshape(-1, 16)], np.zeros(n, np.int64), np.arange(n) * 40, label, np.arange(n) // 2, 40)
+
+
+def trainer(settings: TrainSettings = TINY) -> Trainer:
+    deterministic(1)
+    torch.manual_seed(0)
+    return Trainer(build(settings, 3, -8.0, 2.0), windows(), windows(12, seed=1), 3, settings, CPU)
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+@pytest.mark.parametrize(
+    "settings", [TINY, TrainSettings(architecture="cnn_transformer", d_model=8, epochs=2, batch_size=8, threads=1)]
+)
+@pytest.mark.parametrize("steps", [1, 5, 7])
+def test_a_training_that_was_killed_ends_with_the_same_weights(
+    settings: TrainSettings, steps: int, tmp_path: Path
+) -> None:
+    whole = trainer(settings).run(lambda: None)
+    first = trainer(settings)
+    done = iter(range(steps))
+
+    def stop() -> None:
+        if next(done, None) is None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        first.run(lambda: None, stop)
+    Checkpoints(tmp_path, "x", first).save()
+    second = trainer(settings)
+    torch.manual_seed(99)  # whatever state the new process is in
+    Checkpoints(tmp_path, "x", second).resume()
+    assert second.at.step or second.at.epoch
+    assert same(second.run(lambda: None), whole)
+
+
+def test_sigterm_saves_after_the_step_and_ends_with_143(tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        t = trainer()
+        checkpoints = Checkpoints(tmp_path, "x", t)
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(SystemExit) as end:
+            t.run(lambda: None, checkpoints.after_step)
+        assert end.value.code == 143
+        assert checkpoints.path.exists()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, "x", trainer())
+    checkpoints.path.parent.mkdir()
+    checkpoints.path.write_bytes(b"half a file")
+    checkpoints.resume()
+    assert checkpoints.trainer.at.epoch == 0
+
+
+def test_checkpoints_are_named_by_code_settings_and_data(tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(b"1")
+    first = fingerprint(["a", "b"], [file])
+    assert first != fingerprint(["ab", ""], [file])
+    file.write_bytes(b"2")
+    assert first != fingerprint(["a", "b"], [file])
+
+
+def test_it_learns_what_can_be_learnt() -> None:
+    settings = TINY.model_copy(update={"epochs": 12, "mix_probability": 0.0, "ema_decay": 0.9})
+    t = trainer(settings)
+    t.run(lambda: None)
+    assert t.at.history[-1]["validation_macro_f1"] > 0.9
+    assert t.at.history[-1]["train_loss"] < t.at.history[0]["train_loss"]
+
+
+def test_the_best_epoch_is_kept_where_asked() -> None:
+    t = trainer(TINY.model_copy(update={"epochs": 4, "select": "best", "learning_rate": 0.02}))
+    t.run(lambda: None)
+    scores = [h["validation_macro_f1"] for h in t.at.history]
+    assert t.at.best_epoch == 1 + int(np.argmax(scores))
+
+
+def test_schedules_are_what_they_say() -> None:
+    step = trainer(TrainSettings(architecture="cnn_transformer", d_model=8, epochs=11, batch_size=8))
+    rates = [step._rate(epoch * step.steps) for epoch in (0, 4, 5, 10)]
+    np.testing.assert_allclose(rates, [3e-4, 3e-4, 1.5e-4, 0.75e-4])
+    one = trainer(TrainSettings(width=4, epochs=10, batch_size=8, warmup=0.1))
+    rates = [one._rate(s) for s in range(10 * one.steps)]
+    assert int(np.argmax(rates)) == pytest.approx(one.steps, abs=1)
+    assert max(rates) == pytest.approx(3e-3)
+    assert rates[-1] < 1e-5
+
+
+def test_mixing_adds_powers_and_shares_labels() -> None:
+    settings = TrainSettings(roll=False, gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=1)
+    x = torch.log(torch.tensor([1.0, 3.0])).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
+    y = torch.eye(2)
+    for seed in range(20):
+        mixed, target = augment(x, y, settings, np.random.default_rng(seed))
+        power = torch.exp(mixed[:, 0, 0, 0])
+        torch.testing.assert_close(power, target @ torch.tensor([1.0, 3.0]))
+        torch.testing.assert_close(target.sum(1), torch.ones(2))
+
+
+def test_augmentation_keeps_shapes_and_repeats_with_its_generator() -> None:
+    settings = TrainSettings(mask_probability=1.0)
+    x, y = torch.randn(5, 1, 64, 157) - 8, torch.eye(5)
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    a, ya = augment(x, y, settings, np.random.default_rng(1))
+    assert torch.equal(torch.get_rng_state(), before)
+    b, yb = augment(x, y, settings, np.random.default_rng(1))
+    assert a.shape == x.shape
+    assert torch.equal(a, b)
+    assert torch.equal(ya, yb)
+    assert (a == np.float32(np.log(LOG_FLOOR))).any()
+
+
+def test_a_roll_moves_frames_around() -> None:
+    settings = TrainSettings(gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=0)
+    x = torch.arange(10.0).reshape(1, 1, 1, 10)
+    rolled, _ = augment(x, torch.ones(1, 1), settings, np.random.default_rng(4))
+    assert sorted(rolled.flatten().tolist()) == list(range(10))
+
+
+def test_samplers_balance_as_they_say() -> None:
+    label = np.array([0] * 90 + [1] * 10)
+    recording = np.array([0] * 80 + [1] * 10 + [2] * 10)
+    weighted = np.bincount(label, sampling_weights(label, recording, "weighted"))
+    np.testing.assert_allclose(weighted, [0.5, 0.5])
+    balanced = sampling_weights(label, recording, "balanced")
+    np.testing.assert_allclose(np.bincount(label, balanced), np.sqrt([90, 10]) / np.sqrt([90, 10]).sum())
+    by_recording = np.bincount(recording, balanced)
+    assert by_recording[0] / by_recording[1] == pytest.approx(np.sqrt(8))
+    w = windows(10)
+    assert sorted(epoch_order(w, "uniform", np.random.default_rng(0))) == list(range(10))
+    assert len(epoch_order(w, "balanced", np.random.default_rng(0))) == 10
+
+
+def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(AutobirdError, match=r"train\.device"):
+        choose(TrainSettings(device="cuda"))
+    assert choose(TrainSettings(precision="float32")) == CPU
+
+
+@pytest.mark.parametrize("architecture", ["resnet", "cnn_transformer"])
+def test_networks_take_plain_log_mel(architecture: str) -> None:
+    network = build(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()
+    assert network(torch.randn(2, 1, 64, 157)).shape == (2, 7)
+    assert 50_000 < sum(p.numel() for p in network.parameters()) < 400_000
+
+
+def test_the_stages_train_and_score_end_to_end(tmp_path: Path) -> None:
+    n = 60
+    w = windows(n)
+    with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
+        out.append(w.shards[0])
+    index = pd.DataFrame(
+        {
+            "recording": [f"r{i // 2:02d}" for i in range(n)], "start": np.arange(n) % 2 * 40_000,
+            "species": [f"s{x}" for x in w.label], "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4],
+            "group": "", "shard": 0, "first_frame": w.first, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
+        }
+    )  # fmt: skip
+    write_table(tmp_path / "index.parquet", index, INDEX)
+    write_json(tmp_path / "labels.json", ["s0", "s1", "s2"])
+    write_json(tmp_path / "norm.json", {"mean": -8.0, "std": 2.0})
+    front_end = json.dumps({"window": 39 * 512 / 16000, "hop": 0.5, "mels": 16})
+    common = [
+        "--index",
+        str(tmp_path / "index.parquet"),
+        "--shards",
+        str(tmp_path / "0.npy"),
+        "--log",
+        str(tmp_path / "log"),
+    ]
+    weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
+    before = signal.getsignal(signal.SIGTERM)
+    blobs = []
+    for _ in range(2):
+        train.main(
+            [*common, *weights, "--settings", TINY.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
+             "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / "run/ck"), "--history", str(tmp_path / "h.csv")]
+        )  # fmt: skip
+        blobs.append((tmp_path / "run/model/w.safetensors").read_bytes())
+    signal.signal(signal.SIGTERM, before)
+    assert blobs[0] == blobs[1]
+    assert (
+        "resumed from" in (tmp_path / "log").read_text()
+    )  # the second finds the first one's checkpoint, already at the end
+    score.main([*common, *weights, "--output", str(tmp_path / "p.parquet")])
+    predictions = pd.read_parquet(tmp_path / "p.parquet")
+    assert len(predictions) == n - 1
+    network, _ = score.load(
+        json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
+    )
+    x, _ = w.take(np.arange(n))
+    with torch.inference_mode():
+        expected = network.eval()(x.contiguous(memory_format=torch.channels_last))[1:].numpy()
+    np.testing.assert_allclose(np.stack(predictions["logits"]), expected, atol=0.15)  # bfloat16 where the CPU has it
+    assert safetensors.torch.load(blobs[0]).keys() == network.state_dict().keys()
+
+
+def test_no_windows_score_nothing() -> None:
+    w = windows(3)
+    none = Windows(w.shards, w.shard[:0], w.first[:0], w.label[:0], w.recording[:0], w.frames)
+    assert evaluate_windows(build(TINY, 3, 0, 1), none, 3, CPU) == (0.0, 0.0)

@@ -1,0 +1,91 @@
+"""Bad input costs itself, or stops the run with one line that says what to do."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import copy_project
+from tests.workflow.conftest import snakemake
+from tests.workflow.outputs import promised
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("bad input") / "project")
+
+
+@pytest.mark.parametrize(
+    ("config", "line"),
+    [
+        ("train={learning_rat: 1}", "error: train.learning_rat: there is no such key; did you mean learning_rate?"),
+        ("features={fmax: 9000}", "error: features: fmax 9000 Hz lies above the Nyquist frequency of 16000 Hz"),
+        ("corpus={type: folder, root: nowhere}", "error: corpus.root: nowhere is not a folder"),
+    ],
+)
+def test_a_mistake_in_the_configuration_stops_before_any_job(project: Path, config: str, line: str) -> None:
+    result = snakemake(project, "--config", config)
+    assert result.code == 1
+    said = [text for text in result.text.splitlines() if text.startswith("error:")]
+    assert len(said) == 1
+    assert said[0].startswith(line)
+    assert "Traceback" not in result.text
+    assert not (project / "results").exists()
+
+
+def test_an_empty_folder_and_one_species_stop_before_any_job(project: Path) -> None:
+    (project / "empty").mkdir()
+    (project / "one" / "Parus_major").mkdir(parents=True)
+    (project / "one" / "Parus_major" / "a.wav").write_bytes(b"x")
+    for root, words in (("empty", "empty holds no files"), ("one", "one holds one species (Parus major)")):
+        result = snakemake(project, "--config", f"corpus={{type: folder, root: {root}}}")
+        assert result.code == 1
+        assert words in result.text
+
+
+def test_a_folder_of_text_files_ends_in_quarantine_and_says_where_to_read_why(project: Path) -> None:
+    for name in ("A/a.mp3", "A/b.wav", "B/c.flac"):
+        file = project / "texts" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"no sound, but words about {name}\n")
+    result = snakemake(project, "--config", "corpus={type: folder, root: texts}", "features={name: texts}")
+    assert result.code == 1
+    assert "3 of 3 recordings (100%) are quarantined, more than corpus.max_quarantined_share 0.2" in result.text
+    assert "quarantine.csv" in result.text
+    with (project / "results/features/texts/corpus/quarantine.csv").open(newline="") as file:
+        assert [(r["recording"], r["reason"]) for r in csv.DictReader(file)] == [
+            ("A/a.mp3", "text, not sound"), ("A/b.wav", "text, not sound"), ("B/c.flac", "text, not sound"),
+        ]  # fmt: skip
+
+
+def test_every_odd_file_ends_used_or_quarantined_with_a_reason(project: Path, odd_files: Path) -> None:
+    (project / "odd").symlink_to(odd_files)
+    config = ["corpus={type: folder, root: odd, max_quarantined_share: 1}", "features={name: odd}", "run={name: odd}"]
+    result = snakemake(project, "--config", *config, "dataset={min_windows: 1}")
+    assert result.code == 0, result.text
+    counts = json.loads((project / "results/odd/dataset/counts.json").read_text())
+    files = [p for p in odd_files.rglob("*") if p.is_file() and p.name != "SOURCES.csv"]
+    parts = [counts[f"recordings_{p}"] for p in ("used", "filtered", "quarantined")]
+    assert sum(parts) == counts["recordings"] == len(files)
+    with (project / "results/features/odd/corpus/quarantine.csv").open(newline="") as file:
+        reasons = {r["recording"]: r["reason"] for r in csv.DictReader(file)}
+    assert len(reasons) == parts[2]
+    assert all(reasons.values())
+    assert (
+        reasons["identical_copies/Andean_Guan29.mp3"]
+        == "the same sound as identical_copies/Andean_Guan28.mp3, which is used"
+    )
+    assert reasons["constructed_from_corpusA/empty.mp3"] == "empty file (0 bytes)"
+    assert all("git-lfs pointer" in r for name, r in reasons.items() if name.startswith("git_lfs"))
+    assert "wrong_extension_nonascii/test_Carbonero_común.wav" not in reasons
+
+
+def test_the_report_is_made_offline_with_every_category(finished_demo: Path, tmp_path: Path) -> None:
+    before = promised(finished_demo)
+    result = snakemake(finished_demo, "--report", str(tmp_path / "report.html"))
+    assert result.code == 0, result.text
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for words in ("Data", "Model", "Evaluation", "confusion matrix", "learning curves", "quarantine"):
+        assert words in page
+    assert promised(finished_demo) == before

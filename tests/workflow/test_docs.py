@@ -1,0 +1,48 @@
+"""What is generated in the documentation is up to date, and what it names is there."""
+
+import importlib.util
+import re
+import subprocess
+
+import yaml
+
+from tests.conftest import ROOT
+
+spec = importlib.util.spec_from_file_location("docs", ROOT / "scripts" / "docs.py")
+docs = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(docs)
+
+
+def test_the_generated_pages_are_up_to_date() -> None:
+    for path, text in docs.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date; run `make docs`"
+
+
+def test_readme_shows_the_graph_of_the_real_dag() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "segment --> mel_shards" in readme
+    assert "train --> score" in readme
+
+
+def test_make_targets_and_files_named_in_the_readme_exist() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"`?make ([a-z-]+)`?", readme)):
+        assert re.search(rf"^{target}:", makefile, re.M), target
+    for path in set(re.findall(r"\]\(([\w./-]+)\)", readme)):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_conda_environment_is_the_lock_file() -> None:
+    lock = [line for line in (ROOT / "envs/requirements.lock").read_text().splitlines() if not line.startswith("#")]
+    environment = yaml.safe_load((ROOT / "envs/autobird.yaml").read_text())
+    assert environment["dependencies"][-1]["pip"] == lock
+    assert not [line for line in lock if "://" in line or " @ " in line]
+    assert "torch==2.13.0" in lock
+
+
+def test_snakemake_finds_nothing_to_criticise() -> None:
+    done = subprocess.run(
+        [docs.sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "your workflow is in a good condition" in done.stdout + done.stderr

@@ -1,0 +1,89 @@
+"""After any crash, and on any number of cores, the outputs are the same bytes."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import copy_project
+from tests.workflow.conftest import command, environment, snakemake
+from tests.workflow.outputs import promised
+
+pytestmark = pytest.mark.long
+
+
+def processes(module: str, project: Path) -> Iterator[int]:
+    """Python processes below `project` that run a module."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            here = (entry / "cwd").resolve()
+        except OSError:
+            continue
+        if here == project and module.encode() in words and b"-m" in words:
+            yield int(entry.name)
+
+
+def start_and_wait_for(module: str, project: Path) -> tuple[subprocess.Popen[bytes], int]:
+    """Start the workflow and return as soon as one of its jobs runs `module`."""
+    main = subprocess.Popen(
+        command("--cores", "2"), cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and main.poll() is None:
+        if job := next(processes(module, project), None):
+            return main, job
+        time.sleep(0.02)
+    main.kill()
+    raise AssertionError(f"{module} did not start")
+
+
+@pytest.mark.parametrize("module", ["autobird.audio.mel_shards", "autobird.model.train"])
+def test_killing_snakemake_alone_leaves_an_orphan_and_the_next_run_ends_with_the_same_bytes(
+    module: str, finished_demo: Path, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "a killed run").resolve()
+    main, orphan = start_and_wait_for(module, project)
+    main.send_signal(signal.SIGKILL)
+    main.wait()
+    assert Path(f"/proc/{orphan}").exists(), "the job should go on as an orphan"
+    assert snakemake(project, "--unlock").code == 0
+    result = snakemake(project)
+    assert result.code == 0, result.text
+    assert promised(project) == promised(finished_demo)
+    assert snakemake(project).jobs == set()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_killing_the_training_itself_fails_the_run_and_the_next_one_resumes(
+    sent: signal.Signals, finished_demo: Path, tmp_path: Path
+) -> None:
+    project = copy_project(tmp_path / "a killed run").resolve()
+    main, job = start_and_wait_for("autobird.model.train", project)
+    checkpoint = project / "results/test/.checkpoints"
+    deadline = time.monotonic() + 60
+    while not list(checkpoint.glob("*/checkpoint.pt")) and sent == signal.SIGKILL and time.monotonic() < deadline:
+        time.sleep(0.005)
+    try:
+        os.kill(job, sent)
+    except ProcessLookupError:
+        pytest.skip("the training had already ended")
+    main.wait()
+    result = snakemake(project)
+    assert result.code == 0, result.text
+    assert promised(project) == promised(finished_demo)
+
+
+def test_one_two_and_four_cores_give_the_same_bytes(tmp_path: Path) -> None:
+    found = {}
+    for cores in (1, 2, 4):
+        project = copy_project(tmp_path / str(cores))
+        result = snakemake(project, "--config", "train={threads: 2}", cores=cores)
+        assert result.code == 0, result.text
+        found[cores] = promised(project)
+    assert found[1] == found[2] == found[4]
+    assert len(found[1]) > 30
