@@ -1,12 +1,15 @@
 """Outputs that appear whole or not at all, and a lock so that two processes never write the same one."""
 
+import logging
 import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+log = logging.getLogger("autobird")
 
 
 def _hidden(path: Path, suffix: str) -> Path:
@@ -45,7 +48,13 @@ def locked(outputs: Sequence[Path]) -> Iterator[None]:
     with ExitStack() as stack:
         for path in sorted(outputs):
             path.parent.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FileLock(_hidden(path, "lock")))
+            lock = FileLock(_hidden(path, "lock"))
+            try:
+                lock.acquire(timeout=1)
+            except Timeout:
+                log.warning("another process still writes %s; waiting for it to end", path)
+                lock.acquire()
+            stack.callback(lock.release)
         for path in outputs:
             for stale in path.parent.glob(f".{glob_escape(path.name)}.*.tmp"):
                 shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)

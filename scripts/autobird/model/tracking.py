@@ -21,7 +21,7 @@ class Tracker:
         try:
             # By name, so that a new version of W&B is no new version of the training's code.
             wandb = importlib.import_module("wandb")
-            mode = os.environ.get("WANDB_MODE") or ("online" if wandb.api.api_key else "offline")
+            mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
             folder.mkdir(parents=True, exist_ok=True)
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "autobird"),
@@ -55,4 +55,7 @@ class Tracker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._run is not None:
-            self._run.finish(exit_code=0 if kind is None else 1, quiet=True)
+            try:
+                self._run.finish(exit_code=0 if kind is None else 1)
+            except Exception as trouble:
+                log.warning("W&B did not end well (%s)", trouble)
