@@ -44,8 +44,13 @@ def test_one_pass_over_the_recording_beats_window_by_window() -> None:
     front_end.windows(samples)
     original(samples[: 20 * 16000], settings)
     with threadpool_limits(1):
-        pairs = [(seconds(lambda: front_end.windows(samples)), seconds(lambda: original(samples, settings))) for _ in range(_REPEATS)]
+        pairs = [
+            (seconds(lambda: front_end.windows(samples)), seconds(lambda: original(samples, settings)))
+            for _ in range(_REPEATS)
+        ]
     ours, theirs = (statistics.median(p[i] for p in pairs) for i in (0, 1))
     ratio = statistics.median(b / a for a, b in pairs)
-    print(f"\nlog-mel of 300 s, one core: {ours:.3f} s ({300 / ours:.0f} x real time), the original's way {theirs:.3f} s; {ratio:.1f} x")
+    print(
+        f"\nlog-mel of 300 s, one core: {ours:.3f} s ({300 / ours:.0f} x real time), the original's way {theirs:.3f} s; {ratio:.1f} x"
+    )
     assert ratio > 1.5

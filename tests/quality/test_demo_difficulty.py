@@ -77,7 +77,7 @@ def test_the_demo_is_neither_trivial_nor_hopeless(tmp_path: Path) -> None:
         parts = [tested(finish(project, f"quality-{seed}-{fold}", fold, seed)) for fold in range(FOLDS)]
         assert len({tuple(p[2]) for p in parts}) == 1
         p, truth = np.concatenate([q[0] for q in parts]), np.concatenate([q[1] for q in parts])
-        values = macro(f1_by_species(p, truth, recording_weights(len(truth), 1000, 0)))
+        values = macro(f1_by_species(p, truth, recording_weights(truth, 1000, 0)))
         scores[seed] = float(values[0])
         by_fold = [f1_score(q[1], q[0].argmax(axis=1), average="macro") for q in parts]
         _, low, high = interval(values, 0.95)

@@ -62,7 +62,7 @@ def test_a_constant_guess_gains_nothing_from_ties() -> None:
 def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:
     p, truth = sample(2, 90, 4)
     recording = np.arange(90) // 3
-    weights = recording_weights(30, 20, 0)[:, recording]
+    weights = recording_weights(truth[::3], 20, 0)[:, recording]
     values = m.all_metrics(p, truth, weights)
     for b in (0, 1, 7, 20):
         rows = np.repeat(np.arange(90), weights[b].astype(int))
@@ -73,7 +73,7 @@ def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:
 
 def test_resampling_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     p, truth = sample(3, 60, 3)
-    weights = recording_weights(60, 50, 1)
+    weights = recording_weights(truth, 50, 1)
     whole = m.average_precision_by_species(p, truth, weights)
     monkeypatch.setattr(m, "_CELLS", 200)
     np.testing.assert_array_equal(m.average_precision_by_species(p, truth, weights), whole)
@@ -84,7 +84,7 @@ def test_the_interval_covers_the_true_accuracy_about_as_often_as_it_says() -> No
     covered = 0
     for trial in range(200):
         hit = rng.random(80) < 0.7
-        weights = recording_weights(80, 300, trial)
+        weights = recording_weights(np.zeros(80, int), 300, trial)
         _, low, high = interval(weights @ hit / 80, 0.9)
         covered += low <= 0.7 <= high
     assert 0.83 <= covered / 200 <= 0.96
@@ -111,3 +111,12 @@ def test_thresholds_separate_what_can_be_separated_and_are_left_out_where_data_i
     assert 0.3 < found[0] < 0.9
     assert 0.1 < found[1] <= 0.7
     assert found[2] is None
+
+
+def test_every_resample_has_the_composition_of_the_split() -> None:
+    species = np.array([0, 0, 0, 1, 2, 2])
+    weights = recording_weights(species, 50, 0)
+    assert (weights[0] == 1).all()
+    for code, count in ((0, 3), (1, 1), (2, 2)):
+        assert (weights[:, species == code].sum(axis=1) == count).all()
+    assert len(np.unique(weights, axis=0)) > 10

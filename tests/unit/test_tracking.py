@@ -19,7 +19,10 @@ def nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 def test_it_writes_an_offline_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "autobird"), Tracker(True, tmp_path / "w", "abc", "group", '{"epochs": 2}') as tracker:
+    with (
+        caplog.at_level(logging.INFO, "autobird"),
+        Tracker(True, tmp_path / "w", "abc", "group", '{"epochs": 2}') as tracker,
+    ):
         tracker.log({"epoch": 1, "loss": 0.5})
     assert "W&B offline" in caplog.text
     assert not [r for r in caplog.records if r.levelname == "WARNING"]
@@ -39,7 +42,9 @@ def fail(*_args: object, **_options: object) -> object:
     raise RuntimeError("no disk")
 
 
-def test_its_trouble_is_logged_and_training_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_its_trouble_is_logged_and_training_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     run = types.SimpleNamespace(log=fail, finish=fail)
     module = types.SimpleNamespace(login=lambda prompt: True, init=lambda **_: run, Settings=lambda **_: None)
     monkeypatch.setitem(sys.modules, "wandb", module)

@@ -51,7 +51,11 @@ def durations(path: Path, recordings: pd.DataFrame) -> None:
         names = [f"accepted ({len(parts[0])})", f"quarantined ({len(parts[1])})"]
         ax.hist(parts, bins=edges, stacked=True, color=[BLUE, GREY], label=names)
         ax.set_xscale("log")
-        ax.set_xticks(ticks := [t for t in (0.1, 1, 5, 10, 30, 60, 300, 1800, 7200) if edges[0] <= t <= edges[-1]])
+        ax.set_xticks(
+            ticks := [
+                t for t in (0.1, 0.3, 1, 2, 5, 10, 20, 60, 120, 300, 900, 3600, 7200) if edges[0] <= t <= edges[-1]
+            ]
+        )
         ax.set_xticklabels([f"{t:g}" for t in ticks])
         ax.minorticks_off()
         ax.legend()
@@ -61,10 +65,19 @@ def durations(path: Path, recordings: pd.DataFrame) -> None:
     save(fig, path)
 
 
-def spectrograms(path: Path, index: pd.DataFrame, shards: Sequence[NDArray[np.float16]], settings: MelSettings) -> None:
-    """The window with the widest spread of each of up to twelve species."""
+def spectrograms(
+    path: Path,
+    index: pd.DataFrame,
+    recordings: pd.DataFrame,
+    shards: Sequence[NDArray[np.float16]],
+    settings: MelSettings,
+) -> None:
+    """Of each of up to twelve species the window with the widest spread, one without padding where there is one."""
     kept = index[(index["dropped"] == "") & (index["split"] == "train")]
-    best = kept.sort_values(["mel_std", "recording", "start"], ascending=[False, True, True]).drop_duplicates("species")
+    kept = kept.merge(recordings[["recording", "duration"]], on="recording")
+    kept["padded"] = kept["start"] / settings.sample_rate + settings.window > kept["duration"]
+    order = ["padded", "mel_std", "recording", "start"]
+    best = kept.sort_values(order, ascending=[True, False, True, True]).drop_duplicates("species")
     best = best.sort_values("species").head(_EXAMPLES)
     size = frames_per_window(settings.window_samples, settings.hop_length)
     columns = 3
@@ -103,8 +116,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("data_figures", args, [args.species, args.durations, args.spectrograms]):
         index = read_table(args.index)
         species_counts(args.species, index)
-        durations(args.durations, read_tables(args.recordings))
-        spectrograms(args.spectrograms, index, [np.load(s, mmap_mode="r") for s in args.shards], settings)
+        recordings = read_tables(args.recordings)
+        durations(args.durations, recordings)
+        spectrograms(args.spectrograms, index, recordings, [np.load(s, mmap_mode="r") for s in args.shards], settings)
 
 
 if __name__ == "__main__":

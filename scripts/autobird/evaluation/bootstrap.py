@@ -6,11 +6,27 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
-def recording_weights(recordings: int, resamples: int, seed: int) -> Floats:
-    """How often each resample draws each recording; shape (1 + resamples, recordings), row 0 is all ones."""
+def recording_weights(species: NDArray[np.int64], resamples: int, seed: int) -> Floats:
+    """How often each resample draws each recording, drawn with replacement within each species.
+
+    Drawn over all recordings together, a species with one or two would be missing from many resamples; a macro
+    average then leaves it out, and the interval lies beside its own estimate. Within species every resample has
+    the composition of the test split. (A species with a single recording adds no width: no bootstrap could know.)
+
+    Args:
+        species: of each recording, as an index; shape (recordings,).
+        resamples: how many.
+        seed: of the draws.
+
+    Returns:
+        shape (1 + resamples, recordings), row 0 is all ones.
+    """
     rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(recordings, np.full(recordings, 1 / recordings), size=resamples)
-    return np.concatenate([np.ones((1, recordings)), drawn.astype(np.float64)])
+    out = np.ones((1 + resamples, len(species)))
+    for code in np.unique(species):
+        members = np.flatnonzero(species == code)
+        out[1:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=resamples)
+    return out
 
 
 def interval(values: Floats, confidence: float) -> tuple[float, float, float] | None:

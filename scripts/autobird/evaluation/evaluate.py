@@ -34,7 +34,7 @@ def _interval(values: NDArray[np.float64], settings: EvaluationSettings) -> Inte
 
 def split_metrics(windows: Predictions, recordings: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
     """All metrics of one split by window and by recording, each with its interval over the same resamples."""
-    weights = recording_weights(len(recordings.names), settings.resamples, settings.seed)
+    weights = recording_weights(recordings.truth, settings.resamples, settings.seed)
     out: dict[str, Any] = {"recordings": len(recordings.names), "windows": len(windows.truth)}
     for name, items in (("by_window", windows), ("by_recording", recordings)):
         values = all_metrics(items.probabilities, items.truth, weights[:, items.recording])
@@ -44,7 +44,7 @@ def split_metrics(windows: Predictions, recordings: Predictions, settings: Evalu
 
 def species_table(recordings: Predictions, labels: list[str], settings: EvaluationSettings) -> pd.DataFrame:
     """One row a species, by test recording: counts, precision, recall, F1 with interval, AP, AUROC."""
-    weights = recording_weights(len(recordings.names), settings.resamples, settings.seed)
+    weights = recording_weights(recordings.truth, settings.resamples, settings.seed)
     p, truth = recordings.probabilities, recordings.truth
     guess = p.argmax(axis=1)
     f1 = f1_by_species(p, truth, weights)
