@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.tables import read_json
+from autobird.core.files import read_json
 
 _METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
 

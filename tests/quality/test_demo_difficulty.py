@@ -14,7 +14,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from autobird.core.tables import read_json, read_table
+from autobird.core.files import read_json
+from autobird.core.tables import read_table
 from autobird.evaluation.bootstrap import interval, recording_weights
 from autobird.evaluation.metrics import f1_by_species, macro
 from autobird.evaluation.predictions import by_recording, by_window

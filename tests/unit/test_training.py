@@ -13,7 +13,8 @@ import torch
 from autobird.audio.mel import LOG_FLOOR
 from autobird.audio.npy import NpyWriter
 from autobird.core.errors import AutobirdError
-from autobird.core.tables import write_json, write_table
+from autobird.core.files import write_json
+from autobird.core.tables import write_table
 from autobird.corpus.schemas import INDEX
 from autobird.model import score, train
 from autobird.model.augment import augment

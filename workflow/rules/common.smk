@@ -3,11 +3,8 @@
 No rules here, and no heavy import: every job on a cluster parses this file again.
 """
 
-import os
 import sys
 from pathlib import Path
-
-from snakemake.exceptions import WorkflowError
 
 # The package that lies beside this Snakefile, whatever is installed.
 SCRIPTS = Path(workflow.basedir) / "scripts"
@@ -38,7 +35,7 @@ def untracked(value):
 def refuse(error):
     """End the parsing with one line for people, before any job."""
     print(f"error: {error}", file=sys.stderr)
-    os._exit(1)
+    sys.exit(1)
 
 
 try:

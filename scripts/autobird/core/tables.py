@@ -1,9 +1,7 @@
-"""Tables on disk with the same bytes for the same content: parquet for stages, CSV and JSON for people."""
+"""Tables on disk with the same bytes for the same content: parquet for stages, CSV for people."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -38,13 +36,3 @@ def read_facts(path: Path) -> pd.DataFrame:
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write `table` as UTF-8 CSV with a header and \\n line ends."""
     write_text(path, table.to_csv(index=False, lineterminator="\n"))
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON; NaN is not JSON and raises ValueError."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 
 from autobird.core.errors import AutobirdError
+from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_tables, write_json
+from autobird.core.tables import read_tables
 from autobird.corpus.settings import CheckSettings
 
 

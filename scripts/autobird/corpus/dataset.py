@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import write_text
+from autobird.core.files import write_json, write_text
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_facts, read_table, read_tables, write_json, write_table
+from autobird.core.tables import read_facts, read_table, read_tables, write_table
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.schemas import INDEX
 from autobird.corpus.settings import DatasetStageSettings

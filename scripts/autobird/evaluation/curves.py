@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, stage
-from autobird.core.tables import read_json
 
 
 def curves_figure(path: Path, history: pd.DataFrame, kept: int) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_json, read_table, write_csv, write_json
+from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import interval, recording_weights
 from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, thresholds
 from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure

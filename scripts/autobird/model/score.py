@@ -9,8 +9,9 @@ import pyarrow as pa
 import safetensors.torch
 from torch import nn
 
+from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_json, read_table, write_table
+from autobird.core.tables import read_table, write_table
 from autobird.model.data import Windows
 from autobird.model.loop import logits_of
 from autobird.model.networks import build

@@ -9,9 +9,9 @@ import torch
 
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
-from autobird.core.files import write_bytes
+from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.tables import read_json, read_table, write_csv, write_json
+from autobird.core.tables import read_table, write_csv
 from autobird.model.checkpoint import Checkpoints, fingerprint
 from autobird.model.data import Windows
 from autobird.model.loop import Trainer
