@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo test test-long test-quality bench lint docs lock clean
+.PHONY: demo test test-long test-browser test-quality bench lint docs lock clean
 
 # The recipe lines of `demo`: the run, its report if it is older than the scores, and what came out.
 demo: .venv/installed
@@ -26,6 +26,10 @@ test: .venv/installed
 # Kills, orphans and core counts: some minutes.
 test-long: .venv/installed
 	$(BIN)/python -m pytest -m long -n auto
+
+# The page in a real Chromium.
+test-browser: .venv/installed
+	$(BIN)/python -m pytest -m browser
 
 # The demo over five folds and three seeds: about half an hour on two cores.
 test-quality: .venv/installed

@@ -1,4 +1,4 @@
-"""Front door of the workflow: `snakemake` runs everything from recordings to an evaluated model."""
+"""Front door of the workflow: `snakemake` runs everything from recordings to a released model."""
 
 from snakemake.utils import min_version
 
@@ -12,6 +12,9 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/model.smk"
+include: "workflow/rules/release.smk"
+include: "workflow/rules/drift.smk"
+include: "workflow/rules/predict.smk"
 
 
 rule all:
@@ -23,3 +26,6 @@ rule all:
         RUN / "dataset/species.png",
         CORPUS / "catalogue.parquet",
         CORPUS / "checked.json",
+        RUN / "release/comparison.png",
+        RUN / "release/bundle/bundle.json",
+        RUN / "drift/drift.json",

@@ -1,18 +1,22 @@
-"""The command line: `autobird scores`, `autobird demo`."""
+"""The command line: `autobird predict | serve | scores | demo`."""
 
 import argparse
+import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import read_json
+from autobird.core.files import read_json, write_text
+
+# What a command needs beyond this is imported by the command: each should start at once.
 
 _METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
 
 
 def scores(run: Path) -> str:
-    """What a finished run achieved on its test split, and where its model and report lie, as text for people.
+    """What a finished run achieved on its test split, and where its bundle and report lie, as text for people.
 
     Raises:
         AutobirdError: the run has no evaluation.
@@ -33,10 +37,22 @@ def scores(run: Path) -> str:
         cells = [_cell(test[level][key]) for level in ("by_recording", "by_window")]
         lines.append(f"  {name:10}{cells[0]:>24}{cells[1]:>24}")
     lines.append(f"  (in brackets: {metrics['confidence']:.0%} intervals over recordings)")
-    lines.append(f"model:  {run / 'model' / 'weights.safetensors'}")
+    released, drift, bundle = (
+        run / "release" / "released.json",
+        run / "drift" / "drift.json",
+        run / "release" / "bundle",
+    )
+    if released.is_file():
+        lines.append(f"released: {read_json(released)['reason']}")
+    if drift.is_file():
+        lines.append(f"drift:    {read_json(drift)['verdict']}")
     report = run / "report.html"
-    made = report if report.is_file() else f"snakemake --report {report}"
-    lines.append(f"report: {made}")
+    lines.append(f"report:   {report if report.is_file() else f'snakemake --report {report}'}")
+    if bundle.is_dir():
+        lines.append(f"bundle:   {bundle}")
+        lines.append(f"serve it: {Path(sys.executable).parent / 'autobird'} serve {bundle}")
+    else:
+        lines.append(f"model:    {run / 'model' / 'weights.safetensors'}")
     return "\n".join(lines)
 
 
@@ -46,35 +62,108 @@ def _cell(value: dict[str, float] | None) -> str:
 
 def demo(folder: Path, species: int, recordings: int, seed: int) -> str:
     """Write the embedded corpus as a folder of recordings with `SOURCES.csv`, for trying `type: folder`."""
-    from autobird.corpus.demo.folder import write_folder  # scipy is slow to import, and `scores` does without
+    from autobird.corpus.demo.folder import write_folder
 
     count = write_folder(folder, species, recordings, seed)
     return f"{count} recordings of {species} species and SOURCES.csv written to {folder}"
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of `autobird`."""
+def predict(args: argparse.Namespace) -> int:
+    """Print what is heard in files and folders; 1 if a file could not be read."""
+    from autobird.predict.bundle import Bundle
+    from autobird.predict.files import find_files, predict_files
+    from autobird.predict.formats import as_csv, as_json, as_table
+
+    files = find_files(args.files)
+    start = said = time.monotonic()
+    results = []
+    for result in predict_files(args.bundle, files, args.jobs, args.max_seconds):
+        results.append(result)
+        if result.error:
+            print(f"{result.file}: not read: {result.error}", file=sys.stderr)
+        now = time.monotonic()
+        if now - said > 5:
+            said, left = now, (now - start) / len(results) * (len(files) - len(results))
+            print(f"{len(results)} of {len(files)} files, {left:.0f} s to go", file=sys.stderr)
+    order = {str(path): i for i, path in enumerate(files)}
+    results.sort(key=lambda r: order[r.file])
+    text = (
+        as_json(Bundle.load(args.bundle), results) if args.json else as_csv(results) if args.csv else as_table(results)
+    )
+    if args.output:
+        write_text(args.output, text)
+    else:
+        print(text, end="")
+    took, heard = time.monotonic() - start, sum(r.duration for r in results)
+    skipped = sum(bool(r.error) for r in results)
+    print(
+        f"{len(results)} files, {heard / 60:.1f} min of sound in {took:.1f} s ({heard / max(took, 1e-9):.0f} times real time)"
+        + (f"; {skipped} could not be read" if skipped else ""),
+        file=sys.stderr,
+    )
+    return 1 if skipped else 0
+
+
+def serve(args: argparse.Namespace) -> None:
+    """Run the server until it is told to end."""
+    from autobird.serving.server import serve as run
+    from autobird.serving.settings import ServeSettings
+
+    names = ServeSettings.model_fields
+    run(args.bundle, ServeSettings(**{k: v for k, v in vars(args).items() if k in names and v is not None}))
+
+
+def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="autobird", description="Your own classifier of bird recordings.")
     commands = p.add_subparsers(dest="command", required=True)
+
+    hear = commands.add_parser("predict", help="say what sings when in recordings")
+    hear.add_argument("bundle", type=Path, help="folder of a bundle, for example results/demo/release/bundle")
+    hear.add_argument("files", type=Path, nargs="+", metavar="FILE", help="recordings, or folders of them")
+    form = hear.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON document instead of a table")
+    form.add_argument("--csv", action="store_true", help="CSV instead of a table")
+    hear.add_argument("--output", type=Path, help="write to this file instead of the terminal")
+    hear.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    hear.add_argument("--max-seconds", type=float, default=7200.0, help="refuse longer recordings (default: 7200)")
+
+    host = commands.add_parser("serve", help="answer over HTTP, with a page")
+    host.add_argument("bundle", type=Path)
+    host.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    host.add_argument("--port", type=int, help="default: 8000")
+    host.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
+    host.add_argument("--max-megabytes", type=float, help="largest upload (default: 64)")
+    host.add_argument("--max-seconds", type=float, help="longest recording (default: 600)")
+    host.add_argument("--log", help="SQLite file for features and answers, which the drift report reads")
+
     show = commands.add_parser("scores", help="print the scores of a finished run")
     show.add_argument(
         "run", type=Path, nargs="?", default=Path("results/demo"), help="its folder (default: results/demo)"
     )
+
     make = commands.add_parser("demo", help="write synthesised recordings as a folder")
     make.add_argument("folder", type=Path)
     make.add_argument("--species", type=int, default=10)
     make.add_argument("--recordings", type=int, default=60, help="of each species")
     make.add_argument("--seed", type=int, default=7)
-    args = p.parse_args(argv)
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of `autobird`."""
+    args = _parser().parse_args(argv)
     try:
-        print(
-            scores(args.run)
-            if args.command == "scores"
-            else demo(args.folder, args.species, args.recordings, args.seed)
-        )
+        if args.command == "predict":
+            sys.exit(predict(args))
+        if args.command == "serve":
+            serve(args)
+        elif args.command == "scores":
+            print(scores(args.run))
+        else:
+            print(demo(args.folder, args.species, args.recordings, args.seed))
     except AutobirdError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,11 @@ from autobird.audio.settings import FeatureSettings, Name
 from autobird.core.errors import AutobirdError
 from autobird.core.settings import Settings
 from autobird.corpus.settings import CorpusSettings, DatasetSettings
+from autobird.drift.settings import DriftSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.settings import TrainSettings
+from autobird.predict.settings import PredictSettings
+from autobird.release.settings import ReleaseSettings
 
 
 class RunSettings(Settings):
@@ -37,6 +40,16 @@ class Config(Settings):
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
     train: TrainSettings = Field(TrainSettings(), description=TrainSettings.__doc__)
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
+
+    release: ReleaseSettings = Field(ReleaseSettings(), description=ReleaseSettings.__doc__)
+    drift: DriftSettings = Field(DriftSettings(), description=DriftSettings.__doc__)
+    predict: PredictSettings = Field(PredictSettings(), description=PredictSettings.__doc__)
+
+    def provenance(self) -> str:
+        """What a bundle says of its making, as JSON: no paths of this machine, and nothing that came after it."""
+        sections = self.model_dump(mode="json", exclude={"drift", "predict", "run"})
+        sections["corpus"].pop("root")
+        return json.dumps(sections, ensure_ascii=False)
 
     def part(self, kind: type[Settings], *sections: str) -> str:
         """The keys that a stage uses, as the JSON that its rule hands over: the fields of `kind` from `sections`."""

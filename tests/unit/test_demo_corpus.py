@@ -10,11 +10,11 @@ import pandas as pd
 import soundfile
 
 from autobird.audio.decode import decode, probe
+from autobird.core.files import csv_text
 from autobird.corpus import download
 from autobird.corpus.demo.encode import encode, with_serial
 from autobird.corpus.demo.plan import plan_corpus, plan_species
 from autobird.corpus.demo.scene import render
-from autobird.corpus.metadata import csv_text
 
 PLANS = plan_corpus(7, 10, 60)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.hashes import HashCache
+from autobird.core.hashing import HashCache, batch_of
 from autobird.corpus.metadata import DETAILS, GROUPING, read_metadata
 from autobird.corpus.rows import Listing
 from autobird.corpus.settings import ColumnSettings, CorpusSettings, DemoSettings
-from autobird.corpus.sources import FolderSource, batch_of, source_of
+from autobird.corpus.sources import FolderSource, source_of
 
 
 def folder(root: Path, **settings: object) -> FolderSource:

@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-EXEMPT = ("logs", "benchmarks", ".checkpoints", ".wandb")
-"""Folders of `results` whose bytes may differ (README, "The same bytes")."""
+EXEMPT = ("logs", "benchmarks", ".checkpoints", ".wandb", "latency.json", "comparison.png")
+"""Folders and files of `results` whose bytes may differ (README, "The same bytes"): the last two are measured speeds."""
 
 
 def promised(project: Path) -> dict[str, str]:

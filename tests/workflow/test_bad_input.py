@@ -86,6 +86,16 @@ def test_the_report_is_made_offline_with_every_category(finished_demo: Path, tmp
     result = snakemake(finished_demo, "--report", str(tmp_path / "report.html"))
     assert result.code == 0, result.text
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for words in ("Data", "Model", "Evaluation", "confusion matrix", "learning curves", "quarantine"):
+    for words in (
+        "Data",
+        "Model",
+        "Evaluation",
+        "Release",
+        "Drift",
+        "model card",
+        "confusion matrix",
+        "learning curves",
+        "quarantine",
+    ):
         assert words in page
     assert promised(finished_demo) == before

@@ -10,10 +10,13 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from autobird.corpus.sources import batch_of
+from autobird.core.hashing import batch_of
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
-AFTER_TRAIN = {"curves", "score", "evaluate"}
+AFTER_BUNDLE = {"drift_current", "drift"}
+AFTER_CATALOGUE = {"bundle", *AFTER_BUNDLE}  # the bundle carries the attribution
+AFTER_COMPARE = {"comparison_figure", "bundle", *AFTER_BUNDLE}
+AFTER_TRAIN = {"curves", "score", "evaluate", "export", "prune", "quantize", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
 AFTER_RECORDINGS = {"catalogue", "quarantine", "check_corpus", "dataset", *AFTER_DATASET}
 BATCH = ("recordings", "segment", "mel_shards")
@@ -136,7 +139,8 @@ def change_metadata(project: Path, column: str, value: str) -> str:
 def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
     name = change_metadata(folder, "licence", "CC0")
     result = run(folder)
-    assert result.jobs - {"all"} == {"rows:details", "catalogue"}
+    assert result.batches("rows") == {"details"}
+    assert result.rules == {"rows", "catalogue", *AFTER_CATALOGUE}
     text = (folder / "results/features/test/corpus/ATTRIBUTION.csv").read_text(encoding="utf-8")
     assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
 
@@ -150,7 +154,7 @@ def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, colum
     # The catalogue and its attribution name the recordist too.
     expected = {"rows", "catalogue", "dataset"}
     assert result.rules >= expected
-    assert result.rules <= expected | AFTER_DATASET
+    assert result.rules <= expected | AFTER_DATASET | AFTER_CATALOGUE
     assert result.batches("rows") == {"grouping"}
 
 
@@ -171,7 +175,8 @@ def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(fold
 
 def test_another_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
     edit(folder / "scripts/autobird/evaluation/settings.py", r"Field\(0\.95, gt=0\.5", "Field(0.90, gt=0.5")
-    assert run(folder).rules == {"evaluate"}
+    # The comparison of the variants has its intervals from the same settings.
+    assert run(folder).rules == {"evaluate", "compare", *AFTER_COMPARE}
     metrics = json.loads((folder / "results/test/evaluation/metrics.json").read_text(encoding="utf-8"))
     assert metrics["confidence"] == 0.9
 

@@ -3,6 +3,7 @@
 No rules here, and no heavy import: every job on a cluster parses this file again.
 """
 
+import json
 import sys
 from pathlib import Path
 
@@ -10,16 +11,20 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from autobird.audio.settings import MelSettings, SegmentSettings
+from autobird.audio.settings import FeatureSettings, MelSettings, SegmentSettings
 from autobird.config import load
 from autobird.core.environment import prefer
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import file_digest
 from autobird.corpus.rows import Listing
 from autobird.corpus.settings import AcceptSettings, CheckSettings, DatasetStageSettings
 from autobird.corpus.sources import source_of
+from autobird.drift.settings import DriftTestSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.fingerprint import Fingerprints
 from autobird.model.settings import TrainSettings
+from autobird.predict.listing import FolderListing
+from autobird.release.settings import CompareSettings, PruneSettings, QuantizeSettings
 
 prefer(SCRIPTS)
 
@@ -94,6 +99,25 @@ def audio_of(wildcards):
     return CORPUS / f"audio/{wildcards.batch}.tar" if DEMO else []
 
 
+def stages():
+    """Fingerprints of all stages from the sources to the released model, for the provenance."""
+    names = (
+        "corpus.recordings audio.segment audio.mel_shards corpus.dataset model.train evaluation.evaluate "
+        "release.export release.prune release.quantize release.compare release.bundle"
+    )
+    return json.dumps({name: code(name) for name in names.split()})
+
+
+def field_recordings(root, batches, key):
+    """What a folder of field recordings holds, as digests of its batches; None if it is not asked for."""
+    if root is None or not workflow.is_main_process:
+        return None
+    try:
+        return FolderListing(Path(root).expanduser(), HASHES, batches, key)
+    except AutobirdError as error:
+        refuse(error)
+
+
 def every_batch(pattern):
     """The paths of all batches, in order."""
     return expand(str(pattern), batch=BATCHES)
@@ -101,9 +125,76 @@ def every_batch(pattern):
 
 def code(stage):
     """The fingerprint of a stage's code, for its rule's params."""
-    return FINGERPRINTS.of(f"autobird.{stage}")
+    try:
+        return FINGERPRINTS.of(f"autobird.{stage}")
+    except AutobirdError as error:
+        refuse(error)
 
 
 def gpus():
     """GPUs that a job asks for: one where training may use it."""
     return 0 if CONFIG.train.device == "cpu" else 1
+
+
+# Field recordings: for `snakemake predict`, and for drift where its current recordings lie in a folder.
+PREDICT_BATCHES = [
+    f"{b:0{len(str(CONFIG.predict.batches - 1))}d}"
+    for b in range(CONFIG.predict.batches)
+]
+PREDICT_TASK = f"predict/{CONFIG.predict.name}"
+PREDICT_TASKS = f"{PREDICT_TASK}|drift"
+CURRENT = Path(CONFIG.drift.current).expanduser()
+CURRENT_KIND = (
+    "test"
+    if CONFIG.drift.current == "test"
+    else "folder" if CURRENT.is_dir() else "log"
+)
+if CURRENT_KIND == "log" and workflow.is_main_process and not CURRENT.is_file():
+    refuse(
+        f"drift.current: {CURRENT} is neither a folder nor a file; give `test`, a folder of recordings, "
+        "or the server's log"
+    )
+FIELD = {
+    PREDICT_TASK: field_recordings(
+        CONFIG.predict.input, CONFIG.predict.batches, "predict.input"
+    ),
+    "drift": field_recordings(
+        CONFIG.drift.current if CURRENT_KIND == "folder" else None,
+        CONFIG.predict.batches,
+        "drift.current",
+    ),
+}
+
+
+def untracked_root(wildcards, threads):
+    """The folder of field recordings (derived from threads, so that a folder that moved reruns nothing)."""
+    return (
+        CONFIG.predict.input if wildcards.task == PREDICT_TASK else CONFIG.drift.current
+    )
+
+
+def digest_of_field_batch(wildcards):
+    """sha256 of a batch of field recordings."""
+    found = FIELD[wildcards.task]
+    return found.digest(int(wildcards.batch)) if found else ""
+
+
+def bundle_files(wildcards):
+    """Graph and description of the bundle that predicts: the one that was named, or this run's own."""
+    named = CONFIG.predict.bundle if wildcards.task == PREDICT_TASK else None
+    folder = Path(named).expanduser() if named else RUN / "release/bundle"
+    return [folder / "model.onnx", folder / "bundle.json"]
+
+
+def predict_targets(wildcards):
+    """The tables of `snakemake predict`."""
+    if CONFIG.predict.input is None:
+        refuse(
+            "predict.input is not set; give a folder: --config 'predict={input: FOLDER}'"
+        )
+    return [RUN / PREDICT_TASK / f"{table}.csv" for table in ("detections", "skipped")]
+
+
+def log_digest():
+    """sha256 of the server's log as it is now."""
+    return file_digest(CURRENT) if workflow.is_main_process else ""

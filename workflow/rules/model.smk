@@ -30,7 +30,7 @@ rule train:
         code=code("model.train"),
         track=untracked("yes" if CONFIG.run.tracking else "no"),
         # Not an output: Snakemake deletes the outputs of a job that failed, and a checkpoint must outlive it.
-        checkpoints=RUN / ".checkpoints",
+        checkpoints=RUN / ".checkpoints/train",
     shell:
         r"""
         python -m autobird.model.train \

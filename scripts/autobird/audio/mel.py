@@ -35,6 +35,22 @@ def filter_bank(n_fft: int, mels: int, fmin: float, fmax: float, sample_rate: in
     return np.maximum(np.float32(0.0), np.minimum(down, up)).astype(np.float32)
 
 
+def window_moments(
+    frames: NDArray[np.float16], firsts: NDArray[np.int64], size: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation of each window's cells as they are stored, in float64, each of shape (windows,).
+
+    Args:
+        frames: log-mel frames of a recording, shape (frames, mels), nats.
+        firsts: first frame of each window, at least one.
+        size: frames of a window.
+    """
+    values = frames.astype(np.float64)
+    by_frame = np.stack([values.mean(axis=1), (values * values).mean(axis=1)])
+    mean, square = np.stack([by_frame[:, f : f + size].mean(axis=1) for f in firsts], axis=1)
+    return mean, np.sqrt(np.maximum(0, square - mean**2))
+
+
 @dataclass(frozen=True)
 class LogMel:
     """A log-mel front end: `LogMel.of(settings)`, then `frames` or `windows`."""

@@ -8,7 +8,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.mel import LogMel
+from autobird.audio.mel import LogMel, window_moments
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
 from autobird.core.files import atomic
@@ -44,7 +44,7 @@ def mel_shard(segments: pd.DataFrame, pcm: NDArray[np.int16], shard: Path, setti
             frames, firsts = front_end.windows(pcm[offset : offset + length])
             stored = frames.astype(np.float16)
             at = out.append(stored)
-            mean, std = _moments(stored, firsts, size)
+            mean, std = window_moments(stored, firsts, size)
             parts.append(
                 pd.DataFrame(
                     {
@@ -58,16 +58,6 @@ def mel_shard(segments: pd.DataFrame, pcm: NDArray[np.int16], shard: Path, setti
             )
             progress(done)
     return pd.concat(parts) if parts else MELS.empty_table().to_pandas()
-
-
-def _moments(
-    frames: NDArray[np.float16], firsts: NDArray[np.int64], size: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation of each window's cells, each of shape (windows,)."""
-    values = frames.astype(np.float64)
-    by_frame = np.stack([values.mean(axis=1), (values * values).mean(axis=1)])
-    mean, square = np.stack([by_frame[:, f : f + size].mean(axis=1) for f in firsts], axis=1)
-    return mean, np.sqrt(np.maximum(0, square - mean**2))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

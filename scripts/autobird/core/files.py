@@ -1,5 +1,6 @@
 """Outputs that appear whole or not at all, and a lock so that two processes never write the same one."""
 
+import csv
 import json
 import logging
 import shutil
@@ -49,6 +50,17 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def csv_text(rows: list[list[str]]) -> str:
+    """Rows as CSV with \\n line ends."""
+
+    class Lines(list[str]):
+        write = list.append
+
+    lines = Lines()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    return "".join(lines)
 
 
 @contextmanager

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, write_text
+from autobird.core.files import atomic, csv_text, write_text
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
 from autobird.corpus.demo.encode import encode
 from autobird.corpus.demo.plan import Plan, plan_corpus
 from autobird.corpus.demo.scene import Event, render
-from autobird.corpus.metadata import csv_text
 from autobird.corpus.settings import DemoSettings
 
 TRUTH = ["recording", "species", "onset", "offset", "low", "high"]

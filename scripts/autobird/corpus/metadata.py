@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
+from autobird.core.files import csv_text
 from autobird.corpus.settings import ColumnSettings
 
 GROUPING = ("recordist", "date", "place", "split")
@@ -66,14 +67,3 @@ def table_text(facts: list[Facts], columns: tuple[str, ...]) -> str:
     assert set(columns) <= {f.name for f in fields(Facts)}
     rows = [["recording", *columns], *([f.recording, *(getattr(f, c) for c in columns)] for f in facts)]
     return csv_text(rows)
-
-
-def csv_text(rows: list[list[str]]) -> str:
-    """Rows as CSV with \\n line ends."""
-
-    class Lines(list[str]):
-        write = list.append
-
-    lines = Lines()
-    csv.writer(lines, lineterminator="\n").writerows(rows)
-    return "".join(lines)

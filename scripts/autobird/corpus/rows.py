@@ -4,16 +4,16 @@ The Snakefile lists the source while it is parsed and hands over the digest of w
 again (hashes come from the cache) and writes just what has that digest.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import write_text
+from autobird.core.files import csv_text, write_text
+from autobird.core.hashing import batch_of, digest_of
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.corpus.metadata import DETAILS, GROUPING, Facts, csv_text, table_text
+from autobird.corpus.metadata import DETAILS, GROUPING, Facts, table_text
 from autobird.corpus.settings import CorpusSettings
-from autobird.corpus.sources import Row, Source, batch_of, source_of
+from autobird.corpus.sources import Row, Source, source_of
 
 
 class Listing:
@@ -71,11 +71,6 @@ class Listing:
 
 def _any(facts: Facts, columns: tuple[str, ...]) -> bool:
     return any(getattr(facts, c) for c in columns)
-
-
-def digest_of(text: str) -> str:
-    """sha256 of a text, hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -1,16 +1,14 @@
 """Where recordings come from: each source lists what it holds; no network, no decoding."""
 
-import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import HashCache, files_below, is_text
 from autobird.corpus.demo.plan import Plan, plan_corpus, recipe
-from autobird.corpus.hashes import HashCache
 from autobird.corpus.metadata import Facts, read_metadata
 from autobird.corpus.settings import CorpusSettings
 
@@ -89,10 +87,10 @@ class FolderSource:
 
     def rows(self) -> list[Row]:
         """Every file below the root but the metadata table, hashed (through the cache)."""
-        found = sorted(_files(self.root))
+        found = sorted(files_below(self.root))
         if self.metadata:
             found = [f for f in found if self.root / f != self.metadata]
-        known = [f for f in found if _is_text(f)]
+        known = [f for f in found if is_text(f)]
         with HashCache(self.cache) as cache:
             digests = dict(zip(known, cache.sha256([self.root / f for f in known]), strict=True))
         rows = [self._row(f, digests.get(f)) for f in found]
@@ -107,7 +105,7 @@ class FolderSource:
         species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
         suffix = self.settings.species_suffix.replace("_", " ")
         species = species.removesuffix(suffix).strip() if suffix else species
-        name = file if _is_text(file) else os.fsencode(file).decode("utf-8", "backslashreplace")
+        name = file if is_text(file) else os.fsencode(file).decode("utf-8", "backslashreplace")
         if name != file:
             return Row(name, "", "", "the file's name is not UTF-8; rename it")
         if not rest:
@@ -126,31 +124,3 @@ class FolderSource:
         if not path.is_file():
             raise AutobirdError(f"corpus.metadata: {path} is not a file; give a path relative to corpus.root, or none")
         return path
-
-
-def _files(root: Path) -> Iterator[str]:
-    """Files below `root`, relative, with `/`; links to folders are followed, each folder once."""
-    seen: set[tuple[int, int]] = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
-        stat = Path(folder).stat()
-        if (stat.st_dev, stat.st_ino) in seen:
-            folders.clear()
-            continue
-        seen.add((stat.st_dev, stat.st_ino))
-        folders.sort()
-        for file in files:
-            yield Path(folder, file).relative_to(root).as_posix()
-
-
-def _is_text(name: str) -> bool:
-    """Whether a file name is UTF-8 (others arrive with surrogates, which no table can hold)."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def batch_of(recording: str, batches: int) -> int:
-    """The batch of a recording: a function of its id alone, so that adding one moves no other."""
-    return int.from_bytes(hashlib.sha256(recording.encode()).digest()[:8], "big") % batches

@@ -26,7 +26,7 @@ class Normalise(nn.Module):
         return (x - self.mean) / self.std
 
 
-class _Block(nn.Module):
+class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (He et al. 2015, basic block)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -40,6 +40,7 @@ class _Block(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Shape (windows, inputs, mels, frames) to (windows, outputs, mels / stride, frames / stride)."""
         y = F.relu(self.norm1(self.conv1(x)))
         return F.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
@@ -55,7 +56,9 @@ class ResNet(nn.Module):
         self.normalise = Normalise(mean, std)
         self.stem = nn.Sequential(nn.Conv2d(1, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU())
         widths = [width, width, 2 * width, 4 * width, 8 * width]
-        self.stages = nn.Sequential(*(_Block(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(pairwise(widths))))
+        self.stages = nn.Sequential(
+            *(BasicBlock(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(pairwise(widths)))
+        )
         self.attention = nn.Linear(widths[-1], widths[-1])
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], species)

@@ -21,6 +21,30 @@ from autobird.model.settings import TrainSettings
 from autobird.model.tracking import Tracker
 
 
+def fit(
+    name: str, trainer: Trainer, checkpoints: Checkpoints, tracker: Tracker | None = None
+) -> dict[str, torch.Tensor]:
+    """Train to the end from the checkpoint, if there is one, telling the log and the terminal; return the weights."""
+    checkpoints.resume()
+    progress = Progress(name, trainer.settings.epochs, "epochs", done=trainer.at.epoch)
+
+    def after_epoch() -> None:
+        checkpoints.save()
+        last = trainer.at.history[-1]
+        text = (
+            f"training loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
+            f"macro-F1 {last['validation_macro_f1']:.3f}"
+        )
+        log.info("epoch %d: %s", last["epoch"], text)
+        if tracker:
+            tracker.log(last)
+        progress(trainer.at.epoch, text)
+
+    weights = trainer.run(after_epoch, checkpoints.after_step)
+    checkpoints.remove_others()
+    return weights
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
@@ -62,23 +86,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             [args.index, args.labels, args.normalisation, *args.shards],
         )
         checkpoints = Checkpoints(args.checkpoints, name, trainer)
-        checkpoints.resume()
-        progress = Progress("train", settings.epochs, "epochs", done=trainer.at.epoch)
-        run_name = args.weights.parent.parent.name
-        with Tracker(args.track == "yes", args.checkpoints.parent / ".wandb", name, run_name, args.settings) as tracker:
-
-            def after_epoch() -> None:
-                checkpoints.save()
-                last = trainer.at.history[-1]
-                text = (
-                    f"training loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
-                    f"macro-F1 {last['validation_macro_f1']:.3f}"
-                )
-                log.info("epoch %d: %s", last["epoch"], text)
-                tracker.log(last)
-                progress(trainer.at.epoch, text)
-
-            weights = trainer.run(after_epoch, checkpoints.after_step)
+        run_folder = args.weights.parent.parent
+        with Tracker(args.track == "yes", run_folder / ".wandb", name, run_folder.name, args.settings) as tracker:
+            weights = fit("train", trainer, checkpoints, tracker)
 
         write_bytes(args.weights, safetensors.torch.save(weights))
         write_csv(args.history, pd.DataFrame(trainer.at.history))
@@ -94,7 +104,6 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "train": settings.model_dump(mode="json"),
             },
         )
-        checkpoints.remove_others()
 
 
 if __name__ == "__main__":

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from autobird.core.files import write_bytes, write_text
+from autobird.core.files import csv_text, write_bytes, write_text
 from autobird.corpus.demo.encode import encode
 from autobird.corpus.demo.plan import plan_corpus
 from autobird.corpus.demo.scene import render
-from autobird.corpus.metadata import csv_text
 
 
 def write_folder(folder: Path, species: int, recordings: int, seed: int) -> int:

@@ -96,7 +96,7 @@ def species_grammar(seed: int, index: int) -> Grammar:
 
 def individual(grammar: Grammar, rng: np.random.Generator) -> Grammar:
     """One bird's version: its own register, tempo and contours, and now and then a syllable left out."""
-    register, tempo = np.exp(rng.normal(0, 0.095)), np.exp(rng.normal(0, 0.09))
+    register, tempo = np.exp(rng.normal(0, 0.085)), np.exp(rng.normal(0, 0.085))
     syllables = tuple(
         replace(
             s,

@@ -45,7 +45,7 @@ def render(plan: Plan) -> tuple[NDArray[np.float32], list[Event]]:
     scene = _reverberate(scene, plan.sample_rate, place.uniform(0.2, 1.1), place.uniform(0.02, 0.3), rng)
     noise = _weather(n, plan.sample_rate, place, rng)
     loudness = np.sqrt(np.mean(scene**2)) + 1e-9
-    snr = rng.normal(6.0, 6.0)
+    snr = rng.normal(7.0, 6.0)
     mix = scene + noise * loudness * 10 ** (-snr / 20) / np.sqrt(np.mean(noise**2))
     mix = _microphone(mix, plan.sample_rate, place)
     channels = [mix]

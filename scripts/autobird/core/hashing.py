@@ -1,11 +1,11 @@
-"""sha256 of files, remembered between runs for as long as a file was not touched."""
+"""Files by their content: sha256 remembered between runs, stable batches, walking a folder."""
 
 import hashlib
 import os
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +41,7 @@ class HashCache:
         start = said = time.monotonic()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for done, (i, digest) in enumerate(
-                zip(missing, pool.map(_digest, [paths[i] for i in missing]), strict=True), 1
+                zip(missing, pool.map(file_digest, [paths[i] for i in missing]), strict=True), 1
             ):
                 found[i] = digest
                 now = time.monotonic()
@@ -74,9 +74,43 @@ def _state(path: Path) -> str | None:
     return f"{s.st_dev} {s.st_ino} {s.st_size} {s.st_mtime_ns} {s.st_ctime_ns}"
 
 
-def _digest(path: Path) -> str | None:
+def file_digest(path: Path) -> str | None:
+    """sha256 of a file, hexadecimal; None if it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def files_below(root: Path) -> Iterator[str]:
+    """Files below `root`, relative, with `/`; links to folders are followed, each folder once."""
+    seen: set[tuple[int, int]] = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        stat = Path(folder).stat()
+        if (stat.st_dev, stat.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders.sort()
+        for file in files:
+            yield Path(folder, file).relative_to(root).as_posix()
+
+
+def is_text(name: str) -> bool:
+    """Whether a file name is UTF-8 (others arrive with surrogates, which no table can hold)."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def batch_of(recording: str, batches: int) -> int:
+    """The batch of a recording: a function of its id alone, so that adding one moves no other."""
+    return int.from_bytes(hashlib.sha256(recording.encode()).digest()[:8], "big") % batches
+
+
+def digest_of(text: str) -> str:
+    """sha256 of a text, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()

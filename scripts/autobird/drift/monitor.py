@@ -1,0 +1,144 @@
+"""Features of a recording that tell of drift, and a test whose false-alarm rate is known. Numpy only."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autobird.audio.mel import LOG_FLOOR
+from autobird.audio.settings import MelSettings
+
+Floats = NDArray[np.float64]
+
+AUDIO_FEATURES = ("mel_mean", "mel_std", "energy_mean", "energy_std", "level", "bandwidth")
+"""The original project's four features (log-mel and frame energy, nats), level (dBFS) and bandwidth (Hz)."""
+
+MODEL_FEATURES = ("confidence", "entropy")
+"""What the model makes of it: probability of the species it names, and entropy (nats), means over windows."""
+
+FEATURES = AUDIO_FEATURES + MODEL_FEATURES
+
+_FLOOR = np.log(LOG_FLOOR) + 1e-3
+_ROLL_OFF = 0.95
+"""Share of the power below the bandwidth."""
+
+
+def features(
+    frames: NDArray[Any], rms: NDArray[Any], probabilities: NDArray[Any], settings: MelSettings
+) -> dict[str, float]:
+    """Features of one recording.
+
+    Args:
+        frames: its log-mel frames, shape (frames, mels), nats; frames of digital silence and padding do not count.
+        rms: of its windows, full scale = 1; shape (windows,).
+        probabilities: of its windows; shape (windows, species).
+        settings: the front end, for the frequencies of the bands.
+    """
+    x = np.asarray(frames, np.float64)
+    sounding = x.max(axis=1, initial=-np.inf) > _FLOOR
+    x = x[sounding] if sounding.any() else x
+    power = np.exp(x)
+    energy = np.log(power.sum(axis=1))
+    share = np.cumsum(power.mean(axis=0))
+    band = int(np.searchsorted(share, _ROLL_OFF * share[-1]))
+    p = np.maximum(np.asarray(probabilities, np.float64), 1e-12)
+    return {
+        "mel_mean": float(x.mean()),
+        "mel_std": float(x.std()),
+        "energy_mean": float(energy.mean()),
+        "energy_std": float(energy.std()),
+        "level": float(20 * np.log10(max(1e-9, np.sqrt(np.mean(np.asarray(rms, np.float64) ** 2))))),
+        "bandwidth": float(band_centres(settings)[min(band, settings.mels - 1)]),
+        "confidence": float(p.max(axis=1).mean()),
+        "entropy": float(-(p * np.log(p)).sum(axis=1).mean()),
+    }
+
+
+def band_centres(settings: MelSettings) -> Floats:
+    """Centre of each mel band, Hz (HTK scale); shape (mels,)."""
+    low, high = (2595 * np.log10(1 + f / 700) for f in (settings.fmin, settings.fmax))
+    return np.asarray(700 * (10 ** (np.linspace(low, high, settings.mels + 2)[1:-1] / 2595) - 1))
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What recordings looked like when the model was made; one row a recording.
+
+    Attributes:
+        names: of the features.
+        values: shape (recordings, features).
+        groups: recordings with the same number belong together (recordist, day, place); shape (recordings,).
+    """
+
+    names: tuple[str, ...]
+    values: Floats
+    groups: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of a test.
+
+    Attributes:
+        drift: whether the alarm goes off.
+        statistic: largest two-sample Kolmogorov-Smirnov statistic of a feature.
+        threshold: what parts of the reference itself stay below with probability 1 - alarm rate.
+        distances: Kolmogorov-Smirnov distance of each feature.
+        worst: the feature with the largest distance.
+    """
+
+    drift: bool
+    statistic: float
+    threshold: float
+    distances: dict[str, float]
+    worst: str
+
+
+def ks_distances(a: Floats, b: Floats) -> Floats:
+    """Largest gap between two empirical distributions, by column; shape (features,)."""
+    out = np.empty(a.shape[1])
+    for f in range(a.shape[1]):
+        points = np.concatenate([a[:, f], b[:, f]])
+        left = np.searchsorted(np.sort(a[:, f]), points, side="right") / len(a)
+        right = np.searchsorted(np.sort(b[:, f]), points, side="right") / len(b)
+        out[f] = np.abs(left - right).max()
+    return out
+
+
+def compare(reference: Reference, current: Floats, alarm_rate: float, resamples: int, seed: int) -> Verdict:
+    """Test whether `current` comes from where `reference` does.
+
+    One value a recording, never a window: windows of one recording are alike, and tests on thousands of them always
+    fire. The statistic is the largest Kolmogorov-Smirnov statistic over the features. Its threshold comes from the
+    reference itself: random parts of it, whole groups of recordings that belong together, are tested against the
+    rest, so the alarm's rate on recordings of the same kind is known, however features and recordings depend on
+    each other.
+
+    Args:
+        reference: at least two groups.
+        current: shape (recordings, features), at least one recording.
+        alarm_rate: probability of a false alarm.
+        resamples: random parts of the reference.
+        seed: of the resampling.
+    """
+    rng = np.random.default_rng(seed)
+    n, m = len(reference.values), len(current)
+    part = max(1, min(m, n // 2))
+    _, codes = np.unique(reference.groups, return_inverse=True)
+    null = np.empty(resamples)
+    for i in range(resamples):
+        rank = rng.permutation(codes.max() + 1)[codes]
+        chosen = np.zeros(n, bool)
+        chosen[np.argsort(rank, kind="stable")[:part]] = True
+        chosen = np.isin(codes, codes[chosen])
+        if chosen.all():
+            chosen = rank < rank.max()
+        one, rest = reference.values[chosen], reference.values[~chosen]
+        null[i] = np.sqrt(len(one) * len(rest) / n) * ks_distances(one, rest).max()
+    threshold = float(np.quantile(null, 1 - alarm_rate))
+    found = ks_distances(reference.values, current)
+    worst = int(found.argmax())
+    statistic = float(np.sqrt(n * m / (n + m)) * found[worst])
+    distances = {name: round(float(d), 4) for name, d in zip(reference.names, found, strict=True)}
+    return Verdict(statistic > threshold, round(statistic, 4), round(threshold, 4), distances, reference.names[worst])

@@ -1,0 +1,56 @@
+"""Stage `predict_batch`: the recordings of one batch through a bundle."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+from autobird.core.files import csv_text, write_text
+from autobird.core.stage import Progress, log, parser, run, stage
+from autobird.drift.monitor import FEATURES
+from autobird.predict.classifier import Classifier
+from autobird.predict.files import FileResult, predict_file
+from autobird.predict.formats import as_csv
+
+FEATURE_DIGITS = 5
+
+
+def as_feature_csv(results: Sequence[FileResult]) -> str:
+    """Features by recording, as the drift report compares them."""
+    rows = [["recording", *FEATURES]]
+    rows += [[r.file, *(f"{r.features[name]:.{FEATURE_DIGITS}f}" for name in FEATURES)] for r in results if not r.error]
+    return csv_text(rows)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    p.add_argument("--bundle", type=Path, required=True)
+    p.add_argument("--rows", type=Path, required=True)
+    p.add_argument("--root", type=Path, required=True)
+    p.add_argument("--detections", type=Path, required=True)
+    p.add_argument("--skipped", type=Path, required=True)
+    p.add_argument("--features", type=Path, required=True)
+    args = p.parse_args(argv)
+    with stage("predict_batch", args, [args.detections, args.skipped, args.features]):
+        with args.rows.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        classifier = Classifier(args.bundle)
+        progress = Progress("predict_batch", len(rows), "recordings")
+        results = []
+        for done, row in enumerate(rows, 1):
+            name = row["recording"]
+            if row["sha256"]:
+                results.append(predict_file(classifier, args.root / name, name))
+            else:
+                results.append(FileResult(name, "cannot be read; check its name and permissions", 0.0, None, [], {}))
+            progress(done)
+        write_text(args.detections, as_csv(results))
+        write_text(args.skipped, csv_text([["file", "reason"], *([r.file, r.error] for r in results if r.error)]))
+        write_text(args.features, as_feature_csv(results))
+        seconds = sum(r.duration for r in results)
+        skipped = sum(bool(r.error) for r in results)
+        log.info("%d recordings, %.1f min, %d skipped", len(results), seconds / 60, skipped)
+
+
+if __name__ == "__main__":
+    run(main)

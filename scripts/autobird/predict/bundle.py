@@ -1,0 +1,77 @@
+"""A bundle on disk: the graph, and everything that turns its logits into species."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from autobird.audio.settings import FeatureSettings
+from autobird.core.errors import AutobirdError
+
+FORMAT = 1
+"""Version of the layout; a bundle of another one is refused."""
+
+GRAPH, DESCRIPTION = "model.onnx", "bundle.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What a bundle says about itself.
+
+    Attributes:
+        folder: where it lies.
+        name: name of the run that made it.
+        variant: which variant of the model it holds, for example `int8`.
+        fingerprint: sha256 of the graph, 16 digits.
+        labels: species in the order of the logits.
+        features: front end and filters.
+        aggregation: how windows become a recording: `mean` or `max` of the probabilities.
+        temperature: divisor of the logits.
+        thresholds: probability from which a species counts as heard; shape (species,).
+    """
+
+    folder: Path
+    name: str
+    variant: str
+    fingerprint: str
+    labels: tuple[str, ...]
+    features: FeatureSettings
+    aggregation: str
+    temperature: float
+    thresholds: NDArray[np.float64]
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read `bundle.json`.
+
+        Raises:
+            AutobirdError: not a bundle, damaged, or of another format.
+        """
+        file = folder / DESCRIPTION
+        if not file.is_file() or not (folder / GRAPH).is_file():
+            raise AutobirdError(
+                f"{folder} is not a bundle ({DESCRIPTION} and {GRAPH} are needed); snakemake writes one to "
+                "results/<run>/release/bundle"
+            )
+        try:
+            text = json.loads(file.read_text(encoding="utf-8"))
+            if text["format"] != FORMAT:
+                raise AutobirdError(
+                    f"{file} has format {text['format']}, this Autobird reads {FORMAT}; make the bundle anew"
+                )
+            return cls(
+                folder=folder,
+                name=text["name"],
+                variant=text["variant"],
+                fingerprint=text["fingerprint"],
+                labels=tuple(text["labels"]),
+                features=FeatureSettings.model_validate(text["features"]),
+                aggregation=text["aggregation"],
+                temperature=float(text["temperature"]),
+                thresholds=np.array(text["thresholds"], np.float64),
+            )
+        except (KeyError, TypeError, ValueError, ValidationError) as error:
+            raise AutobirdError(f"{file} is damaged ({error!r}); make the bundle anew") from error

@@ -1,0 +1,142 @@
+"""From audio to probabilities and detections: the same decoding, resampling and mel as in training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from autobird.audio.decode import decode
+from autobird.audio.mel import LogMel, window_moments
+from autobird.audio.windows import window_rms, window_starts
+from autobird.predict.bundle import GRAPH, Bundle
+
+_BATCH = 16
+"""Windows per call of the graph: larger ones leave the cache."""
+
+MAX_DURATION = 7200.0
+"""Longest recording, seconds of decoded sound, where nobody says otherwise."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A species heard from `start` to `end` (seconds), with the highest probability of those windows."""
+
+    start: float
+    end: float
+    species: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a recording holds.
+
+    Attributes:
+        duration: seconds.
+        starts: start of each window, seconds; shape (windows,).
+        probabilities: calibrated, by window; shape (windows, species), rows sum to 1.
+        quiet: windows that the filters of the training leave out; shape (windows,), bool.
+        frames: all log-mel frames, nats; shape (frames, mels).
+        first_frames: first frame of each window in `frames`; shape (windows,).
+        rms: of each window, full scale = 1; shape (windows,).
+    """
+
+    duration: float
+    starts: NDArray[np.float64]
+    probabilities: NDArray[np.float32]
+    quiet: NDArray[np.bool_]
+    frames: NDArray[np.float32]
+    first_frames: NDArray[np.int64]
+    rms: NDArray[np.float32]
+
+
+class Classifier:
+    """A bundle ready to answer: `Classifier("results/demo/release/bundle").predict("dawn.mp3")`."""
+
+    def __init__(self, bundle: Path | str, threads: int = 1) -> None:
+        self.bundle = Bundle.load(Path(bundle))
+        self._front_end = LogMel.of(self.bundle.features)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            str(self.bundle.folder / GRAPH), options, providers=["CPUExecutionProvider"]
+        )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Species in the order of the probabilities."""
+        return self.bundle.labels
+
+    def predict(self, audio: Path | str | BinaryIO, max_duration: float = MAX_DURATION) -> Prediction:
+        """Listen to a recording.
+
+        Args:
+            audio: a path, or a seekable binary file; any format that libsndfile knows, told by content.
+            max_duration: longer recordings are refused, seconds of decoded sound.
+
+        Raises:
+            UnusableAudio: it cannot be decoded; the message says why.
+        """
+        s = self.bundle.features
+        samples = decode(Path(audio) if isinstance(audio, str) else audio, s.sample_rate, max_duration)
+        starts = window_starts(len(samples), s.window_samples, s.hop_samples)
+        frames, firsts = self._front_end.windows(samples)
+        rms = window_rms(samples, starts, s.window_samples)
+        stored = frames.astype(np.float16)  # as in the shards that the model was trained on
+        size = self._front_end.frames_per_window
+        _, std = window_moments(stored, firsts, size)
+        quiet = (rms < s.min_rms) | (std < s.min_mel_std)
+        windows = stored[firsts[:, None] + np.arange(size)]
+        return Prediction(
+            duration=len(samples) / s.sample_rate,
+            starts=starts / s.sample_rate,
+            probabilities=self.probabilities(self.logits(windows)),
+            quiet=quiet,
+            frames=frames,
+            first_frames=firsts,
+            rms=rms,
+        )
+
+    def logits(self, windows: NDArray[np.float16]) -> NDArray[np.float32]:
+        """Logits of log-mel windows of shape (windows, frames, mels); shape (windows, species)."""
+        out = np.empty((len(windows), len(self.labels)), np.float32)
+        for first in range(0, len(windows), _BATCH):
+            x = windows[first : first + _BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]
+            out[first : first + _BATCH] = self._session.run(None, {"log_mel": np.ascontiguousarray(x)})[0]
+        return out
+
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Calibrated probabilities; shape (windows, species), rows sum to 1."""
+        z = logits / np.float32(self.bundle.temperature)
+        e = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
+        return np.asarray(e / e.sum(axis=1, keepdims=True), np.float32)
+
+    def summary(self, prediction: Prediction) -> NDArray[np.float64]:
+        """Probabilities of the whole recording, over its windows that are not quiet; zeros if all are; shape (species,)."""
+        heard = prediction.probabilities[~prediction.quiet].astype(np.float64)
+        if not len(heard):
+            return np.zeros(len(self.labels))
+        total = heard.mean(axis=0) if self.bundle.aggregation == "mean" else heard.max(axis=0)
+        return np.asarray(total / total.sum(), np.float64)
+
+    def detections(self, prediction: Prediction) -> list[Detection]:
+        """Species above their thresholds; neighbouring windows of one species become one detection. Sorted by time."""
+        window = self.bundle.features.window
+        found: list[Detection] = []
+        for species, name in enumerate(self.labels):
+            p = prediction.probabilities[:, species]
+            heard = np.flatnonzero((p >= self.bundle.thresholds[species]) & ~prediction.quiet)
+            for run in _runs(heard):
+                end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
+                found.append(Detection(float(prediction.starts[run[0]]), round(end, 3), name, float(p[run].max())))
+        return sorted(found, key=lambda d: (d.start, -d.probability, d.species))
+
+
+def _runs(indices: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
+    """Consecutive indices together."""
+    return np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1) if len(indices) else []

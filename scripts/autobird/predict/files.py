@@ -1,0 +1,112 @@
+"""Many files through one bundle, on all cores; one that cannot be read does not stop the others."""
+
+import multiprocessing
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from autobird.audio.decode import UnusableAudio
+from autobird.core.errors import AutobirdError
+from autobird.drift.monitor import features
+from autobird.predict.bundle import Bundle
+from autobird.predict.classifier import MAX_DURATION, Classifier, Detection
+
+_classifier: Classifier | None = None
+"""Each worker's own; loaded once."""
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What one file holds, or why nobody could tell.
+
+    Attributes:
+        file: as it was named.
+        error: why it could not be read, or "".
+        duration: seconds.
+        species: the most probable species of the whole file and its probability; None if all of it is quiet.
+        detections: by time.
+        features: for the drift report (`drift.monitor.FEATURES`).
+    """
+
+    file: str
+    error: str
+    duration: float
+    species: tuple[str, float] | None
+    detections: list[Detection]
+    features: dict[str, float]
+
+
+def find_files(paths: Iterable[Path]) -> list[Path]:
+    """The files named, and all files below the folders named, each once, in order.
+
+    Raises:
+        AutobirdError: a path is not there, or there is no file at all.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        if path.is_dir():
+            found |= dict.fromkeys(sorted(p for p in path.rglob("*") if p.is_file()))
+        elif path.exists():
+            found[path] = None
+        else:
+            raise AutobirdError(f"{path} is not there; give audio files, or folders of them")
+    if not found:
+        raise AutobirdError("there is no file in what was named; give audio files, or folders of them")
+    return list(found)
+
+
+def predict_file(classifier: Classifier, path: Path, name: str, max_duration: float = MAX_DURATION) -> FileResult:
+    """Everything about one file; nothing that is wrong with the file raises."""
+    try:
+        prediction = classifier.predict(path, max_duration)
+    except UnusableAudio as error:
+        return FileResult(name, str(error), 0.0, None, [], {})
+    summary = classifier.summary(prediction)
+    best = int(summary.argmax())
+    return FileResult(
+        file=name,
+        error="",
+        duration=prediction.duration,
+        species=(classifier.labels[best], float(summary[best])) if summary.any() else None,
+        detections=classifier.detections(prediction),
+        features=features(prediction.frames, prediction.rms, prediction.probabilities, classifier.bundle.features),
+    )
+
+
+def predict_files(
+    bundle: Path, files: Sequence[Path], jobs: int, max_duration: float = MAX_DURATION
+) -> Iterator[FileResult]:
+    """Results as they are ready, in no particular order; the largest files go first so that none is waited for."""
+    Bundle.load(bundle)  # a bundle that cannot be read is an error here, not in the workers
+    order = sorted(files, key=_size, reverse=True)
+    # Forked workers start at once where the system can; ONNX Runtime's threads are made in the workers only.
+    method = "fork" if "fork" in multiprocessing.get_all_start_methods() and os.name == "posix" else "spawn"
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(min(jobs, len(order)), context, initializer=_load, initargs=(bundle,)) as pool:
+        futures = [pool.submit(_work, path, max_duration) for path in order]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _load(bundle: Path) -> None:
+    global _classifier
+    # Decoders print warnings about damaged files on standard error; what matters of them is in the results.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    threadpool_limits(1)  # the processes share the cores; threads of BLAS that spin would slow them all
+    _classifier = Classifier(bundle)
+
+
+def _work(path: Path, max_duration: float) -> FileResult:
+    assert _classifier is not None
+    return predict_file(_classifier, path, str(path), max_duration)

@@ -1,0 +1,155 @@
+"""Stage `bundle`: the chosen variant and everything that turns its logits into answers, in one folder."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from autobird.audio.settings import FeatureSettings
+from autobird.core.files import read_json, write_bytes, write_json, write_text
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.tables import read_table
+from autobird.corpus.demo.encode import encode
+from autobird.corpus.demo.plan import plan_species
+from autobird.corpus.demo.scene import render
+from autobird.evaluation.calibration import fit_temperature, thresholds
+from autobird.evaluation.predictions import by_window
+from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH
+from autobird.predict.classifier import Classifier
+from autobird.release.card import model_card
+from autobird.release.reference import recording_features, reference
+
+FILES = (
+    GRAPH,
+    DESCRIPTION,
+    "drift_reference.json",
+    "MODEL_CARD.md",
+    "ATTRIBUTION.csv",
+    "provenance.json",
+    "example.flac",
+    "expected.json",
+)
+"""What a bundle holds."""
+
+FALLBACK = 0.5
+"""Threshold of a species with too few validation windows to choose one."""
+
+_EXAMPLE_SEED = 20
+"""Seed of the synthesised clip; no recording of a corpus goes into a bundle."""
+
+
+def example_clip() -> bytes:
+    """A synthesised song as FLAC, the same bytes each time."""
+    plan = next(p for p in plan_species(_EXAMPLE_SEED, 0, 50) if 6 < p.duration < 9)
+    return encode(render(plan)[0], plan.sample_rate, "flac")
+
+
+def expected_answer(folder: Path) -> dict[str, Any]:
+    """What the bundle says about its own clip: for checking an installation, with a tolerance for other CPUs."""
+    classifier = Classifier(folder)
+    prediction = classifier.predict(folder / "example.flac")
+    return {
+        "clip": "example.flac",
+        "duration": round(prediction.duration, 3),
+        "probabilities": [[round(float(v), 3) for v in row] for row in prediction.probabilities],
+        "tolerance": 0.05,
+    }
+
+
+def sha256(path: Path) -> str:
+    """Of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    for name in ("variants", "shards"):
+        p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
+    inputs = (
+        "released", "predictions", "model", "index", "comparison", "metrics", "counts", "leakage", "species",
+        "catalogue", "attribution",
+    )  # fmt: skip
+    for name in inputs:
+        p.add_argument(f"--{name}", type=Path, required=True)
+    p.add_argument("--name", required=True, help="of the run")
+    p.add_argument("--aggregation", required=True)
+    p.add_argument("--config", required=True, help="the whole configuration as JSON, for the provenance")
+    p.add_argument("--code", required=True, help="fingerprints of all stages as JSON, for the provenance")
+    p.add_argument("--folder", type=Path, required=True)
+    args = p.parse_args(argv)
+    features = settings_of(FeatureSettings, args.settings)
+    # One lock for the folder, beside it: what users carry away holds nothing but the bundle.
+    with stage("bundle", args, [args.folder]):
+        for stale in args.folder.glob(".*.tmp"):
+            stale.unlink()
+        released = read_json(args.released)
+        model = read_json(args.model)
+        labels: list[str] = model["labels"]
+        graph = next(v for v in args.variants if v.stem == released["released"])
+        write_bytes(args.folder / GRAPH, graph.read_bytes())
+
+        predictions = read_table(args.predictions)
+        validation = by_window(predictions, labels, "validation")
+        temperature = fit_temperature(validation.probabilities, validation.truth)
+        chosen = thresholds(by_window(predictions, labels, "validation", temperature))
+        write_json(
+            args.folder / DESCRIPTION,
+            {
+                "format": FORMAT,
+                "name": args.name,
+                "variant": released["released"],
+                "fingerprint": sha256(graph)[:16],
+                "labels": labels,
+                "features": features.model_dump(mode="json"),
+                "aggregation": args.aggregation,
+                "temperature": temperature,
+                "thresholds": [FALLBACK if t is None else t for t in chosen],
+            },
+        )
+
+        index = read_table(args.index)
+        index = index[index["dropped"] == ""]
+        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        table = recording_features(index[index["split"] != "test"], predictions, shards, features, temperature)
+        write_json(args.folder / "drift_reference.json", reference(table))
+
+        write_bytes(args.folder / "ATTRIBUTION.csv", args.attribution.read_bytes())
+        catalogue = pq.read_table(
+            args.catalogue, columns=["recording", "licence", "file_sha256", "quarantined"]
+        ).to_pandas()
+        used = catalogue[catalogue["quarantined"] == ""]
+        licences = used["licence"].replace("", "unknown").value_counts().sort_index()
+        card = model_card(
+            args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
+            read_json(args.leakage), licences, pd.read_csv(args.species),
+        )  # fmt: skip
+        write_text(args.folder / "MODEL_CARD.md", card)
+        content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())
+        write_json(
+            args.folder / "provenance.json",
+            {
+                "inputs": {
+                    "recordings": len(catalogue),
+                    "recordings_sha256": hashlib.sha256(content.encode()).hexdigest(),
+                    **{name: sha256(getattr(args, name)) for name in ("model", "index")},
+                },
+                "config": json.loads(args.config),
+                "code": json.loads(args.code),
+            },
+        )
+        write_bytes(args.folder / "example.flac", example_clip())
+        write_json(args.folder / "expected.json", expected_answer(args.folder))
+        log.info(
+            "%s, temperature %.3f, %d thresholds", released["released"], temperature, sum(t is not None for t in chosen)
+        )
+
+
+if __name__ == "__main__":
+    run(main)

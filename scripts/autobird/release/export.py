@@ -1,0 +1,27 @@
+"""Stage `export`: the trained network as float ONNX."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from autobird.core.files import read_json
+from autobird.core.stage import log, parser, run, stage
+from autobird.model.score import load
+from autobird.release.onnx_files import export
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    p.add_argument("--model", type=Path, required=True)
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--output", type=Path, required=True)
+    args = p.parse_args(argv)
+    with stage("export", args, [args.output]):
+        model = read_json(args.model)
+        network, _ = load(model, args.weights)
+        export(network, model["features"]["mels"], model["frames"], args.output)
+        log.info("%d bytes", args.output.stat().st_size)
+
+
+if __name__ == "__main__":
+    run(main)

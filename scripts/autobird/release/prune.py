@@ -1,0 +1,131 @@
+"""Stage `prune`: remove the channels that matter least, fine-tune shortly, write as ONNX."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from autobird.core.files import read_json
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.tables import read_table
+from autobird.model.checkpoint import Checkpoints, fingerprint
+from autobird.model.data import Windows
+from autobird.model.loop import Trainer
+from autobird.model.networks import BasicBlock, CnnTransformer
+from autobird.model.precision import choose, deterministic
+from autobird.model.score import load
+from autobird.model.settings import TrainSettings
+from autobird.model.train import fit
+from autobird.release.onnx_files import export
+from autobird.release.settings import PruneSettings
+
+_MULTIPLE = 8
+"""Channels are kept in multiples of this, which the int8 kernels of CPUs work in."""
+
+
+def prune(network: nn.Module, share: float) -> nn.Module:
+    """Remove that share of the inner channels, in place.
+
+    In a residual block these are the channels between its two convolutions, so that its input and output keep their
+    widths; in the CNN + transformer those after the first convolution, and the hidden units of the feed-forward
+    layers. A channel's importance is the L1 norm of the weights that make it (Li et al. 2017), times the scale of
+    the normalisation that follows.
+    """
+    for module in network.modules():
+        if isinstance(module, BasicBlock):
+            _prune_pair(module, "conv1", "norm1", "conv2", share)
+        elif isinstance(module, CnnTransformer):
+            _prune_pair(module.cnn, "0", "1", "4", share)
+        elif isinstance(module, nn.TransformerEncoderLayer):
+            _prune_pair(module, "linear1", None, "linear2", share)
+    return network
+
+
+def _prune_pair(owner: nn.Module, first: str, norm: str | None, second: str, share: float) -> None:
+    """Keep the most important outputs of `first`, and the inputs of `second` that they feed."""
+    a, b = getattr(owner, first), getattr(owner, second)
+    scale = getattr(owner, norm) if norm else None
+    importance = a.weight.detach().abs().flatten(1).sum(1)
+    if scale is not None:
+        importance = importance * scale.weight.detach().abs() / torch.sqrt(scale.running_var + scale.eps)
+    count = max(_MULTIPLE, round(len(importance) * (1 - share) / _MULTIPLE) * _MULTIPLE)
+    if count >= len(importance):
+        return
+    kept = torch.topk(importance, count).indices.sort().values
+    setattr(owner, first, _take(a, kept, 0))
+    setattr(owner, second, _take(b, kept, 1))
+    if norm and scale is not None:
+        small = nn.BatchNorm2d(count).train(scale.training)
+        small.load_state_dict({k: v[kept] if v.dim() else v for k, v in scale.state_dict().items()})
+        setattr(owner, norm, small)
+
+
+def _take(layer: nn.Module, kept: Tensor, axis: int) -> nn.Module:
+    """A convolution or linear layer with just some outputs (axis 0) or inputs (axis 1)."""
+    weight = layer.weight.detach().index_select(axis, kept)  # type: ignore[operator]
+    bias = layer.bias.detach() if layer.bias is not None else None  # type: ignore[operator]
+    if bias is not None and axis == 0:
+        bias = bias[kept]
+    small: nn.Module
+    if isinstance(layer, nn.Conv2d):
+        outputs, inputs = weight.shape[:2]
+        small = nn.Conv2d(inputs, outputs, layer.kernel_size, layer.stride, layer.padding, bias=bias is not None)  # type: ignore[arg-type]
+    else:
+        small = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    small.load_state_dict({"weight": weight} | ({"bias": bias} if bias is not None else {}))
+    return small
+
+
+def fine_tuning(settings: TrainSettings, prune: PruneSettings) -> TrainSettings:
+    """The recipe of the training, short and with a lower rate, ending at rate zero."""
+    return settings.model_copy(
+        update={
+            "epochs": prune.prune_epochs,
+            "learning_rate": min(prune.prune_learning_rate, settings.learning_rate),
+            "schedule": "one_cycle",
+            "select": "last",
+        }
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    p.add_argument("--model", type=Path, required=True)
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
+    p.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, not an output")
+    p.add_argument("--output", type=Path, required=True)
+    args = p.parse_args(argv)
+    settings = settings_of(PruneSettings, args.settings)
+    with stage("prune", args, [args.output]):
+        model = read_json(args.model)
+        network, recipe = load(model, args.weights)
+        recipe = fine_tuning(recipe, settings)
+        before = sum(q.numel() for q in network.parameters())
+        prune(network, settings.prune)
+        after = sum(q.numel() for q in network.parameters())
+        log.info("%d of %d parameters kept", after, before)
+
+        compute = choose(recipe)
+        deterministic(recipe.threads)
+        index = read_table(args.index)
+        index = index[index["dropped"] == ""]
+        train, validation = (
+            Windows.of(index[index["split"] == split], model["labels"], args.shards, model["frames"])
+            for split in ("train", "validation")
+        )
+        trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute)
+        name = fingerprint(
+            [args.settings, args.code, str(compute)], [args.model, args.weights, args.index, *args.shards]
+        )
+        tuned = fit("prune", trainer, Checkpoints(args.checkpoints, name, trainer))
+        network.load_state_dict(tuned)
+        export(network.cpu(), model["features"]["mels"], model["frames"], args.output)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,38 @@
+"""Stage `drift_current` on the test split: its features by recording, as the drift report compares them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from autobird.audio.settings import MelSettings
+from autobird.core.files import read_json
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.tables import read_table, write_csv
+from autobird.drift.monitor import FEATURES
+from autobird.predict.bundle import DESCRIPTION
+from autobird.release.reference import DIGITS, recording_features
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    p.add_argument("--bundle", type=Path, required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--predictions", type=Path, required=True)
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--output", type=Path, required=True)
+    args = p.parse_args(argv)
+    settings = settings_of(MelSettings, args.settings)
+    with stage("drift_current", args, [args.output]):
+        index = read_table(args.index)
+        index = index[(index["dropped"] == "") & (index["split"] == "test")]
+        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        temperature = read_json(args.bundle / DESCRIPTION)["temperature"]
+        table = recording_features(index, read_table(args.predictions), shards, settings, temperature)
+        write_csv(args.output, table[["recording", *FEATURES]].round(DIGITS))
+        log.info("%d test recordings", len(table))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""The prediction server: Flask app, page, log of requests, metrics."""

@@ -1,0 +1,147 @@
+"""The Flask app: a page, predictions, what the model is, health, metrics."""
+
+import io
+import json
+import logging
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from autobird.audio.decode import UnusableAudio
+from autobird.drift.monitor import features
+from autobird.predict.classifier import Classifier
+from autobird.serving import metrics
+from autobird.serving.answers import answer
+from autobird.serving.log import Entry, PredictionLog
+from autobird.serving.openapi import document
+from autobird.serving.settings import ServeSettings
+
+log = logging.getLogger("autobird")
+
+_PAGE = Path(__file__).with_name("page.html")
+
+
+def create_app(bundle: Path, settings: ServeSettings) -> Flask:
+    """The app for a bundle.
+
+    Raises:
+        AutobirdError: the bundle cannot be read.
+    """
+    classifier = Classifier(bundle)
+    journal = PredictionLog(Path(settings.log)) if settings.log else None
+    app = Flask("autobird", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = int(settings.max_megabytes * 1e6)
+    metrics.LOADED.labels(classifier.bundle.name, classifier.bundle.variant).set(1)
+
+    @app.get("/")
+    def page() -> Response:
+        return Response(_PAGE.read_text(encoding="utf-8"), mimetype="text/html")
+
+    @app.post("/v1/predict")
+    def predict() -> Any:
+        begin = time.perf_counter()
+        with metrics.ACTIVE.track_inprogress():
+            try:
+                audio = _upload()
+            except RequestEntityTooLarge:
+                return _problem(
+                    413,
+                    "Too large",
+                    f"the upload is larger than {settings.max_megabytes:g} MB; send a shorter or compressed recording",
+                )
+            if audio is None:
+                return _problem(
+                    400,
+                    "No recording",
+                    "send the recording as the request's body, or as the field `file` of a multipart form",
+                )
+            try:
+                prediction = classifier.predict(io.BytesIO(audio), settings.max_seconds)
+            except UnusableAudio as error:
+                long = str(error).startswith("longer than")
+                detail = f"longer than {settings.max_seconds:g} s of sound; cut it into pieces" if long else str(error)
+                return _problem(413 if long else 422, "Too long" if long else "Not a usable recording", detail)
+            value = answer(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
+            best = value["species"][0] if value["species"] else None
+            if journal:
+                entry = Entry(
+                    classifier.bundle.fingerprint,
+                    prediction.duration,
+                    best["species"] if best else None,
+                    best["probability"] if best else None,
+                    features(prediction.frames, prediction.rms, prediction.probabilities, classifier.bundle.features),
+                )
+                try:
+                    journal.append(entry)
+                except sqlite3.Error as error:
+                    metrics.LOG_ERRORS.inc()
+                    log.warning("the log %s cannot be written: %s", settings.log, error)
+            metrics.PREDICTIONS.labels(best["species"] if best else "").inc()
+            metrics.AUDIO_SECONDS.inc(prediction.duration)
+        metrics.DURATION.observe(time.perf_counter() - begin)
+        return value
+
+    @app.get("/v1/model")
+    def model() -> Any:
+        b = classifier.bundle
+        return {
+            "name": b.name,
+            "variant": b.variant,
+            "fingerprint": b.fingerprint,
+            "species": len(b.labels),
+            "features": b.features.model_dump(mode="json"),
+            "limits": {"megabytes": settings.max_megabytes, "seconds": settings.max_seconds},
+        }
+
+    @app.get("/v1/species")
+    def species() -> Any:
+        b = classifier.bundle
+        return [{"species": name, "threshold": float(t)} for name, t in zip(b.labels, b.thresholds, strict=True)]
+
+    @app.get("/healthz")
+    def health() -> Any:
+        return {"status": "ok", "model": classifier.bundle.fingerprint}
+
+    @app.get("/metrics")
+    def prometheus() -> Response:
+        return Response(metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @app.get("/openapi.json")
+    def openapi() -> Any:
+        return document(settings)
+
+    @app.errorhandler(HTTPException)
+    def refused(error: HTTPException) -> Response:
+        remedy = {404: "; /openapi.json lists what there is", 405: "; /openapi.json lists the methods"}
+        status = error.code or 500
+        return _problem(status, error.name, f"{(error.description or error.name).rstrip('.')}{remedy.get(status, '')}")
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        log.exception("while answering %s %s", request.method, request.path, exc_info=error)
+        return _problem(500, "Internal error", "the server failed on this request; its log says how")
+
+    return app
+
+
+def _upload() -> bytes | None:
+    """The recording that was sent, whichever way; None if there is none."""
+    if (request.mimetype or "").startswith("multipart/"):
+        file = request.files.get("file")
+        data = file.read() if file else b""
+    else:
+        data = request.get_data(cache=False)
+    return data or None
+
+
+def _problem(status: int, title: str, detail: str) -> Response:
+    """An error as RFC 9457 describes it."""
+    metrics.ERRORS.labels(str(status)).inc()
+    response = Response(status=status, content_type="application/problem+json")
+    response.set_data(json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}))
+    return response

@@ -1,0 +1,182 @@
+"""Drift: features mean what they say, false alarms come as often as promised, real shifts are found."""
+
+import io
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.signal import butter, sosfilt
+
+from autobird.audio.decode import decode
+from autobird.audio.mel import LogMel
+from autobird.audio.settings import MelSettings
+from autobird.audio.windows import window_rms, window_starts
+from autobird.core.errors import AutobirdError
+from autobird.corpus.demo.encode import encode
+from autobird.corpus.demo.plan import Plan, plan_corpus
+from autobird.corpus.demo.scene import render
+from autobird.drift.monitor import AUDIO_FEATURES, FEATURES, Reference, compare, features, ks_distances
+from autobird.drift.report import evidently_report, references, verdict
+from autobird.drift.settings import DriftTestSettings
+from autobird.serving import export_log
+from autobird.serving.log import Entry, PredictionLog
+
+
+def of_tone(level: float, hertz: float, seconds: float = 5.0) -> dict[str, float]:
+    t = np.arange(int(16000 * seconds)) / 16000
+    samples = np.rint(32767 * 10 ** (level / 20) * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
+    frames, firsts = LogMel.of(MelSettings()).windows(samples)
+    rms = np.array([np.sqrt(np.mean((samples / 32768) ** 2))])
+    return features(frames, rms, np.full((len(firsts), 4), 0.25), MelSettings())
+
+
+def test_gain_moves_level_and_energy_and_nothing_of_the_bandwidth() -> None:
+    loud, soft = of_tone(-6, 2000), of_tone(-18, 2000)
+    assert loud["level"] - soft["level"] == pytest.approx(12, abs=0.05)
+    assert loud["energy_mean"] - soft["energy_mean"] == pytest.approx(12 * np.log(10) / 10, abs=0.1)
+    assert loud["bandwidth"] == soft["bandwidth"]
+    assert of_tone(-6, 5000)["bandwidth"] > 4000 > of_tone(-6, 2000)["bandwidth"]
+
+
+def test_padding_does_not_count() -> None:
+    samples = np.random.default_rng(0).normal(0, 3000, 5 * 16000).astype(np.int16)
+    found = []
+    for part in (samples, samples[: 3 * 16000]):
+        frames, firsts = LogMel.of(MelSettings()).windows(part)
+        assert len(frames) == 157
+        found.append(features(frames, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
+    assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
+
+
+def test_answers_are_summed_up_by_confidence_and_entropy() -> None:
+    found = of_tone(-6, 2000)
+    assert found["confidence"] == pytest.approx(0.25)
+    assert found["entropy"] == pytest.approx(np.log(4))
+
+
+def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
+    from scipy.stats import ks_2samp
+
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0, 1, (50, 2)).round(1), rng.normal(0.3, 1, (30, 2)).round(1)
+    for f, found in enumerate(ks_distances(a, b)):
+        assert found == pytest.approx(ks_2samp(a[:, f], b[:, f]).statistic)
+
+
+def grouped(rng: np.random.Generator, groups: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+    """Recordings of one to three a group that are alike, with features that depend on each other."""
+    sizes = rng.integers(1, 4, groups)
+    codes = np.repeat(np.arange(groups), sizes)
+    centre = rng.normal(0, 1, (groups, 3))[codes]
+    values = centre + 0.4 * rng.normal(0, 1, (len(codes), 3)) + shift
+    values[:, 1] += values[:, 0]
+    return values, codes
+
+
+def test_false_alarms_come_about_as_often_as_promised() -> None:
+    rng = np.random.default_rng(1)
+    alarms = 0
+    for trial in range(120):
+        reference, codes = grouped(rng, 90)
+        current, _ = grouped(rng, 25)
+        alarms += compare(Reference(("a", "b", "c"), reference, codes), current, 0.05, 150, trial).drift
+    assert alarms / 120 < 0.13
+
+
+def test_a_shift_is_found_and_named() -> None:
+    rng = np.random.default_rng(2)
+    reference, codes = grouped(rng, 90)
+    current, _ = grouped(rng, 25)
+    current[:, 2] += 2
+    found = compare(Reference(("a", "b", "c"), reference, codes), current, 0.02, 200, 0)
+    assert found.drift
+    assert found.worst == "c"
+
+
+def tables(shift: float = 0.0) -> tuple[dict[str, Reference], pd.DataFrame]:
+    rng = np.random.default_rng(3)
+    n = len(FEATURES)
+    known = {
+        "audio": Reference(FEATURES[:6], rng.normal(0, 1, (60, 6)), np.arange(60)),
+        "model": Reference(FEATURES[6:], rng.normal(0, 1, (40, 2)), np.arange(40)),
+    }
+    current = pd.DataFrame(rng.normal(0, 1, (30, n)), columns=list(FEATURES))
+    current["level"] += shift
+    return known, current
+
+
+def test_the_verdict_is_one_line() -> None:
+    settings = DriftTestSettings(resamples=100)
+    calm, alarm = (verdict(*tables(shift), settings) for shift in (0.0, 3.0))
+    assert not calm["drift"]
+    assert calm["verdict"].startswith("No drift: 30 recordings are like those of the training")
+    assert alarm["drift"]
+    assert "strongest in level" in alarm["verdict"]
+    assert "\n" not in alarm["verdict"]
+    with pytest.raises(AutobirdError, match="no recordings to compare"):
+        verdict(tables()[0], tables()[1].iloc[:0], settings)
+
+
+def test_evidently_writes_html_and_json(tmp_path: Path) -> None:
+    known, current = tables(3.0)
+    evidently_report(known, current, tmp_path / "r.html", tmp_path / "r.json")
+    assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8").lower()
+    text = (tmp_path / "r.json").read_text(encoding="utf-8")
+    assert "level" in text
+    assert "bandwidth" in text
+
+
+def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
+    journal = PredictionLog(tmp_path / "log.sqlite")
+    for i in range(3):
+        journal.append(Entry("abc", 5.0, "a" if i else None, 0.5 if i else None, dict.fromkeys(FEATURES, float(i))))
+    journal.close()
+    export_log.main(
+        ["--database", str(tmp_path / "log.sqlite"), "--output", str(tmp_path / "c.csv"), "--log", str(tmp_path / "l")]
+    )
+    table = pd.read_csv(tmp_path / "c.csv")
+    assert table["recording"].tolist() == ["request 1", "request 2", "request 3"]
+    assert table["level"].tolist() == [0, 1, 2]
+    (tmp_path / "text").write_text("no database, but words")
+    with pytest.raises(AutobirdError, match="is not a log of the server"):
+        export_log.main(["--database", str(tmp_path / "text"), "--output", str(tmp_path / "c.csv")])
+    assert sqlite3.connect(tmp_path / "log.sqlite").execute("SELECT count(*) FROM predictions").fetchone() == (3,)
+
+
+def test_references_are_read_from_the_bundle(tmp_path: Path) -> None:
+    (tmp_path / "r.json").write_text('{"audio": {"features": ["level"], "values": [[1], [2]], "groups": [0, 1]}}')
+    assert references(tmp_path / "r.json")["audio"].values.shape == (2, 1)
+
+
+def heard(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+    """Audio features of synthesised recordings after `change`; shape (recordings, features)."""
+    rows = []
+    for plan in plans:
+        samples = change(render(plan)[0], plan.sample_rate)
+        pcm = decode(io.BytesIO(encode(samples.astype(np.float32), plan.sample_rate, "flac")), 16000)
+        frames, firsts = LogMel.of(MelSettings()).windows(pcm)
+        rms = window_rms(pcm, window_starts(len(pcm), 80_000, 40_000), 80_000)
+        found = features(frames, rms, np.ones((len(firsts), 1)), MelSettings())
+        rows.append([found[name] for name in AUDIO_FEATURES])
+    return np.array(rows)
+
+
+def test_quieter_and_duller_recordings_are_drift_and_others_of_the_same_kind_are_not() -> None:
+    plans = [p for p in plan_corpus(11, 6, 40) if p.duration < 7]
+    known, now = plans[::2], plans[1::2][:30]
+    reference = Reference(AUDIO_FEATURES, heard(known, lambda x, rate: x), np.arange(len(known)))
+
+    def dull(x: np.ndarray, rate: int) -> np.ndarray:
+        return sosfilt(butter(8, 4000, output="sos", fs=rate), x, axis=0)
+
+    for change, drift, worst in (
+        (lambda x, rate: x, False, None),
+        (lambda x, rate: x * 10 ** (-12 / 20), True, "level"),
+        (dull, True, None),
+    ):
+        found = compare(reference, heard(now, change), 0.01, 300, 0)
+        assert found.drift == drift, found
+        assert worst is None or found.distances[worst] > 0.3

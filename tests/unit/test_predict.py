@@ -1,0 +1,199 @@
+"""Prediction: the same numbers as in training, detections with times, formats, and what cannot be read."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from autobird import cli
+from autobird.audio.settings import FeatureSettings
+from autobird.core.errors import AutobirdError
+from autobird.core.files import write_json
+from autobird.drift.monitor import FEATURES
+from autobird.model.networks import build
+from autobird.model.settings import TrainSettings
+from autobird.predict import Classifier
+from autobird.predict.batch import as_feature_csv
+from autobird.predict.bundle import Bundle
+from autobird.predict.files import find_files, predict_file
+from autobird.predict.formats import as_csv, as_json, as_table, clock
+from autobird.release.onnx_files import export
+
+
+def make_bundle(folder: Path, thresholds: tuple[float, float] = (0.5, 0.5)) -> Path:
+    """A bundle of an untrained network with two species."""
+    import torch
+
+    torch.manual_seed(0)
+    export(build(TrainSettings(width=8), 2, -8.0, 3.0), 64, 157, folder / "model.onnx")
+    description = {
+        "format": 1, "name": "tiny", "variant": "float", "fingerprint": "0123456789abcdef", "labels": ["Parus major", "Corvus corone"],
+        "features": FeatureSettings().model_dump(mode="json"), "aggregation": "mean", "temperature": 1.5, "thresholds": list(thresholds),
+    }  # fmt: skip
+    write_json(folder / "bundle.json", description)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(tmp_path_factory.mktemp("bundle"), (0.0, 1.0))
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("audio") / "a song.flac"
+    rng = np.random.default_rng(0)
+    x = 0.1 * rng.standard_normal(int(12.3 * 22050))
+    x[int(5.2 * 22050) : int(10.1 * 22050)] = 0  # one window in the middle is silent
+    soundfile.write(file, x, 22050)
+    return file
+
+
+def test_windows_have_times_and_probabilities_and_quiet_ones_are_marked(bundle: Path, song: Path) -> None:
+    p = Classifier(bundle).predict(song)
+    assert p.duration == pytest.approx(12.3, abs=0.01)
+    assert p.starts.tolist() == [0, 2.5, 5.0, 7.5]
+    np.testing.assert_allclose(p.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert p.rms[2] < p.rms[0]
+    assert p.quiet.tolist() == [False] * 4
+
+
+def test_detections_join_neighbouring_windows_and_end_with_the_recording(bundle: Path, song: Path) -> None:
+    classifier = Classifier(bundle)
+    p = classifier.predict(song)
+    found = classifier.detections(p)
+    assert [(d.start, d.end, d.species) for d in found] == [(0.0, 12.3, "Parus major")]
+    assert found[0].probability == pytest.approx(p.probabilities[:, 0].max())
+    gap = type(p)(**{**vars(p), "quiet": np.array([False, True, False, False])})
+    assert [(d.start, d.end) for d in classifier.detections(gap)] == [(0.0, 5.0), (5.0, 12.3)]
+
+
+def test_a_quiet_recording_is_no_species(bundle: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "q.wav", np.full(16000 * 6, 1e-4), 16000)
+    classifier = Classifier(bundle)
+    p = classifier.predict(tmp_path / "q.wav")
+    assert p.quiet.all()
+    assert classifier.detections(p) == []
+    assert not classifier.summary(p).any()
+    assert predict_file(classifier, tmp_path / "q.wav", "q").species is None
+
+
+def test_bytes_and_paths_give_the_same_answer(bundle: Path, song: Path) -> None:
+    classifier = Classifier(str(bundle))
+    one, two = classifier.predict(str(song)), classifier.predict(io.BytesIO(song.read_bytes()))
+    np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+def test_formats_say_the_same(bundle: Path, song: Path, tmp_path: Path) -> None:
+    classifier = Classifier(bundle)
+    (tmp_path / "t.wav").write_text("text")
+    results = [predict_file(classifier, f, f.name) for f in (song, tmp_path / "t.wav")]
+    rows = list(csv.DictReader(io.StringIO(as_csv(results))))
+    assert [(r["file"], r["start"], r["end"], r["species"]) for r in rows] == [
+        ("a song.flac", "0", "12.3", "Parus major")
+    ]
+    value = json.loads(as_json(classifier.bundle, results))
+    assert value["bundle"]["fingerprint"] == "0123456789abcdef"
+    assert value["files"][0]["detections"][0]["end"] == 12.3
+    assert value["files"][1] == {"file": "t.wav", "error": "text, not sound"}
+    table = as_table(results)
+    assert "0:00.0 - 0:12.3" in table
+    assert "not read: text, not sound" in table
+    features = list(csv.DictReader(io.StringIO(as_feature_csv(results))))
+    assert len(features) == 1
+    assert set(features[0]) == {"recording", *FEATURES}
+
+
+def test_clocks_show_hours_only_where_there_are_some() -> None:
+    assert [clock(s) for s in (0, 59.96, 75.5, 3723.4)] == ["0:00.0", "1:00.0", "1:15.5", "1:02:03.4"]
+
+
+def test_the_command_goes_on_after_a_file_that_cannot_be_read(
+    bundle: Path, song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "a.flac").write_bytes(song.read_bytes())
+    (tmp_path / "deep" / "broken.mp3").write_text("no sound")
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(bundle), str(tmp_path / "deep"), str(song), "--json", "--jobs", "2"])
+    assert end.value.code == 1
+    out, err = capsys.readouterr()
+    files = json.loads(out)["files"]
+    assert [Path(f["file"]).name for f in files] == ["broken.mp3", "a.flac", "a song.flac"]
+    assert "error" in files[0]
+    assert files[1]["detections"] == files[2]["detections"]
+    assert "broken.mp3: not read: text, not sound" in err
+    assert "times real time" in err
+
+
+def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(bundle), str(song), "--csv", "--output", str(tmp_path / "d.csv")])
+    assert end.value.code == 0
+    assert (tmp_path / "d.csv").read_text().startswith("file,start,end,species,probability\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nowhere", "x.wav"], "x.wav is not there"),
+        (["predict", "nowhere", "."], "nowhere is not a bundle"),
+        (["scores", "nowhere"], "finish the run with snakemake"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_an_empty_folder_and_a_damaged_bundle_are_named(tmp_path: Path) -> None:
+    with pytest.raises(AutobirdError, match="no file"):
+        find_files([tmp_path])
+    folder = make_bundle(tmp_path / "b")
+    (folder / "bundle.json").write_text('{"format": 1}')
+    with pytest.raises(AutobirdError, match="is damaged"):
+        Bundle.load(folder)
+    (folder / "bundle.json").write_text('{"format": 2}')
+    with pytest.raises(AutobirdError, match="has format 2"):
+        Bundle.load(folder)
+
+
+def test_prediction_imports_neither_torch_nor_pandas() -> None:
+    code = (
+        "import sys; from autobird.predict import Classifier; import autobird.cli, autobird.serving.app; "
+        "print([m for m in ('torch', 'pandas', 'pyarrow', 'evidently', 'sklearn', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_demo_can_be_unpacked_as_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.main(["demo", str(tmp_path / "d"), "--species", "2", "--recordings", "3"])
+    assert "6 recordings of 2 species" in capsys.readouterr().out
+    assert len([p for p in (tmp_path / "d").rglob("*") if p.is_file()]) == 7
+
+
+def test_nothing_calls_home(tmp_path: Path, bundle: Path) -> None:
+    code = f"from autobird.predict import Classifier; Classifier({str(bundle)!r}); import os; print(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
+    environment = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "DO_NOT_TRACK", "CI")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment | {"TMPDIR": str(tmp_path)},
+    )
+    assert done.stdout.split() == ["1", "1"]
+    # ONNX Runtime's telemetry keeps its session in a file of the temporary folder.
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,199 @@
+"""Export, pruning, quantization, the gate, and what a bundle holds."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from autobird.audio.npy import NpyWriter
+from autobird.audio.settings import FeatureSettings
+from autobird.model.data import Windows
+from autobird.model.networks import BasicBlock, build
+from autobird.model.settings import TrainSettings
+from autobird.release.bundle import example_clip
+from autobird.release.gate import Candidate, choose
+from autobird.release.onnx_files import export, logits, multiply_adds
+from autobird.release.prune import fine_tuning, prune
+from autobird.release.quantize import quantize
+from autobird.release.reference import recording_features, reference
+from autobird.release.settings import GateSettings, PruneSettings
+
+ARCHITECTURES = [TrainSettings(width=8), TrainSettings(architecture="cnn_transformer", d_model=16)]
+
+
+def network(settings: TrainSettings) -> torch.nn.Module:
+    torch.manual_seed(0)
+    made = build(settings, 5, -8.0, 3.0)
+    for module in made.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.weight.data.uniform_(0.5, 1.5)
+            module.running_mean.normal_(0, 0.3)
+            module.running_var.uniform_(0.5, 2)
+    return made.eval()
+
+
+def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> Windows:
+    rng = np.random.default_rng(0)
+    x = rng.normal(-8, 3, (n * frames, mels)).astype(np.float16)
+    with NpyWriter(tmp_path / "s.npy", "<f2", (mels,)) as out:
+        out.append(x)
+    index = pd.DataFrame(
+        {
+            "shard": 0,
+            "first_frame": np.arange(n) * frames,
+            "species": ["a", "b"] * (n // 2),
+            "recording": [f"r{i}" for i in range(n)],
+        }
+    )
+    return Windows.of(index, ["a", "b"], [tmp_path / "s.npy"], frames)
+
+
+@pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.architecture)
+def test_the_exported_graph_answers_as_the_network_and_is_the_same_bytes_without_paths(
+    settings: TrainSettings, tmp_path: Path
+) -> None:
+    made = network(settings)
+    for name in ("one", "two"):
+        export(made, 64, 157, tmp_path / f"{name}.onnx")
+    data = (tmp_path / "one.onnx").read_bytes()
+    assert data == (tmp_path / "two.onnx").read_bytes()
+    assert b"/autobird/" not in data
+    assert str(Path.cwd()).encode() not in data
+    w = windows(tmp_path, 20)
+    with torch.inference_mode():
+        expected = made(w.take(np.arange(20))[0]).numpy()
+    np.testing.assert_allclose(logits(tmp_path / "one.onnx", w), expected, atol=2e-4)
+
+
+def test_multiply_adds_are_those_of_the_convolutions_and_products(tmp_path: Path) -> None:
+    class Small(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(1, 4, 3, 2, 1)
+            self.linear = torch.nn.Linear(4, 5)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.linear(self.conv(x).mean((2, 3)))
+
+    export(Small(), 8, 10, tmp_path / "x.onnx")
+    assert multiply_adds(tmp_path / "x.onnx") == 4 * 4 * 5 * 9 + 4 * 5
+
+
+@pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.architecture)
+def test_pruning_removes_inner_channels_and_keeps_what_goes_in_and_out(settings: TrainSettings, tmp_path: Path) -> None:
+    made = network(settings)
+    before = sum(p.numel() for p in made.parameters())
+    export(made, 64, 157, tmp_path / "before.onnx")
+    small = prune(made, 0.5)
+    assert sum(p.numel() for p in small.parameters()) < 0.8 * before
+    export(small, 64, 157, tmp_path / "after.onnx")
+    assert multiply_adds(tmp_path / "after.onnx") < 0.8 * multiply_adds(tmp_path / "before.onnx")
+    assert small(torch.zeros(2, 1, 64, 157)).shape == (2, 5)
+
+
+def test_removing_channels_that_do_nothing_changes_nothing() -> None:
+    torch.manual_seed(1)
+    block = BasicBlock(16, 16, 1).eval()
+    dead = [0, 3, 4, 7, 9, 11, 12, 15]
+    with torch.no_grad():
+        block.conv1.weight[dead] = 0
+        block.norm1.weight[dead] = 0
+        block.norm1.bias[dead] = 0
+    x = torch.randn(2, 16, 8, 8)
+    with torch.inference_mode():
+        expected = block(x)
+        found = prune(torch.nn.Sequential(block), 0.5)(x)
+    assert block.conv1.out_channels == 8
+    torch.testing.assert_close(found, expected)
+
+
+def test_pruning_nothing_changes_nothing() -> None:
+    made = network(ARCHITECTURES[0])
+    before = {k: v.clone() for k, v in made.state_dict().items()}
+    prune(made, 0.0)
+    assert all(torch.equal(before[k], v) for k, v in made.state_dict().items())
+
+
+def test_the_fine_tuning_is_short_and_gentle() -> None:
+    recipe = fine_tuning(TrainSettings(), PruneSettings(prune_epochs=3))
+    assert (recipe.epochs, recipe.schedule, recipe.select) == (3, "one_cycle", "last")
+    assert recipe.learning_rate <= TrainSettings().learning_rate
+
+
+def test_int8_is_small_agrees_with_float_and_is_the_same_bytes(tmp_path: Path) -> None:
+    made = network(TrainSettings(width=16))
+    export(made, 64, 157, tmp_path / "float.onnx")
+    w = windows(tmp_path)
+    for name in ("a", "b"):
+        quantize(tmp_path / "float.onnx", tmp_path / f"{name}.onnx", w, 32)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert (tmp_path / "a.onnx").stat().st_size * 3 < (tmp_path / "float.onnx").stat().st_size
+    assert multiply_adds(tmp_path / "a.onnx") == multiply_adds(tmp_path / "float.onnx")
+    one, two = logits(tmp_path / "float.onnx", w), logits(tmp_path / "a.onnx", w)
+    assert np.corrcoef(one.ravel(), two.ravel())[0, 1] > 0.98
+    types = {n.op_type for n in onnx.load(tmp_path / "a.onnx").graph.node}
+    assert "QuantizeLinear" in types
+
+
+def candidate(
+    name: str, loss: float = 0.0, agreement: float = 1.0, macs: int = 100, bits: int = 32, size: int = 1000
+) -> Candidate:
+    return Candidate(name, loss, agreement, macs, bits, size)
+
+
+FLOAT = candidate("float")
+
+
+@pytest.mark.parametrize(
+    ("others", "recordings", "released"),
+    [
+        ([candidate("int8", 0.005, bits=8), candidate("pruned", 0.0, macs=50)], 200, "int8"),
+        ([candidate("int8", 0.011, bits=8), candidate("pruned", 0.0, macs=50)], 200, "pruned"),
+        ([candidate("int8", -0.02, 0.5, bits=8)], 200, "int8"),
+        ([candidate("int8", 0.0, 0.97, bits=8)], 99, "float"),
+        ([candidate("int8", 0.9, 0.99, bits=8)], 99, "int8"),
+        ([candidate("a", bits=8, size=20), candidate("b", bits=8, size=10)], 200, "b"),
+    ],
+)
+def test_the_gate_releases_the_cheapest_that_passes(others: list[Candidate], recordings: int, released: str) -> None:
+    choice = choose([FLOAT, *others], recordings, GateSettings())
+    assert choice.released == released
+    assert choice.reason.startswith(f"{released}: the cheapest of those that pass")
+    assert choice.underpowered == (recordings < 100)
+    assert ("too few to judge" in choice.reason) == choice.underpowered
+
+
+def test_the_clip_is_synthesised_and_the_same_bytes() -> None:
+    data = example_clip()
+    assert data == example_clip()
+    samples, rate = soundfile.read(io.BytesIO(data))
+    assert 6 < len(samples) / rate < 9
+
+
+def frames(rng: np.random.Generator, n: int) -> NDArray[np.float16]:
+    return rng.normal(-9, 1, (n, 64)).astype(np.float16)
+
+
+def test_the_reference_takes_audio_from_training_and_answers_from_validation() -> None:
+    rng = np.random.default_rng(0)
+    index = pd.DataFrame(
+        {
+            "recording": ["a", "a", "b", "c"], "group": ["g", "g", "h", "i"], "split": ["train", "train", "train", "validation"],
+            "shard": 0, "first_frame": np.arange(4) * 157, "rms": 0.1,
+        }
+    )  # fmt: skip
+    predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
+    table = recording_features(index, predictions, [frames(rng, 4 * 157)], FeatureSettings(), 2.0)
+    made = reference(table)
+    assert len(made["audio"]["values"]) == 2
+    assert made["audio"]["groups"] == [0, 1]
+    assert len(made["model"]["values"]) == 1
+    assert made["model"]["values"][0][0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4)
+    json.dumps(made, allow_nan=False)

@@ -1,0 +1,258 @@
+"""The server over real HTTP: answers, refusals with remedies, the log, metrics."""
+
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from autobird.drift.monitor import FEATURES
+from autobird.predict import Classifier
+from tests.unit.test_predict import make_bundle
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    bundle: Path
+    log: Path
+    process: subprocess.Popen[str]
+
+    def ask(
+        self, path: str, data: bytes | None = None, kind: str = "application/octet-stream", method: str | None = None
+    ) -> tuple[int, Any, str]:
+        """Status, body (decoded if JSON) and content type."""
+        headers = {"Content-Type": kind} if data is not None else {}
+        request = urllib.request.Request(self.url + path, data, headers, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                status, body, found = answer.status, answer.read(), answer.headers["Content-Type"]
+        except urllib.error.HTTPError as error:
+            status, body, found = error.code, error.read(), error.headers["Content-Type"]
+        return status, json.loads(body) if "json" in found else body, found
+
+
+def free_port() -> int:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return int(s.getsockname()[1])
+
+
+def start(bundle: Path, log: Path, *options: str) -> Server:
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "autobird.cli",
+        "serve",
+        str(bundle),
+        "--port",
+        str(port),
+        "--log",
+        str(log),
+        *options,
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(url + "/healthz", timeout=2).read()
+            return Server(url, bundle, log, process)
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise AssertionError(process.stderr.read() if process.stderr else "") from None
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("server")
+    running = start(
+        make_bundle(folder / "bundle", (0.0, 1.0)),
+        folder / "log.sqlite",
+        "--workers",
+        "2",
+        "--max-megabytes",
+        "1",
+        "--max-seconds",
+        "20",
+    )
+    yield running
+    running.process.terminate()
+    running.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    file = tmp_path_factory.mktemp("audio") / "a.flac"
+    soundfile.write(file, 0.1 * np.random.default_rng(0).standard_normal(7 * 16000), 16000)
+    return file.read_bytes()
+
+
+def multipart(field: str, data: bytes) -> tuple[bytes, str]:
+    body = (
+        b'--xyz\r\nContent-Disposition: form-data; name="'
+        + field.encode()
+        + b'"; filename="a.flac"\r\n\r\n'
+        + data
+        + b"\r\n--xyz--\r\n"
+    )
+    return body, "multipart/form-data; boundary=xyz"
+
+
+def test_a_raw_body_and_a_form_give_the_classifiers_answer(server: Server, song: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.flac").write_bytes(song)
+    classifier = Classifier(server.bundle)
+    expected = classifier.predict(tmp_path / "a.flac")
+    for data, kind in ((song, "application/octet-stream"), (song, "audio/flac"), multipart("file", song)):
+        status, value, _ = server.ask("/v1/predict", data, kind)
+        assert status == 200
+        assert value["duration"] == pytest.approx(7.0)
+        assert value["model"] == {"name": "tiny", "fingerprint": "0123456789abcdef"}
+        assert [w["start"] for w in value["windows"]] == [0, 2.5]
+        assert value["windows"][1]["end"] == 7.0
+        assert value["windows"][0]["species"][0]["probability"] == pytest.approx(
+            expected.probabilities[0].max(), abs=1e-4
+        )
+        assert value["detections"][0]["species"] == "Parus major"
+        assert "spectrogram" not in value
+
+
+def test_the_spectrogram_comes_where_asked_for(server: Server, song: bytes) -> None:
+    import base64
+
+    _, value, _ = server.ask("/v1/predict?spectrogram=1", song)
+    s = value["spectrogram"]
+    assert len(base64.b64decode(s["data"])) == s["bands"] * s["columns"]
+    assert s["bands"] == 64
+    assert 200 < s["columns"] <= 1600
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "status", "words"),
+    [
+        (b"", "application/octet-stream", 400, "send the recording as the request's body"),
+        (*multipart("wrong", b"x"), 400, "field `file`"),
+        (b"just text", "audio/wav", 422, "text, not sound"),
+        (bytes(range(256)) * 20, "audio/wav", 422, "not a sound file"),
+        (b"x" * 1_200_000, "application/octet-stream", 413, "larger than 1 MB"),
+    ],
+)
+def test_bad_input_is_a_problem_with_a_remedy(server: Server, data: bytes, kind: str, status: int, words: str) -> None:
+    found, value, content_type = server.ask("/v1/predict", data, kind)
+    assert found == status
+    assert content_type == "application/problem+json"
+    assert value["status"] == status
+    assert words in value["detail"]
+    assert "Traceback" not in json.dumps(value)
+
+
+def test_a_small_file_that_holds_much_sound_is_refused(server: Server, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "long.flac", np.zeros(16000 * 60) + 0.01, 16000)
+    data = (tmp_path / "long.flac").read_bytes()
+    assert len(data) < 200_000
+    status, value, _ = server.ask("/v1/predict", data)
+    assert status == 413
+    assert value["detail"] == "longer than 20 s of sound; cut it into pieces"
+
+
+def test_unknown_paths_and_methods_say_where_to_look(server: Server) -> None:
+    for path, method, status in (("/v2", "GET", 404), ("/v1/predict", "GET", 405)):
+        found, value, content_type = server.ask(path, method=method)
+        assert (found, content_type) == (status, "application/problem+json")
+        assert "/openapi.json" in value["detail"]
+
+
+def test_the_model_and_its_species_are_described(server: Server) -> None:
+    _, model, _ = server.ask("/v1/model")
+    assert (model["name"], model["species"], model["limits"]) == ("tiny", 2, {"megabytes": 1.0, "seconds": 20.0})
+    _, species, _ = server.ask("/v1/species")
+    assert species == [{"species": "Parus major", "threshold": 0.0}, {"species": "Corvus corone", "threshold": 1.0}]
+    assert server.ask("/healthz")[1]["status"] == "ok"
+
+
+def test_the_description_names_every_path(server: Server) -> None:
+    _, document, _ = server.ask("/openapi.json")
+    assert document["openapi"].startswith("3.1")
+    for path, methods in document["paths"].items():
+        for method in methods:
+            assert server.ask(path, b"" if method == "post" else None, method=method.upper())[0] in (200, 400)
+
+
+def test_the_page_stands_on_its_own(server: Server) -> None:
+    status, page, kind = server.ask("/")
+    assert status == 200
+    assert "text/html" in kind
+    assert b"http://" not in page
+    assert b"https://" not in page
+
+
+def test_features_and_answers_are_logged_and_counted(server: Server, song: bytes) -> None:
+    before = sqlite3.connect(server.log).execute("SELECT count(*) FROM predictions").fetchone()[0]
+    for _ in range(4):
+        assert server.ask("/v1/predict", song)[0] == 200
+    server.ask("/v1/predict", b"text")
+    rows = (
+        sqlite3.connect(server.log)
+        .execute(f"SELECT bundle, duration, species, {', '.join(FEATURES)} FROM predictions")
+        .fetchall()
+    )
+    assert len(rows) == before + 4
+    assert rows[-1][:2] == ("0123456789abcdef", 7.0)
+    assert rows[-1][2] in ("Parus major", "Corvus corone")
+    text = server.ask("/metrics")[1].decode()
+    assert 'autobird_model_loaded{bundle="tiny",variant="float"} 1.0' in text
+    counted = sum(
+        float(line.split()[-1]) for line in text.splitlines() if line.startswith("autobird_predictions_total{")
+    )
+    assert counted >= 4
+    assert 'autobird_errors_total{status="422"}' in text
+    assert "autobird_prediction_duration_seconds_bucket" in text
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_the_answers(tmp_path: Path, song: bytes) -> None:
+    server = start(make_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite", "--workers", "1")
+    try:
+        connection = sqlite3.connect(server.log)
+        connection.execute("DROP TABLE predictions")
+        connection.commit()
+        assert server.ask("/v1/predict", song)[0] == 200
+        assert "autobird_log_errors_total 1.0" in server.ask("/metrics")[1].decode()
+    finally:
+        server.process.terminate()
+        server.process.wait(30)
+
+
+def test_a_server_that_ends_leaves_no_files_behind(tmp_path: Path) -> None:
+    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
+    (tmp_path / "tmp").mkdir()
+    port = free_port()
+    bundle = make_bundle(tmp_path / "bundle")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "autobird.cli", "serve", str(bundle), "--port", str(port), "--workers", "1"],
+        env=environment, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).read()
+            break
+        except OSError:
+            time.sleep(0.05)
+    process.terminate()
+    process.wait(30)
+    assert not list((tmp_path / "tmp").iterdir())

@@ -1,0 +1,114 @@
+"""The bundle, predictions and drift as the workflow makes them."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from autobird.corpus.demo.folder import write_folder
+from autobird.drift.monitor import FEATURES
+from autobird.predict import Classifier
+from autobird.release.bundle import FILES
+from autobird.serving.log import Entry, PredictionLog
+from tests.workflow.conftest import FOLDER, snakemake
+
+
+def test_the_bundle_holds_its_files_and_nothing_of_the_machine_or_the_corpus(finished_folder: Path) -> None:
+    bundle = finished_folder / "results/test/release/bundle"
+    assert {p.name for p in bundle.iterdir()} == set(FILES)
+    for file in bundle.iterdir():
+        assert str(finished_folder).encode() not in file.read_bytes()
+        assert b"my birds" not in file.read_bytes()
+    provenance = json.loads((bundle / "provenance.json").read_text())
+    assert set(provenance) == {"inputs", "config", "code"}
+    assert provenance["inputs"]["recordings"] == 27
+    assert provenance["code"]["model.train"]
+
+
+def test_the_bundle_gives_the_answer_that_it_promises(finished_folder: Path) -> None:
+    bundle = finished_folder / "results/test/release/bundle"
+    expected = json.loads((bundle / "expected.json").read_text())
+    found = Classifier(bundle).predict(bundle / expected["clip"])
+    np.testing.assert_allclose(found.probabilities, expected["probabilities"], atol=expected["tolerance"])
+
+
+def test_prediction_sees_what_the_model_was_tested_on(finished_folder: Path) -> None:
+    """One decoding, one front end, one graph: the windows' answers are those of the release's own table."""
+    classifier = Classifier(finished_folder / "results/test/release/bundle")
+    table = pd.read_parquet(finished_folder / "results/test/release/predictions.parquet")
+    for name, rows in table.groupby("recording"):
+        found = classifier.predict(finished_folder / "my birds" / str(name))
+        kept = np.isin(np.rint(found.starts * 16000).astype(int), rows["start"])
+        expected = classifier.probabilities(np.stack(rows["logits"].to_list()))
+        np.testing.assert_allclose(found.probabilities[kept], expected, atol=1e-5)
+
+
+def test_a_release_made_again_is_the_same_bytes(folder: Path) -> None:
+    release = folder / "results/test/release"
+    files = [
+        p for p in [*release.iterdir(), *(release / "bundle").iterdir()] if p.is_file() and not p.name.endswith(".lock")
+    ]
+    repeatable = [p for p in files if p.name not in ("latency.json", "comparison.png")]
+    before = {p: hashlib.sha256(p.read_bytes()).digest() for p in repeatable}
+    for path in files:
+        path.unlink()
+    result = snakemake(folder, "--config", FOLDER)
+    assert result.code == 0, result.text
+    assert result.rules >= {"export", "prune", "quantize", "compare", "bundle"}
+    assert {p: hashlib.sha256(p.read_bytes()).digest() for p in repeatable} == before
+
+
+def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> None:
+    write_folder(folder / "field work", species=2, recordings=3, seed=9)
+    (folder / "field work" / "broken.mp3").write_text("no sound")
+    options = ["predict", "--config", FOLDER, "predict={input: field work, batches: 3}"]
+    result = snakemake(folder, *options)
+    assert result.code == 0, result.text
+    assert result.rules == {"predict_rows", "predict_batch", "predict_merge", "predict"}
+    out = folder / "results/test/predict/predict"
+    with (out / "skipped.csv").open(newline="") as file:
+        assert {r["file"]: r["reason"] for r in csv.DictReader(file)} == {
+            "SOURCES.csv": "text, not sound",
+            "broken.mp3": "text, not sound",
+        }
+    with (out / "detections.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows == sorted(rows, key=lambda r: (r["file"], float(r["start"])))
+    assert "Nothing to be done" in snakemake(folder, *options).text
+    write_folder(folder / "more", species=2, recordings=4, seed=9)
+    new = next(p for p in (folder / "more").rglob("*-0003.*"))
+    new.rename(folder / "field work" / new.name)
+    again = snakemake(folder, *options)
+    assert len(again.batches("predict_batch")) <= 1 or again.rules >= {"predict_rows"}
+    assert sum("rule predict_batch" in line for line in again.text.splitlines()) == 1
+
+
+def test_predicting_without_a_folder_says_what_to_give(folder: Path) -> None:
+    result = snakemake(folder, "predict", "--config", FOLDER)
+    assert result.code == 1
+    assert "error: predict.input is not set; give a folder" in result.text
+    result = snakemake(folder, "predict", "--config", FOLDER, "predict={input: nowhere}")
+    assert "error: predict.input: nowhere is not a folder" in result.text
+
+
+def test_drift_is_measured_on_a_folder_and_on_the_servers_log(folder: Path) -> None:
+    write_folder(folder / "field work", species=2, recordings=3, seed=9)
+    result = snakemake(folder, "--config", FOLDER, "drift={current: field work}")
+    assert result.code == 0, result.text
+    assert result.rules == {"predict_rows", "predict_batch", "drift_current", "drift"}
+    assert json.loads((folder / "results/test/drift/drift.json").read_text())["recordings"] == 6
+    journal = PredictionLog(folder / "log.sqlite")
+    for level in range(8):
+        journal.append(Entry("x", 5.0, None, None, dict.fromkeys(FEATURES, 0.0) | {"level": 40.0 + level}))
+    journal.close()
+    result = snakemake(folder, "--config", FOLDER, "drift={current: log.sqlite}")
+    assert result.code == 0, result.text
+    assert result.rules == {"drift_current", "drift"}
+    found = json.loads((folder / "results/test/drift/drift.json").read_text())
+    assert found["drift"]
+    assert found["recordings"] == 8
+    result = snakemake(folder, "--config", FOLDER, "drift={current: nothing.sqlite}")
+    assert "error: drift.current: nothing.sqlite is neither a folder nor a file" in result.text

@@ -1,0 +1,126 @@
+"""Is what the model hears still like what it learnt from?
+
+Needs: release/bundle, and what `drift.current` names: the test split, a folder, or the server's log.
+Gives: drift/drift.json, drift/report.html.
+"""
+
+
+rule drift:
+    input:
+        reference=RUN / "release/bundle/drift_reference.json",
+        current=RUN / "drift/current.csv",
+    output:
+        verdict=report(
+            RUN / "drift/drift.json",
+            category="Drift",
+            labels={"what": "verdict"},
+            caption="../report/drift.rst",
+        ),
+        html=report(
+            RUN / "drift/report.html",
+            category="Drift",
+            labels={"what": "Evidently's report"},
+            caption="../report/evidently.rst",
+        ),
+        json=RUN / "drift/report.json",
+    log:
+        LOGS / CONFIG.run.name / "drift.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "drift.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        settings=CONFIG.part(DriftTestSettings, "drift"),
+        code=code("drift.report"),
+    shell:
+        r"""
+        python -m autobird.drift.report \
+            --settings {params.settings:q} \
+            --reference {input.reference:q} \
+            --current {input.current:q} \
+            --verdict {output.verdict:q} \
+            --html {output.html:q} \
+            --json {output.json:q} \
+            --log {log:q}
+        """
+
+
+if CURRENT_KIND == "test":
+
+    rule drift_current:
+        input:
+            description=RUN / "release/bundle/bundle.json",
+            index=RUN / "dataset/index.parquet",
+            predictions=RUN / "release/predictions.parquet",
+            shards=every_batch(FEATURES / "mels/{batch}.npy"),
+        output:
+            RUN / "drift/current.csv",
+        log:
+            LOGS / CONFIG.run.name / "drift_current.log",
+        benchmark:
+            BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
+        conda:
+            "../../envs/autobird.yaml"
+        params:
+            settings=CONFIG.part(MelSettings, "features"),
+            code=code("release.split_features"),
+            bundle=RUN / "release/bundle",
+        shell:
+            r"""
+            python -m autobird.release.split_features \
+                --settings {params.settings:q} \
+                --bundle {params.bundle:q} \
+                --index {input.index:q} \
+                --predictions {input.predictions:q} \
+                --shards {input.shards:q} \
+                --output {output:q} \
+                --log {log:q}
+            """
+
+elif CURRENT_KIND == "folder":
+
+    rule drift_current:
+        input:
+            expand(
+                str(RUN / "drift/batches/{batch}.features.csv"), batch=PREDICT_BATCHES
+            ),
+        output:
+            RUN / "drift/current.csv",
+        log:
+            LOGS / CONFIG.run.name / "drift_current.log",
+        benchmark:
+            BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
+        conda:
+            "../../envs/autobird.yaml"
+        params:
+            code=code("predict.merge"),
+        shell:
+            r"""
+            python -m autobird.predict.merge \
+                --tables {input:q} \
+                --output {output:q} \
+                --log {log:q}
+            """
+
+else:
+
+    rule drift_current:
+        output:
+            RUN / "drift/current.csv",
+        log:
+            LOGS / CONFIG.run.name / "drift_current.log",
+        benchmark:
+            BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
+        conda:
+            "../../envs/autobird.yaml"
+        params:
+            database=untracked(CONFIG.drift.current),
+            digest=log_digest(),
+            code=code("serving.export_log"),
+        shell:
+            r"""
+            python -m autobird.serving.export_log \
+                --database {params.database:q} \
+                --output {output:q} \
+                --log {log:q}
+            """

@@ -1,0 +1,271 @@
+"""From a trained model to what users carry away.
+
+Needs: model, dataset, mels, evaluation.
+Gives: release/<variant>.onnx, comparison, latency, release/bundle.
+"""
+
+VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
+
+
+rule export:
+    input:
+        model=RUN / "model/model.json",
+        weights=RUN / "model/weights.safetensors",
+    output:
+        RUN / "release/float.onnx",
+    log:
+        LOGS / CONFIG.run.name / "export.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "export.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        code=code("release.export"),
+    shell:
+        r"""
+        python -m autobird.release.export \
+            --model {input.model:q} \
+            --weights {input.weights:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule prune:
+    input:
+        model=RUN / "model/model.json",
+        weights=RUN / "model/weights.safetensors",
+        index=RUN / "dataset/index.parquet",
+        shards=every_batch(FEATURES / "mels/{batch}.npy"),
+    output:
+        RUN / "release/pruned.onnx",
+    log:
+        LOGS / CONFIG.run.name / "prune.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "prune.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    threads: CONFIG.train.threads
+    resources:
+        gpu=gpus(),
+    params:
+        settings=CONFIG.part(PruneSettings, "release"),
+        code=code("release.prune"),
+        checkpoints=RUN / ".checkpoints/prune",
+    shell:
+        r"""
+        python -m autobird.release.prune \
+            --settings {params.settings:q} \
+            --code {params.code:q} \
+            --checkpoints {params.checkpoints:q} \
+            --model {input.model:q} \
+            --weights {input.weights:q} \
+            --index {input.index:q} \
+            --shards {input.shards:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule quantize:
+    input:
+        source=lambda wildcards: RUN
+        / f"release/{'pruned' if wildcards.prefix else 'float'}.onnx",
+        model=RUN / "model/model.json",
+        index=RUN / "dataset/index.parquet",
+        shards=every_batch(FEATURES / "mels/{batch}.npy"),
+    output:
+        RUN / "release/{prefix}int8.onnx",
+    log:
+        LOGS / CONFIG.run.name / "quantize/{prefix}int8.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "quantize/{prefix}int8.tsv"
+    wildcard_constraints:
+        prefix="(pruned_)?",
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        settings=CONFIG.part(QuantizeSettings, "release"),
+        code=code("release.quantize"),
+    shell:
+        r"""
+        python -m autobird.release.quantize \
+            --settings {params.settings:q} \
+            --source {input.source:q} \
+            --model {input.model:q} \
+            --index {input.index:q} \
+            --shards {input.shards:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule compare:
+    input:
+        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        model=RUN / "model/model.json",
+        index=RUN / "dataset/index.parquet",
+        shards=every_batch(FEATURES / "mels/{batch}.npy"),
+    output:
+        comparison=report(
+            RUN / "release/comparison.csv",
+            category="Release",
+            labels={"what": "variants side by side"},
+            caption="../report/comparison.rst",
+        ),
+        released=report(
+            RUN / "release/released.json",
+            category="Release",
+            labels={"what": "which one is released, and why"},
+            caption="../report/released.rst",
+        ),
+        predictions=RUN / "release/predictions.parquet",
+    log:
+        LOGS / CONFIG.run.name / "compare.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "compare.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        settings=CONFIG.part(CompareSettings, "release", "evaluation"),
+        code=code("release.compare"),
+    shell:
+        r"""
+        python -m autobird.release.compare \
+            --settings {params.settings:q} \
+            --variants {input.variants:q} \
+            --model {input.model:q} \
+            --index {input.index:q} \
+            --shards {input.shards:q} \
+            --comparison {output.comparison:q} \
+            --released {output.released:q} \
+            --predictions {output.predictions:q} \
+            --log {log:q}
+        """
+
+
+rule latency:
+    # Measured: the only output of this workflow that differs from run to run. Nothing is chosen by it.
+    input:
+        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        model=RUN / "model/model.json",
+        weights=RUN / "model/weights.safetensors",
+    output:
+        RUN / "release/latency.json",
+    log:
+        LOGS / CONFIG.run.name / "latency.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "latency.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    # All cores, so that no other job disturbs the measurement.
+    threads: workflow.cores
+    params:
+        code=code("release.latency"),
+    shell:
+        r"""
+        python -m autobird.release.latency \
+            --variants {input.variants:q} \
+            --model {input.model:q} \
+            --weights {input.weights:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule comparison_figure:
+    input:
+        comparison=RUN / "release/comparison.csv",
+        latency=RUN / "release/latency.json",
+    output:
+        report(
+            RUN / "release/comparison.png",
+            category="Release",
+            labels={"what": "quality, size and speed"},
+            caption="../report/comparison_figure.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "comparison_figure.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "comparison_figure.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        code=code("release.comparison_figure"),
+    shell:
+        r"""
+        python -m autobird.release.comparison_figure \
+            --comparison {input.comparison:q} \
+            --latency {input.latency:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule bundle:
+    input:
+        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        released=RUN / "release/released.json",
+        predictions=RUN / "release/predictions.parquet",
+        comparison=RUN / "release/comparison.csv",
+        model=RUN / "model/model.json",
+        index=RUN / "dataset/index.parquet",
+        counts=RUN / "dataset/counts.json",
+        leakage=RUN / "dataset/leakage.json",
+        metrics=RUN / "evaluation/metrics.json",
+        species=RUN / "evaluation/species.csv",
+        shards=every_batch(FEATURES / "mels/{batch}.npy"),
+        catalogue=CORPUS / "catalogue.parquet",
+        attribution=CORPUS / "ATTRIBUTION.csv",
+    output:
+        graph=RUN / "release/bundle/model.onnx",
+        description=RUN / "release/bundle/bundle.json",
+        reference=RUN / "release/bundle/drift_reference.json",
+        card=report(
+            RUN / "release/bundle/MODEL_CARD.md",
+            category="Release",
+            labels={"what": "model card"},
+            caption="../report/card.rst",
+        ),
+        attribution=RUN / "release/bundle/ATTRIBUTION.csv",
+        provenance=RUN / "release/bundle/provenance.json",
+        example=RUN / "release/bundle/example.flac",
+        expected=RUN / "release/bundle/expected.json",
+    log:
+        LOGS / CONFIG.run.name / "bundle.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "bundle.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    params:
+        settings=CONFIG.part(FeatureSettings, "features"),
+        name=CONFIG.run.name,
+        aggregation=CONFIG.evaluation.aggregation,
+        config=CONFIG.provenance(),
+        stages=stages(),
+        code=code("release.bundle"),
+        folder=RUN / "release/bundle",
+    shell:
+        r"""
+        python -m autobird.release.bundle \
+            --settings {params.settings:q} \
+            --name {params.name:q} \
+            --aggregation {params.aggregation:q} \
+            --config {params.config:q} \
+            --code {params.stages:q} \
+            --variants {input.variants:q} \
+            --released {input.released:q} \
+            --predictions {input.predictions:q} \
+            --comparison {input.comparison:q} \
+            --model {input.model:q} \
+            --index {input.index:q} \
+            --counts {input.counts:q} \
+            --leakage {input.leakage:q} \
+            --metrics {input.metrics:q} \
+            --species {input.species:q} \
+            --shards {input.shards:q} \
+            --catalogue {input.catalogue:q} \
+            --attribution {input.attribution:q} \
+            --folder {params.folder:q} \
+            --log {log:q}
+        """
