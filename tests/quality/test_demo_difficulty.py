@@ -39,7 +39,7 @@ def finish(project: Path, name: str, fold: int, seed: int) -> Path:
     return project / "results" / name
 
 
-def tested(run: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def answers_of(run: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Probabilities and truth of a run's test recordings."""
     labels = read_json(run / "dataset" / "labels.json")
     items = by_recording(by_window(read_table(run / "model" / "predictions.parquet"), labels, "test"), "mean")
@@ -75,7 +75,7 @@ def test_the_demo_is_neither_trivial_nor_hopeless(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     scores, lines = {}, []
     for seed in SEEDS:
-        parts = [tested(finish(project, f"quality-{seed}-{fold}", fold, seed)) for fold in range(FOLDS)]
+        parts = [answers_of(finish(project, f"quality-{seed}-{fold}", fold, seed)) for fold in range(FOLDS)]
         assert len({tuple(p[2]) for p in parts}) == 1
         p, truth = np.concatenate([q[0] for q in parts]), np.concatenate([q[1] for q in parts])
         values = macro(f1_by_species(p, truth, recording_weights(truth, 1000, 0)))
