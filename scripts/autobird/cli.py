@@ -1,7 +1,9 @@
 """The command line: `autobird predict | serve | scores | demo`."""
 
 import argparse
+import csv
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -44,16 +46,30 @@ def scores(run: Path) -> str:
     )
     if released.is_file():
         lines.append(f"released: {read_json(released)['reason']}")
+        lines.append(f"          {_released_on_test(released.with_name('comparison.csv'))}")
     if drift.is_file():
         lines.append(f"drift:    {read_json(drift)['verdict']}")
     report = run / "report.html"
     lines.append(f"report:   {report if report.is_file() else f'snakemake --report {report}'}")
     if bundle.is_dir():
         lines.append(f"bundle:   {bundle}")
-        lines.append(f"serve it: {Path(sys.executable).parent / 'autobird'} serve {bundle}")
+        program = shlex.quote(str(Path(sys.executable).parent / "autobird"))
+        lines.append(f"serve it: {program} serve {shlex.quote(str(bundle))}")
     else:
         lines.append(f"model:    {run / 'model' / 'weights.safetensors'}")
     return "\n".join(lines)
+
+
+def _released_on_test(comparison: Path) -> str:
+    """Macro-F1 of the variant that users get, and what it lost against the network above."""
+    with comparison.open(encoding="utf-8", newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["released"] == "True" and r["split"] == "test"]
+    numbers = {k: float(v) for k, v in rows[0].items() if k.startswith(("macro_f1", "difference"))}
+    f1, change = (
+        "{:.3f} [{:.3f}, {:.3f}]".format(*(numbers[f"{name}{end}"] for end in ("", "_low", "_high")))
+        for name in ("macro_f1", "difference")
+    )
+    return f"on test its macro-F1 by recording is {f1}; difference to the network above, paired: {change}"
 
 
 def _cell(value: dict[str, float] | None) -> str:

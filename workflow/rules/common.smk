@@ -24,7 +24,7 @@ from autobird.evaluation.settings import EvaluationSettings
 from autobird.fingerprint import Fingerprints
 from autobird.model.settings import TrainSettings
 from autobird.predict.listing import FolderListing
-from autobird.release.settings import CompareSettings, PruneSettings, QuantizeSettings
+from autobird.release.settings import CompareSettings, LatencySettings, PruneSettings, QuantizeSettings
 
 prefer(SCRIPTS)
 

@@ -161,10 +161,12 @@ rule latency:
     # All cores, so that no other job disturbs the measurement.
     threads: workflow.cores
     params:
+        settings=CONFIG.part(LatencySettings, "release"),
         code=code("release.latency"),
     shell:
         r"""
         python -m autobird.release.latency \
+            --settings {params.settings:q} \
             --variants {input.variants:q} \
             --model {input.model:q} \
             --weights {input.weights:q} \

@@ -13,31 +13,32 @@ import numpy as np
 import torch
 
 from autobird.core.files import read_json, write_json
-from autobird.core.stage import log, parser, run, stage
+from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.model.score import load
 from autobird.release.onnx_files import INPUT, session
+from autobird.release.settings import LatencySettings
 
-_ROUNDS, _SECONDS = 7, 0.25
-"""Rounds in which all candidates take turns, and how long each one's turn lasts."""
+_ROUNDS = 7
+"""Rounds in which all candidates take turns."""
 
 
-def _turn(once: Callable[[], object]) -> float:
+def _turn(once: Callable[[], object], seconds: float) -> float:
     """Calls per second over one turn."""
     calls, start = 0, time.perf_counter()
-    while (took := time.perf_counter() - start) < _SECONDS:
+    while (took := time.perf_counter() - start) < seconds:
         once()
         calls += 1
     return calls / took
 
 
-def measure(calls: dict[str, Callable[[], object]]) -> dict[str, float]:
+def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
     """Median calls per second of each, taken in turns so that a noisy moment hits all."""
     for once in calls.values():
         once()
     rounds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(_ROUNDS):
         for name, once in calls.items():
-            rounds[name].append(_turn(once))
+            rounds[name].append(_turn(once, seconds))
     return {name: round(statistics.median(values), 1) for name, values in rounds.items()}
 
 
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
+    settings = settings_of(LatencySettings, args.settings)
     with stage("latency", args, [args.output]):
         model = read_json(args.model)
         network, _ = load(model, args.weights)
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for path in args.variants:
                 run_session = session(path, 1)
                 calls[path.stem] = lambda s=run_session: s.run(None, {INPUT: x})  # type: ignore[misc]
-            speed = measure(calls)
+            speed = measure(calls, settings.latency_seconds)
         write_json(
             args.output,
             {
