@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 
 from autobird import cli
+from autobird.audio.decode import _mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
@@ -21,7 +23,7 @@ from autobird.model.networks import build
 from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier
 from autobird.predict.batch import as_feature_csv
-from autobird.predict.bundle import Bundle
+from autobird.predict.bundle import Bundle, manifest
 from autobird.predict.files import find_files, predict_file
 from autobird.predict.formats import as_csv, as_json, as_table, clock
 from autobird.release.onnx_files import export
@@ -38,6 +40,7 @@ def make_bundle(folder: Path, thresholds: tuple[float, float] = (0.5, 0.5)) -> P
         "features": FeatureSettings().model_dump(mode="json"), "aggregation": "mean", "temperature": 1.5, "thresholds": list(thresholds),
     }  # fmt: skip
     write_json(folder / "bundle.json", description)
+    write_json(folder / "manifest.json", manifest(folder))
     return folder
 
 
@@ -161,12 +164,80 @@ def test_an_empty_folder_and_a_damaged_bundle_are_named(tmp_path: Path) -> None:
     with pytest.raises(AutobirdError, match="no file"):
         find_files([tmp_path])
     folder = make_bundle(tmp_path / "b")
-    (folder / "bundle.json").write_text('{"format": 1}')
-    with pytest.raises(AutobirdError, match="is damaged"):
-        Bundle.load(folder)
-    (folder / "bundle.json").write_text('{"format": 2}')
-    with pytest.raises(AutobirdError, match="has format 2"):
-        Bundle.load(folder)
+    for text, message in (('{"format": 1}', "is damaged"), ('{"format": 2}', "has format 2")):
+        (folder / "bundle.json").write_text(text)
+        write_json(folder / "manifest.json", manifest(folder))
+        with pytest.raises(AutobirdError, match=message):
+            Bundle.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda b: (b / "model.onnx").unlink(), "lacks model.onnx; copy or make the bundle anew"),
+        (lambda b: (b / "model.onnx").write_bytes(b"x"), "model.onnx is not the file that the bundle was made with"),
+        (lambda b: (b / "bundle.json").write_text("{}"), "bundle.json is not the file that the bundle was made with"),
+        (lambda b: (b / "notes.txt").write_text("x"), "notes.txt does not belong to the bundle; move it elsewhere"),
+        (lambda b: (b / "manifest.json").write_text("{"), "manifest.json is damaged"),
+        (lambda b: (b / "manifest.json").unlink(), "is not a bundle"),
+    ],
+)
+def test_a_bundle_that_is_not_whole_is_refused(
+    tmp_path: Path, harm: Callable[[Path], object], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_bundle(tmp_path / "b")
+    harm(folder)
+    for command in (["predict", str(folder), str(folder)], ["serve", str(folder), "--port", "0"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(command)
+        assert end.value.code == 2
+        assert message in capsys.readouterr().err
+
+
+def odd_sounds(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Recordings that are hard to answer, each with what is said of it ("" if it is answered)."""
+    rng = np.random.default_rng(0)
+    noise = 0.1 * rng.standard_normal(8 * 16000)
+    bad = noise.astype(np.float32)
+    bad[100] = np.nan
+    sounds: dict[str, tuple[np.ndarray, int, str | None, str]] = {
+        "short.wav": (noise[:3200], 16000, None, "0.20 s of sound are too short to tell; give at least 0.5 s"),
+        "silent.wav": (np.zeros(6 * 16000), 16000, None, ""),
+        "telephone.wav": (noise[: 6 * 8000], 8000, None, ""),
+        "nan.wav": (bad, 16000, "FLOAT", "samples that are not finite"),
+        "hours.flac": (np.full(3 * 3600 * 8000, 0.01), 8000, None, "of decoded sound"),
+    }
+    out = {}
+    for name, (samples, rate, subtype, words) in sounds.items():
+        soundfile.write(folder / name, samples, rate, subtype=subtype)
+        out[name] = (folder / name, words)
+    # A small mp3 that holds twenty hours: the frames of a short one again and again.
+    second = io.BytesIO()
+    soundfile.write(second, np.zeros(8000 * 60), 8000, format="MP3", subtype="MPEG_LAYER_III")
+    frames = second.getvalue()
+    frames = frames[_mpeg_frame_length(frames[:4]) :]  # the first one tells the length of the file
+    (folder / "bomb.mp3").write_bytes(frames * 1200)
+    for name, data, words in (("text.wav", b"words", "text, not sound"), ("empty.wav", b"", "empty file")):
+        (folder / name).write_bytes(data)
+        out[name] = (folder / name, words)
+    out["bomb.mp3"] = (
+        folder / "bomb.mp3",
+        "longer than 7200 s of decoded sound; cut it, or allow more (--max-seconds)",
+    )
+    return out
+
+
+def test_hard_recordings_get_a_clear_answer(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sounds = odd_sounds(tmp_path)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(bundle), str(tmp_path)])
+    assert end.value.code == 1
+    out, err = capsys.readouterr()
+    for name, (path, words) in sounds.items():
+        assert str(path) in out
+        assert (f"{name}: not read" in err) == bool(words), name
+        assert words in err
+    assert "all of it is quiet" in out
 
 
 def test_prediction_imports_neither_torch_nor_pandas() -> None:

@@ -20,7 +20,7 @@ import soundfile
 
 from autobird.drift.monitor import FEATURES
 from autobird.predict import Classifier
-from tests.unit.test_predict import make_bundle
+from tests.unit.test_predict import make_bundle, odd_sounds
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,25 @@ def test_a_small_file_that_holds_much_sound_is_refused(server: Server, tmp_path:
     assert len(data) < 200_000
     status, value, _ = server.ask("/v1/predict", data)
     assert status == 413
-    assert value["detail"] == "longer than 20 s of sound; cut it into pieces"
+    assert value["detail"] == "longer than 20 s of decoded sound; cut it into pieces"
+
+
+def test_hard_recordings_get_a_clear_answer(server: Server, tmp_path: Path) -> None:
+    for name, (path, words) in odd_sounds(tmp_path).items():
+        data = path.read_bytes()
+        status, value, _ = server.ask("/v1/predict", data)
+        if len(data) > 1_000_000:
+            assert status == 413
+        elif not data:
+            assert status == 400
+        elif words:
+            assert status == (413 if "of decoded sound" in words else 422), name
+            assert words.split(";")[0].replace("7200", "20") in value["detail"]
+        else:
+            assert status == 200
+        if name == "silent.wav":
+            assert value["species"] == []
+            assert value["detections"] == []
 
 
 def test_unknown_paths_and_methods_say_where_to_look(server: Server) -> None:

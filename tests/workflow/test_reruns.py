@@ -189,6 +189,20 @@ def test_another_locked_version_reruns_the_stages_that_import_it(folder: Path) -
     assert result.rules == {*BATCH, *AFTER_RECORDINGS}
 
 
+def test_a_setting_of_the_release_trains_nothing_again(folder: Path) -> None:
+    assert run(folder, "release={max_f1_loss: 0.5}").rules == {"compare", *AFTER_COMPARE}
+    again = run(folder, "release={max_f1_loss: 0.5, prune: 0.25}")
+    assert again.rules == {"prune", "quantize", "compare", "latency", *AFTER_COMPARE}
+    assert sum("rule quantize" in line for line in again.text.splitlines()) == 1
+
+
+def test_code_of_the_server_reruns_nothing(folder: Path) -> None:
+    for name in ("serving/app.py", "serving/answers.py", "cli.py"):
+        file = folder / "scripts/autobird" / name
+        file.write_text(file.read_text(encoding="utf-8") + "\n\nCHANGED = True\n", encoding="utf-8")
+    assert run(folder).jobs == set()
+
+
 def test_a_locked_version_of_what_nothing_imports_reruns_nothing(folder: Path) -> None:
     edit(folder / "envs/requirements.lock", r"(?m)^ruff==.*$", "ruff==99.0")
     assert run(folder).jobs == set()

@@ -183,7 +183,7 @@ def bundle_files(wildcards):
     """Graph and description of the bundle that predicts: the one that was named, or this run's own."""
     named = CONFIG.predict.bundle if wildcards.task == PREDICT_TASK else None
     folder = Path(named).expanduser() if named else RUN / "release/bundle"
-    return [folder / "model.onnx", folder / "bundle.json"]
+    return [folder / name for name in ("model.onnx", "bundle.json", "manifest.json")]
 
 
 def predict_targets(wildcards):

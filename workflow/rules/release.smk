@@ -233,6 +233,7 @@ rule bundle:
         provenance=RUN / "release/bundle/provenance.json",
         example=RUN / "release/bundle/example.flac",
         expected=RUN / "release/bundle/expected.json",
+        manifest=RUN / "release/bundle/manifest.json",
     log:
         LOGS / CONFIG.run.name / "bundle.log",
     benchmark:

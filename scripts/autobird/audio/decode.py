@@ -36,6 +36,10 @@ class UnusableAudio(AutobirdError):
     """A file that cannot be used; the message is the reason in words, as it stands in `quarantine.csv`."""
 
 
+class TooLong(UnusableAudio):
+    """More decoded sound than the caller allows; the caller knows what its user can do about it."""
+
+
 @dataclass(frozen=True)
 class Facts:
     """What one decoding tells of a file.
@@ -66,7 +70,8 @@ def probe(source: Path | BinaryIO, max_duration: float = float("inf")) -> Facts:
         max_duration: decoding stops with an error beyond so many seconds, whatever the header promises.
 
     Raises:
-        UnusableAudio: empty, text, not decodable, too long, samples that are not finite, or silent.
+        TooLong: more decoded sound than `max_duration`.
+        UnusableAudio: empty, text, not decodable, samples that are not finite, or silent.
     """
     with _opened(source) as (file, note):
         digest, sound = hashlib.sha256(), False
@@ -128,9 +133,7 @@ class _Reader:
                 break
             self.frames += len(block)
             if self.frames > self.max_duration * rate:
-                raise UnusableAudio(
-                    f"longer than {self.max_duration:g} s of decoded sound; cut it or raise corpus.max_duration"
-                )
+                raise TooLong(f"longer than {self.max_duration:g} s of decoded sound")
             mono = block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
                 raise UnusableAudio("samples that are not finite (NaN or infinity); export the file again as PCM")

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from autobird.audio.access import open_recordings
-from autobird.audio.decode import UnusableAudio, probe
+from autobird.audio.decode import TooLong, UnusableAudio, probe
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
 from autobird.core.tables import read_facts, write_table
 from autobird.corpus.schemas import RECORDINGS
@@ -32,6 +32,8 @@ def examine(row: pd.Series, audio: Path | BinaryIO | None, settings: AcceptSetti
         out["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
     try:
         facts = probe(audio, settings.max_duration)
+    except TooLong as error:
+        return out | {"reason": f"{error}; cut it or raise corpus.max_duration"}
     except UnusableAudio as error:
         return out | {"reason": str(error)}
     out |= {

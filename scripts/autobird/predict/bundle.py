@@ -10,11 +10,13 @@ from pydantic import ValidationError
 
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import file_digest
 
 FORMAT = 1
 """Version of the layout; a bundle of another one is refused."""
 
-GRAPH, DESCRIPTION = "model.onnx", "bundle.json"
+GRAPH, DESCRIPTION, MANIFEST = "model.onnx", "bundle.json", "manifest.json"
+"""The graph, what turns its logits into answers, and the sha256 of every other file."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ class Bundle:
             AutobirdError: not a bundle, damaged, or of another format.
         """
         file = folder / DESCRIPTION
-        if not file.is_file() or not (folder / GRAPH).is_file():
+        if not (folder / MANIFEST).is_file():
             raise AutobirdError(
-                f"{folder} is not a bundle ({DESCRIPTION} and {GRAPH} are needed); snakemake writes one to "
-                "results/<run>/release/bundle"
+                f"{folder} is not a bundle (it holds no {MANIFEST}); snakemake writes one to results/<run>/release/bundle"
             )
+        check(folder)
         try:
             text = json.loads(file.read_text(encoding="utf-8"))
             if text["format"] != FORMAT:
@@ -75,3 +77,31 @@ class Bundle:
             )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
             raise AutobirdError(f"{file} is damaged ({error!r}); make the bundle anew") from error
+
+
+def manifest(folder: Path) -> dict[str, str]:
+    """sha256 of every file of a bundle but the manifest, by name."""
+    return {p.name: file_digest(p) or "" for p in sorted(folder.iterdir()) if p.name != MANIFEST}
+
+
+def check(folder: Path) -> None:
+    """Hold a bundle against its manifest.
+
+    Raises:
+        AutobirdError: a file is missing, changed or foreign.
+    """
+    try:
+        promised = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        wanted = set(promised)
+    except (ValueError, TypeError) as error:
+        raise AutobirdError(f"{folder / MANIFEST} is damaged ({error}); copy or make the bundle anew") from error
+    found = manifest(folder)
+    for name in sorted(wanted | {GRAPH, DESCRIPTION}):
+        if name not in found:
+            raise AutobirdError(f"{folder} lacks {name}; copy or make the bundle anew")
+        if promised.get(name) != found[name]:
+            raise AutobirdError(
+                f"{folder / name} is not the file that the bundle was made with; copy or make the bundle anew"
+            )
+    for name in sorted(set(found) - wanted):
+        raise AutobirdError(f"{folder / name} does not belong to the bundle; move it elsewhere")

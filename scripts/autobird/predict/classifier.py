@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from autobird.audio.decode import decode
+from autobird.audio.decode import UnusableAudio, decode
 from autobird.audio.mel import LogMel, window_moments
 from autobird.audio.windows import window_rms, window_starts
 from autobird.predict.bundle import GRAPH, Bundle
@@ -19,6 +19,9 @@ _BATCH = 16
 
 MAX_DURATION = 7200.0
 """Longest recording, seconds of decoded sound, where nobody says otherwise."""
+
+MIN_DURATION = 0.5
+"""Shortest recording that is answered, seconds: what `corpus.min_duration` keeps out of training by default."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +83,14 @@ class Classifier:
             max_duration: longer recordings are refused, seconds of decoded sound.
 
         Raises:
-            UnusableAudio: it cannot be decoded; the message says why.
+            TooLong: more sound than `max_duration`.
+            UnusableAudio: it cannot be decoded, or is shorter than `MIN_DURATION`; the message says why.
         """
         s = self.bundle.features
         samples = decode(Path(audio) if isinstance(audio, str) else audio, s.sample_rate, max_duration)
+        duration = len(samples) / s.sample_rate
+        if duration < MIN_DURATION:
+            raise UnusableAudio(f"{duration:.2f} s of sound are too short to tell; give at least {MIN_DURATION:g} s")
         starts = window_starts(len(samples), s.window_samples, s.hop_samples)
         frames, firsts = self._front_end.windows(samples)
         rms = window_rms(samples, starts, s.window_samples)
@@ -93,7 +100,7 @@ class Classifier:
         quiet = (rms < s.min_rms) | (std < s.min_mel_std)
         windows = stored[firsts[:, None] + np.arange(size)]
         return Prediction(
-            duration=len(samples) / s.sample_rate,
+            duration=duration,
             starts=starts / s.sample_rate,
             probabilities=self.probabilities(self.logits(windows)),
             quiet=quiet,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from autobird.audio.decode import UnusableAudio
+from autobird.audio.decode import TooLong, UnusableAudio
 from autobird.core.errors import AutobirdError
 from autobird.drift.monitor import features
 from autobird.predict.bundle import Bundle
@@ -63,6 +63,8 @@ def predict_file(classifier: Classifier, path: Path, name: str, max_duration: fl
     """Everything about one file; nothing that is wrong with the file raises."""
     try:
         prediction = classifier.predict(path, max_duration)
+    except TooLong as error:
+        return FileResult(name, f"{error}; cut it, or allow more (--max-seconds)", 0.0, None, [], {})
     except UnusableAudio as error:
         return FileResult(name, str(error), 0.0, None, [], {})
     summary = classifier.summary(prediction)

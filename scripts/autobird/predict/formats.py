@@ -54,7 +54,7 @@ def as_table(results: Sequence[FileResult]) -> str:
         if r.error:
             lines.append(f"    not read: {r.error}")
         elif not r.detections:
-            lines.append("    nothing above the thresholds")
+            lines.append("    nothing above the thresholds" if r.species else "    all of it is quiet")
         for d in r.detections:
             lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
     return "\n".join(lines) + "\n"

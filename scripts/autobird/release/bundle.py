@@ -19,7 +19,7 @@ from autobird.corpus.demo.plan import plan_species
 from autobird.corpus.demo.scene import render
 from autobird.evaluation.calibration import fit_temperature, thresholds
 from autobird.evaluation.predictions import by_window
-from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH
+from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, manifest
 from autobird.predict.classifier import Classifier
 from autobird.release.card import model_card
 from autobird.release.reference import recording_features, reference
@@ -33,6 +33,7 @@ FILES = (
     "provenance.json",
     "example.flac",
     "expected.json",
+    MANIFEST,
 )
 """What a bundle holds."""
 
@@ -87,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     features = settings_of(FeatureSettings, args.settings)
     # One lock for the folder, beside it: what users carry away holds nothing but the bundle.
     with stage("bundle", args, [args.folder]):
-        for stale in args.folder.glob(".*.tmp"):
-            stale.unlink()
+        for stale in args.folder.iterdir() if args.folder.is_dir() else ():
+            stale.unlink()  # what a killed run left; the bundle holds just what is written below
         released = read_json(args.released)
         model = read_json(args.model)
         labels: list[str] = model["labels"]
@@ -145,7 +146,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             },
         )
         write_bytes(args.folder / "example.flac", example_clip())
+        # The answer comes from the bundle as users get it, so the manifest is written before and after.
+        (args.folder / "expected.json").unlink(missing_ok=True)
+        write_json(args.folder / MANIFEST, manifest(args.folder))
         write_json(args.folder / "expected.json", expected_answer(args.folder))
+        write_json(args.folder / MANIFEST, manifest(args.folder))
         log.info(
             "%s, temperature %.3f, %d thresholds", released["released"], temperature, sum(t is not None for t in chosen)
         )

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from autobird.audio.decode import UnusableAudio
+from autobird.audio.decode import TooLong, UnusableAudio
 from autobird.drift.monitor import features
 from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
@@ -21,6 +21,9 @@ from autobird.serving.openapi import document
 from autobird.serving.settings import ServeSettings
 
 log = logging.getLogger("autobird")
+
+_DRAINED = 256_000_000
+"""Most bytes of a refused upload that are read, so that its sender gets the answer."""
 
 _PAGE = Path(__file__).with_name("page.html")
 
@@ -49,6 +52,7 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
             try:
                 audio = _upload()
             except RequestEntityTooLarge:
+                _drain()
                 return _problem(
                     413,
                     "Too large",
@@ -62,10 +66,10 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
                 )
             try:
                 prediction = classifier.predict(io.BytesIO(audio), settings.max_seconds)
+            except TooLong as error:
+                return _problem(413, "Too long", f"{error}; cut it into pieces")
             except UnusableAudio as error:
-                long = str(error).startswith("longer than")
-                detail = f"longer than {settings.max_seconds:g} s of sound; cut it into pieces" if long else str(error)
-                return _problem(413 if long else 422, "Too long" if long else "Not a usable recording", detail)
+                return _problem(422, "Not a usable recording", str(error))
             value = answer(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
             best = value["species"][0] if value["species"] else None
             if journal:
@@ -137,6 +141,13 @@ def _upload() -> bytes | None:
     else:
         data = request.get_data(cache=False)
     return data or None
+
+
+def _drain() -> None:
+    """Read what is too large and forget it: a client that is still sending would not see why it is refused."""
+    left = min(request.content_length or 0, _DRAINED)
+    while left > 0 and (chunk := request.environ["wsgi.input"].read(min(left, 1 << 16))):
+        left -= len(chunk)
 
 
 def _problem(status: int, title: str, detail: str) -> Response:
