@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from autobird.audio.settings import FeatureSettings
 from autobird.core.files import read_json, write_bytes, write_json, write_text
+from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table
 from autobird.corpus.demo.encode import encode
@@ -62,12 +63,6 @@ def expected_answer(folder: Path) -> dict[str, Any]:
     }
 
 
-def sha256(path: Path) -> str:
-    """Of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
@@ -106,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "format": FORMAT,
                 "name": args.name,
                 "variant": released["released"],
-                "fingerprint": sha256(graph)[:16],
+                "fingerprint": (file_digest(graph) or "")[:16],
                 "labels": labels,
                 "features": features.model_dump(mode="json"),
                 "aggregation": args.aggregation,
@@ -139,7 +134,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "inputs": {
                     "recordings": len(catalogue),
                     "recordings_sha256": hashlib.sha256(content.encode()).hexdigest(),
-                    **{name: sha256(getattr(args, name)) for name in ("model", "index")},
+                    **{name: file_digest(getattr(args, name)) for name in ("model", "index")},
                 },
                 "config": json.loads(args.config),
                 "code": json.loads(args.code),

@@ -1,4 +1,4 @@
-"""The app under gunicorn: several processes that share one loaded bundle."""
+"""The app under gunicorn: one process a core."""
 
 import os
 import shutil
