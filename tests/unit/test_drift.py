@@ -96,6 +96,12 @@ def test_a_shift_is_found_and_named() -> None:
     assert found.worst == "c"
 
 
+def test_a_reference_of_one_group_calls_nothing_drift() -> None:
+    for n in (1, 3):
+        reference = Reference(("a",), np.zeros((n, 1)), np.zeros(n, int))
+        assert not compare(reference, np.full((5, 1), 9.0), 0.02, 100, 0).drift
+
+
 def tables(shift: float = 0.0) -> tuple[dict[str, Reference], pd.DataFrame]:
     rng = np.random.default_rng(3)
     n = len(FEATURES)

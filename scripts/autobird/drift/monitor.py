@@ -116,16 +116,29 @@ def compare(reference: Reference, current: Floats, alarm_rate: float, resamples:
     each other.
 
     Args:
-        reference: at least two groups.
+        reference: with fewer than two groups nothing is called drift.
         current: shape (recordings, features), at least one recording.
         alarm_rate: probability of a false alarm.
         resamples: random parts of the reference.
         seed: of the resampling.
     """
-    rng = np.random.default_rng(seed)
     n, m = len(reference.values), len(current)
-    part = max(1, min(m, n // 2))
     _, codes = np.unique(reference.groups, return_inverse=True)
+    found = ks_distances(reference.values, current)
+    worst = int(found.argmax())
+    statistic = float(np.sqrt(n * m / (n + m)) * found[worst])
+    # Of fewer than two groups no part can be held against the rest: the largest value there is never alarms.
+    threshold = float(np.sqrt(n * m / (n + m)))
+    if codes.max() > 0:
+        threshold = float(np.quantile(_null(reference.values, codes, m, resamples, seed), 1 - alarm_rate))
+    distances = {name: round(float(d), 4) for name, d in zip(reference.names, found, strict=True)}
+    return Verdict(statistic > threshold, round(statistic, 4), round(threshold, 4), distances, reference.names[worst])
+
+
+def _null(values: Floats, codes: NDArray[np.int64], size: int, resamples: int, seed: int) -> Floats:
+    """Statistics of random parts of the reference, whole groups and about `size` recordings, against the rest."""
+    rng, n = np.random.default_rng(seed), len(values)
+    part = max(1, min(size, n // 2))
     null = np.empty(resamples)
     for i in range(resamples):
         rank = rng.permutation(codes.max() + 1)[codes]
@@ -134,11 +147,6 @@ def compare(reference: Reference, current: Floats, alarm_rate: float, resamples:
         chosen = np.isin(codes, codes[chosen])
         if chosen.all():
             chosen = rank < rank.max()
-        one, rest = reference.values[chosen], reference.values[~chosen]
+        one, rest = values[chosen], values[~chosen]
         null[i] = np.sqrt(len(one) * len(rest) / n) * ks_distances(one, rest).max()
-    threshold = float(np.quantile(null, 1 - alarm_rate))
-    found = ks_distances(reference.values, current)
-    worst = int(found.argmax())
-    statistic = float(np.sqrt(n * m / (n + m)) * found[worst])
-    distances = {name: round(float(d), 4) for name, d in zip(reference.names, found, strict=True)}
-    return Verdict(statistic > threshold, round(statistic, 4), round(threshold, 4), distances, reference.names[worst])
+    return null
