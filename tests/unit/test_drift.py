@@ -30,7 +30,7 @@ def of_tone(level: float, hertz: float, seconds: float = 5.0) -> dict[str, float
     samples = np.rint(32767 * 10 ** (level / 20) * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
     frames, firsts = LogMel.of(MelSettings()).windows(samples)
     rms = np.array([np.sqrt(np.mean((samples / 32768) ** 2))])
-    return features(frames, rms, np.full((len(firsts), 4), 0.25), MelSettings())
+    return features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), MelSettings())
 
 
 def test_gain_moves_level_and_energy_and_nothing_of_the_bandwidth() -> None:
@@ -47,7 +47,7 @@ def test_padding_does_not_count() -> None:
     for part in (samples, samples[: 3 * 16000]):
         frames, firsts = LogMel.of(MelSettings()).windows(part)
         assert len(frames) == 157
-        found.append(features(frames, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
+        found.append(features(frames, firsts, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
     assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
 
 
@@ -165,7 +165,7 @@ def heard(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) ->
         pcm = decode(io.BytesIO(encode(samples.astype(np.float32), plan.sample_rate, "flac")), 16000)
         frames, firsts = LogMel.of(MelSettings()).windows(pcm)
         rms = window_rms(pcm, window_starts(len(pcm), 80_000, 40_000), 80_000)
-        found = features(frames, rms, np.ones((len(firsts), 1)), MelSettings())
+        found = features(frames, firsts, rms, np.ones((len(firsts), 1)), MelSettings())
         rows.append([found[name] for name in AUDIO_FEATURES])
     return np.array(rows)
 

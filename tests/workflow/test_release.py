@@ -46,6 +46,19 @@ def test_prediction_sees_what_the_model_was_tested_on(finished_folder: Path) -> 
         np.testing.assert_allclose(found.probabilities[kept], expected, atol=1e-5)
 
 
+def test_a_folder_of_the_test_recordings_is_seen_as_the_test_split_is(folder: Path) -> None:
+    split = pd.read_csv(folder / "results/test/drift/current.csv", index_col="recording")
+    for name in split.index:
+        file = folder / "test split" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes((folder / "my birds" / name).read_bytes())
+    result = snakemake(folder, "--config", FOLDER, "drift={current: test split}")
+    assert result.code == 0, result.text
+    found = pd.read_csv(folder / "results/test/drift/current.csv", index_col="recording")
+    assert list(found.columns) == list(split.columns) == list(FEATURES)
+    np.testing.assert_allclose(found.loc[split.index], split, atol=1e-3)
+
+
 def test_a_release_made_again_is_the_same_bytes(folder: Path) -> None:
     release = folder / "results/test/release"
     files = [

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.mel import LOG_FLOOR
 from autobird.audio.settings import MelSettings
+from autobird.audio.windows import frames_per_window
 
 Floats = NDArray[np.float64]
 
@@ -19,23 +20,34 @@ MODEL_FEATURES = ("confidence", "entropy")
 
 FEATURES = AUDIO_FEATURES + MODEL_FEATURES
 
-_FLOOR = np.log(LOG_FLOOR) + 1e-3
+_FLOOR = np.log(LOG_FLOOR) + 0.02
+"""Frames that are nowhere louder are digital silence or padding; a step of float16 there is 0.008 nats."""
+
 _ROLL_OFF = 0.95
 """Share of the power below the bandwidth."""
 
 
 def features(
-    frames: NDArray[Any], rms: NDArray[Any], probabilities: NDArray[Any], settings: MelSettings
+    frames: NDArray[Any],
+    firsts: NDArray[np.int64],
+    rms: NDArray[Any],
+    probabilities: NDArray[Any],
+    settings: MelSettings,
 ) -> dict[str, float]:
-    """Features of one recording.
+    """Features of one recording from its windows that are not quiet (or from all, if all are).
 
     Args:
-        frames: its log-mel frames, shape (frames, mels), nats; frames of digital silence and padding do not count.
-        rms: of its windows, full scale = 1; shape (windows,).
-        probabilities: of its windows; shape (windows, species).
-        settings: the front end, for the frequencies of the bands.
+        frames: log-mel frames that hold the recording, shape (frames, mels), nats. They are rounded to float16, as
+            they are stored for training, and a frame that several windows share counts once; digital silence and
+            padding do not count.
+        firsts: first frame of each window; shape (windows,).
+        rms: of each window, full scale = 1; shape (windows,).
+        probabilities: of each window; shape (windows, species).
+        settings: the front end.
     """
-    x = np.asarray(frames, np.float64)
+    size = frames_per_window(settings.window_samples, settings.hop_length)
+    used = np.unique(firsts[:, None] + np.arange(size))
+    x = np.asarray(frames[used], np.float16).astype(np.float64)
     sounding = x.max(axis=1, initial=-np.inf) > _FLOOR
     x = x[sounding] if sounding.any() else x
     power = np.exp(x)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autobird.audio.decode import UnusableAudio, decode
 from autobird.audio.mel import LogMel, window_moments
 from autobird.audio.windows import window_rms, window_starts
+from autobird.drift.monitor import features
 from autobird.predict.bundle import GRAPH, Bundle
 
 _BATCH = 16
@@ -130,6 +131,17 @@ class Classifier:
             return np.zeros(len(self.labels))
         total = heard.mean(axis=0) if self.bundle.aggregation == "mean" else heard.max(axis=0)
         return np.asarray(total / total.sum(), np.float64)
+
+    def features(self, prediction: Prediction) -> dict[str, float]:
+        """What the drift report compares (`drift.monitor.FEATURES`)."""
+        heard = ~prediction.quiet if not prediction.quiet.all() else np.ones(len(prediction.quiet), bool)
+        return features(
+            prediction.frames,
+            prediction.first_frames[heard],
+            prediction.rms[heard],
+            prediction.probabilities[heard],
+            self.bundle.features,
+        )
 
     def detections(self, prediction: Prediction) -> list[Detection]:
         """Species above their thresholds; neighbouring windows of one species become one detection. Sorted by time."""

@@ -11,7 +11,6 @@ from threadpoolctl import threadpool_limits
 
 from autobird.audio.decode import TooLong, UnusableAudio
 from autobird.core.errors import AutobirdError
-from autobird.drift.monitor import features
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import MAX_DURATION, Classifier, Detection
 
@@ -75,7 +74,7 @@ def predict_file(classifier: Classifier, path: Path, name: str, max_duration: fl
         duration=prediction.duration,
         species=(classifier.labels[best], float(summary[best])) if summary.any() else None,
         detections=classifier.detections(prediction),
-        features=features(prediction.frames, prediction.rms, prediction.probabilities, classifier.bundle.features),
+        features=classifier.features(prediction),
     )
 
 

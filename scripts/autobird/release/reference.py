@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
-from autobird.audio.windows import frames_per_window
 from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES, features
 from autobird.evaluation.predictions import softmax
 
@@ -32,16 +31,13 @@ def recording_features(
         settings: the front end.
         temperature: divisor of the logits.
     """
-    size = frames_per_window(settings.window_samples, settings.hop_length)
     rows: list[dict[str, Any]] = []
     by_recording = dict(iter(predictions.groupby("recording")["logits"]))
     for name, part in index.groupby("recording", sort=True):
-        frames = np.concatenate(
-            [shards[s][f : f + size] for s, f in zip(part["shard"], part["first_frame"], strict=True)]
-        )
         logits = by_recording.get(name)
         p = np.ones((1, 1)) if logits is None else softmax(np.stack(logits.to_list()).astype(np.float64) / temperature)
-        found: dict[str, Any] = features(frames, part["rms"].to_numpy(), p, settings)
+        frames, firsts = shards[part["shard"].iloc[0]], part["first_frame"].to_numpy()
+        found: dict[str, Any] = features(frames, firsts, part["rms"].to_numpy(), p, settings)
         if logits is None:
             found |= dict.fromkeys(MODEL_FEATURES, np.nan)
         rows.append({"recording": name, "group": part["group"].iloc[0], "split": part["split"].iloc[0], **found})

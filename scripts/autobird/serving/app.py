@@ -12,7 +12,6 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from autobird.audio.decode import TooLong, UnusableAudio
-from autobird.drift.monitor import features
 from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
 from autobird.serving.answers import answer
@@ -78,7 +77,7 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
                     prediction.duration,
                     best["species"] if best else None,
                     best["probability"] if best else None,
-                    features(prediction.frames, prediction.rms, prediction.probabilities, classifier.bundle.features),
+                    classifier.features(prediction),
                 )
                 try:
                     journal.append(entry)
