@@ -5,13 +5,13 @@ RUN := results/demo
 
 .PHONY: demo test test-long test-browser test-quality bench lint docs lock clean
 
-# The recipe lines of `demo`: the run, its report if it is older than the scores, and what came out.
+# The run, its report if it is older than the scores, and what came out.
 demo: .venv/installed
 	@$(BIN)/python -m snakemake
 	@$(MAKE) --no-print-directory --silent $(RUN)/report.html
 	@$(BIN)/python -m autobird.cli scores $(RUN)
 
-$(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json
+$(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(RUN)/release/comparison.csv $(RUN)/drift/drift.json
 	@$(BIN)/python -m snakemake --report $@ --quiet all
 
 .venv/installed: envs/requirements.lock pyproject.toml
