@@ -25,7 +25,7 @@ test: .venv/installed
 
 # Kills, orphans and core counts: some minutes.
 test-long: .venv/installed
-	$(BIN)/python -m pytest -m long -n auto
+	$(BIN)/python -m pytest -m long -n auto --dist loadgroup
 
 # The page in a real Chromium.
 test-browser: .venv/installed

@@ -28,10 +28,14 @@ def processes(module: str, project: Path) -> Iterator[int]:
             yield int(entry.name)
 
 
-def start_and_wait_for(module: str, project: Path) -> tuple[subprocess.Popen[bytes], int]:
+def start_and_wait_for(module: str, project: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], int]:
     """Start the workflow and return as soon as one of its jobs runs `module`."""
     main = subprocess.Popen(
-        command("--cores", "2"), cwd=project, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command("--cores", "2", *arguments),
+        cwd=project,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and main.poll() is None:
@@ -58,24 +62,36 @@ def test_killing_snakemake_alone_leaves_an_orphan_and_the_next_run_ends_with_the
     assert snakemake(project).jobs == set()
 
 
+LONG = ("--config", "train={epochs: 60}")
+"""A training that is still under way some seconds after its first checkpoint."""
+
+
+@pytest.fixture(scope="module")
+def finished_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    project = copy_project(tmp_path_factory.mktemp("long") / "uninterrupted")
+    result = snakemake(project, *LONG)
+    assert result.code == 0, result.text
+    return project
+
+
+@pytest.mark.xdist_group("long training")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_killing_the_training_itself_fails_the_run_and_the_next_one_resumes(
-    sent: signal.Signals, finished_demo: Path, tmp_path: Path
+    sent: signal.Signals, finished_long: Path, tmp_path: Path
 ) -> None:
     project = copy_project(tmp_path / "a killed run").resolve()
-    main, job = start_and_wait_for("autobird.model.train", project)
-    checkpoint = project / "results/test/.checkpoints"
+    main, job = start_and_wait_for("autobird.model.train", project, *LONG)
+    checkpoints = project / "results/test/.checkpoints/train"
     deadline = time.monotonic() + 60
-    while not list(checkpoint.glob("*/checkpoint.pt")) and sent == signal.SIGKILL and time.monotonic() < deadline:
+    while not list(checkpoints.glob("*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    try:
-        os.kill(job, sent)
-    except ProcessLookupError:
-        pytest.skip("the training had already ended")
-    main.wait()
-    result = snakemake(project)
+    os.kill(job, sent)
+    assert main.wait() != 0
+    assert not (project / "results/test/model/weights.safetensors").exists()
+    result = snakemake(project, *LONG)
     assert result.code == 0, result.text
-    assert promised(project) == promised(finished_demo)
+    assert "resumed from" in (project / "results/logs/test/train.log").read_text(encoding="utf-8")
+    assert promised(project) == promised(finished_long)
 
 
 def test_one_two_and_four_cores_give_the_same_bytes(tmp_path: Path) -> None:
