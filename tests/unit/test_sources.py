@@ -46,13 +46,17 @@ def test_a_species_is_one_however_its_accents_are_encoded(tmp_path: Path) -> Non
 def test_files_outside_species_folders_and_unreadable_names_are_rows_with_a_problem(tmp_path: Path) -> None:
     put(tmp_path / "r", "stray.wav")
     put(tmp_path / "r", "A/a.wav")
-    (tmp_path / "r" / "A" / os.fsdecode(b"b\xff.wav")).write_bytes(b"x")
+    try:
+        (tmp_path / "r" / "A" / os.fsdecode(b"b\xff.wav")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system takes no names that are not UTF-8")
     problems = {r.recording: r.problem for r in folder(tmp_path / "r").rows()}
     assert problems["A/a.wav"] == ""
     assert "species folder" in problems["stray.wav"]
     assert "not UTF-8" in problems["A/b\\xff.wav"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path / "r", "A/a.wav")
     (tmp_path / "r" / "A" / "loop").symlink_to(tmp_path / "r")
