@@ -22,7 +22,7 @@ from autobird.drift.monitor import AUDIO_FEATURES, FEATURES, Reference, compare,
 from autobird.drift.report import evidently_report, references, verdict
 from autobird.drift.settings import DriftTestSettings
 from autobird.serving import export_log
-from autobird.serving.log import Entry, PredictionLog
+from autobird.serving.log import Entry, PredictionLog, log_state
 
 
 def of_tone(level: float, hertz: float, seconds: float = 5.0) -> dict[str, float]:
@@ -136,9 +136,11 @@ def test_evidently_writes_html_and_json(tmp_path: Path) -> None:
 
 
 def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
-    journal = PredictionLog(tmp_path / "log.sqlite")
+    journal, states = PredictionLog(tmp_path / "log.sqlite"), set()
     for i in range(3):
         journal.append(Entry("abc", 5.0, "a" if i else None, 0.5 if i else None, dict.fromkeys(FEATURES, float(i))))
+        states.add(log_state(tmp_path / "log.sqlite"))
+    assert len(states) == 3  # before anything is closed or merged
     journal.close()
     export_log.main(
         ["--database", str(tmp_path / "log.sqlite"), "--output", str(tmp_path / "c.csv"), "--log", str(tmp_path / "l")]
@@ -147,6 +149,7 @@ def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
     assert table["recording"].tolist() == ["request 1", "request 2", "request 3"]
     assert table["level"].tolist() == [0, 1, 2]
     (tmp_path / "text").write_text("no database, but words")
+    assert log_state(tmp_path / "text").startswith("not a log")
     with pytest.raises(AutobirdError, match="is not a log of the server"):
         export_log.main(["--database", str(tmp_path / "text"), "--output", str(tmp_path / "c.csv")])
     assert sqlite3.connect(tmp_path / "log.sqlite").execute("SELECT count(*) FROM predictions").fetchone() == (3,)

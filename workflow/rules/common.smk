@@ -15,7 +15,6 @@ from autobird.audio.settings import FeatureSettings, MelSettings, SegmentSetting
 from autobird.config import load
 from autobird.core.environment import prefer
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import file_digest
 from autobird.corpus.rows import Listing
 from autobird.corpus.settings import AcceptSettings, CheckSettings, DatasetStageSettings
 from autobird.corpus.sources import source_of
@@ -24,7 +23,13 @@ from autobird.evaluation.settings import EvaluationSettings
 from autobird.fingerprint import Fingerprints
 from autobird.model.settings import TrainSettings
 from autobird.predict.listing import FolderListing
-from autobird.release.settings import CompareSettings, LatencySettings, PruneSettings, QuantizeSettings
+from autobird.release.settings import (
+    CompareSettings,
+    LatencySettings,
+    PruneSettings,
+    QuantizeSettings,
+)
+from autobird.serving.log import log_state
 
 prefer(SCRIPTS)
 
@@ -196,5 +201,5 @@ def predict_targets(wildcards):
 
 
 def log_digest():
-    """sha256 of the server's log as it is now."""
-    return file_digest(CURRENT) if workflow.is_main_process else ""
+    """What stands for the server's log as it is now."""
+    return log_state(CURRENT) if workflow.is_main_process else ""

@@ -83,3 +83,18 @@ def read_log(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
             yield f"request {number}", dict(zip(FEATURES, values, strict=True))
     finally:
         connection.close()
+
+
+def log_state(path: Path) -> str:
+    """What stands for a log's content: its rows are never changed, only added. The file itself does not tell, because
+    SQLite keeps new rows in another one for a while."""
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            return "{} {} {}".format(
+                *connection.execute("SELECT count(*), max(id), max(time) FROM predictions").fetchone()
+            )
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        return f"not a log: {error}"
