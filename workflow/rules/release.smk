@@ -159,7 +159,7 @@ rule latency:
     conda:
         "../../envs/autobird.yaml"
     # All cores, so that no other job disturbs the measurement.
-    threads: workflow.cores
+    threads: workflow.cores or 1
     params:
         settings=CONFIG.part(LatencySettings, "release"),
         code=code("release.latency"),
