@@ -97,6 +97,18 @@ def files_below(root: Path) -> Iterator[str]:
             yield Path(folder, file).relative_to(root).as_posix()
 
 
+def hashed_files(root: Path, cache: Path, without: Path | None = None) -> list[tuple[str, str, str | None]]:
+    """Every file below `root` but `without`, sorted: its name, that name as text, and its sha256.
+
+    The two names differ where the name is not UTF-8; sha256 is None there, and where the file cannot be read.
+    """
+    found = [f for f in sorted(files_below(root)) if root / f != without]
+    known = [f for f in found if is_text(f)]
+    with HashCache(cache) as hashes:
+        digests = dict(zip(known, hashes.sha256([root / f for f in known]), strict=True))
+    return [(f, os.fsencode(f).decode("utf-8", "backslashreplace"), digests.get(f)) for f in found]
+
+
 def is_text(name: str) -> bool:
     """Whether a file name is UTF-8 (others arrive with surrogates, which no table can hold)."""
     try:

@@ -1,13 +1,12 @@
 """Where recordings come from: each source lists what it holds; no network, no decoding."""
 
-import os
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import HashCache, files_below, is_text
+from autobird.core.hashing import hashed_files
 from autobird.corpus.demo.plan import Plan, plan_corpus, recipe
 from autobird.corpus.metadata import Facts, read_metadata
 from autobird.corpus.settings import CorpusSettings
@@ -87,25 +86,18 @@ class FolderSource:
 
     def rows(self) -> list[Row]:
         """Every file below the root but the metadata table, hashed (through the cache)."""
-        found = sorted(files_below(self.root))
-        if self.metadata:
-            found = [f for f in found if self.root / f != self.metadata]
-        known = [f for f in found if is_text(f)]
-        with HashCache(self.cache) as cache:
-            digests = dict(zip(known, cache.sha256([self.root / f for f in known]), strict=True))
-        rows = [self._row(f, digests.get(f)) for f in found]
+        rows = [self._row(*found) for found in hashed_files(self.root, self.cache, self.metadata)]
         return sorted(rows, key=lambda r: r.recording)
 
     def facts(self) -> list[Facts]:
         """The rows of the metadata table."""
         return read_metadata(self.metadata, self.settings.columns) if self.metadata else []
 
-    def _row(self, file: str, digest: str | None) -> Row:
+    def _row(self, file: str, name: str, digest: str | None) -> Row:
         folder, _, rest = file.partition("/")
         species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
         suffix = self.settings.species_suffix.replace("_", " ")
         species = species.removesuffix(suffix).strip() if suffix else species
-        name = file if is_text(file) else os.fsencode(file).decode("utf-8", "backslashreplace")
         if name != file:
             return Row(name, "", "", "the file's name is not UTF-8; rename it")
         if not rest:

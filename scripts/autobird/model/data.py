@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autobird.core.tables import read_table
+
 
 @dataclass(frozen=True)
 class Windows:
@@ -43,6 +45,13 @@ class Windows:
             recording=pd.factorize(index["recording"])[0].astype(np.int64),
             frames=frames,
         )
+
+    @classmethod
+    def of_split(cls, index: Path, split: str, labels: Sequence[str], shards: Sequence[Path], frames: int) -> "Windows":
+        """The kept windows of a split, from the index's file."""
+        table = read_table(index)
+        table = table[(table["dropped"] == "") & (table["split"] == split)]
+        return cls.of(table, labels, shards, frames)
 
     def __len__(self) -> int:
         return len(self.first)

@@ -11,7 +11,7 @@ from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.tables import read_table, write_csv
+from autobird.core.tables import write_csv
 from autobird.model.checkpoint import Checkpoints, fingerprint
 from autobird.model.data import Windows
 from autobird.model.loop import Trainer
@@ -66,10 +66,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         frames = frames_per_window(front_end.window_samples, front_end.hop_length)
         labels: list[str] = read_json(args.labels)
         norm = read_json(args.normalisation)
-        index = read_table(args.index)
-        index = index[index["dropped"] == ""]
         train, validation = (
-            Windows.of(index[index["split"] == split], labels, args.shards, frames) for split in ("train", "validation")
+            Windows.of_split(args.index, split, labels, args.shards, frames) for split in ("train", "validation")
         )
 
         compute = choose(settings)

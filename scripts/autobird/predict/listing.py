@@ -1,11 +1,10 @@
 """The recordings of a folder by batch, for `snakemake predict` and for drift: what they are, by content."""
 
-import os
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text
-from autobird.core.hashing import HashCache, batch_of, digest_of, files_below, is_text
+from autobird.core.hashing import batch_of, digest_of, hashed_files
 
 
 class FolderListing:
@@ -14,16 +13,12 @@ class FolderListing:
     def __init__(self, root: Path, cache: Path, batches: int, key: str) -> None:
         if not root.is_dir():
             raise AutobirdError(f"{key}: {root} is not a folder; give a folder of recordings")
-        found = sorted(files_below(root))
+        found = hashed_files(root, cache)
         if not found:
             raise AutobirdError(f"{key}: {root} holds no files; give a folder of recordings")
-        known = [f for f in found if is_text(f)]
-        with HashCache(cache) as hashes:
-            digests = dict(zip(known, hashes.sha256([root / f for f in known]), strict=True))
         tables: list[list[list[str]]] = [[] for _ in range(batches)]
-        for file in found:
-            name = file if is_text(file) else os.fsencode(file).decode("utf-8", "backslashreplace")
-            tables[batch_of(name, batches)].append([name, digests.get(file) or ""])
+        for _, name, digest in found:
+            tables[batch_of(name, batches)].append([name, digest or ""])
         self._texts = [csv_text([["recording", "sha256"], *rows]) for rows in tables]
 
     def text(self, batch: int) -> str:

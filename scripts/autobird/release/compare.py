@@ -29,8 +29,8 @@ def bits_of(name: str) -> int:
 
 def compare_split(
     tables: dict[str, pd.DataFrame], labels: list[str], split: str, settings: CompareSettings
-) -> tuple[list[dict[str, object]], int]:
-    """One row a variant: macro-F1 by recording, paired difference to float, agreement by window; and the recordings."""
+) -> list[dict[str, object]]:
+    """One row a variant: macro-F1 by recording, paired difference to float, agreement by window."""
     windows: dict[str, Predictions] = {name: by_window(t, labels, split) for name, t in tables.items()}
     recordings = {name: by_recording(w, settings.aggregation) for name, w in windows.items()}
     truth = recordings["float"].truth
@@ -56,7 +56,7 @@ def compare_split(
                 "agreement": float(same.mean()),
             }
         )
-    return rows, len(truth)
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -80,18 +80,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         base = index[["recording", "start", "species", "split"]]
         tables = {v.stem: base.assign(logits=list(logits(v, windows))) for v in args.variants}
 
-        rows, validation = [], 0
-        for split in SPLITS:
-            found, count = compare_split(tables, labels, split, settings)
-            rows += found
-            validation = count if split == "validation" else validation
+        rows = [row for split in SPLITS for row in compare_split(tables, labels, split, settings)]
         cost = {v.stem: (multiply_adds(v), bits_of(v.stem), v.stat().st_size) for v in args.variants}
         on_validation = {str(r["variant"]): r for r in rows if r["split"] == "validation"}
         candidates = [
             Candidate(name, -float(str(r["difference"])), float(str(r["agreement"])), *cost[name])
             for name, r in on_validation.items()
         ]
-        choice = choose(candidates, validation, settings)
+        choice = choose(candidates, int(str(on_validation["float"]["recordings"])), settings)
         table = pd.DataFrame(rows).round(6)
         for i, column in enumerate(("multiply_adds", "bits", "bytes")):
             table[column] = [cost[name][i] for name in table["variant"]]

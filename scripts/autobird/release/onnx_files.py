@@ -45,9 +45,14 @@ def export(network: nn.Module, mels: int, frames: int, path: Path) -> None:
         model = onnx.load(temporary)
         for node in model.graph.node:
             node.doc_string = ""
-        model.producer_name, model.producer_version = "autobird", ""
         onnx.checker.check_model(model)
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        temporary.write_bytes(serialise(model))
+
+
+def serialise(model: onnx.ModelProto) -> bytes:
+    """A graph as the same bytes each time, without the exporter's version."""
+    model.producer_name, model.producer_version = "autobird", ""
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_table
 from autobird.model.checkpoint import Checkpoints, fingerprint
 from autobird.model.data import Windows
 from autobird.model.loop import Trainer
@@ -112,10 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         compute = choose(recipe)
         deterministic(recipe.threads)
-        index = read_table(args.index)
-        index = index[index["dropped"] == ""]
         train, validation = (
-            Windows.of(index[index["split"] == split], model["labels"], args.shards, model["frames"])
+            Windows.of_split(args.index, split, model["labels"], args.shards, model["frames"])
             for split in ("train", "validation")
         )
         trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute)

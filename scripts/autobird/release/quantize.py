@@ -12,9 +12,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from autobird.core.files import atomic, read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_table
 from autobird.model.data import Windows
-from autobird.release.onnx_files import INPUT
+from autobird.release.onnx_files import INPUT, serialise
 from autobird.release.settings import QuantizeSettings
 
 _OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool"]
@@ -53,8 +52,7 @@ def quantize(source: Path, target: Path, windows: Windows, count: int) -> None:
         )
         model = onnx.load(temporary)
         del model.metadata_props[:]
-        model.producer_name, model.producer_version = "autobird", ""
-        temporary.write_bytes(model.SerializeToString(deterministic=True))
+        temporary.write_bytes(serialise(model))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -69,9 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(QuantizeSettings, args.settings)
     with stage("quantize", args, [args.output]):
         model = read_json(args.model)
-        index = read_table(args.index)
-        index = index[(index["dropped"] == "") & (index["split"] == "train")]
-        windows = Windows.of(index, model["labels"], args.shards, model["frames"])
+        windows = Windows.of_split(args.index, "train", model["labels"], args.shards, model["frames"])
         quantize(args.source, args.output, windows, settings.calibration_windows)
         log.info("%d bytes became %d", args.source.stat().st_size, args.output.stat().st_size)
 
