@@ -66,10 +66,10 @@ def test_a_training_that_was_killed_ends_with_the_same_weights(
 
     with pytest.raises(KeyboardInterrupt):
         first.run(lambda: None, stop)
-    Checkpoints(tmp_path, "x", first).save()
+    Checkpoints(str(tmp_path), "x", first).save()
     second = trainer(settings)
     torch.manual_seed(99)  # whatever state the new process is in
-    Checkpoints(tmp_path, "x", second).resume()
+    Checkpoints(str(tmp_path), "x", second).resume()
     assert second.at.step or second.at.epoch
     assert same(second.run(lambda: None), whole)
 
@@ -78,20 +78,20 @@ def test_sigterm_saves_after_the_step_and_ends_with_143(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
     try:
         t = trainer()
-        checkpoints = Checkpoints(tmp_path, "x", t)
+        checkpoints = Checkpoints(str(tmp_path), "x", t)
         signal.raise_signal(signal.SIGTERM)
         with pytest.raises(SystemExit) as end:
             t.run(lambda: None, checkpoints.after_step)
         assert end.value.code == 143
-        assert checkpoints.path.exists()
+        assert (tmp_path / "x/checkpoint.pt").exists()
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(tmp_path, "x", trainer())
-    checkpoints.path.parent.mkdir()
-    checkpoints.path.write_bytes(b"half a file")
+    checkpoints = Checkpoints(str(tmp_path), "x", trainer())
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/checkpoint.pt").write_bytes(b"half a file")
     checkpoints.resume()
     assert checkpoints.trainer.at.epoch == 0
 

@@ -11,7 +11,7 @@ import pandas as pd
 from autobird.corpus.demo.folder import write_folder
 from autobird.drift.monitor import FEATURES
 from autobird.predict import Classifier
-from autobird.release.bundle import FILES
+from autobird.predict.bundle import FILES
 from autobird.serving.log import Entry, PredictionLog
 from tests.workflow.conftest import FOLDER, snakemake
 

@@ -7,6 +7,8 @@ import json
 import sys
 from pathlib import Path
 
+from snakemake_interface_executor_plugins.settings import SharedFSUsage
+
 # The package that lies beside this Snakefile, whatever is installed.
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
@@ -22,6 +24,7 @@ from autobird.drift.settings import DriftTestSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.fingerprint import Fingerprints
 from autobird.model.settings import TrainSettings
+from autobird.predict.bundle import FILES
 from autobird.predict.listing import FolderListing
 from autobird.release.settings import (
     CompareSettings,
@@ -70,6 +73,10 @@ DEMO = CONFIG.corpus.type == "demo"
 HASHES = Path(".autobird/sha256.sqlite")
 
 
+# Whether jobs read the files of this machine. Where they do not, local folders are packed into tars for them.
+SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
+
+
 wildcard_constraints:
     batch=r"\d+",
 
@@ -100,8 +107,8 @@ def digest_of_table(wildcards):
 
 
 def audio_of(wildcards):
-    """The batch's tar, which jobs that listen to recordings read; a local folder is read where it lies."""
-    return CORPUS / f"audio/{wildcards.batch}.tar" if DEMO else []
+    """The batch's tar, which jobs that listen to recordings read; a local folder is read where it lies, if it can be."""
+    return [] if SHARED and not DEMO else CORPUS / f"audio/{wildcards.batch}.tar"
 
 
 def stages():
@@ -137,8 +144,8 @@ def code(stage):
 
 
 def gpus():
-    """GPUs that a job asks for: one where training may use it."""
-    return 0 if CONFIG.train.device == "cpu" else 1
+    """Whether training, and what is like it, asks for a GPU: where it may use one."""
+    return CONFIG.train.device != "cpu"
 
 
 # Field recordings: for `snakemake predict`, and for drift where its current recordings lie in a folder.
@@ -148,6 +155,7 @@ PREDICT_BATCHES = [
 ]
 PREDICT_TASK = f"predict/{CONFIG.predict.name}"
 PREDICT_TASKS = f"{PREDICT_TASK}|drift"
+NAMED_BUNDLE = Path(CONFIG.predict.bundle or "").expanduser()
 CURRENT = Path(CONFIG.drift.current).expanduser()
 CURRENT_KIND = (
     "test"
@@ -185,10 +193,16 @@ def digest_of_field_batch(wildcards):
 
 
 def bundle_files(wildcards):
-    """Graph and description of the bundle that predicts: the one that was named, or this run's own."""
-    named = CONFIG.predict.bundle if wildcards.task == PREDICT_TASK else None
-    folder = Path(named).expanduser() if named else RUN / "release/bundle"
-    return [folder / name for name in ("model.onnx", "bundle.json", "manifest.json")]
+    """The files of the bundle that predicts: the one that was named, or this run's own."""
+    folder = RUN / "release/bundle"
+    if CONFIG.predict.bundle and wildcards.task == PREDICT_TASK:
+        folder = NAMED_BUNDLE if SHARED else RUN / PREDICT_TASK / "bundle"
+    return [folder / name for name in FILES]
+
+
+def field_audio(wildcards):
+    """The tar of a batch of field recordings, where jobs cannot read their folder."""
+    return [] if SHARED else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
 
 
 def predict_targets(wildcards):

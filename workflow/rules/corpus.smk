@@ -21,6 +21,8 @@ rule rows:
         table=r"\d+|grouping|details",
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("rows"),
     params:
         settings=untracked(CONFIG.corpus.model_dump_json()),
         digest=digest_of_table,
@@ -51,6 +53,8 @@ if DEMO:
             BENCHMARKS / CONFIG.features.name / "download/{batch}.tsv"
         conda:
             "../../envs/autobird.yaml"
+        resources:
+            **needs("download"),
         params:
             settings=CONFIG.corpus.demo.model_dump_json(),
             code=code("corpus.download"),
@@ -61,6 +65,35 @@ if DEMO:
                 --rows {input.rows:q} \
                 --audio {output.audio:q} \
                 --truth {output.truth:q} \
+                --log {log:q}
+            """
+
+elif not SHARED:
+
+    rule pack:
+        input:
+            rows=CORPUS / "rows/{batch}.csv",
+        output:
+            CORPUS / "audio/{batch}.tar",
+        log:
+            LOGS / CONFIG.features.name / "pack/{batch}.log",
+        benchmark:
+            BENCHMARKS / CONFIG.features.name / "pack/{batch}.tsv"
+        # On the machine that has the folder; jobs elsewhere get the tar.
+        localrule: True
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("pack"),
+        params:
+            code=code("audio.pack"),
+            root=untracked(CONFIG.corpus.root),
+        shell:
+            r"""
+            python -m autobird.audio.pack \
+                --rows {input.rows:q} \
+                --root {params.root:q} \
+                --output {output:q} \
                 --log {log:q}
             """
 
@@ -77,6 +110,8 @@ rule recordings:
         BENCHMARKS / CONFIG.features.name / "recordings/{batch}.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("recordings"),
     params:
         settings=CONFIG.part(AcceptSettings, "corpus"),
         code=code("corpus.recordings"),
@@ -112,6 +147,8 @@ rule catalogue:
         BENCHMARKS / CONFIG.features.name / "catalogue.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("catalogue"),
     params:
         code=code("corpus.catalogue"),
     shell:
@@ -142,6 +179,8 @@ rule quarantine:
         BENCHMARKS / CONFIG.features.name / "quarantine.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("quarantine"),
     params:
         code=code("corpus.quarantine"),
     shell:
@@ -165,6 +204,8 @@ rule check_corpus:
         BENCHMARKS / CONFIG.features.name / "check_corpus.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("check_corpus"),
     params:
         settings=CONFIG.part(CheckSettings, "corpus"),
         code=code("corpus.check_corpus"),

@@ -29,6 +29,8 @@ rule drift:
         BENCHMARKS / CONFIG.run.name / "drift.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("drift"),
     params:
         settings=CONFIG.part(DriftTestSettings, "drift"),
         code=code("drift.report"),
@@ -61,15 +63,16 @@ if CURRENT_KIND == "test":
             BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
         conda:
             "../../envs/autobird.yaml"
+        resources:
+            **needs("drift_current"),
         params:
             settings=CONFIG.part(MelSettings, "features"),
             code=code("release.split_features"),
-            bundle=RUN / "release/bundle",
         shell:
             r"""
             python -m autobird.release.split_features \
                 --settings {params.settings:q} \
-                --bundle {params.bundle:q} \
+                --description {input.description:q} \
                 --index {input.index:q} \
                 --predictions {input.predictions:q} \
                 --shards {input.shards:q} \
@@ -92,6 +95,8 @@ elif CURRENT_KIND == "folder":
             BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
         conda:
             "../../envs/autobird.yaml"
+        resources:
+            **needs("drift_current"),
         params:
             code=code("predict.merge"),
         shell:
@@ -111,8 +116,12 @@ else:
             LOGS / CONFIG.run.name / "drift_current.log",
         benchmark:
             BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
+        # On the machine that has the log.
+        localrule: True
         conda:
             "../../envs/autobird.yaml"
+        resources:
+            **needs("drift_current"),
         params:
             database=untracked(CONFIG.drift.current),
             digest=log_digest(),

@@ -22,6 +22,8 @@ rule segment:
         BENCHMARKS / CONFIG.features.name / "segment/{batch}.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("segment"),
     params:
         settings=CONFIG.part(SegmentSettings, "corpus", "features"),
         code=code("audio.segment"),
@@ -52,6 +54,8 @@ rule mel_shards:
         BENCHMARKS / CONFIG.features.name / "mel_shards/{batch}.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("mel_shards"),
     params:
         settings=CONFIG.part(MelSettings, "features"),
         code=code("audio.mel_shards"),
@@ -96,6 +100,8 @@ rule dataset:
         BENCHMARKS / CONFIG.run.name / "dataset.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("dataset"),
     params:
         settings=CONFIG.part(DatasetStageSettings, "dataset", "features"),
         code=code("corpus.dataset"),
@@ -146,6 +152,8 @@ rule data_figures:
         BENCHMARKS / CONFIG.run.name / "data_figures.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("data_figures"),
     params:
         settings=CONFIG.part(MelSettings, "features"),
         code=code("corpus.data_figures"),

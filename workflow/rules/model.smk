@@ -23,14 +23,13 @@ rule train:
         "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
-        gpu=gpus(),
+        **needs("train", gpu=gpus()),
     params:
         settings=CONFIG.part(TrainSettings, "train"),
         front_end=CONFIG.part(MelSettings, "features"),
         code=code("model.train"),
         track=untracked("yes" if CONFIG.run.tracking else "no"),
-        # Not an output: Snakemake deletes the outputs of a job that failed, and a checkpoint must outlive it.
-        checkpoints=RUN / ".checkpoints/train",
+        checkpoints=checkpoints("train"),
     shell:
         r"""
         python -m autobird.model.train \
@@ -67,6 +66,8 @@ rule curves:
         BENCHMARKS / CONFIG.run.name / "curves.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("curves"),
     params:
         code=code("evaluation.curves"),
     shell:
@@ -95,7 +96,7 @@ rule score:
         "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
-        gpu=gpus(),
+        **needs("score", gpu=gpus()),
     params:
         code=code("model.score"),
     shell:
@@ -154,6 +155,8 @@ rule evaluate:
         BENCHMARKS / CONFIG.run.name / "evaluate.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("evaluate"),
     params:
         settings=CONFIG.part(EvaluationSettings, "evaluation"),
         code=code("evaluation.evaluate"),

@@ -22,6 +22,8 @@ rule predict_rows:
         task=PREDICT_TASKS,
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("predict_rows"),
     params:
         root=untracked_root,
         digest=digest_of_field_batch,
@@ -40,9 +42,58 @@ rule predict_rows:
         """
 
 
+if not SHARED:
+
+    rule predict_pack:
+        input:
+            rows=RUN / "{task}/batches/{batch}.rows.csv",
+        output:
+            RUN / "{task}/batches/{batch}.tar",
+        log:
+            LOGS / CONFIG.run.name / "{task}/{batch}.pack.log",
+        benchmark:
+            BENCHMARKS / CONFIG.run.name / "{task}/{batch}.pack.tsv"
+        wildcard_constraints:
+            task=PREDICT_TASKS,
+        # On the machine that has the folder; jobs elsewhere get the tar.
+        localrule: True
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("pack"),
+        params:
+            code=code("audio.pack"),
+            root=untracked_root,
+        shell:
+            r"""
+            python -m autobird.audio.pack \
+                --rows {input.rows:q} \
+                --root {params.root:q} \
+                --output {output:q} \
+                --log {log:q}
+            """
+
+    rule predict_bundle:
+        input:
+            [local(NAMED_BUNDLE / name) for name in FILES],
+        output:
+            [RUN / PREDICT_TASK / "bundle" / name for name in FILES],
+        log:
+            LOGS / CONFIG.run.name / PREDICT_TASK / "bundle.log",
+        # Likewise for a bundle that was named.
+        localrule: True
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("predict_rows"),
+        shell:
+            'cp {input:q} "$(dirname {output[0]:q})" > {log:q} 2>&1'
+
+
 rule predict_batch:
     input:
         rows=RUN / "{task}/batches/{batch}.rows.csv",
+        audio=field_audio,
         bundle=bundle_files,
     output:
         detections=RUN / "{task}/batches/{batch}.detections.csv",
@@ -56,16 +107,18 @@ rule predict_batch:
         task=PREDICT_TASKS,
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("predict_batch"),
     params:
         root=untracked_root,
-        bundle=lambda wildcards, input: Path(input.bundle[0]).parent,
         code=code("predict.batch"),
     shell:
         r"""
         python -m autobird.predict.batch \
-            --bundle {params.bundle:q} \
+            --bundle "$(dirname {input.bundle[0]:q})" \
             --rows {input.rows:q} \
             --root {params.root:q} \
+            --audio {input.audio:q} \
             --detections {output.detections:q} \
             --skipped {output.skipped:q} \
             --features {output.features:q} \
@@ -91,6 +144,8 @@ rule predict_merge:
         table="detections|skipped",
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("predict_merge"),
     params:
         code=code("predict.merge"),
     shell:

@@ -19,6 +19,8 @@ rule export:
         BENCHMARKS / CONFIG.run.name / "export.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("export"),
     params:
         code=code("release.export"),
     shell:
@@ -47,11 +49,11 @@ rule prune:
         "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
-        gpu=gpus(),
+        **needs("prune", gpu=gpus()),
     params:
         settings=CONFIG.part(PruneSettings, "release"),
         code=code("release.prune"),
-        checkpoints=RUN / ".checkpoints/prune",
+        checkpoints=checkpoints("prune"),
     shell:
         r"""
         python -m autobird.release.prune \
@@ -84,6 +86,8 @@ rule quantize:
         prefix="(pruned_)?",
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("quantize"),
     params:
         settings=CONFIG.part(QuantizeSettings, "release"),
         code=code("release.quantize"),
@@ -126,6 +130,8 @@ rule compare:
         BENCHMARKS / CONFIG.run.name / "compare.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("compare"),
     params:
         settings=CONFIG.part(CompareSettings, "release", "evaluation"),
         code=code("release.compare"),
@@ -160,6 +166,8 @@ rule latency:
         "../../envs/autobird.yaml"
     # All cores, so that no other job disturbs the measurement.
     threads: workflow.cores or 1
+    resources:
+        **needs("latency"),
     params:
         settings=CONFIG.part(LatencySettings, "release"),
         code=code("release.latency"),
@@ -192,6 +200,8 @@ rule comparison_figure:
         BENCHMARKS / CONFIG.run.name / "comparison_figure.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("comparison_figure"),
     params:
         code=code("release.comparison_figure"),
     shell:
@@ -240,6 +250,8 @@ rule bundle:
         BENCHMARKS / CONFIG.run.name / "bundle.tsv"
     conda:
         "../../envs/autobird.yaml"
+    resources:
+        **needs("bundle"),
     params:
         settings=CONFIG.part(FeatureSettings, "features"),
         name=CONFIG.run.name,
@@ -247,7 +259,6 @@ rule bundle:
         config=CONFIG.provenance(),
         stages=stages(),
         code=code("release.bundle"),
-        folder=RUN / "release/bundle",
     shell:
         r"""
         python -m autobird.release.bundle \
@@ -269,6 +280,6 @@ rule bundle:
             --shards {input.shards:q} \
             --catalogue {input.catalogue:q} \
             --attribution {input.attribution:q} \
-            --folder {params.folder:q} \
+            --folder "$(dirname {output.graph:q})" \
             --log {log:q}
         """

@@ -24,8 +24,9 @@ def open_recordings(
     if tar is None:
         if root is None:
             raise AutobirdError("neither --root nor --audio was given; one of them says where recordings lie")
+        folder = root.expanduser()
         for name in ids:
-            yield name, root / name
+            yield name, folder / name
         return
     with tarfile.open(tar) as archive:
         members = {m.name: m for m in archive}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 _SAY_AFTER = 2.0
 """Seconds of hashing after which the terminal is told why nothing seems to happen."""
@@ -97,16 +97,38 @@ def files_below(root: Path) -> Iterator[str]:
             yield Path(folder, file).relative_to(root).as_posix()
 
 
-def hashed_files(root: Path, cache: Path, without: Path | None = None) -> list[tuple[str, str, str | None]]:
-    """Every file below `root` but `without`, sorted: its name, that name as text, and its sha256.
+class Found(NamedTuple):
+    """A file below a folder.
 
-    The two names differ where the name is not UTF-8; sha256 is None there, and where the file cannot be read.
+    Attributes:
+        file: its name relative to the folder, with `/`.
+        name: that name as text; it differs where the name is not UTF-8.
+        sha256: hexadecimal; None where the name is not UTF-8 or the file cannot be read.
+        size: bytes; 0 where the file cannot be found.
     """
+
+    file: str
+    name: str
+    sha256: str | None
+    size: int
+
+
+def hashed_files(root: Path, cache: Path, without: Path | None = None) -> list[Found]:
+    """Every file below `root` but `without`, sorted by name."""
     found = [f for f in sorted(files_below(root)) if root / f != without]
     known = [f for f in found if is_text(f)]
     with HashCache(cache) as hashes:
         digests = dict(zip(known, hashes.sha256([root / f for f in known]), strict=True))
-    return [(f, os.fsencode(f).decode("utf-8", "backslashreplace"), digests.get(f)) for f in found]
+    return [
+        Found(f, os.fsencode(f).decode("utf-8", "backslashreplace"), digests.get(f), _size(root / f)) for f in found
+    ]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def is_text(name: str) -> bool:

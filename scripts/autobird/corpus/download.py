@@ -6,6 +6,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from autobird.audio.pack import member
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text, write_text
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
@@ -27,13 +28,6 @@ def synthesise(plan: Plan) -> tuple[bytes, list[list[str]]]:
     """The bytes of a recording's audio file, and its truth."""
     samples, events = render(plan)
     return encode(samples, plan.sample_rate, plan.format), truth_rows(plan, events)
-
-
-def _member(name: str, data: bytes) -> tuple[tarfile.TarInfo, io.BytesIO]:
-    """A tar member without owner and time, so that the tar has the same bytes each time."""
-    info = tarfile.TarInfo(name)
-    info.size = len(data)
-    return info, io.BytesIO(data)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             for done, name in enumerate(ids, 1):
                 data, rows = synthesise(plans[name])
-                tar.addfile(*_member(name, data))
+                tar.addfile(member(name, len(data)), io.BytesIO(data))
                 truth += rows
                 progress(done)
         write_text(args.truth, csv_text(truth))

@@ -17,7 +17,11 @@ from autobird.corpus.sources import Row, Source, source_of
 
 
 class Listing:
-    """The texts of a source's tables: `rows(b)` of each batch, `grouping` and `details` of all recordings."""
+    """The texts of a source's tables: `rows(b)` of each batch, `grouping` and `details` of all recordings.
+
+    Attributes:
+        sizes: bytes of each recording's file, by batch.
+    """
 
     def __init__(self, source: Source, batches: int) -> None:
         self.all = source.rows()
@@ -34,6 +38,7 @@ class Listing:
             )
             for b in by_batch
         ]
+        self.sizes = [[r.size for r in b] for b in by_batch]
         known = {r.recording for r in self.all}
         facts = source.facts()
         self.unmatched = [f.recording for f in facts if f.recording not in known]

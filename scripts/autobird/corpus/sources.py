@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import hashed_files
+from autobird.core.hashing import Found, hashed_files
 from autobird.corpus.demo.plan import Plan, plan_corpus, recipe
 from autobird.corpus.metadata import Facts, read_metadata
 from autobird.corpus.settings import CorpusSettings
@@ -21,12 +21,14 @@ class Row:
         species: its label, "" if unknown.
         content: what stands for its bytes: `sha256:...` of the file, or the recipe of a synthesised one.
         problem: why it cannot be used though nobody has listened to it, or "".
+        size: bytes of its file, as far as known; what jobs ask for follows from it, never what they compute.
     """
 
     recording: str
     species: str
     content: str
     problem: str = ""
+    size: int = 0
 
 
 class Source(Protocol):
@@ -61,8 +63,11 @@ class DemoSource:
         self.plans: list[Plan] = sorted(plan_corpus(demo.seed, demo.species, demo.recordings), key=lambda p: p.id)
 
     def rows(self) -> list[Row]:
-        """One row a plan."""
-        return [Row(p.id, p.name, f"demo:{recipe(p)}") for p in self.plans]
+        """One row a plan; its size is that of uncompressed sound."""
+        return [
+            Row(p.id, p.name, f"demo:{recipe(p)}", size=round(2 * p.duration * p.sample_rate * p.channels))
+            for p in self.plans
+        ]
 
     def facts(self) -> list[Facts]:
         """Invented recordists, days, places and licences."""
@@ -86,14 +91,15 @@ class FolderSource:
 
     def rows(self) -> list[Row]:
         """Every file below the root but the metadata table, hashed (through the cache)."""
-        rows = [self._row(*found) for found in hashed_files(self.root, self.cache, self.metadata)]
+        rows = [self._row(found) for found in hashed_files(self.root, self.cache, self.metadata)]
         return sorted(rows, key=lambda r: r.recording)
 
     def facts(self) -> list[Facts]:
         """The rows of the metadata table."""
         return read_metadata(self.metadata, self.settings.columns) if self.metadata else []
 
-    def _row(self, file: str, name: str, digest: str | None) -> Row:
+    def _row(self, found: Found) -> Row:
+        file, name, digest, size = found
         folder, _, rest = file.partition("/")
         species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
         suffix = self.settings.species_suffix.replace("_", " ")
@@ -101,10 +107,10 @@ class FolderSource:
         if name != file:
             return Row(name, "", "", "the file's name is not UTF-8; rename it")
         if not rest:
-            return Row(name, "", f"sha256:{digest}", "not inside a species folder; move it into one")
+            return Row(name, "", f"sha256:{digest}", "not inside a species folder; move it into one", size)
         if digest is None:
             return Row(name, species, "", "cannot be read; check the file's permissions")
-        return Row(name, species, f"sha256:{digest}")
+        return Row(name, species, f"sha256:{digest}", size=size)
 
     def _metadata_file(self) -> Path | None:
         choice = self.settings.metadata

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--front-end", required=True, help="the mel settings of the shards, as JSON")
     p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
-    p.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, not an output")
+    p.add_argument("--checkpoints", required=True, help="folder or URL of checkpoints, not an output")
     p.add_argument("--track", choices=["yes", "no"], default="no", help="log to W&B")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)

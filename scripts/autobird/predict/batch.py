@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+from autobird.audio.access import open_recordings
 from autobird.core.files import csv_text, write_text
 from autobird.core.stage import Progress, log, parser, run, stage
 from autobird.drift.monitor import FEATURES
@@ -26,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--bundle", type=Path, required=True)
     p.add_argument("--rows", type=Path, required=True)
-    p.add_argument("--root", type=Path, required=True)
+    p.add_argument("--root", type=Path, nargs="?", help="the folder of the recordings, read where --audio is empty")
+    p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--detections", type=Path, required=True)
     p.add_argument("--skipped", type=Path, required=True)
     p.add_argument("--features", type=Path, required=True)
@@ -37,10 +39,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         classifier = Classifier(args.bundle)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = []
-        for done, row in enumerate(rows, 1):
-            name = row["recording"]
-            if row["sha256"]:
-                results.append(predict_file(classifier, args.root / name, name))
+        sounds = open_recordings([row["recording"] for row in rows], args.root, args.audio)
+        for done, (row, (name, audio)) in enumerate(zip(rows, sounds, strict=True), 1):
+            if row["sha256"] and audio is not None:
+                results.append(predict_file(classifier, audio, name))
             else:
                 results.append(FileResult(name, "cannot be read; check its name and permissions", 0.0, None, [], {}))
             progress(done)

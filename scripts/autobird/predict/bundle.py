@@ -18,6 +18,19 @@ FORMAT = 1
 GRAPH, DESCRIPTION, MANIFEST = "model.onnx", "bundle.json", "manifest.json"
 """The graph, what turns its logits into answers, and the sha256 of every other file."""
 
+FILES = (
+    GRAPH,
+    DESCRIPTION,
+    "drift_reference.json",
+    "MODEL_CARD.md",
+    "ATTRIBUTION.csv",
+    "provenance.json",
+    "example.flac",
+    "expected.json",
+    MANIFEST,
+)
+"""What a bundle holds."""
+
 
 @dataclass(frozen=True)
 class Bundle:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from threadpoolctl import threadpool_limits
 
@@ -58,10 +59,12 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def predict_file(classifier: Classifier, path: Path, name: str, max_duration: float = MAX_DURATION) -> FileResult:
-    """Everything about one file; nothing that is wrong with the file raises."""
+def predict_file(
+    classifier: Classifier, audio: Path | BinaryIO, name: str, max_duration: float = MAX_DURATION
+) -> FileResult:
+    """Everything about one file, or one open in a tar; nothing that is wrong with it raises."""
     try:
-        prediction = classifier.predict(path, max_duration)
+        prediction = classifier.predict(audio, max_duration)
     except TooLong as error:
         return FileResult(name, f"{error}; cut it, or allow more (--max-seconds)", 0.0, None, [], {})
     except UnusableAudio as error:

@@ -8,7 +8,11 @@ from autobird.core.hashing import batch_of, digest_of, hashed_files
 
 
 class FolderListing:
-    """Names and sha256 of all files below a folder, dealt to batches by a hash of the name."""
+    """Names and sha256 of all files below a folder, dealt to batches by a hash of the name.
+
+    Attributes:
+        sizes: bytes of each file, by batch.
+    """
 
     def __init__(self, root: Path, cache: Path, batches: int, key: str) -> None:
         if not root.is_dir():
@@ -17,8 +21,11 @@ class FolderListing:
         if not found:
             raise AutobirdError(f"{key}: {root} holds no files; give a folder of recordings")
         tables: list[list[list[str]]] = [[] for _ in range(batches)]
-        for _, name, digest in found:
-            tables[batch_of(name, batches)].append([name, digest or ""])
+        self.sizes: list[list[int]] = [[] for _ in range(batches)]
+        for _, name, digest, size in found:
+            batch = batch_of(name, batches)
+            tables[batch].append([name, digest or ""])
+            self.sizes[batch].append(size)
         self._texts = [csv_text([["recording", "sha256"], *rows]) for rows in tables]
 
     def text(self, batch: int) -> str:

@@ -25,19 +25,6 @@ from autobird.predict.classifier import Classifier
 from autobird.release.card import model_card
 from autobird.release.reference import recording_features, reference
 
-FILES = (
-    GRAPH,
-    DESCRIPTION,
-    "drift_reference.json",
-    "MODEL_CARD.md",
-    "ATTRIBUTION.csv",
-    "provenance.json",
-    "example.flac",
-    "expected.json",
-    MANIFEST,
-)
-"""What a bundle holds."""
-
 FALLBACK = 0.5
 """Threshold of a species with too few validation windows to choose one."""
 

@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
-    p.add_argument("--checkpoints", type=Path, required=True, help="folder of checkpoints, not an output")
+    p.add_argument("--checkpoints", required=True, help="folder or URL of checkpoints, not an output")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(PruneSettings, args.settings)

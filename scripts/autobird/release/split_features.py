@@ -10,14 +10,13 @@ from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.drift.monitor import FEATURES
-from autobird.predict.bundle import DESCRIPTION
 from autobird.release.reference import DIGITS, recording_features
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
-    p.add_argument("--bundle", type=Path, required=True)
+    p.add_argument("--description", type=Path, required=True, help="bundle.json of the bundle")
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--predictions", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
@@ -28,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         index = read_table(args.index)
         index = index[(index["dropped"] == "") & (index["split"] == "test")]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        temperature = read_json(args.bundle / DESCRIPTION)["temperature"]
+        temperature = read_json(args.description)["temperature"]
         table = recording_features(index, read_table(args.predictions), shards, settings, temperature)
         write_csv(args.output, table[["recording", *FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))
