@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo test test-long test-browser test-quality bench lint docs lock clean
+.PHONY: demo test test-long test-browser test-quality test-slurm test-gce test-image bench costs lint docs lock clean
 
 # The run, its report if it is older than the scores, and what came out.
 demo: .venv/installed
@@ -35,6 +35,18 @@ test-browser: .venv/installed
 test-quality: .venv/installed
 	$(BIN)/python -m pytest -m quality -s
 
+# The whole workflow on a real Slurm of three nodes on this machine: root, Debian or Ubuntu, minutes.
+test-slurm: .venv/installed
+	$(BIN)/python -m pytest -m slurm -v
+
+# The same on an emulated Google Cloud: root, minutes.
+test-gce: .venv/installed
+	$(BIN)/python -m pytest -m google -v
+
+# The images, built and run with buildah and podman: root, Debian or Ubuntu, minutes.
+test-image: .venv/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m image -v
+
 # Speed, side by side in one run.
 bench: .venv/installed
 	$(BIN)/python -m pytest -m benchmark -s
@@ -46,10 +58,15 @@ lint: .venv/installed
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python -m snakemake --lint
+	$(BIN)/hadolint envs/Dockerfile.train
 
 # Write config/README.md, config/schema.json and the diagram of README.md anew.
 docs: .venv/installed
 	$(BIN)/python scripts/docs.py
+
+# docs/costs.md from the benchmarks of a finished demo.
+costs: .venv/installed
+	$(BIN)/python scripts/costs.py results/benchmarks/demo
 
 lock:
 	scripts/lock.sh

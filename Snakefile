@@ -1,4 +1,7 @@
-"""Front door of the workflow: `snakemake` runs everything from recordings to a released model."""
+"""Front door of the workflow: Snakemake runs everything from recordings to a released model.
+
+No dollar signs, backticks or backslashes here: Google Batch's plugin sends this file through a shell. Rules may have them.
+"""
 
 from snakemake.utils import min_version
 

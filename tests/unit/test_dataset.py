@@ -9,6 +9,7 @@ import pytest
 from autobird.core.errors import AutobirdError
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.check_corpus import check
+from autobird.core.store import FolderStore
 from autobird.corpus.dataset import build_index, counts, normalisation, report_moves
 from autobird.corpus.quarantine import quarantine
 from autobird.corpus.schemas import RECORDINGS
@@ -100,6 +101,6 @@ def test_the_normalisation_is_that_of_all_cells() -> None:
 
 def test_recordings_that_change_their_split_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     index = pd.DataFrame({"recording": ["a", "b"], "split": ["train", "test"]})
-    report_moves(tmp_path / "s.csv", index)
-    report_moves(tmp_path / "s.csv", index.assign(split=["test", "test"]))
+    report_moves(FolderStore(tmp_path), index)
+    report_moves(FolderStore(tmp_path), index.assign(split=["test", "test"]))
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["moved from train to test: a"]

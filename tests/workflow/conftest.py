@@ -62,7 +62,12 @@ def snakemake(project: Path, *arguments: str, cores: int = 2) -> Result:
         stderr=subprocess.STDOUT,
         timeout=540,
     )
-    return Result(done.returncode, done.stdout, _jobs(done.stdout))
+    return result_of(done.returncode, done.stdout)
+
+
+def result_of(code: int, text: str) -> Result:
+    """What a run did, from what it printed."""
+    return Result(code, text, _jobs(text))
 
 
 def _jobs(text: str) -> set[str]:

@@ -27,6 +27,7 @@ if workflow.is_main_process:
                     else ("GOOGLE_CLOUD_PROJECT", "AUTOBIRD_BUCKET")
                 ),
             )
+            google.check_bucket(STORAGE, os.environ["GOOGLE_CLOUD_PROJECT"])
         except AutobirdError as error:
             refuse(error)
 
@@ -46,12 +47,12 @@ def needs(stage, gpu=False):
     )
 
 
-def checkpoints(stage):
-    """Where a training keeps its checkpoints: beside the outputs, also where those lie in a bucket.
+def state(folder):
+    """Where a stage keeps what is no output (checkpoints, the last split): beside the outputs, also in a bucket.
 
-    Not an output: Snakemake deletes the outputs of a job that failed, and a checkpoint must outlive it.
+    Snakemake deletes the outputs of a job that failed, and this must outlive it.
     """
-    folder = RUN / ".checkpoints" / stage
+    folder = RUN / folder
     return untracked(f"{STORAGE}/{folder}" if STORAGE else folder)
 
 
@@ -89,7 +90,7 @@ onstart:
         if workflow.executor_plugin.name == "slurm":
             slurm.check(asks())
         if GOOGLE:
-            google.check_bucket(STORAGE, os.environ["GOOGLE_CLOUD_PROJECT"])
+            google.check_rights(STORAGE, os.environ["GOOGLE_CLOUD_PROJECT"])
     except AutobirdError as error:
         refuse(error)
 

@@ -105,6 +105,7 @@ rule dataset:
     params:
         settings=CONFIG.part(DatasetStageSettings, "dataset", "features"),
         code=code("corpus.dataset"),
+        state=state("dataset"),
     shell:
         r"""
         python -m autobird.corpus.dataset \
@@ -113,6 +114,7 @@ rule dataset:
             --segments {input.segments:q} \
             --mels {input.mels:q} \
             --grouping {input.grouping:q} \
+            --state {params.state:q} \
             --index {output.index:q} \
             --labels {output.labels:q} \
             --normalisation {output.normalisation:q} \

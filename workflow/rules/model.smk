@@ -29,7 +29,7 @@ rule train:
         front_end=CONFIG.part(MelSettings, "features"),
         code=code("model.train"),
         track=untracked("yes" if CONFIG.run.tracking else "no"),
-        checkpoints=checkpoints("train"),
+        checkpoints=state(".checkpoints/train"),
     shell:
         r"""
         python -m autobird.model.train \

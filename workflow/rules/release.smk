@@ -53,7 +53,7 @@ rule prune:
     params:
         settings=CONFIG.part(PruneSettings, "release"),
         code=code("release.prune"),
-        checkpoints=checkpoints("prune"),
+        checkpoints=state(".checkpoints/prune"),
     shell:
         r"""
         python -m autobird.release.prune \
@@ -165,7 +165,7 @@ rule latency:
     conda:
         "../../envs/autobird.yaml"
     # All cores, so that no other job disturbs the measurement.
-    threads: workflow.cores or 1
+    threads: workflow.resource_settings.cores or 1
     resources:
         **needs("latency"),
     params:

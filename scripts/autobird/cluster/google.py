@@ -39,6 +39,33 @@ def check_environment(environment: Mapping[str, str], names: Sequence[str] = tup
 
 
 def check_bucket(prefix: str, project: str) -> None:
+    """Look into the bucket. Snakemake would make one that is missing, wherever Google likes.
+
+    Args:
+        prefix: `gs://bucket` or `gs://bucket/folder`.
+        project: that is charged.
+
+    Raises:
+        AutobirdError: it is not there, or may not be read.
+    """
+    bucket, _ = _bucket(prefix, project)
+    try:
+        list(bucket.list_blobs(max_results=1, timeout=60))
+    except Exception as error:
+        raise refusal(f"the bucket {prefix}", error) from error
+
+
+def _bucket(prefix: str, project: str) -> tuple[Any, str]:
+    name, _, folder = prefix.removeprefix("gs://").partition("/")
+    # By name: only who runs on Google Cloud has this package.
+    storage = importlib.import_module("google.cloud.storage")
+    try:
+        return storage.Client(project=project).bucket(name), folder
+    except Exception as error:
+        raise refusal(f"the bucket {prefix}", error) from error
+
+
+def check_rights(prefix: str, project: str) -> None:
     """Write, read and remove a small object: the rights that a run needs, and the clock.
 
     Args:
@@ -48,11 +75,9 @@ def check_bucket(prefix: str, project: str) -> None:
     Raises:
         AutobirdError: says what Google said and what to do.
     """
-    bucket, _, folder = prefix.removeprefix("gs://").partition("/")
-    # By name: only who runs on Google Cloud has this package.
-    storage = importlib.import_module("google.cloud.storage")
+    bucket, folder = _bucket(prefix, project)
+    blob = bucket.blob("/".join(filter(None, [folder, f".check-{uuid.uuid4().hex}"])))
     try:
-        blob = storage.Client(project=project).bucket(bucket).blob("/".join(filter(None, [folder, f".check-{uuid.uuid4().hex}"])))
         before = time.time()
         blob.upload_from_string(b"autobird", timeout=60)
         after = time.time()

@@ -63,7 +63,7 @@ HINTS: tuple[tuple[str, str], ...] = (
         "--role=roles/storage.objectAdmin` (for jobs, the same for their service account)",
     ),
     (
-        r"The specified bucket does not exist",
+        r"[Ss]pecified bucket does not exist|NotFound: .*storage/v1/b/",
         "there is no such bucket: `gcloud storage buckets create gs://$AUTOBIRD_BUCKET --location=$GOOGLE_CLOUD_REGION`",
     ),
     (

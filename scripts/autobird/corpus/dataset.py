@@ -1,5 +1,7 @@
 """Stage `dataset`: which windows are learnt from, which are tested, and why the others are left out."""
 
+import contextlib
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import write_json, write_text
+from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.store import Store, store_of
 from autobird.core.tables import read_facts, read_table, read_tables, write_table
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.schemas import INDEX
@@ -125,17 +128,20 @@ def counts(recordings: pd.DataFrame, index: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def report_moves(state: Path, index: pd.DataFrame) -> None:
+_LAST_SPLIT = ".split.csv"
+
+
+def report_moves(state: Store, index: pd.DataFrame) -> None:
     """Log every recording that changed its split since the last run here, which `state` remembers."""
     now = index.drop_duplicates("recording").set_index("recording")["split"]
-    if state.exists():
-        before = pd.read_csv(state, index_col="recording", dtype=str)["split"]
+    with contextlib.suppress(FileNotFoundError):
+        before = pd.read_csv(io.BytesIO(state.read(_LAST_SPLIT)), index_col="recording", dtype=str)["split"]
         both = now.index.intersection(before.index)
         moved = [name for name in both if now[name] != before[name]]
         for name in moved:
             log.warning("moved from %s to %s: %s", before[name], now[name], name)
         log.info("%d of %d known recordings changed their split", len(moved), len(both))
-    write_text(state, now.to_csv(lineterminator="\n"))
+    state.write(_LAST_SPLIT, now.to_csv(lineterminator="\n").encode())
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -144,6 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("recordings", "segments", "mels"):
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
     p.add_argument("--grouping", type=Path, required=True)
+    p.add_argument("--state", required=True, help="folder or URL that remembers the last split, not an output")
     for name in ("index", "labels", "normalisation", "leakage", "counts"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
@@ -159,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.leakage, leakage(used, grouping))
         numbers = counts(recordings, index)
         write_json(args.counts, numbers)
-        report_moves(args.index.with_name(".split.csv"), index)
+        report_moves(store_of(args.state), index)
         log.info("%s", numbers)
 
 

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# A stand-in for the base image that envs/Dockerfile.train names, where no registry of images is reachable:
+# Debian's minimal system and its own Python, by debootstrap. usage: base.sh FOLDER NAME
+set -euo pipefail
+
+folder=$(realpath -m "$1")
+name=$2
+root=$folder/rootfs
+mkdir -p "$folder"
+
+for program in debootstrap buildah; do
+    command -v "$program" >/dev/null || {
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get -qq update
+        apt-get -qq -o DPkg::Lock::Timeout=300 install --yes --no-install-recommends debootstrap buildah podman runc >/dev/null
+    }
+done
+
+if [ ! -e "$root/etc/debian_version" ]; then
+    debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$root" >"$folder/debootstrap.log" 2>&1
+    rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale,info}/*
+    ln -s python3 "$root/usr/bin/python"
+    # What this machine needs to reach its package index, if anything.
+    cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+    { echo '[global]' && python3 -m pip config list 2>/dev/null |
+        sed -nE "s/^(global|:env:)\.(cert|find-links|index-url)='(.*)'$/\2 = \3/p" | sort -u -t= -k1,1; } >"$root/etc/pip.conf"
+fi
+
+container=$(buildah from scratch)
+buildah add -q "$container" "$root" / >/dev/null
+buildah config --cmd '["python3"]' --env LANG=C.UTF-8 \
+    --env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "$container"
+buildah commit -q --rm "$container" "$name" >/dev/null

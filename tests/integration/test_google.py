@@ -1,0 +1,191 @@
+"""`--profile gce` against an emulated Cloud Storage and a fake Google Batch that really runs the jobs."""
+
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from autobird.corpus.demo.folder import write_folder
+from tests.integration.conftest import LONG, Google, Submitter, clone, wait_until
+from tests.workflow.conftest import FOLDER, snakemake
+from tests.workflow.outputs import promised
+
+pytestmark = [
+    pytest.mark.google,
+    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="each job gets a file system of its own, which needs root"),
+    pytest.mark.skipif(not shutil.which("unshare"), reason="each job gets a file system of its own, by unshare of util-linux"),
+]
+
+ONCE = ("--retries", "0", "--googlebatch-retry-count", "0")
+
+
+def without(outputs: dict[str, str], *parts: str) -> dict[str, str]:
+    return {path: digest for path, digest in outputs.items() if not any(part in path for part in parts)}
+
+
+def messages(google: Google) -> dict[str, dict]:
+    """The last Job that was submitted for each rule, as Google Batch got it."""
+    found = {}
+    for file in sorted(google.folder.glob("*.json"), key=lambda p: p.stat().st_mtime):
+        found[file.name.rsplit("-", 2)[0].replace("-", "_")] = json.loads(file.read_text())
+    return found
+
+
+def instance(job: dict) -> dict:
+    return job["allocationPolicy"]["instances"][0]
+
+
+def task(job: dict) -> dict:
+    return job["taskGroups"][0]["taskSpec"]
+
+
+def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
+    gce: Submitter, google: Google, finished_demo: Path, tmp_path: Path
+) -> None:
+    result = gce.run()
+    assert result.code == 0, result.text[-5000:]
+    here = without(promised(finished_demo), "README.md")
+    assert promised(google.fetch(tmp_path / "fetched")) == here
+    assert len(here) > 60
+
+    sent = messages(google)
+    assert {"download", "segment", "mel_shards", "train", "compare", "bundle", "drift"} <= set(sent)
+    assert not {"rows", "all"} & set(sent)
+    for rule, job in sent.items():
+        assert task(job)["runnables"][3]["container"]["imageUri"] == "localhost/autobird/executor:test"
+        gpu = rule in ("train", "score", "prune")
+        assert instance(job)["policy"]["machineType"] == ("g2-standard-4" if gpu else "e2-standard-2"), rule
+        assert bool(instance(job)["policy"].get("accelerators")) == gpu
+        assert instance(job)["policy"]["provisioningModel"] == (0 if rule == "latency" else 3)
+        assert instance(job)["policy"]["bootDisk"]["image"].endswith("batch-cos-stable-official")
+        assert task(job)["maxRetryCount"] == 2
+    assert instance(sent["train"])["installGpuDrivers"]
+    assert instance(sent["train"])["policy"]["accelerators"][0]["type"] == "nvidia-l4"
+
+    again = gce.run()
+    assert again.code == 0, again.text[-5000:]
+    assert "Nothing to be done" in again.text
+    assert not [b.name for b in google.bucket.list_blobs() if "snakemake-workflow-sources" in b.name]
+
+
+def test_a_failing_job_is_reported_as_failing(gce: Submitter, google: Google) -> None:
+    result = gce.run("--until", "dataset", *ONCE, "--config", "dataset={min_windows: 100000}")
+    assert result.code != 0
+    assert "Error in rule dataset" in result.text
+    assert "min_windows" in result.text.split("Error in rule dataset")[1]
+    job = google.job("dataset")
+    assert job
+    assert "exit code 1" in (job / "log").read_text()
+    assert "model" not in str(sorted(b.name for b in google.bucket.list_blobs()))
+
+
+def test_a_training_whose_machine_was_taken_resumes_to_the_same_weights(
+    gce: Submitter, google: Google, tmp_path: Path
+) -> None:
+    here = clone(tmp_path / "here")
+    assert snakemake(here, "--until", "train", "--config", LONG).code == 0
+
+    run = gce.start("--until", "train", "--config", LONG)
+    wait_until(lambda: any(".checkpoints" in b.name for b in google.bucket.list_blobs()), 240, "a checkpoint")
+    job = google.job("train")
+    assert job
+    os.kill(int((job / "pid").read_text()), signal.SIGKILL)
+    result = gce.finish(run)
+    assert result.code == 0, result.text[-5000:]
+    assert "attempt 0: exit code 50001" in (job / "log").read_text()
+    assert "attempt 1: exit code 0" in (job / "log").read_text()
+    fetched = google.fetch(tmp_path / "fetched")
+    assert "resumed from gs://" in (fetched / "results/logs/test/train.log").read_text()
+    assert without(promised(fetched), "README.md") == without(promised(here), "README.md")
+
+
+def test_a_local_folder_is_packed_and_gives_the_bytes_of_a_run_in_place(
+    gce: Submitter, google: Google, finished_folder: Path, tmp_path: Path
+) -> None:
+    write_folder(gce.project / "my birds", species=3, recordings=9, seed=7)
+    result = gce.run("--until", "compare", "catalogue", "--config", FOLDER)
+    assert result.code == 0, result.text[-5000:]
+    assert {"pack", "segment", "compare"} <= result.rules
+    there = without(promised(google.fetch(tmp_path / "fetched")), "audio/")
+    here = promised(finished_folder)
+    assert len(there) > 30
+    assert there == {path: here[path] for path in there}
+
+
+def test_field_recordings_and_a_named_bundle_reach_the_jobs(
+    gce: Submitter, google: Google, finished_folder: Path, tmp_path: Path
+) -> None:
+    field = tmp_path / "field recordings"
+    shutil.copytree(finished_folder / "my birds", field)
+    bundle = finished_folder / "results/test/release/bundle"
+    config = ["--config", f"predict={{input: {field}, bundle: {bundle}, name: field, batches: 2}}"]
+    result = gce.run("predict", *config)
+    assert result.code == 0, result.text[-5000:]
+    here = clone(tmp_path / "here")
+    assert snakemake(here, "predict", *config).code == 0
+    fetched = google.fetch(tmp_path / "fetched")
+    for table in ("detections.csv", "skipped.csv"):
+        path = Path("results/test/predict/field") / table
+        assert (fetched / path).read_bytes() == (here / path).read_bytes()
+    assert len((here / "results/test/predict/field/detections.csv").read_text().splitlines()) > 1
+
+
+def test_ctrl_c_cancels_the_jobs(gce: Submitter, google: Google) -> None:
+    run = gce.start("--until", "download")
+    wait_until(lambda: len(list(google.folder.glob("download-*.json"))) == 3, 60, "three jobs")
+    os.kill(run.pid, signal.SIGINT)
+    assert gce.finish(run, 120).code != 0
+    assert (google.folder / "deleted").read_text().count("download") == 3
+
+
+def test_a_machine_of_ones_own_runs_on_the_bucket(google: Google, finished_demo: Path, tmp_path: Path) -> None:
+    """The second way: Snakemake itself on one machine, files in the bucket (scripts/gce-vm.sh)."""
+    vm = Submitter(clone(tmp_path / "a vm"), ["--profile", "profiles/vm"], google.env)
+    result = vm.run()
+    assert result.code == 0, result.text[-5000:]
+    assert promised(google.fetch(tmp_path / "fetched")) == without(promised(finished_demo), "README.md")
+    assert not list(google.folder.glob("*.json"))
+    assert "Nothing to be done" in vm.run().text
+
+
+# What people do wrong, and what they read.
+
+
+def test_a_refused_quota_says_what_to_do(gce: Submitter, google: Google) -> None:
+    (google.folder / "refuse").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
+    result = gce.run("--until", "download", *ONCE, timeout=120)
+    assert result.code != 0
+    assert "hint: Google Cloud's quota" in result.text
+
+
+def test_missing_rights_on_batch_say_what_to_do(gce: Submitter, google: Google) -> None:
+    (google.folder / "refuse").write_text("PERMISSION_DENIED Permission 'batch.jobs.create' denied on resource")
+    result = gce.run("--until", "download", *ONCE, timeout=120)
+    assert result.code != 0
+    assert "hint: Google Batch is not open to you" in result.text
+
+
+def test_an_image_that_is_not_there_says_what_to_do(gce: Submitter) -> None:
+    result = gce.run("--until", "download", *ONCE, timeout=120, AUTOBIRD_IMAGE="localhost/autobird/executor:missing")
+    assert result.code != 0
+    assert "hint: the image that jobs run in cannot be pulled" in result.text
+
+
+def test_a_bucket_that_is_not_there_says_what_to_do(gce: Submitter) -> None:
+    result = gce.run("--until", "download", timeout=120, AUTOBIRD_BUCKET="nobodys-bucket")
+    assert result.code != 0
+    assert "error: the bucket gs://nobodys-bucket" in result.text
+    assert "gcloud storage buckets create" in result.text
+
+
+def test_unset_variables_are_named_in_one_line(gce: Submitter) -> None:
+    result = gce.run("-n", GOOGLE_CLOUD_REGION="", AUTOBIRD_IMAGE="")
+    assert result.code != 0
+    line = [x for x in result.text.splitlines() if x.startswith("error:")]
+    assert len(line) == 1
+    assert "GOOGLE_CLOUD_REGION (" in line[0]
+    assert "AUTOBIRD_IMAGE (" in line[0]
+    assert "AUTOBIRD_BUCKET (" not in line[0]

@@ -1,0 +1,221 @@
+"""`--profile slurm` on a real Slurm of three nodes on this machine."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.integration.conftest import LONG, Submitter, clone, wait_until
+from tests.workflow.conftest import FOLDER, snakemake
+from tests.workflow.outputs import promised
+
+SCRIPTS = ROOT / "tests/integration/slurm"
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="a Slurm of one's own needs root"),
+    pytest.mark.skipif(not shutil.which("apt-get"), reason="Slurm is taken from Debian's or Ubuntu's packages"),
+]
+
+PARTITIONS = """partitions:
+  cpu: {max_runtime: 7d, max_mem_mb: 8000, max_threads: 64}
+  gpu: {max_runtime: 7d, max_mem_mb: 8000, max_threads: 64, max_gpu: 2}
+"""
+
+ONCE = ("--retries", "0")
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cluster's folder. Its path is short: MariaDB's socket lies in it."""
+    root = Path("/tmp") / f"autobird-slurm-{os.getpid()}"
+    done = subprocess.run([SCRIPTS / "up.sh", root, "3"], text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (root / "partitions.yaml").write_text(PARTITIONS)
+    yield root
+    subprocess.run([SCRIPTS / "down.sh", root], check=False)
+
+
+@pytest.fixture
+def slurm(cluster: Path, tmp_path: Path) -> Iterator[Submitter]:
+    """`snakemake --profile slurm -j8` in a clone, asking how jobs go more often than one would for real."""
+    arguments = ["--profile", "slurm", "-j8", "--slurm-init-seconds-before-status-checks", "2"]
+    arguments += ["--seconds-between-status-checks", "2", "--latency-wait", "10", "--slurm-keep-successful-logs"]
+    env = {
+        "SLURM_CONF": str(cluster / "etc/slurm.conf"),
+        "SBATCH_ACCOUNT": "birds",
+        "SNAKEMAKE_SLURM_PARTITIONS": str(cluster / "partitions.yaml"),
+    }
+    yield Submitter(clone(tmp_path / "a clone"), arguments, env)
+    scontrol = ["scontrol", "update", "NodeName=n[1-3]", "State=RESUME"]
+    subprocess.run(scontrol, capture_output=True, check=False)
+
+
+def ask(*command: str) -> list[list[str]]:
+    """Rows of what a Slurm command answers."""
+    done = subprocess.run(command, text=True, capture_output=True, check=True)
+    return [line.split("|") for line in done.stdout.splitlines()]
+
+
+def jobs(result_text: str) -> dict[str, dict[str, str]]:
+    """What accounting knows of the jobs that a run submitted, by rule or group."""
+    fields = "JobID,Partition,Account,State,ReqMem,AllocTRES,Timelimit,NodeList"
+    submitted = dict(re.findall(r"SLURM jobid (\d+) \(log: .*?/slurm_logs/(\w+)/", result_text))
+    rows = ask("sacct", "-a", "-X", "-n", "-P", "-o", fields, "-j", ",".join(submitted))
+    return {submitted[row[0]]: dict(zip(fields.split(","), row, strict=True)) for row in rows}
+
+
+def queue() -> list[list[str]]:
+    return ask("squeue", "-h", "-o", "%i|%T|%N")
+
+
+def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
+    slurm: Submitter, finished_demo: Path
+) -> None:
+    result = slurm.run()
+    assert result.code == 0, result.text[-5000:]
+    assert promised(slurm.project) == promised(finished_demo)
+    assert queue() == []
+
+    found = jobs(result.text)
+    assert {job["State"] for job in found.values()} == {"COMPLETED"}
+    assert {job["Account"] for job in found.values()} == {"birds"}
+    batch = next(name for name in found if name.startswith("group_batch"))
+    assert set(batch.removeprefix("group_batch_").split("_")) >= {"download", "recordings", "segment"}
+    for rule in ("rule_train", "rule_score", "rule_prune"):
+        assert found[rule]["Partition"] == "gpu"
+        assert "gres/gpu=1" in found[rule]["AllocTRES"]
+    assert found[batch]["Partition"] == "cpu"
+    assert "gpu" not in found[batch]["AllocTRES"]
+    log = next((slurm.project / ".snakemake/slurm_logs/rule_train").glob("*.log")).read_text()
+    assert "train" in log
+    assert len(found) < 12  # 31 jobs of Snakemake
+
+    again = slurm.run()
+    assert again.code == 0, again.text[-5000:]
+    assert "Nothing to be done" in again.text
+
+
+def test_a_node_that_goes_in_the_middle_of_a_stage_costs_at_most_the_time_since_the_checkpoint(
+    slurm: Submitter, cluster: Path, tmp_path: Path
+) -> None:
+    here = clone(tmp_path / "here")
+    assert snakemake(here, "--until", "train", "--config", LONG).code == 0
+
+    run = slurm.start("--until", "train", "--config", LONG, *ONCE)
+    checkpoints = slurm.project / "results/test/.checkpoints/train"
+    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 240, "a checkpoint")
+    [[_, _, node]] = queue()
+    _kill_node(cluster, node)
+    result = slurm.finish(run)
+    assert result.code != 0
+    assert not (slurm.project / "results/test/model/weights.safetensors").exists()
+
+    result = slurm.run("--until", "train", "--config", LONG)
+    assert result.code == 0, result.text[-5000:]
+    assert result.rules == {"train"}
+    assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
+    assert promised(slurm.project) == promised(here)
+    assert node not in [job["NodeList"] for job in jobs(result.text).values()]
+    assert queue() == []
+    subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
+
+
+def _kill_node(cluster: Path, node: str) -> None:
+    """End a node's slurmd and all that runs below it, as a power cut does."""
+    (cluster / f"pid/slurmd.{node}.pid").rename(cluster / "dead")
+    os.kill(int((cluster / "dead").read_text()), signal.SIGKILL)
+    steps = subprocess.run(["pgrep", "-f", "slurmstepd: "], text=True, capture_output=True, check=False).stdout.split()
+    for step in steps:
+        for pid in _below(int(step)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _below(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children")
+    found = [int(p) for p in children.read_text().split()] if children.exists() else []
+    return [*(below for child in found for below in _below(child)), pid]
+
+
+def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(slurm: Submitter, tmp_path: Path) -> None:
+    here = clone(tmp_path / "here")
+    assert snakemake(here, "--until", "train", "--config", LONG).code == 0
+    run = slurm.start("--until", "train", "--config", LONG)
+    checkpoints = slurm.project / "results/test/.checkpoints/train"
+    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 240, "a checkpoint")
+    os.kill(run.pid, signal.SIGINT)
+    assert slurm.finish(run, 120).code != 0
+    wait_until(lambda: queue() == [], 60, "an empty queue")
+    assert not subprocess.run(["pgrep", "-f", "autobird.model.train"], capture_output=True, check=False).stdout
+
+    result = slurm.run("--until", "train", "--config", LONG)
+    assert result.code == 0, result.text[-5000:]
+    assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
+    assert promised(slurm.project) == promised(here)
+
+
+def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) -> None:
+    result = slurm.run(
+        "--until", "download", "--config", "corpus={batches: 1}", "--set-resources", "download:mem_mb='90 + 900*(attempt-1)'"
+    )
+    assert result.code == 0, result.text[-5000:]
+    assert len(re.findall(r"SLURM jobid \d+", result.text)) == 2
+
+
+# What people do wrong, and what they read.
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "hint"),
+    [
+        ("SBATCH_ACCOUNT", "nobody", "set SBATCH_ACCOUNT"),
+        ("SBATCH_PARTITION", "nowhere", "set SBATCH_PARTITION"),
+        ("SBATCH_QOS", "none", "set SBATCH_QOS"),
+        ("SBATCH_QOS", "tiny", "quota"),
+    ],
+)
+def test_what_slurm_refuses_is_said_before_the_first_job(
+    slurm: Submitter, variable: str, value: str, hint: str
+) -> None:
+    result = slurm.run(timeout=60, **{variable: value})
+    assert result.code == 1
+    line = result.text.strip().splitlines()[-1]
+    assert line.startswith("error: Slurm refuses rule ")
+    assert hint in line
+    assert "localrule rows" not in result.text
+    assert queue() == []
+
+
+def test_more_gpus_than_a_node_has_are_refused_before_the_first_job(slurm: Submitter) -> None:
+    result = slurm.run("--set-resources", "train:gpu=7", timeout=60, SNAKEMAKE_SLURM_PARTITIONS="")
+    assert result.code == 1
+    assert "error: Slurm refuses rule train" in result.text
+    assert "RULE:gpu=0" in result.text
+
+
+def test_a_full_disk_says_which_and_what_to_do(slurm: Submitter, tmp_path: Path) -> None:
+    results = slurm.project / "results"
+    results.mkdir(exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", results], check=True)
+    try:
+        result = slurm.run("--until", "download", *ONCE, timeout=120)
+    finally:
+        subprocess.run(["umount", "-l", results], check=True)
+    assert result.code != 0
+    assert "hint: a disk is full" in result.text
+    assert queue() == []
+
+
+def test_a_folder_on_a_shared_file_system_is_read_in_place(slurm: Submitter, finished_folder: Path) -> None:
+    shutil.copytree(finished_folder / "my birds", slurm.project / "my birds")
+    result = slurm.run("--until", "dataset", "--config", FOLDER)
+    assert result.code == 0, result.text[-5000:]
+    assert "pack" not in result.rules
+    here = promised(finished_folder)
+    assert promised(slurm.project).items() <= here.items()

@@ -1,0 +1,301 @@
+"""What jobs ask for, and what is said about clusters that will not do."""
+
+import logging
+import os
+import re
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from autobird.cluster import google, slurm
+from autobird.cluster.hints import HINTS, Hints, hints_for
+from autobird.cluster.needs import NEEDS, Demand, Sizes, machine, resources
+from autobird.core.errors import AutobirdError
+from autobird.core.store import FolderStore, UrlStore, store_of
+from tests.conftest import ROOT
+
+MB = 1_000_000
+
+
+def evaluated(found: dict, attempt: int = 1, threads: int = 1, **wildcards: str) -> dict:
+    """Resources as Snakemake evaluates them for a job."""
+    given = {"wildcards": wildcards, "attempt": attempt, "threads": threads}
+
+    def value(f: object) -> object:
+        return f(**{n: given[n] for n in f.__code__.co_varnames[: f.__code__.co_argcount]}) if callable(f) else f
+
+    return {name: value(f) for name, f in found.items()}
+
+
+def of(stage: str, sizes: list[list[int]], *, gpu: bool = False, google: bool = False, epochs: int = 35) -> dict:
+    demand = Demand(NEEDS[stage], Sizes(sizes), epochs, 7200, gpu)
+    return resources(demand, lambda w: w.get("batch"), google)
+
+
+def test_every_rule_with_a_job_has_its_needs_and_nothing_else_has() -> None:
+    text = "\n".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = set(re.findall(r"(?m)^ *rule (\w+):", text)) - {"predict", "predict_pack", "predict_bundle"}
+    assert rules == set(NEEDS)
+    assert set(re.findall(r'\*\*needs\("(\w+)"', text)) == set(NEEDS)
+
+
+def test_a_batch_asks_for_more_the_larger_it_is_and_with_every_attempt() -> None:
+    found = of("segment", [[MB, 2 * MB], [500 * MB, 20 * MB]])
+    small, large = (evaluated(found, batch=b) for b in "01")
+    assert large["mem_mb"] > small["mem_mb"]
+    assert large["runtime"] > small["runtime"]
+    again = evaluated(found, attempt=2, batch="1")
+    assert again["mem_mb"] == pytest.approx(1.5 * large["mem_mb"], abs=1)
+    assert again["runtime"] == pytest.approx(2 * large["runtime"], abs=1)
+
+
+def test_memory_of_decoding_is_bounded_by_the_longest_recording_that_is_accepted() -> None:
+    found = of("segment", [[100_000 * MB]])
+    assert evaluated(found, batch="0")["mem_mb"] < 1500
+
+
+def test_a_batch_that_is_unknown_asks_for_the_least() -> None:
+    assert evaluated(of("segment", []), batch="3") == evaluated(of("segment", [[0]]), batch="0")
+
+
+def test_training_asks_for_time_by_epochs_and_for_a_gpu_with_the_memory_of_cuda() -> None:
+    sizes = [[200 * MB] * 8]
+    plain, gpu = evaluated(of("train", sizes)), evaluated(of("train", sizes, gpu=True))
+    assert "gpu" not in plain
+    assert gpu["gpu"] == 1
+    assert gpu["mem_mb"] - plain["mem_mb"] == 4000
+    assert evaluated(of("train", sizes, epochs=350))["runtime"] > 5 * plain["runtime"]
+
+
+def test_google_is_told_the_same_in_its_own_words() -> None:
+    found = evaluated(of("train", [[MB]], gpu=True, google=True), threads=2)
+    assert found["googlebatch_cpu_milli"] == 2000
+    assert found["googlebatch_memory"] == round(found["mem_mb"] / 1.048576)
+    assert found["googlebatch_machine_type"] == "g2-standard-4"
+    assert found["googlebatch_max_run_duration"] == f"{60 * found['runtime'] + 600}s"
+    assert found["nvidia_gpu"] == "nvidia-l4"
+    assert found["googlebatch_boot_disk_gb"] == 60
+    assert not [name for name in of("train", [[MB]], gpu=True) if "google" in name or name == "nvidia_gpu"]
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "gpu", "name"),
+    [
+        (1, 800, False, "e2-standard-2"),
+        (2, 7000, False, "e2-standard-2"),
+        (3, 7000, False, "e2-standard-4"),
+        (1, 40_000, False, "e2-highmem-8"),
+        (48, 1000, False, "n2-standard-48"),
+        (1, 5700, True, "g2-standard-4"),
+        (5, 5700, True, "g2-standard-8"),
+    ],
+)
+def test_the_smallest_machine_that_has_enough(cores: int, memory: int, gpu: bool, name: str) -> None:
+    assert machine(cores, memory, gpu).name == name
+
+
+def test_no_machine_is_large_enough() -> None:
+    with pytest.raises(ValueError, match="use fewer threads"):
+        machine(64, 1000, True)
+
+
+# Slurm
+
+
+def test_site_comes_from_slurms_own_variables() -> None:
+    found = slurm.site({"SBATCH_ACCOUNT": "birds", "SBATCH_QOS": "", "HOME": "/root"})
+    assert found == {"slurm_account": "birds"}
+
+
+@pytest.fixture
+def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An `sbatch` that writes down how it is called, and refuses the account `nobody`."""
+    script = tmp_path / "bin/sbatch"
+    script.parent.mkdir()
+    script.write_text(
+        f"""#!/bin/sh
+echo "$@" >> '{tmp_path}/calls'
+case "$*" in *account=nobody*) echo 'sbatch: error: Invalid account or account/partition combination specified' >&2; exit 1;; esac
+"""
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{script.parent}{os.pathsep}{os.environ['PATH']}")
+    return tmp_path / "calls"
+
+
+def test_each_different_demand_is_asked_about_once_and_nothing_is_submitted(sbatch: Path) -> None:
+    demand = {"mem_mb": 800, "runtime": 10, "slurm_account": "birds"}
+    asks = [slurm.Ask.of("segment", 1, demand, None) for _ in range(8)]
+    slurm.check([*asks, slurm.Ask.of("train", 2, demand | {"gpu": 1}, "gpus")])
+    one, two = sbatch.read_text().splitlines()
+    assert one == "--test-only --nodes=1 --account=birds --mem=800 --time=10 --cpus-per-task=1 --wrap true"
+    assert "--partition=gpus" in two
+    assert "--gpus=1" in two
+    assert "--test-only" in two
+
+
+def test_a_refusal_names_the_rule_what_slurm_said_and_the_remedy(sbatch: Path) -> None:
+    with pytest.raises(AutobirdError, match=r"rule train .*Invalid account.*set SBATCH_ACCOUNT"):
+        slurm.check([slurm.Ask.of("train", 1, {"slurm_account": "nobody"}, None)])
+
+
+def test_without_slurm_there_is_a_plain_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(AutobirdError, match="no sbatch here"):
+        slurm.check([])
+
+
+# Google
+
+
+SET = dict.fromkeys(google.VARIABLES, "x") | {"AUTOBIRD_BUCKET": "birds-of-mine/run1"}
+
+
+def test_what_is_unset_is_named_in_one_line() -> None:
+    google.check_environment(SET)
+    with pytest.raises(AutobirdError) as error:
+        google.check_environment({"AUTOBIRD_BUCKET": "birds"})
+    assert "\n" not in str(error.value)
+    for name in ("GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_REGION", "AUTOBIRD_IMAGE"):
+        assert name in str(error.value)
+    google.check_environment({"GOOGLE_CLOUD_PROJECT": "p", "AUTOBIRD_BUCKET": "birds"}, ["GOOGLE_CLOUD_PROJECT"])
+
+
+@pytest.mark.parametrize("bucket", ["gs://birds", "Birds", "birds/", "b", "birds//x"])
+def test_a_bucket_that_is_none_is_refused(bucket: str) -> None:
+    with pytest.raises(AutobirdError, match="AUTOBIRD_BUCKET"):
+        google.check_environment(SET | {"AUTOBIRD_BUCKET": bucket})
+
+
+class FakeStorage:
+    """A stand-in for google.cloud.storage: one bucket, a clock that may differ, rights that may lack."""
+
+    def __init__(self, ahead: float = 0.0, denied: str = "") -> None:
+        self.ahead, self.denied, self.deleted = ahead, denied, 0
+
+    def Client(self, project: str) -> "FakeStorage":  # noqa: N802 - as the library calls it
+        return self
+
+    def bucket(self, name: str) -> "FakeStorage":
+        return self
+
+    def blob(self, name: str) -> "FakeStorage":
+        return self
+
+    def list_blobs(self, **_: object) -> list:
+        return []
+
+    def upload_from_string(self, data: bytes, timeout: float) -> None:
+        if self.denied:
+            raise PermissionError(self.denied)
+        stamp = time.time() + self.ahead
+        self.time_created = SimpleNamespace(timestamp=lambda: stamp)
+
+    def reload(self, timeout: float) -> None:
+        pass
+
+    def delete(self, timeout: float) -> None:
+        self.deleted += 1
+
+
+def test_a_bucket_with_all_rights_and_a_right_clock_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeStorage(ahead=3)
+    monkeypatch.setattr(google.importlib, "import_module", lambda name: fake)
+    google.check_bucket("gs://birds/run", "p")
+    google.check_rights("gs://birds/run", "p")
+    assert fake.deleted == 1
+
+
+@pytest.mark.parametrize("ahead", [-600, 600])
+def test_a_clock_that_differs_is_told(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(ahead))
+    with pytest.raises(AutobirdError, match=r"clock differs by (599|600) s .*timedatectl"):
+        google.check_rights("gs://birds", "p")
+
+
+def test_missing_rights_say_which_and_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = "403 POST: me@x.org does not have storage.objects.create access to the Google Cloud Storage object."
+    monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(denied=said))
+    with pytest.raises(AutobirdError, match=r"gs://birds.*storage\.objects\.create.*roles/storage\.objectAdmin"):
+        google.check_rights("gs://birds", "p")
+
+
+# Hints
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", "SBATCH_QOS"),
+        ("OSError: [Errno 28] No space left on device", "a disk is full"),
+        ("slurmstepd: error: Detected 1 oom-kill event(s) in StepId=3.0", "mem_mb"),
+        ("*** JOB 7 ON n1 CANCELLED AT 2026-11-25T04:00:00 DUE TO TIME LIMIT ***", "runtime"),
+        ("munge: error: Rewound credential", "timedatectl"),
+        ("google.api_core.exceptions.ResourceExhausted: 429 Quota exceeded for quota metric", "quota"),
+        ("CODE_GCE_QUOTA_EXCEEDED: Quota 'PREEMPTIBLE_NVIDIA_L4_GPUS' exceeded", "quota"),
+        ("docker: Error response from daemon: manifest for x/y:1 not found: manifest unknown", "AUTOBIRD_IMAGE"),
+        ("('invalid_grant: Invalid JWT: Token must be a short-lived token')", "clocks"),
+        ("Your default credentials were not found.", "application-default login"),
+    ],
+)
+def test_known_errors_have_a_hint(said: str, hint: str) -> None:
+    assert any(hint in h for h in hints_for(said)), hints_for(said)
+
+
+def test_ordinary_text_has_none_and_no_hint_explains_itself() -> None:
+    assert hints_for("Finished jobid: 3 (Rule: train). 10 of 37 steps (27%) done") == []
+    for _, remedy in HINTS:
+        assert remedy.strip() == remedy
+
+
+def test_a_hint_is_printed_once_from_records_and_from_the_logs_they_name(tmp_path: Path) -> None:
+    said: list[str] = []
+    handler = Hints(said.append)
+    log = tmp_path / "train.log"
+    log.write_text("epoch 1\nOSError: [Errno 28] No space left on device\n")
+    record = logging.makeLogRecord({"msg": "Error in rule train, jobid: 7", "levelno": logging.ERROR, "log": [str(log)]})
+    handler.handle(record)
+    handler.handle(record)
+    group = {"msg": "Error in group x", "levelno": logging.ERROR, "job_error_info": [{"log": [str(log)]}]}
+    handler.handle(logging.makeLogRecord(group))
+    handler.handle(logging.makeLogRecord({"msg": "slurm said: Invalid qos specification", "levelno": logging.ERROR}))
+    assert len(said) == 2
+    assert all(line.startswith("hint: ") for line in said)
+
+
+# State that outlives a job
+
+
+@pytest.mark.parametrize("kind", ["folder", "url"])
+def test_a_store_keeps_files_replaces_them_and_forgets_other_folders(kind: str, tmp_path: Path) -> None:
+    place = str(tmp_path / "s") if kind == "folder" else f"memory://autobird-{os.getpid()}-{tmp_path.name}"
+    store = store_of(place)
+    assert isinstance(store, FolderStore if kind == "folder" else UrlStore)
+    with pytest.raises(FileNotFoundError):
+        store.read("a/checkpoint.pt")
+    for data in (b"one", b"two"):
+        store.write("a/checkpoint.pt", data)
+        store.write("b/checkpoint.pt", data)
+    store.keep_only("b")
+    assert store_of(place).read("b/checkpoint.pt") == b"two"
+    with pytest.raises(FileNotFoundError):
+        store_of(place).read("a/checkpoint.pt")
+
+
+def test_a_url_that_cannot_be_written_is_a_warning(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = UrlStore("memory://x")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("403")
+
+    monkeypatch.setattr(store._files, "pipe_file", refuse)
+    logging.getLogger("autobird").propagate = True
+    store.write("a/checkpoint.pt", b"")
+    assert "was not written (403)" in caplog.text
+
+
+def test_a_protocol_without_its_package_names_the_extra() -> None:
+    with pytest.raises(AutobirdError, match=r"autobird\[gce\]"):
+        UrlStore("adl://container/x")
