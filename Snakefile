@@ -11,6 +11,10 @@ min_version("9.13")
 configfile: "config/config.yaml"
 
 
+# For --sdm apptainer; docs/slurm.md says how to make it.
+container: "envs/autobird.sif"
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/corpus.smk"

@@ -120,7 +120,9 @@ def page(folder: Path) -> str:
     windows = read_json(results / name / "dataset" / "counts.json")["windows"]
     epochs = read_json(results / name / "model" / "model.json")["train"]["epochs"]
     text, sums = table(read(folder), hours, windows, epochs)
-    cpu = next((x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), "")
+    cpu = next(
+        (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
+    )
     batch = Sizes([[round(1.6e9 / BATCHES)]]).megabytes("0")
     return f"""# What it takes
 

@@ -16,10 +16,9 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from tests.conftest import ROOT, copy_project
-from tests.workflow.conftest import Result, environment
+from tests.workflow.conftest import Result, environment, result_of
 from tests.workflow.conftest import finished_demo as finished_demo
 from tests.workflow.conftest import finished_folder as finished_folder
-from tests.workflow.conftest import result_of
 from tests.workflow.conftest import shared_tmp as shared_tmp
 
 LONG = "train={epochs: 70, width: 24}"
@@ -58,7 +57,9 @@ class Submitter:
         with self.printed.open("w") as file:
             return self._popen(file, [*arguments], configfile, env)
 
-    def _popen(self, file: IO[str], arguments: list[str], configfile: str, env: dict[str, str]) -> subprocess.Popen[str]:
+    def _popen(
+        self, file: IO[str], arguments: list[str], configfile: str, env: dict[str, str]
+    ) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "snakemake", "--configfile", configfile, *self.arguments, *arguments],
             cwd=self.project,

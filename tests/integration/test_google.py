@@ -15,8 +15,12 @@ from tests.workflow.outputs import promised
 
 pytestmark = [
     pytest.mark.google,
-    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="each job gets a file system of its own, which needs root"),
-    pytest.mark.skipif(not shutil.which("unshare"), reason="each job gets a file system of its own, by unshare of util-linux"),
+    pytest.mark.skipif(
+        os.name != "posix" or os.geteuid() != 0, reason="each job gets a file system of its own, which needs root"
+    ),
+    pytest.mark.skipif(
+        not shutil.which("unshare"), reason="each job gets a file system of its own, by unshare of util-linux"
+    ),
 ]
 
 ONCE = ("--retries", "0", "--googlebatch-retry-count", "0")

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,9 @@ HERE = ROOT / "tests/integration/image"
 pytestmark = [
     pytest.mark.image,
     pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="debootstrap and containers want root"),
-    pytest.mark.skipif(not shutil.which("apt-get"), reason="buildah, podman and debootstrap are taken from Debian's packages"),
+    pytest.mark.skipif(
+        not shutil.which("apt-get"), reason="buildah, podman and debootstrap are taken from Debian's packages"
+    ),
 ]
 
 
@@ -29,11 +30,13 @@ def call(*command: str | Path, **env: str) -> str:
 
 
 @pytest.fixture(scope="session")
-def images() -> Iterator[dict[str, str]]:
+def images() -> dict[str, str]:
     """Both targets, by name."""
     os.environ["CONTAINERS_CONF"] = str(HERE / "containers.conf")
     dockerfile = ROOT / "envs/Dockerfile.train"
-    python = next(x for x in dockerfile.read_text().splitlines() if x.startswith("ARG PYTHON=")).removeprefix("ARG PYTHON=")
+    python = next(x for x in dockerfile.read_text().splitlines() if x.startswith("ARG PYTHON=")).removeprefix(
+        "ARG PYTHON="
+    )
     folder = Path("/tmp/autobird-image")
     call(HERE / "base.sh", folder, f"docker.io/library/python:{python}")
     wheels = os.environ.get("PIP_FIND_LINKS", "")
@@ -42,7 +45,7 @@ def images() -> Iterator[dict[str, str]]:
     for target, name in names.items():
         call("buildah", "bud", "--isolation=chroot", "--network=host", "--pull-never", "--layers", *mounts,
              "-f", dockerfile, "--target", target, "-t", name, ".")  # fmt: skip
-    yield names
+    return names
 
 
 def test_hadolint_finds_nothing() -> None:

@@ -162,7 +162,12 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(slurm: Submitter, tmp_
 
 def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) -> None:
     result = slurm.run(
-        "--until", "download", "--config", "corpus={batches: 1}", "--set-resources", "download:mem_mb='90 + 900*(attempt-1)'"
+        "--until",
+        "download",
+        "--config",
+        "corpus={batches: 1}",
+        "--set-resources",
+        "download:mem_mb='90 + 900*(attempt-1)'",
     )
     assert result.code == 0, result.text[-5000:]
     assert len(re.findall(r"SLURM jobid \d+", result.text)) == 2
@@ -186,7 +191,7 @@ def test_what_slurm_refuses_is_said_before_the_first_job(
     result = slurm.run(timeout=60, **{variable: value})
     assert result.code == 1
     line = result.text.strip().splitlines()[-1]
-    assert line.startswith("error: Slurm refuses rule ")
+    assert line.startswith("error: Slurm refuses ")
     assert hint in line
     assert "localrule rows" not in result.text
     assert queue() == []
@@ -195,7 +200,7 @@ def test_what_slurm_refuses_is_said_before_the_first_job(
 def test_more_gpus_than_a_node_has_are_refused_before_the_first_job(slurm: Submitter) -> None:
     result = slurm.run("--set-resources", "train:gpu=7", timeout=60, SNAKEMAKE_SLURM_PARTITIONS="")
     assert result.code == 1
-    assert "error: Slurm refuses rule train" in result.text
+    assert "error: Slurm refuses train" in result.text
     assert "RULE:gpu=0" in result.text
 
 

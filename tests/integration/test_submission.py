@@ -52,7 +52,10 @@ def test_the_links_at_the_root_lead_to_the_profiles(name: str) -> None:
 
 def test_no_profile_names_a_site() -> None:
     for profile in PROFILES:
-        assert not re.search(r"(?m)^\s*-?\s*(slurm_account|slurm_partition|qos)\s*[:=]", (ROOT / f"profiles/{profile}/config.yaml").read_text())
+        assert not re.search(
+            r"(?m)^\s*-?\s*(slurm_account|slurm_partition|qos)\s*[:=]",
+            (ROOT / f"profiles/{profile}/config.yaml").read_text(),
+        )
 
 
 def test_groups_and_spot_rules_are_rules_of_the_workflow() -> None:
@@ -151,7 +154,11 @@ def test_training_asks_for_a_gpu_its_threads_and_more_with_each_attempt(
 @pytest.fixture
 def google(storage_host: str, tmp_path: Path) -> Iterator[Google]:
     """A Google Batch that refuses every job, and keeps its message."""
-    google, process = start_google(storage_host, tmp_path / "batch", f"submission-{os.getpid()}-{tmp_path.name[-8:].strip('_')}".lower().replace("_", "-"))
+    google, process = start_google(
+        storage_host,
+        tmp_path / "batch",
+        f"submission-{os.getpid()}-{tmp_path.name[-8:].strip('_')}".lower().replace("_", "-"),
+    )
     (google.folder / "refuse").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
     yield google
     process.terminate()

@@ -137,7 +137,7 @@ def test_each_different_demand_is_asked_about_once_and_nothing_is_submitted(sbat
 
 
 def test_a_refusal_names_the_rule_what_slurm_said_and_the_remedy(sbatch: Path) -> None:
-    with pytest.raises(AutobirdError, match=r"rule train .*Invalid account.*set SBATCH_ACCOUNT"):
+    with pytest.raises(AutobirdError, match=r"refuses train .*Invalid account.*set SBATCH_ACCOUNT"):
         slurm.check([slurm.Ask.of("train", 1, {"slurm_account": "nobody"}, None)])
 
 
@@ -175,7 +175,7 @@ class FakeStorage:
     def __init__(self, ahead: float = 0.0, denied: str = "") -> None:
         self.ahead, self.denied, self.deleted = ahead, denied, 0
 
-    def Client(self, project: str) -> "FakeStorage":  # noqa: N802 - as the library calls it
+    def Client(self, project: str) -> "FakeStorage":
         return self
 
     def bucket(self, name: str) -> "FakeStorage":
@@ -203,8 +203,8 @@ class FakeStorage:
 def test_a_bucket_with_all_rights_and_a_right_clock_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeStorage(ahead=3)
     monkeypatch.setattr(google.importlib, "import_module", lambda name: fake)
-    google.check_bucket("gs://birds/run", "p")
-    google.check_rights("gs://birds/run", "p")
+    google.check_bucket("gs://birds/run", SET)
+    google.check_rights("gs://birds/run", SET)
     assert fake.deleted == 1
 
 
@@ -212,14 +212,14 @@ def test_a_bucket_with_all_rights_and_a_right_clock_is_taken(monkeypatch: pytest
 def test_a_clock_that_differs_is_told(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(ahead))
     with pytest.raises(AutobirdError, match=r"clock differs by (599|600) s .*timedatectl"):
-        google.check_rights("gs://birds", "p")
+        google.check_rights("gs://birds", SET)
 
 
 def test_missing_rights_say_which_and_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     said = "403 POST: me@x.org does not have storage.objects.create access to the Google Cloud Storage object."
     monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(denied=said))
     with pytest.raises(AutobirdError, match=r"gs://birds.*storage\.objects\.create.*roles/storage\.objectAdmin"):
-        google.check_rights("gs://birds", "p")
+        google.check_rights("gs://birds", SET)
 
 
 # Hints
@@ -255,7 +255,9 @@ def test_a_hint_is_printed_once_from_records_and_from_the_logs_they_name(tmp_pat
     handler = Hints(said.append)
     log = tmp_path / "train.log"
     log.write_text("epoch 1\nOSError: [Errno 28] No space left on device\n")
-    record = logging.makeLogRecord({"msg": "Error in rule train, jobid: 7", "levelno": logging.ERROR, "log": [str(log)]})
+    record = logging.makeLogRecord(
+        {"msg": "Error in rule train, jobid: 7", "levelno": logging.ERROR, "log": [str(log)]}
+    )
     handler.handle(record)
     handler.handle(record)
     group = {"msg": "Error in group x", "levelno": logging.ERROR, "job_error_info": [{"log": [str(log)]}]}
@@ -284,7 +286,9 @@ def test_a_store_keeps_files_replaces_them_and_forgets_other_folders(kind: str, 
         store_of(place).read("a/checkpoint.pt")
 
 
-def test_a_url_that_cannot_be_written_is_a_warning(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_that_cannot_be_written_is_a_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = UrlStore("memory://x")
 
     def refuse(*_: object, **__: object) -> None:

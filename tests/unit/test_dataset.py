@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 from autobird.core.errors import AutobirdError
+from autobird.core.store import FolderStore
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.check_corpus import check
-from autobird.core.store import FolderStore
 from autobird.corpus.dataset import build_index, counts, normalisation, report_moves
 from autobird.corpus.quarantine import quarantine
 from autobird.corpus.schemas import RECORDINGS

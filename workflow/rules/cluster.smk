@@ -27,7 +27,7 @@ if workflow.is_main_process:
                     else ("GOOGLE_CLOUD_PROJECT", "AUTOBIRD_BUCKET")
                 ),
             )
-            google.check_bucket(STORAGE, os.environ["GOOGLE_CLOUD_PROJECT"])
+            google.check_bucket(STORAGE, os.environ)
         except AutobirdError as error:
             refuse(error)
 
@@ -64,22 +64,22 @@ def asks():
         read_partition_file,
     )
 
-    file = workflow.executor_settings.partition_config or os.environ.get(
-        "SNAKEMAKE_SLURM_PARTITIONS"
-    )
+    file = workflow.executor_settings.partition_config or slurm.partitions(os.environ)
     partitions = read_partition_file(Path(file)) if file else []
     logger.disabled = True
     try:
         for job in workflow.dag.needrun_jobs():
             if job.is_local:
                 continue
+            # A group is one job of Slurm's.
+            job = workflow.dag.get_job_group(job) or job
             named = job.resources.get("slurm_partition")
             chosen = (
                 get_best_partition(partitions, job, logger)
                 if partitions and not named
                 else None
             )
-            yield slurm.Ask.of(job.rule.name, job.threads, job.resources, chosen)
+            yield slurm.Ask.of(job.name, job.threads, job.resources, chosen)
     finally:
         logger.disabled = False
 
@@ -90,7 +90,7 @@ onstart:
         if workflow.executor_plugin.name == "slurm":
             slurm.check(asks())
         if GOOGLE:
-            google.check_rights(STORAGE, os.environ["GOOGLE_CLOUD_PROJECT"])
+            google.check_rights(STORAGE, os.environ)
     except AutobirdError as error:
         refuse(error)
 

@@ -31,51 +31,55 @@ def check_environment(environment: Mapping[str, str], names: Sequence[str] = tup
     missing = [name for name in names if not environment.get(name)]
     if missing:
         raise AutobirdError(
-            "set in the environment: " + "; ".join(f"{name} ({VARIABLES[name]})" for name in missing) + "; see docs/google.md"
+            "set in the environment: "
+            + "; ".join(f"{name} ({VARIABLES[name]})" for name in missing)
+            + "; see docs/google.md"
         )
     bucket = environment["AUTOBIRD_BUCKET"]
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*", bucket):
-        raise AutobirdError(f"AUTOBIRD_BUCKET: {bucket!r} is not the name of a bucket; give {VARIABLES['AUTOBIRD_BUCKET']}")
+        raise AutobirdError(
+            f"AUTOBIRD_BUCKET: {bucket!r} is not the name of a bucket; give {VARIABLES['AUTOBIRD_BUCKET']}"
+        )
 
 
-def check_bucket(prefix: str, project: str) -> None:
+def check_bucket(prefix: str, environment: Mapping[str, str]) -> None:
     """Look into the bucket. Snakemake would make one that is missing, wherever Google likes.
 
     Args:
         prefix: `gs://bucket` or `gs://bucket/folder`.
-        project: that is charged.
+        environment: names the project that is charged.
 
     Raises:
         AutobirdError: it is not there, or may not be read.
     """
-    bucket, _ = _bucket(prefix, project)
+    bucket, _ = _bucket(prefix, environment)
     try:
         list(bucket.list_blobs(max_results=1, timeout=60))
     except Exception as error:
         raise refusal(f"the bucket {prefix}", error) from error
 
 
-def _bucket(prefix: str, project: str) -> tuple[Any, str]:
+def _bucket(prefix: str, environment: Mapping[str, str]) -> tuple[Any, str]:
     name, _, folder = prefix.removeprefix("gs://").partition("/")
     # By name: only who runs on Google Cloud has this package.
     storage = importlib.import_module("google.cloud.storage")
     try:
-        return storage.Client(project=project).bucket(name), folder
+        return storage.Client(project=environment["GOOGLE_CLOUD_PROJECT"]).bucket(name), folder
     except Exception as error:
         raise refusal(f"the bucket {prefix}", error) from error
 
 
-def check_rights(prefix: str, project: str) -> None:
+def check_rights(prefix: str, environment: Mapping[str, str]) -> None:
     """Write, read and remove a small object: the rights that a run needs, and the clock.
 
     Args:
         prefix: `gs://bucket` or `gs://bucket/folder`.
-        project: that is charged.
+        environment: names the project that is charged.
 
     Raises:
         AutobirdError: says what Google said and what to do.
     """
-    bucket, folder = _bucket(prefix, project)
+    bucket, folder = _bucket(prefix, environment)
     blob = bucket.blob("/".join(filter(None, [folder, f".check-{uuid.uuid4().hex}"])))
     try:
         before = time.time()

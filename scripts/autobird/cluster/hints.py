@@ -28,7 +28,10 @@ HINTS: tuple[tuple[str, str], ...] = (
         "no node of that partition has so much: choose another partition, or lower what the rule asks for "
         "(`--set-resources RULE:mem_mb=... RULE:gpu=0`, `--set-threads RULE=...`; without GPUs, train: {device: cpu})",
     ),
-    (r"Requested time limit is invalid|time limit exceeds", "lower the run time (`--set-resources RULE:runtime=MINUTES`)"),
+    (
+        r"Requested time limit is invalid|time limit exceeds",
+        "lower the run time (`--set-resources RULE:runtime=MINUTES`)",
+    ),
     (
         r"Unable to contact slurm controller|slurm_load_\w+ error",
         "Slurm's controller does not answer: run on a login node of the cluster, or wait until it is back",

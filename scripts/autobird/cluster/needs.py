@@ -158,7 +158,9 @@ def machine(cores: int, memory: int, gpu: bool) -> Machine:
         for kind in kinds:
             if kind.cores >= cores and kind.memory >= wanted:
                 return kind
-    raise ValueError(f"no machine type has {cores} cores and {memory} MB{' and a GPU' if gpu else ''}; use fewer threads")
+    raise ValueError(
+        f"no machine type has {cores} cores and {memory} MB{' and a GPU' if gpu else ''}; use fewer threads"
+    )
 
 
 _BOOT_DISK_GB = {False: 30, True: 60}
@@ -188,7 +190,7 @@ def resources(
     if not google:
         return found
 
-    def cpu_milli(wildcards: Any, threads: int) -> int:
+    def cpu_milli(wildcards: Any, threads: int) -> int:  # noqa: ARG001 - Snakemake gives it
         return 1000 * threads
 
     def machine_type(wildcards: Any, threads: int, attempt: int) -> str:
@@ -197,7 +199,7 @@ def resources(
     def max_run_duration(wildcards: Any, attempt: int) -> str:
         return f"{60 * runtime(wildcards, attempt) + 600}s"
 
-    def boot_disk_gb(wildcards: Any, attempt: int) -> int:
+    def boot_disk_gb(wildcards: Any) -> int:
         return _BOOT_DISK_GB[demand.gpu] + round(4 * demand.sizes.megabytes(batch_of(wildcards)) / 1000)
 
     found |= {

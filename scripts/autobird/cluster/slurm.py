@@ -18,12 +18,17 @@ def site(environment: Mapping[str, str]) -> dict[str, str]:
     return {resource: environment[name] for resource, name in SITE.items() if environment.get(name)}
 
 
+def partitions(environment: Mapping[str, str]) -> str | None:
+    """The file of partitions that the plugin chooses from, if the environment names one."""
+    return environment.get("SNAKEMAKE_SLURM_PARTITIONS") or None
+
+
 @dataclass(frozen=True)
 class Ask:
     """What a job asks of Slurm, as `sbatch` takes it.
 
     Attributes:
-        rule: its name, for the message.
+        rule: its name, or that of its group, for the message.
         options: of `sbatch`.
     """
 
@@ -69,4 +74,4 @@ def check(asks: Iterable[Ask]) -> None:
         if done.returncode:
             said = " ".join(line.removeprefix("sbatch: error: ") for line in done.stderr.split("\n") if line.strip())
             remedy = "; ".join(hints_for(said)) or "see `man sbatch`"
-            raise AutobirdError(f"Slurm refuses rule {ask.rule} ({' '.join(ask.options)}): {said}: {remedy}")
+            raise AutobirdError(f"Slurm refuses {ask.rule} ({' '.join(ask.options)}): {said}: {remedy}")

@@ -147,7 +147,11 @@ class Cloud:
                 env["PATH"] = f"{_EXECUTOR}/bin:{env['PATH']}"
                 command = [runnable.container.entrypoint, *runnable.container.commands]
             if kind == "container" and runnable.container.image_uri.endswith(":missing"):
-                command = ["sh", "-c", f"echo Error response from daemon: manifest for {runnable.container.image_uri} not found; exit 125"]
+                command = [
+                    "sh",
+                    "-c",
+                    f"echo Error response from daemon: manifest for {runnable.container.image_uri} not found; exit 125",
+                ]
             elif kind == "container" and self.image:
                 command = self._in_image(job, runnable.container, workdir, env)
             else:
@@ -193,9 +197,7 @@ def main() -> None:
             "CreateJob": handler(cloud.create, batch_v1.CreateJobRequest, job),
             "GetJob": handler(cloud.get, batch_v1.GetJobRequest, job),
             "ListJobs": handler(cloud.every, batch_v1.ListJobsRequest, batch_v1.ListJobsResponse.serialize),
-            "DeleteJob": handler(
-                cloud.delete, batch_v1.DeleteJobRequest, operations_pb2.Operation.SerializeToString
-            ),
+            "DeleteJob": handler(cloud.delete, batch_v1.DeleteJobRequest, operations_pb2.Operation.SerializeToString),
         },
         "google.logging.v2.LoggingServiceV2": {
             "ListLogEntries": handler(cloud.logs, ListLogEntriesRequest, ListLogEntriesResponse.serialize)

@@ -83,7 +83,7 @@ StorageLoc=slurm_acct_db
 END
 chmod 600 "$root/etc/slurmdbd.conf"
 
-# Each node says that it has all cores and a third of the memory: they share one machine.
+# Each node says that it has four cores, and a third of the memory: they share one machine.
 cat >"$root/etc/slurm.conf" <<END
 ClusterName=autobird
 SlurmctldHost=localhost(127.0.0.1)
@@ -123,7 +123,8 @@ AccountingStoragePass=$root/munge/socket
 AccountingStorageTRES=gres/gpu,gres/gpu:fake
 AccountingStorageEnforce=associations,limits,qos
 GresTypes=gpu
-NodeName=DEFAULT CPUs=$(nproc) RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 / 3)}' /proc/meminfo) Gres=gpu:fake:2 State=UNKNOWN
+SlurmdParameters=config_overrides
+NodeName=DEFAULT CPUs=4 RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 / 3)}' /proc/meminfo) Gres=gpu:fake:2 State=UNKNOWN
 $(for n in $(seq "$nodes"); do echo "NodeName=n$n NodeHostname=localhost NodeAddr=127.0.0.1 Port=$((base + 100 + n))"; done)
 PartitionName=cpu Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP DefMemPerCPU=200
 PartitionName=gpu Nodes=n[1-$nodes] MaxTime=INFINITE State=UP DefMemPerCPU=200
