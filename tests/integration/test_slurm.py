@@ -161,16 +161,11 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(slurm: Submitter, tmp_
 
 
 def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) -> None:
-    result = slurm.run(
-        "--until",
-        "download",
-        "--config",
-        "corpus={batches: 1}",
-        "--set-resources",
-        "download:mem_mb='90 + 900*(attempt-1)'",
-    )
+    little = ("--set-resources", "train:mem_mb=300+3000*(attempt-1)")
+    result = slurm.run("--until", "train", "--config", LONG, *little)
     assert result.code == 0, result.text[-5000:]
-    assert len(re.findall(r"SLURM jobid \d+", result.text)) == 2
+    assert len(re.findall(r"SLURM jobid \d+ \(log: [^)]*rule_train/", result.text)) == 2
+    assert "hint: the job needed more memory" in result.text
 
 
 # What people do wrong, and what they read.
@@ -197,8 +192,8 @@ def test_what_slurm_refuses_is_said_before_the_first_job(
     assert queue() == []
 
 
-def test_more_gpus_than_a_node_has_are_refused_before_the_first_job(slurm: Submitter) -> None:
-    result = slurm.run("--set-resources", "train:gpu=7", timeout=60, SNAKEMAKE_SLURM_PARTITIONS="")
+def test_more_than_any_node_has_is_refused_before_the_first_job(slurm: Submitter) -> None:
+    result = slurm.run("--set-threads", "train=64", timeout=60)
     assert result.code == 1
     assert "error: Slurm refuses train" in result.text
     assert "RULE:gpu=0" in result.text

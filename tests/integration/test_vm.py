@@ -76,12 +76,19 @@ def test_start_makes_a_spot_machine_with_an_l4_that_gets_the_code_and_the_argume
     metadata = dict(item.split("=", 1) for item in options["--metadata"].split(","))
     assert metadata["autobird-bucket"] == "birds"
     sent = base64.b64decode(metadata["autobird-arguments"]).decode()
-    assert subprocess.run(["bash", "-c", f"printf '%s\\n' {sent}"], text=True, capture_output=True, check=True).stdout.splitlines() == arguments
+    assert (
+        subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {sent}"], text=True, capture_output=True, check=True
+        ).stdout.splitlines()
+        == arguments
+    )
 
 
 def test_what_is_unset_is_named(env: dict[str, str]) -> None:
     without = {k: v for k, v in env.items() if k not in ("AUTOBIRD_BUCKET", "AUTOBIRD_IMAGE")}
-    done = subprocess.run([ROOT / "scripts/gce-vm.sh", "start"], env=without, text=True, capture_output=True, check=False)
+    done = subprocess.run(
+        [ROOT / "scripts/gce-vm.sh", "start"], env=without, text=True, capture_output=True, check=False
+    )
     assert done.returncode == 1
     assert "AUTOBIRD_BUCKET AUTOBIRD_IMAGE" in done.stderr
 
@@ -98,7 +105,11 @@ def test_the_machine_runs_snakemake_keeps_the_log_and_stops(env: dict[str, str],
         (Path(env["CALLS"]) / "meta" / name).write_text(value)
     work = tmp_path / "work"
     done = subprocess.run(
-        [ROOT / "scripts/gce-vm-startup.sh"], env=env | {"AUTOBIRD_WORK": str(work)}, text=True, capture_output=True, check=False
+        [ROOT / "scripts/gce-vm-startup.sh"],
+        env=env | {"AUTOBIRD_WORK": str(work)},
+        text=True,
+        capture_output=True,
+        check=False,
     )
     assert "ended with status 0" in done.stdout, done.stdout + done.stderr
     assert (work / "code/Snakefile").is_file()

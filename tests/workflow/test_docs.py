@@ -3,8 +3,11 @@
 import importlib.util
 import re
 import subprocess
+import tomllib
 
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 
@@ -35,12 +38,32 @@ def test_make_targets_and_files_named_in_the_readme_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
-def test_the_conda_environment_is_the_lock_file() -> None:
-    lock = [line for line in (ROOT / "envs/requirements.lock").read_text().splitlines() if not line.startswith("#")]
+def locked(name: str) -> list[str]:
+    return [line for line in (ROOT / "envs" / name).read_text().splitlines() if not line.startswith("#")]
+
+
+def test_the_conda_environment_and_the_images_have_the_versions_of_the_lock_file() -> None:
     environment = yaml.safe_load((ROOT / "envs/autobird.yaml").read_text())
-    assert environment["dependencies"][-1]["pip"] == lock
-    assert not [line for line in lock if "://" in line or " @ " in line]
-    assert "torch==2.13.0" in lock
+    assert environment["dependencies"][-1]["pip"] == locked("train.lock")
+    pins = [{line.split(" ;")[0] for line in locked(name)} for name in ("train.lock", "requirements.lock")]
+    assert pins[0] < pins[1]
+    assert not [line for line in locked("requirements.lock") if "://" in line or " @ " in line]
+    assert "torch==2.13.0" in locked("train.lock")
+
+
+def test_the_lock_files_agree_with_pyproject() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    run = [*project["dependencies"], *(r for name, found in extras.items() if name != "dev" for r in found)]
+    for lock, wanted in {"train.lock": run, "requirements.lock": [*run, *extras["dev"]]}.items():
+        versions: dict[str, set[str]] = {}
+        for line in locked(lock):
+            name, version = re.match(r"([\w.-]+)(?:\[[^]]*\])?==([^ ;]+)", line).groups()
+            versions.setdefault(canonicalize_name(name), set()).add(version)
+        for requirement in map(Requirement, wanted):
+            found = versions.get(canonicalize_name(requirement.name))
+            assert found, f"{requirement} is not in {lock}; run `make lock`"
+            assert all(v in requirement.specifier for v in found), f"{requirement}: {found} in {lock}"
 
 
 def test_snakemake_finds_nothing_to_criticise() -> None:
