@@ -26,6 +26,9 @@ if [ ! -e "$root/etc/debian_version" ]; then
         sed -nE "s/^(global|:env:)\.(cert|find-links|index-url)='(.*)'$/\2 = \3/p" | sort -u -t= -k1,1; } >"$root/etc/pip.conf"
 fi
 
+# A new one would make every layer on top of it anew.
+[ -z "$(buildah images -q "$name" 2>/dev/null)" ] || exit 0
+
 container=$(buildah from scratch)
 buildah add -q "$container" "$root" / >/dev/null
 buildah config --cmd '["python3"]' --env LANG=C.UTF-8 \
