@@ -43,9 +43,6 @@ class Cloud:
         self.folder, self.image = folder, image
         self.jobs: dict[str, batch_v1.Job] = {}
         self.lock = threading.Lock()
-        # What the image's BASH_ENV does (envs/Dockerfile.train): the first command that fails ends the script.
-        self.errexit = folder / "errexit"
-        self.errexit.write_text("set -e\n")
 
     def create(self, request: Any, context: Any) -> Any:
         """CreateJob: keep it and start it."""
@@ -142,7 +139,7 @@ class Cloud:
                 script.write_text(runnable.script.text)
                 command = ["/bin/bash", str(script)]
             else:
-                env["BASH_ENV"] = str(self.errexit)
+                env["BASH_ENV"] = str(_EXECUTOR / "errexit")
                 env["PYTHONPATH"] = str(_EXECUTOR)
                 env["PATH"] = f"{_EXECUTOR}/bin:{env['PATH']}"
                 command = [runnable.container.entrypoint, *runnable.container.commands]
@@ -153,7 +150,9 @@ class Cloud:
                     f"echo Error response from daemon: manifest for {runnable.container.image_uri} not found; exit 125",
                 ]
             elif kind == "container" and self.image:
-                command = self._in_image(job, runnable.container, workdir, env)
+                names = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "BATCH_TASK_RETRY_ATTEMPT")
+                passed = {n: env[n] for n in (*names, *dict(runnable.environment.variables)) if n in env}
+                command = self._in_image(job, runnable.container, workdir, passed)
             else:
                 # Its own processes and its own /tmp/workdir; all end with the first.
                 command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
@@ -168,10 +167,9 @@ class Cloud:
 
     @staticmethod
     def _in_image(job: batch_v1.Job, container: Any, workdir: Path, env: dict[str, str]) -> list[str]:
-        passed = ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT", "BATCH_TASK_RETRY_ATTEMPT", "BATCH_JOB_UID")
         return [
             "podman", "run", "--rm", "--name", job.uid, *container.options.split(), "-v", f"{workdir}:/tmp/workdir",
-            *(word for name in passed if name in env for word in ("-e", f"{name}={env[name]}")),
+            *(word for name, value in env.items() for word in ("-e", f"{name}={value}")),
             "--entrypoint", container.entrypoint, container.image_uri, *container.commands,
         ]  # fmt: skip
 
