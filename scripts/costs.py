@@ -129,7 +129,7 @@ def page(folder: Path) -> str:
 Measured by Snakemake's benchmarks in one run of `{name}` ({hours:.2f} h of sound in {len(catalogue)} recordings, {windows} windows,
 {epochs} epochs) on two cores ({cpu or platform.processor()}), and scaled to the Kaggle corpus of 114 species ({HOURS} h, {WINDOWS:,}
 windows): decoding and features by hours of sound, training by windows times epochs, evaluation by windows. `make costs` writes this
-page anew.
+page anew. Rule download synthesises the demo; a folder of recordings needs none.
 
 {text}
 

@@ -48,7 +48,7 @@ class Need:
 NEEDS = {
     "rows": Need(200),
     "pack": Need(100, per_gb=2),
-    "download": Need(350, per_gb=30),
+    "download": Need(600, per_gb=30),
     "recordings": Need(250, decodes=True, per_gb=6),
     "segment": Need(250, decodes=True, per_gb=8),
     "mel_shards": Need(300, decodes=True, per_gb=6),
