@@ -139,10 +139,10 @@ class Cloud:
                 script.write_text(runnable.script.text)
                 command = ["/bin/bash", str(script)]
             else:
-                env["BASH_ENV"] = str(_EXECUTOR / "errexit")
                 env["PYTHONPATH"] = str(_EXECUTOR)
                 env["PATH"] = f"{_EXECUTOR}/bin:{env['PATH']}"
-                command = [runnable.container.entrypoint, *runnable.container.commands]
+                script = [runnable.container.entrypoint, *runnable.container.commands]
+                command = ["env", f"BASH_ENV={_EXECUTOR / 'errexit'}", *script]
             if kind == "container" and runnable.container.image_uri.endswith(":missing"):
                 command = [
                     "sh",
