@@ -9,14 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 
 from tests.conftest import ROOT, copy_project
-from tests.workflow.conftest import Result, environment, result_of
+from tests.workflow.conftest import Result, command, environment, result_of
 from tests.workflow.conftest import finished_demo as finished_demo
 from tests.workflow.conftest import finished_folder as finished_folder
 from tests.workflow.conftest import shared_tmp as shared_tmp
@@ -32,8 +31,8 @@ def clone(to: Path) -> Path:
         (to / name).symlink_to((ROOT / name).readlink())
     (to / ".gitignore").write_text((ROOT / ".gitignore").read_text())
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(to)]
-    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
-        subprocess.run([*git, *command], check=True)
+    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
+        subprocess.run([*git, *words], check=True)
     return to
 
 
@@ -51,29 +50,23 @@ class Submitter:
     arguments: list[str]
     env: dict[str, str] = field(default_factory=dict)
 
-    def start(self, *arguments: str, configfile: str = "config/test.yaml", **env: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start Snakemake in a process group of its own."""
         self.printed = self.project / ".printed"  # a pipe that nobody reads would stop it
         with self.printed.open("w") as file:
-            return self._popen(file, [*arguments], configfile, env)
+            return subprocess.Popen(
+                [*command(), *self.arguments, *arguments],
+                cwd=self.project,
+                env=environment() | self.env | env,
+                text=True,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
-    def _popen(
-        self, file: IO[str], arguments: list[str], configfile: str, env: dict[str, str]
-    ) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [sys.executable, "-m", "snakemake", "--configfile", configfile, *self.arguments, *arguments],
-            cwd=self.project,
-            env=environment() | self.env | env,
-            text=True,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-
-    def run(self, *arguments: str, timeout: float = 500, configfile: str = "config/test.yaml", **env: str) -> Result:
+    def run(self, *arguments: str, timeout: float = 500, **env: str) -> Result:
         """Run Snakemake to its end, or kill it."""
-        process = self.start(*arguments, configfile=configfile, **env)
-        return self.finish(process, timeout)
+        return self.finish(self.start(*arguments, **env), timeout)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 500) -> Result:
         """Wait for a Snakemake that was started."""
@@ -180,7 +173,7 @@ def start_google(storage_host: str, folder: Path, bucket: str, *options: str) ->
 def google(storage_host: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Google]:
     """Google Batch that runs jobs as processes of this machine, and an empty bucket."""
     bucket = f"birds-{abs(hash(request.node.nodeid)) % 10**8}"
-    google, process = start_google(storage_host, tmp_path / "batch", bucket, *getattr(request, "param", ()))
+    google, process = start_google(storage_host, tmp_path / "batch", bucket)
     yield google
     process.terminate()
     process.wait()

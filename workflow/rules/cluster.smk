@@ -34,8 +34,8 @@ if workflow.is_main_process:
 
 def needs(stage, gpu=False):
     """Memory, run time and GPU of a rule, as functions of the recordings it works on, growing with each attempt."""
-    field = [found.sizes for found in FIELD.values() if found]
     if stage == "predict_batch":
+        field = [found.sizes for found in FIELD.values() if found]
         sizes = Sizes([sum(parts, []) for parts in zip(*field)])
     else:
         sizes = Sizes(LISTING.sizes if LISTING else [])

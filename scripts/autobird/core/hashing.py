@@ -120,11 +120,12 @@ def hashed_files(root: Path, cache: Path, without: Path | None = None) -> list[F
     with HashCache(cache) as hashes:
         digests = dict(zip(known, hashes.sha256([root / f for f in known]), strict=True))
     return [
-        Found(f, os.fsencode(f).decode("utf-8", "backslashreplace"), digests.get(f), _size(root / f)) for f in found
+        Found(f, os.fsencode(f).decode("utf-8", "backslashreplace"), digests.get(f), file_size(root / f)) for f in found
     ]
 
 
-def _size(path: Path) -> int:
+def file_size(path: Path) -> int:
+    """Bytes of a file; 0 if it cannot be found."""
     try:
         return path.stat().st_size
     except OSError:

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from autobird.audio.decode import TooLong, UnusableAudio
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import file_size
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import MAX_DURATION, Classifier, Detection
 
@@ -86,7 +87,7 @@ def predict_files(
 ) -> Iterator[FileResult]:
     """Results as they are ready, in no particular order; the largest files go first so that none is waited for."""
     Bundle.load(bundle)  # a bundle that cannot be read is an error here, not in the workers
-    order = sorted(files, key=_size, reverse=True)
+    order = sorted(files, key=file_size, reverse=True)
     # Forked workers start at once where the system can; ONNX Runtime's threads are made in the workers only.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() and os.name == "posix" else "spawn"
     context = multiprocessing.get_context(method)
@@ -94,13 +95,6 @@ def predict_files(
         futures = [pool.submit(_work, path, max_duration) for path in order]
         for future in as_completed(futures):
             yield future.result()
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 def _load(bundle: Path) -> None:
