@@ -33,6 +33,7 @@ rule all:
         RUN / "model/curves.png",
         RUN / "dataset/species.png",
         CORPUS / "catalogue.parquet",
+        CORPUS / "overview.png",
         CORPUS / "checked.json",
         RUN / "release/comparison.png",
         RUN / "release/bundle/bundle.json",

@@ -48,7 +48,9 @@ class Config(Settings):
     def provenance(self) -> str:
         """What a bundle says of its making, as JSON: no paths of this machine, and nothing that came after it."""
         sections = self.model_dump(mode="json", exclude={"drift", "predict", "run"})
-        sections["corpus"].pop("root")
+        for key in ("root", "table", "take_down", "lock", "fetch"):
+            sections["corpus"].pop(key)
+        sections["corpus"]["annotations"].pop("table")
         return json.dumps(sections, ensure_ascii=False)
 
     def part(self, kind: type[Settings], *sections: str) -> str:

@@ -17,9 +17,16 @@ from autobird.audio.settings import FeatureSettings, MelSettings, SegmentSetting
 from autobird.config import load
 from autobird.core.environment import prefer
 from autobird.core.errors import AutobirdError
-from autobird.corpus.rows import Listing
-from autobird.corpus.settings import AcceptSettings, CheckSettings, DatasetStageSettings
-from autobird.corpus.sources import source_of
+from autobird.corpus.listing import Listing
+from autobird.corpus.settings import (
+    CheckSettings,
+    DatasetStageSettings,
+    ExamineSettings,
+    NearDuplicateSettings,
+)
+from autobird.corpus.sources.select import is_downloaded, local_root, source_of
+from autobird.corpus.sources.kaggle import zip_of
+from autobird.corpus.sources.lock import LockMissing
 from autobird.drift.settings import DriftTestSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.fingerprint import Fingerprints
@@ -69,8 +76,20 @@ BATCHES = [
     f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)
 ]
 DEMO = CONFIG.corpus.type == "demo"
+ANNOTATED = CONFIG.corpus.type == "annotations"
 
 HASHES = Path(".autobird/sha256.sqlite")
+# What the source held when this file was parsed, by digest; the rule `rows` hands it on.
+TABLES = Path(".autobird/rows") / CONFIG.features.name
+
+try:
+    # Whether recordings come as corpus/audio/<b>.tar, or from where they lie.
+    DOWNLOADED = is_downloaded(CONFIG.corpus)
+    SOURCE_ROOT = "" if DOWNLOADED else local_root(CONFIG.corpus)
+    ARCHIVE = zip_of(CONFIG.corpus) if CONFIG.corpus.type == "kaggle" else ""
+except AutobirdError as error:
+    # What is not there yet is asked for when something needs it: see listing().
+    DOWNLOADED, SOURCE_ROOT, ARCHIVE = False, "", ""
 
 
 # Whether jobs read the files of this machine. Where they do not, local folders are packed into tars for them.
@@ -81,20 +100,36 @@ wildcard_constraints:
     batch=r"\d+",
 
 
+class NoListing:
+    """In place of what a source holds, where `snakemake refresh_sources` has to ask it first."""
+
+    sizes = []
+
+    def __init__(self, error):
+        self.error = error
+
+    def digest(self, table):
+        refuse(self.error)
+
+
 def listing():
     """What the source holds now, as digests of its tables. Only the main process has the source."""
     if not workflow.is_main_process:
         return None
     try:
-        found = Listing(source_of(CONFIG.corpus, HASHES), CONFIG.corpus.batches)
-        found.check(CONFIG.corpus)
+        found = Listing(source_of(CONFIG.corpus, HASHES), CONFIG.corpus)
+        found.check()
+        found.keep(TABLES)
+    except LockMissing as error:
+        return NoListing(error)
     except AutobirdError as error:
         refuse(error)
     if found.unmatched:
-        print(
-            f"note: {len(found.unmatched)} rows of the metadata name no recording, for example {found.unmatched[0]}",
-            file=sys.stderr,
+        found.notes.append(
+            f"{len(found.unmatched)} rows of the metadata name no recording, for example {found.unmatched[0]}"
         )
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
     return found
 
 
@@ -102,19 +137,25 @@ LISTING = listing()
 
 
 def digest_of_table(wildcards):
-    """sha256 of a table of the source: a batch's rows, the grouping columns or the details."""
+    """sha256 of a table of the source: a batch's rows, or one of those about all recordings."""
     return LISTING.digest(wildcards.table) if LISTING else ""
 
 
 def audio_of(wildcards):
     """The batch's tar, which jobs that listen to recordings read; a local folder is read where it lies, if it can be."""
-    return [] if SHARED and not DEMO else CORPUS / f"audio/{wildcards.batch}.tar"
+    return [] if SHARED and not DOWNLOADED else CORPUS / f"audio/{wildcards.batch}.tar"
+
+
+def fetched_of(wildcards):
+    """What the download of the batch brought and what it did not, where there is one."""
+    downloads = DOWNLOADED and not DEMO
+    return CORPUS / f"audio/{wildcards.batch}.csv" if downloads else []
 
 
 def stages():
     """Fingerprints of all stages from the sources to the released model, for the provenance."""
     names = (
-        "corpus.recordings audio.segment audio.mel_shards corpus.dataset model.train evaluation.evaluate "
+        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards corpus.dataset model.train evaluation.evaluate "
         "release.export release.prune release.quantize release.compare release.bundle"
     )
     return json.dumps({name: code(name) for name in names.split()})

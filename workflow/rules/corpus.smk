@@ -1,7 +1,8 @@
 """From sources to a checked corpus.
 
 Needs: the source that `corpus.type` names.
-Gives: corpus/rows, corpus/audio (demo), corpus/recordings, catalogue, attribution, quarantine, checked.json.
+Gives: corpus/rows, corpus/audio (what is downloaded), corpus/recordings, corpus/landmarks, near_duplicates.csv,
+quarantine.csv, checked.json; catalogue, attribution, licences, figures.
 """
 
 
@@ -18,22 +19,19 @@ rule rows:
     benchmark:
         BENCHMARKS / CONFIG.features.name / "rows/{table}.tsv"
     wildcard_constraints:
-        table=r"\d+|grouping|details",
+        table=r"\d+|grouping|details|verdicts|boxes",
     conda:
         "../../envs/autobird.yaml"
     resources:
         **needs("rows"),
     params:
-        settings=untracked(CONFIG.corpus.model_dump_json()),
         digest=digest_of_table,
-        cache=untracked(HASHES),
+        tables=untracked(TABLES),
     shell:
         r"""
         python -m autobird.corpus.rows \
-            --settings {params.settings:q} \
-            --table {wildcards.table:q} \
             --digest {params.digest:q} \
-            --cache {params.cache:q} \
+            --tables {params.tables:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -57,14 +55,49 @@ if DEMO:
             **needs("download"),
         params:
             settings=CONFIG.corpus.demo.model_dump_json(),
-            code=code("corpus.download"),
+            code=code("corpus.synthesise"),
+        shell:
+            r"""
+            python -m autobird.corpus.synthesise \
+                --settings {params.settings:q} \
+                --rows {input.rows:q} \
+                --audio {output.audio:q} \
+                --truth {output.truth:q} \
+                --log {log:q}
+            """
+
+elif DOWNLOADED:
+
+    rule download:
+        input:
+            rows=CORPUS / "rows/{batch}.csv",
+        output:
+            audio=CORPUS / "audio/{batch}.tar",
+            fetched=CORPUS / "audio/{batch}.csv",
+        log:
+            LOGS / CONFIG.features.name / "download/{batch}.log",
+        benchmark:
+            BENCHMARKS / CONFIG.features.name / "download/{batch}.tsv"
+        # On the machine that has the zip, where there is one.
+        localrule: bool(ARCHIVE)
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("download"),
+            # At xeno-canto one at a time, so that the pause between two requests holds for all.
+            downloads=1 if CONFIG.corpus.type == "xeno_canto" else 0,
+        params:
+            # No fingerprint of the code: another version of it downloads nothing anew.
+            settings=untracked(CONFIG.corpus.fetch.model_dump_json()),
+            archive=untracked(ARCHIVE or ""),
         shell:
             r"""
             python -m autobird.corpus.download \
                 --settings {params.settings:q} \
                 --rows {input.rows:q} \
+                --archive {params.archive:q} \
                 --audio {output.audio:q} \
-                --truth {output.truth:q} \
+                --fetched {output.fetched:q} \
                 --log {log:q}
             """
 
@@ -87,7 +120,7 @@ elif not SHARED:
             **needs("pack"),
         params:
             code=code("audio.pack"),
-            root=untracked(CONFIG.corpus.root),
+            root=untracked(SOURCE_ROOT),
         shell:
             r"""
             python -m autobird.audio.pack \
@@ -101,9 +134,11 @@ elif not SHARED:
 rule recordings:
     input:
         audio=audio_of,
+        fetched=fetched_of,
         rows=CORPUS / "rows/{batch}.csv",
     output:
-        CORPUS / "recordings/{batch}.parquet",
+        recordings=CORPUS / "recordings/{batch}.parquet",
+        landmarks=CORPUS / "landmarks/{batch}.npy",
     log:
         LOGS / CONFIG.features.name / "recordings/{batch}.log",
     benchmark:
@@ -113,9 +148,9 @@ rule recordings:
     resources:
         **needs("recordings"),
     params:
-        settings=CONFIG.part(AcceptSettings, "corpus"),
+        settings=CONFIG.part(ExamineSettings, "corpus"),
         code=code("corpus.recordings"),
-        root=untracked(CONFIG.corpus.root or ""),
+        root=untracked(SOURCE_ROOT),
     shell:
         r"""
         python -m autobird.corpus.recordings \
@@ -123,42 +158,42 @@ rule recordings:
             --rows {input.rows:q} \
             --root {params.root:q} \
             --audio {input.audio:q} \
-            --output {output:q} \
+            --fetched {input.fetched:q} \
+            --recordings {output.recordings:q} \
+            --landmarks {output.landmarks:q} \
             --log {log:q}
         """
 
 
-rule catalogue:
+rule near_duplicates:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
-        grouping=CORPUS / "rows/grouping.csv",
-        details=CORPUS / "rows/details.csv",
+        landmarks=every_batch(CORPUS / "landmarks/{batch}.npy"),
     output:
-        catalogue=CORPUS / "catalogue.parquet",
-        attribution=report(
-            CORPUS / "ATTRIBUTION.csv",
+        report(
+            CORPUS / "near_duplicates.csv",
             category="Data",
-            labels={"what": "attribution"},
-            caption="../report/attribution.rst",
+            labels={"what": "recordings of the same sound"},
+            caption="../report/near_duplicates.rst",
         ),
     log:
-        LOGS / CONFIG.features.name / "catalogue.log",
+        LOGS / CONFIG.features.name / "near_duplicates.log",
     benchmark:
-        BENCHMARKS / CONFIG.features.name / "catalogue.tsv"
+        BENCHMARKS / CONFIG.features.name / "near_duplicates.tsv"
     conda:
         "../../envs/autobird.yaml"
     resources:
-        **needs("catalogue"),
+        **needs("near_duplicates"),
     params:
-        code=code("corpus.catalogue"),
+        settings=CONFIG.part(NearDuplicateSettings, "corpus"),
+        code=code("corpus.near_duplicates"),
     shell:
         r"""
-        python -m autobird.corpus.catalogue \
+        python -m autobird.corpus.near_duplicates \
+            --settings {params.settings:q} \
             --recordings {input.recordings:q} \
-            --grouping {input.grouping:q} \
-            --details {input.details:q} \
-            --catalogue {output.catalogue:q} \
-            --attribution {output.attribution:q} \
+            --landmarks {input.landmarks:q} \
+            --output {output:q} \
             --log {log:q}
         """
 
@@ -166,6 +201,8 @@ rule catalogue:
 rule quarantine:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+        verdicts=CORPUS / "rows/verdicts.csv",
+        near_duplicates=CORPUS / "near_duplicates.csv",
     output:
         report(
             CORPUS / "quarantine.csv",
@@ -187,7 +224,100 @@ rule quarantine:
         r"""
         python -m autobird.corpus.quarantine \
             --recordings {input.recordings:q} \
+            --verdicts {input.verdicts:q} \
+            --near-duplicates {input.near_duplicates:q} \
             --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule catalogue:
+    input:
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+        grouping=CORPUS / "rows/grouping.csv",
+        details=CORPUS / "rows/details.csv",
+        quarantine=CORPUS / "quarantine.csv",
+    output:
+        catalogue=CORPUS / "catalogue.parquet",
+        attribution=report(
+            CORPUS / "ATTRIBUTION.csv",
+            category="Data",
+            labels={"what": "attribution"},
+            caption="../report/attribution.rst",
+        ),
+        page=CORPUS / "ATTRIBUTION.md",
+        licences=report(
+            CORPUS / "licences.json",
+            category="Data",
+            labels={"what": "licences"},
+            caption="../report/licences.rst",
+        ),
+    log:
+        LOGS / CONFIG.features.name / "catalogue.log",
+    benchmark:
+        BENCHMARKS / CONFIG.features.name / "catalogue.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("catalogue"),
+    params:
+        settings=CONFIG.corpus.licences.model_dump_json(),
+        code=code("corpus.catalogue"),
+    shell:
+        r"""
+        python -m autobird.corpus.catalogue \
+            --settings {params.settings:q} \
+            --recordings {input.recordings:q} \
+            --grouping {input.grouping:q} \
+            --details {input.details:q} \
+            --quarantine {input.quarantine:q} \
+            --catalogue {output.catalogue:q} \
+            --attribution {output.attribution:q} \
+            --page {output.page:q} \
+            --licences {output.licences:q} \
+            --log {log:q}
+        """
+
+
+rule corpus_figures:
+    input:
+        CORPUS / "catalogue.parquet",
+    output:
+        overview=report(
+            CORPUS / "overview.png",
+            category="Data",
+            labels={"what": "the corpus"},
+            caption="../report/overview.rst",
+        ),
+        species=report(
+            CORPUS / "species.png",
+            category="Data",
+            labels={"what": "recordings and hours by species"},
+            caption="../report/corpus_species.rst",
+        ),
+        map=report(
+            CORPUS / "map.png",
+            category="Data",
+            labels={"what": "map of places"},
+            caption="../report/map.rst",
+        ),
+    log:
+        LOGS / CONFIG.features.name / "corpus_figures.log",
+    benchmark:
+        BENCHMARKS / CONFIG.features.name / "corpus_figures.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("corpus_figures"),
+    params:
+        code=code("corpus.corpus_figures"),
+    shell:
+        r"""
+        python -m autobird.corpus.corpus_figures \
+            --catalogue {input:q} \
+            --overview {output.overview:q} \
+            --species {output.species:q} \
+            --map {output.map:q} \
             --log {log:q}
         """
 
@@ -217,4 +347,15 @@ rule check_corpus:
             --quarantine {input.quarantine:q} \
             --output {output:q} \
             --log {log:q}
+        """
+
+
+rule refresh_sources:
+    # Ask a remote source what it holds. Only on demand: nothing else uses the network but download.
+    localrule: True
+    params:
+        settings=untracked(CONFIG.corpus.model_dump_json()),
+    shell:
+        r"""
+        python -m autobird.corpus.refresh --settings {params.settings:q}
         """

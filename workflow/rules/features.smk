@@ -27,7 +27,7 @@ rule segment:
     params:
         settings=CONFIG.part(SegmentSettings, "corpus", "features"),
         code=code("audio.segment"),
-        root=untracked(CONFIG.corpus.root or ""),
+        root=untracked(SOURCE_ROOT),
     shell:
         r"""
         python -m autobird.audio.segment \
@@ -75,6 +75,9 @@ rule dataset:
     input:
         checked=CORPUS / "checked.json",
         grouping=CORPUS / "rows/grouping.csv",
+        quarantine=CORPUS / "quarantine.csv",
+        near_duplicates=CORPUS / "near_duplicates.csv",
+        boxes=CORPUS / "rows/boxes.csv" if ANNOTATED else [],
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         segments=every_batch(FEATURES / "segments/{batch}.parquet"),
         mels=every_batch(FEATURES / "mels/{batch}.parquet"),
@@ -114,6 +117,9 @@ rule dataset:
             --segments {input.segments:q} \
             --mels {input.mels:q} \
             --grouping {input.grouping:q} \
+            --quarantine {input.quarantine:q} \
+            --near-duplicates {input.near_duplicates:q} \
+            --boxes {input.boxes:q} \
             --state {params.state:q} \
             --index {output.index:q} \
             --labels {output.labels:q} \
@@ -127,7 +133,9 @@ rule dataset:
 rule data_figures:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+        quarantine=CORPUS / "quarantine.csv",
         index=RUN / "dataset/index.parquet",
+        leakage=RUN / "dataset/leakage.json",
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
     output:
         species=report(
@@ -141,6 +149,12 @@ rule data_figures:
             category="Data",
             labels={"what": "durations"},
             caption="../report/durations.rst",
+        ),
+        leakage=report(
+            RUN / "dataset/leakage.png",
+            category="Data",
+            labels={"what": "leakage, beside that of a random split"},
+            caption="../report/leakage.rst",
         ),
         spectrograms=report(
             RUN / "dataset/spectrograms.png",
@@ -164,10 +178,13 @@ rule data_figures:
         python -m autobird.corpus.data_figures \
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
+            --quarantine {input.quarantine:q} \
             --index {input.index:q} \
+            --leakage {input.leakage:q} \
             --shards {input.shards:q} \
             --species {output.species:q} \
             --durations {output.durations:q} \
+            --leakage-figure {output.leakage:q} \
             --spectrograms {output.spectrograms:q} \
             --log {log:q}
         """

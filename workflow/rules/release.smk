@@ -229,6 +229,7 @@ rule bundle:
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
         catalogue=CORPUS / "catalogue.parquet",
         attribution=CORPUS / "ATTRIBUTION.csv",
+        licences=CORPUS / "licences.json",
     output:
         graph=RUN / "release/bundle/model.onnx",
         description=RUN / "release/bundle/bundle.json",
@@ -280,6 +281,7 @@ rule bundle:
             --shards {input.shards:q} \
             --catalogue {input.catalogue:q} \
             --attribution {input.attribution:q} \
+            --licences {input.licences:q} \
             --folder "$(dirname {output.graph:q})" \
             --log {log:q}
         """

@@ -3,32 +3,59 @@
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, NamedTuple, cast
 
 from autobird.core.errors import AutobirdError
 
 
+class Place(NamedTuple):
+    """Where a recording lies.
+
+    Attributes:
+        recording: its id.
+        location: the file that holds it, if that is not its id.
+        start: where it begins in that file, seconds; "" for the beginning.
+        end: where it ends, seconds; "" for the end.
+    """
+
+    recording: str
+    location: str = ""
+    start: str = ""
+    end: str = ""
+
+    @property
+    def file(self) -> str:
+        """Path of its file relative to the root, or its name in the tar."""
+        return self.location or self.recording
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """Its first and last second in that file."""
+        return float(self.start or 0), float(self.end or "inf")
+
+
 def open_recordings(
-    ids: Sequence[str], root: Path | None, tar: Path | None
-) -> Iterator[tuple[str, Path | BinaryIO | None]]:
-    """Yield every id with its audio, in the order of `ids`; one is open at a time.
+    places: Sequence[Place], root: Path | None, tar: Path | None
+) -> Iterator[tuple[Place, Path | BinaryIO | None]]:
+    """Yield every recording with its audio, in the order of `places`; one is open at a time.
 
     Args:
-        ids: paths relative to `root`, with `/`; or names in `tar`.
+        places: where they lie.
         root: the folder of a local corpus.
         tar: the batch's `corpus/audio/<b>.tar`, read instead of `root` where given.
 
     Yields:
-        (id, audio): a path, a seekable file inside the tar, or None where the tar lacks it.
+        (place, audio): a path, a seekable file inside the tar, or None where the tar lacks it.
     """
     if tar is None:
         if root is None:
             raise AutobirdError("neither --root nor --audio was given; one of them says where recordings lie")
         folder = root.expanduser()
-        for name in ids:
-            yield name, folder / name
+        for place in places:
+            yield place, folder / place.file
         return
     with tarfile.open(tar) as archive:
         members = {m.name: m for m in archive}
-        for name in ids:
-            yield name, cast(BinaryIO, archive.extractfile(members[name])) if name in members else None
+        for place in places:
+            name = place.file
+            yield place, cast(BinaryIO, archive.extractfile(members[name])) if name in members else None

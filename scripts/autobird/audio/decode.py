@@ -3,11 +3,11 @@
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 import soundfile
@@ -36,6 +36,14 @@ class UnusableAudio(AutobirdError):
     """A file that cannot be used; the message is the reason in words, as it stands in `quarantine.csv`."""
 
 
+class Listener(Protocol):
+    """What listens to a recording while it is decoded."""
+
+    def add(self, mono: NDArray[np.float32]) -> None:
+        """Take the next mono samples."""
+        ...
+
+
 class TooLong(UnusableAudio):
     """More decoded sound than the caller allows; the caller knows what its user can do about it."""
 
@@ -48,60 +56,94 @@ class Facts:
         sample_rate: the file's own rate, Hz.
         channels: the file's channels.
         codec: container and subtype as libsndfile names them, for example `MP3 MPEG_LAYER_III`.
+        bits: of each sample in the file; 0 where the codec has none.
         duration: seconds that could be decoded.
+        decoded_share: share of what the header promises; 1 where it promises nothing.
         sha256: of the decoded mono samples (int16 at the file's own rate): equal for the same sound in two
             lossless files, whatever their names and tags.
+        peak: largest absolute sample of any channel; full scale = 1.
+        clipped_share: share of the samples of all channels at full scale.
+        dc_offset: mean of the mono samples.
+        silent_share: share of the time in stretches of 50 ms whose RMS is below -60 dBFS.
         note: what a person should know though the file is used, or "".
     """
 
     sample_rate: int
     channels: int
     codec: str
+    bits: int
     duration: float
+    decoded_share: float
     sha256: str
+    peak: float
+    clipped_share: float
+    dc_offset: float
+    silent_share: float
     note: str
 
 
-def probe(source: Path | BinaryIO, max_duration: float = float("inf")) -> Facts:
+def probe(
+    source: Path | BinaryIO,
+    max_duration: float = float("inf"),
+    span: tuple[float, float] = (0.0, float("inf")),
+    listener: Callable[[int], Listener] | None = None,
+) -> Facts:
     """Decode an audio file whatever its name, keeping only what it is.
 
     Args:
         source: a path, or a seekable binary file.
         max_duration: decoding stops with an error beyond so many seconds, whatever the header promises.
+        span: the part of the file to decode, from and to, seconds.
+        listener: makes, from the file's rate, what is given each block of mono samples.
 
     Raises:
         TooLong: more decoded sound than `max_duration`.
-        UnusableAudio: empty, text, not decodable, samples that are not finite, or silent.
+        UnusableAudio: empty, text, not decodable, or samples that are not finite.
     """
     with _opened(source) as (file, note):
-        digest, sound = hashlib.sha256(), False
-        reader = _Reader(file, max_duration)
+        digest, measures = hashlib.sha256(), _Measures(file.samplerate)
+        reader = _Reader(file, max_duration, span, measures)
+        listen = listener(file.samplerate) if listener else None
         for mono in reader:
-            block = to_int16(mono)
-            sound = sound or bool(block.any())
-            digest.update(block.astype("<i2").tobytes())
-        if not sound:
-            raise UnusableAudio("silent: every sample is zero")
-        notes = "; ".join(n for n in (note, reader.note) if n)
-        codec = f"{file.format} {file.subtype}"
-        duration = reader.frames / file.samplerate
-        return Facts(file.samplerate, file.channels, codec, duration, digest.hexdigest(), notes)
+            digest.update(to_int16(mono).astype("<i2").tobytes())
+            if listen:
+                listen.add(mono)
+        return Facts(
+            file.samplerate,
+            file.channels,
+            f"{file.format} {file.subtype}",
+            _BITS.get(file.subtype, 0),
+            reader.frames / file.samplerate,
+            reader.share,
+            digest.hexdigest(),
+            measures.peak,
+            measures.clipped / max(1, measures.samples),
+            measures.total / max(1, reader.frames),
+            measures.silent / max(1, measures.stretches),
+            "; ".join(n for n in (note, reader.note) if n),
+        )
 
 
-def decode(source: Path | BinaryIO, sample_rate: int, max_duration: float = float("inf")) -> NDArray[np.int16]:
+def decode(
+    source: Path | BinaryIO,
+    sample_rate: int,
+    max_duration: float = float("inf"),
+    span: tuple[float, float] = (0.0, float("inf")),
+) -> NDArray[np.int16]:
     """Decode an audio file whatever its name: the mean of its channels, resampled, as int16, shape (n,).
 
     Args:
         source: a path, or a seekable binary file.
         sample_rate: rate of the result, Hz. Resampled by soxr at quality HQ (aliases below -100 dB).
         max_duration: as in `probe`.
+        span: as in `probe`.
 
     Raises:
-        UnusableAudio: as `probe`, but silence is a sound like any other.
+        UnusableAudio: as `probe`.
     """
     with _opened(source) as (file, _):
         resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
-        parts = [to_int16(resampler.resample_chunk(mono)) for mono in _Reader(file, max_duration)]
+        parts = [to_int16(resampler.resample_chunk(mono)) for mono in _Reader(file, max_duration, span)]
         parts.append(to_int16(resampler.resample_chunk(np.zeros(0, np.float32), last=True)))
         return np.concatenate(parts)
 
@@ -112,20 +154,66 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.clip(scaled, -32768, 32767).astype(np.int16)
 
 
-class _Reader:
-    """The mono blocks of an open file; afterwards `frames` were read and `note` says what was wrong."""
+_BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 
-    def __init__(self, file: soundfile.SoundFile, max_duration: float) -> None:
-        self.file, self.max_duration = file, max_duration
-        self.frames, self.note = 0, ""
+_FULL_SCALE = 32767 / 32768
+_SILENT = 1e-3
+"""RMS of silence: -60 dBFS."""
+
+
+class _Measures:
+    """What the samples of a recording are like, gathered block by block."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._stretch = max(1, sample_rate // 20)
+        self._rest = np.zeros(0, np.float32)
+        self.peak, self.total = 0.0, 0.0
+        self.samples = self.clipped = self.stretches = self.silent = 0
+
+    def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+        absolute = np.abs(block)
+        self.peak = max(self.peak, float(absolute.max()))
+        self.samples += block.size
+        self.clipped += int(np.count_nonzero(absolute >= _FULL_SCALE))
+        self.total += float(mono.sum(dtype=np.float64))
+        mono = np.concatenate([self._rest, mono])
+        count = len(mono) // self._stretch
+        whole = mono[: count * self._stretch].reshape(count, self._stretch)
+        self._rest = mono[count * self._stretch :]
+        self.stretches += count
+        self.silent += int(np.count_nonzero(np.einsum("ij,ij->i", whole, whole) < _SILENT**2 * self._stretch))
+
+
+class _Reader:
+    """The mono blocks of an open file; afterwards `frames` were read and `note` says what was wrong.
+
+    Attributes:
+        frames: read so far.
+        share: of what the header promises of the span; 1 where it promises nothing.
+        note: what was wrong, or "".
+    """
+
+    def __init__(
+        self,
+        file: soundfile.SoundFile,
+        max_duration: float,
+        span: tuple[float, float] = (0.0, float("inf")),
+        measures: _Measures | None = None,
+    ) -> None:
+        self.file, self.max_duration, self.span, self.measures = file, max_duration, span, measures
+        self.frames, self.share, self.note = 0, 1.0, ""
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
         file, rate, failure = self.file, self.file.samplerate, ""
-        promised = file.frames if 0 < file.frames < _UNKNOWN_FRAMES else 0
+        first = round(self.span[0] * rate)
+        wanted = round((self.span[1] - self.span[0]) * rate) if self.span[1] < float("inf") else _UNKNOWN_FRAMES
+        promised = max(0, min(file.frames - first, wanted)) if 0 < file.frames < _UNKNOWN_FRAMES else 0
+        if first:
+            self._skip(first)
         buffer = np.empty((_BLOCK, file.channels), np.float32)
-        while True:
+        while self.frames < wanted:
             try:
-                block = file.read(out=buffer)
+                block = file.read(out=buffer[: min(_BLOCK, wanted - self.frames)])
             except soundfile.LibsndfileError as error:
                 failure = _reason(error)
                 break
@@ -137,14 +225,27 @@ class _Reader:
             mono = block.mean(axis=1, dtype=np.float32)
             if not np.isfinite(mono).all():
                 raise UnusableAudio("samples that are not finite (NaN or infinity); export the file again as PCM")
+            if self.measures:
+                self.measures.add(block, mono)
             yield mono
         if not self.frames:
             raise UnusableAudio(f"no sound could be decoded ({failure or 'no frames'})")
         seconds = self.frames / rate
+        if promised:
+            self.share = min(1.0, self.frames / promised)
         if failure:
             self.note = f"decoding stopped after {seconds:.1f} s ({failure}); used up to there"
-        elif promised and self.frames < _PROMISE * promised:
+        elif self.share < _PROMISE:
             self.note = f"{seconds:.1f} s decoded of {promised / rate:.1f} s promised; used up to there"
+
+    def _skip(self, frames: int) -> None:
+        try:
+            self.file.seek(frames)
+        except soundfile.LibsndfileError as error:
+            length = self.file.frames / self.file.samplerate
+            raise UnusableAudio(
+                f"begins at {self.span[0]:g} s of a file of {length:.1f} s; correct its start ({_reason(error)})"
+            ) from error
 
 
 @contextmanager

@@ -22,15 +22,18 @@ def member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def wanted(rows: Path) -> list[tuple[str, str]]:
-    """The recordings of a batch's table that can be read, with their sha256.
+    """The files of a batch's recordings that can be read, each once, with their sha256.
 
     Args:
-        rows: CSV with `recording`, and `sha256` (field recordings) or `content` and `problem` (a corpus).
+        rows: CSV with `recording`, and `sha256` (field recordings) or `content` and `location` (a corpus).
     """
     with rows.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
-    digests = [(r["recording"], r.get("sha256") or r.get("content", "").removeprefix("sha256:")) for r in table]
-    return [(name, digest) for name, digest in digests if digest]
+    files = {
+        r.get("location") or r["recording"]: r.get("sha256") or r.get("content", "").removeprefix("sha256:")
+        for r in table
+    }
+    return [(name, digest) for name, digest in files.items() if digest]
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from autobird.audio.access import open_recordings
+from autobird.audio.access import Place, open_recordings
 from autobird.audio.decode import decode
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import SegmentSettings
@@ -39,16 +39,18 @@ def segment(
     Raises:
         AutobirdError: a recording that was readable before no longer is.
     """
-    ids = recordings.loc[recordings["status"] == "ok", "recording"].tolist()
+    usable = recordings.loc[recordings["status"] == "ok", list(Place._fields)]
+    places = [Place(*row) for row in usable.itertuples(index=False)]
     window, hop = settings.window_samples, settings.hop_samples
     parts: list[pd.DataFrame] = []
-    progress = Progress("segment", len(ids), "recordings")
+    progress = Progress("segment", len(places), "recordings")
     with NpyWriter(pcm, "<i2") as out:
-        for done, (name, audio) in enumerate(open_recordings(ids, root, tar), 1):
+        for done, (place, audio) in enumerate(open_recordings(places, root, tar), 1):
+            name = place.recording
             if audio is None:
                 raise AutobirdError(f"{tar} lacks {name}; delete that file and run again")
             try:
-                samples = decode(audio, settings.sample_rate, settings.max_duration)
+                samples = decode(audio, settings.sample_rate, settings.max_duration, place.span)
             except Exception as error:
                 raise AutobirdError(f"{name}: readable before, but now: {error}; run again") from error
             starts = window_starts(len(samples), window, hop)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,10 +10,11 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
+from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
-from autobird.core.tables import read_table, read_tables
-from autobird.corpus.acceptance import reasons
+from autobird.core.tables import read_facts, read_table, read_tables
+from autobird.corpus.leakage import SHARED
 from autobird.corpus.split import SPLITS
 
 _EXAMPLES = 12
@@ -38,10 +40,10 @@ def species_counts(path: Path, index: pd.DataFrame) -> None:
     save(fig, path)
 
 
-def durations(path: Path, recordings: pd.DataFrame) -> None:
-    """Histogram of the durations of all decodable recordings, used and quarantined."""
+def durations(path: Path, recordings: pd.DataFrame, left_out: "pd.Series[str]") -> None:
+    """Histogram of the durations of all decodable recordings, used and quarantined (`left_out` names those)."""
     out = recordings.sort_values("recording")
-    quarantined = (reasons(recordings) != "").to_numpy()
+    quarantined = out["recording"].isin(left_out).to_numpy()
     seconds = out["duration"].to_numpy()
     decodable = seconds > 0
     fig, ax = figure(7, 3.6)
@@ -62,6 +64,30 @@ def durations(path: Path, recordings: pd.DataFrame) -> None:
     ax.set_xlabel("duration, seconds")
     ax.set_ylabel("recordings")
     ax.set_title(f"{len(out)} recordings, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
+    save(fig, path)
+
+
+def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
+    """What test recordings share with training recordings, in this split and in random ones."""
+    names = list(SHARED)
+    at = np.arange(len(names))
+    mine = [leakage["this_split"][n] for n in names]
+    theirs = [leakage["random_split"][n] for n in names]
+    means = np.array([t["mean"] for t in theirs])
+    spread = np.abs([[t["mean"] - t["low"], t["high"] - t["mean"]] for t in theirs]).T
+    fig, ax = figure(8, 3.4)
+    ax.barh(at - 0.2, mine, 0.36, color=BLUE, label="this split")
+    ax.barh(at + 0.2, means, 0.36, xerr=spread, color=GREY, ecolor="#444", label="random over recordings (range of 20)")
+    for y, value in [*zip(at - 0.2, mine, strict=True), *zip(at + 0.2, means, strict=True)]:
+        ax.text(1.01, y, f"{value:.0%}", va="center", fontsize=8, transform=ax.get_yaxis_transform())
+    ax.set_yticks(at, [n.replace("_", " ").replace("and", "+") for n in names])
+    ax.invert_yaxis()
+    ax.set_xlim(0, 1)
+    ax.set_xlabel(
+        f"share of test recordings ({leakage['test_recordings']}; recordist known of {leakage['recordist_known']}, "
+        f"session of {leakage['session_known']})"
+    )
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
     save(fig, path)
 
 
@@ -107,17 +133,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
-    p.add_argument("--index", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
-    for name in ("species", "durations", "spectrograms"):
+    for name in ("index", "quarantine", "leakage", "species", "durations", "leakage-figure", "spectrograms"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
-    with stage("data_figures", args, [args.species, args.durations, args.spectrograms]):
+    with stage("data_figures", args, [args.species, args.durations, args.leakage_figure, args.spectrograms]):
         index = read_table(args.index)
         species_counts(args.species, index)
         recordings = read_tables(args.recordings)
-        durations(args.durations, recordings)
+        durations(args.durations, recordings, read_facts(args.quarantine)["recording"])
+        leakage_bars(args.leakage_figure, read_json(args.leakage))
         spectrograms(args.spectrograms, index, recordings, [np.load(s, mmap_mode="r") for s in args.shards], settings)
 
 

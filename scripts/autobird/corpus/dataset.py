@@ -4,7 +4,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,45 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.store import Store, store_of
 from autobird.core.tables import read_facts, read_table, read_tables, write_table
-from autobird.corpus.acceptance import reasons
+from autobird.corpus.boxes import label_windows
+from autobird.corpus.groups import clusters, group_keys
+from autobird.corpus.leakage import leakage
 from autobird.corpus.schemas import INDEX
 from autobird.corpus.settings import DatasetStageSettings
-from autobird.corpus.split import SPLITS, deal, group_keys, leakage
+from autobird.corpus.split import SPLITS, by_position, deal, position
+
+UNKNOWN_SPLIT = "unknown"
+"""Split of windows of species with too few of them: examples of what the model does not know."""
+
+
+class Known(NamedTuple):
+    """What is known about the recordings besides their sound.
+
+    Attributes:
+        grouping: recording, recordist, date, place, split.
+        quarantined: recordings that are left out.
+        pairs: near-duplicates (`PAIRS`).
+        all_boxes: recording, start, end (seconds), species, problem; None where recordings have one label.
+    """
+
+    grouping: pd.DataFrame
+    quarantined: frozenset[str]
+    pairs: pd.DataFrame
+    all_boxes: pd.DataFrame | None = None
+
+    @property
+    def boxes(self) -> pd.DataFrame | None:
+        """The boxes that count."""
+        return None if self.all_boxes is None else self.all_boxes[self.all_boxes["problem"] == ""]
+
+    @classmethod
+    def read(cls, grouping: Path, quarantine: Path, pairs: Path, boxes: Path | None) -> "Known":
+        """From the files of the stages before."""
+        quarantined = frozenset(read_facts(quarantine)["recording"])
+        table = None
+        if boxes is not None:
+            table = read_facts(boxes).astype({"start": float, "end": float})
+        return cls(read_facts(grouping), quarantined, read_facts(pairs), table)
 
 
 def windows_of(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
@@ -33,28 +68,18 @@ def windows_of(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
 
 
 def build_index(
-    recordings: pd.DataFrame, windows: pd.DataFrame, grouping: pd.DataFrame, settings: DatasetStageSettings
+    recordings: pd.DataFrame, windows: pd.DataFrame, known: Known, settings: DatasetStageSettings
 ) -> pd.DataFrame:
     """Every window of every accepted recording with its split, sorted by recording and start.
 
     Raises:
         AutobirdError: an unknown split name, or less than two species or an empty split remain.
     """
-    wrong = grouping[~grouping["split"].isin(["", *SPLITS])]
-    if len(wrong):
-        first = wrong.iloc[0]
-        raise AutobirdError(
-            f"the metadata gives {first['recording']} the split {first['split']!r}; use one of {', '.join(SPLITS)}"
-        )
-    quarantined = reasons(recordings)
-    accepted = recordings[recordings["recording"].map(quarantined) == ""].sort_values("recording")
-    keys = group_keys(accepted["recording"], grouping)
-    decided = grouping.set_index("recording")["split"]
-    table = accepted[["recording", "species"]].assign(group=accepted["recording"].map(keys))
-    table["split"] = table["recording"].map(decided).fillna("")
-    table["split"] = table["recording"].map(deal(table, settings))
-    index = windows.merge(table, on="recording").sort_values(["recording", "start"], ignore_index=True)
-    index["dropped"] = ""
+    accepted = recordings[~recordings["recording"].isin(known.quarantined)].sort_values("recording")
+    index = windows.merge(accepted[["recording", "species"]], on="recording")
+    index = index.sort_values(["recording", "start"], ignore_index=True).assign(dropped="")
+    if known.boxes is not None:
+        index[["species", "dropped"]] = label_windows(index, known.boxes, settings)
     _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
     _drop(
         index,
@@ -63,15 +88,31 @@ def build_index(
     )
     kept = index[index["dropped"] == ""]
     rare = kept["species"].value_counts() < settings.min_windows
-    _drop(
-        index,
-        index["species"].isin(rare.index[rare]),
-        f"species with fewer than {settings.min_windows} windows",
-    )
+    unknown = index["species"].isin(rare.index[rare])
+    _drop(index, unknown, f"species with fewer than {settings.min_windows} windows")
+
+    index["group"] = index["recording"].map(group_keys(accepted, known.grouping, known.pairs))
+    decided = _decided(known.grouping)
+    kept = index.loc[index["dropped"] == "", ["recording", "species", "group"]].drop_duplicates()
+    # Only what is kept deals, so that a small species is not tested on windows that were filtered out.
+    where = deal(kept.assign(split=kept["recording"].map(decided).fillna("")), settings)
+    others = {g: by_position(position(g, settings.seed), settings) for g in set(index["group"]) - set(where)}
+    index["split"] = index["group"].map(where | others)
+    index.loc[unknown, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), "species without a window in training")
     _check(index)
     return index
+
+
+def _decided(grouping: pd.DataFrame) -> "pd.Series[str]":
+    wrong = grouping[~grouping["split"].isin(["", *SPLITS])]
+    if len(wrong):
+        first = wrong.iloc[0]
+        raise AutobirdError(
+            f"the metadata gives {first['recording']} the split {first['split']!r}; use one of {', '.join(SPLITS)}"
+        )
+    return grouping.drop_duplicates("recording").set_index("recording")["split"]
 
 
 def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", why: str) -> None:
@@ -104,12 +145,13 @@ def normalisation(windows: pd.DataFrame) -> dict[str, float]:
     return {"mean": mean, "std": float(np.sqrt(max(1e-12, square - mean**2)))}
 
 
-def counts(recordings: pd.DataFrame, index: pd.DataFrame) -> dict[str, Any]:
+def counts(recordings: pd.DataFrame, index: pd.DataFrame, known: Known) -> dict[str, Any]:
     """Where every recording and window went; the recordings add up: all = used + filtered + quarantined."""
     kept = index[index["dropped"] == ""]
     used = kept["recording"].nunique()
-    quarantined = int((reasons(recordings) != "").sum())
-    return {
+    quarantined = int(recordings["recording"].isin(known.quarantined).sum())
+    unknown = index[(index["split"] == UNKNOWN_SPLIT) & index["dropped"].str.startswith("species")]
+    out: dict[str, Any] = {
         "recordings": len(recordings),
         "recordings_used": used,
         "recordings_filtered": len(recordings) - quarantined - used,
@@ -125,7 +167,32 @@ def counts(recordings: pd.DataFrame, index: pd.DataFrame) -> dict[str, Any]:
             }
             for s in SPLITS
         },
+        "unknown": {
+            "recordings": int(unknown["recording"].nunique()),
+            "windows": len(unknown),
+            "species": sorted(unknown["species"].unique()),
+        },
+        "untestable": untestable(kept),
     }
+    if known.all_boxes is not None:
+        said = known.all_boxes["problem"].replace("", "used").value_counts()
+        out["boxes"] = {str(why): int(n) for why, n in said.sort_index().items()}
+    return out
+
+
+def untestable(kept: pd.DataFrame) -> dict[str, str]:
+    """Species that lack test or validation recordings, each with the reason."""
+    groups = kept.groupby(["species", "split"])["group"].nunique().unstack(fill_value=0)
+    groups = groups.reindex(columns=list(SPLITS), fill_value=0)
+    found = {}
+    for species, row in groups.iterrows():
+        lacking = [s for s in SPLITS if not row[s]]
+        if lacking:
+            found[str(species)] = (
+                f"no {' and no '.join(lacking)} recordings: {row.sum()} independent groups (three are needed), "
+                "or the metadata's split column leaves them out"
+            )
+    return found
 
 
 _LAST_SPLIT = ".split.csv"
@@ -133,7 +200,8 @@ _LAST_SPLIT = ".split.csv"
 
 def report_moves(state: Store, index: pd.DataFrame) -> None:
     """Log every recording that changed its split since the last run here, which `state` remembers."""
-    now = index.drop_duplicates("recording").set_index("recording")["split"]
+    dealt = index[index["split"] != UNKNOWN_SPLIT]
+    now = dealt.drop_duplicates("recording").set_index("recording")["split"]
     with contextlib.suppress(FileNotFoundError):
         before = pd.read_csv(io.BytesIO(state.read(_LAST_SPLIT)), index_col="recording", dtype=str)["split"]
         both = now.index.intersection(before.index)
@@ -149,24 +217,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     for name in ("recordings", "segments", "mels"):
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
-    p.add_argument("--grouping", type=Path, required=True)
+    for name in ("grouping", "quarantine", "near_duplicates"):
+        p.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True)
+    p.add_argument("--boxes", type=Path, nargs="?", help="boxes of annotated recordings")
     p.add_argument("--state", required=True, help="folder or URL that remembers the last split, not an output")
     for name in ("index", "labels", "normalisation", "leakage", "counts"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(DatasetStageSettings, args.settings)
     with stage("dataset", args, [args.index, args.labels, args.normalisation, args.leakage, args.counts]):
-        recordings, grouping = read_tables(args.recordings), read_facts(args.grouping)
-        index = build_index(recordings, windows_of(args.segments, args.mels), grouping, settings)
+        recordings = read_tables(args.recordings, ["recording", "species", "file_sha256", "sound_sha256"])
+        known = Known.read(args.grouping, args.quarantine, args.near_duplicates, args.boxes)
+        index = build_index(recordings, windows_of(args.segments, args.mels), known, settings)
         kept = index[index["dropped"] == ""]
         write_table(args.index, index, INDEX)
         write_json(args.labels, sorted(kept["species"].unique()))
         write_json(args.normalisation, normalisation(kept[kept["split"] == "train"]))
-        used = kept.drop_duplicates("recording").merge(recordings[["recording", "sound_sha256"]], on="recording")
-        write_json(args.leakage, leakage(used, grouping))
-        numbers = counts(recordings, index)
+        used = kept.drop_duplicates("recording")
+        write_json(args.leakage, leakage(used, known.grouping, clusters(known.pairs), settings.seed))
+        numbers = counts(recordings, index, known)
         write_json(args.counts, numbers)
         report_moves(store_of(args.state), index)
+        for species, why in numbers["untestable"].items():
+            log.warning("%s: %s", species, why)
         log.info("%s", numbers)
 
 

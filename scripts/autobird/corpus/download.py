@@ -1,67 +1,150 @@
-"""Stage `download`: bring the audio of one batch into one tar; for the demo that means to synthesise it."""
+"""Stage `download`: bring the recordings of one batch into one tar.
 
-import csv
-import io
+Each recording is kept as soon as it is there, and the last tar of the batch is used again, so that nothing is
+downloaded twice: not after a kill, and not when one recording is added.
+"""
+
+import contextlib
+import os
+import shutil
 import tarfile
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.audio.pack import member
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text, write_text
+from autobird.core.hashing import digest_of
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.corpus.demo.encode import encode
-from autobird.corpus.demo.plan import Plan, plan_corpus
-from autobird.corpus.demo.scene import Event, render
-from autobird.corpus.settings import DemoSettings
+from autobird.core.tables import read_facts
+from autobird.corpus.fetch import url
+from autobird.corpus.fetch.http import Client, Withdrawn, file_sha256
+from autobird.corpus.sources.settings import FetchSettings
 
-TRUTH = ["recording", "species", "onset", "offset", "low", "high"]
-"""Columns of the truth: when the labelled species sings, seconds, and in which band, Hz."""
-
-
-def truth_rows(plan: Plan, events: Sequence[Event]) -> list[list[str]]:
-    """The truth about one recording, one row a note."""
-    return [[plan.id, plan.name, f"{e.onset:.3f}", f"{e.offset:.3f}", f"{e.low:.0f}", f"{e.high:.0f}"] for e in events]
+FETCHED = ["recording", "sha256", "size", "problem"]
+"""Columns of what came: one row a recording that was to come, with the reason in words if it did not."""
 
 
-def synthesise(plan: Plan) -> tuple[bytes, list[list[str]]]:
-    """The bytes of a recording's audio file, and its truth."""
-    samples, events = render(plan)
-    return encode(samples, plan.sample_rate, plan.format), truth_rows(plan, events)
+class Batch:
+    """The recordings of one batch, gathered in a folder beside its tar.
+
+    Args:
+        tar: the tar that will be written.
+        client: for http and https.
+        archive: the zip that `zip://` locations lie in.
+    """
+
+    def __init__(self, tar: Path, client: Client, archive: Path | None) -> None:
+        self._parts = tar.with_name(f".{tar.stem}.parts")
+        self._kept = tar.with_name(f".{tar.stem}.last")
+        self._client, self._archive = client, archive
+
+    def recall(self, contents: dict[str, str]) -> None:
+        """Take from the last tar what has not changed since; `contents`: what stands for each member's bytes."""
+        if not self._kept.is_file():
+            return
+        with contextlib.suppress(tarfile.TarError, OSError), tarfile.open(self._kept) as old:
+            for info in old:
+                path = self._path(info.name, contents.get(info.name, ""))
+                if info.name not in contents or info.pax_headers.get(_CONTENT) != contents[info.name] or path.exists():
+                    continue
+                source = old.extractfile(info)
+                if source is not None:
+                    with atomic(path) as temporary, temporary.open("wb") as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+
+    def bring(self, location: str, content: str) -> Path:
+        """The file of one location, downloaded if it is not there yet.
+
+        Raises:
+            Withdrawn: it cannot be had; the message says why.
+        """
+        path = self._path(location, content)
+        if path.exists():
+            return path
+        scheme = location.partition("://")[0]
+        if scheme == "zip":
+            self._unzip(location.removeprefix("zip://"), path)
+        elif scheme in ("http", "https"):
+            digest = content.removeprefix("sha256:") if content.startswith("sha256:") else ""
+            self._client.download(location, path, digest)
+        else:
+            files, inner = url.file_system(location)
+            try:
+                url.fetch(files, inner, path)
+            except FileNotFoundError as error:
+                raise Withdrawn("withdrawn: no longer there") from error
+            except Exception as error:
+                raise AutobirdError(f"{location} cannot be read ({error}); run again later") from error
+        return path
+
+    def write(self, tar: Path, found: dict[str, tuple[Path, str]]) -> None:
+        """Write the tar of the files that came, by member name, and keep it for the next time."""
+        with atomic(tar) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as out:
+            for name, (path, content) in found.items():
+                info = member(name, path.stat().st_size)
+                info.pax_headers = {_CONTENT: content}
+                with path.open("rb") as file:
+                    out.addfile(info, file)
+        # A second name for the same bytes: Snakemake deletes the first before the rule runs again.
+        self._kept.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            os.link(tar, self._kept)
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def _path(self, location: str, content: str) -> Path:
+        return self._parts / digest_of(f"{location}\n{content}")
+
+    def _unzip(self, name: str, path: Path) -> None:
+        if self._archive is None:
+            raise AutobirdError(f"{name} lies in a zip, and corpus.root names none")
+        try:
+            with (
+                zipfile.ZipFile(self._archive) as archive,
+                archive.open(name) as source,
+                atomic(path) as temporary,
+                temporary.open("wb") as target,
+            ):
+                shutil.copyfileobj(source, target, 1 << 20)
+        except (KeyError, zipfile.BadZipFile) as error:
+            raise Withdrawn(f"the zip does not yield it ({error})") from error
+
+
+_CONTENT = "AUTOBIRD.content"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--rows", type=Path, required=True)
+    p.add_argument("--archive", type=Path, nargs="?", help="the zip that the recordings lie in")
     p.add_argument("--audio", type=Path, required=True, help="the tar to write")
-    p.add_argument("--truth", type=Path, required=True)
+    p.add_argument("--fetched", type=Path, required=True, help="what came")
     args = p.parse_args(argv)
-    settings = settings_of(DemoSettings, args.settings)
-    with stage("download", args, [args.audio, args.truth]):
-        plans = {q.id: q for q in plan_corpus(settings.seed, settings.species, settings.recordings)}
-        with args.rows.open(encoding="utf-8", newline="") as file:
-            ids = [row["recording"] for row in csv.DictReader(file)]
-        unknown = [i for i in ids if i not in plans]
-        if unknown:
-            raise AutobirdError(
-                f"{args.rows} names {unknown[0]}, which the demo corpus does not hold; delete that file"
-            )
-        truth = [TRUTH]
-        progress = Progress("download", len(ids), "recordings synthesised")
-        with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-            for done, name in enumerate(ids, 1):
-                data, rows = synthesise(plans[name])
-                tar.addfile(member(name, len(data)), io.BytesIO(data))
-                truth += rows
-                progress(done)
-        write_text(args.truth, csv_text(truth))
-        log.info(
-            "%d recordings, %.1f s of sound, %d notes",
-            len(ids),
-            sum(plans[i].duration for i in ids),
-            len(truth) - 1,
-        )
+    settings = settings_of(FetchSettings, args.settings)
+    with stage("download", args, [args.audio, args.fetched]):
+        rows = read_facts(args.rows)
+        rows = rows[rows["problem"] == ""]
+        rows["location"] = rows["location"].where(rows["location"] != "", rows["recording"])
+        batch = Batch(args.audio, Client(settings.interval, settings.patience), args.archive)
+        batch.recall(dict(zip(rows["location"], rows["content"], strict=True)))
+        progress = Progress("download", len(rows), "recordings")
+        came: dict[str, tuple[Path, str]] = {}
+        lines = [FETCHED]
+        for done, row in enumerate(rows.itertuples(), 1):
+            try:
+                path = batch.bring(row.location, row.content)
+            except Withdrawn as error:
+                log.warning("%s: %s", row.recording, error)
+                lines.append([row.recording, "", "", str(error)])
+            else:
+                came[row.location] = path, row.content
+                lines.append([row.recording, file_sha256(path), str(path.stat().st_size), ""])
+            progress(done)
+        batch.write(args.audio, came)
+        write_text(args.fetched, csv_text(lines))
+        log.info("%d of %d recordings, %.1f MB", len(came), len(rows), args.audio.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,17 @@ from pathlib import Path
 import pandas as pd
 
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_tables, write_csv
+from autobird.core.tables import read_facts, read_tables, write_csv
 from autobird.corpus.acceptance import reasons
 
 QUARANTINE = ["recording", "species", "reason"]
 """Columns of `quarantine.csv`."""
 
 
-def quarantine(recordings: pd.DataFrame) -> pd.DataFrame:
+def quarantine(recordings: pd.DataFrame, verdicts: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """The rows of `quarantine.csv`, sorted by recording."""
-    table = recordings.sort_values("recording").assign(reason=reasons(recordings).to_numpy())
+    why = reasons(recordings, verdicts, pairs)
+    table = recordings.sort_values("recording").assign(reason=why.to_numpy())
     return table.loc[table["reason"] != "", QUARANTINE]
 
 
@@ -23,11 +24,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
+    p.add_argument("--verdicts", type=Path, required=True)
+    p.add_argument("--near-duplicates", type=Path, required=True)
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     with stage("quarantine", args, [args.output]):
-        recordings = read_tables(args.recordings)
-        table = quarantine(recordings)
+        recordings = read_tables(
+            args.recordings, ["recording", "species", "file_sha256", "sound_sha256", "status", "reason"]
+        )
+        table = quarantine(recordings, read_facts(args.verdicts), read_facts(args.near_duplicates))
         write_csv(args.output, table)
         log.info("%d of %d recordings are quarantined", len(table), len(recordings))
 

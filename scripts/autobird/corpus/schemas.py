@@ -6,27 +6,51 @@ RECORDINGS = pa.schema(
     [
         ("recording", pa.string()),
         ("species", pa.string()),
+        ("location", pa.string()),
+        ("start", pa.string()),
+        ("end", pa.string()),
         ("file_sha256", pa.string()),
         ("sound_sha256", pa.string()),
         ("codec", pa.string()),
         ("sample_rate", pa.int32()),
         ("channels", pa.int32()),
+        ("bits", pa.int32()),
         ("duration", pa.float64()),
+        ("decoded_share", pa.float64()),
+        ("peak", pa.float64()),
+        ("clipped_share", pa.float64()),
+        ("dc_offset", pa.float64()),
+        ("silent_share", pa.float64()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("note", pa.string()),
     ]
 )
 """One row a recording. `status` is `ok` or `unusable` with a `reason`; a `note` tells of trouble with a file that
-is used all the same. `sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound."""
+is used all the same. `location`, `start`, `end`: where it lies, if not in a file of its own (`audio.access.Place`).
+`sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound; `bits` 0 where the codec has
+none; the measures are those of `audio.decode.Facts`."""
 
 CATALOGUE = pa.schema(
     [
-        *(f for f in RECORDINGS if f.name not in ("status", "reason")),
-        *(pa.field(name, pa.string()) for name in ("recordist", "date", "place", "licence", "quality", "quarantined")),
+        *(f for f in RECORDINGS if f.name not in ("status", "reason", "start", "end")),
+        *(pa.field(name, pa.string()) for name in ("recordist", "date", "time", "place")),
+        pa.field("latitude", pa.float64()),
+        pa.field("longitude", pa.float64()),
+        *(
+            pa.field(name, pa.string())
+            for name in ("number", "page", "licence", "licence_family", "quality", "background", "extra", "quarantined")
+        ),
+        pa.field("may_redistribute", pa.bool_()),
     ]
 )
-"""One row a recording, used or not; `quarantined` is the reason, or "". Unknown values are ""."""
+"""One row a recording, used or not; `quarantined` is the reason, or "". Unknown values are "", unknown coordinates
+NaN. `licence` as its source says it, `licence_family` as `corpus.licences` reads it; `extra`: JSON of all other
+fields of the source."""
+
+PAIRS = ["recording", "other", "votes", "offset", "species", "other_species"]
+"""Columns of `near_duplicates.csv`: two recordings of one sound (`recording` sorts first), the moments that they have
+in common, and the seconds from the second's beginning to the first's: where the other's sound starts in it."""
 
 INDEX = pa.schema(
     [
@@ -43,4 +67,4 @@ INDEX = pa.schema(
     ]
 )
 """One row a window, kept (`dropped` is "") or not. `start`: first sample in the recording; `shard`: number of its
-batch; `first_frame`: where its frames begin in that shard."""
+batch; `first_frame`: where its frames begin in that shard. `split` is `unknown` for species with too few windows."""

@@ -38,6 +38,12 @@ def example_clip() -> bytes:
     return encode(render(plan)[0], plan.sample_rate, "flac")
 
 
+def training_data(licences: dict[str, Any]) -> dict[str, Any]:
+    """What the recordings behind the bundle allow: how many under which licence, and what holds for all of them."""
+    used = {name: found["used"] for name, found in licences["licences"].items() if found["used"]}
+    return {"recordings": used, **licences["training_data"]}
+
+
 def expected_answer(folder: Path) -> dict[str, Any]:
     """What the bundle says about its own clip: for checking an installation, with a tolerance for other CPUs."""
     classifier = Classifier(folder)
@@ -57,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
     inputs = (
         "released", "predictions", "model", "index", "comparison", "metrics", "counts", "leakage", "species",
-        "catalogue", "attribution",
+        "catalogue", "attribution", "licences",
     )  # fmt: skip
     for name in inputs:
         p.add_argument(f"--{name}", type=Path, required=True)
@@ -82,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         validation = by_window(predictions, labels, "validation")
         temperature = fit_temperature(validation.probabilities, validation.truth)
         chosen = thresholds(by_window(predictions, labels, "validation", temperature))
+        licences = read_json(args.licences)
         write_json(
             args.folder / DESCRIPTION,
             {
@@ -94,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "aggregation": args.aggregation,
                 "temperature": temperature,
                 "thresholds": [FALLBACK if t is None else t for t in chosen],
+                "training_data": training_data(licences),
             },
         )
 
@@ -104,14 +112,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.folder / "drift_reference.json", reference(table))
 
         write_bytes(args.folder / "ATTRIBUTION.csv", args.attribution.read_bytes())
-        catalogue = pq.read_table(
-            args.catalogue, columns=["recording", "licence", "file_sha256", "quarantined"]
-        ).to_pandas()
-        used = catalogue[catalogue["quarantined"] == ""]
-        licences = used["licence"].replace("", "unknown").value_counts().sort_index()
+        catalogue = pq.read_table(args.catalogue, columns=["recording", "file_sha256"]).to_pandas()
         card = model_card(
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
-            read_json(args.leakage), licences, pd.read_csv(args.species),
+            read_json(args.leakage), training_data(licences), pd.read_csv(args.species),
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())

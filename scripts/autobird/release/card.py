@@ -13,13 +13,14 @@ def model_card(
     released: dict[str, Any],
     counts: dict[str, Any],
     leakage: dict[str, Any],
-    licences: "pd.Series[int]",
+    training_data: dict[str, Any],
     species: pd.DataFrame,
 ) -> str:
     """Markdown, the same text for the same numbers."""
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
+    shared = leakage["this_split"]
     weak = species[species["f1"].fillna(0) < 0.5]["species"].tolist()
     lines = [
         f"# Model card: {name}",
@@ -47,12 +48,15 @@ def model_card(
         f"thresholds and variant. Of {counts['recordings']} recordings {counts['recordings_used']} were used, "
         f"{counts['recordings_filtered']} filtered, {counts['recordings_quarantined']} quarantined.",
         "",
-        f"Of the test recordings {leakage['share_recordist']:.0%} share a recordist with training, "
-        f"{leakage['share_recordist_and_day']:.0%} recordist and day.",
+        f"Of the test recordings {shared['recordist']:.0%} share a recordist with training, "
+        f"{shared['recordist_and_day']:.0%} recordist and day, {shared['near_duplicate']:.0%} the same sound.",
         "",
         "Licences of the recordings (`ATTRIBUTION.csv` names each):",
         "",
-        *[f"- {licence}: {count}" for licence, count in licences.items()],
+        *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
+        "",
+        f"Together they ask: {training_data['statement']} The bundle holds weights and statistics (features of each recording "
+        "for the drift test), and no sound of theirs.",
         "",
         "## Limits",
         "",

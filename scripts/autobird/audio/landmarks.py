@@ -1,0 +1,131 @@
+"""Landmarks: pairs of spectral peaks by which the same sound is known again (Wang, ISMIR 2003).
+
+They survive other encodings, rates and gains, noise, and cuts, because each pair stands on its own: two peaks at
+their frequencies, and the time between them. Two recordings of one sound share many pairs at one distance in time.
+"""
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+SAMPLE_RATE = 16000
+"""Rate that every recording is brought to, Hz."""
+
+LANDMARK = np.dtype([("hash", "<u4"), ("recording", "<u4"), ("frame", "<u4")])
+"""One landmark: what it looks like, whose it is, and when it is, in frames of `FRAME_SECONDS`."""
+
+_N_FFT, _HOP = 1024, 256
+FRAME_SECONDS = _HOP / SAMPLE_RATE
+
+_LOWEST_BIN = 8
+"""125 Hz; below are wind and handling."""
+
+_WHITEN = 126
+"""Frames (2 s) over which each bin's mean level is taken off, so that hum and hiss make no peaks."""
+
+_NEIGHBOURS = (25, 11)
+"""A peak is the highest in so many frames (0.4 s) and bins (170 Hz)."""
+
+_ABOVE = 1.0
+"""How far a peak stands above its bin's mean, nats."""
+
+_PEAKS_PER_SECOND = 10
+_PARTNERS = 8
+"""Each peak is paired with so many of those that follow within `_REACH` frames (2 s)."""
+
+_REACH = 128
+_CHUNK = 2048
+"""Frames worked on at a time (33 s), besides what their neighbours need."""
+
+_HALO = _WHITEN // 2 + _NEIGHBOURS[0]
+_FLOOR = 1e-9
+
+
+class Landmarks:
+    """The landmarks of one recording, from blocks of mono samples at its own rate; memory is bounded."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        self._samples = np.zeros(0, np.float32)
+        self._rows = np.zeros((0, _N_FFT // 2 - _LOWEST_BIN), np.float32)
+        self._first = 0
+        """Frame that the first of `_rows` is."""
+        self._done = 0
+        """Frames whose peaks are known."""
+        self._peaks: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]] = []
+        self._window = np.hanning(_N_FFT).astype(np.float32)
+
+    def add(self, mono: NDArray[np.float32]) -> None:
+        """Take the next samples, shape (n,)."""
+        self._spectra(self._resampler.resample_chunk(mono))
+        while self._first + len(self._rows) >= self._done + _CHUNK + _HALO:
+            self._find(self._done + _CHUNK)
+
+    def finish(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+        """All landmarks as (hash, frame), sorted by frame."""
+        self._spectra(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        if self._first + len(self._rows) > self._done:
+            self._find(self._first + len(self._rows))
+        if not self._peaks:
+            return np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+        frames, bins, heights = (np.concatenate(part) for part in zip(*self._peaks, strict=True))
+        return _pairs(*_strongest(frames, bins, heights))
+
+    def _spectra(self, samples: NDArray[np.float32]) -> None:
+        self._samples = np.concatenate([self._samples, samples])
+        count = (len(self._samples) - _N_FFT) // _HOP + 1
+        if count <= 0:
+            return
+        frames = np.lib.stride_tricks.sliding_window_view(self._samples, _N_FFT)[::_HOP][:count]
+        parts = [self._rows]
+        for at in range(0, count, 64):  # blocks that stay in cache
+            spectrum = fft.rfft(frames[at : at + 64] * self._window, axis=1)[:, _LOWEST_BIN:-1]
+            parts.append(np.log(spectrum.real**2 + spectrum.imag**2 + np.float32(_FLOOR)))
+        self._rows = np.concatenate(parts)
+        self._samples = self._samples[count * _HOP :].copy()
+
+    def _find(self, end: int) -> None:
+        """Find the peaks of all frames before `end`, and forget the spectra that nothing needs any more."""
+        rows = self._rows[: end + _HALO - self._first]
+        above = rows - ndimage.uniform_filter1d(rows, _WHITEN, axis=0)
+        peak = (above == ndimage.maximum_filter(above, size=_NEIGHBOURS)) & (above > _ABOVE)
+        peak[: self._done - self._first] = False
+        peak[end - self._first :] = False
+        frames, bins = np.nonzero(peak)
+        self._peaks.append((frames + self._first, bins, above[frames, bins]))
+        self._done = end
+        keep = max(0, end - _HALO - self._first)
+        self._rows, self._first = self._rows[keep:].copy(), self._first + keep
+
+
+def _strongest(
+    frames: NDArray[np.intp], bins: NDArray[np.intp], heights: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The highest peaks of each second, sorted by frame and bin."""
+    second = frames * _HOP // SAMPLE_RATE
+    order = np.lexsort((bins, frames, -heights, second))
+    first = np.flatnonzero(np.diff(second[order], prepend=-1))
+    rank = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
+    kept = order[rank < _PEAKS_PER_SECOND]
+    kept = kept[np.lexsort((bins[kept], frames[kept]))]
+    return frames[kept], bins[kept]
+
+
+def _pairs(frames: NDArray[np.intp], bins: NDArray[np.intp]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Each peak with the next `_PARTNERS` of later frames within reach."""
+    count = len(frames)
+    later = np.searchsorted(frames, frames, side="right")
+    hashes, times = [], []
+    for step in range(_PARTNERS):
+        partner = later + step
+        valid = partner < count
+        a, b = np.flatnonzero(valid), partner[valid]
+        gap = frames[b] - frames[a]
+        a, b, gap = a[gap <= _REACH], b[gap <= _REACH], gap[gap <= _REACH]
+        # Frequencies in steps of 31 Hz, the gap in steps of 32 ms: a little coarser than other encodings move them.
+        hashes.append((bins[a] >> 1) << 16 | (bins[b] >> 1) << 8 | gap >> 1)
+        times.append(frames[a])
+    hashed, time = np.concatenate(hashes).astype(np.uint32), np.concatenate(times).astype(np.uint32)
+    order = np.lexsort((hashed, time))
+    return hashed[order], time[order]

@@ -1,0 +1,75 @@
+"""A folder of recordings on a disk, one folder a species, with a table of metadata beside them."""
+
+import unicodedata
+from pathlib import Path
+
+from autobird.core.errors import AutobirdError
+from autobird.core.hashing import Found, hashed_files
+from autobird.corpus.sources.base import Facts, Row, Source
+from autobird.corpus.sources.metadata import read_metadata
+from autobird.corpus.sources.settings import ColumnSettings
+
+
+def species_of(folder: str, suffix: str) -> str:
+    """The species that a folder's name stands for, without `suffix`."""
+    species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
+    suffix = suffix.replace("_", " ")
+    return species.removesuffix(suffix).strip() if suffix else species
+
+
+def species_row(name: str, content: str, size: int, suffix: str, location: str = "") -> Row:
+    """The row of a file in the layout `<Species name>/<any depth>/<file>`."""
+    folder, _, rest = name.partition("/")
+    if not rest:
+        return Row(name, "", content, "not inside a species folder; move it into one", size, location)
+    return Row(name, species_of(folder, suffix), content, size=size, location=location)
+
+
+class FolderSource(Source):
+    """`<root>/<Species name>/<any depth>/<file>`; every file is a row, whatever it is called.
+
+    Args:
+        root: the folder.
+        cache: file of the sha256 cache.
+        metadata: the table's name below the root, `auto` or `none`.
+        columns: names of its columns.
+        suffix: removed from the end of the species folders' names.
+    """
+
+    def __init__(
+        self, root: Path, cache: Path, metadata: str = "auto", columns: ColumnSettings | None = None, suffix: str = ""
+    ) -> None:
+        self.root, self.cache, self.suffix = root.expanduser(), cache, suffix
+        self.columns = columns or ColumnSettings()
+        self.name = f"corpus.root: {root}"
+        if not self.root.is_dir():
+            raise AutobirdError(f"{self.name} is not a folder; give the folder that holds one folder per species")
+        self.metadata = self._metadata_file(metadata)
+
+    def rows(self) -> list[Row]:
+        """Every file below the root but the metadata table, hashed (through the cache)."""
+        rows = [self._row(found) for found in hashed_files(self.root, self.cache, self.metadata)]
+        return sorted(rows, key=lambda r: r.recording)
+
+    def facts(self) -> list[Facts]:
+        """The rows of the metadata table."""
+        return read_metadata(self.metadata, self.columns) if self.metadata else []
+
+    def _row(self, found: Found) -> Row:
+        file, name, digest, size = found
+        if name != file:
+            return Row(name, "", "", "the file's name is not UTF-8; rename it")
+        row = species_row(name, f"sha256:{digest}", size, self.suffix)
+        if digest is None:
+            return row._replace(content="", problem=row.problem or "cannot be read; check the file's permissions")
+        return row
+
+    def _metadata_file(self, choice: str) -> Path | None:
+        if choice == "none":
+            return None
+        if choice == "auto":
+            return next((p for n in ("SOURCES.csv", "metadata.csv") if (p := self.root / n).is_file()), None)
+        path = self.root / choice
+        if not path.is_file():
+            raise AutobirdError(f"corpus.metadata: {path} is not a file; give a path relative to corpus.root, or none")
+        return path

@@ -1,0 +1,149 @@
+"""Tables that people keep about recordings: read from CSV, TSV or parquet, by the names of their columns."""
+
+import csv
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from autobird.core.errors import AutobirdError
+from autobird.corpus.sources.base import Facts
+from autobird.corpus.sources.settings import ColumnSettings
+
+_ALIASES = {
+    "latitude": ("lat",),
+    "longitude": ("lon", "lng"),
+    "licence": ("license", "lic"),
+    "place": ("place", "locality", "loc"),
+    "recordist": ("rec",),
+    "quality": ("q",),
+}
+"""Other names that a column may have where the settings name none."""
+
+_NO_FACTS = ("file", "url", "species", "id", "start", "end", "sha256")
+
+_XENO_CANTO_PAGE = "https://xeno-canto.org/"
+
+
+class Table:
+    """A table whose columns are asked for by our names.
+
+    Attributes:
+        path: where it lies.
+        header: the names of its columns.
+        lines: its rows, each a dict by column; all values are text.
+    """
+
+    def __init__(self, path: Path, columns: ColumnSettings) -> None:
+        self.path = path
+        self.header, self.lines = _read(path)
+        default = ColumnSettings()
+        self._names: dict[str, str | None] = {}
+        for ours, theirs in columns.model_dump().items():
+            if theirs not in self.header and theirs != getattr(default, ours):
+                self._refuse(ours, theirs)
+            names = (theirs, *_ALIASES.get(ours, ())) if theirs == getattr(default, ours) else (theirs,)
+            self._names[ours] = next((n for n in names if n in self.header), None)
+
+    def has(self, column: str) -> bool:
+        """Whether the table has a column of ours."""
+        return self._names[column] is not None
+
+    def need(self, column: str) -> None:
+        """Refuse a table without a column of ours.
+
+        Raises:
+            AutobirdError: it is not there.
+        """
+        if not self.has(column):
+            self._refuse(column, column)
+
+    def get(self, line: Mapping[str, str], column: str) -> str:
+        """A value of a row, "" if there is none."""
+        name = self._names[column]
+        return (line.get(name) or "").strip() if name else ""
+
+    def facts(self, recording: str, line: Mapping[str, str]) -> Facts:
+        """What a row knows about a recording; columns that we have no name for become `extra`."""
+        values = {ours: self.get(line, ours) for ours in self._names if ours not in _NO_FACTS}
+        known = {name for name in self._names.values() if name}
+        extra = {k: v for k, v in line.items() if k and k not in known and v and isinstance(v, str)}
+        return complete(Facts(recording, **values, extra=json.dumps(extra, ensure_ascii=False) if extra else ""))
+
+    def _refuse(self, ours: str, theirs: str) -> None:
+        near = difflib.get_close_matches(theirs, self.header, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise AutobirdError(
+            f"{self.path} has no column {theirs!r}; {hint}set corpus.columns.{ours} to one of {', '.join(self.header)}"
+        )
+
+
+def complete(facts: Facts) -> Facts:
+    """Facts with what follows from them: XC numbers and their page, a place from coordinates, no day that never was."""
+    number = facts.number
+    if number.isdigit():
+        number = f"XC{number}"
+    page = f"{_XENO_CANTO_PAGE}{number[2:]}" if not facts.page and number[:2] == "XC" else facts.page
+    date = "" if facts.date.startswith("0000") else facts.date
+    place = facts.place
+    if not place and facts.latitude and facts.longitude:
+        try:
+            # Three decimals: about 100 m.
+            place = f"{float(facts.latitude):.3f}, {float(facts.longitude):.3f}"
+        except ValueError:
+            place = ""
+    return facts._replace(number=number, page=page, date=date, place=place)
+
+
+def read_metadata(path: Path, columns: ColumnSettings) -> list[Facts]:
+    """Read the table at `path`, sorted by recording; of rows for the same file the first counts.
+
+    Raises:
+        AutobirdError: not UTF-8, no column of files, or a renamed column that is not there.
+    """
+    table = Table(path, columns)
+    table.need("file")
+    found: dict[str, Facts] = {}
+    for line in table.lines:
+        name = table.get(line, "file")
+        if name and name not in found:
+            found[name] = table.facts(name, line)
+    return [found[name] for name in sorted(found)]
+
+
+def header_of(path: Path) -> list[str]:
+    """The names of a table's columns, without reading its rows."""
+    if path.suffix.lower() == ".parquet":
+        import pyarrow.parquet as pq
+
+        return list(pq.read_schema(path).names)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return next(csv.reader(file, delimiter=_delimiter(path)), [])
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    try:
+        if path.suffix.lower() == ".parquet":
+            import pyarrow.parquet as pq
+
+            table = pq.read_table(path)
+            columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
+            return list(table.column_names), [
+                dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, delimiter=_delimiter(path))
+            return list(reader.fieldnames or []), list(reader)
+    except UnicodeDecodeError as error:
+        raise AutobirdError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except (csv.Error, ValueError) as error:
+        raise AutobirdError(f"{path} is not a table that can be read: {error}") from error
+    except OSError as error:
+        raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _delimiter(path: Path) -> str:
+    """What separates the columns: the most frequent of tab, semicolon and comma in the first line."""
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
+        first = file.readline()
+    return max(",\t;", key=first.count)

@@ -1,0 +1,107 @@
+"""A table of recordings: paths or URLs with their species, and whatever else is known."""
+
+import unicodedata
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from autobird.core.errors import AutobirdError
+from autobird.core.hashing import HashCache, file_size
+from autobird.corpus.sources.base import Facts, Row, Source
+from autobird.corpus.sources.metadata import Table, header_of
+from autobird.corpus.sources.settings import ColumnSettings
+
+
+def is_remote(table: Path, columns: ColumnSettings) -> bool:
+    """Whether a table's recordings are downloaded: it has a column of URLs and none of paths."""
+    try:
+        header = header_of(table)
+    except (OSError, ValueError):
+        return False
+    return columns.url in header and columns.file not in header
+
+
+class TableSource(Source):
+    """One recording a row: a whole file, or the part of it from `start` to `end`.
+
+    Args:
+        table: CSV, TSV or parquet.
+        root: what paths are relative to.
+        cache: file of the sha256 cache.
+        columns: names of the columns.
+    """
+
+    def __init__(self, table: Path, root: Path, cache: Path, columns: ColumnSettings) -> None:
+        self.name = f"corpus.table: {table}"
+        if not table.is_file():
+            raise AutobirdError(f"{self.name} is not a file; give a CSV, TSV or parquet table of recordings")
+        self._root, self._cache = root, cache
+        self._table = Table(table, columns)
+        self._remote = is_remote(table, columns)
+        self._where = "url" if self._remote else "file"
+        self._table.need(self._where)
+        self._table.need("species")
+        self._ids = self._unique_ids()
+
+    def rows(self) -> list[Row]:
+        """One row a line; a line that cannot be used has a problem."""
+        hashes = {} if self._remote else self._hash()
+        rows = [self._row(name, line, hashes) for name, line in zip(self._ids, self._table.lines, strict=True)]
+        return sorted(rows, key=lambda r: r.recording)
+
+    def facts(self) -> list[Facts]:
+        """The other columns."""
+        found = (self._table.facts(name, line) for name, line in zip(self._ids, self._table.lines, strict=True))
+        return sorted(found, key=lambda f: f.recording)
+
+    def _row(self, name: str, line: dict[str, str], hashes: dict[str, tuple[str | None, int]]) -> Row:
+        get = self._table.get
+        where, wanted = get(line, self._where), get(line, "sha256").lower()
+        species = unicodedata.normalize("NFC", get(line, "species")).replace("_", " ")
+        start, end = get(line, "start"), get(line, "end")
+        row = Row(name, species, "", location="" if where == name else where, start=start, end=end)
+        if not where:
+            return row._replace(problem=f"the table names no {self._where}")
+        if problem := _bad_span(start, end):
+            return row._replace(problem=problem)
+        if "#again" in name:
+            return row._replace(problem="another row of the table has the same id; give each its own")
+        if self._remote:
+            return row._replace(content=f"sha256:{wanted}" if wanted else f"url:{where}")
+        digest, size = hashes[where]
+        if digest is None:
+            return row._replace(problem="no such file, or it cannot be read; check the path and its permissions")
+        if wanted and wanted != digest:
+            return row._replace(
+                content=f"sha256:{digest}", problem="its sha256 is not the table's; fetch the file again"
+            )
+        return row._replace(content=f"sha256:{digest}", size=size)
+
+    def _hash(self) -> dict[str, tuple[str | None, int]]:
+        names = sorted({self._table.get(line, "file") for line in self._table.lines} - {""})
+        paths = [self._root / n for n in names]
+        with HashCache(self._cache) as cache:
+            digests = cache.sha256(paths)
+        return {n: (d, file_size(p)) for n, p, d in zip(names, paths, digests, strict=True)}
+
+    def _unique_ids(self) -> list[str]:
+        """The id of each line; those that come again get a suffix, so that every line is accounted for."""
+        get, seen, ids = self._table.get, set[str](), []
+        for number, line in enumerate(self._table.lines, 2):
+            where = get(line, self._where)
+            if self._remote and where:
+                where = unquote(urlsplit(where).path).strip("/") or where
+            span = f"#{get(line, 'start') or '0'}-{get(line, 'end')}" if get(line, "start") or get(line, "end") else ""
+            name = get(line, "id") or (f"{where}{span}" if where else f"line {number}")
+            if name in seen:
+                name = f"{name}#again-line-{number}"
+            seen.add(name)
+            ids.append(name)
+        return ids
+
+
+def _bad_span(start: str, end: str) -> str:
+    try:
+        first, last = float(start or 0), float(end or "inf")
+    except ValueError:
+        return f"start {start!r} or end {end!r} is no number of seconds"
+    return "" if 0 <= first < last else f"start {start or 0} s does not lie before end {end} s"
