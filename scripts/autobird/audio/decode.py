@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from autobird.audio.measures import Measures
+from autobird.audio.mpeg import mpeg_start
 from autobird.core.errors import AutobirdError
 
 _BLOCK = 1 << 16
@@ -30,6 +33,12 @@ _PROMISE = 0.98
 
 _UNKNOWN_FRAMES = 1 << 62
 """libsndfile reports about 2**63 frames where the header does not tell."""
+
+
+_WAV_PROMISE = re.compile(r"data : (\d+) \(should be (\d+)\)")
+
+_STREAMED = (1 << 31) - 4096
+"""A WAV data chunk of so many bytes or more, in a file that is shorter, was written before its length was known."""
 
 
 class UnusableAudio(AutobirdError):
@@ -101,7 +110,7 @@ def probe(
         UnusableAudio: empty, text, not decodable, or samples that are not finite.
     """
     with _opened(source) as (file, note):
-        digest, measures = hashlib.sha256(), _Measures(file.samplerate)
+        digest, measures = hashlib.sha256(), Measures(file.samplerate)
         reader = _Reader(file, max_duration, span, measures)
         listen = listener(file.samplerate) if listener else None
         for mono in reader:
@@ -156,33 +165,6 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 
-_FULL_SCALE = 32767 / 32768
-_SILENT = 1e-3
-"""RMS of silence: -60 dBFS."""
-
-
-class _Measures:
-    """What the samples of a recording are like, gathered block by block."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self._stretch = max(1, sample_rate // 20)
-        self._rest = np.zeros(0, np.float32)
-        self.peak, self.total = 0.0, 0.0
-        self.samples = self.clipped = self.stretches = self.silent = 0
-
-    def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
-        absolute = np.abs(block)
-        self.peak = max(self.peak, float(absolute.max()))
-        self.samples += block.size
-        self.clipped += int(np.count_nonzero(absolute >= _FULL_SCALE))
-        self.total += float(mono.sum(dtype=np.float64))
-        mono = np.concatenate([self._rest, mono])
-        count = len(mono) // self._stretch
-        whole = mono[: count * self._stretch].reshape(count, self._stretch)
-        self._rest = mono[count * self._stretch :]
-        self.stretches += count
-        self.silent += int(np.count_nonzero(np.einsum("ij,ij->i", whole, whole) < _SILENT**2 * self._stretch))
-
 
 class _Reader:
     """The mono blocks of an open file; afterwards `frames` were read and `note` says what was wrong.
@@ -198,7 +180,7 @@ class _Reader:
         file: soundfile.SoundFile,
         max_duration: float,
         span: tuple[float, float] = (0.0, float("inf")),
-        measures: _Measures | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self.file, self.max_duration, self.span, self.measures = file, max_duration, span, measures
         self.frames, self.share, self.note = 0, 1.0, ""
@@ -233,10 +215,19 @@ class _Reader:
         seconds = self.frames / rate
         if promised:
             self.share = min(1.0, self.frames / promised)
+        streamed = False
+        if (header := _WAV_PROMISE.search(file.extra_info)) and not self.span[0] and self.span[1] == float("inf"):
+            # libsndfile corrects what a WAV header promises, and tells it here alone.
+            said, there = int(header[1]), int(header[2])
+            streamed = said >= _STREAMED
+            self.share = 1.0 if streamed else min(self.share, there / said)
+            promised = round(self.frames / self.share)
         if failure:
             self.note = f"decoding stopped after {seconds:.1f} s ({failure}); used up to there"
         elif self.share < _PROMISE:
             self.note = f"{seconds:.1f} s decoded of {promised / rate:.1f} s promised; used up to there"
+        elif streamed:
+            self.note = f"its header was never finished; used up to its end at {seconds:.1f} s"
 
     def _skip(self, frames: int) -> None:
         try:
@@ -270,9 +261,11 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]
         opened = soundfile.SoundFile(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source)
         note = ""
     except soundfile.LibsndfileError as error:
-        offset = _mpeg_start(head)
+        offset = mpeg_start(head)
         if offset <= 0:
             raise UnusableAudio(f"not a sound file that libsndfile knows ({_reason(error)})") from error
+        if not isinstance(source, Path):
+            source.seek(0)  # libsndfile left off somewhere
         data = source.read_bytes() if isinstance(source, Path) else source.read()
         try:
             opened = soundfile.SoundFile(io.BytesIO(data[offset:]))
@@ -302,34 +295,3 @@ def _refuse_what_is_no_sound(head: bytes, size: int) -> None:
     control = sum(c < " " and c not in "\t\r\n\f" for c in text)
     if control == 0 and len(text.encode()) >= 0.99 * min(size, _HEAD):
         raise UnusableAudio("text, not sound")
-
-
-def _mpeg_start(head: bytes) -> int:
-    """Offset of the first MPEG audio layer III frame that is followed by another one, or -1."""
-    at = head.find(b"\xff")
-    while 0 <= at < len(head) - 4:
-        length = _mpeg_frame_length(head[at : at + 4])
-        if length and _mpeg_frame_length(head[at + length : at + length + 4]):
-            return at
-        at = head.find(b"\xff", at + 1)
-    return -1
-
-
-_BITRATES = {
-    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
-    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
-}
-"""kbit/s of MPEG-1 (3) and MPEG-2/2.5 (2 and 0) layer III, ISO/IEC 11172-3 and 13818-3."""
-
-_RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
-
-
-def _mpeg_frame_length(header: bytes) -> int:
-    """Bytes of the layer III frame with this 4-byte header, or 0 if it is none."""
-    if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
-        return 0
-    version, bitrate, rate = header[1] >> 3 & 3, header[2] >> 4, header[2] >> 2 & 3
-    if version == 1 or bitrate in (0, 15) or rate == 3:
-        return 0
-    kbits = _BITRATES[3 if version == 3 else 2][bitrate]
-    return (144000 if version == 3 else 72000) * kbits // _RATES[version][rate] + (header[2] >> 1 & 1)

@@ -64,8 +64,9 @@ def _bars(ax: Any, values: "pd.Series[str]", title: str, colour: str) -> None:
     for y, n in zip(at, shown, strict=True):
         ax.text(n, y, f" {n}", va="center", fontsize=8)
     ax.set_yticks(at, list(shown.index), fontsize=8)
-    ax.invert_yaxis()
-    ax.margins(x=0.15)
+    ax.set_ylim(max(len(shown), _ROWS // 2) - 0.5, -0.5)
+    ax.set_xlim(0, 1.15 * max(1, shown.max() if len(shown) else 0))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.set_title(title, fontsize=10, loc="left")
 
 
@@ -87,8 +88,9 @@ def species(path: Path, table: pd.DataFrame) -> None:
     axes[0].barh(at, by["quarantined"], left=by["recordings"], color=GREY, label="quarantined")
     axes[0].set_xlabel("recordings")
     axes[0].legend(loc="lower right")
-    axes[1].barh(at, by["hours"], color=GREEN)
-    axes[1].set_xlabel("hours used")
+    unit, scale = ("hours", 1) if by["hours"].max() >= 1 else ("minutes", 60)
+    axes[1].barh(at, by["hours"] * scale, color=GREEN)
+    axes[1].set_xlabel(f"{unit} used")
     # More names than these cannot be read; the table has them all.
     step = -(-len(by) // 120) or 1
     axes[0].set_yticks(at[::step], list(by.index[::step]), style="italic", fontsize=9)

@@ -105,7 +105,7 @@ def near_duplicates(
             b = a if i == j else np.load(landmarks[j])
             for one, other, votes, distance in matches(a, b, settings.near_duplicate_votes, same=i == j):
                 first, second = names[i].iloc[one], names[j].iloc[other]
-                seconds = distance * FRAME_SECONDS
+                seconds = -distance * FRAME_SECONDS
                 if second["recording"] < first["recording"]:
                     first, second, seconds = second, first, -seconds
                 rows.append(

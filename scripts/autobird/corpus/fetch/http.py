@@ -25,9 +25,11 @@ _BUSY = {408, 425, 429, 500, 502, 503, 504}
 _GONE = {401, 403, 404, 410, 451}
 """Statuses of a recording that is withdrawn or was never public."""
 
-_BLOCK = 1 << 16
-_LONGEST_PAUSE = 60.0
-"""Seconds between two attempts at most, unless the server asks for more."""
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0
+"""Seconds before another attempt, which double from the first to the last, unless the server asks for more."""
+
+_BROKEN = 1000
+"""Connections of one file that may break after they brought something."""
 
 _SHORT_ATTEMPTS = 3
 """How often in a row a server may end a file at the same byte, short of what it promised, before that is its end."""
@@ -134,8 +136,10 @@ class Client:
             try:
                 self._receive(url, part, before, ends)
             except (httpx.HTTPError, _Progress) as error:
-                if ends[-_SHORT_ATTEMPTS:] == ends[-1:] * _SHORT_ATTEMPTS:
-                    raise Incomplete(f"{_host(url)} sends only {ends[-1]} bytes of what it promises") from None
+                if ends and ends[-_SHORT_ATTEMPTS:] == ends[-1:] * _SHORT_ATTEMPTS:
+                    raise Incomplete(
+                        f"{_host(url)} sends only {ends[-1]} bytes of what it promises; to try again, remove the batch's .csv beside its tar"
+                    ) from None
                 what = self._safe(f"{type(error).__name__}: {error}")
                 came = isinstance(error, _Progress) or (part.is_file() and part.stat().st_size > before)
                 raise (_Progress(what) if came else Busy(what)) from None
@@ -170,7 +174,7 @@ class Client:
                 _tag(part).write_text(_validator(answer))
             with part.open("ab" if resumed else "wb") as file:
                 try:
-                    for block in answer.iter_raw(_BLOCK):
+                    for block in answer.iter_raw():
                         file.write(block)
                 finally:
                     file.flush()
@@ -182,20 +186,20 @@ class Client:
     def _patiently(self, once: Callable[[], Any], host: str) -> Any:
         """Call `once` until it succeeds; a failure that brought bytes does not wear the patience out."""
         started = time.monotonic()
-        stuck = 0
+        failures = broken = 0
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             asked = error.after if isinstance(error, Busy) else 0.0
-            return max(asked, min(_LONGEST_PAUSE, self.interval * 2 ** min(10, state.attempt_number - 1)))
+            pause = max(_SHORTEST_PAUSE, self.interval)
+            return max(asked, min(_LONGEST_PAUSE, pause * 2 ** min(10, max(0, failures - 1))))
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            nonlocal stuck, started
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, _Progress):
-                stuck += 1
-                started = time.monotonic()
-                return stuck > 100
+            nonlocal failures, broken, started
+            if state.outcome and isinstance(state.outcome.exception(), _Progress):
+                failures, broken, started = 0, broken + 1, time.monotonic()
+                return broken > _BROKEN
+            failures += 1
             return time.monotonic() - started > self.patience
 
         def tell(state: tenacity.RetryCallState) -> None:

@@ -1,0 +1,32 @@
+"""What the samples of a recording are like: peak, clipping, offset, silence; gathered while it is decoded."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FULL_SCALE = 32767 / 32768
+_SILENT = 1e-3
+"""RMS of silence: -60 dBFS."""
+
+
+class Measures:
+    """What the samples of a recording are like, gathered block by block."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._stretch = max(1, sample_rate // 20)
+        self._rest = np.zeros(0, np.float32)
+        self.peak, self.total = 0.0, 0.0
+        self.samples = self.clipped = self.stretches = self.silent = 0
+
+    def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+        """Take the next block, shape (frames, channels), and the mean of its channels."""
+        absolute = np.abs(block)
+        self.peak = max(self.peak, float(absolute.max()))
+        self.samples += block.size
+        self.clipped += int(np.count_nonzero(absolute >= _FULL_SCALE))
+        self.total += float(mono.sum(dtype=np.float64))
+        mono = np.concatenate([self._rest, mono])
+        count = len(mono) // self._stretch
+        whole = mono[: count * self._stretch].reshape(count, self._stretch)
+        self._rest = mono[count * self._stretch :]
+        self.stretches += count
+        self.silent += int(np.count_nonzero(np.einsum("ij,ij->i", whole, whole) < _SILENT**2 * self._stretch))
