@@ -10,21 +10,30 @@ from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.check_corpus import check
-from autobird.corpus.dataset import build_index, counts, normalisation, report_moves
+from autobird.corpus.dataset import Known, build_index, counts, normalisation, report_moves
 from autobird.corpus.quarantine import quarantine
-from autobird.corpus.schemas import RECORDINGS
+from autobird.corpus.schemas import PAIRS, RECORDINGS
 from autobird.corpus.settings import CheckSettings, DatasetStageSettings
 
 NOBODY = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
+NO_VERDICTS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
+NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
+
+
+def known(table: pd.DataFrame, grouping: pd.DataFrame = NOBODY, **more: pd.DataFrame) -> Known:
+    """What is known besides the sound, with the quarantine that follows from the recordings."""
+    why = reasons(table, NO_VERDICTS, NO_PAIRS)
+    return Known(grouping, frozenset(why.index[why != ""]), **({"pairs": NO_PAIRS} | more))
 
 
 def recordings(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
     """Rows of (recording, species, sound, reason)."""
     table = pd.DataFrame(rows, columns=["recording", "species", "sound_sha256", "reason"])
+    table["file_sha256"] = table["sound_sha256"]
     table["status"] = np.where(table["reason"] == "", "ok", "unusable")
     for name in RECORDINGS.names:
         if name not in table:
-            table[name] = 0.0 if name == "duration" else ""
+            table[name] = "" if RECORDINGS.field(name).type == "string" else 0.0
     return table[RECORDINGS.names]
 
 
@@ -48,12 +57,12 @@ def test_of_equal_sounds_one_is_used_and_under_two_labels_none() -> None:
         ("b", "x", "s1", ""), ("a", "x", "s1", ""), ("c", "x", "s2", ""), ("d", "y", "s2", ""), ("e", "y", "s3", ""),
         ("f", "y", "", "text, not sound"),
     )  # fmt: skip
-    why = reasons(table)
+    why = reasons(table, NO_VERDICTS, NO_PAIRS)
     assert why["a"] == why["e"] == ""
     assert why["b"] == "the same sound as a, which is used"
     assert "d under another species" in why["c"]
     assert "c under another species" in why["d"]
-    assert quarantine(table)["recording"].tolist() == ["b", "c", "d", "f"]
+    assert quarantine(table, NO_VERDICTS, NO_PAIRS)["recording"].tolist() == ["b", "c", "d", "f"]
 
 
 def test_recordings_and_windows_add_up() -> None:
@@ -61,8 +70,8 @@ def test_recordings_and_windows_add_up() -> None:
     found = windows(table)
     found.loc[found["recording"] == "x/3", "rms"] = 0.001
     found.loc[found["recording"] == "x/4", "mel_std"] = 0.01
-    index = build_index(table, found, NOBODY, DatasetStageSettings(min_windows=5))
-    numbers = counts(table, index)
+    index = build_index(table, found, known(table), DatasetStageSettings(min_windows=5))
+    numbers = counts(table, index, known(table))
     parts = [numbers[f"recordings_{p}"] for p in ("used", "filtered", "quarantined")]
     assert parts == [58, 3, 1]
     assert sum(parts) == numbers["recordings"]
@@ -75,14 +84,14 @@ def test_recordings_and_windows_add_up() -> None:
 def test_one_species_left_names_the_keys_that_help() -> None:
     table = recordings(*many("x", 30), ("z/0", "z", "z0", ""))
     with pytest.raises(AutobirdError, match=r"1 species .* remain of 2 .*dataset\.min_windows"):
-        build_index(table, windows(table), NOBODY, DatasetStageSettings(min_windows=5))
+        build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
 
 
 def test_an_unknown_split_name_is_refused() -> None:
     table = recordings(*many("x", 5), *many("y", 5))
     grouping = pd.DataFrame([("x/0", "", "", "", "training")], columns=NOBODY.columns)
     with pytest.raises(AutobirdError, match=r"x/0 the split 'training'; use one of train, validation, test"):
-        build_index(table, windows(table), grouping, DatasetStageSettings())
+        build_index(table, windows(table), known(table, grouping), DatasetStageSettings())
 
 
 def test_the_check_fails_above_the_share_and_names_the_file() -> None:
@@ -104,3 +113,62 @@ def test_recordings_that_change_their_split_are_listed(tmp_path: Path, caplog: p
     report_moves(FolderStore(tmp_path), index)
     report_moves(FolderStore(tmp_path), index.assign(split=["test", "test"]))
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["moved from train to test: a"]
+
+
+def test_one_sound_under_two_labels_is_quarantined_twice_and_under_one_label_not_at_all() -> None:
+    table = recordings(
+        ("a", "x", "1", ""), ("b", "x", "2", ""), ("c", "y", "3", ""), ("d", "y", "4", "text, not sound")
+    )
+    pairs = pd.DataFrame([("a", "b"), ("b", "c"), ("a", "d")], columns=PAIRS[:2])
+    why = reasons(table, NO_VERDICTS, pairs)
+    assert why["a"] == ""
+    assert "nearly the same sound as c under another species" in why["b"]
+    assert "nearly the same sound as b under another species" in why["c"]
+
+
+def test_what_is_forbidden_is_quarantined_by_name_and_by_content_and_accuses_nobody_else() -> None:
+    table = recordings(("a", "x", "1", ""), ("b", "y", "1", ""), ("c", "x", "2", ""), ("d", "y", "3", ""))
+    verdicts = pd.DataFrame([("a", "its licence"), ("sha256:2", "taken down")], columns=["recording", "reason"])
+    pairs = pd.DataFrame([("a", "d")], columns=PAIRS[:2])
+    assert reasons(table, verdicts, pairs).to_dict() == {"a": "its licence", "b": "", "c": "taken down", "d": ""}
+
+
+def test_species_with_few_windows_are_kept_apart_as_examples_of_the_unknown() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""))
+    index = build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
+    apart = index[index["species"] == "z"]
+    assert set(apart["split"]) == {"unknown"}
+    assert (apart["dropped"] != "").all()
+    assert counts(table, index, known(table))["unknown"] == {"recordings": 1, "windows": 3, "species": ["z"]}
+
+
+def test_a_species_that_cannot_be_tested_is_reported() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), *many("z", 2))
+    index = build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
+    lacking = counts(table, index, known(table))["untestable"]
+    assert list(lacking) == ["z"]
+    assert "no validation recordings: 2 independent groups (three are needed)" in lacking["z"]
+
+
+def test_recordings_whose_windows_were_all_filtered_take_no_place_in_a_small_species() -> None:
+    table = recordings(*many("x", 30), *many("y", 6))
+    found = windows(table)
+    found.loc[found["recording"].isin(["y/0", "y/1", "y/2"]), "rms"] = 0.0
+    index = build_index(table, found, known(table), DatasetStageSettings(min_windows=5))
+    kept = index[(index["dropped"] == "") & (index["species"] == "y")]
+    assert set(kept["split"]) == {"train", "validation", "test"}
+
+
+def test_windows_of_annotated_recordings_take_their_labels_from_boxes() -> None:
+    table = recordings(*((f"{i}", "", f"{i}", "") for i in range(40)))
+    boxes = pd.DataFrame(
+        [(str(i), 0.0, 4.0, "xy"[i % 2], "") for i in range(40)] + [("0", 9.0, 9.0, "x", "zero length")],
+        columns=["recording", "start", "end", "species", "problem"],
+    )
+    facts = known(table, all_boxes=boxes)
+    index = build_index(table, windows(table), facts, DatasetStageSettings(min_windows=5))
+    kept = index[index["dropped"] == ""]
+    assert set(kept["species"]) == {"x", "y"}
+    numbers = counts(table, index, facts)
+    assert numbers["boxes"] == {"used": 40, "zero length": 1}
+    assert numbers["windows"] == numbers["windows_used"] + sum(numbers["windows_dropped"].values())

@@ -7,8 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from autobird.corpus.groups import clusters, group_keys
+from autobird.corpus.leakage import leakage
+from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import SplitSettings
-from autobird.corpus.split import SMALL, deal, group_keys, leakage
+from autobird.corpus.split import SMALL
+from autobird.corpus.split import deal as deal_groups
+
+NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
+
+
+def deal(table: pd.DataFrame, options: SplitSettings) -> "pd.Series[str]":
+    """The split of each recording."""
+    return table.set_index("recording")["group"].map(deal_groups(table, options))
+
 
 names = st.text(string.ascii_lowercase, min_size=1, max_size=6)
 
@@ -77,35 +89,101 @@ def test_a_split_that_people_decided_wins_for_the_whole_group() -> None:
     assert (deal(table, SplitSettings())[table.loc[table["group"] == "a group 7", "recording"]] == "test").all()
 
 
-def test_recordist_day_and_place_make_a_group_only_if_all_are_known() -> None:
-    grouping = pd.DataFrame(
-        [("a", "Ann", "2021-05-01", "Wood", ""), ("b", "Ann", "2021-05-01", "Wood", ""), ("c", "Ann", "", "Wood", "")],
-        columns=["recording", "recordist", "date", "place", "split"],
+@pytest.mark.parametrize("others", ["train", "validation", "test"])
+def test_a_species_that_shares_groups_with_another_has_some_of_every_split_too(others: str) -> None:
+    """Groups that a rarer species, or people, placed before count towards what a species has."""
+    table = recordings("b", 5)
+    table.loc[table["group"].isin(["b group 0", "b group 1"]), "split"] = others
+    assert set(deal(table, SplitSettings())) == {"train", "validation", "test"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 30), min_size=3, max_size=12, unique=True), min_size=1, max_size=6),
+    st.integers(0, 9),
+)
+def test_species_with_three_groups_are_trained_on_and_mostly_tested_whatever_they_share(
+    species: list[list[int]], seed: int
+) -> None:
+    rows = [(f"{s}/{g}", str(s), f"group {g}", "") for s, groups in enumerate(species) for g in groups]
+    table = pd.DataFrame(rows, columns=["recording", "species", "group", "split"])
+    where = deal_groups(table, SplitSettings(seed=seed))
+    rarest = min(range(len(species)), key=lambda s: (len(species[s]), str(s)))
+    assert {where[f"group {g}"] for g in species[rarest]} == {"train", "validation", "test"}
+
+
+def sounds(**of: tuple[str, str]) -> pd.DataFrame:
+    """Recordings with the sha256 of file and sound."""
+    return pd.DataFrame(
+        [(name, *hashes) for name, hashes in of.items()], columns=["recording", "file_sha256", "sound_sha256"]
     )
-    keys = group_keys(pd.Series(["a", "b", "c", "d"]), grouping)
-    assert keys["a"] == keys["b"]
-    assert len({keys["a"], keys["c"], keys["d"]}) == 3
 
 
-def test_leakage_is_measured_on_what_is_known() -> None:
+def sessions(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["recording", "recordist", "date", "place"]).assign(split="")
+
+
+def pairs(*rows: tuple[str, str]) -> pd.DataFrame:
+    return pd.DataFrame([(*r, "9", "0", "", "") for r in rows], columns=PAIRS)
+
+
+def test_two_of_recordist_day_and_place_make_a_session() -> None:
+    found = group_keys(
+        sounds(a=("1", "1"), b=("2", "2"), c=("3", "3"), d=("4", "4"), e=("5", "5"), f=("6", "6"), g=("7", "7")),
+        sessions(
+            ("a", "Ann", "2021-05-01", "Wood"), ("b", "Ann", "2021-05-01", "Wood"), ("c", "Ann", "2021-05-01", ""),
+            ("d", "Ann", "2021-05-01", ""), ("e", "Ann", "", ""), ("f", "Ann", "", ""),
+        ),
+        NO_PAIRS,
+    )  # fmt: skip
+    assert found["a"] == found["b"]
+    assert found["c"] == found["d"]
+    assert len({found[name] for name in "acefg"}) == 5
+
+
+def test_a_recording_of_no_known_session_is_known_by_its_sound_so_that_another_name_moves_nothing() -> None:
+    before = group_keys(sounds(a=("1", "s")), sessions(), NO_PAIRS)
+    after = group_keys(sounds(renamed=("1", "s")), sessions(), NO_PAIRS)
+    assert before["a"] == after["renamed"]
+
+
+def test_near_duplicates_and_parts_of_one_file_stay_together_through_others_too() -> None:
+    found = group_keys(
+        sounds(a=("1", "1"), b=("2", "2"), c=("3", "3"), d=("4", "4"), e=("4", "5"), f=("6", "6")),
+        sessions(("b", "Bob", "2021-01-01", "Fen"), ("f", "Bob", "2021-01-01", "Fen")),
+        pairs(("a", "b"), ("b", "c"), ("f", "gone")),
+    )
+    assert found["a"] == found["b"] == found["c"] == found["f"]
+    assert found["d"] == found["e"] != found["a"]
+
+
+def test_what_joins_a_larger_group_takes_its_name() -> None:
+    large = sessions(*[(name, "Bob", "2021-01-01", "Fen") for name in "abc"])
+    table = sounds(a=("1", "1"), b=("2", "2"), c=("3", "3"))
+    before = group_keys(table, large, NO_PAIRS)
+    joined = pd.concat([table, sounds(x=("9", "9"))])
+    after = group_keys(joined, large, pairs(("a", "x")))
+    assert set(after) == set(before)
+
+
+def test_clusters_hold_what_pairs_connect() -> None:
+    found = clusters(pairs(("a", "b"), ("b", "c"), ("d", "e")))
+    assert found["a"] == found["b"] == found["c"] != found["d"]
+    assert clusters(NO_PAIRS).empty
+
+
+def test_leakage_is_measured_on_what_is_known_and_beside_a_random_split() -> None:
     table = pd.DataFrame(
-        [
-            ("a", "x", "train", "g1", "s1"),
-            ("b", "x", "test", "g2", "s2"),
-            ("c", "y", "test", "g3", "s1"),
-            ("d", "y", "test", "g4", "s4"),
-        ],
-        columns=["recording", "species", "split", "group", "sound_sha256"],
+        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test"), ("d", "y", "test"), ("e", "y", "train")],
+        columns=["recording", "species", "split"],
     )
-    grouping = pd.DataFrame(
-        [("a", "Ann", "2021", "", ""), ("b", "Ann", "2022", "", ""), ("c", "Ann", "2021", "", "")],
-        columns=["recording", "recordist", "date", "place", "split"],
-    )
-    found = leakage(table, grouping)
-    assert found["test_recordings"] == 3
-    assert found["recordist_known"] == 2
-    assert found["share_recordist"] == pytest.approx(2 / 3, abs=1e-4)
-    assert found["share_recordist_and_species"] == pytest.approx(1 / 3, abs=1e-4)
-    assert found["share_recordist_and_day"] == pytest.approx(1 / 3, abs=1e-4)
-    assert found["share_sound"] == pytest.approx(1 / 3, abs=1e-4)
-    assert found["share_group"] == 0
+    grouping = sessions(("a", "Ann", "2021", "Fen"), ("b", "Ann", "2022", "Fen"), ("c", "Ann", "2021", "Fen"))
+    found = leakage(table, grouping, clusters(pairs(("a", "b"), ("c", "d"))), seed=4)
+    assert (found["test_recordings"], found["recordist_known"], found["session_known"]) == (3, 2, 2)
+    assert found["this_split"] == {
+        "recordist": 0.6667, "recordist_and_species": 0.3333, "recordist_and_day": 0.3333, "session": 0.3333,
+        "near_duplicate": 0.3333,
+    }  # fmt: skip
+    random = found["random_split"]["recordist"]
+    assert 0 <= random["low"] <= random["mean"] <= random["high"] <= 1
+    assert random["high"] > 0

@@ -188,10 +188,8 @@ def untestable(kept: pd.DataFrame) -> dict[str, str]:
     for species, row in groups.iterrows():
         lacking = [s for s in SPLITS if not row[s]]
         if lacking:
-            found[str(species)] = (
-                f"no {' and no '.join(lacking)} recordings: {row.sum()} independent groups (three are needed), "
-                "or the metadata's split column leaves them out"
-            )
+            why = "three are needed" if row.sum() < len(SPLITS) else "they were dealt so; try another dataset.seed"
+            found[str(species)] = f"no {' and no '.join(lacking)} recordings: {row.sum()} independent groups ({why})"
     return found
 
 

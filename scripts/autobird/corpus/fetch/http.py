@@ -138,7 +138,8 @@ class Client:
             except (httpx.HTTPError, _Progress) as error:
                 if ends and ends[-_SHORT_ATTEMPTS:] == ends[-1:] * _SHORT_ATTEMPTS:
                     raise Incomplete(
-                        f"{_host(url)} sends only {ends[-1]} bytes of what it promises; to try again, remove the batch's .csv beside its tar"
+                        f"{_host(url)} sends only {ends[-1]} bytes of what it promises; to try again, "
+                        "remove the .csv beside the batch's tar"
                     ) from None
                 what = self._safe(f"{type(error).__name__}: {error}")
                 came = isinstance(error, _Progress) or (part.is_file() and part.stat().st_size > before)
@@ -192,7 +193,7 @@ class Client:
             error = state.outcome.exception() if state.outcome else None
             asked = error.after if isinstance(error, Busy) else 0.0
             pause = max(_SHORTEST_PAUSE, self.interval)
-            return max(asked, min(_LONGEST_PAUSE, pause * 2 ** min(10, max(0, failures - 1))))
+            return max(asked, min(_LONGEST_PAUSE, pause * 2 ** min(10, failures - 1))) if failures else 0.0
 
         def stop(state: tenacity.RetryCallState) -> bool:
             nonlocal failures, broken, started

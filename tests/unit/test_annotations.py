@@ -1,0 +1,176 @@
+"""Boxes that people drew: read from each program's tables, counted with all their oddities, and made labels of windows."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autobird.core.errors import AutobirdError
+from autobird.corpus.boxes import NO_BOX, SEVERAL, label_windows
+from autobird.corpus.listing import Listing
+from autobird.corpus.settings import CorpusSettings, DatasetStageSettings
+from autobird.corpus.sources.annotations import AnnotationSource, owner
+from autobird.corpus.sources.select import source_of
+
+RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies
+1\tWaveform 1\t1\t1.000\t2.500\t1000\t5000\tParus major
+1\tSpectrogram 1\t1\t1.000\t2.500\t1000\t5000\tParus major
+2\tSpectrogram 1\t1\t7.000\t7.000\t1000\t5000\tParus major
+3\tSpectrogram 1\t1\t8.000\t9.000\t1000\t5000\t
+4\tSpectrogram 1\t1\tx\t9.000\t1000\t5000\tParus major
+5\tSpectrogram 1\t1\t11.000\t12.000\t1000\t5000\tCorvus_corone
+"""
+AUDACITY = "1,0\t2,5\tParus major\n\\\t1000\t5000\n7\t8\t\n"
+GENERIC = "file,start,end,label\nb/deep.wav,1,2,Parus major\ndeep.wav,3,4,Corvus corone\ngone.wav,1,2,Pica pica\n"
+
+
+def put(root: Path, name: str, text: str = "sound of ") -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + (name if text == "sound of " else ""), encoding="utf-8")
+
+
+def source(root: Path, **annotations: object) -> AnnotationSource:
+    settings = CorpusSettings(type="annotations", root=str(root), annotations=annotations)
+    found = source_of(settings, root.parent / "c.sqlite")
+    assert isinstance(found, AnnotationSource)
+    return found
+
+
+def test_a_raven_table_with_doubled_rows_empty_labels_and_zero_boxes_is_counted(tmp_path: Path) -> None:
+    put(tmp_path / "r", "a.wav")
+    put(tmp_path / "r", "a.Table.1.selections.txt", RAVEN)
+    found = source(tmp_path / "r")
+    assert [
+        (b.start, b.end, b.species, b.problem) for b in sorted(found.boxes(), key=lambda b: (b.start, b.problem))
+    ] == [
+        (0.0, 0.0, "Parus major", "no time"),
+        (1.0, 2.5, "Parus major", ""),
+        (1.0, 2.5, "Parus major", "doubled row"),
+        (7.0, 7.0, "Parus major", "zero length"),
+        (8.0, 9.0, "", "no label"),
+        (11.0, 12.0, "Corvus corone", ""),
+    ]
+    assert sorted(found.notes()) == [
+        "1 of 6 annotations do not count: doubled row",
+        "1 of 6 annotations do not count: no label",
+        "1 of 6 annotations do not count: no time",
+        "1 of 6 annotations do not count: zero length",
+    ]
+
+
+def test_audacity_labels_and_csv_tables_are_told_apart_by_their_first_line(tmp_path: Path) -> None:
+    put(tmp_path / "r", "x/a.wav")
+    put(tmp_path / "r", "x/a.txt", AUDACITY)
+    put(tmp_path / "r", "x/b.wav")
+    put(tmp_path / "r", "x/b.csv", "Start (s);End (s);Common name\n1;2;Great Tit\n")
+    found = source(tmp_path / "r")
+    assert [(b.recording, b.start, b.end, b.species, b.problem) for b in found.boxes()] == [
+        ("x/a.wav", 1.0, 2.5, "Parus major", ""),
+        ("x/a.wav", 7.0, 8.0, "", "no label"),
+        ("x/b.wav", 1.0, 2.0, "Great Tit", ""),
+    ]
+
+
+def test_one_table_may_describe_all_recordings(tmp_path: Path) -> None:
+    put(tmp_path / "r", "b/deep.wav")
+    put(tmp_path / "r", "c/other.wav")
+    put(tmp_path / "r", "all.csv", GENERIC)
+    found = source(tmp_path / "r", table="all.csv")
+    assert {(b.recording, b.species) for b in found.boxes()} == {
+        ("b/deep.wav", "Parus major"),
+        ("b/deep.wav", "Corvus corone"),
+    }
+    assert found.notes() == ["1 annotation tables or rows belong to no recording, for example all.csv: gone.wav"]
+    problems = {r.recording: r.problem for r in found.rows()}
+    assert problems == {"b/deep.wav": "", "c/other.wav": "nobody annotated it; add its table or remove it"}
+    assert all(r.species == "" for r in found.rows())
+
+
+def test_a_corrected_box_changes_the_boxes_alone(tmp_path: Path) -> None:
+    settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"), batches=2)
+    put(tmp_path / "r", "a.wav")
+    put(tmp_path / "r", "a.txt", "1\t2\tParus major\n5\t6\tCorvus corone\n")
+
+    def digests() -> dict[str, str]:
+        listing = Listing(source_of(settings, tmp_path / "c"), settings)
+        listing.check()
+        return {t: listing.digest(t) for t in ("0", "1", "grouping", "details", "verdicts", "boxes")}
+
+    before = digests()
+    put(tmp_path / "r", "a.txt", "1\t2.5\tParus major\n5\t6\tCorvus corone\n")
+    assert {t for t, d in digests().items() if d != before[t]} == {"boxes"}
+
+
+def test_a_table_belongs_to_the_recording_whose_name_it_begins_with() -> None:
+    names = {"x/a.wav", "x/a.b.wav", "y/a.wav"}
+    assert owner("x/a.Table.1.selections.txt", names) == "x/a.wav"
+    assert owner("x/a.b.txt", names) == "x/a.b.wav"
+    assert owner("x/a.wav.txt", names) == "x/a.wav"
+    assert owner("x/ab.txt", names) is None
+
+
+def test_a_table_without_labels_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    put(tmp_path / "r", "a.wav")
+    put(tmp_path / "r", "a.txt", "Begin Time (s)\tEnd Time (s)\tWho\n1\t2\tParus major\n")
+    with pytest.raises(AutobirdError, match=r"no column of the label \(.*Who\); set corpus\.annotations\.label"):
+        source(tmp_path / "r")
+    assert source(tmp_path / "r", label="Who").boxes()[0].species == "Parus major"
+    with pytest.raises(AutobirdError, match=r"annotations\.table: gone is not a file"):
+        source(tmp_path / "r", table="gone")
+
+
+def windows(*starts: float) -> pd.DataFrame:
+    return pd.DataFrame({"recording": "a", "start": [round(s * 16000) for s in starts]})
+
+
+def boxes(*rows: tuple[float, float, str]) -> pd.DataFrame:
+    return pd.DataFrame([("a", *row) for row in rows], columns=["recording", "start", "end", "species"])
+
+
+def labels(starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object) -> list[tuple[str, str]]:
+    found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
+    return list(found.itertuples(index=False, name=None))
+
+
+def test_a_window_takes_the_label_of_the_boxes_that_it_overlaps_enough() -> None:
+    assert labels((0, 2.5, 5, 20), (4.7, 6.0, "x"), min_overlap=0.5) == [
+        ("", NO_BOX),
+        ("x", ""),
+        ("x", ""),
+        ("", NO_BOX),
+    ]
+    assert labels((0,), (4.7, 6.0, "x"), min_overlap=0.3) == [("x", "")]
+
+
+def test_a_box_shorter_than_the_overlap_counts_if_it_lies_within_the_window() -> None:
+    assert labels((0, 2.5), (2.4, 2.6, "x")) == [("x", ""), ("", NO_BOX)]
+
+
+def test_the_centre_rule_asks_where_the_middle_of_the_window_lies() -> None:
+    assert labels((0, 2.5), (2.0, 3.0, "x"), centre=True) == [("x", ""), ("", NO_BOX)]
+
+
+def test_a_window_of_several_species_is_left_out() -> None:
+    assert labels((0,), (1, 2, "x"), (3, 4, "y")) == [("", SEVERAL)]
+    assert labels((0,), (1, 2, "x"), (3, 4, "x")) == [("x", "")]
+
+
+def test_unlabelled_time_serves_as_background_only_where_no_box_touches_it() -> None:
+    found = labels((0, 5, 10), (4.8, 5.2, "x"), (5.5, 6.5, "x"), background="background")
+    assert found == [("", NO_BOX), ("x", ""), ("background", "")]
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 30), st.floats(0.01, 9), st.sampled_from("xyz")), max_size=8),
+    st.floats(0.05, 5),
+    st.booleans(),
+)
+def test_every_window_has_a_label_or_a_reason(
+    rows: list[tuple[float, float, str]], overlap: float, centre: bool
+) -> None:
+    drawn = [(start, start + length, species) for start, length, species in rows]
+    for species, dropped in labels((0, 2.5, 5, 7.5, 10, 30), *drawn, min_overlap=overlap, centre=centre):
+        assert bool(species) != bool(dropped)
