@@ -11,7 +11,7 @@ import soundfile
 
 from autobird.audio.decode import decode, probe
 from autobird.core.files import csv_text
-from autobird.corpus import download
+from autobird.corpus import synthesise
 from autobird.corpus.demo.encode import encode, with_serial
 from autobird.corpus.demo.plan import plan_corpus, plan_species
 from autobird.corpus.demo.scene import render
@@ -85,7 +85,7 @@ def test_a_batch_is_a_tar_of_the_same_bytes_each_time(tmp_path: Path) -> None:
         csv_text([["recording", "species", "content", "problem"], *([p.id, p.name, "", ""] for p in plans)])
     )
     for name in ("a", "b"):
-        download.main(
+        synthesise.main(
             ["--settings", '{"species": 2, "recordings": 3, "seed": 7}', "--rows", str(rows), "--log", str(tmp_path / "log"),
              "--audio", str(tmp_path / f"{name}.tar"), "--truth", str(tmp_path / f"{name}.csv")]
         )  # fmt: skip

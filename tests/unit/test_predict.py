@@ -14,7 +14,7 @@ import pytest
 import soundfile
 
 from autobird import cli
-from autobird.audio.decode import _mpeg_frame_length
+from autobird.audio.mpeg import mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
@@ -215,7 +215,7 @@ def odd_sounds(folder: Path) -> dict[str, tuple[Path, str]]:
     second = io.BytesIO()
     soundfile.write(second, np.zeros(8000 * 60), 8000, format="MP3", subtype="MPEG_LAYER_III")
     frames = second.getvalue()
-    frames = frames[_mpeg_frame_length(frames[:4]) :]  # the first one tells the length of the file
+    frames = frames[mpeg_frame_length(frames[:4]) :]  # the first one tells the length of the file
     (folder / "bomb.mp3").write_bytes(frames * 1200)
     for name, data, words in (("text.wav", b"words", "text, not sound"), ("empty.wav", b"", "empty file")):
         (folder / name).write_bytes(data)

@@ -5,8 +5,8 @@ def mpeg_start(head: bytes) -> int:
     """Offset of the first MPEG audio layer III frame that is followed by another one, or -1."""
     at = head.find(b"\xff")
     while 0 <= at < len(head) - 4:
-        length = _mpeg_frame_length(head[at : at + 4])
-        if length and _mpeg_frame_length(head[at + length : at + length + 4]):
+        length = mpeg_frame_length(head[at : at + 4])
+        if length and mpeg_frame_length(head[at + length : at + length + 4]):
             return at
         at = head.find(b"\xff", at + 1)
     return -1
@@ -21,7 +21,7 @@ _BITRATES = {
 _RATES = {3: (44100, 48000, 32000), 2: (22050, 24000, 16000), 0: (11025, 12000, 8000)}
 
 
-def _mpeg_frame_length(header: bytes) -> int:
+def mpeg_frame_length(header: bytes) -> int:
     """Bytes of the layer III frame with this 4-byte header, or 0 if it is none."""
     if len(header) < 4 or header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0

@@ -1,0 +1,218 @@
+"""What the stage `recordings` says of a file, and that one mutated file costs itself alone."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from autobird.core.files import csv_text
+from autobird.core.hashing import file_digest
+from autobird.core.tables import read_table
+from autobird.corpus.listing import ROWS
+from autobird.corpus.recordings import examine
+from autobird.corpus.settings import ExamineSettings
+
+TOLERANT = ExamineSettings(min_duration=0)
+
+
+def row(recording: str = "a.wav", **more: str) -> pd.Series:
+    return pd.Series(dict.fromkeys(ROWS, "") | {"recording": recording, "species": "x"} | more)
+
+
+def wav(path: Path, samples: object, rate: int = 16000, **options: str) -> Path:
+    soundfile.write(path, np.asarray(samples, np.float32), rate, **options)
+    return path
+
+
+def tone(seconds: float, rate: int = 16000) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * 1000 * np.arange(round(seconds * rate)) / rate)
+
+
+def reason(path: Path, accept: ExamineSettings = TOLERANT, **more: str) -> str:
+    found, landmarks = examine(row(**more), path, "", accept)
+    assert (found["status"] == "ok") == (found["reason"] == "") == (landmarks is not None)
+    return found["reason"]
+
+
+def test_the_measures_of_a_recording(tmp_path: Path) -> None:
+    samples = np.concatenate([tone(1.0), np.zeros(16000), np.full(8000, 1.0)]) + 0.0
+    found, _ = examine(row(), wav(tmp_path / "a.wav", np.stack([samples, samples], 1), subtype="PCM_24"), "", TOLERANT)
+    assert (found["codec"], found["bits"], found["channels"], found["sample_rate"]) == ("WAV PCM_24", 24, 2, 16000)
+    assert found["duration"] == pytest.approx(2.5)
+    assert found["peak"] == pytest.approx(1.0, abs=1e-4)
+    assert found["clipped_share"] == pytest.approx(0.2, abs=0.01)
+    assert found["dc_offset"] == pytest.approx(0.2, abs=0.01)
+    assert found["silent_share"] == pytest.approx(0.4, abs=0.01)
+    assert found["decoded_share"] == 1.0
+
+
+def test_a_part_of_a_file_is_a_recording_of_its_own(tmp_path: Path) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 16000)
+    whole, part = wav(tmp_path / "a.wav", samples), wav(tmp_path / "b.wav", samples[16000:40000])
+    cut, _ = examine(row("a#1-2.5", location="a.wav", start="1", end="2.5"), whole, "", TOLERANT)
+    alone, _ = examine(row(), part, "", TOLERANT)
+    assert cut["duration"] == 1.5
+    assert cut["sound_sha256"] == alone["sound_sha256"]
+    to_the_end, _ = examine(row(start="4"), whole, "", TOLERANT)
+    assert (to_the_end["duration"], to_the_end["note"]) == (1.0, "")
+    beyond, _ = examine(row(start="4", end="7"), whole, "", TOLERANT)
+    assert beyond["duration"] == 1.0
+    assert "begins at 9 s of a file of 5.0 s" in reason(whole, start="9")
+
+
+def test_silence_is_told_by_its_peak(tmp_path: Path) -> None:
+    assert "silent" in reason(wav(tmp_path / "a.wav", np.zeros(16000)))
+    assert "silent" in reason(wav(tmp_path / "b.wav", np.full(16000, 5e-5), subtype="FLOAT"))
+    assert reason(wav(tmp_path / "c.wav", 0.01 * tone(1))) == ""
+
+
+def test_a_file_that_holds_a_small_share_of_what_it_promises_is_truncated(tmp_path: Path) -> None:
+    whole = wav(tmp_path / "a.wav", tone(10)).read_bytes()
+    for share, words in ((0.1, "truncated: 1.0 s are 10% of what its header promises"), (0.5, "")):
+        (tmp_path / "b.wav").write_bytes(whole[: round(share * len(whole))])
+        assert words in reason(tmp_path / "b.wav")
+        assert (reason(tmp_path / "b.wav") == "") == (words == "")
+    found, _ = examine(row(), tmp_path / "b.wav", "", TOLERANT)
+    assert found["note"] == "5.0 s decoded of 10.0 s promised; used up to there"
+    assert found["decoded_share"] == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_header_that_was_never_finished_promises_nothing(odd_files: Path) -> None:
+    found, _ = examine(row(), odd_files / "constructed_from_corpusA/wav_short_of_its_header.wav", "", TOLERANT)
+    assert (found["status"], found["decoded_share"]) == ("ok", 1.0)
+    assert found["note"] == "its header was never finished; used up to its end at 4.0 s"
+
+
+def test_a_small_file_that_expands_to_hours_is_bounded(tmp_path: Path) -> None:
+    path = tmp_path / "a.flac"
+    with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC") as file:
+        for _ in range(900):
+            file.write(np.full(80_000, 0.1, np.float32))
+    assert path.stat().st_size < 2_000_000
+    assert "longer than 7200 s of decoded sound; cut it or raise corpus.max_duration" in reason(path)
+
+
+def test_why_a_recording_did_not_come_is_its_reason() -> None:
+    assert (
+        examine(row(), None, "withdrawn: the server answers 404", TOLERANT)[0]["reason"]
+        == "withdrawn: the server answers 404"
+    )
+    assert examine(row(), None, "", TOLERANT)[0]["reason"] == "missing from the batch's archive"
+    assert examine(row(problem="no such file"), None, "", TOLERANT)[0]["reason"] == "no such file"
+
+
+def mutated(data: bytes, how: str, seed: int, others: list[bytes]) -> bytes:
+    """A real file as accidents leave it."""
+    rng = random.Random(seed)
+    at, end = sorted(rng.sample(range(len(data)), 2))
+    if how == "cut":
+        return data[at:end]
+    if how == "head":
+        return data[:at]
+    if how == "flip":
+        changed = bytearray(data)
+        for _ in range(rng.choice((1, 50, 5000))):
+            changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+        return bytes(changed)
+    if how == "zero":
+        return data[:at] + bytes(end - at) + data[end:]
+    if how == "header":
+        changed = bytearray(data)
+        for _ in range(8):
+            changed[rng.randrange(min(64, len(data)))] = rng.randrange(256)
+        return bytes(changed)
+    other = rng.choice(others)
+    return data[:at] + other[rng.randrange(len(other)) :]
+
+
+def stages(folder: Path, root: Path, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """Run `recordings` and `segment` on some files as the rules do, each bounded in time."""
+    lines = [[n, n.split("/")[0], f"sha256:{file_digest(root / n)}", "", "", "", ""] for n in sorted(names)]
+    folder.mkdir()
+    (folder / "rows.csv").write_text(csv_text([list(ROWS), *lines]), encoding="utf-8")
+    recordings, pcm, segments = folder / "r.parquet", folder / "p.npy", folder / "s.parquet"
+    for arguments in (
+        [
+            "autobird.corpus.recordings",
+            "--rows",
+            folder / "rows.csv",
+            "--recordings",
+            recordings,
+            "--landmarks",
+            folder / "l.npy",
+        ],
+        ["autobird.audio.segment", "--recordings", recordings, "--pcm", pcm, "--segments", segments],
+    ):
+        command = [sys.executable, "-m", *map(str, arguments), "--root", str(root), "--log", str(folder / "log")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr + (folder / "log").read_text()
+    return read_table(recordings), read_table(segments), np.load(pcm)
+
+
+@pytest.fixture(scope="module")
+def good(real_corpus: Path, odd_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some short real files of several formats, in a folder of their own."""
+    root = tmp_path_factory.mktemp("good")
+    short = sorted(real_corpus.rglob("*.mp3"), key=lambda p: (p.stat().st_size, p.name))[:3]
+    formats = sorted((odd_files / "same_audio_five_formats").iterdir())
+    for path in [
+        *short,
+        *formats,
+        odd_files / "encodings/M1F1-float32-AFsp.wav",
+        odd_files / "encodings/gameover-rifx.wav",
+    ]:
+        (root / "good").mkdir(exist_ok=True)
+        (root / "good" / path.name).write_bytes(path.read_bytes())
+    return root
+
+
+@pytest.fixture(scope="module")
+def expected(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
+    """What the stages make of the good files alone."""
+    names = [p.relative_to(good).as_posix() for p in good.rglob("*") if p.is_file()]
+    return stages(tmp_path_factory.mktemp("expected") / "run", good, names)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 10**6))
+def test_mutated_files_cost_themselves_alone(
+    good: Path,
+    expected: tuple[pd.DataFrame, pd.DataFrame, np.ndarray],
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int,
+) -> None:
+    """Each example mutates ten real files in as many ways, under names that sort among the good ones."""
+    rng = random.Random(seed)
+    root = tmp_path_factory.mktemp("mixed")
+    files = sorted(good.glob("good/*"))
+    (root / "good").symlink_to(good / "good")
+    data = [f.read_bytes() for f in files]
+    bad = []
+    for number in range(10):
+        how = rng.choice(("cut", "head", "flip", "zero", "header", "splice"))
+        suffix = rng.choice((".mp3", ".wav", ".FLAC", "", ".txt", ".ogg"))
+        name = f"{rng.choice(('aa', 'good-', 'zz'))}/{how} {number} é{suffix}"
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(mutated(rng.choice(data), how, seed + number, data))
+        bad.append(name)
+    names = [f"good/{f.name}" for f in files]
+    recordings, segments, pcm = stages(tmp_path_factory.mktemp("run") / "run", root, names + bad)
+    assert sorted(recordings["recording"]) == sorted(names + bad)
+    assert ((recordings["status"] == "ok") == (recordings["reason"] == "")).all()
+    table, windows, sound = expected
+    pd.testing.assert_frame_equal(recordings[recordings["recording"].isin(names)].reset_index(drop=True), table)
+    mine = segments[segments["recording"].isin(names)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(mine.drop(columns="offset"), windows.drop(columns="offset"))
+    for (at, n), (there, m) in zip(
+        mine[["offset", "samples"]].drop_duplicates().to_numpy(),
+        windows[["offset", "samples"]].drop_duplicates().to_numpy(),
+        strict=True,
+    ):
+        assert np.array_equal(pcm[at : at + n], sound[there : there + m])
