@@ -14,11 +14,12 @@ from autobird.core.hashing import batch_of
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
-AFTER_CATALOGUE = {"bundle", *AFTER_BUNDLE}  # the bundle carries the attribution
+AFTER_CATALOGUE = {"corpus_figures", "bundle", *AFTER_BUNDLE}  # the bundle carries the attribution
 AFTER_COMPARE = {"comparison_figure", "bundle", *AFTER_BUNDLE}
 AFTER_TRAIN = {"curves", "score", "evaluate", "export", "prune", "quantize", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
-AFTER_RECORDINGS = {"catalogue", "quarantine", "check_corpus", "dataset", *AFTER_DATASET}
+AFTER_QUARANTINE = {"catalogue", "corpus_figures", "check_corpus", "dataset", *AFTER_DATASET}
+AFTER_RECORDINGS = {"near_duplicates", "quarantine", *AFTER_QUARANTINE}
 BATCH = ("recordings", "segment", "mel_shards")
 
 
@@ -45,7 +46,7 @@ def a_recording(project: Path) -> Path:
 
 def only_this_batch_ran(result: Result, name: str) -> None:
     assert result.batches("rows") >= {batch(name)}
-    assert result.batches("rows") <= {batch(name), "grouping", "details"}
+    assert result.batches("rows") <= {batch(name), "grouping", "details", "verdicts"}
     for rule in BATCH:
         assert result.batches(rule) == {batch(name)}, rule
     assert result.rules == {"rows", *BATCH, *AFTER_RECORDINGS}
@@ -143,6 +144,51 @@ def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
     assert result.rules == {"rows", "catalogue", *AFTER_CATALOGUE}
     text = (folder / "results/features/test/corpus/ATTRIBUTION.csv").read_text(encoding="utf-8")
     assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
+
+
+def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recordings(folder: Path) -> None:
+    policy = "licences: {train: [CC0, BY, BY-NC-SA]}"
+    result = run(folder, f"corpus={{type: folder, root: my birds, max_quarantined_share: 1, {policy}}}")
+    assert result.batches("rows") == {"verdicts"}
+    assert result.rules == {"rows", "quarantine", *AFTER_QUARANTINE}
+    corpus = folder / "results/features/test/corpus"
+    refused = [r for r in csv.DictReader((corpus / "quarantine.csv").open()) if "licence" in r["reason"]]
+    assert refused
+    licences = json.loads((corpus / "licences.json").read_text())
+    assert licences["licences"]["BY-NC-ND"] == {
+        "recordings": len(refused), "used": 0, "hours_used": 0.0, "may_train": False, "may_redistribute": False,
+    }  # fmt: skip
+    # A licence that is corrected to another refused one retrains nothing.
+    table = folder / "my birds" / "SOURCES.csv"
+    table.write_text(table.read_text().replace("by-nc-nd/4.0", "by-nc-nd/3.0"))
+    again = run(folder, f"corpus={{type: folder, root: my birds, max_quarantined_share: 1, {policy}}}")
+    assert again.batches("rows") == {"details"}
+    assert again.rules == {"rows", "catalogue", *AFTER_CATALOGUE}
+
+
+def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: Path) -> None:
+    with (folder / "my birds" / "SOURCES.csv").open(newline="", encoding="utf-8") as file:
+        table = list(csv.DictReader(file))
+    name, recordist = table[0]["file"], table[1]["recordist"]
+    gone = {r["file"] for r in table if r["file"] == name or r["recordist"] == recordist}
+    (folder / "down.csv").write_text(f"kind,value\nid,{name}\nrecordist,{recordist}\n")
+    config = "corpus={type: folder, root: my birds, max_quarantined_share: 1, take_down: down.csv}"
+    assert run(folder, config).batches("segment") == {batch(n) for n in gone}
+    results = folder / "results"
+    quarantined = {r["recording"]: r for r in csv.DictReader((results / "features/test/corpus/quarantine.csv").open())}
+    assert gone <= set(quarantined)
+    assert all(quarantined[n]["reason"].startswith("taken down") for n in gone)
+    for path in results.rglob("*"):
+        if path.suffix == ".parquet":
+            text = json.dumps(pq.read_table(path).to_pylist(), default=str)
+        elif path.suffix in (".csv", ".json", ".md", ".tsv"):
+            text = path.read_text(encoding="utf-8")
+        else:
+            continue
+        if not {"logs", "benchmarks"} & set(path.parts):
+            assert recordist not in text, path
+            in_books = path.name in ("quarantine.csv", "catalogue.parquet") or {"rows", "recordings"} & set(path.parts)
+            assert in_books or not any(n in text for n in gone), path
 
 
 @pytest.mark.parametrize(

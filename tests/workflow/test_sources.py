@@ -1,0 +1,180 @@
+"""Whole runs on other sources than a folder: the same recordings give the same bytes, and bad days cost nothing."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.conftest import copy_project
+from tests.standins.xeno_canto import KEY, Mood, StandIn, from_sources, serve
+from tests.workflow.conftest import Result, command, environment, snakemake
+from tests.workflow.outputs import promised
+
+DATASET = "results/test/dataset/index.parquet"
+
+
+def configured(project: Path, corpus: dict[str, object]) -> str:
+    (project / "mine.json").write_text(json.dumps({"corpus": corpus | {"batches": 3}}))
+    return "mine.json"
+
+
+def run(project: Path, *arguments: str) -> Result:
+    # The second file goes over config/test.yaml, key by key.
+    return snakemake(project, *arguments, "--configfile", "config/test.yaml", "mine.json")
+
+
+@pytest.fixture(scope="module")
+def part(real_corpus: Path) -> tuple[list[dict[str, str]], Path]:
+    """The shorter real recordings of the corpus with enough of each species for a split."""
+    with (real_corpus / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
+        table = [r for r in csv.DictReader(file) if float(r["duration_s"]) < 25]
+    return table, real_corpus
+
+
+@pytest.fixture
+def server(part: tuple[list[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A stand-in for xeno-canto that holds them."""
+    monkeypatch.setenv("XENO_CANTO_KEY", KEY)
+    with serve(*from_sources(*part)) as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return copy_project(tmp_path / "project")
+
+
+def wanted(project: Path) -> dict[str, str]:
+    """Digests of the segments and the split."""
+    return {
+        n: d for n, d in promised(project).items() if "/segments/" in n or "/pcm/" in n or n.endswith("index.parquet")
+    }
+
+
+def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_split(
+    project: Path, part: tuple[list[dict[str, str]], Path], server: StandIn
+) -> None:
+    table, root = part
+    for row in table:
+        path = project / "birds" / row["file"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(root / row["file"])
+    with (project / "birds" / "SOURCES.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, table[0])
+        writer.writeheader()
+        writer.writerows(table)
+    found = {}
+    server.mood = Mood(throttle=11, cut=100_000)
+    for name, corpus in {
+        "folder": {"type": "folder", "root": "birds"},
+        "table": {"type": "table", "table": "birds/SOURCES.csv"},
+        "xeno_canto": server.settings(),
+    }.items():
+        configured(project, corpus)
+        if name == "xeno_canto":
+            missing = run(project, DATASET)
+            assert missing.code == 1
+            assert "config/sources.lock.jsonl is not there; `snakemake refresh_sources`" in missing.text
+            listed = run(project, "refresh_sources")
+            assert f"{len(table)} recordings came" in listed.text
+            assert KEY not in listed.text
+        result = run(project, DATASET)
+        assert result.code == 0, result.text
+        found[name] = wanted(project)
+        subprocess.run(["rm", "-r", str(project / "results")], check=True)
+    assert found["folder"] == found["table"] == found["xeno_canto"]
+    assert len(found["folder"]) == 3 + 3 + 1
+
+
+def test_a_killed_download_and_a_server_that_is_away_end_with_the_same_bytes(project: Path, server: StandIn) -> None:
+    configured(project, server.settings())
+    assert run(project, "refresh_sources").code == 0
+    tars = [f"results/features/test/corpus/audio/{b}.tar" for b in range(3)]
+    server.mood = Mood(cut=30_000)
+    arguments = [*command("--cores", "2", *tars), "--configfile", "config/test.yaml", "mine.json"]
+    with (project / "killed.txt").open("w") as said:
+        running = subprocess.Popen(
+            arguments, cwd=project, env=environment(), stdout=said, stderr=said, start_new_session=True
+        )
+        while sum(server.sent.values()) < 400_000:
+            assert running.poll() is None
+            time.sleep(0.02)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+    # Away: connections are dropped, longer than the job is patient.
+    server.mood = Mood(closed=True)
+    configured(project, server.settings() | {"fetch": {"interval": 0, "patience": 1}})
+    snakemake(project, "--unlock")
+    away = run(project, *tars)
+    assert away.code == 1
+    assert "run again later: what has come so far is kept" in away.text
+    server.mood = Mood()
+    configured(project, server.settings())
+    again = run(project, *tars)
+    assert again.code == 0, again.text
+    assert sum(server.sent.values()) < 1.3 * sum(len(server.sound(n)) for n in server.files)
+    first = promised(project)
+    subprocess.run(["rm", "-r", str(project / "results")], check=True)
+    assert run(project, *tars).code == 0
+    assert promised(project) == first
+
+
+def test_a_withdrawn_recording_is_quarantined_and_a_new_one_downloads_itself_alone(
+    project: Path, server: StandIn
+) -> None:
+    gone = server.entries[0]
+    server.mood = Mood(withdrawn={gone["id"]})
+    new = server.entries.pop()
+    configured(project, server.settings())
+    quarantine = "results/features/test/corpus/quarantine.csv"
+    run(project, "refresh_sources")
+    assert run(project, quarantine).code == 0
+    with (project / quarantine).open(newline="") as file:
+        reasons = {r["recording"]: r["reason"] for r in csv.DictReader(file)}
+    assert [why for name, why in reasons.items() if f"XC{gone['id']}." in name] == [
+        f"withdrawn: {server.url.removeprefix('http://')} answers 404"
+    ]
+    server.entries.append(new)
+    server.sent.clear()
+    refreshed = run(project, "refresh_sources")
+    assert f"1 recordings came: {new['id']}" in refreshed.text
+    result = run(project, quarantine)
+    assert len(result.batches("download")) == 1
+    assert set(server.sent) == {new["id"]}
+
+
+def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finished_folder: Path) -> None:
+    with (finished_folder / "my birds" / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    lines = []
+    for row in table:
+        path = project / "field" / row["file"].replace("/", "-")
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(finished_folder / "my birds" / row["file"])
+        lines += [f"{path.name}\t{view}\t0.0\t3.0\t{row['species']}\n" for view in ("Waveform 1", "Spectrogram 1")]
+    (project / "field" / "boxes.txt").write_text(
+        "Begin File\tView\tBegin Time (s)\tEnd Time (s)\tSpecies\n" + "".join(lines)
+    )
+    configured(project, {"type": "annotations", "root": "field", "annotations": {"table": "boxes.txt"}})
+    result = run(project, "results/test/release/bundle/bundle.json")
+    assert result.code == 0, result.text
+    assert f"note: {len(table)} of {len(lines)} annotations do not count: doubled row" in result.text
+    index = pq.read_table(project / DATASET).to_pandas()
+    assert set(index.loc[index["start"] == 0, "dropped"]) == {""}
+    assert set(index.loc[index["start"] > 2 * 40_000, "dropped"]) == {"no box overlaps it enough"}
+    counts = json.loads((project / "results/test/dataset/counts.json").read_text())
+    assert counts["boxes"] == {"doubled row": len(table), "used": len(table)}
+    # A corrected box decodes nothing.
+    boxes = project / "field" / "boxes.txt"
+    boxes.write_text(boxes.read_text().replace("\t3.0\t", "\t2.9\t", 2))
+    again = run(project, "results/test/release/bundle/bundle.json")
+    assert again.batches("rows") == {"boxes"}
+    assert {"dataset"} <= again.rules
+    assert not again.rules & {"recordings", "segment", "mel_shards", "quarantine"}
