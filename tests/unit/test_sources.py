@@ -178,23 +178,23 @@ def digests(known: Known, tmp: Path, batches: int = 3) -> dict[str, str]:
 
 def test_a_source_lists_each_recording_once_with_what_stands_for_its_bytes(make, tmp_path: Path, offline: None) -> None:
     known = make(tmp_path, FILES)
-    listed = opened(known, tmp_path).rows()
+    listed = list(opened(known, tmp_path).rows())
     ids = [r.recording.replace("_sound", "").removeprefix("birds.example/") for r in listed]
     assert ids == sorted(FILES)
     assert all(r.content and not r.problem for r in listed)
     assert len({r.content for r in listed}) == len(FILES)
     if opened(known, tmp_path).boxes() is None:
         assert {r.species for r in listed} == {"Corvus corone", "Parus major"}
-    assert opened(known, tmp_path).rows() == listed
+    assert list(opened(known, tmp_path).rows()) == listed
 
 
 def test_a_source_knows_what_its_table_knows(make, tmp_path: Path, offline: None) -> None:
     known = make(tmp_path, FILES)
-    facts = opened(known, tmp_path).facts()
+    facts = list(opened(known, tmp_path).facts())
     if not known.facts:
         assert facts == []
         return
-    assert [f.recording for f in facts] == [r.recording for r in opened(known, tmp_path).rows()]
+    assert [f.recording for f in facts] == [r.recording for r in list(opened(known, tmp_path).rows())]
     first = facts[0]
     assert (first.recordist, first.date, first.place, first.licence) == ("Ann", "2021-05-01", "Wood", "CC0")
     assert (first.latitude, first.longitude, first.number) == ("50.5", "8.5", "XC1")
@@ -206,7 +206,7 @@ def test_an_added_recording_changes_its_batch_alone(make, tmp_path: Path, offlin
     before = digests(make(tmp_path / "a", FILES[:4]), tmp_path)
     known = make(tmp_path / "b", FILES)
     after = digests(known, tmp_path)
-    new = next(r.recording for r in opened(known, tmp_path).rows() if r.recording.endswith("XC5.wav"))
+    new = next(r.recording for r in list(opened(known, tmp_path).rows()) if r.recording.endswith("XC5.wav"))
     changed = {t for t in before if before[t] != after[t] and t.isdigit()}
     if known.settings.type == "url":
         return  # its entries tell when a file was written, which differs here
@@ -337,7 +337,7 @@ def test_every_line_of_a_table_is_a_row_whatever_is_wrong_with_it(tmp_path: Path
         {"file": "a.wav", "species": "Corvus corone", "start": "0", "end": "9", "sha256": "0" * 64},
     ]
     settings = CorpusSettings(type="table", table=str(write(tmp_path / "t.csv", lines)))
-    listed = source_of(settings, tmp_path / "c" / "x.sqlite").rows()
+    listed = list(source_of(settings, tmp_path / "c" / "x.sqlite").rows())
     assert len(listed) == len(lines) == len({r.recording for r in listed})
     problems = {r.recording: r.problem for r in listed}
     assert problems["a.wav"] == problems["a.wav#1-2.5"] == ""

@@ -38,7 +38,10 @@ def test_an_empty_folder_and_one_species_stop_before_any_job(project: Path) -> N
     (project / "empty").mkdir()
     (project / "one" / "Parus_major").mkdir(parents=True)
     (project / "one" / "Parus_major" / "a.wav").write_bytes(b"x")
-    for root, words in (("empty", "empty holds no files"), ("one", "one holds one species (Parus major)")):
+    for root, words in (
+        ("empty", "empty holds no recordings"),
+        ("one", "one holds fewer than two species (Parus major)"),
+    ):
         result = snakemake(project, "--config", f"corpus={{type: folder, root: {root}}}")
         assert result.code == 1
         assert words in result.text

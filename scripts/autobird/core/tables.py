@@ -1,10 +1,13 @@
 """Tables on disk with the same bytes for the same content: parquet for stages, CSV for people."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
 import pyarrow.parquet as pq
 
 from autobird.core.files import atomic, write_text
@@ -17,6 +20,20 @@ def write_table(path: Path, table: pd.DataFrame, schema: pa.Schema) -> None:
         pq.write_table(arrow.replace_schema_metadata(None), temporary, compression="zstd")
 
 
+def write_parts(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:
+    """Write tables one after the other as one parquet file, so that not all of them need to be in memory."""
+    with atomic(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for part in parts:
+            writer.write_table(part.replace_schema_metadata(None))
+
+
+def sorted_parts(table: pa.Table, column: str, rows: int = 100_000) -> Iterator[pa.Table]:
+    """A table sorted by a column, in parts of `rows` rows (one empty part if it is empty)."""
+    order = pc.sort_indices(table[column])
+    for at in range(0, max(1, len(order)), rows):
+        yield table.take(order[at : at + rows])
+
+
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a parquet table (or some of its columns)."""
     return pq.read_table(path, columns=list(columns) if columns else None).to_pandas()
@@ -26,6 +43,40 @@ def read_tables(paths: Sequence[Path], columns: Sequence[str] | None = None) -> 
     """Read the tables of all batches as one, in the order given."""
     parts = [pq.read_table(p, columns=list(columns) if columns else None) for p in paths]
     return pa.concat_tables(parts).to_pandas()
+
+
+def in_parts(paths: Sequence[Path], rows: int = 100_000) -> Iterator[pd.DataFrame]:
+    """The tables of all batches, several small ones at a time, at least `rows` rows but for the last."""
+    held: list[pa.Table] = []
+    for path in paths:
+        held.append(pq.read_table(path))
+        if sum(map(len, held)) >= rows:
+            yield pa.concat_tables(held).to_pandas()
+            held = []
+    if held:
+        yield pa.concat_tables(held).to_pandas()
+
+
+class Facts:
+    """A CSV table whose columns are all text, held compactly and looked up by its column `recording`."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open(encoding="utf-8") as file:
+            header = next(csv.reader(file))
+        self._table = pyarrow.csv.read_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
+            ),
+        )
+        self._index = pd.Index(self._table["recording"].to_pandas())
+
+    def of(self, recordings: "pd.Series[str]") -> pd.DataFrame:
+        """What is known about some recordings, a row each in their order, without the column `recording`; else ""."""
+        rows = self._index.get_indexer(recordings)
+        found = self._table.drop_columns(["recording"]).take(pa.array(rows, mask=rows < 0)).to_pandas()
+        return found.fillna("").set_index(recordings.index)
 
 
 def read_facts(path: Path) -> pd.DataFrame:

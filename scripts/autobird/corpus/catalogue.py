@@ -1,77 +1,85 @@
 """Stage `catalogue`: everything known about every recording, whom to thank for it, and what its licence allows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from autobird.core.files import write_json, write_text
+from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_facts, read_tables, write_csv, write_table
+from autobird.core.tables import Facts, in_parts, read_facts, sorted_parts, write_parts
 from autobird.corpus.licences import UNKNOWN, allowed, family, terms, url
 from autobird.corpus.schemas import CATALOGUE
 from autobird.corpus.settings import LicenceSettings
-from autobird.corpus.sources.base import DETAILS, GROUPING
 
 ATTRIBUTION = ["recording", "number", "species", "recordist", "licence", "licence_url", "page", "date", "place"]
 """Columns of `ATTRIBUTION.csv`."""
 
+_LINES = 50_000
+"""Recordings of which the page is made at a time."""
+
 
 def catalogue(
-    recordings: pd.DataFrame,
-    grouping: pd.DataFrame,
-    details: pd.DataFrame,
-    quarantine: pd.DataFrame,
-    settings: LicenceSettings,
-) -> pd.DataFrame:
-    """Join what was measured with what people know (`CATALOGUE`), sorted by recording."""
-    table = recordings.sort_values("recording", ignore_index=True)
-    reason = quarantine.set_index("recording")["reason"]
-    table["quarantined"] = table["recording"].map(reason).fillna("")
-    for known in (grouping.drop(columns="split"), details):
-        table = table.merge(known, on="recording", how="left")
+    recordings: pd.DataFrame, known: Sequence[Facts], quarantined: "pd.Series[str]", settings: LicenceSettings
+) -> pa.Table:
+    """Join what was measured of some recordings with what people know (`CATALOGUE`).
+
+    Args:
+        recordings: some of `RECORDINGS`.
+        known: grouping columns and details.
+        quarantined: why recordings are left out, by recording.
+        settings: the licence policy.
+    """
+    names = recordings["recording"]
+    table = pd.concat([recordings, *(facts.of(names) for facts in known)], axis=1)
+    table["quarantined"] = names.map(quarantined).fillna("")
     for name in ("latitude", "longitude"):
         table[name] = pd.to_numeric(table[name], errors="coerce")
-    text = [c for c in (*GROUPING, *DETAILS) if c in table and c not in ("latitude", "longitude")]
-    table[text] = table[text].fillna("")
-    families = {licence: family(licence) for licence in table["licence"].unique()}
-    may = {licence: allowed(licence, settings.redistribute) for licence in families}
-    table["licence_family"] = table["licence"].map(families)
-    table["may_redistribute"] = table["licence"].map(may)
-    return table[CATALOGUE.names]
+    table["licence_family"] = table["licence"].map(family)
+    table["may_redistribute"] = table["licence"].map(lambda licence: allowed(licence, settings.redistribute))
+    return pa.Table.from_pandas(table[CATALOGUE.names], schema=CATALOGUE, preserve_index=False)
 
 
 def attribution(table: pd.DataFrame) -> pd.DataFrame:
     """Who recorded what under which licence, for the recordings that are used (`ATTRIBUTION`)."""
     used = table[table["quarantined"] == ""]
-    links = {licence: url(licence) for licence in used["licence"].unique()}
-    out = used.assign(licence=used["licence"].replace("", UNKNOWN), licence_url=used["licence"].map(links))
+    out = used.assign(licence=used["licence"].replace("", UNKNOWN), licence_url=used["licence"].map(url))
     return out[ATTRIBUTION]
 
 
-def attribution_page(table: pd.DataFrame) -> str:
-    """The same for people, as Markdown: by licence and recordist.
+def attribution_page(table: pa.Table) -> Iterator[str]:
+    """The same for people, as lines of Markdown: by licence and recordist.
 
     Args:
-        table: what `attribution` returns.
+        table: recordings in use (`CATALOGUE`).
     """
-    lines = ["# Attribution", "", f"{len(table)} recordings, used under the licences that their recordists chose.", ""]
-    for licence, part in table.groupby("licence"):
-        name = family(licence)
-        link = part["licence_url"].iloc[0]
-        title = f"CC {name}" if name.startswith("BY") else name
-        lines += [f"## {title}", "", f"<{link}>" if link else f"As its source says it: {licence}", ""]
-        for recordist, theirs in part.groupby("recordist"):
-            cited = [
-                f"[{r.number or r.recording}]({r.page}) *{r.species}*"
-                if r.page
-                else f"{r.number or r.recording} *{r.species}*"
-                for r in theirs.itertuples()
-            ]
-            lines.append(f"- {recordist or 'unknown recordist'}: {', '.join(cited)}")
-        lines.append("")
-    return "\n".join(lines)
+    yield f"# Attribution\n\n{len(table)} recordings, used under the licences that their recordists chose.\n"
+    columns = ["licence_family", "licence", "recordist", "recording", "number", "page", "species"]
+    order = pc.sort_indices(table, sort_keys=[(c, "ascending") for c in columns[:4]])
+    licence = person = None
+    line = ""
+    for at in range(0, len(order), _LINES):
+        for r in table.select(columns).take(order[at : at + _LINES]).to_pylist():
+            new = r["licence"] != licence
+            if new or r["recordist"] != person:
+                if line:
+                    yield line
+                line = f"- {r['recordist'] or 'unknown recordist'}: "
+                person = r["recordist"]
+            else:
+                line += ", "
+            if new:
+                licence = r["licence"]
+                name, link = r["licence_family"], url(licence)
+                yield f"\n## {f'CC {name}' if name.startswith('BY') else name}\n"
+                yield (f"<{link}>" if link else f"As the source says it: {licence or 'nothing'}") + "\n"
+            name = r["number"] or r["recording"]
+            line += f"[{name}]({r['page']}) *{r['species']}*" if r["page"] else f"{name} *{r['species']}*"
+    if line:
+        yield line
 
 
 def licences(table: pd.DataFrame, settings: LicenceSettings) -> dict[str, Any]:
@@ -106,15 +114,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(LicenceSettings, args.settings)
     with stage("catalogue", args, [args.catalogue, args.attribution, args.page, args.licences]):
-        table = catalogue(
-            read_tables(args.recordings), read_facts(args.grouping), read_facts(args.details), read_facts(args.quarantine),
-            settings,
-        )  # fmt: skip
-        write_table(args.catalogue, table, CATALOGUE)
-        thanks = attribution(table)
-        write_csv(args.attribution, thanks)
-        write_text(args.page, attribution_page(thanks))
-        found = licences(table, settings)
+        known = [Facts(args.grouping), Facts(args.details)]
+        quarantined = read_facts(args.quarantine).set_index("recording")["reason"]
+        table = pa.concat_tables([catalogue(part, known, quarantined, settings) for part in in_parts(args.recordings)])
+        del known
+        write_parts(args.catalogue, sorted_parts(table, "recording"), CATALOGUE)
+        used = table.filter(pc.equal(table["quarantined"], ""))
+        with atomic(args.attribution) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            for number, part in enumerate(sorted_parts(used, "recording")):
+                attribution(part.to_pandas()).to_csv(file, index=False, header=number == 0, lineterminator="\n")
+        with atomic(args.page) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in attribution_page(used))
+        columns = ["licence_family", "may_redistribute", "quarantined", "duration"]
+        found = licences(table.select(columns).to_pandas(), settings)
         write_json(args.licences, found)
         for name, numbers in found["licences"].items():
             log.info("%d recordings under %s, %d used", numbers["recordings"], name, numbers["used"])

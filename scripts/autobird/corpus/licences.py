@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import cache
 
 from autobird.corpus.settings import CREATIVE_COMMONS
 
@@ -18,6 +19,7 @@ _ZERO = re.compile(r"(?:cc[ -]*0|cc[ -]*zero|public domain)(?:[ -]*(\d\.\d))?", 
 _UNSAID = re.compile(r"(?:|-|\?|n/?a|none|null|unknown|not known|unspecified)", re.I)
 
 
+@cache
 def family(licence: str) -> str:
     """The family that a licence's URL or name says: one of `CREATIVE_COMMONS`, `unknown`, or the text as it is.
 
@@ -57,6 +59,7 @@ def url(licence: str) -> str:
     return f"https://creativecommons.org/licenses/{name.lower()}/{match[2] or '4.0'}/"
 
 
+@cache
 def allowed(licence: str, policy: tuple[str, ...]) -> bool:
     """Whether a licence is among those of a policy; an unknown one counts as the strictest."""
     name = family(licence)

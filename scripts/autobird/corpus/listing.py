@@ -1,20 +1,26 @@
 """What a source holds now, as tables: their texts, their digests, and where the texts are kept for the rules."""
 
+import csv
+import hashlib
 import time
+from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import csv_text, write_text
-from autobird.core.hashing import batch_of, digest_of
+from autobird.core.files import write_bytes
+from autobird.core.hashing import batch_of
 from autobird.corpus.policy import HASH, TAKEN_DOWN, take_down_of, verdict
 from autobird.corpus.settings import CorpusSettings
-from autobird.corpus.sources.base import DETAILS, GROUPING, Box, Facts, Row, Source
+from autobird.corpus.sources.base import DETAILS, GROUPING, Facts, Row, Source
 
 ROWS = ("recording", "species", "content", "problem", "location", "start", "end")
 """Columns of a batch's table."""
 
 TABLES = ("grouping", "details", "verdicts", "boxes")
 """Tables about all recordings, each with a digest of its own, so that a correction reruns just what reads it."""
+
+_FACTS = {"grouping": GROUPING, "details": DETAILS}
 
 _KEEP_DAYS = 7
 """How long texts that no listing asked for are kept, as another run here may need them."""
@@ -25,6 +31,8 @@ class Listing:
 
     Attributes:
         sizes: bytes of each recording's file, by batch.
+        count: recordings.
+        accepted: those that nothing is known against.
         species: the labels that name a species.
         unmatched: recordings that the metadata names and the source does not hold.
         notes: what a person should know.
@@ -32,40 +40,51 @@ class Listing:
 
     def __init__(self, source: Source, settings: CorpusSettings) -> None:
         self._name = source.name
-        rows, facts, boxes = source.rows(), {f.recording: f for f in source.facts()}, source.boxes()
-        self.notes = source.notes()
+        boxes = source.boxes()
         taken = take_down_of(settings)
-        verdicts: list[list[str]] = []
-        by_batch: list[list[Row]] = [[] for _ in range(settings.batches)]
-        for row in rows:
-            known = facts.get(row.recording)
+        self.sizes: list[list[int]] = [[] for _ in range(settings.batches)]
+        self.count = self.accepted = 0
+        batches = [_Table(*ROWS) for _ in range(settings.batches)]
+        tables = {name: _Table("recording", *columns) for name, columns in _FACTS.items()}
+        chosen = {name: attrgetter(*columns) for name, columns in _FACTS.items()}
+        verdicts = _Table("recording", "reason")
+        labels: set[str] = set()
+        usable: set[str] = set()
+        self.unmatched: list[str] = []
+        for row, known in _joined(source, self.unmatched):
             if taken.covers(row, known):
                 # Nothing but its name stays.
-                facts.pop(row.recording, None)
-                row = row._replace(species="", content="", problem=TAKEN_DOWN, size=0, location="", start="", end="")
-            elif not row.problem and (why := verdict(row, known, settings, annotated=boxes is not None)):
-                verdicts.append([row.recording, why])
-            by_batch[batch_of(row.recording, settings.batches)].append(row)
+                row, known = Row(row.recording, "", "", TAKEN_DOWN), None
+            why = "" if row.problem else verdict(row, known, settings, annotated=boxes is not None)
+            if why:
+                verdicts.add(row.recording, why)
+            if not row.problem:
+                labels.add(row.species)
+                self.accepted += not why
+                if boxes is not None:
+                    usable.add(row.recording)
+            batch = batch_of(row.recording, settings.batches)
+            batches[batch].add(row.recording, row.species, row.content, row.problem, *row[5:])
+            self.sizes[batch].append(row.size)
+            self.count += 1
+            for name, get in chosen.items() if known else ():
+                values = get(known)
+                if any(values):
+                    tables[name].add(row.recording, *values)
         # What is downloaded tells its sha256 only then.
-        verdicts += [[f"{HASH}{value}", TAKEN_DOWN] for value in sorted(taken.hashes)]
-        held = {r.recording for part in by_batch for r in part}
-        refused = {name for name, _ in verdicts}
-        usable = {r.recording: r.species for part in by_batch for r in part if not r.problem}
-        labels = set(usable.values()) if boxes is None else {b.species for b in boxes if not b.problem}
+        for value in sorted(taken.hashes):
+            verdicts.add(f"{HASH}{value}", TAKEN_DOWN)
+        drawn = _Table("recording", "start", "end", "species", "problem")
+        for box in sorted(boxes or ()):
+            if box.recording in usable:
+                drawn.add(box.recording, f"{box.start:g}", f"{box.end:g}", box.species, box.problem)
+        if boxes is not None:
+            labels = {b.species for b in boxes if not b.problem}
         self.species = sorted(labels - set(settings.unknown_species))
-        self.count = len(rows)
-        self.accepted = len(usable.keys() - refused)
-        self.sizes = [[r.size for r in part] for part in by_batch]
-        self.unmatched = [name for name in facts if name not in held]
-        self._texts = {str(b): _rows_text(part) for b, part in enumerate(by_batch)}
-        matched = [f for name, f in sorted(facts.items()) if name in held]
-        self._texts |= {
-            "grouping": _facts_text(matched, GROUPING),
-            "details": _facts_text(matched, DETAILS),
-            "verdicts": csv_text([["recording", "reason"], *verdicts]),
-            "boxes": _boxes_text([b for b in boxes or () if b.recording in usable]),
-        }
-        self._digests = {name: digest_of(text) for name, text in self._texts.items()}
+        self.notes = source.notes()
+        tables |= {"verdicts": verdicts, "boxes": drawn} | {str(b): part for b, part in enumerate(batches)}
+        self._texts = {name: table.data for name, table in tables.items()}
+        self._digests = {name: hashlib.sha256(data).hexdigest() for name, data in self._texts.items()}
 
     def check(self) -> None:
         """Refuse what cannot become a classifier, before any job.
@@ -83,8 +102,8 @@ class Listing:
             )
 
     def text(self, table: str) -> str:
-        """A table by its name: one of `TABLES`, or the number of a batch."""
-        return self._texts[_key(table)]
+        """A table by its name: one of `TABLES`, or the number of a batch; until `keep` has written them."""
+        return self._texts[_key(table)].decode()
 
     def digest(self, table: str) -> str:
         """sha256 of a table's text."""
@@ -96,7 +115,7 @@ class Listing:
         there = {p.name: p for p in folder.iterdir()}
         for table, digest in self._digests.items():
             if digest not in there:
-                write_text(folder / digest, self._texts[table])
+                write_bytes(folder / digest, bytes(self._texts[table]))
         old = time.time() - _KEEP_DAYS * 86400
         for name, path in there.items():
             if name not in self._digests.values() and path.stat().st_mtime < old:
@@ -108,16 +127,34 @@ def _key(table: str) -> str:
     return str(int(table)) if table.isdigit() else table
 
 
-def _rows_text(rows: list[Row]) -> str:
-    table = [[r.recording, r.species, r.content, r.problem, r.location, r.start, r.end] for r in rows]
-    return csv_text([list(ROWS), *table])
+def _joined(source: Source, unmatched: list[str]) -> Iterator[tuple[Row, Facts | None]]:
+    """Every row with what is known about it; both lists are sorted. Facts about no recording go to `unmatched`."""
+    facts = iter(source.facts())
+    known = next(facts, None)
+    for row in source.rows():
+        while known is not None and known.recording < row.recording:
+            unmatched.append(known.recording)
+            known = next(facts, None)
+        if known is not None and known.recording == row.recording:
+            yield row, known
+            known = next(facts, None)
+        else:
+            yield row, None
+    while known is not None:
+        unmatched.append(known.recording)
+        known = next(facts, None)
 
 
-def _facts_text(facts: list[Facts], columns: tuple[str, ...]) -> str:
-    chosen = ([f.recording, *(getattr(f, c) for c in columns)] for f in facts)
-    return csv_text([["recording", *columns], *(line for line in chosen if any(line[1:]))])
+class _Table:
+    """A CSV table that grows row by row, as bytes: a million recordings must fit into memory."""
 
+    def __init__(self, *header: str) -> None:
+        self.data = bytearray()
+        self._write = csv.writer(self, lineterminator="\n").writerow
+        self._write(header)
 
-def _boxes_text(boxes: list[Box]) -> str:
-    lines = [[b.recording, f"{b.start:g}", f"{b.end:g}", b.species, b.problem] for b in sorted(boxes)]
-    return csv_text([["recording", "start", "end", "species", "problem"], *lines])
+    def write(self, text: str) -> None:
+        self.data += text.encode()
+
+    def add(self, *values: str) -> None:
+        self._write(values)

@@ -1,6 +1,7 @@
 """What every source offers: a list of recordings, what people know about them, and boxes where there are any."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import NamedTuple
 
 GROUPING = ("recordist", "date", "place", "split")
@@ -73,11 +74,11 @@ class Source(ABC):
     """What the source is called in messages: `corpus.root: /my birds`."""
 
     @abstractmethod
-    def rows(self) -> list[Row]:
+    def rows(self) -> Iterable[Row]:
         """All recordings, usable or not."""
 
     @abstractmethod
-    def facts(self) -> list[Facts]:
+    def facts(self) -> Iterable[Facts]:
         """What people know about the recordings."""
 
     def boxes(self) -> list[Box] | None:

@@ -3,7 +3,7 @@
 import csv
 import difflib
 import json
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
@@ -20,9 +20,17 @@ _ALIASES = {
 }
 """Other names that a column may have where the settings name none."""
 
+_SHORT = 40
+"""Longer texts are mostly unlike each other."""
+
 _NO_FACTS = ("file", "url", "species", "id", "start", "end", "sha256")
 
+_json = json.JSONEncoder(ensure_ascii=False).encode
+
 _XENO_CANTO_PAGE = "https://xeno-canto.org/"
+
+
+Line = tuple[str, ...]
 
 
 class Table:
@@ -31,23 +39,28 @@ class Table:
     Attributes:
         path: where it lies.
         header: the names of its columns.
-        lines: its rows, each a dict by column; all values are text.
+        lines: its rows, each with as many texts as there are columns.
     """
 
     def __init__(self, path: Path, columns: ColumnSettings) -> None:
         self.path = path
         self.header, self.lines = _read(path)
         default = ColumnSettings()
-        self._names: dict[str, str | None] = {}
+        self._at: dict[str, int] = {}
         for ours, theirs in columns.model_dump().items():
             if theirs not in self.header and theirs != getattr(default, ours):
                 self._refuse(ours, theirs)
             names = (theirs, *_ALIASES.get(ours, ())) if theirs == getattr(default, ours) else (theirs,)
-            self._names[ours] = next((n for n in names if n in self.header), None)
+            found = next((n for n in names if n in self.header), None)
+            if found is not None:
+                self._at[ours] = self.header.index(found)
+        self._facts = [(ours, self._at[ours]) for ours in self._at if ours not in _NO_FACTS]
+        known = set(self._at.values())
+        self._extra = [(name, at) for at, name in enumerate(self.header) if name and at not in known]
 
     def has(self, column: str) -> bool:
         """Whether the table has a column of ours."""
-        return self._names[column] is not None
+        return column in self._at
 
     def need(self, column: str) -> None:
         """Refuse a table without a column of ours.
@@ -58,17 +71,16 @@ class Table:
         if not self.has(column):
             self._refuse(column, column)
 
-    def get(self, line: Mapping[str, str], column: str) -> str:
+    def get(self, line: Line, column: str) -> str:
         """A value of a row, "" if there is none."""
-        name = self._names[column]
-        return (line.get(name) or "").strip() if name else ""
+        at = self._at.get(column)
+        return "" if at is None else line[at]
 
-    def facts(self, recording: str, line: Mapping[str, str]) -> Facts:
+    def facts(self, recording: str, line: Line) -> Facts:
         """What a row knows about a recording; columns that we have no name for become `extra`."""
-        values = {ours: self.get(line, ours) for ours in self._names if ours not in _NO_FACTS}
-        known = {name for name in self._names.values() if name}
-        extra = {k: v for k, v in line.items() if k and k not in known and v and isinstance(v, str)}
-        return complete(Facts(recording, **values, extra=json.dumps(extra, ensure_ascii=False) if extra else ""))
+        values = {ours: line[at] for ours, at in self._facts}
+        extra = {name: line[at] for name, at in self._extra if line[at]}
+        return complete(Facts(recording, **values, extra=_json(extra) if extra else ""))
 
     def _refuse(self, ours: str, theirs: str) -> None:
         near = difflib.get_close_matches(theirs, self.header, n=1)
@@ -121,25 +133,30 @@ def header_of(path: Path) -> list[str]:
         return next(csv.reader(file, delimiter=_delimiter(path)), [])
 
 
-def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+def _read(path: Path) -> tuple[list[str], list[Line]]:
     try:
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
 
             table = pq.read_table(path)
-            columns = [["" if v is None else str(v) for v in column.to_pylist()] for column in table.columns]
-            return list(table.column_names), [
-                dict(zip(table.column_names, row, strict=True)) for row in zip(*columns, strict=True)
-            ]
+            columns = [["" if v is None else str(v).strip() for v in column.to_pylist()] for column in table.columns]
+            return list(table.column_names), list(zip(*columns, strict=True))
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, delimiter=_delimiter(path))
-            return list(reader.fieldnames or []), list(reader)
+            reader = csv.reader(file, delimiter=_delimiter(path))
+            header = next(reader, [])
+            return header, [_line(row, len(header)) for row in reader if row]
     except UnicodeDecodeError as error:
         raise AutobirdError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (csv.Error, ValueError) as error:
         raise AutobirdError(f"{path} is not a table that can be read: {error}") from error
     except OSError as error:
         raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
+
+
+def _line(row: list[str], width: int) -> Line:
+    """A row with exactly `width` cells; values that come again and again are kept once."""
+    cells = row[:width] + [""] * (width - len(row))
+    return tuple([sys.intern(c.strip()) if len(c) < _SHORT else c.strip() for c in cells])
 
 
 def _delimiter(path: Path) -> str:

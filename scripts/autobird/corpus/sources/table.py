@@ -1,13 +1,14 @@
 """A table of recordings: paths or URLs with their species, and whatever else is known."""
 
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache, file_size
 from autobird.corpus.sources.base import Facts, Row, Source
-from autobird.corpus.sources.metadata import Table, header_of
+from autobird.corpus.sources.metadata import Line, Table, header_of
 from autobird.corpus.sources.settings import ColumnSettings
 
 
@@ -42,18 +43,20 @@ class TableSource(Source):
         self._table.need("species")
         self._ids = self._unique_ids()
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> Iterator[Row]:
         """One row a line; a line that cannot be used has a problem."""
         hashes = {} if self._remote else self._hash()
-        rows = [self._row(name, line, hashes) for name, line in zip(self._ids, self._table.lines, strict=True)]
-        return sorted(rows, key=lambda r: r.recording)
+        return (self._row(name, line, hashes) for name, line in self._sorted())
 
-    def facts(self) -> list[Facts]:
+    def facts(self) -> Iterator[Facts]:
         """The other columns."""
-        found = (self._table.facts(name, line) for name, line in zip(self._ids, self._table.lines, strict=True))
-        return sorted(found, key=lambda f: f.recording)
+        return (self._table.facts(name, line) for name, line in self._sorted())
 
-    def _row(self, name: str, line: dict[str, str], hashes: dict[str, tuple[str | None, int]]) -> Row:
+    def _sorted(self) -> Iterator[tuple[str, Line]]:
+        ids, lines = self._ids, self._table.lines
+        return ((ids[i], lines[i]) for i in sorted(range(len(ids)), key=ids.__getitem__))
+
+    def _row(self, name: str, line: Line, hashes: dict[str, tuple[str | None, int]]) -> Row:
         get = self._table.get
         where, wanted = get(line, self._where), get(line, "sha256").lower()
         species = unicodedata.normalize("NFC", get(line, "species")).replace("_", " ")
@@ -87,19 +90,25 @@ class TableSource(Source):
         """The id of each line; those that come again get a suffix, so that every line is accounted for."""
         get, seen, ids = self._table.get, set[str](), []
         for number, line in enumerate(self._table.lines, 2):
-            where = get(line, self._where)
-            if self._remote and where:
-                where = unquote(urlsplit(where).path).strip("/") or where
-            span = f"#{get(line, 'start') or '0'}-{get(line, 'end')}" if get(line, "start") or get(line, "end") else ""
-            name = get(line, "id") or (f"{where}{span}" if where else f"line {number}")
+            name = get(line, "id") or self._name(line) or f"line {number}"
             if name in seen:
                 name = f"{name}#again-line-{number}"
             seen.add(name)
             ids.append(name)
         return ids
 
+    def _name(self, line: Line) -> str:
+        """The id of a line that has none: its path or that of its URL, and the part of the file."""
+        where = self._table.get(line, self._where)
+        start, end = self._table.get(line, "start"), self._table.get(line, "end")
+        if self._remote:
+            where = unquote(urlsplit(where).path).strip("/") or where
+        return f"{where}#{start or '0'}-{end}" if where and (start or end) else where
+
 
 def _bad_span(start: str, end: str) -> str:
+    if not start and not end:
+        return ""
     try:
         first, last = float(start or 0), float(end or "inf")
     except ValueError:
