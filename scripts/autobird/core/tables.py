@@ -45,11 +45,11 @@ def read_tables(paths: Sequence[Path], columns: Sequence[str] | None = None) -> 
     return pa.concat_tables(parts).to_pandas()
 
 
-def in_parts(paths: Sequence[Path], rows: int = 100_000) -> Iterator[pd.DataFrame]:
-    """The tables of all batches, several small ones at a time, at least `rows` rows but for the last."""
+def in_parts(paths: Sequence[Path], columns: Sequence[str], rows: int = 100_000) -> Iterator[pd.DataFrame]:
+    """Some columns of the tables of all batches, several small ones at a time: at least `rows` rows but for the last."""
     held: list[pa.Table] = []
     for path in paths:
-        held.append(pq.read_table(path))
+        held.append(pq.read_table(path, columns=list(columns)))
         if sum(map(len, held)) >= rows:
             yield pa.concat_tables(held).to_pandas()
             held = []

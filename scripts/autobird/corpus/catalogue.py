@@ -12,7 +12,7 @@ from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import Facts, in_parts, read_facts, sorted_parts, write_parts
 from autobird.corpus.licences import UNKNOWN, allowed, family, terms, url
-from autobird.corpus.schemas import CATALOGUE
+from autobird.corpus.schemas import CATALOGUE, RECORDINGS
 from autobird.corpus.settings import LicenceSettings
 
 ATTRIBUTION = ["recording", "number", "species", "recordist", "licence", "licence_url", "page", "date", "place"]
@@ -114,9 +114,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(LicenceSettings, args.settings)
     with stage("catalogue", args, [args.catalogue, args.attribution, args.page, args.licences]):
+        measured = [name for name in RECORDINGS.names if name in CATALOGUE.names]
         known = [Facts(args.grouping), Facts(args.details)]
         quarantined = read_facts(args.quarantine).set_index("recording")["reason"]
-        table = pa.concat_tables([catalogue(part, known, quarantined, settings) for part in in_parts(args.recordings)])
+        table = pa.concat_tables(
+            [catalogue(part, known, quarantined, settings) for part in in_parts(args.recordings, measured)]
+        )
         del known
         write_parts(args.catalogue, sorted_parts(table, "recording"), CATALOGUE)
         used = table.filter(pc.equal(table["quarantined"], ""))

@@ -11,6 +11,7 @@ from autobird.corpus.sources.folder import FolderSource, species_row
 from autobird.corpus.sources.lock import LockMissing
 from autobird.corpus.sources.settings import KaggleSettings
 
+_SUFFIX = "_sound"
 _AUDIO = (".mp3", ".wav", ".ogg", ".flac", ".m4a")
 
 
@@ -58,6 +59,8 @@ def folder_of(corpus: _Corpus) -> Path:
         )
     for folder, folders, files in os.walk(root):
         folders.sort()
+        if any(f.endswith(_SUFFIX) for f in folders):
+            return Path(folder)
         if any(f.lower().endswith(_AUDIO) for f in files) and Path(folder) != root:
             return Path(folder).parent
     raise AutobirdError(f"{root} holds no audio; give the data set's folder or zip as corpus.root")
@@ -65,7 +68,7 @@ def folder_of(corpus: _Corpus) -> Path:
 
 def kaggle_source(corpus: _Corpus, cache: Path) -> Source:
     """The source of the data set; the suffix of its species folders is `_sound` if the configuration names none."""
-    suffix = corpus.species_suffix or "_sound"
+    suffix = corpus.species_suffix or _SUFFIX
     archive = zip_of(corpus)
     if archive is not None:
         return ZipSource(archive, suffix)
