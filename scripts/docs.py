@@ -26,7 +26,8 @@ impossible value stops the run before any job. Editors check the files against `
 |---|---|
 | `config.yaml` | the embedded corpus of synthesised birds, the default network |
 | `folder.yaml` | your own recordings, one folder a species |
-| `baseline.yaml` | the settings of the project that Autobird reimplements |
+| `xeno_canto.yaml` | recordings of xeno-canto, listed by `snakemake refresh_sources` |
+| `baseline.yaml` | the settings of the project that Autobird reimplements, on its Kaggle data set |
 | `test.yaml` | tiny, for the tests |
 
 """

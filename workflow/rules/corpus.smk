@@ -352,10 +352,16 @@ rule check_corpus:
 
 rule refresh_sources:
     # Ask a remote source what it holds. Only on demand: nothing else uses the network but download.
+    log:
+        LOGS / "refresh_sources.log",
     localrule: True
+    conda:
+        "../../envs/autobird.yaml"
     params:
         settings=untracked(CONFIG.corpus.model_dump_json()),
     shell:
         r"""
-        python -m autobird.corpus.refresh --settings {params.settings:q}
+        python -m autobird.corpus.refresh \
+            --settings {params.settings:q} \
+            --log {log:q}
         """
