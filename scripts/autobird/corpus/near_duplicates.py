@@ -20,6 +20,9 @@ from autobird.corpus.settings import NearDuplicateSettings
 _COMMON = 10_000
 """A landmark that makes more pairs than this between two batches says nothing about any of them: hum, insects."""
 
+_BLOCK = 250_000
+"""Landmarks of one batch that are compared at a time: those of about 100 recordings of half a minute."""
+
 _TOLERANCE = 1
 """Frames by which the distances of landmarks may differ where one recording was cut between two frames of the other."""
 
@@ -38,35 +41,68 @@ def matches(
     Returns:
         (number in a, number in b, votes, distance): the sound is `distance` frames later in a than in b.
     """
+    a = _telling(a, b)
+    found: list[tuple[int, int, int, int]] = []
+    # Some recordings at a time, so that memory does not grow with what two batches have in common.
+    for numbers in _blocks(a["recording"]):
+        part = a[np.isin(a["recording"], numbers)]
+        found += _matches(part, b, votes, same)
+    return sorted(found)
+
+
+def _matches(a: NDArray[np.void], b: NDArray[np.void], votes: int, same: bool) -> list[tuple[int, int, int, int]]:
     left, right = _joined(a, b)
     one, other = a["recording"][left].astype(np.int64), b["recording"][right].astype(np.int64)
     if same:
         kept = one < other
         left, right, one, other = left[kept], right[kept], one[kept], other[kept]
-    if not len(left):
-        return []
     time = a["frame"][left].astype(np.int64)
     distance = time - b["frame"][right].astype(np.int64)
-    pair = one * (int(b["recording"].max()) + 1) + other
-    # Few pairs share as many landmarks at all as are wanted at one distance.
+    pair = (one << 32) | other
+    likely = _likely(pair, distance, votes)
+    pair, time, distance = pair[likely], time[likely], distance[likely]
     order = np.argsort(pair, kind="stable")
-    starts = np.flatnonzero(np.diff(pair[order], prepend=-1))
-    ends = np.append(starts[1:], len(order))
     found = []
-    for start, end in zip(starts[ends - starts >= votes], ends[ends - starts >= votes], strict=True):
-        rows = order[start:end]
+    for rows in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1) if len(order) else ():
         count, at = _best(distance[rows], time[rows])
         if count >= votes:
-            found.append((int(one[rows[0]]), int(other[rows[0]]), count, at))
+            first = int(pair[rows[0]])
+            found.append((first >> 32, first & 0xFFFFFFFF, count, at))
     return found
 
 
+def _likely(pair: NDArray[np.int64], distance: NDArray[np.int64], votes: int) -> NDArray[np.bool_]:
+    """Rows whose pair has enough of them at one distance; by far the most coincide by chance, and once."""
+    width = 4 * _TOLERANCE
+    enough = np.zeros(len(pair), bool)
+    # Two grids, half a cell apart, so that distances that differ by the tolerance share a cell of one of them.
+    for shift in (0, width // 2):
+        order = np.lexsort(((distance + shift) // width, pair))
+        cell = (distance[order] + shift) // width
+        new = np.flatnonzero((np.diff(pair[order], prepend=-1) != 0) | (np.diff(cell, prepend=cell[:1] - 1) != 0))
+        sizes = np.diff(np.append(new, len(order)))
+        enough[order] |= np.repeat(sizes >= votes, sizes)
+    return enough
+
+
+def _telling(a: NDArray[np.void], b: NDArray[np.void]) -> NDArray[np.void]:
+    """The landmarks of `a` that are not too common to tell anything."""
+    count = np.searchsorted(b["hash"], a["hash"], side="right") - np.searchsorted(b["hash"], a["hash"], side="left")
+    _, inverse, mine = np.unique(a["hash"], return_inverse=True, return_counts=True)
+    return a[count * mine[inverse] <= _COMMON]
+
+
+def _blocks(recordings: NDArray[np.uint32]) -> list[NDArray[np.int64]]:
+    """The numbers of the recordings in blocks of about `_BLOCK` landmarks."""
+    sizes = np.bincount(recordings) if len(recordings) else np.zeros(0, int)
+    block = np.cumsum(sizes) // _BLOCK
+    return [np.flatnonzero(block == n) for n in np.unique(block)]
+
+
 def _joined(a: NDArray[np.void], b: NDArray[np.void]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of all pairs of rows with the same hash, without hashes that are too common."""
+    """Indices of all pairs of rows with the same hash."""
     low = np.searchsorted(b["hash"], a["hash"], side="left")
     count = np.searchsorted(b["hash"], a["hash"], side="right") - low
-    _, inverse, mine = np.unique(a["hash"], return_inverse=True, return_counts=True)
-    count = np.where(count * mine[inverse] > _COMMON, 0, count)
     left = np.repeat(np.arange(len(a)), count)
     within = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count)
     return left, low[left] + within
