@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo test test-long test-browser test-quality test-slurm test-gce test-image bench costs lint docs lock clean
+.PHONY: demo test test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
 
 # The run, its report if it is older than the scores, and what came out.
 demo: .venv/installed
@@ -67,6 +67,10 @@ docs: .venv/installed
 # docs/costs.md from the benchmarks of a finished demo.
 costs: .venv/installed
 	$(BIN)/python scripts/costs.py results/benchmarks/demo
+
+# How the corpus stage grows: docs/scale.json, docs/scale.png and the table in docs/corpus.md.
+scale: .venv/installed
+	$(BIN)/python scripts/scale.py
 
 lock:
 	scripts/lock.sh

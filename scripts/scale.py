@@ -1,4 +1,4 @@
-"""How the corpus stage grows with the number of recordings: docs/scale.json, docs/scale.png, from simulated metadata.
+"""How the corpus stage grows with the number of recordings: docs/scale.json, docs/scale.png and a table in docs/corpus.md, from simulated metadata.
 
 Only what people know about recordings is simulated, no sound: 10,000 species and 300,000 recordists for a million
 recordings, in proportion for fewer, both as unequal as in real collections. Each step runs in a process of its own, as
@@ -12,6 +12,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -240,6 +241,30 @@ def figure(results: dict[str, object], path: Path) -> None:
     plots.save(fig, path)
 
 
+def table(results: dict[str, object]) -> str:
+    """The rows of the table in docs/corpus.md."""
+    sizes = results["sizes"]
+    lines = [
+        f"| `{step}`: s, MB | "
+        + " | ".join(f"{run[step]['seconds']:.1f}, {run[step]['mb']:,}" for run in sizes.values())
+        + " |"  # type: ignore[attr-defined]
+        for step in STEPS
+    ]
+    more, runs = results["added"], results["dry_run"]
+    return "\n".join(
+        [
+            "| recordings | " + " | ".join(f"{int(n):,}" for n in sizes) + " |",  # type: ignore[attr-defined]
+            "|---" * (len(SIZES) + 1) + "|",
+            *lines,
+            "",
+            f"{more['added']:,} recordings added to {more['recordings']:,} in {more['batches']:,} batches: {more['batches_again']} batches run again "  # type: ignore[index]
+            f"(they fall into no more), and {more['moved']} of the others move between splits. `snakemake -n` takes "  # type: ignore[index]
+            + ", ".join(f"{run['seconds']} s on {run['batches']:,} batches" for run in runs)
+            + ".",  # type: ignore[attr-defined]
+        ]
+    )
+
+
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -269,6 +294,10 @@ def main() -> None:
     results["dry_run"] = [dry_run(b) for b in (8, 100, 1000)]
     (ROOT / "docs/scale.json").write_text(json.dumps(results, indent=2) + "\n")
     figure(results, ROOT / "docs/scale.png")
+    page = ROOT / "docs/corpus.md"
+    text = page.read_text(encoding="utf-8")
+    text = re.sub(r"(?s)(<!-- scale -->\n).*?(<!-- /scale -->)", lambda m: f"{m[1]}{table(results)}\n{m[2]}", text)
+    page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
