@@ -1,4 +1,4 @@
-"""How the corpus stage grows with the number of recordings: docs/scale.json, docs/scale.png and a table in docs/corpus.md, from simulated metadata.
+"""How the corpus stage grows with the number of recordings: docs/scale.*, and a table in docs/corpus.md, from simulated metadata.
 
 Only what people know about recordings is simulated, no sound: 10,000 species and 300,000 recordists for a million
 recordings, in proportion for fewer, both as unequal as in real collections. Each step runs in a process of its own, as
@@ -257,7 +257,8 @@ def table(results: dict[str, object]) -> str:
             "|---" * (len(SIZES) + 1) + "|",
             *lines,
             "",
-            f"{more['added']:,} recordings added to {more['recordings']:,} in {more['batches']:,} batches: {more['batches_again']} batches run again "  # type: ignore[index]
+            f"{more['added']:,} recordings added to {more['recordings']:,} in {more['batches']:,} batches: "  # type: ignore[index]
+            f"{more['batches_again']} batches run again "  # type: ignore[index]
             f"(they fall into no more), and {more['moved']} of the others move between splits. `snakemake -n` takes "  # type: ignore[index]
             + ", ".join(f"{run['seconds']} s on {run['batches']:,} batches" for run in runs)
             + ".",  # type: ignore[attr-defined]
