@@ -11,6 +11,7 @@ from autobird.core.store import FolderStore
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.check_corpus import check
 from autobird.corpus.dataset import Known, build_index, counts, normalisation, report_moves
+from autobird.corpus.policy import REFUSED
 from autobird.corpus.quarantine import quarantine
 from autobird.corpus.schemas import PAIRS, RECORDINGS
 from autobird.corpus.settings import CheckSettings, DatasetStageSettings
@@ -95,11 +96,20 @@ def test_an_unknown_split_name_is_refused() -> None:
 
 
 def test_the_check_fails_above_the_share_and_names_the_file() -> None:
-    assert check(10, 2, Path("q.csv"), CheckSettings()) == {"recordings": 10, "accepted": 8, "quarantined": 2}
+    def reasons_(wrong: int, refused: int = 0) -> "pd.Series[str]":
+        return pd.Series(["silent"] * wrong + [REFUSED] * refused, dtype=str)
+
+    assert check(10, reasons_(2), Path("q.csv"), CheckSettings())["accepted"] == 8
     with pytest.raises(AutobirdError, match=r"3 of 10 .*max_quarantined_share 0\.2; read the reasons in q\.csv"):
-        check(10, 3, Path("q.csv"), CheckSettings())
+        check(10, reasons_(3), Path("q.csv"), CheckSettings())
     with pytest.raises(AutobirdError, match="none of 10"):
-        check(10, 10, Path("q.csv"), CheckSettings(max_quarantined_share=1))
+        check(10, reasons_(10), Path("q.csv"), CheckSettings(max_quarantined_share=1))
+    # What a policy refuses says nothing about the corpus.
+    assert check(10, reasons_(1, 5), Path("q.csv"), CheckSettings()) == {
+        "recordings": 10, "accepted": 4, "quarantined": 6, "refused_by_policy": 5,
+    }  # fmt: skip
+    with pytest.raises(AutobirdError, match=r"2 of 5 recordings"):
+        check(10, reasons_(2, 5), Path("q.csv"), CheckSettings())
 
 
 def test_the_normalisation_is_that_of_all_cells() -> None:

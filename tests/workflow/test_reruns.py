@@ -148,7 +148,7 @@ def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
 
 def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recordings(folder: Path) -> None:
     policy = "licences: {train: [CC0, BY, BY-NC-SA]}"
-    result = run(folder, f"corpus={{type: folder, root: my birds, max_quarantined_share: 1, {policy}}}")
+    result = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
     assert result.batches("rows") == {"verdicts"}
     assert result.rules == {"rows", "quarantine", *AFTER_QUARANTINE}
     corpus = folder / "results/features/test/corpus"
@@ -161,7 +161,7 @@ def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recording
     # A licence that is corrected to another refused one retrains nothing.
     table = folder / "my birds" / "SOURCES.csv"
     table.write_text(table.read_text().replace("by-nc-nd/4.0", "by-nc-nd/3.0"))
-    again = run(folder, f"corpus={{type: folder, root: my birds, max_quarantined_share: 1, {policy}}}")
+    again = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
     assert again.batches("rows") == {"details"}
     assert again.rules == {"rows", "catalogue", *AFTER_CATALOGUE}
 
@@ -172,7 +172,7 @@ def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: P
     name, recordist = table[0]["file"], table[1]["recordist"]
     gone = {r["file"] for r in table if r["file"] == name or r["recordist"] == recordist}
     (folder / "down.csv").write_text(f"kind,value\nid,{name}\nrecordist,{recordist}\n")
-    config = "corpus={type: folder, root: my birds, max_quarantined_share: 1, take_down: down.csv}"
+    config = "corpus={type: folder, root: my birds, take_down: down.csv}"
     assert run(folder, config).batches("segment") == {batch(n) for n in gone}
     results = folder / "results"
     quarantined = {r["recording"]: r for r in csv.DictReader((results / "features/test/corpus/quarantine.csv").open())}

@@ -49,7 +49,11 @@ class CheckSettings(Settings):
     """How much may be wrong with a corpus (stage `check_corpus`)."""
 
     max_quarantined_share: float = Field(
-        0.2, ge=0, le=1, description="The run stops if a larger share of the recordings is quarantined."
+        0.2,
+        ge=0,
+        le=1,
+        description="The run stops if a larger share of the recordings is quarantined, not counting what a policy "
+        "refuses (licences, take-downs).",
     )
 
 
