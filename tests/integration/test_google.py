@@ -193,3 +193,25 @@ def test_unset_variables_are_named_in_one_line(gce: Submitter) -> None:
     assert "GOOGLE_CLOUD_REGION (" in line[0]
     assert "AUTOBIRD_IMAGE (" in line[0]
     assert "AUTOBIRD_BUCKET (" not in line[0]
+
+
+def test_a_bucket_is_a_source_like_a_folder(
+    google: Google, finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Listed by `refresh_sources`, downloaded into tars; the same segments and the same split as from the folder."""
+    birds = finished_folder / "my birds"
+    for path in sorted(p for p in birds.rglob("*") if p.is_file()):
+        google.bucket.blob(f"birds/{path.relative_to(birds).as_posix()}").upload_from_filename(path)
+    project = clone(tmp_path / "a clone")
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.setenv(name, google.env[name])
+    config = ["--config", f"corpus={{type: url, root: 'gs://{google.bucket.name}/birds'}}"]
+    listed = snakemake(project, "refresh_sources", *config)
+    assert "27 recordings came" in listed.text, listed.text
+    result = snakemake(project, "results/test/dataset/index.parquet", *config)
+    assert result.code == 0, result.text
+    same = {
+        n: d for n, d in promised(finished_folder).items() if "/segments/" in n or n.endswith("dataset/index.parquet")
+    }
+    assert same.items() <= promised(project).items()
+    assert "Nothing to be done" in snakemake(project, "results/test/dataset/index.parquet", *config).text

@@ -5,6 +5,7 @@ import itertools
 import json
 import sys
 import tarfile
+import threading
 import time
 import types
 import zipfile
@@ -88,6 +89,14 @@ def test_a_dead_server_ends_the_job_and_what_came_is_kept(server: StandIn, tmp_p
     with pytest.raises(AutobirdError, match=r"does not answer .* run again later: what has come so far is kept"):
         fetched(server, tmp_path / "a", patience=0.5)
     assert (tmp_path / "a.part").stat().st_size == 1000
+
+
+def test_a_server_that_comes_back_in_time_is_waited_for(server: StandIn, tmp_path: Path) -> None:
+    server.mood = Mood(closed=True)
+    back = threading.Timer(1.0, lambda: setattr(server, "mood", Mood()))
+    back.start()
+    assert fetched(server, tmp_path / "a", patience=20) == SOUND + b"\x01"
+    back.join()
 
 
 def test_requests_keep_their_distance(server: StandIn, tmp_path: Path) -> None:

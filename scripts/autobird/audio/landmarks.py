@@ -89,7 +89,7 @@ class Landmarks:
         """Find the peaks of all frames before `end`, and forget the spectra that nothing needs any more."""
         rows = self._rows[: end + _HALO - self._first]
         above = rows - ndimage.uniform_filter1d(rows, _WHITEN, axis=0)
-        peak = (above == ndimage.maximum_filter(above, size=_NEIGHBOURS)) & (above > _ABOVE)
+        peak = (above == _highest(_highest(above, _NEIGHBOURS[0]).T, _NEIGHBOURS[1]).T) & (above > _ABOVE)
         peak[: self._done - self._first] = False
         peak[end - self._first :] = False
         frames, bins = np.nonzero(peak)
@@ -97,6 +97,17 @@ class Landmarks:
         self._done = end
         keep = max(0, end - _HALO - self._first)
         self._rows, self._first = self._rows[keep:].copy(), self._first + keep
+
+
+def _highest(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The highest of each `size` rows around a row (an odd number), by doubling: scipy's filter takes ten times as long."""
+    edge = np.full((size // 2, values.shape[1]), -np.inf, np.float32)
+    high = np.concatenate([edge, values, edge])
+    width = 1
+    while 2 * width <= size:
+        high = np.maximum(high[:-width], high[width:])
+        width *= 2
+    return np.maximum(high[: len(values)], high[size - width : size - width + len(values)])
 
 
 def _strongest(
