@@ -127,7 +127,8 @@ def windows(*starts: float) -> pd.DataFrame:
 
 
 def boxes(*rows: tuple[float, float, str]) -> pd.DataFrame:
-    return pd.DataFrame([("a", *row) for row in rows], columns=["recording", "start", "end", "species"])
+    table = pd.DataFrame([("a", *row) for row in rows], columns=["recording", "start", "end", "species"])
+    return table.assign(problem=table["species"].map({"": "no label", "unknown": "no species"}).fillna(""))
 
 
 def labels(starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object) -> list[tuple[str, str]]:
@@ -163,8 +164,22 @@ def test_unlabelled_time_serves_as_background_only_where_no_box_touches_it() -> 
     assert found == [("", NO_BOX), ("x", ""), ("background", "")]
 
 
+@pytest.mark.parametrize("nobody", ["", "unknown"])
+def test_a_box_that_names_no_species_gives_no_label_and_is_no_background(nobody: str) -> None:
+    found = labels((0, 5, 10), (1, 2, nobody), (6, 7, nobody), (7, 8, "x"), background="background")
+    assert found == [("", NO_BOX), ("x", ""), ("background", "")]
+
+
+def test_labels_that_name_no_species_are_told_by_the_listing(tmp_path: Path) -> None:
+    put(tmp_path / "r", "a.wav")
+    put(tmp_path / "r", "a.txt", "1\t2\tunknown\n4000.123456\t4000.987654\tCorvus corone\n")
+    settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"))
+    text = Listing(source_of(settings, tmp_path / "c"), settings).text("boxes")
+    assert text.splitlines()[1:] == ["a.wav,1.0,2.0,unknown,no species", "a.wav,4000.123456,4000.987654,Corvus corone,"]
+
+
 @given(
-    st.lists(st.tuples(st.floats(0, 30), st.floats(0.01, 9), st.sampled_from("xyz")), max_size=8),
+    st.lists(st.tuples(st.floats(0, 30), st.floats(0.01, 9), st.sampled_from(["x", "y", ""])), max_size=8),
     st.floats(0.05, 5),
     st.booleans(),
 )

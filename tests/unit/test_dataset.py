@@ -175,7 +175,7 @@ def test_windows_of_annotated_recordings_take_their_labels_from_boxes() -> None:
         [(str(i), 0.0, 4.0, "xy"[i % 2], "") for i in range(40)] + [("0", 9.0, 9.0, "x", "zero length")],
         columns=["recording", "start", "end", "species", "problem"],
     )
-    facts = known(table, all_boxes=boxes)
+    facts = known(table, boxes=boxes)
     index = build_index(table, windows(table), facts, DatasetStageSettings(min_windows=5))
     kept = index[index["dropped"] == ""]
     assert set(kept["species"]) == {"x", "y"}

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from autobird.corpus.settings import DatasetStageSettings
+from autobird.corpus.sources.base import NO_LABEL, NO_NAME
 
 NO_BOX = "no box overlaps it enough"
 SEVERAL = "boxes of several species overlap it"
@@ -17,7 +18,7 @@ def label_windows(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetS
 
     Args:
         windows: columns recording, start (samples).
-        boxes: columns recording, start, end (seconds), species; those that count.
+        boxes: columns recording, start, end (seconds), species, problem.
         settings: the rule, and the length of a window.
 
     Returns:
@@ -26,7 +27,10 @@ def label_windows(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetS
     out = pd.DataFrame({"species": settings.background or "", "dropped": ""}, index=windows.index)
     if settings.background is None:
         out["dropped"] = NO_BOX
-    by_recording = dict(iter(boxes.groupby("recording")))
+    # A box that names no species gives no label, but what it holds is no background either.
+    drawn_boxes = boxes[boxes["problem"].isin(["", NO_LABEL, NO_NAME])]
+    drawn_boxes = drawn_boxes.assign(species=drawn_boxes["species"].where(drawn_boxes["problem"] == "", ""))
+    by_recording = dict(iter(drawn_boxes.groupby("recording")))
     for name, part in windows.groupby("recording"):
         drawn = by_recording.get(name)
         if drawn is not None:
@@ -45,11 +49,14 @@ def _label(out: pd.DataFrame, windows: pd.DataFrame, boxes: pd.DataFrame, settin
     else:
         # A margin for times that were written with few decimals.
         inside = overlap >= np.minimum(settings.min_overlap, last - first) - 1e-6
-    codes, names = pd.factorize(boxes["species"], sort=True)
-    heard = np.stack([inside[:, codes == c].any(axis=1) for c in range(len(names))], axis=1)
+    species_of = boxes["species"].to_numpy(object)
+    names = sorted(set(species_of) - {""})
+    heard = np.zeros((len(windows), len(names) + 1), bool)
+    for number, name in enumerate(names):
+        heard[:, number] = inside[:, species_of == name].any(axis=1)
     count = heard.sum(axis=1)
     touched = (overlap > 0).any(axis=1)
-    species = np.where(count == 1, np.asarray(names, object)[heard.argmax(axis=1)], "")
+    species = np.where(count == 1, np.asarray([*names, ""], object)[heard.argmax(axis=1)], "")
     dropped = np.select([count == 1, count > 1, touched], ["", SEVERAL, NO_BOX], "none")
     free = dropped == "none"
     out.loc[windows.index[~free], "species"] = species[~free]

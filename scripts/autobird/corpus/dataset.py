@@ -32,18 +32,13 @@ class Known(NamedTuple):
         grouping: recording, recordist, date, place, split.
         quarantined: recordings that are left out.
         pairs: near-duplicates (`PAIRS`).
-        all_boxes: recording, start, end (seconds), species, problem; None where recordings have one label.
+        boxes: recording, start, end (seconds), species, problem; None where recordings have one label.
     """
 
     grouping: pd.DataFrame
     quarantined: frozenset[str]
     pairs: pd.DataFrame
-    all_boxes: pd.DataFrame | None = None
-
-    @property
-    def boxes(self) -> pd.DataFrame | None:
-        """The boxes that count."""
-        return None if self.all_boxes is None else self.all_boxes[self.all_boxes["problem"] == ""]
+    boxes: pd.DataFrame | None = None
 
     @classmethod
     def read(cls, grouping: Path, quarantine: Path, pairs: Path, boxes: Path | None) -> "Known":
@@ -174,8 +169,8 @@ def counts(recordings: pd.DataFrame, index: pd.DataFrame, known: Known) -> dict[
         },
         "untestable": untestable(kept),
     }
-    if known.all_boxes is not None:
-        said = known.all_boxes["problem"].replace("", "used").value_counts()
+    if known.boxes is not None:
+        said = known.boxes["problem"].replace("", "used").value_counts()
         out["boxes"] = {str(why): int(n) for why, n in said.sort_index().items()}
     return out
 

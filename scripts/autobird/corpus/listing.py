@@ -12,7 +12,7 @@ from autobird.core.files import write_bytes
 from autobird.core.hashing import batch_of
 from autobird.corpus.policy import HASH, TAKEN_DOWN, take_down_of, verdict
 from autobird.corpus.settings import CorpusSettings
-from autobird.corpus.sources.base import DETAILS, GROUPING, Facts, Row, Source
+from autobird.corpus.sources.base import DETAILS, GROUPING, NO_NAME, Facts, Row, Source
 
 ROWS = ("recording", "species", "content", "problem", "location", "start", "end")
 """Columns of a batch's table."""
@@ -77,7 +77,8 @@ class Listing:
         drawn = _Table("recording", "start", "end", "species", "problem")
         for box in sorted(boxes or ()):
             if box.recording in usable:
-                drawn.add(box.recording, f"{box.start:g}", f"{box.end:g}", box.species, box.problem)
+                nameless = "" if box.problem or box.species not in settings.unknown_species else NO_NAME
+                drawn.add(box.recording, repr(box.start), repr(box.end), box.species, box.problem or nameless)
         if boxes is not None:
             labels = {b.species for b in boxes if not b.problem}
         self.species = sorted(labels - set(settings.unknown_species))
@@ -116,9 +117,10 @@ class Listing:
         for table, digest in self._digests.items():
             if digest not in there:
                 write_bytes(folder / digest, bytes(self._texts[table]))
+        wanted = set(self._digests.values())
         old = time.time() - _KEEP_DAYS * 86400
         for name, path in there.items():
-            if name not in self._digests.values() and path.stat().st_mtime < old:
+            if name not in wanted and path.stat().st_mtime < old:
                 path.unlink(missing_ok=True)
         self._texts.clear()
 

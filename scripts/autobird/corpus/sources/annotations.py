@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.sources.base import Box, Facts, Row, Source
+from autobird.corpus.sources.base import NO_LABEL, Box, Facts, Row, Source
 from autobird.corpus.sources.folder import FolderSource
 from autobird.corpus.sources.settings import AnnotationSettings, ColumnSettings
 
@@ -20,7 +20,7 @@ _STARTS = ("begin time (s)", "start", "start_time", "start (s)", "onset", "onset
 _ENDS = ("end time (s)", "end", "end_time", "end (s)", "offset", "offset_s")
 _FILES = ("begin file", "file", "filename", "recording", "begin path", "audio_file")
 
-EMPTY, NO_TIME, ZERO, DOUBLED = "no label", "no time", "zero length", "doubled row"
+NO_TIME, ZERO, DOUBLED = "no time", "zero length", "doubled row"
 """Why a row does not count. Raven writes a selection once for each view that shows it, Waveform and Spectrogram."""
 
 
@@ -190,7 +190,7 @@ def _box(recording: str, start: str, end: str, label: str) -> Box:
         return Box(recording, 0.0, 0.0, species, NO_TIME)
     if not (math.isfinite(first) and math.isfinite(last)):
         return Box(recording, 0.0, 0.0, species, NO_TIME)
-    problem = EMPTY if not species else ZERO if last <= first else ""
+    problem = ZERO if last <= first else "" if species else NO_LABEL
     return Box(recording, first, last, species, problem)
 
 

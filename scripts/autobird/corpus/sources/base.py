@@ -13,6 +13,10 @@ DETAILS = (
 """Columns that only the catalogue and what reads licences need; correcting one of them retrains nothing."""
 
 
+NO_LABEL, NO_NAME = "no label", "no species"
+"""Why a box names no species: somebody marked a sound there, but did not say whose."""
+
+
 class Row(NamedTuple):
     """A recording as its source lists it.
 
