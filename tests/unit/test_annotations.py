@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 from autobird.corpus.boxes import NO_BOX, SEVERAL, label_windows
 from autobird.corpus.listing import Listing
 from autobird.corpus.settings import CorpusSettings, DatasetStageSettings
-from autobird.corpus.sources.annotations import AnnotationSource, owner
+from autobird.corpus.sources.annotations import AnnotationSource, by_beginning, owner
 from autobird.corpus.sources.select import source_of
 
 RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies
@@ -105,7 +105,8 @@ def test_a_corrected_box_changes_the_boxes_alone(tmp_path: Path) -> None:
 
 
 def test_a_table_belongs_to_the_recording_whose_name_it_begins_with() -> None:
-    names = {"x/a.wav", "x/a.b.wav", "y/a.wav"}
+    names = by_beginning({"x/a.wav", "x/a.b.wav", "y/a.wav", "top.wav"})
+    assert owner("top.txt", names) == "top.wav"
     assert owner("x/a.Table.1.selections.txt", names) == "x/a.wav"
     assert owner("x/a.b.txt", names) == "x/a.b.wav"
     assert owner("x/a.wav.txt", names) == "x/a.wav"

@@ -4,7 +4,7 @@ import csv
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from autobird.core.errors import AutobirdError
@@ -103,8 +103,9 @@ class AnnotationSource(Source):
                 annotated.add(recording)
                 boxes.append(_box(recording, start, end, label))
         else:
+            beginnings = by_beginning(names)
             for table in beside:
-                recording = owner(table, names)
+                recording = owner(table, beginnings)
                 if recording is None:
                     stray.append(table)
                     continue
@@ -114,16 +115,27 @@ class AnnotationSource(Source):
         return _without_doubles(boxes), annotated, stray
 
 
-def owner(table: str, recordings: set[str]) -> str | None:
-    """The recording that a table beside it describes: the longest one whose name the table's begins with."""
-    folder = str(PurePosixPath(table).parent)
-    candidates = [
-        r
-        for r in recordings
-        if str(PurePosixPath(r).parent) == folder
-        and PurePosixPath(table).name.startswith((PurePosixPath(r).stem + ".", PurePosixPath(r).name + "."))
-    ]
-    return max(candidates, key=len, default=None)
+def by_beginning(recordings: Iterable[str]) -> dict[str, str]:
+    """Recordings by their path, and by their path without its extension."""
+    names = sorted(recordings)
+    return {r.rpartition(".")[0] if "." in PurePosixPath(r).name[1:] else r: r for r in names} | {r: r for r in names}
+
+
+def owner(table: str, beginnings: Mapping[str, str]) -> str | None:
+    """The recording that a table beside it describes: the one with the longest name that the table's begins with.
+
+    Args:
+        table: its path, like `x/dawn.Table.1.selections.txt`.
+        beginnings: what `by_beginning` returns.
+    """
+    folder, _, name = table.rpartition("/")
+    parts = name.split(".")
+    for count in range(len(parts) - 1, 0, -1):
+        beginning = ".".join(parts[:count])
+        found = beginnings.get(f"{folder}/{beginning}" if folder else beginning)
+        if found is not None:
+            return found
+    return None
 
 
 def read_boxes(path: Path, settings: AnnotationSettings) -> Iterator[tuple[str, str, str, str]]:
