@@ -57,7 +57,7 @@ def in_parts(paths: Sequence[Path], columns: Sequence[str], rows: int = 100_000)
         yield pa.concat_tables(held).to_pandas()
 
 
-class Facts:
+class Lookup:
     """A CSV table whose columns are all text, held compactly and looked up by its column `recording`."""
 
     def __init__(self, path: Path) -> None:

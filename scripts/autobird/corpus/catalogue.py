@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import Facts, in_parts, read_facts, sorted_parts, write_parts
+from autobird.core.tables import Lookup, in_parts, read_facts, sorted_parts, write_parts
 from autobird.corpus.licences import UNKNOWN, allowed, family, terms, url
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
 from autobird.corpus.settings import LicenceSettings
@@ -23,7 +23,7 @@ _LINES = 50_000
 
 
 def catalogue(
-    recordings: pd.DataFrame, known: Sequence[Facts], quarantined: "pd.Series[str]", settings: LicenceSettings
+    recordings: pd.DataFrame, known: Sequence[Lookup], quarantined: "pd.Series[str]", settings: LicenceSettings
 ) -> pa.Table:
     """Join what was measured of some recordings with what people know (`CATALOGUE`).
 
@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(LicenceSettings, args.settings)
     with stage("catalogue", args, [args.catalogue, args.attribution, args.page, args.licences]):
         measured = [name for name in RECORDINGS.names if name in CATALOGUE.names]
-        known = [Facts(args.grouping), Facts(args.details)]
+        known = [Lookup(args.grouping), Lookup(args.details)]
         quarantined = read_facts(args.quarantine).set_index("recording")["reason"]
         table = pa.concat_tables(
             [catalogue(part, known, quarantined, settings) for part in in_parts(args.recordings, measured)]
