@@ -65,6 +65,7 @@ class Lookup:
             header = next(csv.reader(file))
         self._table = pyarrow.csv.read_csv(
             path,
+            read_options=pyarrow.csv.ReadOptions(block_size=1 << 24),  # a row must fit into a block
             parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
