@@ -172,10 +172,10 @@ def measured(step: str, count: int, work: Path, table: Path) -> dict[str, object
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def simulate(count: int, work: Path, more: int = 0) -> dict[str, dict[str, object]]:
-    """All steps on `count + more` recordings out of a corpus of that size."""
+def simulate(count: int, work: Path) -> dict[str, dict[str, object]]:
+    """All steps on a corpus of `count` recordings."""
     table = work / "birds.csv"
-    write_corpus(table, count + more)
+    write_corpus(table, count)
     found = {"listing": measured("listing", count, work, table)}
     (work / "digests.json").write_text(json.dumps(found["listing"].pop("digests")))
     prepare(table, work)

@@ -3,7 +3,7 @@
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from autobird.core.errors import AutobirdError
 
@@ -32,6 +32,11 @@ class Place(NamedTuple):
     def span(self) -> tuple[float, float]:
         """Its first and last second in that file."""
         return float(self.start or 0), float(self.end or "inf")
+
+
+def places_of(table: Any) -> list[Place]:
+    """The places of a table of recordings (a data frame, which this module does not import pandas for)."""
+    return [Place(*row) for row in table[list(Place._fields)].itertuples(index=False)]
 
 
 def open_recordings(

@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from autobird.audio.access import Place
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic
 from autobird.core.hashing import file_digest
@@ -30,7 +31,8 @@ def wanted(rows: Path) -> list[tuple[str, str]]:
     with rows.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     files = {
-        r.get("location") or r["recording"]: r.get("sha256") or r.get("content", "").removeprefix("sha256:")
+        Place(r["recording"], r.get("location", "")).file: r.get("sha256")
+        or r.get("content", "").removeprefix("sha256:")
         for r in table
     }
     return [(name, digest) for name, digest in files.items() if digest]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from autobird.audio.access import Place, open_recordings
+from autobird.audio.access import open_recordings, places_of
 from autobird.audio.decode import decode
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import SegmentSettings
@@ -39,8 +39,7 @@ def segment(
     Raises:
         AutobirdError: a recording that was readable before no longer is.
     """
-    usable = recordings.loc[recordings["status"] == "ok", list(Place._fields)]
-    places = [Place(*row) for row in usable.itertuples(index=False)]
+    places = places_of(recordings[recordings["status"] == "ok"])
     window, hop = settings.window_samples, settings.hop_samples
     parts: list[pd.DataFrame] = []
     progress = Progress("segment", len(places), "recordings")

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from filelock import FileLock, Timeout
 
@@ -35,6 +35,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` in one step."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_stream(path: Path, source: IO[bytes]) -> None:
+    """Write all that `source` yields to `path` in one step; memory is bounded."""
+    with atomic(path) as temporary, temporary.open("wb") as target:
+        shutil.copyfileobj(source, target, 1 << 20)
 
 
 def write_text(path: Path, text: str) -> None:

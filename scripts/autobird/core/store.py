@@ -4,7 +4,7 @@ import importlib
 import logging
 import shutil
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_bytes
@@ -66,12 +66,7 @@ class UrlStore:
     pause = 5.0  # Google Cloud Storage takes one write a second of an object
 
     def __init__(self, url: str) -> None:
-        # By name, so that another version of them retrains nothing.
-        try:
-            fsspec = importlib.import_module("fsspec")
-            self._files, self._root = fsspec.core.url_to_fs(url)
-        except ImportError as error:
-            raise AutobirdError(f"files at {url} need a package more ({error}); install autobird[gce]") from error
+        self._files, self._root = file_system(url)
 
     def read(self, name: str) -> bytes:
         """As `Store` says."""
@@ -97,6 +92,23 @@ class UrlStore:
                     self._files.rm_file(path)
         except Exception as error:
             log.warning("old files are left below %s (%s)", self._root, error)
+
+
+def file_system(url: str) -> tuple[Any, str]:
+    """The file system of a URL that fsspec knows, and the path on it.
+
+    Raises:
+        AutobirdError: fsspec, or what it needs for this kind of URL, is not installed.
+    """
+    try:
+        # By name, so that another version of it retrains and downloads nothing.
+        fsspec = importlib.import_module("fsspec")
+        files, path = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise AutobirdError(
+            f"files at {url} need a package more ({error}); install it, for gs:// autobird[gce]"
+        ) from error
+    return files, path
 
 
 def store_of(place: str) -> Store:

@@ -12,14 +12,16 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from autobird.audio.access import places_of
 from autobird.audio.pack import member
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, csv_text, write_text
-from autobird.core.hashing import digest_of
+from autobird.core.files import atomic, csv_text, write_stream, write_text
+from autobird.core.hashing import digest_of, file_digest
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
+from autobird.core.store import file_system
 from autobird.core.tables import read_facts
 from autobird.corpus.fetch import url
-from autobird.corpus.fetch.http import Client, Withdrawn, file_sha256
+from autobird.corpus.fetch.http import Client, Withdrawn
 from autobird.corpus.sources.settings import FetchSettings
 
 FETCHED = ["recording", "sha256", "size", "problem"]
@@ -51,8 +53,7 @@ class Batch:
                     continue
                 source = old.extractfile(info)
                 if source is not None:
-                    with atomic(path) as temporary, temporary.open("wb") as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
+                    write_stream(path, source)
 
     def bring(self, location: str, content: str) -> Path:
         """The file of one location, downloaded if it is not there yet.
@@ -70,7 +71,7 @@ class Batch:
             digest = content.removeprefix("sha256:") if content.startswith("sha256:") else ""
             self._client.download(location, path, digest)
         else:
-            files, inner = url.file_system(location)
+            files, inner = file_system(location)
             try:
                 url.fetch(files, inner, path)
             except FileNotFoundError as error:
@@ -100,13 +101,8 @@ class Batch:
         if self._archive is None:
             raise AutobirdError(f"{name} lies in a zip, and corpus.root names none")
         try:
-            with (
-                zipfile.ZipFile(self._archive) as archive,
-                archive.open(name) as source,
-                atomic(path) as temporary,
-                temporary.open("wb") as target,
-            ):
-                shutil.copyfileobj(source, target, 1 << 20)
+            with zipfile.ZipFile(self._archive) as archive, archive.open(name) as source:
+                write_stream(path, source)
         except (KeyError, zipfile.BadZipFile) as error:
             raise Withdrawn(f"the zip does not yield it ({error})") from error
 
@@ -126,21 +122,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("download", args, [args.audio, args.fetched]):
         rows = read_facts(args.rows)
         rows = rows[rows["problem"] == ""]
-        rows["location"] = rows["location"].where(rows["location"] != "", rows["recording"])
+        files = [place.file for place in places_of(rows)]
         batch = Batch(args.audio, Client(settings.interval, settings.patience), args.archive)
-        batch.recall(dict(zip(rows["location"], rows["content"], strict=True)))
+        batch.recall(dict(zip(files, rows["content"], strict=True)))
         progress = Progress("download", len(rows), "recordings")
         came: dict[str, tuple[Path, str]] = {}
         lines = [FETCHED]
-        for done, row in enumerate(rows.itertuples(), 1):
+        for done, (file, row) in enumerate(zip(files, rows.itertuples(), strict=True), 1):
             try:
-                path = batch.bring(row.location, row.content)
+                path = batch.bring(file, row.content)
             except Withdrawn as error:
                 log.warning("%s: %s", row.recording, error)
                 lines.append([row.recording, "", "", str(error)])
             else:
-                came[row.location] = path, row.content
-                lines.append([row.recording, file_sha256(path), str(path.stat().st_size), ""])
+                came[file] = path, row.content
+                lines.append([row.recording, file_digest(path) or "", str(path.stat().st_size), ""])
             progress(done)
         batch.write(args.audio, came)
         write_text(args.fetched, csv_text(lines))

@@ -22,9 +22,14 @@ def sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> "pd.Series
     Returns:
         one text a recording, indexed by recording.
     """
-    known = grouping.drop_duplicates("recording").set_index("recording")[_SESSION].reindex(recordings).fillna("")
+    known = known_of(recordings, grouping, _SESSION)
     text = known["recordist"] + "\n" + known["date"] + "\n" + known["place"]
     return text.where((known != "").sum(axis=1) >= 2, "")
+
+
+def known_of(recordings: "pd.Series[str]", grouping: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Some grouping columns of recordings, in their order and indexed by them; "" where unknown."""
+    return grouping.drop_duplicates("recording").set_index("recording")[columns].reindex(recordings).fillna("")
 
 
 def group_keys(recordings: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame) -> "pd.Series[str]":

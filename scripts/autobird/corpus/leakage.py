@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autobird.corpus.groups import sessions
+from autobird.corpus.groups import known_of, sessions
 from autobird.corpus.split import SPLITS
 
 RANDOM_SPLITS = 20
@@ -31,9 +31,7 @@ def leakage(table: pd.DataFrame, grouping: pd.DataFrame, clusters: "pd.Series[in
         seed: of the random splits, which have the same sizes and deal each recording alone.
     """
     names = table["recording"].reset_index(drop=True)
-    known = (
-        grouping.drop_duplicates("recording").set_index("recording")[["recordist", "date"]].reindex(names).fillna("")
-    )
+    known = known_of(names, grouping, ["recordist", "date"])
     facts = pd.DataFrame(
         {
             "species": table["species"].to_numpy(),

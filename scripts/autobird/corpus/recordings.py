@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autobird.audio.access import Place, open_recordings
+from autobird.audio.access import Place, open_recordings, places_of
 from autobird.audio.decode import TooLong, UnusableAudio, probe
 from autobird.audio.landmarks import LANDMARK, Landmarks
 from autobird.core.files import atomic
@@ -104,8 +104,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         missing = read_facts(args.fetched).set_index("recording")["problem"] if args.fetched else pd.Series(dtype=str)
         progress = Progress("recordings", len(rows), "recordings")
         found, heard = [], []
-        places = [Place(*row) for row in rows[list(Place._fields)].itertuples(index=False)]
-        audio = open_recordings(places, args.root, args.audio)
+        audio = open_recordings(places_of(rows), args.root, args.audio)
         nothing = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
         for done, ((_, row), (_, source)) in enumerate(zip(rows.iterrows(), audio, strict=True), 1):
             facts, landmarks = examine(row, source, missing.get(row["recording"], ""), settings)

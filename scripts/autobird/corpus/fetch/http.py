@@ -1,7 +1,6 @@
 """HTTP as a polite guest: a pause between requests, patience with a busy server, downloads that go on where they broke off."""
 
 import email.utils
-import hashlib
 import logging
 import os
 import time
@@ -15,6 +14,7 @@ import httpx
 import tenacity
 
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import file_digest
 from autobird.core.stage import log
 
 USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
@@ -147,7 +147,7 @@ class Client:
 
         self._patiently(once, _host(url))
         _tag(part).unlink(missing_ok=True)
-        if sha256 and file_sha256(part) != sha256:
+        if sha256 and file_digest(part) != sha256:
             part.unlink()
             raise Incomplete(f"{_host(url)} sends bytes of another sha256 than the table promises")
         part.replace(to)
@@ -265,9 +265,3 @@ def _total(answer: httpx.Response) -> int | None:
 
 def _host(url: str) -> str:
     return urlsplit(url).netloc
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

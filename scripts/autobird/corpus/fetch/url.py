@@ -1,13 +1,11 @@
 """A bucket or server that fsspec knows: what lies below a URL, and its files."""
 
-import importlib
-import json
-import shutil
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic
+from autobird.core.files import write_stream
+from autobird.core.store import file_system
 from autobird.corpus.settings import CorpusSettings
 from autobird.corpus.sources.folder import species_row
 from autobird.corpus.sources.lock import Entry
@@ -15,21 +13,6 @@ from autobird.corpus.sources.metadata import read_metadata
 
 _CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag", "sha256", "generation", "checksum")
 """What file systems tell of a file's content, best first."""
-
-
-def file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL and the path on it.
-
-    Raises:
-        AutobirdError: fsspec, or what it needs for this kind of URL, is not installed.
-    """
-    try:
-        # By name, so that another version of it downloads nothing anew.
-        fsspec = importlib.import_module("fsspec")
-        files, path = fsspec.core.url_to_fs(url)
-    except (ImportError, ValueError) as error:
-        raise AutobirdError(f"{url}: {error}; install what it needs, for gs:// autobird[gce]") from error
-    return files, path
 
 
 def listing(corpus: CorpusSettings, work: Path) -> list[Entry]:
@@ -66,7 +49,7 @@ def listing(corpus: CorpusSettings, work: Path) -> list[Entry]:
             name, content.replace('"', ""), int(detail.get("size") or 0), corpus.species_suffix, f"{root}/{name}"
         )
         entries.append({"recording": name, "row": row._asdict(), "facts": facts.get(name)})
-    return json.loads(json.dumps(entries))
+    return entries
 
 
 def _changed(detail: dict[str, Any]) -> str:
@@ -75,5 +58,5 @@ def _changed(detail: dict[str, Any]) -> str:
 
 def fetch(files: Any, path: str, to: Path) -> None:
     """Copy one file of a file system to `to`."""
-    with atomic(to) as temporary, files.open(path, "rb") as source, temporary.open("wb") as target:
-        shutil.copyfileobj(source, target, 1 << 20)
+    with files.open(path, "rb") as source:
+        write_stream(to, source)

@@ -24,6 +24,9 @@ NO_TIME, ZERO, DOUBLED = "no time", "zero length", "doubled row"
 """Why a row does not count. Raven writes a selection once for each view that shows it, Waveform and Spectrogram."""
 
 
+_NOBODY = "nobody annotated it; add its table or remove it"
+
+
 class AnnotationSource(Source):
     """Audio files at any depth below `root`; what is in them is said by tables beside them, or by one table for all.
 
@@ -42,21 +45,14 @@ class AnnotationSource(Source):
         self.name = self._folder.name
         self._settings = settings
         self._one = self._table_of_all()
-        listed = self._folder.rows()
+        listed = self._folder.files()
         beside = [r.recording for r in listed if PurePosixPath(r.recording).suffix.lower() in _TABLES]
         if self._one and (inside := _relative(self._one, self._folder.root)):
             beside = [b for b in beside if b != inside]
         files = [r for r in listed if PurePosixPath(r.recording).suffix.lower() not in _TABLES]
         names = {r.recording for r in files}
         self._boxes, annotated, self._stray = self._read(names, beside)
-        self._rows = [
-            Row(
-                r.recording, "", r.content, size=r.size,
-                problem=r.problem.replace("not inside a species folder; move it into one", "")
-                or ("" if r.recording in annotated else "nobody annotated it; add its table or remove it"),
-            )
-            for r in files
-        ]  # fmt: skip
+        self._rows = [r if r.problem or r.recording in annotated else r._replace(problem=_NOBODY) for r in files]
 
     def rows(self) -> list[Row]:
         """Every file that is no table; its species is "", as boxes label its windows."""

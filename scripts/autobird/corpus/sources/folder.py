@@ -25,6 +25,19 @@ def species_row(name: str, content: str, size: int, suffix: str, location: str =
     return Row(name, species_of(folder, suffix), content, size=size, location=location)
 
 
+NOT_TEXT = "the file's name is not UTF-8; rename it"
+
+
+def _file_row(found: Found) -> Row:
+    """The row of a file, whatever it holds."""
+    file, name, digest, size = found
+    if name != file:
+        return Row(name, "", "", NOT_TEXT)
+    if digest is None:
+        return Row(name, "", "", "cannot be read; check the file's permissions", size)
+    return Row(name, "", f"sha256:{digest}", size=size)
+
+
 class FolderSource(Source):
     """`<root>/<Species name>/<any depth>/<file>`; every file is a row, whatever it is called.
 
@@ -47,22 +60,23 @@ class FolderSource(Source):
         self.metadata = self._metadata_file(metadata)
 
     def rows(self) -> list[Row]:
-        """Every file below the root but the metadata table, hashed (through the cache)."""
-        rows = [self._row(found) for found in hashed_files(self.root, self.cache, self.metadata)]
+        """Every file below the root but the metadata table, with the species that its folder names."""
+        return [self._labelled(row) for row in self.files()]
+
+    def files(self) -> list[Row]:
+        """The same without species, wherever they lie; hashed (through the cache)."""
+        rows = [_file_row(found) for found in hashed_files(self.root, self.cache, self.metadata)]
         return sorted(rows, key=lambda r: r.recording)
 
     def facts(self) -> list[Facts]:
         """The rows of the metadata table."""
         return read_metadata(self.metadata, self.columns) if self.metadata else []
 
-    def _row(self, found: Found) -> Row:
-        file, name, digest, size = found
-        if name != file:
-            return Row(name, "", "", "the file's name is not UTF-8; rename it")
-        row = species_row(name, f"sha256:{digest}", size, self.suffix)
-        if digest is None:
-            return row._replace(content="", problem=row.problem or "cannot be read; check the file's permissions")
-        return row
+    def _labelled(self, row: Row) -> Row:
+        if row.problem == NOT_TEXT:
+            return row
+        labelled = species_row(row.recording, row.content, row.size, self.suffix)
+        return labelled._replace(problem=labelled.problem or row.problem)
 
     def _metadata_file(self, choice: str) -> Path | None:
         if choice == "none":

@@ -18,6 +18,10 @@ def is_remote(table: Path, columns: ColumnSettings) -> bool:
         header = header_of(table)
     except (OSError, ValueError):
         return False
+    return _has_urls(header, columns)
+
+
+def _has_urls(header: list[str], columns: ColumnSettings) -> bool:
     return columns.url in header and columns.file not in header
 
 
@@ -37,7 +41,7 @@ class TableSource(Source):
             raise AutobirdError(f"{self.name} is not a file; give a CSV, TSV or parquet table of recordings")
         self._root, self._cache = root, cache
         self._table = Table(table, columns)
-        self._remote = is_remote(table, columns)
+        self._remote = _has_urls(self._table.header, columns)
         self._where = "url" if self._remote else "file"
         self._table.need(self._where)
         self._table.need("species")
