@@ -9,7 +9,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
-from autobird.audio.mel import LogMel
+from autobird.audio.mel import FrontEnd
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import window_starts
 from autobird.model.audio_transforms import functional
@@ -40,7 +40,7 @@ def test_one_pass_over_the_recording_beats_window_by_window() -> None:
     torch.set_num_threads(1)
     settings = MelSettings()
     samples = np.random.default_rng(0).integers(-3000, 3000, 300 * 16000).astype(np.int16)
-    front_end = LogMel.of(settings)
+    front_end = FrontEnd.of(settings)
     front_end.windows(samples)
     original(samples[: 20 * 16000], settings)
     with threadpool_limits(1):

@@ -11,7 +11,7 @@ import pytest
 from scipy.signal import butter, sosfilt
 
 from autobird.audio.decode import decode
-from autobird.audio.mel import LogMel
+from autobird.audio.mel import FrontEnd
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.core.errors import AutobirdError
@@ -28,7 +28,7 @@ from autobird.serving.log import Entry, PredictionLog, log_state
 def of_tone(level: float, hertz: float, seconds: float = 5.0) -> dict[str, float]:
     t = np.arange(int(16000 * seconds)) / 16000
     samples = np.rint(32767 * 10 ** (level / 20) * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
-    frames, firsts = LogMel.of(MelSettings()).windows(samples)
+    frames, firsts = FrontEnd.of(MelSettings()).windows(samples)
     rms = np.array([np.sqrt(np.mean((samples / 32768) ** 2))])
     return features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), MelSettings())
 
@@ -45,7 +45,7 @@ def test_padding_does_not_count() -> None:
     samples = np.random.default_rng(0).normal(0, 3000, 5 * 16000).astype(np.int16)
     found = []
     for part in (samples, samples[: 3 * 16000]):
-        frames, firsts = LogMel.of(MelSettings()).windows(part)
+        frames, firsts = FrontEnd.of(MelSettings()).windows(part)
         assert len(frames) == 157
         found.append(features(frames, firsts, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
     assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
@@ -166,7 +166,7 @@ def heard(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) ->
     for plan in plans:
         samples = change(render(plan)[0], plan.sample_rate)
         pcm = decode(io.BytesIO(encode(samples.astype(np.float32), plan.sample_rate, "flac")), 16000)
-        frames, firsts = LogMel.of(MelSettings()).windows(pcm)
+        frames, firsts = FrontEnd.of(MelSettings()).windows(pcm)
         rms = window_rms(pcm, window_starts(len(pcm), 80_000, 40_000), 80_000)
         found = features(frames, firsts, rms, np.ones((len(firsts), 1)), MelSettings())
         rows.append([found[name] for name in AUDIO_FEATURES])

@@ -5,7 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from autobird.audio.mel import LOG_FLOOR, LogMel, filter_bank
+from autobird.audio.compression import POWER_FLOOR
+from autobird.audio.mel import FrontEnd, filter_bank
 from autobird.audio.settings import MelSettings
 from autobird.model.audio_transforms import functional
 
@@ -26,7 +27,7 @@ def reference(samples: NDArray[np.int16], settings: MelSettings, pad_mode: str) 
     bank = functional.melscale_fbanks(
         settings.n_fft // 2 + 1, settings.fmin, settings.fmax, settings.mels, settings.sample_rate
     )
-    return torch.log(spectrum.abs().square().T @ bank + LOG_FLOOR).numpy()
+    return torch.log(spectrum.abs().square().T @ bank + POWER_FLOOR).numpy()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_the_filter_bank_is_torchaudios(settings: MelSettings) -> None:
 def test_frames_agree_with_torchaudio_over_the_whole_recording(seconds: float) -> None:
     settings = MelSettings()
     samples = noise(seconds)
-    frames, firsts = LogMel.of(settings).windows(samples)
+    frames, firsts = FrontEnd.of(settings).windows(samples)
     padded = np.zeros(int(firsts[-1]) * 512 + 80_000 + 1024, np.int16)
     padded[: len(samples)] = samples
     theirs = reference(padded, settings, "constant")[: len(frames)]
@@ -55,7 +56,7 @@ def test_frames_agree_with_torchaudio_over_the_whole_recording(seconds: float) -
 def test_a_window_computed_alone_agrees_with_the_original_projects_way() -> None:
     settings = MelSettings(alignment="window")
     samples = noise(9.0)
-    frames, firsts = LogMel.of(settings).windows(samples)
+    frames, firsts = FrontEnd.of(settings).windows(samples)
     for first, start in zip(firsts, (0, 40_000, 80_000), strict=True):
         part = np.zeros(80_000, np.int16)
         piece = samples[start : start + 80_000]
@@ -64,18 +65,20 @@ def test_a_window_computed_alone_agrees_with_the_original_projects_way() -> None
 
 
 def test_overlapping_windows_share_their_frames() -> None:
-    frames, firsts = LogMel.of(MelSettings()).windows(noise(10.0))
+    frames, firsts = FrontEnd.of(MelSettings()).windows(noise(10.0))
     assert firsts.tolist() == [0, 78, 156]
     assert len(frames) == 156 + 157
 
 
 def test_digital_silence_is_the_floor() -> None:
-    frames, _ = LogMel.of(MelSettings()).windows(np.zeros(80_000, np.int16))
-    np.testing.assert_allclose(frames, np.log(LOG_FLOOR), rtol=1e-6)
+    frames, _ = FrontEnd.of(MelSettings()).windows(np.zeros(80_000, np.int16))
+    np.testing.assert_allclose(frames, np.log(POWER_FLOOR), rtol=1e-6)
 
 
 def test_full_scale_and_silence_fit_float16_within_half_a_step() -> None:
-    frames, _ = LogMel.of(MelSettings()).windows(np.concatenate([noise(5), np.full(16000, 32767, np.int16), noise(0)]))
+    frames, _ = FrontEnd.of(MelSettings()).windows(
+        np.concatenate([noise(5), np.full(16000, 32767, np.int16), noise(0)])
+    )
     stored = frames.astype(np.float16)
     assert (
         np.abs(stored.astype(np.float32) - frames) <= np.spacing(np.abs(stored)).astype(np.float32) / 2 + 1e-7

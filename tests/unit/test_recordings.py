@@ -3,7 +3,9 @@
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,14 +18,24 @@ from autobird.core.files import csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
 from autobird.corpus.listing import ROWS
-from autobird.corpus.recordings import examine
-from autobird.corpus.settings import ExamineSettings
+from autobird.corpus.recordings import Task, examine
+from autobird.corpus.settings import RecordingsStageSettings
 
-TOLERANT = ExamineSettings(min_duration=0)
+TOLERANT = RecordingsStageSettings(min_duration=0)
 
 
-def row(recording: str = "a.wav", **more: str) -> pd.Series:
-    return pd.Series(dict.fromkeys(ROWS, "") | {"recording": recording, "species": "x"} | more)
+def examined(
+    sound: Path | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
+) -> dict[str, Any]:
+    """The row of a recording; its sound is kept if it is usable, and only then."""
+    row = dict.fromkeys(ROWS, "") | {"recording": "a.wav", "species": "x"} | more
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part"
+        found, (hashes, _) = examine(Task(row, sound, missing, part, accept))
+        assert (found["status"] == "ok") == (found["reason"] == "") == part.exists()
+        assert found["samples"] == (part.stat().st_size / 2 if part.exists() else 0)
+        assert part.exists() or not len(hashes)
+    return found
 
 
 def wav(path: Path, samples: object, rate: int = 16000, **options: str) -> Path:
@@ -35,15 +47,13 @@ def tone(seconds: float, rate: int = 16000) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * 1000 * np.arange(round(seconds * rate)) / rate)
 
 
-def reason(path: Path, accept: ExamineSettings = TOLERANT, **more: str) -> str:
-    found, landmarks = examine(row(**more), path, "", accept)
-    assert (found["status"] == "ok") == (found["reason"] == "") == (landmarks is not None)
-    return found["reason"]
+def reason(path: Path | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str) -> str:
+    return str(examined(path, accept, missing, **more)["reason"])
 
 
 def test_the_measures_of_a_recording(tmp_path: Path) -> None:
     samples = np.concatenate([tone(1.0), np.zeros(16000), np.full(8000, 1.0)]) + 0.0
-    found, _ = examine(row(), wav(tmp_path / "a.wav", np.stack([samples, samples], 1), subtype="PCM_24"), "", TOLERANT)
+    found = examined(wav(tmp_path / "a.wav", np.stack([samples, samples], 1), subtype="PCM_24"))
     assert (found["codec"], found["bits"], found["channels"], found["sample_rate"]) == ("WAV PCM_24", 24, 2, 16000)
     assert found["duration"] == pytest.approx(2.5)
     assert found["peak"] == pytest.approx(1.0, abs=1e-4)
@@ -56,13 +66,13 @@ def test_the_measures_of_a_recording(tmp_path: Path) -> None:
 def test_a_part_of_a_file_is_a_recording_of_its_own(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 16000)
     whole, part = wav(tmp_path / "a.wav", samples), wav(tmp_path / "b.wav", samples[16000:40000])
-    cut, _ = examine(row("a#1-2.5", location="a.wav", start="1", end="2.5"), whole, "", TOLERANT)
-    alone, _ = examine(row(), part, "", TOLERANT)
+    cut = examined(whole, recording="a#1-2.5", location="a.wav", start="1", end="2.5")
+    alone = examined(part)
     assert cut["duration"] == 1.5
     assert cut["sound_sha256"] == alone["sound_sha256"]
-    to_the_end, _ = examine(row(start="4"), whole, "", TOLERANT)
+    to_the_end = examined(whole, start="4")
     assert (to_the_end["duration"], to_the_end["note"]) == (1.0, "")
-    beyond, _ = examine(row(start="4", end="7"), whole, "", TOLERANT)
+    beyond = examined(whole, start="4", end="7")
     assert beyond["duration"] == 1.0
     assert "begins at 9 s of a file of 5.0 s" in reason(whole, start="9")
 
@@ -79,13 +89,13 @@ def test_a_file_that_holds_a_small_share_of_what_it_promises_is_truncated(tmp_pa
         (tmp_path / "b.wav").write_bytes(whole[: round(share * len(whole))])
         assert words in reason(tmp_path / "b.wav")
         assert (reason(tmp_path / "b.wav") == "") == (words == "")
-    found, _ = examine(row(), tmp_path / "b.wav", "", TOLERANT)
+    found = examined(tmp_path / "b.wav")
     assert found["note"] == "5.0 s decoded of 10.0 s promised; used up to there"
     assert found["decoded_share"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_header_that_was_never_finished_promises_nothing(odd_files: Path) -> None:
-    found, _ = examine(row(), odd_files / "constructed_from_corpusA/wav_short_of_its_header.wav", "", TOLERANT)
+    found = examined(odd_files / "constructed_from_corpusA/wav_short_of_its_header.wav")
     assert (found["status"], found["decoded_share"]) == ("ok", 1.0)
     assert found["note"] == "its header was never finished; used up to its end at 4.0 s"
 
@@ -100,12 +110,9 @@ def test_a_small_file_that_expands_to_hours_is_bounded(tmp_path: Path) -> None:
 
 
 def test_why_a_recording_did_not_come_is_its_reason() -> None:
-    assert (
-        examine(row(), None, "withdrawn: the server answers 404", TOLERANT)[0]["reason"]
-        == "withdrawn: the server answers 404"
-    )
-    assert examine(row(), None, "", TOLERANT)[0]["reason"] == "missing from the batch's archive"
-    assert examine(row(problem="no such file"), None, "", TOLERANT)[0]["reason"] == "no such file"
+    assert reason(None, missing="withdrawn: the server answers 404") == "withdrawn: the server answers 404"
+    assert reason(None) == "missing from the batch's archive"
+    assert reason(None, problem="no such file") == "no such file"
 
 
 def mutated(data: bytes, how: str, seed: int, others: list[bytes]) -> bytes:
@@ -147,10 +154,14 @@ def stages(folder: Path, root: Path, names: list[str]) -> tuple[pd.DataFrame, pd
             recordings,
             "--landmarks",
             folder / "l.npy",
+            "--pcm",
+            pcm,
+            "--root",
+            root,
         ],
         ["autobird.audio.segment", "--recordings", recordings, "--pcm", pcm, "--segments", segments],
     ):
-        command = [sys.executable, "-m", *map(str, arguments), "--root", str(root), "--log", str(folder / "log")]
+        command = [sys.executable, "-m", *map(str, arguments), "--log", str(folder / "log")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr + (folder / "log").read_text()
     return read_table(recordings), read_table(segments), np.load(pcm)

@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from autobird.audio.mel import LOG_FLOOR
+from autobird.audio.compression import POWER_FLOOR, Log
 from autobird.audio.npy import NpyWriter
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
@@ -136,7 +136,7 @@ def test_mixing_adds_powers_and_shares_labels() -> None:
     x = torch.log(torch.tensor([1.0, 3.0])).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
     y = torch.eye(2)
     for seed in range(20):
-        mixed, target = augment(x, y, settings, np.random.default_rng(seed))
+        mixed, target = augment(x, y, settings, np.random.default_rng(seed), Log())
         power = torch.exp(mixed[:, 0, 0, 0])
         torch.testing.assert_close(power, target @ torch.tensor([1.0, 3.0]))
         torch.testing.assert_close(target.sum(1), torch.ones(2))
@@ -147,19 +147,19 @@ def test_augmentation_keeps_shapes_and_repeats_with_its_generator() -> None:
     x, y = torch.randn(5, 1, 64, 157) - 8, torch.eye(5)
     torch.manual_seed(3)
     before = torch.get_rng_state()
-    a, ya = augment(x, y, settings, np.random.default_rng(1))
+    a, ya = augment(x, y, settings, np.random.default_rng(1), Log())
     assert torch.equal(torch.get_rng_state(), before)
-    b, yb = augment(x, y, settings, np.random.default_rng(1))
+    b, yb = augment(x, y, settings, np.random.default_rng(1), Log())
     assert a.shape == x.shape
     assert torch.equal(a, b)
     assert torch.equal(ya, yb)
-    assert (a == np.float32(np.log(LOG_FLOOR))).any()
+    assert (a == np.float32(np.log(POWER_FLOOR))).any()
 
 
 def test_a_roll_moves_frames_around() -> None:
     settings = TrainSettings(gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=0)
     x = torch.arange(10.0).reshape(1, 1, 1, 10)
-    rolled, _ = augment(x, torch.ones(1, 1), settings, np.random.default_rng(4))
+    rolled, _ = augment(x, torch.ones(1, 1), settings, np.random.default_rng(4), Log())
     assert sorted(rolled.flatten().tolist()) == list(range(10))
 
 

@@ -13,7 +13,7 @@ from snakemake_interface_executor_plugins.settings import SharedFSUsage
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
-from autobird.audio.settings import FeatureSettings, MelSettings, SegmentSettings
+from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
 from autobird.config import load
 from autobird.core.environment import prefer
 from autobird.core.errors import AutobirdError
@@ -21,8 +21,8 @@ from autobird.corpus.listing import Listing
 from autobird.corpus.settings import (
     CheckSettings,
     DatasetStageSettings,
-    ExamineSettings,
     NearDuplicateSettings,
+    RecordingsStageSettings,
 )
 from autobird.corpus.sources.select import is_downloaded, local_root, source_of
 from autobird.corpus.sources.kaggle import zip_of

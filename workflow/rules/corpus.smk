@@ -139,6 +139,11 @@ rule recordings:
     output:
         recordings=CORPUS / "recordings/{batch}.parquet",
         landmarks=CORPUS / "landmarks/{batch}.npy",
+        pcm=(
+            temp(FEATURES / "pcm/{batch}.npy")
+            if CONFIG.features.clean_pcm
+            else FEATURES / "pcm/{batch}.npy"
+        ),
     log:
         LOGS / CONFIG.features.name / "recordings/{batch}.log",
     benchmark:
@@ -148,7 +153,7 @@ rule recordings:
     resources:
         **needs("recordings"),
     params:
-        settings=CONFIG.part(ExamineSettings, "corpus"),
+        settings=CONFIG.part(RecordingsStageSettings, "corpus", "features"),
         code=code("corpus.recordings"),
         root=untracked(SOURCE_ROOT),
     shell:
@@ -161,6 +166,8 @@ rule recordings:
             --fetched {input.fetched:q} \
             --recordings {output.recordings:q} \
             --landmarks {output.landmarks:q} \
+            --pcm {output.pcm:q} \
+            --threads {threads} \
             --log {log:q}
         """
 

@@ -1,21 +1,16 @@
 """From a checked corpus to windows that can be learnt from.
 
-Needs: corpus/recordings, corpus/rows/grouping.csv, corpus/checked.json.
-Gives: pcm, segments, mels (shared by runs), dataset (of the run).
+Needs: corpus/recordings, pcm, corpus/rows/grouping.csv, corpus/checked.json.
+Gives: segments, mels (shared by runs), dataset (of the run).
 """
 
 
 rule segment:
     input:
-        audio=audio_of,
         recordings=CORPUS / "recordings/{batch}.parquet",
+        pcm=FEATURES / "pcm/{batch}.npy",
     output:
-        pcm=(
-            temp(FEATURES / "pcm/{batch}.npy")
-            if CONFIG.features.clean_pcm
-            else FEATURES / "pcm/{batch}.npy"
-        ),
-        segments=FEATURES / "segments/{batch}.parquet",
+        FEATURES / "segments/{batch}.parquet",
     log:
         LOGS / CONFIG.features.name / "segment/{batch}.log",
     benchmark:
@@ -25,18 +20,15 @@ rule segment:
     resources:
         **needs("segment"),
     params:
-        settings=CONFIG.part(SegmentSettings, "corpus", "features"),
+        settings=CONFIG.part(WindowSettings, "features"),
         code=code("audio.segment"),
-        root=untracked(SOURCE_ROOT),
     shell:
         r"""
         python -m autobird.audio.segment \
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
-            --root {params.root:q} \
-            --audio {input.audio:q} \
-            --pcm {output.pcm:q} \
-            --segments {output.segments:q} \
+            --pcm {input.pcm:q} \
+            --segments {output:q} \
             --log {log:q}
         """
 
@@ -65,6 +57,7 @@ rule mel_shards:
             --settings {params.settings:q} \
             --segments {input.segments:q} \
             --pcm {input.pcm:q} \
+            --threads {threads} \
             --shard {output.shard:q} \
             --table {output.table:q} \
             --log {log:q}

@@ -2,6 +2,7 @@
 
 import tarfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
@@ -39,28 +40,59 @@ def places_of(table: Any) -> list[Place]:
     return [Place(*row) for row in table[list(Place._fields)].itertuples(index=False)]
 
 
-def open_recordings(
-    places: Sequence[Place], root: Path | None, tar: Path | None
-) -> Iterator[tuple[Place, Path | BinaryIO | None]]:
-    """Yield every recording with its audio, in the order of `places`; one is open at a time.
+class Member(NamedTuple):
+    """A recording inside a tar; it can be sent to another process.
+
+    Attributes:
+        tar: the archive.
+        offset: where in it its bytes begin.
+        size: how many there are.
+    """
+
+    tar: Path
+    offset: int
+    size: int
+
+
+Sound = Path | Member
+"""Where the bytes of a recording are."""
+
+
+def sounds_of(places: Sequence[Place], root: Path | None, tar: Path | None) -> list[Sound | None]:
+    """Where the recordings' bytes are, in the order of `places`; None where the tar lacks one.
 
     Args:
         places: where they lie.
         root: the folder of a local corpus.
         tar: the batch's `corpus/audio/<b>.tar`, read instead of `root` where given.
-
-    Yields:
-        (place, audio): a path, a seekable file inside the tar, or None where the tar lacks it.
     """
     if tar is None:
         if root is None:
             raise AutobirdError("neither --root nor --audio was given; one of them says where recordings lie")
         folder = root.expanduser()
-        for place in places:
-            yield place, folder / place.file
-        return
+        return [folder / place.file for place in places]
     with tarfile.open(tar) as archive:
-        members = {m.name: m for m in archive}
-        for place in places:
-            name = place.file
-            yield place, cast(BinaryIO, archive.extractfile(members[name])) if name in members else None
+        members = {m.name: Member(tar, m.offset_data, m.size) for m in archive}
+    return [members.get(place.file) for place in places]
+
+
+def size_of(sound: Sound | None) -> int:
+    """Bytes; 0 where there are none to be had."""
+    if isinstance(sound, Member):
+        return sound.size
+    try:
+        return sound.stat().st_size if sound else 0
+    except OSError:
+        return 0
+
+
+@contextmanager
+def opened(sound: Sound) -> Iterator[Path | BinaryIO]:
+    """The recording's path, or a seekable file inside the tar."""
+    if isinstance(sound, Path):
+        yield sound
+        return
+    info = tarfile.TarInfo()
+    info.offset_data, info.size = sound.offset, sound.size
+    with tarfile.open(sound.tar) as archive, cast(BinaryIO, archive.extractfile(info)) as file:
+        yield file

@@ -16,6 +16,7 @@ import soxr
 from numpy.typing import NDArray
 
 from autobird.audio.measures import Measures
+from autobird.audio.mix import Mix
 from autobird.audio.mpeg import mpeg_start
 from autobird.core.errors import AutobirdError
 
@@ -49,7 +50,7 @@ class Listener(Protocol):
     """What listens to a recording while it is decoded."""
 
     def add(self, mono: NDArray[np.float32]) -> None:
-        """Take the next mono samples."""
+        """Take the next mono samples; they are overwritten afterwards."""
         ...
 
 
@@ -109,28 +110,36 @@ def probe(
         TooLong: more decoded sound than `max_duration`.
         UnusableAudio: empty, text, not decodable, or samples that are not finite.
     """
-    with _opened(source) as (file, note):
-        digest, measures = hashlib.sha256(), Measures(file.samplerate)
-        reader = _Reader(file, max_duration, span, measures)
-        listen = listener(file.samplerate) if listener else None
-        for mono in reader:
-            digest.update(to_int16(mono).astype("<i2").tobytes())
+    digest, measures = hashlib.sha256(), Measures(1)
+
+    def begin(sample_rate: int) -> _Take:
+        nonlocal digest, measures
+        digest, measures = hashlib.sha256(), Measures(sample_rate)
+        listen = listener(sample_rate) if listener else None
+
+        def take(block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+            measures.add(block, mono)
+            digest.update(to_int16(mono).astype("<i2", copy=False).data)
             if listen:
                 listen.add(mono)
-        return Facts(
-            file.samplerate,
-            file.channels,
-            f"{file.format} {file.subtype}",
-            _BITS.get(file.subtype, 0),
-            reader.frames / file.samplerate,
-            reader.share,
-            digest.hexdigest(),
-            measures.peak,
-            measures.clipped / max(1, measures.samples),
-            measures.total / max(1, reader.frames),
-            measures.silent / max(1, measures.stretches),
-            "; ".join(n for n in (note, reader.note) if n),
-        )
+
+        return take
+
+    heard = _hear(source, max_duration, span, begin)
+    return Facts(
+        heard.sample_rate,
+        heard.channels,
+        heard.codec,
+        heard.bits,
+        heard.frames / heard.sample_rate,
+        heard.share,
+        digest.hexdigest(),
+        measures.peak,
+        measures.clipped / max(1, measures.samples),
+        measures.total / max(1, heard.frames),
+        measures.silent / max(1, measures.stretches),
+        heard.note,
+    )
 
 
 def decode(
@@ -150,29 +159,105 @@ def decode(
     Raises:
         UnusableAudio: as `probe`.
     """
-    with _opened(source) as (file, _):
-        resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
-        parts = [to_int16(resampler.resample_chunk(mono)) for mono in _Reader(file, max_duration, span)]
-        parts.append(to_int16(resampler.resample_chunk(np.zeros(0, np.float32), last=True)))
-        return np.concatenate(parts)
+    parts: list[NDArray[np.int16]] = []
+    resampler: Resampler | None = None
+
+    def begin(rate: int) -> _Take:
+        nonlocal resampler
+        resampler = Resampler(rate, sample_rate)
+        parts.clear()
+        return lambda _, mono: parts.append(to_int16(resampler.add(mono)))
+
+    _hear(source, max_duration, span, begin)
+    if resampler:
+        parts.append(to_int16(resampler.finish()))
+    return np.concatenate(parts)
+
+
+class Resampler:
+    """Mono samples from one rate to another, block by block, by soxr at quality HQ.
+
+    Tones above half the new rate come out below -120 dB; up to 0.45 of it they keep their level within 0.1 dB.
+    """
+
+    def __init__(self, source_rate: int, sample_rate: int) -> None:
+        self._stream = soxr.ResampleStream(source_rate, sample_rate, 1, dtype="float32", quality="HQ")
+
+    def add(self, mono: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Take the next samples and return what is ready."""
+        return self._stream.resample_chunk(mono)
+
+    def finish(self) -> NDArray[np.float32]:
+        """The rest."""
+        return self._stream.resample_chunk(np.zeros(0, np.float32), last=True)
 
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Samples in -1..1 as int16, rounded to nearest, clipped."""
-    scaled = np.rint(samples * np.float32(32768))
-    return np.clip(scaled, -32768, 32767).astype(np.int16)
+    scaled = samples * np.float32(32768)
+    np.rint(scaled, out=scaled)
+    np.clip(scaled, -32768, 32767, out=scaled)
+    return scaled.astype(np.int16)
 
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 
 
+_Take = Callable[[NDArray[np.float32], NDArray[np.float32]], None]
+"""Takes a block of shape (frames, channels) and its mono samples of shape (frames,); both are overwritten afterwards."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What a decoding ended with; see `Facts`."""
+
+    sample_rate: int
+    channels: int
+    codec: str
+    bits: int
+    frames: int
+    share: float
+    note: str
+
+
+def _hear(
+    source: Path | BinaryIO, max_duration: float, span: tuple[float, float], begin: Callable[[int], _Take]
+) -> _Heard:
+    """Decode `source`, giving its blocks to what `begin` makes of its sampling rate.
+
+    If its channels turn out to cancel, or some of them to be dead, it is decoded once more without those: `begin` is
+    called anew then, and what the first one took is to be forgotten.
+    """
+    chosen: tuple[int, ...] | None = None
+    mix_note = ""
+    while True:
+        with _opened(source) as (file, note):
+            reader = _Reader(file, max_duration, span, chosen)
+            take = begin(file.samplerate)
+            for block, mono in reader:
+                take(block, mono)
+            better, why = reader.mix.better() if chosen is None else (None, mix_note)
+            if better is None:
+                return _Heard(
+                    file.samplerate,
+                    file.channels,
+                    f"{file.format} {file.subtype}",
+                    _BITS.get(file.subtype, 0),
+                    reader.frames,
+                    reader.share,
+                    "; ".join(n for n in (note, reader.note, why) if n),
+                )
+            chosen, mix_note = better, why
+
+
 class _Reader:
-    """The mono blocks of an open file; afterwards `frames` were read and `note` says what was wrong.
+    """The blocks of an open file and their mono samples; afterwards `frames` were read and `note` says what was wrong.
 
     Attributes:
         frames: read so far.
         share: of what the header promises of the span; 1 where it promises nothing.
         note: what was wrong, or "".
+        mix: how the channels go together.
     """
 
     def __init__(
@@ -180,12 +265,13 @@ class _Reader:
         file: soundfile.SoundFile,
         max_duration: float,
         span: tuple[float, float] = (0.0, float("inf")),
-        measures: Measures | None = None,
+        channels: tuple[int, ...] | None = None,
     ) -> None:
-        self.file, self.max_duration, self.span, self.measures = file, max_duration, span, measures
+        self.file, self.max_duration, self.span = file, max_duration, span
         self.frames, self.share, self.note = 0, 1.0, ""
+        self.mix = Mix(file.channels, channels)
 
-    def __iter__(self) -> Iterator[NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         file, rate, failure = self.file, self.file.samplerate, ""
         first = round(self.span[0] * rate)
         wanted = round((self.span[1] - self.span[0]) * rate) if self.span[1] < float("inf") else _UNKNOWN_FRAMES
@@ -204,12 +290,9 @@ class _Reader:
             self.frames += len(block)
             if self.frames > self.max_duration * rate:
                 raise TooLong(f"longer than {self.max_duration:g} s of decoded sound")
-            mono = block.mean(axis=1, dtype=np.float32)
-            if not np.isfinite(mono).all():
+            if not np.isfinite(block).all():
                 raise UnusableAudio("samples that are not finite (NaN or infinity); export the file again as PCM")
-            if self.measures:
-                self.measures.add(block, mono)
-            yield mono
+            yield block, self.mix(block)
         if not self.frames:
             raise UnusableAudio(f"no sound could be decoded ({failure or 'no frames'})")
         seconds = self.frames / rate
@@ -239,6 +322,18 @@ class _Reader:
             ) from error
 
 
+class _Streamed(soundfile.SoundFile):
+    """A sound file that is read from one end to the other.
+
+    soundfile seeks to where it is after each read of a file that can be sought in, and an mp3 decoder then starts anew,
+    some frames back.
+    """
+
+    def seekable(self) -> bool:
+        """No: `read` is to go on where it was."""
+        return False
+
+
 @contextmanager
 def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]]:
     """The open sound file and a note; libsndfile sees no name, so that only the content counts."""
@@ -258,7 +353,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]
     _refuse_what_is_no_sound(head, size)
     try:
         # A descriptor is read by libsndfile itself (faster than a Python file); it is closed with the SoundFile.
-        opened = soundfile.SoundFile(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source)
+        opened = _Streamed(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source)
         note = ""
     except soundfile.LibsndfileError as error:
         offset = mpeg_start(head)
@@ -268,7 +363,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]
             source.seek(0)  # libsndfile left off somewhere
         data = source.read_bytes() if isinstance(source, Path) else source.read()
         try:
-            opened = soundfile.SoundFile(io.BytesIO(data[offset:]))
+            opened = _Streamed(io.BytesIO(data[offset:]))
         except soundfile.LibsndfileError:
             raise UnusableAudio(f"not a sound file that libsndfile knows ({_reason(error)})") from error
         note = f"{offset} bytes before the first MPEG frame were skipped"

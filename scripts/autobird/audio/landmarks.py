@@ -5,9 +5,10 @@ their frequencies, and the time between them. Two recordings of one sound share 
 """
 
 import numpy as np
-import soxr
 from numpy.typing import NDArray
 from scipy import fft, ndimage
+
+from autobird.audio.decode import Resampler
 
 SAMPLE_RATE = 16000
 """Rate that every recording is brought to, Hz."""
@@ -18,25 +19,31 @@ LANDMARK = np.dtype([("hash", "<u4"), ("recording", "<u4"), ("frame", "<u4")])
 _N_FFT, _HOP = 1024, 256
 FRAME_SECONDS = _HOP / SAMPLE_RATE
 
-_LOWEST_BIN = 8
+_BINS_PER_BAND = 2
+"""The stronger of two neighbouring bins stands for both: bands of 31 Hz, which other encodings move less, in half the
+time."""
+
+_LOWEST_BAND = 4
 """125 Hz; below are wind and handling."""
 
-_WHITEN = 126
-"""Frames (2 s) over which each bin's mean level is taken off, so that hum and hiss make no peaks."""
+_BANDS = _N_FFT // 2 // _BINS_PER_BAND - _LOWEST_BAND
 
-_NEIGHBOURS = (25, 11)
-"""A peak is the highest in so many frames (0.4 s) and bins (170 Hz)."""
+_WHITEN = 126
+"""Frames (2 s) over which each band's mean level is taken off, so that hum and hiss make no peaks."""
+
+_NEIGHBOURS = (25, 5)
+"""A peak is the highest in so many frames (0.4 s) and bands (160 Hz)."""
 
 _ABOVE = 1.0
-"""How far a peak stands above its bin's mean, nats."""
+"""How far a peak stands above its band's mean, nats."""
 
 _PEAKS_PER_SECOND = 10
 _PARTNERS = 8
 """Each peak is paired with so many of those that follow within `_REACH` frames (2 s)."""
 
 _REACH = 128
-_CHUNK = 2048
-"""Frames worked on at a time (33 s), besides what their neighbours need."""
+_CHUNK = 1024
+"""Frames worked on at a time (16 s), besides what their neighbours need: about 1 MB, which stays in cache."""
 
 _HALO = _WHITEN // 2 + _NEIGHBOURS[0]
 _FLOOR = 1e-9
@@ -46,9 +53,9 @@ class Landmarks:
     """The landmarks of one recording, from blocks of mono samples at its own rate; memory is bounded."""
 
     def __init__(self, sample_rate: int) -> None:
-        self._resampler = soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        self._resampler = Resampler(sample_rate, SAMPLE_RATE) if sample_rate != SAMPLE_RATE else None
         self._samples = np.zeros(0, np.float32)
-        self._rows = np.zeros((0, _N_FFT // 2 - _LOWEST_BIN), np.float32)
+        self._rows = np.zeros((0, _BANDS), np.float32)
         self._first = 0
         """Frame that the first of `_rows` is."""
         self._done = 0
@@ -58,19 +65,20 @@ class Landmarks:
 
     def add(self, mono: NDArray[np.float32]) -> None:
         """Take the next samples, shape (n,)."""
-        self._spectra(self._resampler.resample_chunk(mono))
+        self._spectra(self._resampler.add(mono) if self._resampler else mono)
         while self._first + len(self._rows) >= self._done + _CHUNK + _HALO:
             self._find(self._done + _CHUNK)
 
     def finish(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
         """All landmarks as (hash, frame), sorted by frame."""
-        self._spectra(self._resampler.resample_chunk(np.zeros(0, np.float32), last=True))
+        if self._resampler:
+            self._spectra(self._resampler.finish())
         if self._first + len(self._rows) > self._done:
             self._find(self._first + len(self._rows))
         if not self._peaks:
             return np.zeros(0, np.uint32), np.zeros(0, np.uint32)
-        frames, bins, heights = (np.concatenate(part) for part in zip(*self._peaks, strict=True))
-        return _pairs(*_strongest(frames, bins, heights))
+        frames, bands, heights = (np.concatenate(part) for part in zip(*self._peaks, strict=True))
+        return _pairs(*_strongest(frames, bands, heights))
 
     def _spectra(self, samples: NDArray[np.float32]) -> None:
         self._samples = np.concatenate([self._samples, samples])
@@ -78,11 +86,17 @@ class Landmarks:
         if count <= 0:
             return
         frames = np.lib.stride_tricks.sliding_window_view(self._samples, _N_FFT)[::_HOP][:count]
-        parts = [self._rows]
+        rows = np.empty((len(self._rows) + count, _BANDS), np.float32)
+        rows[: len(self._rows)] = self._rows
+        new = rows[len(self._rows) :]
         for at in range(0, count, 64):  # blocks that stay in cache
-            spectrum = fft.rfft(frames[at : at + 64] * self._window, axis=1)[:, _LOWEST_BIN:-1]
-            parts.append(np.log(spectrum.real**2 + spectrum.imag**2 + np.float32(_FLOOR)))
-        self._rows = np.concatenate(parts)
+            spectrum = fft.rfft(frames[at : at + 64] * self._window, axis=1)[:, _LOWEST_BAND * _BINS_PER_BAND : -1]
+            power = spectrum.real**2 + spectrum.imag**2
+            log_power = new[at : at + 64]
+            np.maximum(power[:, 0::2], power[:, 1::2], out=log_power)
+            log_power += np.float32(_FLOOR)
+            np.log(log_power, out=log_power)
+        self._rows = rows
         self._samples = self._samples[count * _HOP :].copy()
 
     def _find(self, end: int) -> None:
@@ -92,8 +106,8 @@ class Landmarks:
         peak = (above == _highest(_highest(above, _NEIGHBOURS[0]).T, _NEIGHBOURS[1]).T) & (above > _ABOVE)
         peak[: self._done - self._first] = False
         peak[end - self._first :] = False
-        frames, bins = np.nonzero(peak)
-        self._peaks.append((frames + self._first, bins, above[frames, bins]))
+        frames, bands = np.nonzero(peak)
+        self._peaks.append((frames + self._first, bands, above[frames, bands]))
         self._done = end
         keep = max(0, end - _HALO - self._first)
         self._rows, self._first = self._rows[keep:].copy(), self._first + keep
@@ -111,19 +125,19 @@ def _highest(values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 
 def _strongest(
-    frames: NDArray[np.intp], bins: NDArray[np.intp], heights: NDArray[np.float32]
+    frames: NDArray[np.intp], bands: NDArray[np.intp], heights: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The highest peaks of each second, sorted by frame and bin."""
     second = frames * _HOP // SAMPLE_RATE
-    order = np.lexsort((bins, frames, -heights, second))
+    order = np.lexsort((bands, frames, -heights, second))
     first = np.flatnonzero(np.diff(second[order], prepend=-1))
     rank = np.arange(len(order)) - np.repeat(first, np.diff(np.append(first, len(order))))
     kept = order[rank < _PEAKS_PER_SECOND]
-    kept = kept[np.lexsort((bins[kept], frames[kept]))]
-    return frames[kept], bins[kept]
+    kept = kept[np.lexsort((bands[kept], frames[kept]))]
+    return frames[kept], bands[kept]
 
 
-def _pairs(frames: NDArray[np.intp], bins: NDArray[np.intp]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def _pairs(frames: NDArray[np.intp], bands: NDArray[np.intp]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """Each peak with the next `_PARTNERS` of later frames within reach."""
     count = len(frames)
     later = np.searchsorted(frames, frames, side="right")
@@ -134,8 +148,8 @@ def _pairs(frames: NDArray[np.intp], bins: NDArray[np.intp]) -> tuple[NDArray[np
         a, b = np.flatnonzero(valid), partner[valid]
         gap = frames[b] - frames[a]
         a, b, gap = a[gap <= _REACH], b[gap <= _REACH], gap[gap <= _REACH]
-        # Frequencies in steps of 31 Hz, the gap in steps of 32 ms: a little coarser than other encodings move them.
-        hashes.append((bins[a] >> 1) << 16 | (bins[b] >> 1) << 8 | gap >> 1)
+        # The gap in steps of 32 ms: a little coarser than other encodings move it.
+        hashes.append(bands[a] << 16 | bands[b] << 8 | gap >> 1)
         times.append(frames[a])
     hashed, time = np.concatenate(hashes).astype(np.uint32), np.concatenate(times).astype(np.uint32)
     order = np.lexsort((hashed, time))

@@ -19,10 +19,11 @@ class Measures:
 
     def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
         """Take the next block, shape (frames, channels), and the mean of its channels."""
-        absolute = np.abs(block)
-        self.peak = max(self.peak, float(absolute.max()))
+        peak = max(float(block.max()), -float(block.min()))
+        self.peak = max(self.peak, peak)
         self.samples += block.size
-        self.clipped += int(np.count_nonzero(absolute >= _FULL_SCALE))
+        if peak >= _FULL_SCALE:
+            self.clipped += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
         self.total += float(mono.sum(dtype=np.float64))
         mono = np.concatenate([self._rest, mono])
         count = len(mono) // self._stretch

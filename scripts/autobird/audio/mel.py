@@ -1,19 +1,24 @@
-"""Log-mel spectrograms in numpy: the one implementation that training, prediction and the server use."""
+"""Mel spectrograms in numpy: the one implementation that training, prediction and the server use."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from autobird.audio.compression import Compression, Floats, compression_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import first_frames, frames_per_window, window_starts
 
-LOG_FLOOR = 1e-6
-"""Added to the mel power before the logarithm (power of samples in -1..1)."""
-
 _BLOCK = 64
 """Frames computed at a time: 64 spectra of 513 bins stay in the second-level cache."""
+
+_STRIPES = 4
+"""Parts that the mel bands are computed in, each from the few bins that it covers."""
+
+_MOMENT_BLOCK = 4096
+"""Frames whose moments are computed at a time, so that memory does not grow with the recording."""
 
 
 def filter_bank(n_fft: int, mels: int, fmin: float, fmax: float, sample_rate: int) -> NDArray[np.float32]:
@@ -45,52 +50,65 @@ def window_moments(
         firsts: first frame of each window, at least one.
         size: frames of a window.
     """
-    values = frames.astype(np.float64)
-    by_frame = np.stack([values.mean(axis=1), (values * values).mean(axis=1)])
+    by_frame = np.empty((2, len(frames)))
+    for at in range(0, len(frames), _MOMENT_BLOCK):
+        values = frames[at : at + _MOMENT_BLOCK].astype(np.float64)
+        by_frame[0, at : at + _MOMENT_BLOCK] = values.mean(axis=1)
+        by_frame[1, at : at + _MOMENT_BLOCK] = (values * values).mean(axis=1)
     mean, square = np.stack([by_frame[:, f : f + size].mean(axis=1) for f in firsts], axis=1)
     return mean, np.sqrt(np.maximum(0, square - mean**2))
 
 
 @dataclass(frozen=True)
-class LogMel:
-    """A log-mel front end: `LogMel.of(settings)`, then `frames` or `windows`."""
+class FrontEnd:
+    """From samples to the frames that a network sees: `FrontEnd.of(settings)`, then `frames` or `windows`.
+
+    Attributes:
+        settings: windows, transform, bands, and which compression.
+        taper: periodic Hann window, shape (n_fft,).
+        stripes: parts of the filter bank: bins, their weights for some bands, and which bands.
+        compression: what becomes of mel power.
+    """
 
     settings: MelSettings
-    bank: NDArray[np.float32]
-    taper: NDArray[np.float32]
+    taper: Floats
+    stripes: tuple[tuple[slice, Floats, slice], ...]
+    compression: Compression
 
     @classmethod
-    def of(cls, settings: MelSettings) -> "LogMel":
-        """Build the filter bank and the periodic Hann window for `settings`."""
+    def of(cls, settings: MelSettings) -> "FrontEnd":
+        """Build the filter bank and the window for `settings`."""
         s = settings
         taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(s.n_fft) / s.n_fft)).astype(np.float32)
-        return cls(s, filter_bank(s.n_fft, s.mels, s.fmin, s.fmax, s.sample_rate), taper)
+        bank = filter_bank(s.n_fft, s.mels, s.fmin, s.fmax, s.sample_rate)
+        return cls(s, taper, tuple(_stripes(bank)), compression_of(s))
 
     @property
     def frames_per_window(self) -> int:
         """Frames of one window."""
         return frames_per_window(self.settings.window_samples, self.settings.hop_length)
 
-    def frames(self, samples: NDArray[np.int16], count: int) -> NDArray[np.float32]:
-        """The first `count` log-mel frames of a recording, shape (count, mels), nats.
+    def frames(self, samples: NDArray[np.int16], count: int) -> Floats:
+        """The first `count` frames of a recording, shape (count, mels).
 
-        Frame i is ln(mel power + 1e-6) of the n_fft samples centred on sample i * hop_length; before the
-        first and after the last sample there are zeros.
+        Frame i is the compressed mel power of the n_fft samples centred on sample i * hop_length; before the first and
+        after the last sample there are zeros.
         """
-        half = self.settings.n_fft // 2
-        out = np.empty((count, self.settings.mels), np.float32)
+        s, half = self.settings, self.settings.n_fft // 2
+        out, compress = np.empty((count, s.mels), np.float32), self.compression.start()
+        chunk = np.empty((_BLOCK - 1) * s.hop_length + s.n_fft, np.float32)
         for first in range(0, count, _BLOCK):
             n = min(_BLOCK, count - first)
-            begin = first * self.settings.hop_length - half
-            end = begin + (n - 1) * self.settings.hop_length + self.settings.n_fft
-            chunk = np.zeros(end - begin, np.float32)
-            a, b = max(0, begin), min(len(samples), end)
-            if b > a:
-                np.multiply(samples[a:b], np.float32(1 / 32768), out=chunk[a - begin : b - begin])
-            out[first : first + n] = self._log_mel(chunk, n)
+            begin = first * s.hop_length - half
+            end = begin + (n - 1) * s.hop_length + s.n_fft
+            a, b = max(0, begin), max(0, min(len(samples), end))
+            chunk[: max(0, a - begin)] = 0
+            np.multiply(samples[a:b], np.float32(1 / 32768), out=chunk[a - begin : max(a, b) - begin])
+            chunk[max(a, b) - begin :] = 0
+            self._compressed(chunk, out[first : first + n], compress)
         return out
 
-    def windows(self, samples: NDArray[np.int16]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def windows(self, samples: NDArray[np.int16]) -> tuple[Floats, NDArray[np.int64]]:
         """All frames of a recording and the first frame of each of its windows.
 
         Returns:
@@ -100,23 +118,38 @@ class LogMel:
         starts = window_starts(len(samples), self.settings.window_samples, self.settings.hop_samples)
         size = self.frames_per_window
         if self.settings.alignment == "window":
-            length = self.settings.window_samples
-            blocks = [self._alone(samples[s : s + length]) for s in starts]
-            empty = np.zeros((0, self.settings.mels), np.float32)
-            return (np.concatenate(blocks) if blocks else empty), np.arange(len(starts), dtype=np.int64) * size
+            out = np.empty((len(starts) * size, self.settings.mels), np.float32)
+            for i, start in enumerate(starts):
+                self._alone(samples[start : start + self.settings.window_samples], out[i * size : (i + 1) * size])
+            return out, np.arange(len(starts), dtype=np.int64) * size
         firsts = first_frames(starts, self.settings.hop_length)
         return self.frames(samples, int(firsts[-1]) + size if len(firsts) else 0), firsts
 
-    def _alone(self, part: NDArray[np.int16]) -> NDArray[np.float32]:
+    def _alone(self, part: NDArray[np.int16], out: Floats) -> None:
         """One window computed alone: padded with zeros to its length, mirrored at both edges (torch's default)."""
         padded = np.zeros(self.settings.window_samples, np.float32)
         np.multiply(part, np.float32(1 / 32768), out=padded[: len(part)])
-        return self._log_mel(np.pad(padded, self.settings.n_fft // 2, mode="reflect"), self.frames_per_window)
+        mirrored = np.pad(padded, self.settings.n_fft // 2, mode="reflect")
+        self._compressed(mirrored, out, self.compression.start())
 
-    def _log_mel(self, signal: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        """`count` frames of `signal`, the first starting at its first sample."""
+    def _compressed(self, signal: Floats, out: Floats, compress: Callable[[Floats], Floats]) -> None:
+        """As many frames of `signal` as `out` has rows, the first starting at its first sample."""
         views = np.lib.stride_tricks.sliding_window_view(signal, self.settings.n_fft)[:: self.settings.hop_length]
-        spectra = scipy.fft.rfft(views[:count] * self.taper, axis=1)
+        spectra = scipy.fft.rfft(views[: len(out)] * self.taper, axis=1)
         power = spectra.real**2 + spectra.imag**2
-        result: NDArray[np.float32] = np.log(power @ self.bank + np.float32(LOG_FLOOR))
-        return result
+        mel = np.zeros((len(out), self.settings.mels), np.float32)
+        for bins, weights, bands in self.stripes:
+            np.matmul(power[:, bins], weights, out=mel[:, bands])
+        out[:] = compress(mel)
+
+
+def _stripes(bank: Floats) -> list[tuple[slice, Floats, slice]]:
+    """A filter bank in parts of neighbouring bands without the bins that none of them covers."""
+    found = []
+    for bands in np.array_split(np.arange(bank.shape[1]), _STRIPES):
+        chosen = slice(int(bands[0]), int(bands[-1]) + 1)
+        used = np.flatnonzero(bank[:, chosen].any(axis=1))
+        if len(used):
+            bins = slice(int(used[0]), int(used[-1]) + 1)
+            found.append((bins, np.ascontiguousarray(bank[bins, chosen]), chosen))
+    return found

@@ -1,19 +1,23 @@
-"""Stage `mel_shards`: the log-mel frames of one batch, end to end in one memory-mappable file."""
+"""Stage `mel_shards`: the mel frames of one batch, end to end in one memory-mappable file."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.mel import LogMel, window_moments
+from autobird.audio.batch import work_through
+from autobird.audio.mel import FrontEnd, window_moments
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
-from autobird.core.files import atomic
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.tables import read_table, write_table
+from autobird.core.columns import read_columns, write_columns
+from autobird.core.errors import AutobirdError
+from autobird.core.files import atomic, scratch
+from autobird.core.stage import Speed, log, parser, run, settings_of, stage
+from autobird.core.workers import Crash
 
 MELS = pa.schema(
     [
@@ -25,39 +29,67 @@ MELS = pa.schema(
     ]
 )
 """One row a window, in the order of the segment table: its first frame in the shard, and mean and standard
-deviation of its log-mel cells (nats), from which the filter and the normalisation are made."""
+deviation of its cells in the front end's units, from which the filter and the normalisation are made."""
 
 
-def mel_shard(segments: pd.DataFrame, pcm: NDArray[np.int16], shard: Path, settings: MelSettings) -> pd.DataFrame:
-    """Write the float16 frames of all recordings of `segments` to `shard` and return `MELS`.
+class Task(NamedTuple):
+    """A recording whose frames are computed.
 
-    Memory holds one recording at a time.
+    Attributes:
+        pcm: the batch's samples.
+        offset: the recording's first one.
+        samples: how many it has.
+        part: the file that takes its frames, float16.
+        settings: the front end.
     """
-    front_end = LogMel.of(settings)
-    size = front_end.frames_per_window
-    parts: list[pd.DataFrame] = []
-    groups = segments.groupby("recording", sort=False)
-    progress = Progress("mel_shards", len(groups), "recordings")
-    with NpyWriter(shard, "<f2", (settings.mels,)) as out:
-        for done, (_, rows) in enumerate(groups, 1):
-            offset, length = int(rows["offset"].iloc[0]), int(rows["samples"].iloc[0])
-            frames, firsts = front_end.windows(pcm[offset : offset + length])
-            stored = frames.astype(np.float16)
-            at = out.append(stored)
-            mean, std = window_moments(stored, firsts, size)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "recording": rows["recording"],
-                        "start": rows["start"],
-                        "first_frame": at + firsts,
-                        "mel_mean": mean,
-                        "mel_std": std,
-                    }
-                )
-            )
-            progress(done)
-    return pd.concat(parts) if parts else MELS.empty_table().to_pandas()
+
+    pcm: Path
+    offset: int
+    samples: int
+    part: Path
+    settings: MelSettings
+
+    @property
+    def size(self) -> int:
+        """See `batch.Task`."""
+        return self.samples
+
+
+class Windows(NamedTuple):
+    """The windows of a recording: first frame of each, mean and standard deviation; each of shape (windows,)."""
+
+    firsts: NDArray[np.int64]
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
+
+
+_NONE = Windows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+
+_front_end = cache(FrontEnd.of)
+
+
+def compute(task: Task) -> tuple[int, Windows]:
+    """Write the frames of one recording, and say how many they are, and which windows they make."""
+    front_end = _front_end(task.settings)
+    pcm: NDArray[np.int16] = np.load(task.pcm, mmap_mode="r")
+    frames, firsts = front_end.windows(pcm[task.offset : task.offset + task.samples])
+    stored = frames.astype("<f2")
+    task.part.write_bytes(stored.data)
+    return len(stored), Windows(firsts, *window_moments(stored, firsts, front_end.frames_per_window))
+
+
+def mel_shard(tasks: Sequence[Task], shard: Path, settings: MelSettings, workers: int) -> list[Windows]:
+    """Write the frames of all recordings to `shard`; their windows in order, with first frames in the shard."""
+    found: list[Windows] = [_NONE] * len(tasks)
+    counts = np.zeros(len(tasks), np.int64)
+    with Speed("mel_shards", len(tasks)) as speed, NpyWriter(shard, "<f2", (settings.mels,)) as out:
+        for number, result in work_through(compute, tasks, workers, out):
+            if isinstance(result, Crash):
+                raise AutobirdError(f"computing the frames of a recording ended its process ({result.signal})")
+            counts[number], found[number] = result
+            speed(tasks[number].samples / settings.sample_rate)
+    first = np.cumsum(counts) - counts
+    return [w._replace(firsts=w.firsts + at) for w, at in zip(found, first, strict=True)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -65,17 +97,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--segments", type=Path, required=True)
     p.add_argument("--pcm", type=Path, required=True)
+    p.add_argument("--threads", type=int, default=1, help="processes that compute")
     p.add_argument("--shard", type=Path, required=True)
     p.add_argument("--table", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
     with stage("mel_shards", args, [args.shard, args.table]):
-        segments = read_table(args.segments)
-        pcm: NDArray[np.int16] = np.load(args.pcm, mmap_mode="r")
-        with atomic(args.shard) as temporary:
-            table = mel_shard(segments, pcm, temporary, settings)
-        write_table(args.table, table, MELS)
-        log.info("%d windows of %d recordings", len(table), segments["recording"].nunique())
+        names, starts, offsets, samples = read_columns(args.segments, ["recording", "start", "offset", "samples"])
+        begins = np.flatnonzero(np.diff(offsets, prepend=-1))  # the first window of each recording
+        with scratch(args.shard) as folder, atomic(args.shard) as temporary:
+            tasks = [
+                Task(args.pcm, int(offsets[at]), int(samples[at]), folder / f"{n}.f16", settings)
+                for n, at in enumerate(begins)
+            ]
+            windows = mel_shard(tasks, temporary, settings, args.threads)
+        columns: dict[str, Any] = {"recording": names, "start": starts}
+        for name, parts in zip(("first_frame", "mel_mean", "mel_std"), zip(*windows, _NONE, strict=True), strict=True):
+            columns[name] = np.concatenate(parts)
+        write_columns(args.table, columns, MELS)
+        log.info("%d windows of %d recordings", len(names), len(tasks))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Arrays appended to a `.npy` file whose length is known only at the end."""
 
+import math
+import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -27,6 +29,14 @@ class NpyWriter:
         first = self.length
         self._file.write(np.ascontiguousarray(rows, self.dtype).data)
         self.length += len(rows)
+        return first
+
+    def extend(self, part: Path) -> int:
+        """Append rows that lie in a file without a header, and return the index of the first of them."""
+        first = self.length
+        with part.open("rb") as file:
+            shutil.copyfileobj(file, self._file, 1 << 20)
+        self.length += part.stat().st_size // (self.dtype.itemsize * math.prod(self.row))
         return first
 
     def _header(self) -> None:

@@ -1,22 +1,17 @@
-"""Stage `segment`: decode one batch to mono PCM, and cut every recording into windows."""
+"""Stage `segment`: cut every recording of one batch into windows."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from autobird.audio.access import open_recordings, places_of
-from autobird.audio.decode import decode
-from autobird.audio.npy import NpyWriter
-from autobird.audio.settings import SegmentSettings
+from autobird.audio.settings import WindowSettings
 from autobird.audio.windows import window_rms, window_starts
-from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.tables import read_table, write_table
+from autobird.core.columns import read_columns, write_columns
+from autobird.core.stage import log, parser, run, settings_of, stage
 
 SEGMENTS = pa.schema(
     [
@@ -32,62 +27,46 @@ where the recording lies in the batch's PCM: first sample and number of samples.
 
 
 def segment(
-    recordings: pd.DataFrame, root: Path | None, tar: Path | None, pcm: Path, settings: SegmentSettings
-) -> pd.DataFrame:
-    """Decode the usable recordings of a batch into `pcm` and return their windows (`SEGMENTS`).
+    recordings: Sequence[str], samples: NDArray[np.int64], pcm: NDArray[np.int16], settings: WindowSettings
+) -> dict[str, Any]:
+    """The windows of a batch, as the columns of `SEGMENTS`.
 
-    Raises:
-        AutobirdError: a recording that was readable before no longer is.
+    Args:
+        recordings: names of all recordings of the batch.
+        samples: how many of `pcm` are each one's; 0 for an unusable one.
+        pcm: their mono samples, end to end.
+        settings: how they are cut.
     """
-    places = places_of(recordings[recordings["status"] == "ok"])
     window, hop = settings.window_samples, settings.hop_samples
-    parts: list[pd.DataFrame] = []
-    progress = Progress("segment", len(places), "recordings")
-    with NpyWriter(pcm, "<i2") as out:
-        for done, (place, audio) in enumerate(open_recordings(places, root, tar), 1):
-            name = place.recording
-            if audio is None:
-                raise AutobirdError(f"{tar} lacks {name}; delete that file and run again")
-            try:
-                samples = decode(audio, settings.sample_rate, settings.max_duration, place.span)
-            except Exception as error:
-                raise AutobirdError(f"{name}: readable before, but now: {error}; run again") from error
-            starts = window_starts(len(samples), window, hop)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "recording": name,
-                        "start": starts,
-                        "rms": window_rms(samples, starts, window),
-                        "offset": out.append(samples),
-                        "samples": len(samples),
-                    }
-                )
-            )
-            progress(done)
-    return pd.concat(parts) if parts else SEGMENTS.empty_table().to_pandas()
+    offsets = np.cumsum(samples) - samples
+    starts = [window_starts(n, window, hop) for n in samples]
+    rms = [window_rms(pcm[o : o + n], s, window) for o, n, s in zip(offsets, samples, starts, strict=True)]
+    counts = [len(s) for s in starts]
+    return {
+        "recording": [name for name, n in zip(recordings, counts, strict=True) for _ in range(n)],
+        "start": np.concatenate([*starts, np.zeros(0, np.int64)]),
+        "rms": np.concatenate([*rms, np.zeros(0, np.float32)]),
+        "offset": np.repeat(offsets, counts),
+        "samples": np.repeat(samples, counts),
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, required=True)
-    p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus, read where --audio is empty")
-    p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--pcm", type=Path, required=True)
     p.add_argument("--segments", type=Path, required=True)
-    args: argparse.Namespace = p.parse_args(argv)
-    settings = settings_of(SegmentSettings, args.settings)
-    with stage("segment", args, [args.pcm, args.segments]):
-        recordings = read_table(args.recordings)
-        with atomic(args.pcm) as temporary:
-            table = segment(recordings, args.root, args.audio, temporary, settings)
-        write_table(args.segments, table, SEGMENTS)
-        seconds = np.sum(recordings.loc[recordings["status"] == "ok", "duration"])
-        unusable = int((recordings["status"] != "ok").sum())
+    args = p.parse_args(argv)
+    settings = settings_of(WindowSettings, args.settings)
+    with stage("segment", args, [args.segments]):
+        names, samples = read_columns(args.recordings, ["recording", "samples"])
+        table = segment(names, samples, np.load(args.pcm, mmap_mode="r"), settings)
+        write_columns(args.segments, table, SEGMENTS)
+        minutes, unusable = samples.sum() / settings.sample_rate / 60, int((samples == 0).sum())
         log.info(
             "%d recordings (%.1f min) became %d windows; %d quarantined ones left out",
-            len(recordings) - unusable, seconds / 60, len(table), unusable,
+            len(names) - unusable, minutes, len(table["start"]), unusable,
         )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Settings of the features: windows, log-mel, filters. Each part is what one stage needs."""
+"""Settings of the features: windows, front end, filters. Each part is what one stage needs."""
 
 from typing import Annotated, Literal, Self
 
@@ -9,10 +9,15 @@ from autobird.core.settings import Settings
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
-class WindowSettings(Settings):
-    """How a recording is cut (stage `segment`)."""
+class RateSettings(Settings):
+    """What recordings are decoded to (stage `recordings`)."""
 
     sample_rate: int = Field(16000, ge=2000, le=192000, description="Sampling rate of the features, Hz.")
+
+
+class WindowSettings(RateSettings):
+    """How a recording is cut (stage `segment`)."""
+
     window: float = Field(5.0, gt=0, le=60, description="Length of a window, seconds.")
     hop: float = Field(
         2.5,
@@ -41,14 +46,8 @@ class WindowSettings(Settings):
         return round(self.hop * self.sample_rate)
 
 
-class SegmentSettings(WindowSettings):
-    """What stage `segment` needs: windows, and the corpus's bound on decoded sound."""
-
-    max_duration: float = Field(7200.0, gt=0, description="See `corpus.max_duration`.")
-
-
 class MelSettings(WindowSettings):
-    """The log-mel front end (stage `mel_shards`)."""
+    """The front end (stage `mel_shards`)."""
 
     n_fft: int = Field(1024, ge=64, le=16384, description="Length of the Fourier transform, samples.")
     hop_length: int = Field(512, ge=1, le=16384, description="Distance between two frames, samples; at most `n_fft`.")
@@ -59,6 +58,19 @@ class MelSettings(WindowSettings):
         "recording",
         description="`recording`: frames are computed once over the recording and shared by overlapping windows; "
         "`window`: each window alone, as the original project did (up to 4.3 nats apart in single cells).",
+    )
+
+    front_end: Literal["log_mel", "pcen", "magnitude"] = Field(
+        "log_mel",
+        description="What becomes of mel power: `log_mel`: ln(power + 1e-6); `pcen`: per-channel energy normalisation "
+        "(Wang et al. 2017), which divides out level and lasting noise; `magnitude`: magnitude to a power.",
+    )
+    pcen_time_constant: float = Field(0.4, gt=0, le=60, description="How long PCEN's noise level lags behind, seconds.")
+    pcen_gain: float = Field(0.98, ge=0, le=1, description="How much of that level PCEN divides out: 1 all, 0 nothing.")
+    pcen_bias: float = Field(2.0, ge=0, description="Added by PCEN before its root, so that small values matter less.")
+    pcen_power: float = Field(0.5, gt=0, le=1, description="PCEN's root: 0.5 is the square root.")
+    magnitude_exponent: float = Field(
+        0.5, gt=0, le=2, description="The power that `front_end: magnitude` raises magnitudes to."
     )
 
     @model_validator(mode="after")
@@ -88,12 +100,15 @@ class FilterSettings(Settings):
         0.005, ge=0, le=1, description="Windows quieter than this are left out; RMS, full scale = 1."
     )
     min_mel_std: float = Field(
-        0.10, ge=0, description="Windows whose log-mel standard deviation is below this are left out, nats."
+        0.10,
+        ge=0,
+        description="Windows whose standard deviation over their mel cells is below this are left out, in the front "
+        "end's units (nats for log-mel).",
     )
 
 
 class FeatureSettings(MelSettings, FilterSettings):
-    """Features: how sound becomes windows of log-mel frames. Stored once per `name`, shared by runs."""
+    """Features: how sound becomes windows of mel frames. Stored once per `name`, shared by runs."""
 
     name: Name = Field("features", description="Folder of the features: results/features/<name>.")
     clean_pcm: bool = Field(

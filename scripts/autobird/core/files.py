@@ -31,6 +31,17 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield a folder beside the output `path` for what is made on the way to it; removed in the end."""
+    folder = _hidden(path, f"{uuid.uuid4().hex}.tmp")
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write `data` to `path` in one step."""
     with atomic(path) as temporary:

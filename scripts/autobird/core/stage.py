@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Self, TextIO, TypeVar
 
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
@@ -51,8 +51,12 @@ def settings_of(kind: type[S], text: str) -> S:
         raise AutobirdError(f"--settings {text!r} do not fit {kind.__name__}: {error}") from error
 
 
+_BAR = 24
+"""Width of a progress bar, characters."""
+
+
 class Progress:
-    """Lines on the terminal that say how far a stage is and how long it will still take.
+    """How far a stage is and how long it will still take: a bar where somebody looks at a terminal, else lines.
 
     At most one line every `every` seconds, so that logs of batch systems stay short.
     """
@@ -62,16 +66,62 @@ class Progress:
         self.start = self.last = time.monotonic()
         self.first = done
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a terminal to draw a bar on."""
+        return (_terminal or sys.stderr).isatty()
+
     def __call__(self, done: int, text: str = "", force: bool = False) -> None:
         """Report that `done` of the total are done."""
         now = time.monotonic()
-        if not force and now - self.last < self.every:
+        if not force and now - self.last < (min(self.every, 0.2) if self.drawn else self.every):
             return
         self.last = now
         rate = (now - self.start) / max(1, done - self.first)
         left = f"{duration(rate * (self.total - done))} to go"
         extra = f", {text}" if text else ""
-        say(f"[{self.stage}] {done} of {self.total} {self.unit}{extra}, {left}")
+        line = f"{done} of {self.total} {self.unit}{extra}, {left}"
+        if not self.drawn:
+            say(f"[{self.stage}] {line}")
+            return
+        full = _BAR * done // max(1, self.total)
+        bar = "█" * full + "░" * (_BAR - full)
+        # The cursor goes back to the line's beginning, so that what others print replaces the bar.
+        end = "\r" if done < self.total else "\r\x1b[K"
+        print(f"\r\x1b[K[{self.stage}] {bar} {line}", end=end, file=_terminal or sys.stderr, flush=True)
+
+
+class Speed:
+    """Progress over recordings that also tells hours done and times real time; in the end a line in the log."""
+
+    def __init__(self, stage: str, recordings: int) -> None:
+        self._progress = Progress(stage, recordings, "recordings")
+        self._done = self._quarantined = 0
+        self._seconds = 0.0
+
+    def __call__(self, seconds: float, quarantined: bool = False) -> None:
+        """Report that one more recording is done.
+
+        Args:
+            seconds: of its sound.
+            quarantined: it cannot be used.
+        """
+        self._done += 1
+        self._seconds += seconds
+        self._quarantined += quarantined
+        self._progress(self._done, self._said(), force=self._done == self._progress.total > 1 and self._progress.drawn)
+
+    def _said(self) -> str:
+        took = max(1e-9, time.monotonic() - self._progress.start)
+        said = f"{self._seconds / 3600:.2f} h of sound at {self._seconds / took:,.0f} times real time"
+        return said + (f", {self._quarantined} quarantined" if self._quarantined else "")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            log.info("%d recordings: %s", self._done, self._said())
 
 
 def duration(seconds: float) -> str:

@@ -10,14 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from autobird.core.columns import write_arrow
 from autobird.core.files import atomic, write_text
 
 
 def write_table(path: Path, table: pd.DataFrame, schema: pa.Schema) -> None:
     """Write `table` as parquet with exactly the columns and types of `schema`; an empty table is valid."""
-    arrow = pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False)
-    with atomic(path) as temporary:
-        pq.write_table(arrow.replace_schema_metadata(None), temporary, compression="zstd")
+    write_arrow(path, pa.Table.from_pandas(table[schema.names], schema=schema, preserve_index=False))
 
 
 def write_parts(path: Path, parts: Iterable[pa.Table], schema: pa.Schema) -> None:

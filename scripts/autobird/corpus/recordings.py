@@ -1,68 +1,140 @@
-"""Stage `recordings`: decode every recording of one batch once and say what it is, or why it is unusable."""
+"""Stage `recordings`: decode every recording of one batch once; keep its sound, and say what it is or why it is unusable."""
 
+import csv
 import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.access import Place, open_recordings, places_of
-from autobird.audio.decode import TooLong, UnusableAudio, probe
-from autobird.audio.landmarks import LANDMARK, Landmarks
-from autobird.core.files import atomic
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.tables import read_facts, write_table
+from autobird.audio.access import Place, Sound, opened, size_of, sounds_of
+from autobird.audio.batch import work_through
+from autobird.audio.decode import Resampler, TooLong, UnusableAudio, probe, to_int16
+from autobird.audio.landmarks import LANDMARK, SAMPLE_RATE, Landmarks
+from autobird.audio.npy import NpyWriter
+from autobird.core.columns import write_arrow
+from autobird.core.files import atomic, scratch
+from autobird.core.stage import Speed, log, parser, run, settings_of, stage
+from autobird.core.workers import Crash
 from autobird.corpus.schemas import RECORDINGS
-from autobird.corpus.settings import ExamineSettings
+from autobird.corpus.settings import RecordingsStageSettings
+
+Found = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+"""Hashes and frames of a recording's landmarks."""
+
+_NOTHING: Found = (np.zeros(0, np.uint32), np.zeros(0, np.uint32))
 
 
-def examine(
-    row: pd.Series, audio: Path | BinaryIO | None, missing: str, settings: ExamineSettings
-) -> tuple[dict[str, Any], Landmarks | None]:
-    """One row of `RECORDINGS`, and the landmarks of a usable recording; nothing that is wrong with one raises.
+class Task(NamedTuple):
+    """A recording to examine.
 
-    Args:
+    Attributes:
         row: of the batch's table.
-        audio: where its sound is, None if it did not come.
-        missing: why it did not come, if anybody knows.
+        sound: where its bytes are, None if they did not come.
+        missing: why they did not come, if anybody knows.
+        part: the file that takes its mono samples, int16 at the features' rate; there is none if it is unusable.
         settings: what a recording must fulfil.
     """
-    numbers = [f.name for f in RECORDINGS if str(f.type) in ("int32", "double")]
-    out: dict[str, Any] = dict.fromkeys(RECORDINGS.names, "") | dict.fromkeys(numbers, 0)
+
+    row: dict[str, str]
+    sound: Sound | None
+    missing: str
+    part: Path
+    settings: RecordingsStageSettings
+
+    @property
+    def size(self) -> int:
+        """Bytes of its file: see `batch.Task`."""
+        return size_of(self.sound)
+
+
+def examine(task: Task) -> tuple[dict[str, Any], Found]:
+    """One row of `RECORDINGS`, and the landmarks of a usable recording; nothing that is wrong with one raises."""
+    facts, landmarks = _unknown(task.row), _NOTHING
+    if task.row["problem"]:
+        return facts | {"reason": task.row["problem"]}, landmarks
+    if task.sound is None:
+        return facts | {"reason": task.missing or "missing from the batch's archive"}, landmarks
+    try:
+        with opened(task.sound) as audio, task.part.open("wb") as pcm:
+            if not isinstance(audio, Path):
+                facts["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
+            landmarks = _listen(audio, task, pcm, facts)
+        facts["reason"] = _unfit(facts, task.settings)
+    except TooLong as error:
+        facts["reason"] = f"{error}; cut it or raise corpus.max_duration"
+    except UnusableAudio as error:
+        facts["reason"] = str(error)
+    if facts["reason"]:
+        task.part.unlink(missing_ok=True)
+        return facts | {"samples": 0}, _NOTHING
+    return facts | {"status": "ok"}, landmarks
+
+
+def _listen(audio: Path | BinaryIO, task: Task, pcm: BinaryIO, facts: dict[str, Any]) -> Found:
+    """Decode a recording into `pcm` and fill in its `facts`; its landmarks."""
+    ears: list[_Ear] = []
+
+    def listener(sample_rate: int) -> _Ear:
+        ears[:] = [_Ear(sample_rate, task.settings, pcm)]
+        return ears[0]
+
+    row = task.row
+    span = Place(row["recording"], row["location"], row["start"], row["end"]).span
+    measured = dataclasses.asdict(probe(audio, task.settings.max_duration, span, listener))
+    facts["sound_sha256"] = measured.pop("sha256")
+    facts |= {name: round(v, 6) if isinstance(v, float) and name != "duration" else v for name, v in measured.items()}
+    facts["samples"], landmarks = ears[0].finish()
+    return landmarks
+
+
+def _unknown(row: dict[str, str]) -> dict[str, Any]:
+    """A row of `RECORDINGS` of which nothing is known but what its source says."""
+    out: dict[str, Any] = {f.name: "" if pa.types.is_string(f.type) else 0 for f in RECORDINGS}
     out |= {name: row[name] for name in ("recording", "species", "location", "start", "end")} | {"status": "unusable"}
     out["file_sha256"] = row["content"].removeprefix("sha256:") if row["content"].startswith("sha256:") else ""
-    if row["problem"]:
-        return out | {"reason": row["problem"]}, None
-    if audio is None:
-        return out | {"reason": missing or "missing from the batch's archive"}, None
-    if not isinstance(audio, Path):
-        out["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
-    heard: list[Landmarks] = []
-
-    def listener(sample_rate: int) -> Landmarks:
-        heard.append(Landmarks(sample_rate))
-        return heard[0]
-
-    span = Place(row["recording"], row["location"], row["start"], row["end"]).span
-    try:
-        facts = probe(audio, settings.max_duration, span, listener if settings.near_duplicates else None)
-    except TooLong as error:
-        return out | {"reason": f"{error}; cut it or raise corpus.max_duration"}, None
-    except UnusableAudio as error:
-        return out | {"reason": str(error)}, None
-    measured = dataclasses.asdict(facts)
-    out |= {name: round(v, 6) if isinstance(v, float) and name != "duration" else v for name, v in measured.items()}
-    out["sound_sha256"] = out.pop("sha256")
-    if reason := _unfit(out, settings):
-        return out | {"reason": reason}, None
-    return out | {"status": "ok"}, heard[0] if heard else None
+    return out
 
 
-def _unfit(found: dict[str, Any], settings: ExamineSettings) -> str:
+class _Ear:
+    """What a recording leaves while it is decoded: its sound at the features' rate, and its landmarks."""
+
+    def __init__(self, sample_rate: int, settings: RecordingsStageSettings, pcm: BinaryIO) -> None:
+        pcm.seek(0)
+        pcm.truncate()
+        self._pcm, self._samples = pcm, 0
+        self._resampler = Resampler(sample_rate, settings.sample_rate)
+        self._shared = settings.sample_rate == SAMPLE_RATE
+        rate = SAMPLE_RATE if self._shared else sample_rate
+        self._landmarks = Landmarks(rate) if settings.near_duplicates else None
+
+    def add(self, mono: NDArray[np.float32]) -> None:
+        """See `Listener`."""
+        resampled = self._resampler.add(mono)
+        self._keep(resampled)
+        if self._landmarks:
+            self._landmarks.add(resampled if self._shared else mono)
+
+    def finish(self) -> tuple[int, Found]:
+        """The number of samples, and the landmarks."""
+        rest = self._resampler.finish()
+        self._keep(rest)
+        if not self._landmarks:
+            return self._samples, _NOTHING
+        if self._shared:
+            self._landmarks.add(rest)
+        return self._samples, self._landmarks.finish()
+
+    def _keep(self, samples: NDArray[np.float32]) -> None:
+        self._pcm.write(to_int16(samples).astype("<i2", copy=False).data)
+        self._samples += len(samples)
+
+
+def _unfit(found: dict[str, Any], settings: RecordingsStageSettings) -> str:
     """Why a recording that was decoded is not used, or ""."""
     duration, share = found["duration"], found["decoded_share"]
     if found["peak"] <= settings.min_peak:
@@ -77,7 +149,7 @@ def _unfit(found: dict[str, Any], settings: ExamineSettings) -> str:
     return ""
 
 
-def landmark_table(heard: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]]) -> NDArray[np.void]:
+def landmark_table(heard: Sequence[Found]) -> NDArray[np.void]:
     """The landmarks of a batch (`LANDMARK`), sorted by hash; `recording` counts the rows of the batch's table."""
     table = np.zeros(sum(len(h) for h, _ in heard), LANDMARK)
     at = 0
@@ -88,6 +160,21 @@ def landmark_table(heard: Sequence[tuple[NDArray[np.uint32], NDArray[np.uint32]]
     return table[np.lexsort((table["frame"], table["recording"], table["hash"]))]
 
 
+def examine_batch(tasks: Sequence[Task], pcm: Path, workers: int) -> tuple[list[dict[str, Any]], list[Found]]:
+    """The rows of a batch and its landmarks, in the order of `tasks`; the sound of all of them goes to `pcm`."""
+    found: list[tuple[dict[str, Any], Found]] = [({}, _NOTHING)] * len(tasks)
+    with Speed("recordings", len(tasks)) as speed, NpyWriter(pcm, "<i2") as out:
+        for number, result in work_through(examine, tasks, workers, out):
+            if isinstance(result, Crash):
+                reason = f"decoding it ended the decoder's process ({result.signal}); save it anew with another program"
+                found[number] = _unknown(tasks[number].row) | {"reason": reason}, _NOTHING
+            else:
+                found[number] = result
+            facts = found[number][0]
+            speed(facts["duration"], quarantined=facts["status"] != "ok")
+    return [facts for facts, _ in found], [landmarks for _, landmarks in found]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
@@ -95,30 +182,35 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus, read where --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--fetched", type=Path, nargs="?", help="what the download brought, and what it did not")
+    p.add_argument("--threads", type=int, default=1, help="processes that decode")
     p.add_argument("--recordings", type=Path, required=True)
     p.add_argument("--landmarks", type=Path, required=True)
+    p.add_argument("--pcm", type=Path, required=True)
     args = p.parse_args(argv)
-    settings = settings_of(ExamineSettings, args.settings)
-    with stage("recordings", args, [args.recordings, args.landmarks]):
-        rows = read_facts(args.rows)
-        missing = read_facts(args.fetched).set_index("recording")["problem"] if args.fetched else pd.Series(dtype=str)
-        progress = Progress("recordings", len(rows), "recordings")
-        found, heard = [], []
-        audio = open_recordings(places_of(rows), args.root, args.audio)
-        nothing = np.zeros(0, np.uint32), np.zeros(0, np.uint32)
-        for done, ((_, row), (_, source)) in enumerate(zip(rows.iterrows(), audio, strict=True), 1):
-            facts, landmarks = examine(row, source, missing.get(row["recording"], ""), settings)
-            found.append(facts)
-            heard.append(landmarks.finish() if landmarks else nothing)
-            progress(done)
-        table = pd.DataFrame(found, columns=RECORDINGS.names)
-        write_table(args.recordings, table, RECORDINGS)
+    settings = settings_of(RecordingsStageSettings, args.settings)
+    with stage("recordings", args, [args.recordings, args.landmarks, args.pcm]):
+        rows = read_rows(args.rows)
+        missing = {r["recording"]: r["problem"] for r in read_rows(args.fetched)} if args.fetched else {}
+        places = [Place(r["recording"], r["location"], r["start"], r["end"]) for r in rows]
+        sounds = sounds_of(places, args.root, args.audio)
+        with scratch(args.pcm) as folder, atomic(args.pcm) as temporary:
+            tasks = [
+                Task(row, sound, missing.get(row["recording"], ""), folder / f"{n}.pcm", settings)
+                for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
+            ]
+            found, heard = examine_batch(tasks, temporary, args.threads)
+        write_arrow(args.recordings, pa.Table.from_pylist(found, schema=RECORDINGS))
         with atomic(args.landmarks) as temporary, temporary.open("wb") as file:
             np.save(file, landmark_table(heard))
-        for row in table.itertuples():
-            if row.reason or row.note:
-                log.warning("%s: %s", row.recording, row.reason or row.note)
-        log.info("%d recordings, %d unusable", len(table), (table["status"] != "ok").sum())
+        for row in found:
+            if row["reason"] or row["note"]:
+                log.warning("%s: %s", row["recording"], row["reason"] or row["note"])
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV table."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

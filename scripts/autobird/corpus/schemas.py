@@ -21,6 +21,7 @@ RECORDINGS = pa.schema(
         ("clipped_share", pa.float64()),
         ("dc_offset", pa.float64()),
         ("silent_share", pa.float64()),
+        ("samples", pa.int64()),
         ("status", pa.string()),
         ("reason", pa.string()),
         ("note", pa.string()),
@@ -29,11 +30,12 @@ RECORDINGS = pa.schema(
 """One row a recording. `status` is `ok` or `unusable` with a `reason`; a `note` tells of trouble with a file that
 is used all the same. `location`, `start`, `end`: where it lies, if not in a file of its own (`audio.access.Place`).
 `sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound; `bits` 0 where the codec has
-none; the measures are those of `audio.decode.Facts`."""
+none; the measures are those of `audio.decode.Facts`. `samples`: how many of the batch's PCM are this recording's, after
+those of the rows above it."""
 
 CATALOGUE = pa.schema(
     [
-        *(f for f in RECORDINGS if f.name not in ("status", "reason", "start", "end")),
+        *(f for f in RECORDINGS if f.name not in ("samples", "status", "reason", "start", "end")),
         *(pa.field(name, pa.string()) for name in ("recordist", "date", "time", "place")),
         pa.field("latitude", pa.float64()),
         pa.field("longitude", pa.float64()),

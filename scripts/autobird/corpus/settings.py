@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from autobird.audio.settings import FilterSettings, WindowSettings
+from autobird.audio.settings import FilterSettings, RateSettings, WindowSettings
 from autobird.core.settings import Settings
 from autobird.corpus.sources.settings import (
     XENO_CANTO_HOST,
@@ -81,11 +81,15 @@ class NearDuplicateSettings(Settings):
 
 
 class ExamineSettings(AcceptSettings):
-    """What stage `recordings` needs."""
+    """What is looked for in recordings."""
 
     near_duplicates: bool = Field(
         True, description="Look for recordings that hold the same sound: copies, excerpts, other encodings."
     )
+
+
+class RecordingsStageSettings(ExamineSettings, RateSettings):
+    """What stage `recordings` needs."""
 
 
 class CorpusSettings(ExamineSettings, CheckSettings, NearDuplicateSettings):

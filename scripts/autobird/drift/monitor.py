@@ -6,22 +6,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.audio.mel import LOG_FLOOR
+from autobird.audio.compression import POWER_FLOOR, compression_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 
 Floats = NDArray[np.float64]
 
 AUDIO_FEATURES = ("mel_mean", "mel_std", "energy_mean", "energy_std", "level", "bandwidth")
-"""The original project's four features (log-mel and frame energy, nats), level (dBFS) and bandwidth (Hz)."""
+"""The original project's four features (mel frames in the front end's units, and frame energy, nats), level (dBFS) and
+bandwidth (Hz). With PCEN, from which no power can be had again, its values take the place of power."""
 
 MODEL_FEATURES = ("confidence", "entropy")
 """What the model makes of it: probability of the species it names, and entropy (nats), means over windows."""
 
 FEATURES = AUDIO_FEATURES + MODEL_FEATURES
 
-_FLOOR = np.log(LOG_FLOOR) + 0.02
-"""Frames that are nowhere louder are digital silence or padding; a step of float16 there is 0.008 nats."""
+_ABOVE_SILENCE = 0.02
+"""Frames that are nowhere so far above the value of silence are digital silence or padding; a step of float16 there
+is 0.008 nats."""
 
 _ROLL_OFF = 0.95
 """Share of the power below the bandwidth."""
@@ -37,7 +39,7 @@ def features(
     """Features of one recording from its windows that are not quiet (or from all, if all are).
 
     Args:
-        frames: log-mel frames that hold the recording, shape (frames, mels), nats. They are rounded to float16, as
+        frames: mel frames that hold the recording, shape (frames, mels), in the front end's units. They are rounded to float16, as
             they are stored for training, and a frame that several windows share counts once; digital silence and
             padding do not count.
         firsts: first frame of each window; shape (windows,).
@@ -48,10 +50,11 @@ def features(
     size = frames_per_window(settings.window_samples, settings.hop_length)
     used = np.unique(firsts[:, None] + np.arange(size))
     x = np.asarray(frames[used], np.float16).astype(np.float64)
-    sounding = x.max(axis=1, initial=-np.inf) > _FLOOR
+    compression = compression_of(settings)
+    sounding = x.max(axis=1, initial=-np.inf) > compression.silence + _ABOVE_SILENCE
     x = x[sounding] if sounding.any() else x
-    power = np.exp(x)
-    energy = np.log(power.sum(axis=1))
+    power = compression.power(x)
+    energy = np.log(np.maximum(power.sum(axis=1), POWER_FLOOR))
     share = np.cumsum(power.mean(axis=0))
     band = int(np.searchsorted(share, _ROLL_OFF * share[-1]))
     p = np.maximum(np.asarray(probabilities, np.float64), 1e-12)

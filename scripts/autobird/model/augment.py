@@ -1,4 +1,4 @@
-"""Augmentation of log-mel batches; all randomness comes from one generator per step, so that a resume repeats it."""
+"""Augmentation of batches of mel frames; all randomness comes from one generator per step, so that a resume repeats it."""
 
 import math
 
@@ -7,22 +7,29 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autobird.audio.mel import LOG_FLOOR
+from autobird.audio.compression import Compression, Log, Magnitude
 from autobird.model.audio_transforms import functional
 from autobird.model.settings import TrainSettings
 
 _NATS_PER_DB = math.log(10) / 10
 """Log-mel is the natural logarithm of power."""
 
+_LEAST = 1e-12
+"""Power that takes the place of none where its logarithm is needed."""
 
-def augment(x: Tensor, y: Tensor, settings: TrainSettings, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+
+def augment(
+    x: Tensor, y: Tensor, settings: TrainSettings, rng: np.random.Generator, compression: Compression
+) -> tuple[Tensor, Tensor]:
     """Augment a batch.
 
     Args:
-        x: log-mel, shape (windows, 1, mels, frames), nats.
+        x: frames, shape (windows, 1, mels, frames), in the units of `compression`.
         y: targets, shape (windows, species), rows sum to 1.
         settings: how much of what.
         rng: the step's generator; everything random is drawn from it on the CPU.
+        compression: of the front end. Gain, equaliser and mixing are those of sound, so they act on the logarithm of
+            power; PCEN, which cannot be undone, has divided out gain and equaliser, and is mixed as it is.
 
     Returns:
         The new batch and its targets, of the same shapes.
@@ -32,12 +39,17 @@ def augment(x: Tensor, y: Tensor, settings: TrainSettings, rng: np.random.Genera
         shift = torch.from_numpy(rng.integers(0, frames, windows)).to(x.device)
         columns = (torch.arange(frames, device=x.device) + shift[:, None]) % frames
         x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
-    if settings.gain_db or settings.equaliser_db:
+    acoustic = isinstance(compression, Log | Magnitude)
+    if isinstance(compression, Magnitude):
+        x = torch.log(x.clamp(min=_LEAST ** (compression.exponent / 2))) * (2 / compression.exponent)
+    if acoustic and (settings.gain_db or settings.equaliser_db):
         x = x + _tensor(_tone(windows, mels, settings, rng), x)[:, None, :, None]
     if settings.mix_probability:
-        x, y = _mix(x, y, settings.mix_probability, rng)
+        x, y = _mix(x, y, settings.mix_probability, rng, acoustic)
+    if isinstance(compression, Magnitude):
+        x = torch.exp(x * (compression.exponent / 2))
     if settings.mask_probability:
-        x = _mask(x, settings, rng)
+        x = _mask(x, settings, rng, compression.silence)
     return x, y
 
 
@@ -57,30 +69,30 @@ def _tone(windows: int, mels: int, settings: TrainSettings, rng: np.random.Gener
     return tone
 
 
-def _mix(x: Tensor, y: Tensor, probability: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Add the powers of two windows, as two birds at once would, and share the label by their weights.
+def _mix(x: Tensor, y: Tensor, probability: float, rng: np.random.Generator, logarithms: bool) -> tuple[Tensor, Tensor]:
+    """Add the powers (or else the values) of two windows, as two birds at once would, and share the label by their weights.
 
     Mixing with soft labels is what helps small corpora most (Tokozume et al. 2018, between-class learning).
     """
     partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
     weight = np.where(rng.random(len(x)) < probability, rng.uniform(0.5, 1.0, len(x)), 1.0)
     w = _tensor(np.minimum(weight, 1 - 1e-7), x)
-    power = torch.logaddexp(x + torch.log(w)[:, None, None, None], x[partner] + torch.log1p(-w)[:, None, None, None])
-    return power, w[:, None] * y + (1 - w)[:, None] * y[partner]
+    a, b = w[:, None, None, None], 1 - w[:, None, None, None]
+    mixed = torch.logaddexp(x + torch.log(a), x[partner] + torch.log1p(-a)) if logarithms else a * x + b * x[partner]
+    return mixed, w[:, None] * y + (1 - w)[:, None] * y[partner]
 
 
-def _mask(x: Tensor, settings: TrainSettings, rng: np.random.Generator) -> Tensor:
-    """SpecAugment (Park et al. 2019) per window with torchaudio's masks, filled with the floor of silence.
+def _mask(x: Tensor, settings: TrainSettings, rng: np.random.Generator, silence: float) -> Tensor:
+    """SpecAugment (Park et al. 2019) per window with torchaudio's masks, filled with silence.
 
     torchaudio draws from torch's generator, which is seeded from the step's and restored afterwards.
     """
-    floor = math.log(LOG_FLOOR)
     chosen = rng.random((2, len(x))) < settings.mask_probability
     state = torch.get_rng_state()
     torch.manual_seed(int(rng.integers(2**62)))
     for axis, (width, rows) in enumerate(zip((settings.mask_bands, settings.mask_frames), chosen, strict=True)):
         if width and rows.any():
             index = torch.from_numpy(np.flatnonzero(rows)).to(x.device)
-            x = x.index_copy(0, index, functional.mask_along_axis_iid(x[index], width, floor, axis=2 + axis))
+            x = x.index_copy(0, index, functional.mask_along_axis_iid(x[index], width, silence, axis=2 + axis))
     torch.set_rng_state(state)
     return x

@@ -1,7 +1,7 @@
-"""Windows of log-mel read from memory-mapped shards, and the order in which training sees them."""
+"""Windows of mel frames read from memory-mapped shards, and the order in which training sees them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autobird.audio.compression import Compression, Log
 from autobird.core.tables import read_table
 
 
@@ -24,6 +25,7 @@ class Windows:
         label: its species as an index.
         recording: its recording as an index.
         frames: frames of a window.
+        compression: what their values are.
     """
 
     shards: Sequence[NDArray[np.float16]]
@@ -32,9 +34,17 @@ class Windows:
     label: NDArray[np.int64]
     recording: NDArray[np.int64]
     frames: int
+    compression: Compression = field(default_factory=Log)
 
     @classmethod
-    def of(cls, index: pd.DataFrame, labels: Sequence[str], shards: Sequence[Path], frames: int) -> "Windows":
+    def of(
+        cls,
+        index: pd.DataFrame,
+        labels: Sequence[str],
+        shards: Sequence[Path],
+        frames: int,
+        compression: Compression | None = None,
+    ) -> "Windows":
         """The windows of `index` (columns shard, first_frame, species, recording)."""
         code = {name: i for i, name in enumerate(labels)}
         return cls(
@@ -44,20 +54,29 @@ class Windows:
             label=np.asarray(index["species"].map(code), np.int64),
             recording=pd.factorize(index["recording"])[0].astype(np.int64),
             frames=frames,
+            compression=compression or Log(),
         )
 
     @classmethod
-    def of_split(cls, index: Path, split: str, labels: Sequence[str], shards: Sequence[Path], frames: int) -> "Windows":
+    def of_split(
+        cls,
+        index: Path,
+        split: str,
+        labels: Sequence[str],
+        shards: Sequence[Path],
+        frames: int,
+        compression: Compression | None = None,
+    ) -> "Windows":
         """The kept windows of a split, from the index's file."""
         table = read_table(index)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
-        return cls.of(table, labels, shards, frames)
+        return cls.of(table, labels, shards, frames, compression)
 
     def __len__(self) -> int:
         return len(self.first)
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """The windows at `rows`: log-mel of shape (n, 1, mels, frames) in float32, and their labels of shape (n,)."""
+        """The windows at `rows`: frames of shape (n, 1, mels, frames) in float32, and their labels of shape (n,)."""
         mels = self.shards[0].shape[1]
         out = np.empty((len(rows), self.frames, mels), np.float32)
         span = np.arange(self.frames)

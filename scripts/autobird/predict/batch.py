@@ -4,7 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.access import Place, open_recordings
+from autobird.audio.access import Place, opened, sounds_of
 from autobird.core.files import csv_text, write_text
 from autobird.core.stage import Progress, log, parser, run, stage
 from autobird.drift.monitor import FEATURES
@@ -39,11 +39,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         classifier = Classifier(args.bundle)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = []
-        sounds = open_recordings([Place(row["recording"]) for row in rows], args.root, args.audio)
-        for done, (row, (place, audio)) in enumerate(zip(rows, sounds, strict=True), 1):
-            name = place.recording
-            if row["sha256"] and audio is not None:
-                results.append(predict_file(classifier, audio, name))
+        sounds = sounds_of([Place(row["recording"]) for row in rows], args.root, args.audio)
+        for done, (row, sound) in enumerate(zip(rows, sounds, strict=True), 1):
+            name = row["recording"]
+            if row["sha256"] and sound is not None:
+                with opened(sound) as audio:
+                    results.append(predict_file(classifier, audio, name))
             else:
                 results.append(FileResult(name, "cannot be read; check its name and permissions", 0.0, None, [], {}))
             progress(done)

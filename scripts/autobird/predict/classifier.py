@@ -10,7 +10,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from autobird.audio.decode import UnusableAudio, decode
-from autobird.audio.mel import LogMel, window_moments
+from autobird.audio.mel import FrontEnd, window_moments
 from autobird.audio.windows import window_rms, window_starts
 from autobird.drift.monitor import features
 from autobird.predict.bundle import GRAPH, Bundle
@@ -44,7 +44,7 @@ class Prediction:
         starts: start of each window, seconds; shape (windows,).
         probabilities: calibrated, by window; shape (windows, species), rows sum to 1.
         quiet: windows that the filters of the training leave out; shape (windows,), bool.
-        frames: all log-mel frames, nats; shape (frames, mels).
+        frames: all mel frames, in the front end's units; shape (frames, mels).
         first_frames: first frame of each window in `frames`; shape (windows,).
         rms: of each window, full scale = 1; shape (windows,).
     """
@@ -63,7 +63,7 @@ class Classifier:
 
     def __init__(self, bundle: Path | str, threads: int = 1) -> None:
         self.bundle = Bundle.load(Path(bundle))
-        self._front_end = LogMel.of(self.bundle.features)
+        self._front_end = FrontEnd.of(self.bundle.features)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -111,7 +111,7 @@ class Classifier:
         )
 
     def logits(self, windows: NDArray[np.float16]) -> NDArray[np.float32]:
-        """Logits of log-mel windows of shape (windows, frames, mels); shape (windows, species)."""
+        """Logits of windows of shape (windows, frames, mels); shape (windows, species)."""
         out = np.empty((len(windows), len(self.labels)), np.float32)
         for first in range(0, len(windows), _BATCH):
             x = windows[first : first + _BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]
