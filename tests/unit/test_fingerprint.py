@@ -53,8 +53,8 @@ def test_stages_reach_what_they_use_and_not_more() -> None:
 def test_a_library_without_a_locked_version_is_named(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
     lock.write_text("".join(line for line in LOCK.read_text().splitlines(True) if not line.startswith("soxr")))
-    with pytest.raises(AutobirdError, match=r"does not lock soxr, which autobird\.audio\.segment imports"):
-        Fingerprints(SCRIPTS, lock).of("autobird.audio.segment")
+    with pytest.raises(AutobirdError, match=r"does not lock soxr, which autobird\.corpus\.recordings imports"):
+        Fingerprints(SCRIPTS, lock).of("autobird.corpus.recordings")
 
 
 def test_a_version_locked_by_platform_keeps_all_its_lines(tmp_path: Path) -> None:

@@ -12,3 +12,5 @@ def prefer(scripts: Path) -> None:
     """
     for name, value in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", scripts)):
         os.environ[name] = os.pathsep.join(filter(None, [str(value), os.environ.get(name)]))
+    # numpy and scipy start a thread for each core when they are imported, though a stage uses one.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
