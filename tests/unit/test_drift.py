@@ -25,12 +25,14 @@ from autobird.serving import export_log
 from autobird.serving.log import Entry, PredictionLog, log_state
 
 
-def of_tone(level: float, hertz: float, seconds: float = 5.0) -> dict[str, float]:
+def of_tone(
+    level: float, hertz: float, seconds: float = 5.0, settings: MelSettings = MelSettings()
+) -> dict[str, float]:
     t = np.arange(int(16000 * seconds)) / 16000
     samples = np.rint(32767 * 10 ** (level / 20) * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
-    frames, firsts = FrontEnd.of(MelSettings()).windows(samples)
+    frames, firsts = FrontEnd.of(settings).windows(samples)
     rms = np.array([np.sqrt(np.mean((samples / 32768) ** 2))])
-    return features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), MelSettings())
+    return features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), settings)
 
 
 def test_gain_moves_level_and_energy_and_nothing_of_the_bandwidth() -> None:
@@ -39,6 +41,20 @@ def test_gain_moves_level_and_energy_and_nothing_of_the_bandwidth() -> None:
     assert loud["energy_mean"] - soft["energy_mean"] == pytest.approx(12 * np.log(10) / 10, abs=0.1)
     assert loud["bandwidth"] == soft["bandwidth"]
     assert of_tone(-6, 5000)["bandwidth"] > 4000 > of_tone(-6, 2000)["bandwidth"]
+
+
+@pytest.mark.parametrize("front_end", ["magnitude", "pcen"])
+def test_other_front_ends_tell_of_level_and_bandwidth_too(front_end: str) -> None:
+    settings = MelSettings.model_validate({"front_end": front_end})
+    loud, soft, high = (of_tone(*tone, settings=settings) for tone in ((-6, 2000), (-18, 2000), (-6, 5000)))
+    assert loud["level"] - soft["level"] == pytest.approx(12, abs=0.05)
+    assert high["bandwidth"] > loud["bandwidth"]
+    if front_end == "magnitude":
+        for name in ("energy_mean", "bandwidth"):
+            assert loud[name] == pytest.approx(of_tone(-6, 2000)[name], abs=0.1)
+    else:
+        assert loud["energy_mean"] - soft["energy_mean"] < 0.1
+    assert all(np.isfinite(list(loud.values())))
 
 
 def test_padding_does_not_count() -> None:

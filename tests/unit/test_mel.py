@@ -1,5 +1,7 @@
 """The log-mel front end agrees with torchaudio, over whole recordings and window by window."""
 
+from typing import Literal
+
 import numpy as np
 import pytest
 import torch
@@ -83,3 +85,73 @@ def test_full_scale_and_silence_fit_float16_within_half_a_step() -> None:
     assert (
         np.abs(stored.astype(np.float32) - frames) <= np.spacing(np.abs(stored)).astype(np.float32) / 2 + 1e-7
     ).all()
+
+
+def magnitudes(values: NDArray[np.float32], exponent: float) -> NDArray[np.float64]:
+    """Magnitude to a power, from log-mel."""
+    return (np.exp(values.astype(np.float64)) - POWER_FLOOR).clip(0) ** (exponent / 2)
+
+
+def pcen(power: NDArray[np.float64], settings: MelSettings) -> NDArray[np.float64]:
+    """Wang et al. 2017, a frame at a time."""
+    t = settings.pcen_time_constant * settings.sample_rate / settings.hop_length
+    s = (np.sqrt(1 + 4 * t * t) - 1) / (2 * t * t)
+    energy, level, out = power * 32768.0**2, power[0] * 32768.0**2, []
+    for e in energy:
+        level = (1 - s) * level + s * e
+        gain, bias, root = settings.pcen_gain, settings.pcen_bias, settings.pcen_power
+        out.append((e / (1e-6 + level) ** gain + bias) ** root - bias**root)
+    return np.array(out)
+
+
+def test_other_front_ends_are_made_of_the_same_mel_power() -> None:
+    samples = np.concatenate([noise(11.0), np.zeros(8000, np.int16), noise(3.0) // 8])
+    log_mel, firsts = FrontEnd.of(MelSettings()).windows(samples)
+    for exponent in (0.25, 0.5, 1.0):
+        front_end = FrontEnd.of(MelSettings(front_end="magnitude", magnitude_exponent=exponent))
+        values, again = front_end.windows(samples)
+        np.testing.assert_array_equal(again, firsts)
+        np.testing.assert_allclose(
+            values, magnitudes(log_mel, exponent), rtol=1e-3, atol=0.03 * POWER_FLOOR ** (exponent / 2)
+        )
+        power = front_end.compression.power(values.astype(np.float64))
+        np.testing.assert_allclose(np.log(power + POWER_FLOOR), log_mel, atol=2e-3)
+    for settings in (
+        MelSettings(front_end="pcen"),
+        MelSettings(front_end="pcen", pcen_time_constant=0.06, pcen_gain=0.8, pcen_bias=10, pcen_power=0.25),
+    ):
+        values, _ = FrontEnd.of(settings).windows(samples)
+        np.testing.assert_allclose(
+            values, pcen(np.exp(log_mel.astype(np.float64)) - POWER_FLOOR, settings), rtol=2e-3, atol=2e-3
+        )
+
+
+def test_pcen_divides_out_a_recordings_level() -> None:
+    samples = noise(8.0)
+    quiet, _ = FrontEnd.of(MelSettings(front_end="pcen", pcen_gain=1.0)).windows(samples // 10)
+    loud, _ = FrontEnd.of(MelSettings(front_end="pcen", pcen_gain=1.0)).windows(samples // 10 * 10)
+    np.testing.assert_allclose(quiet[:240], loud[:240], atol=1e-3)
+
+
+@pytest.mark.parametrize("front_end", ["log_mel", "pcen", "magnitude"])
+@pytest.mark.parametrize("alignment", ["recording", "window"])
+def test_every_front_end_fits_into_float16_and_knows_silence(
+    front_end: Literal["log_mel", "pcen", "magnitude"], alignment: Literal["recording", "window"]
+) -> None:
+    it = FrontEnd.of(MelSettings(front_end=front_end, alignment=alignment))
+    loudest = np.where(np.arange(80_000) // 8 % 2, 32767, -32768).astype(np.int16)
+    for samples in (np.zeros(80_000, np.int16), loudest, np.concatenate([np.zeros(40_000, np.int16), loudest])):
+        values, _ = it.windows(samples)
+        assert np.isfinite(values.astype(np.float16)).all()
+    silent, _ = it.windows(np.zeros(80_000, np.int16))
+    np.testing.assert_allclose(silent, it.compression.silence, rtol=1e-6)
+
+
+def test_blocks_do_not_show() -> None:
+    """Frames of a long recording are those of its parts: nothing depends on where a block begins."""
+    for front_end in ("log_mel", "magnitude"):
+        it = FrontEnd.of(MelSettings.model_validate({"front_end": front_end}))
+        samples = noise(20.0)
+        whole, _ = it.windows(samples)
+        shifted = it.frames(samples[512 * 37 :], 200)
+        np.testing.assert_allclose(shifted[2:190], whole[39:227], atol=1e-5)

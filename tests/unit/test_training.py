@@ -10,8 +10,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from autobird.audio.compression import POWER_FLOOR, Log
+from autobird.audio.compression import POWER_FLOOR, Log, Magnitude, Pcen
 from autobird.audio.npy import NpyWriter
+from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
@@ -140,6 +141,35 @@ def test_mixing_adds_powers_and_shares_labels() -> None:
         power = torch.exp(mixed[:, 0, 0, 0])
         torch.testing.assert_close(power, target @ torch.tensor([1.0, 3.0]))
         torch.testing.assert_close(target.sum(1), torch.ones(2))
+
+
+def test_magnitudes_are_augmented_as_the_sound_they_stand_for() -> None:
+    """Gain, equaliser and mixing give what log-mel of the same sound gives; silence stays finite."""
+    settings = TrainSettings(mask_probability=0)
+    log_mel, y = torch.randn(6, 1, 64, 20) - 5, torch.eye(6)
+    compression = Magnitude(0.5)
+    a, ya = augment(log_mel, y, settings, np.random.default_rng(1), Log())
+    b, yb = augment(torch.exp(0.25 * log_mel), y, settings, np.random.default_rng(1), compression)
+    torch.testing.assert_close(torch.exp(0.25 * a), b)
+    assert torch.equal(ya, yb)
+    silent, _ = augment(torch.zeros(6, 1, 64, 20), y, settings, np.random.default_rng(1), compression)
+    assert silent.max() < 0.01
+
+
+def test_pcen_is_mixed_as_it_is_and_masked_with_its_silence() -> None:
+    pcen = Pcen(MelSettings(front_end="pcen"))
+    settings = TrainSettings(roll=False, mask_probability=0, mix_probability=1)
+    x = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
+    mixed, target = augment(x, torch.eye(2), settings, np.random.default_rng(0), pcen)
+    torch.testing.assert_close(mixed[:, 0, 0, 0], target @ torch.tensor([1.0, 3.0]))
+    masked, _ = augment(
+        torch.ones(2, 1, 64, 157),
+        torch.eye(2),
+        TrainSettings(mask_probability=1, mix_probability=0),
+        np.random.default_rng(0),
+        pcen,
+    )
+    assert sorted(set(masked.flatten().tolist())) == [0.0, 1.0]
 
 
 def test_augmentation_keeps_shapes_and_repeats_with_its_generator() -> None:

@@ -322,7 +322,7 @@ class _Reader:
             ) from error
 
 
-class _Streamed(soundfile.SoundFile):
+class _Streamed(soundfile.SoundFile):  # type: ignore[misc]
     """A sound file that is read from one end to the other.
 
     soundfile seeks to where it is after each read of a file that can be sought in, and an mp3 decoder then starts anew,
