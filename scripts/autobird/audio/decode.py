@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -37,6 +38,9 @@ _UNKNOWN_FRAMES = 1 << 62
 
 
 _WAV_PROMISE = re.compile(r"data : (\d+) \(should be (\d+)\)")
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
+"""What text has none of: control characters but for tab, line feed, form feed and carriage return."""
 
 _STREAMED = (1 << 31) - 4096
 """A WAV data chunk of so many bytes or more, in a file that is shorter, was written before its length was known."""
@@ -136,7 +140,7 @@ def probe(
         digest.hexdigest(),
         measures.peak,
         measures.clipped / max(1, measures.samples),
-        measures.total / max(1, heard.frames),
+        heard.total / max(1, heard.frames),
         measures.silent / max(1, measures.stretches),
         heard.note,
     )
@@ -216,6 +220,7 @@ class _Heard:
     codec: str
     bits: int
     frames: int
+    total: float
     share: float
     note: str
 
@@ -244,6 +249,7 @@ def _hear(
                     f"{file.format} {file.subtype}",
                     _BITS.get(file.subtype, 0),
                     reader.frames,
+                    reader.total,
                     reader.share,
                     "; ".join(n for n in (note, reader.note, why) if n),
                 )
@@ -255,6 +261,7 @@ class _Reader:
 
     Attributes:
         frames: read so far.
+        total: sum of their mono samples.
         share: of what the header promises of the span; 1 where it promises nothing.
         note: what was wrong, or "".
         mix: how the channels go together.
@@ -268,7 +275,7 @@ class _Reader:
         channels: tuple[int, ...] | None = None,
     ) -> None:
         self.file, self.max_duration, self.span = file, max_duration, span
-        self.frames, self.share, self.note = 0, 1.0, ""
+        self.frames, self.total, self.share, self.note = 0, 0.0, 1.0, ""
         self.mix = Mix(file.channels, channels)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -290,9 +297,12 @@ class _Reader:
             self.frames += len(block)
             if self.frames > self.max_duration * rate:
                 raise TooLong(f"longer than {self.max_duration:g} s of decoded sound")
-            if not np.isfinite(block).all():
+            mono = self.mix(block)
+            total = float(mono.sum())
+            if not math.isfinite(total):
                 raise UnusableAudio("samples that are not finite (NaN or infinity); export the file again as PCM")
-            yield block, self.mix(block)
+            self.total += total
+            yield block, mono
         if not self.frames:
             raise UnusableAudio(f"no sound could be decoded ({failure or 'no frames'})")
         seconds = self.frames / rate
@@ -322,7 +332,7 @@ class _Reader:
             ) from error
 
 
-class _Streamed(soundfile.SoundFile):  # type: ignore[misc]
+class StreamedFile(soundfile.SoundFile):  # type: ignore[misc]
     """A sound file that is read from one end to the other.
 
     soundfile seeks to where it is after each read of a file that can be sought in, and an mp3 decoder then starts anew,
@@ -353,7 +363,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]
     _refuse_what_is_no_sound(head, size)
     try:
         # A descriptor is read by libsndfile itself (faster than a Python file); it is closed with the SoundFile.
-        opened = _Streamed(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source)
+        opened = StreamedFile(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source)
         note = ""
     except soundfile.LibsndfileError as error:
         offset = mpeg_start(head)
@@ -363,7 +373,7 @@ def _opened(source: Path | BinaryIO) -> Iterator[tuple[soundfile.SoundFile, str]
             source.seek(0)  # libsndfile left off somewhere
         data = source.read_bytes() if isinstance(source, Path) else source.read()
         try:
-            opened = _Streamed(io.BytesIO(data[offset:]))
+            opened = StreamedFile(io.BytesIO(data[offset:]))
         except soundfile.LibsndfileError:
             raise UnusableAudio(f"not a sound file that libsndfile knows ({_reason(error)})") from error
         note = f"{offset} bytes before the first MPEG frame were skipped"
@@ -387,6 +397,5 @@ def _refuse_what_is_no_sound(head: bytes, size: int) -> None:
         text = head[:_HEAD].decode("utf-8", errors="strict" if size <= _HEAD else "ignore")
     except UnicodeDecodeError:
         return
-    control = sum(c < " " and c not in "\t\r\n\f" for c in text)
-    if control == 0 and len(text.encode()) >= 0.99 * min(size, _HEAD):
+    if not _CONTROL.search(text) and len(text.encode()) >= 0.99 * min(size, _HEAD):
         raise UnusableAudio("text, not sound")

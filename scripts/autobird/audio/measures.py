@@ -1,4 +1,4 @@
-"""What the samples of a recording are like: peak, clipping, offset, silence; gathered while it is decoded."""
+"""What the samples of a recording are like: peak, clipping, silence; gathered while it is decoded."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ class Measures:
     def __init__(self, sample_rate: int) -> None:
         self._stretch = max(1, sample_rate // 20)
         self._rest = np.zeros(0, np.float32)
-        self.peak, self.total = 0.0, 0.0
+        self.peak = 0.0
         self.samples = self.clipped = self.stretches = self.silent = 0
 
     def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
@@ -24,10 +24,17 @@ class Measures:
         self.samples += block.size
         if peak >= _FULL_SCALE:
             self.clipped += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
-        self.total += float(mono.sum(dtype=np.float64))
-        mono = np.concatenate([self._rest, mono])
-        count = len(mono) // self._stretch
-        whole = mono[: count * self._stretch].reshape(count, self._stretch)
-        self._rest = mono[count * self._stretch :]
-        self.stretches += count
+        missing = min(len(mono), self._stretch - len(self._rest)) if len(self._rest) else 0
+        if missing:
+            self._rest = np.concatenate([self._rest, mono[:missing]])
+            if len(self._rest) < self._stretch:
+                return
+            self._stretches(self._rest)
+        count = (len(mono) - missing) // self._stretch
+        self._stretches(mono[missing : missing + count * self._stretch])
+        self._rest = mono[missing + count * self._stretch :].copy()
+
+    def _stretches(self, mono: NDArray[np.float32]) -> None:
+        whole = mono.reshape(-1, self._stretch)
+        self.stretches += len(whole)
         self.silent += int(np.count_nonzero(np.einsum("ij,ij->i", whole, whole) < _SILENT**2 * self._stretch))

@@ -10,7 +10,7 @@ _CANCELS = 0.05
 """Where the mean of the channels has less than this share of their power (-13 dB), they cancel: their correlation is
 below -0.9. Two channels of independent noise leave a half, equal ones leave all."""
 
-_EVERY = 8
+_EVERY = 32
 """One frame in so many is enough to know the channels by, each at a random place among them: a tone may be zero at
 regular ones."""
 
@@ -19,8 +19,10 @@ class Mix:
     """The mean of a file's channels, block by block; afterwards `better` says whether some should be left out."""
 
     def __init__(self, channels: int, chosen: tuple[int, ...] | None = None) -> None:
+        used = list(range(channels) if chosen is None else chosen)
         self._channels = channels
-        self._chosen = tuple(range(channels)) if chosen is None else chosen
+        self._weights = np.zeros(channels, np.float32)
+        self._weights[used] = 1 / len(used)
         self._products = np.zeros((channels, channels))
         self._mono = np.empty(0, np.float32)
         self._some = np.zeros(0, np.intp)
@@ -35,15 +37,8 @@ class Mix:
             self._some += np.random.default_rng(0).integers(0, _EVERY, len(self._some))
         some = block[self._some[: np.searchsorted(self._some, len(block))]]
         self._products += some.T @ some
-        if len(self._chosen) == 1:
-            return np.ascontiguousarray(block[:, self._chosen[0]])
-        mono = self._mono[: len(block)]
-        # numpy's mean over a short last axis takes 25 times as long.
-        np.add(block[:, self._chosen[0]], block[:, self._chosen[1]], out=mono)
-        for channel in self._chosen[2:]:
-            mono += block[:, channel]
-        mono /= np.float32(len(self._chosen))
-        return mono
+        # A product with a vector: numpy's mean over a short last axis takes 35 times as long.
+        return np.matmul(block, self._weights, out=self._mono[: len(block)])
 
     def better(self) -> tuple[tuple[int, ...] | None, str]:
         """The channels to use instead of all, and why; None where their mean is right."""

@@ -31,5 +31,5 @@ def window_rms(samples: NDArray[np.int16], starts: NDArray[np.int64], window: in
     out = np.empty(len(starts), np.float32)
     for i, start in enumerate(starts):
         part = samples[start : start + window].astype(np.float64)
-        out[i] = np.sqrt(np.mean(part * part)) / 32768.0
+        out[i] = np.sqrt(np.dot(part, part) / len(part)) / 32768.0
     return out
