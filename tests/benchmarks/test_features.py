@@ -1,56 +1,349 @@
-"""Log-mel once over the recording against the original project's way, side by side in one run."""
+"""From files to shards, side by side in one run: docs/speed.md explains the ways and the goals."""
 
+import json
+import os
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
+import soundfile
 import torch
 from threadpoolctl import threadpool_limits
 
-from autobird.audio.mel import FrontEnd
-from autobird.audio.settings import MelSettings
-from autobird.audio.windows import window_starts
-from autobird.model.audio_transforms import functional
+from autobird.core.files import csv_text
+from autobird.corpus.listing import ROWS
+from tests.benchmarks import report, sounds, ways
+from tests.conftest import SHARED, copy_project
 
 pytestmark = pytest.mark.benchmark
 
-_REPEATS = 7
+REPEATS = int(os.environ.get("REPEATS", "5"))
+CORES = len(os.sched_getaffinity(0))
+PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "librosa", "snakemake")
+
+Way = Callable[[Sequence[Path], Path], None]
 
 
-def original(samples: np.ndarray, settings: MelSettings) -> None:
-    """Each window alone, window function and filter bank built anew for each, as the original project does."""
-    x = torch.from_numpy(samples.astype(np.float32) / 32768)
-    for start in window_starts(len(samples), settings.window_samples, settings.hop_samples):
-        part = x[start : start + settings.window_samples]
-        part = torch.nn.functional.pad(part, (0, settings.window_samples - len(part)))
-        bank = functional.melscale_fbanks(513, settings.fmin, settings.fmax, settings.mels, settings.sample_rate)
-        spectrum = torch.stft(part, 1024, 512, window=torch.hann_window(1024), return_complex=True)
-        torch.log(spectrum.abs().square().T @ bank + 1e-6)
+class Corpus(NamedTuple):
+    """Files, and the seconds of sound that they hold."""
+
+    files: list[Path]
+    seconds: float
 
 
-def seconds(function: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    function()
-    return time.perf_counter() - start
+def corpora(folder: Path) -> dict[str, Corpus]:
+    """44.1 kHz mp3, stereo and mono: real recordings, or made ones where those are missing."""
+    paths = sorted((SHARED / "corpus").rglob("*.mp3")) if SHARED.is_dir() else []
+    if not paths:
+        for channels in (1, 2):
+            for n in range(6):
+                sound = sounds.song(60, 44100, channels, n)
+                paths.append(sounds.write(folder / f"{channels}-{n}.mp3", sound, 44100))
+    found: dict[str, Corpus] = {}
+    for name, channels in (("stereo", 2), ("mono", 1)):
+        files, seconds = [], 0.0
+        for path in paths:
+            try:
+                info = soundfile.info(path)
+            except soundfile.LibsndfileError:
+                continue  # the other ways cannot open it
+            if (info.samplerate, info.channels) == (44100, channels):
+                files.append(path)
+                seconds += info.duration
+        found[name] = Corpus(files, seconds)
+    return found
 
 
-def test_one_pass_over_the_recording_beats_window_by_window() -> None:
+def timed(way: Way, corpus: Corpus, clock: Callable[[], float]) -> float:
+    with tempfile.TemporaryDirectory() as out:
+        start = clock()
+        way(corpus.files, Path(out))
+        return clock() - start
+
+
+def interleaved(named: dict[str, Way], corpus: Corpus, clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Seconds of each way, taken in turns, after one turn that does not count."""
+    found: dict[str, list[float]] = {name: [] for name in named}
+    for turn in range(REPEATS + 1):
+        for name, way in named.items():
+            seconds = timed(way, corpus, clock)
+            if turn:
+                found[name].append(seconds)
+    return found
+
+
+def ratio(slow: list[float], fast: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Corpus]:
+    return corpora(tmp_path_factory.mktemp("made"))
+
+
+ONE_CORE: dict[str, Way] = {
+    "(a) decoding alone": ways.decoding,
+    "(a+) and resampling": ways.decoding_and_resampling,
+    "(b) the original way": ways.original,
+    "(c) librosa": ways.with_librosa,
+    "(d) this project": ways.stages,
+    "(d) without hash and measures": ways.chain,
+    "(d) with landmarks": lambda files, out: ways.stages(files, out, near_duplicates=True),
+}
+
+
+def test_core_seconds(made: dict[str, Corpus]) -> None:
+    """One thread each, in one process, so that its CPU time is all there is."""
+    named = dict(ONE_CORE)
+    try:
+        import librosa  # noqa: F401
+    except ImportError:
+        del named["(c) librosa"]
     torch.set_num_threads(1)
-    settings = MelSettings()
-    samples = np.random.default_rng(0).integers(-3000, 3000, 300 * 16000).astype(np.int16)
-    front_end = FrontEnd.of(settings)
-    front_end.windows(samples)
-    original(samples[: 20 * 16000], settings)
+    data: dict[str, Any] = {"machine": report.machine(*PACKAGES), "repeats": REPEATS}
+    found = {}
     with threadpool_limits(1):
-        pairs = [
-            (seconds(lambda: front_end.windows(samples)), seconds(lambda: original(samples, settings)))
-            for _ in range(_REPEATS)
-        ]
-    ours, theirs = (statistics.median(p[i] for p in pairs) for i in (0, 1))
-    ratio = statistics.median(b / a for a, b in pairs)
-    print(
-        f"\nlog-mel of 300 s, one core: {ours:.3f} s ({300 / ours:.0f} x real time), the original's way {theirs:.3f} s; {ratio:.1f} x"
+        for kind, corpus in made.items():
+            found[kind] = interleaved(named, corpus, time.process_time)
+            data[kind] = {"hours": corpus.seconds / 3600, "core_seconds": found[kind]}
+    rows = []
+    for name in named:
+        row = [name]
+        for kind, corpus in made.items():
+            times = found[kind]
+            speed = corpus.seconds / statistics.median(times[name])
+            row += [
+                f"{speed:,.0f}",
+                f"{ratio(times[name], times['(a+) and resampling']):.2f}",
+                f"{ratio(times['(b) the original way'], times[name]):.2f}",
+            ]
+        rows.append(row)
+    header = ["one core"]
+    for kind in made:
+        header += [f"{kind}, x real time", "core-s over (a+)", "(b) over it"]
+    report.write("core-seconds", data, header, rows)
+    for kind in made:
+        assert ratio(found[kind]["(d) this project"], found[kind]["(a+) and resampling"]) < 2
+        assert ratio(found[kind]["(b) the original way"], found[kind]["(d) this project"]) > 1
+
+
+def test_all_cores(made: dict[str, Corpus]) -> None:
+    """Wall clock: the original way with its default threads, this project with a process a core."""
+    torch.set_num_threads(torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else CORES)
+    named: dict[str, Way] = {
+        "(b) the original way": ways.original,
+        "(d) this project": lambda files, out: ways.stages(files, out, CORES),
+        "(d) with landmarks": lambda files, out: ways.stages(files, out, CORES, near_duplicates=True),
+    }
+    data: dict[str, Any] = {"machine": report.machine(*PACKAGES), "repeats": REPEATS, "cores": CORES}
+    rows = [[name] for name in named]
+    for kind, once in made.items():
+        corpus = Corpus(3 * once.files, 3 * once.seconds)  # so that the start of processes counts little
+        found = interleaved(named, corpus, time.perf_counter)
+        data[kind] = {"hours": corpus.seconds / 3600, "seconds": found}
+        for row, name in zip(rows, named, strict=True):
+            speed = corpus.seconds / statistics.median(found[name])
+            row += [f"{speed:,.0f}", f"{ratio(found['(b) the original way'], found[name]):.2f}"]
+    header = [f"{CORES} cores, wall clock"]
+    for kind in made:
+        header += [f"{kind}, x real time", "(b) over it"]
+    report.write("all cores", data, header, rows)
+
+
+BATCHES = 8
+
+
+def commands(batch: int, root: Path, results: Path, threads: int = 1) -> list[list[str]]:
+    """What the rules of a batch run, without Snakemake."""
+    f = {
+        k: str(results / f"{batch}.{k}")
+        for k in ("csv", "parquet", "l.npy", "p.npy", "s.parquet", "m.npy", "m.parquet")
+    }
+    python, log = [sys.executable, "-m"], ["--log", str(results / f"{batch}.log")]
+    more = ["--threads", str(threads), *log]
+    return [
+        [*python, "autobird.corpus.recordings", "--rows", f["csv"], "--root", str(root), "--recordings", f["parquet"],
+         "--landmarks", f["l.npy"], "--pcm", f["p.npy"], *more],
+        [*python, "autobird.audio.segment", "--recordings", f["parquet"], "--pcm", f["p.npy"], "--segments", f["s.parquet"], *log],
+        [*python, "autobird.audio.mel_shards", "--segments", f["s.parquet"], "--pcm", f["p.npy"], "--shard", f["m.npy"],
+         "--table", f["m.parquet"], *more],
+    ]  # fmt: skip
+
+
+def test_snakemake(made: dict[str, Corpus], tmp_path: Path) -> None:
+    """The three stages of eight batches: through Snakemake, and as the same commands on as many cores."""
+    birds = tmp_path / "birds"
+    files = [f for c in made.values() for f in c.files]
+    for kind, corpus in made.items():
+        (birds / f"Genus {kind}").mkdir(parents=True)
+        for number, path in enumerate(corpus.files):
+            (birds / f"Genus {kind}" / f"{number}{path.suffix}").symlink_to(path)
+    seconds = sum(c.seconds for c in made.values())
+    project = copy_project(tmp_path / "project")
+    features = project / "results/features/bench"
+    targets = [f"results/features/bench/mels/{b}.npy" for b in range(BATCHES)]
+    snakemake = [
+        sys.executable, "-m", "snakemake", *targets, "--quiet", "all", "--jobs", str(CORES), "--configfile",
+        "config/folder.yaml", "--config", f"corpus={{root: {birds}, batches: {BATCHES}}}", "features={name: bench}",
+    ]  # fmt: skip
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(project / "scripts")}
+    found: dict[str, list[float]] = {"through Snakemake": [], "the same commands": []}
+    for turn in range(REPEATS + 1):
+        subprocess.run(
+            ["rm", "-rf", str(project / "results"), str(project / ".snakemake"), str(project / ".autobird")], check=True
+        )
+        start = time.perf_counter()
+        subprocess.run(snakemake, cwd=project, check=True, capture_output=True)
+        through = time.perf_counter() - start
+        direct = tmp_path / f"direct{turn}"
+        direct.mkdir()
+        for batch in range(BATCHES):
+            (direct / f"{batch}.csv").write_bytes((features / f"corpus/rows/{batch}.csv").read_bytes())
+
+        def run(batch: int, to: Path = direct) -> None:
+            for command in commands(batch, birds, to):
+                subprocess.run(command, check=True, capture_output=True, env=environment)
+
+        start = time.perf_counter()
+        with ThreadPoolExecutor(CORES) as pool:
+            list(pool.map(run, range(BATCHES)))
+        alone = time.perf_counter() - start
+        assert (features / "mels/3.npy").read_bytes() == (direct / "3.m.npy").read_bytes()
+        if turn:
+            found["through Snakemake"].append(through)
+            found["the same commands"].append(alone)
+    medians = {name: statistics.median(times) for name, times in found.items()}
+    more = statistics.median(a - b for a, b in zip(*found.values(), strict=True))
+    data = {
+        "machine": report.machine(*PACKAGES),
+        "hours": seconds / 3600,
+        "seconds": found,
+        "more": more,
+        "cores": CORES,
+    }
+    rows = [[name, f"{t:.1f}", f"{seconds / t:,.0f}"] for name, t in medians.items()]
+    rows.append(["Snakemake on top", f"{more:.1f}", f"{100 * more / medians['the same commands']:.0f} %"])
+    report.write(
+        "Snakemake",
+        data,
+        [f"{len(files)} recordings, {seconds / 3600:.1f} h, {CORES} cores", "seconds", "x real time"],
+        rows,
     )
-    assert ratio > 1.5
+
+
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+start = time.perf_counter()
+done = subprocess.run(sys.argv[1:], capture_output=True)
+seconds = time.perf_counter() - start
+sys.stderr.buffer.write(done.stderr[-2000:])
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
+sys.exit(done.returncode)
+"""
+"""Runs a command as `/usr/bin/time -v` does: a process that was forked from a large one would count that one's memory."""
+
+
+def measured(command: list[str]) -> tuple[float, float]:
+    """Seconds of wall clock, and the highest resident memory of any of its processes, MB."""
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    launched = [sys.executable, "-S", "-c", _LAUNCHER, *command]
+    done = subprocess.run(launched, stdout=subprocess.PIPE, check=True, env=environment)
+    seconds, megabytes = json.loads(done.stdout)
+    return seconds, megabytes
+
+
+def run_batch(files: Sequence[Path], folder: Path, threads: int) -> dict[str, tuple[float, float]]:
+    """Time and memory of each stage on one batch."""
+    folder.mkdir()
+    lines = [[p.name, "x", "", "", "", "", ""] for p in files]
+    (folder / "0.csv").write_text(csv_text([list(ROWS), *lines]))
+    found = {}
+    for name, command in zip(
+        ("recordings", "segment", "mel_shards"),
+        commands(0, files[0].parent if files else folder, folder, threads),
+        strict=True,
+    ):
+        found[name] = measured(command)
+    for path in folder.glob("*.npy"):
+        path.unlink()
+    return found
+
+
+def test_scale(tmp_path: Path) -> None:
+    """Time and memory of one batch of 1, 10 and 100 hours; HOURS=1,10 leaves the largest out."""
+    sources = [sounds.write(tmp_path / f"{n}.mp3", sounds.song(120, 44100, 1 + n % 2, n), 44100) for n in range(6)]
+    hours = [float(h) for h in os.environ.get("HOURS", "1,10,100").split(",")]
+    birds = tmp_path / "birds"
+    birds.mkdir()
+    empty = run_batch([], tmp_path / "empty", CORES)
+    start_up = sum(t for t, _ in empty.values())
+    rows, data = [], {"machine": report.machine(*PACKAGES), "cores": CORES, "start_up": start_up, "sizes": {}}
+    files: list[Path] = []
+    for size in hours:
+        while len(files) < size * 30:
+            files.append(birds / f"{len(files)}.mp3")
+            files[-1].hardlink_to(sources[len(files) % 6])
+        found = run_batch(files, tmp_path / f"{size:g}", CORES)
+        work = sum(t for t, _ in found.values()) - start_up
+        data["sizes"][f"{size:g}"] = {name: {"seconds": t, "MB": mb} for name, (t, mb) in found.items()}
+        rows.append(
+            [
+                f"{size:g} h",
+                f"{work:.1f}",
+                f"{work / size:.2f}",
+                f"{3600 * size / work:,.0f}",
+                *(f"{mb:.0f}" for _, mb in found.values()),
+            ]
+        )
+    header = [
+        f"a batch of, {CORES} cores",
+        "s beside start-up",
+        "s an hour",
+        "x real time",
+        "recordings, MB",
+        "segment, MB",
+        "mel_shards, MB",
+    ]
+    report.write("scale", data, header, rows)
+
+
+def test_memory_of_long_recordings(tmp_path: Path) -> None:
+    """An hour of 48 kHz stereo in one file."""
+    interpreter = measured([sys.executable, "-c", "pass"])[1]
+    minute = sounds.song(60, 48000, 2, 0)
+    mp3 = sounds.repeated(sounds.write(tmp_path / "a.mp3", minute, 48000, bitrate_mode="CONSTANT"), 60)
+    files = [mp3]
+    for name, options in (("a.wav", {"subtype": "PCM_24"}), ("a.flac", {}), ("a.ogg", {"subtype": "VORBIS"})):
+        path = tmp_path / name
+        with soundfile.SoundFile(path, "w", 48000, 2, **options) as file:
+            for _ in range(60):
+                for at in range(0, len(minute), 1 << 15):
+                    file.write(minute[at : at + (1 << 15)])
+        files.append(path)
+    rows, data = [], {"machine": report.machine(*PACKAGES), "interpreter_MB": interpreter, "files": {}}
+    for path in files:
+        found = run_batch([path], tmp_path / f"run{path.suffix}", 1)
+        data["files"][path.suffix[1:]] = {name: {"seconds": t, "MB": mb} for name, (t, mb) in found.items()}
+        rows.append([f"60 min of {path.suffix[1:]}", *(f"{mb - interpreter:.0f}" for _, mb in found.values())])
+        assert max(mb for _, mb in found.values()) - interpreter < 300
+    report.write("memory", data, ["48 kHz, stereo", "recordings, MB", "segment, MB", "mel_shards, MB"], rows)
+
+
+def test_start_up() -> None:
+    """How long a job takes to import what it needs."""
+    rows, data = [], {"machine": report.machine(*PACKAGES), "seconds": {}}
+    for module in ("autobird.corpus.recordings", "autobird.audio.segment", "autobird.audio.mel_shards"):
+        script = f"import {module}, sys; assert not {{'torch', 'pandas', 'matplotlib'}} & set(sys.modules)"
+        times = [measured([sys.executable, "-c", script]) for _ in range(REPEATS)]
+        data["seconds"][module] = [t for t, _ in times]
+        seconds, mb = statistics.median(t for t, _ in times), max(mb for _, mb in times)
+        rows.append([module, f"{seconds:.2f}", f"{mb:.0f}"])
+        assert seconds < 1
+    report.write("start-up", data, ["import", "seconds", "MB"], rows)

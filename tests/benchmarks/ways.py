@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 
 from autobird.audio import mel_shards
-from autobird.audio.decode import StreamedFile
+from autobird.audio.decode import StreamedFile, decode
+from autobird.audio.mel import FrontEnd, window_moments
+from autobird.audio.npy import NpyWriter
 from autobird.audio.segment import segment
 from autobird.audio.settings import FilterSettings, MelSettings, WindowSettings
-from autobird.audio.windows import window_starts
+from autobird.audio.windows import window_rms, window_starts
 from autobird.corpus import recordings
 from autobird.corpus.listing import ROWS
 from autobird.corpus.settings import RecordingsStageSettings
@@ -25,7 +27,7 @@ MEL, FILTER = MelSettings(), FilterSettings()
 
 def decoded_blocks(path: Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The sampling rate of a file and a block of its samples, over and over."""
-    with path.open("rb") as raw, StreamedFile(raw.fileno(), closefd=False) as file:
+    with StreamedFile(path) as file:
         buffer = np.empty((1 << 16, file.channels), np.float32)
         while len(block := file.read(out=buffer)):
             yield file.samplerate, block
@@ -118,8 +120,7 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
     try:
         found, _ = recordings.examine_batch(tasks, out / "pcm.npy", workers)
         samples = np.array([f["samples"] for f in found], np.int64)
-        pcm = np.load(out / "pcm.npy", mmap_mode="r")
-        table = segment([r["recording"] for r in rows], samples, pcm, WindowSettings())
+        table = segment([r["recording"] for r in rows], samples, out / "pcm.npy", WindowSettings())
         offsets = np.cumsum(samples) - samples
         shard_tasks = [
             mel_shards.Task(out / "pcm.npy", int(o), int(n), out / f"{i}.f16", MEL)
@@ -134,7 +135,23 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
     _ = (table["rms"] >= FILTER.min_rms) & (std >= FILTER.min_mel_std)
 
 
-def _here(function, tasks, workers, out):  # type: ignore[no-untyped-def]  # noqa: ARG001
+def chain(files: Sequence[Path], out: Path) -> None:
+    """(d) without what `recordings` finds out beside: sound to PCM, windows, frames, shard; no hash, no measures."""
+    front_end = FrontEnd.of(MEL)
+    with NpyWriter(out / "pcm.npy", "<i2") as pcm, NpyWriter(out / "mels.npy", "<f2", (MEL.mels,)) as shard:
+        for path in files:
+            samples = decode(path, MEL.sample_rate)
+            pcm.append(samples)
+            starts = window_starts(len(samples), MEL.window_samples, MEL.hop_samples)
+            rms = window_rms(samples, starts, MEL.window_samples)
+            frames, firsts = front_end.windows(samples)
+            stored = frames.astype(np.float16)
+            shard.append(stored)
+            _, std = window_moments(stored, firsts, front_end.frames_per_window)
+            _ = (rms >= FILTER.min_rms) & (std >= FILTER.min_mel_std)
+
+
+def _here(function, tasks, workers, out):  # type: ignore[no-untyped-def]
     """`work_through` without processes."""
     for number, task in enumerate(tasks):
         result = function(task)

@@ -9,6 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from autobird.audio.decode import Resampler, UnusableAudio, decode, probe
+from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 1000.0, channels: int = 1) -> NDArray[np.float32]:
@@ -115,6 +116,29 @@ def resampled(samples: np.ndarray, source: int) -> np.ndarray:
 def _level(samples: np.ndarray) -> float:
     """dB below a full-scale sine."""
     return float(10 * np.log10(2 * np.mean(samples**2) + 1e-30))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 2), (44100, 1), (22050, 2), (16000, 1), (11025, 1)])
+def test_an_mp3_of_variable_bit_rate_is_read_to_its_end_without_a_header(
+    rate: int, channels: int, tmp_path: Path
+) -> None:
+    """libsndfile reads to the length that its first frames let expect: here a part of it."""
+    noise = np.random.default_rng(0).standard_normal((20 * rate, channels)).astype(np.float32)
+    noise[: 15 * rate] *= 1e-4
+    noise[15 * rate :] *= 0.2
+    data = written(noise[::-1].copy(), rate, "MP3", None)
+    first = mpeg_start(data)
+    without = data[first + mpeg_frame_length(data[first : first + 4]) :]
+    with soundfile.SoundFile(io.BytesIO(without)) as file:
+        assert file.frames < 16 * rate
+    path = tmp_path / "a.mp3"
+    path.write_bytes(without)
+    for source in (path, io.BytesIO(without)):
+        facts = probe(source)
+        assert facts.duration == pytest.approx(20, abs=0.2)
+        assert facts.decoded_share == 1
+        assert len(decode(source, 16000)) == pytest.approx(20 * 16000, rel=0.01)
+    assert len(decode(path, 16000, span=(1, 3))) == pytest.approx(2 * 16000, abs=2)
 
 
 def test_the_same_sound_in_two_lossless_files_has_one_sha256() -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.measures import Measures
 from autobird.audio.mix import Mix
-from autobird.audio.mpeg import mpeg_start
+from autobird.audio.mpeg import frame_count, info_frame, mpeg_start
 from autobird.core.errors import AutobirdError
 
 _BLOCK = 1 << 16
@@ -38,6 +38,9 @@ _UNKNOWN_FRAMES = 1 << 62
 
 
 _WAV_PROMISE = re.compile(r"data : (\d+) \(should be (\d+)\)")
+
+_TAIL = 16384
+"""Bytes at the end of an mp3 that are no reason to read it again: tags."""
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 """What text has none of: control characters but for tab, line feed, form feed and carriage return."""
@@ -234,13 +237,16 @@ def _hear(
     called anew then, and what the first one took is to be forgotten.
     """
     chosen: tuple[int, ...] | None = None
-    mix_note = ""
+    mix_note, counted = "", False
     while True:
         with _opened(source) as (file, note):
             reader = _Reader(file, max_duration, span, chosen)
             take = begin(file.samplerate)
             for block, mono in reader:
                 take(block, mono)
+            if not counted and reader.ended and _left(file) > _TAIL:
+                counted, source = True, _counted(source)
+                continue
             better, why = reader.mix.better() if chosen is None else (None, mix_note)
             if better is None:
                 return _Heard(
@@ -256,6 +262,30 @@ def _hear(
             chosen, mix_note = better, why
 
 
+def _left(file: soundfile.SoundFile) -> int:
+    """Bytes of an mp3 that libsndfile did not look at; it reads to the length that the first frames let expect."""
+    if not file.subtype.startswith("MPEG"):
+        return 0
+    source = file.name
+    if isinstance(source, int):
+        return os.fstat(source).st_size - os.lseek(source, 0, os.SEEK_CUR)
+    at = source.tell()
+    end = source.seek(0, io.SEEK_END)
+    source.seek(at)
+    return int(end - at)
+
+
+def _counted(source: Path | BinaryIO) -> BinaryIO:
+    """An mp3 of variable bit rate with a frame before it that says how many there are, so that all are read."""
+    if isinstance(source, Path):
+        data = source.read_bytes()
+    else:
+        source.seek(0)
+        data = source.read()
+    at = max(0, mpeg_start(data))
+    return io.BytesIO(info_frame(data[at : at + 4], frame_count(data, at)) + data[at:])
+
+
 class _Reader:
     """The blocks of an open file and their mono samples; afterwards `frames` were read and `note` says what was wrong.
 
@@ -265,6 +295,7 @@ class _Reader:
         share: of what the header promises of the span; 1 where it promises nothing.
         note: what was wrong, or "".
         mix: how the channels go together.
+        ended: nothing more came from the file, though more was wanted.
     """
 
     def __init__(
@@ -276,6 +307,7 @@ class _Reader:
     ) -> None:
         self.file, self.max_duration, self.span = file, max_duration, span
         self.frames, self.total, self.share, self.note = 0, 0.0, 1.0, ""
+        self.ended = False
         self.mix = Mix(file.channels, channels)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
@@ -293,6 +325,7 @@ class _Reader:
                 failure = _reason(error)
                 break
             if not len(block):
+                self.ended = True
                 break
             self.frames += len(block)
             if self.frames > self.max_duration * rate:

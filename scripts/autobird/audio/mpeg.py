@@ -1,4 +1,4 @@
-"""MPEG audio frames: where the first one begins in a file that starts with something else."""
+"""MPEG audio frames: where the first one begins, how many there are, and the frame that says so."""
 
 
 def mpeg_start(head: bytes) -> int:
@@ -30,3 +30,30 @@ def mpeg_frame_length(header: bytes) -> int:
         return 0
     kbits = _BITRATES[3 if version == 3 else 2][bitrate]
     return (144000 if version == 3 else 72000) * kbits // _RATES[version][rate] + (header[2] >> 1 & 1)
+
+
+def frame_count(data: bytes, at: int) -> int:
+    """Layer III frames from `at` on, skipping what is between them."""
+    count = 0
+    while 0 <= at < len(data) - 4:
+        if length := mpeg_frame_length(data[at : at + 4]):
+            count, at = count + 1, at + length
+        else:
+            further = mpeg_start(data[at + 1 :])
+            at = at + 1 + further if further >= 0 else -1
+    return count
+
+
+def info_frame(header: bytes, frames: int) -> bytes:
+    """A silent frame that says how many follow it (Xing's tag), as encoders put before a file of variable bit rate.
+
+    Args:
+        header: of the file's first frame, 4 bytes.
+        frames: that follow.
+    """
+    # Version, layer and rate as they are; no CRC; a bit rate whose frames are long enough for the tag.
+    header = bytes([header[0], header[1] | 1, header[2] & 0x0C | 0x90, header[3]])
+    mono, first_version = header[3] >> 6 == 3, header[1] >> 3 & 3 == 3
+    side = (17 if mono else 32) if first_version else (9 if mono else 17)
+    tag = header + bytes(side) + b"Xing" + (1).to_bytes(4, "big") + frames.to_bytes(4, "big")
+    return tag.ljust(mpeg_frame_length(header), b"\0")

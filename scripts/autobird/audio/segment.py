@@ -27,20 +27,24 @@ where the recording lies in the batch's PCM: first sample and number of samples.
 
 
 def segment(
-    recordings: Sequence[str], samples: NDArray[np.int64], pcm: NDArray[np.int16], settings: WindowSettings
+    recordings: Sequence[str], samples: NDArray[np.int64], pcm: Path, settings: WindowSettings
 ) -> dict[str, Any]:
     """The windows of a batch, as the columns of `SEGMENTS`.
 
     Args:
         recordings: names of all recordings of the batch.
-        samples: how many of `pcm` are each one's; 0 for an unusable one.
-        pcm: their mono samples, end to end.
+        samples: how many of the samples in `pcm` are each one's; 0 for an unusable one.
+        pcm: the file of their mono samples, end to end.
         settings: how they are cut.
     """
     window, hop = settings.window_samples, settings.hop_samples
     offsets = np.cumsum(samples) - samples
     starts = [window_starts(n, window, hop) for n in samples]
-    rms = [window_rms(pcm[o : o + n], s, window) for o, n, s in zip(offsets, samples, starts, strict=True)]
+    # Mapped anew for each recording, so that memory does not fill with those that are done.
+    rms = [
+        window_rms(np.load(pcm, mmap_mode="r")[o : o + n], s, window)
+        for o, n, s in zip(offsets, samples, starts, strict=True)
+    ]
     counts = [len(s) for s in starts]
     return {
         "recording": [name for name, n in zip(recordings, counts, strict=True) for _ in range(n)],
@@ -61,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(WindowSettings, args.settings)
     with stage("segment", args, [args.segments]):
         names, samples = read_columns(args.recordings, ["recording", "samples"])
-        table = segment(names, samples, np.load(args.pcm, mmap_mode="r"), settings)
+        table = segment(names, samples, args.pcm, settings)
         write_columns(args.segments, table, SEGMENTS)
         minutes, unusable = samples.sum() / settings.sample_rate / 60, int((samples == 0).sum())
         log.info(

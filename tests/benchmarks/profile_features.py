@@ -1,0 +1,157 @@
+"""Where the core-seconds from files to shards go, in another commit and in this one: docs/speed-profile.png.
+
+git worktree add ../before a7abffc
+python -m tests.benchmarks.profile_features ../before
+"""
+
+import argparse
+import cProfile
+import json
+import pstats
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("decode", "mono", "resample", "measures and hash", "landmarks", "mel and windows", "rest")
+
+
+def files() -> list[Path]:
+    from tests.conftest import SHARED
+
+    return sorted((SHARED / "corpus").rglob("*.mp3"))
+
+
+def before(paths: list[Path], out: Path) -> None:
+    """The three stages as they were up to commit a7abffc, which decoded every file twice."""
+    import numpy as np
+    import pandas as pd
+
+    from autobird.audio.mel_shards import mel_shard
+    from autobird.audio.segment import segment
+    from autobird.audio.settings import MelSettings, SegmentSettings
+    from autobird.corpus.listing import ROWS
+    from autobird.corpus.recordings import examine
+    from autobird.corpus.settings import ExamineSettings
+
+    found = []
+    for path in paths:
+        row = pd.Series(dict.fromkeys(ROWS, "") | {"recording": str(path), "species": "x"})
+        facts, landmarks = examine(row, path, "", ExamineSettings())
+        found.append(facts)
+        if landmarks:
+            landmarks.finish()
+    segments = segment(pd.DataFrame(found), Path("/"), None, out / "p.npy", SegmentSettings())
+    mel_shard(segments, np.load(out / "p.npy", mmap_mode="r"), out / "m.npy", MelSettings())
+
+
+def after(paths: list[Path], out: Path) -> None:
+    """The stages as they are."""
+    from tests.benchmarks.ways import stages
+
+    stages(paths, out, near_duplicates=True)
+
+
+def profiled(which: str) -> dict[str, float]:
+    """Core-seconds of each part."""
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
+        way = before if which == "before" else after
+        way(files()[:3], Path(tempfile.mkdtemp(dir=folder)))
+        profile = cProfile.Profile()
+        profile.runcall(way, files(), Path(tempfile.mkdtemp(dir=folder)))
+    stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+
+    def total(file: str, name: str, caller: str = "", own: bool = False) -> float:
+        """Seconds in a function and what it calls, or in itself alone; of all its callers, or of those in a file."""
+        seconds = 0.0
+        for (path, _, function), (_, _, tt, ct, callers) in stats.items():
+            if path.endswith(file) and function == name:
+                if caller:
+                    seconds += sum(v[3] for (p, _, _), v in callers.items() if p.endswith(caller))
+                else:
+                    seconds += tt if own else ct
+        return seconds
+
+    found = {
+        "decode": total("soundfile.py", "_cdata_io", own=True) + total("soundfile.py", "seek"),
+        "mono": total("mix.py", "__call__") + total("~", "<method 'mean' of 'numpy.ndarray' objects>", "decode.py"),
+        "resample": total("soxr/__init__.py", "resample_chunk"),
+        "measures and hash": total("measures.py", "add")
+        + total("~", "<method 'update' of '_hashlib.HASH' objects>")
+        + total("decode.py", "to_int16"),
+        "landmarks": total("landmarks.py", "add")
+        + total("landmarks.py", "finish")
+        - total("soxr/__init__.py", "resample_chunk", "landmarks.py")
+        - (total("decode.py", "finish", "landmarks.py") + total("decode.py", "add", "landmarks.py")),
+        "mel and windows": total("mel.py", "windows") + total("mel.py", "window_moments") + total("windows.py", "window_rms"),
+    }  # fmt: skip
+    whole = sum(tt for _, _, tt, _, _ in stats.values())
+    return found | {"rest": whole - sum(found.values())}
+
+
+def figure(results: dict[str, dict[str, float]], hours: float, path: Path) -> None:
+    """Two bars, a part of each beside its name."""
+    from autobird.core import plots
+
+    fig, axes = plots.figure(8, 2.9)
+    ax = axes
+    colours = [plots.BLUE, plots.ORANGE, plots.GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#999999"]
+    for row, which in enumerate(("after", "before")):
+        left = 0.0
+        for part, colour in zip(PARTS, colours, strict=True):
+            seconds = results[which][part] / hours
+            ax.barh(row, seconds, left=left, color=colour, label=part if row == 0 else None)
+            if seconds > 0.25:
+                ax.text(left + seconds / 2, row, f"{seconds:.1f}", ha="center", va="center", fontsize=8, color="white")
+            left += seconds
+        ax.text(left + 0.1, row, f"{left:.1f}", va="center", fontsize=9)
+    ax.set_yticks([0, 1], ["after", "before"])
+    ax.set_xlabel("core-seconds for an hour of sound")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(ncols=4, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.38))
+    plots.save(fig, path)
+
+
+def main() -> None:
+    """Measure both, three times in turns, and draw the medians."""
+    import statistics
+
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("tree", type=Path, help="working tree of the commit before")
+    args = p.parse_args()
+    import soundfile
+
+    runs: dict[str, list[dict[str, float]]] = {"before": [], "after": []}
+    for _ in range(3):
+        for which, tree in (("before", args.tree.resolve()), ("after", ROOT)):
+            command = [sys.executable, "-c", _MEASURE.format(paths=[str(tree / "scripts"), str(ROOT)], which=which)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+            runs[which].append(json.loads(done.stdout))
+    results = {which: {p: statistics.median(r[p] for r in found) for p in PARTS} for which, found in runs.items()}
+    hours = 0.0
+    for path in files():
+        hours += soundfile.info(path).duration / 3600
+    docs = ROOT / "docs"
+    sys.path.insert(0, str(ROOT / "scripts"))
+    figure(results, hours, docs / "speed-profile.png")
+    rounded = {w: {p: round(s / hours, 2) for p, s in found.items()} for w, found in results.items()}
+    kept = json.loads((docs / "speed.json").read_text())
+    kept["profile, core-seconds an hour"] = rounded
+    (docs / "speed.json").write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+    print(json.dumps(rounded, indent=1))
+
+
+_MEASURE = """
+import sys
+sys.path[:0] = {paths!r}
+from tests.benchmarks.profile_features import profiled
+import json
+print(json.dumps(profiled({which!r})))
+"""
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Where benchmarks write what they measured: docs/speed.json, and the tables of docs/speed.md."""
+
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def machine(*packages: str) -> dict[str, Any]:
+    """What the numbers were measured on and with."""
+    cpu = platform.processor() or platform.machine()
+    if (info := Path("/proc/cpuinfo")).exists():
+        cpu = re.search(r"model name\s*: (.*)", info.read_text()) or cpu  # type: ignore[assignment]
+        cpu = cpu if isinstance(cpu, str) else cpu[1]
+    return {"cpu": cpu, "cores": os.cpu_count(), "python": platform.python_version(), "versions": _versions(packages)}
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write(section: str, data: Mapping[str, Any], header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Replace a section of docs/speed.json, and the table between its marks in docs/speed.md; print it."""
+    path = DOCS / "speed.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(dict(sorted((kept | {section: data}).items())), indent=1) + "\n", encoding="utf-8")
+    lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
+    table = "\n".join("| " + " | ".join(str(c) for c in line) + " |" for line in lines)
+    print(f"\n{section}\n{table}")
+    page = DOCS / "speed.md"
+    text = page.read_text(encoding="utf-8")
+    begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    assert pattern.search(text), f"docs/speed.md has no place for {section}"
+    page.write_text(pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text), encoding="utf-8")
