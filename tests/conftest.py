@@ -2,9 +2,14 @@
 
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+
+from autobird.audio.landmarks import Found, by_hash, landmark_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -26,6 +31,11 @@ def real_corpus() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "corpus"
+
+
+def landmark_table(heard: Sequence[Found]) -> NDArray[np.void]:
+    """The landmarks of recordings as one table, sorted by hash."""
+    return by_hash(np.concatenate([landmark_rows(n, found) for n, found in enumerate(heard)]))
 
 
 def copy_project(to: Path) -> Path:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autobird.audio import mel_shards
 from autobird.audio.decode import StreamedFile, decode
+from autobird.audio.landmarks import LandmarkFile
 from autobird.audio.mel import FrontEnd, window_moments
 from autobird.audio.npy import NpyWriter
 from autobird.audio.segment import segment
@@ -118,7 +119,9 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
     if not workers:
         recordings.work_through = mel_shards.work_through = _here  # type: ignore[assignment]
     try:
-        found, _ = recordings.examine_batch(tasks, out / "pcm.npy", workers)
+        heard = LandmarkFile(out / "landmarks")
+        found = recordings.examine_batch(tasks, out / "pcm.npy", heard, workers)
+        heard.write(out / "landmarks.npy")
         samples = np.array([f["samples"] for f in found], np.int64)
         table = segment([r["recording"] for r in rows], samples, out / "pcm.npy", WindowSettings())
         offsets = np.cumsum(samples) - samples

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from autobird.audio.decode import UnusableAudio, decode, probe
 from autobird.audio.landmarks import SAMPLE_RATE, Landmarks
 from autobird.corpus.near_duplicates import matches
-from autobird.corpus.recordings import landmark_table
 from autobird.corpus.settings import NearDuplicateSettings
+from tests.conftest import landmark_table
 
 pytestmark = pytest.mark.quality
 

@@ -10,12 +10,12 @@ import soxr
 from numpy.typing import NDArray
 
 from autobird.audio.decode import probe
-from autobird.audio.landmarks import SAMPLE_RATE, Landmarks
+from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, LandmarkFile, Landmarks
 from autobird.corpus.demo.plan import Plan, plan_corpus
 from autobird.corpus.demo.scene import render
 from autobird.corpus.near_duplicates import matches
-from autobird.corpus.recordings import landmark_table
 from autobird.corpus.settings import NearDuplicateSettings
+from tests.conftest import landmark_table
 
 VOTES = NearDuplicateSettings().near_duplicate_votes
 Sound = NDArray[np.float32]
@@ -120,3 +120,19 @@ def test_the_same_audio_in_five_formats_is_one_sound(odd_files: Path) -> None:
         tables.append(heard[0].finish())
     found = matches(table := landmark_table(tables), table, VOTES, same=True)
     assert {(a, b) for a, b, _, _ in found} == {(a, b) for b in range(5) for a in range(b)}
+
+
+def test_the_landmarks_of_a_large_batch_are_sorted_a_part_at_a_time(
+    songs: list[Sound], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [landmarks(s) for s in songs] + [NOTHING]
+    expected = landmark_table(found)
+    for size in (10**6, 700, 1):
+        monkeypatch.setattr("autobird.audio.landmarks._SORTED_AT_ONCE", max(size, len(expected) // 40))
+        file = LandmarkFile(tmp_path / f"{size}")
+        for number in reversed(range(len(found))):  # as they come
+            file.add(number, found[number])
+        file.write(tmp_path / "sorted.npy")
+        np.testing.assert_array_equal(np.load(tmp_path / "sorted.npy"), expected)
+    LandmarkFile(tmp_path / "none").write(tmp_path / "sorted.npy")
+    assert np.load(tmp_path / "sorted.npy").shape == (0,)

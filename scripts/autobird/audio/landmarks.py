@@ -4,17 +4,27 @@ They survive other encodings, rates and gains, noise, and cuts, because each pai
 their frequencies, and the time between them. Two recordings of one sound share many pairs at one distance in time.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from autobird.audio.decode import Resampler
+from autobird.audio.npy import NpyWriter
 
 SAMPLE_RATE = 16000
 """Rate that every recording is brought to, Hz."""
 
 LANDMARK = np.dtype([("hash", "<u4"), ("recording", "<u4"), ("frame", "<u4")])
 """One landmark: what it looks like, whose it is, and when it is, in frames of `FRAME_SECONDS`."""
+
+Found = tuple[NDArray[np.uint32], NDArray[np.uint32]]
+"""Hashes and frames of a recording's landmarks, sorted by frame."""
+
+NOTHING: Found = (np.zeros(0, np.uint32), np.zeros(0, np.uint32))
 
 _N_FFT, _HOP = 1024, 256
 FRAME_SECONDS = _HOP / SAMPLE_RATE
@@ -69,14 +79,14 @@ class Landmarks:
         while self._first + len(self._rows) >= self._done + _CHUNK + _HALO:
             self._find(self._done + _CHUNK)
 
-    def finish(self) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    def finish(self) -> Found:
         """All landmarks as (hash, frame), sorted by frame."""
         if self._resampler:
             self._spectra(self._resampler.finish())
         if self._first + len(self._rows) > self._done:
             self._find(self._first + len(self._rows))
         if not self._peaks:
-            return np.zeros(0, np.uint32), np.zeros(0, np.uint32)
+            return NOTHING
         frames, bands, heights = (np.concatenate(part) for part in zip(*self._peaks, strict=True))
         return _pairs(*_strongest(frames, bands, heights))
 
@@ -137,7 +147,7 @@ def _strongest(
     return frames[kept], bands[kept]
 
 
-def _pairs(frames: NDArray[np.intp], bands: NDArray[np.intp]) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def _pairs(frames: NDArray[np.intp], bands: NDArray[np.intp]) -> Found:
     """Each peak with the next `_PARTNERS` of later frames within reach."""
     count = len(frames)
     later = np.searchsorted(frames, frames, side="right")
@@ -154,3 +164,52 @@ def _pairs(frames: NDArray[np.intp], bands: NDArray[np.intp]) -> tuple[NDArray[n
     hashed, time = np.concatenate(hashes).astype(np.uint32), np.concatenate(times).astype(np.uint32)
     order = np.lexsort((hashed, time))
     return hashed[order], time[order]
+
+
+def landmark_rows(recording: int, found: Found) -> NDArray[np.void]:
+    """The landmarks of a recording as rows (`LANDMARK`)."""
+    rows = np.zeros(len(found[0]), LANDMARK)
+    rows["hash"], rows["frame"] = found
+    rows["recording"] = recording
+    return rows
+
+
+def by_hash(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Rows sorted by hash, then recording and frame."""
+    return rows[np.lexsort((rows["frame"], rows["recording"], rows["hash"]))]
+
+
+_SORTED_AT_ONCE = 1 << 20
+"""Landmarks that are sorted at a time: those of about four hours."""
+
+
+class LandmarkFile:
+    """The landmarks of a batch, gathered in a file in any order; memory does not grow with them."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._length = path, 0
+        path.touch()
+
+    def add(self, recording: int, found: Found) -> None:
+        """Add those of a recording, by its number in the batch's table."""
+        with self._path.open("ab") as file:
+            file.write(landmark_rows(recording, found).data)
+        self._length += len(found[0])
+
+    def write(self, path: Path) -> None:
+        """Write all of them to a `.npy` file, sorted by hash."""
+        parts = -(-self._length // _SORTED_AT_ONCE)
+        # A part holds a range of hashes; where one begins is told by some of all.
+        some = np.concatenate([block["hash"][::64] for block in self._blocks()] or [np.zeros(0, np.uint32)])
+        inner = np.quantile(some, np.arange(1, parts) / parts).astype(np.int64) if len(some) else []
+        edges = [0, *inner, 1 << 32]
+        with NpyWriter(path, LANDMARK) as out:
+            for low, high in pairwise(edges):
+                chosen = [b[(b["hash"] >= low) & (b["hash"] < high)] for b in self._blocks()]
+                if chosen:
+                    out.append(by_hash(np.concatenate(chosen)))
+
+    def _blocks(self) -> Iterator[NDArray[np.void]]:
+        with self._path.open("rb") as file:
+            while len(block := np.fromfile(file, LANDMARK, _SORTED_AT_ONCE)):
+                yield block

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _HEADER = 128
 """Bytes of magic and header together, a multiple of 64 as the format asks; the shape is filled in at the end."""
@@ -19,7 +19,7 @@ class NpyWriter:
     Memory holds one array at a time, so that a batch may be larger than it.
     """
 
-    def __init__(self, path: Path, dtype: str, row: tuple[int, ...] = ()) -> None:
+    def __init__(self, path: Path, dtype: DTypeLike, row: tuple[int, ...] = ()) -> None:
         self.dtype, self.row, self.length = np.dtype(dtype).newbyteorder("<"), row, 0
         self._file: BinaryIO = path.open("wb")
         self._header()
@@ -41,7 +41,7 @@ class NpyWriter:
 
     def _header(self) -> None:
         shape = (self.length, *self.row)
-        text = f"{{'descr': '{self.dtype.str}', 'fortran_order': False, 'shape': {shape}, }}"
+        text = f"{{'descr': {np.lib.format.dtype_to_descr(self.dtype)!r}, 'fortran_order': False, 'shape': {shape}, }}"
         padded = text.ljust(_HEADER - 11) + "\n"
         self._file.seek(0)
         self._file.write(b"\x93NUMPY\x01\x00" + (_HEADER - 10).to_bytes(2, "little") + padded.encode("ascii"))

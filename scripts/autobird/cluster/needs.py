@@ -31,6 +31,7 @@ class Need:
     Attributes:
         memory: its own peak for any small input, MB.
         per_mb: MB more for each MB of audio that it works on.
+        per_core: MB more for each core beyond the first, for a process of its own.
         decodes: it holds one decoded recording at a time.
         minutes: run time that is enough for any small input.
         per_gb: minutes more for each GB of audio that it works on.
@@ -39,6 +40,7 @@ class Need:
 
     memory: int
     per_mb: float = 0.0
+    per_core: int = 0
     decodes: bool = False
     minutes: int = 10
     per_gb: float = 0.0
@@ -49,9 +51,9 @@ NEEDS = {
     "rows": Need(200),
     "pack": Need(100, per_gb=2),
     "download": Need(600, per_gb=30),
-    "recordings": Need(250, decodes=True, per_gb=6),
-    "segment": Need(250, decodes=True, per_gb=8),
-    "mel_shards": Need(300, decodes=True, per_gb=6),
+    "recordings": Need(250, per_core=70, per_gb=6),
+    "segment": Need(200, decodes=True, per_gb=2),
+    "mel_shards": Need(250, per_core=150, decodes=True, per_gb=4),
     "catalogue": Need(250, per_mb=0.01),
     "near_duplicates": Need(250, per_mb=0.1, per_gb=10),
     "quarantine": Need(200, per_mb=0.01),
@@ -115,10 +117,11 @@ class Demand:
     max_duration: float = 0.0
     gpu: bool = False
 
-    def memory(self, batch: str | None, attempt: int) -> int:
+    def memory(self, batch: str | None, attempt: int, cores: int = 1) -> int:
         """MB; a retry asks for half as much again."""
         n = self.need
         mb = SNAKEMAKE_MB + n.memory + n.per_mb * self.sizes.megabytes(batch) + (4000 if self.gpu else 0)
+        mb += n.per_core * (cores - 1)
         if n.decodes:
             minutes = min(self.max_duration / 60, self.sizes.largest(batch) / _SMALLEST_RATE)
             mb += _MB_PER_MINUTE * minutes
@@ -180,8 +183,8 @@ def resources(
         google: whether to say the same to Google Batch, whose executor knows `threads`, `mem_mb` and `runtime` not.
     """
 
-    def mem_mb(wildcards: Any, attempt: int) -> int:
-        return demand.memory(batch_of(wildcards), attempt)
+    def mem_mb(wildcards: Any, attempt: int, threads: int) -> int:
+        return demand.memory(batch_of(wildcards), attempt, threads)
 
     def runtime(wildcards: Any, attempt: int) -> int:
         return demand.minutes(batch_of(wildcards), attempt)
@@ -196,7 +199,7 @@ def resources(
         return 1000 * threads
 
     def machine_type(wildcards: Any, threads: int, attempt: int) -> str:
-        return machine(threads, mem_mb(wildcards, attempt), demand.gpu).name
+        return machine(threads, mem_mb(wildcards, attempt, threads), demand.gpu).name
 
     def max_run_duration(wildcards: Any, attempt: int) -> str:
         return f"{60 * runtime(wildcards, attempt) + 600}s"
@@ -206,7 +209,7 @@ def resources(
 
     found |= {
         "googlebatch_cpu_milli": cpu_milli,
-        "googlebatch_memory": lambda wildcards, attempt: round(mem_mb(wildcards, attempt) / 1.048576),
+        "googlebatch_memory": lambda wildcards, attempt, threads: round(mem_mb(wildcards, attempt, threads) / 1.048576),
         "googlebatch_machine_type": machine_type,
         "googlebatch_max_run_duration": max_run_duration,
         "googlebatch_boot_disk_gb": boot_disk_gb,

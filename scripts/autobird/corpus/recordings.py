@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from autobird.audio.access import Place, Sound, opened, size_of, sounds_of
 from autobird.audio.batch import work_through
 from autobird.audio.decode import Resampler, TooLong, UnusableAudio, probe, to_int16
-from autobird.audio.landmarks import LANDMARK, SAMPLE_RATE, Landmarks
+from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, Found, LandmarkFile, Landmarks
 from autobird.audio.npy import NpyWriter
 from autobird.core.columns import write_arrow
 from autobird.core.files import atomic, scratch
@@ -22,11 +22,6 @@ from autobird.core.stage import Speed, log, parser, run, settings_of, stage
 from autobird.core.workers import Crash
 from autobird.corpus.schemas import RECORDINGS
 from autobird.corpus.settings import RecordingsStageSettings
-
-Found = tuple[NDArray[np.uint32], NDArray[np.uint32]]
-"""Hashes and frames of a recording's landmarks."""
-
-_NOTHING: Found = (np.zeros(0, np.uint32), np.zeros(0, np.uint32))
 
 
 class Task(NamedTuple):
@@ -54,7 +49,7 @@ class Task(NamedTuple):
 
 def examine(task: Task) -> tuple[dict[str, Any], Found]:
     """One row of `RECORDINGS`, and the landmarks of a usable recording; nothing that is wrong with one raises."""
-    facts, landmarks = _unknown(task.row), _NOTHING
+    facts, landmarks = _unknown(task.row), NOTHING
     if task.row["problem"]:
         return facts | {"reason": task.row["problem"]}, landmarks
     if task.sound is None:
@@ -71,7 +66,7 @@ def examine(task: Task) -> tuple[dict[str, Any], Found]:
         facts["reason"] = str(error)
     if facts["reason"]:
         task.part.unlink(missing_ok=True)
-        return facts | {"samples": 0}, _NOTHING
+        return facts | {"samples": 0}, NOTHING
     return facts | {"status": "ok"}, landmarks
 
 
@@ -124,7 +119,7 @@ class _Ear:
         rest = self._resampler.finish()
         self._keep(rest)
         if not self._landmarks:
-            return self._samples, _NOTHING
+            return self._samples, NOTHING
         if self._shared:
             self._landmarks.add(rest)
         return self._samples, self._landmarks.finish()
@@ -149,30 +144,19 @@ def _unfit(found: dict[str, Any], settings: RecordingsStageSettings) -> str:
     return ""
 
 
-def landmark_table(heard: Sequence[Found]) -> NDArray[np.void]:
-    """The landmarks of a batch (`LANDMARK`), sorted by hash; `recording` counts the rows of the batch's table."""
-    table = np.zeros(sum(len(h) for h, _ in heard), LANDMARK)
-    at = 0
-    for number, (hashes, frames) in enumerate(heard):
-        part = table[at : at + len(hashes)]
-        part["hash"], part["recording"], part["frame"] = hashes, number, frames
-        at += len(hashes)
-    return table[np.lexsort((table["frame"], table["recording"], table["hash"]))]
-
-
-def examine_batch(tasks: Sequence[Task], pcm: Path, workers: int) -> tuple[list[dict[str, Any]], list[Found]]:
-    """The rows of a batch and its landmarks, in the order of `tasks`; the sound of all of them goes to `pcm`."""
-    found: list[tuple[dict[str, Any], Found]] = [({}, _NOTHING)] * len(tasks)
+def examine_batch(tasks: Sequence[Task], pcm: Path, landmarks: LandmarkFile, workers: int) -> list[dict[str, Any]]:
+    """The rows of a batch, in the order of `tasks`; the sound of all of them goes to `pcm`, and their landmarks."""
+    found: list[dict[str, Any]] = [{}] * len(tasks)
     with Speed("recordings", len(tasks)) as speed, NpyWriter(pcm, "<i2") as out:
         for number, result in work_through(examine, tasks, workers, out):
             if isinstance(result, Crash):
                 reason = f"decoding it ended the decoder's process ({result.signal}); save it anew with another program"
-                found[number] = _unknown(tasks[number].row) | {"reason": reason}, _NOTHING
+                found[number] = _unknown(tasks[number].row) | {"reason": reason}
             else:
-                found[number] = result
-            facts = found[number][0]
-            speed(facts["duration"], quarantined=facts["status"] != "ok")
-    return [facts for facts, _ in found], [landmarks for _, landmarks in found]
+                found[number], heard = result
+                landmarks.add(number, heard)
+            speed(found[number]["duration"], quarantined=found[number]["status"] != "ok")
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -198,10 +182,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 Task(row, sound, missing.get(row["recording"], ""), folder / f"{n}.pcm", settings)
                 for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
             ]
-            found, heard = examine_batch(tasks, temporary, args.threads)
+            landmarks = LandmarkFile(folder / "landmarks")
+            found = examine_batch(tasks, temporary, landmarks, args.threads)
+            with atomic(args.landmarks) as sorted_landmarks:
+                landmarks.write(sorted_landmarks)
         write_arrow(args.recordings, pa.Table.from_pylist(found, schema=RECORDINGS))
-        with atomic(args.landmarks) as temporary, temporary.open("wb") as file:
-            np.save(file, landmark_table(heard))
         for row in found:
             if row["reason"] or row["note"]:
                 log.warning("%s: %s", row["recording"], row["reason"] or row["note"])
