@@ -1,11 +1,15 @@
 """Sound for benchmarks where no real recordings are at hand, and in formats that they do not have."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
+
+CONSTANT: dict[str, Any] = {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
+"""Options for an mp3 of constant bit rate: soundfile passes the mode over without a level."""
 
 
 def song(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
@@ -23,7 +27,7 @@ def song(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
     return (0.25 * (chirp * envelope)[:, None] * gain + noise).astype(np.float32)
 
 
-def write(path: Path, sound: np.ndarray, rate: int, **options: str) -> Path:
+def write(path: Path, sound: np.ndarray, rate: int, **options: Any) -> Path:
     """Write in blocks, as libsndfile crashes on long ones in some formats."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with soundfile.SoundFile(path, "w", rate, sound.shape[1], **options) as file:

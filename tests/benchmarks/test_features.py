@@ -318,7 +318,7 @@ def test_memory_of_long_recordings(tmp_path: Path) -> None:
     """An hour of 48 kHz stereo in one file."""
     interpreter = measured([sys.executable, "-c", "pass"])[1]
     minute = sounds.song(60, 48000, 2, 0)
-    mp3 = sounds.repeated(sounds.write(tmp_path / "a.mp3", minute, 48000, bitrate_mode="CONSTANT"), 60)
+    mp3 = sounds.repeated(sounds.write(tmp_path / "a.mp3", minute, 48000, **sounds.CONSTANT), 60)
     files = [mp3]
     for name, options in (("a.wav", {"subtype": "PCM_24"}), ("a.flac", {}), ("a.ogg", {"subtype": "VORBIS"})):
         path = tmp_path / name

@@ -125,7 +125,7 @@ def test_decoders(tmp_path: Path) -> None:
         options = {
             "opus": {"format": "OGG", "subtype": "OPUS"},
             "ogg": {"subtype": "VORBIS"},
-            "mp3": {"bitrate_mode": "CONSTANT"},
+            "mp3": sounds.CONSTANT,
         }.get(kind, {})
         path = sounds.write(tmp_path / f"{rate}-{channels}-{seconds}.{kind}", sound, rate, **options)
         if seconds > 60 and kind == "mp3":

@@ -155,11 +155,11 @@ def decode(
     max_duration: float = float("inf"),
     span: tuple[float, float] = (0.0, float("inf")),
 ) -> NDArray[np.int16]:
-    """Decode an audio file whatever its name: the mean of its channels, resampled, as int16, shape (n,).
+    """Decode an audio file whatever its name: the mean of its channels (see `Mix`), resampled, as int16, shape (n,).
 
     Args:
         source: a path, or a seekable binary file.
-        sample_rate: rate of the result, Hz. Resampled by soxr at quality HQ (aliases below -100 dB).
+        sample_rate: rate of the result, Hz. See `Resampler`.
         max_duration: as in `probe`.
         span: as in `probe`.
 
@@ -233,8 +233,9 @@ def _hear(
 ) -> _Heard:
     """Decode `source`, giving its blocks to what `begin` makes of its sampling rate.
 
-    If its channels turn out to cancel, or some of them to be dead, it is decoded once more without those: `begin` is
-    called anew then, and what the first one took is to be forgotten.
+    If its channels turn out to cancel, or some of them to be dead, it is decoded once more without those; so is an mp3
+    that was longer than its beginning let expect. `begin` is called anew then, and what the first one took is to be
+    forgotten.
     """
     chosen: tuple[int, ...] | None = None
     mix_note, counted = "", False
@@ -264,7 +265,7 @@ def _hear(
 
 def _left(file: soundfile.SoundFile) -> int:
     """Bytes of an mp3 that libsndfile did not look at; it reads to the length that the first frames let expect."""
-    if not file.subtype.startswith("MPEG"):
+    if file.subtype != "MPEG_LAYER_III":
         return 0
     source = file.name
     if isinstance(source, int):
@@ -282,7 +283,8 @@ def _counted(source: Path | BinaryIO) -> BinaryIO:
     else:
         source.seek(0)
         data = source.read()
-    at = max(0, mpeg_start(data))
+    if (at := mpeg_start(data)) < 0:
+        return io.BytesIO(data)
     return io.BytesIO(info_frame(data[at : at + 4], frame_count(data, at)) + data[at:])
 
 

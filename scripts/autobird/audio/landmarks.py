@@ -5,7 +5,6 @@ their frequencies, and the time between them. Two recordings of one sound share 
 """
 
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -183,6 +182,11 @@ _SORTED_AT_ONCE = 1 << 20
 """Landmarks that are sorted at a time: those of about four hours."""
 
 
+def _keys(rows: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Hash and recording as one number: a hash alone may stand for a large part of all, where something hums."""
+    return rows["hash"].astype(np.uint64) << np.uint64(32) | rows["recording"].astype(np.uint64)
+
+
 class LandmarkFile:
     """The landmarks of a batch, gathered in a file in any order; memory does not grow with them."""
 
@@ -199,15 +203,21 @@ class LandmarkFile:
     def write(self, path: Path) -> None:
         """Write all of them to a `.npy` file, sorted by hash."""
         parts = -(-self._length // _SORTED_AT_ONCE)
-        # A part holds a range of hashes; where one begins is told by some of all.
-        some = np.concatenate([block["hash"][::64] for block in self._blocks()] or [np.zeros(0, np.uint32)])
-        inner = np.quantile(some, np.arange(1, parts) / parts).astype(np.int64) if len(some) else []
-        edges = [0, *inner, 1 << 32]
+        # A part holds a range of keys; where one begins is told by some of all.
+        some = np.concatenate([_keys(block[::64]) for block in self._blocks()] or [np.zeros(0, np.uint64)])
+        edges = np.sort(some)[np.arange(1, parts) * len(some) // parts]
+        files = [self._path.with_suffix(f".{part}") for part in range(parts)]
+        for block in self._blocks():
+            part = np.searchsorted(edges, _keys(block), side="right")
+            block = block[np.argsort(part, kind="stable")]
+            ends = np.cumsum(np.bincount(part, minlength=parts))
+            for path_of_part, rows in zip(files, np.split(block, ends[:-1]), strict=True):
+                with path_of_part.open("ab") as file:
+                    file.write(rows.data)
         with NpyWriter(path, LANDMARK) as out:
-            for low, high in pairwise(edges):
-                chosen = [b[(b["hash"] >= low) & (b["hash"] < high)] for b in self._blocks()]
-                if chosen:
-                    out.append(by_hash(np.concatenate(chosen)))
+            for path_of_part in files:
+                out.append(by_hash(np.fromfile(path_of_part, LANDMARK)))
+                path_of_part.unlink()
 
     def _blocks(self) -> Iterator[NDArray[np.void]]:
         with self._path.open("rb") as file:
