@@ -97,7 +97,7 @@ def figure(results: dict[str, dict[str, float]], hours: float, path: Path) -> No
     """Two bars, a part of each beside its name."""
     from autobird.core import plots
 
-    fig, axes = plots.figure(8, 2.9)
+    fig, axes = plots.figure(8, 3.1)
     ax = axes
     colours = [plots.BLUE, plots.ORANGE, plots.GREEN, "#cc79a7", "#e69f00", "#56b4e9", "#999999"]
     for row, which in enumerate(("after", "before")):
@@ -112,7 +112,7 @@ def figure(results: dict[str, dict[str, float]], hours: float, path: Path) -> No
     ax.set_yticks([0, 1], ["after", "before"])
     ax.set_xlabel("core-seconds for an hour of sound")
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(ncols=4, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.38))
+    ax.legend(ncols=4, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.3))
     plots.save(fig, path)
 
 

@@ -1,15 +1,17 @@
 """The frame of a stage: its log, its errors, its progress."""
 
 import argparse
+import io
 import logging
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from autobird.audio.settings import WindowSettings
 from autobird.core.errors import AutobirdError
-from autobird.core.stage import Progress, duration, log, parser, run, settings_of, stage
+from autobird.core.stage import Progress, Speed, duration, log, parser, run, settings_of, stage
 
 
 def arguments(tmp_path: Path) -> argparse.Namespace:
@@ -65,6 +67,38 @@ def test_progress_says_how_far_and_how_long(capsys: pytest.CaptureFixture[str]) 
     progress = Progress("train", 10, "epochs", every=0)
     progress(5, "loss 1.0")
     assert capsys.readouterr().err.startswith("[train] 5 of 10 epochs, loss 1.0, 0.0 s to go")
+
+
+class Terminal(io.StringIO):
+    """Where somebody looks."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_a_bar_that_what_others_print_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("autobird.core.stage._terminal", terminal)
+    progress = Progress("train", 4, "epochs", every=0)
+    progress(1)
+    progress(4)
+    first, last = terminal.getvalue().split("\r\x1b[K")[1:3]
+    assert first.startswith(f"[train] {'█' * 6}{'░' * 18} 1 of 4 epochs, ")
+    assert first.endswith("\r")
+    assert last.startswith(f"[train] {'█' * 24} 4 of 4 epochs")
+    assert terminal.getvalue().endswith("\r\x1b[K")  # nothing is left of it
+
+
+def test_the_speed_over_recordings_is_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with caplog.at_level("INFO", "autobird"), Speed("recordings", 3) as speed:
+        speed(1800)
+        speed(1800)
+        speed(0, quarantined=True)
+    [line] = caplog.messages
+    assert re.fullmatch(r"3 recordings: 1\.00 h of sound at [\d,]+ times real time, 1 quarantined", line)
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(4.21, "4.2 s"), (185, "3 min 05 s"), (7620, "2 h 07 min")])
