@@ -4,6 +4,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -66,29 +67,26 @@ class Progress:
         self.start = self.last = time.monotonic()
         self.first = done
 
-    @property
-    def drawn(self) -> bool:
-        """Whether there is a terminal to draw a bar on."""
-        return (_terminal or sys.stderr).isatty()
-
     def __call__(self, done: int, text: str = "", force: bool = False) -> None:
         """Report that `done` of the total are done."""
         now = time.monotonic()
-        if not force and now - self.last < (min(self.every, 0.2) if self.drawn else self.every):
+        drawn = (_terminal or sys.stderr).isatty()
+        ends = drawn and done >= self.total
+        if not (force or ends) and now - self.last < (min(self.every, 0.2) if drawn else self.every):
             return
         self.last = now
         rate = (now - self.start) / max(1, done - self.first)
         left = f"{duration(rate * (self.total - done))} to go"
         extra = f", {text}" if text else ""
         line = f"{done} of {self.total} {self.unit}{extra}, {left}"
-        if not self.drawn:
+        if not drawn:
             say(f"[{self.stage}] {line}")
             return
         full = _BAR * done // max(1, self.total)
         bar = "█" * full + "░" * (_BAR - full)
         # The cursor goes back to the line's beginning, so that what others print replaces the bar.
-        end = "\r" if done < self.total else "\r\x1b[K"
-        print(f"\r\x1b[K[{self.stage}] {bar} {line}", end=end, file=_terminal or sys.stderr, flush=True)
+        shown = f"[{self.stage}] {bar} {line}"[: shutil.get_terminal_size((160, 24)).columns - 1]
+        print(f"\r\x1b[K{shown}", end="\r\x1b[K" if ends else "\r", file=_terminal or sys.stderr, flush=True)
 
 
 class Speed:
@@ -109,7 +107,7 @@ class Speed:
         self._done += 1
         self._seconds += seconds
         self._quarantined += quarantined
-        self._progress(self._done, self._said(), force=self._done == self._progress.total > 1 and self._progress.drawn)
+        self._progress(self._done, self._said())
 
     def _said(self) -> str:
         took = max(1e-9, time.monotonic() - self._progress.start)
