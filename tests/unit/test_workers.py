@@ -65,6 +65,17 @@ def test_an_exception_is_raised_here() -> None:
     assert none_left()
 
 
+def test_workers_end_whatever_handlers_their_parent_has() -> None:
+    """They inherit them: one that takes SIGTERM, as W&B and pytest's helpers set, must not keep them alive."""
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        with pytest.raises(ValueError, match="no 3"):
+            list(run_each(wrong, [3, 3, 3], 2))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert none_left()
+
+
 def test_workers_end_when_nobody_wants_more() -> None:
     for _ in run_each(square, range(100), 2):
         break

@@ -109,9 +109,9 @@ class _Crew(Generic[T, R]):
         worker.process.join()
 
     def end(self) -> None:
-        """End all workers, whatever they do."""
+        """End all workers, whatever they do; a signal that can be caught would run handlers of the parent's."""
         for worker in self._hired:
-            worker.process.terminate()
+            worker.process.kill()
             worker.process.join()
             worker.pipe.close()
 
