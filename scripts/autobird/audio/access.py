@@ -1,7 +1,7 @@
 """Recordings opened by their id: from the folder where they lie, or from the tar of their batch."""
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -23,6 +23,11 @@ class Place(NamedTuple):
     location: str = ""
     start: str = ""
     end: str = ""
+
+    @classmethod
+    def of(cls, row: Mapping[str, str]) -> "Place":
+        """The place that a row of a table names."""
+        return cls(*(row[name] for name in cls._fields))
 
     @property
     def file(self) -> str:

@@ -22,11 +22,9 @@ class Compression(Protocol):
 
     Attributes:
         silence: the value of a cell without any power.
-        unit: of the values, for axes and tables.
     """
 
     silence: float
-    unit: str
 
     def start(self) -> Callable[[Floats], Floats]:
         """What compresses a recording: called with its mel power from beginning to end, a block of frames at a time.
@@ -44,7 +42,6 @@ class Log:
     """ln(power + 1e-6)."""
 
     silence = float(np.log(POWER_FLOOR))
-    unit = "nats"
 
     def start(self) -> Callable[[Floats], Floats]:
         """See `Compression`."""
@@ -67,7 +64,6 @@ class Magnitude:
 
     def __init__(self, exponent: float) -> None:
         self.exponent = exponent
-        self.unit = f"magnitude ** {exponent:g}"
 
     def start(self) -> Callable[[Floats], Floats]:
         """See `Compression`."""
@@ -87,7 +83,6 @@ class Pcen:
     """
 
     silence = 0.0
-    unit = "PCEN"
     _SCALE = 32768.0**2
     _EPSILON = 1e-6
 

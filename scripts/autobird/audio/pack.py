@@ -3,14 +3,13 @@
 Rules then read `<batch>.tar` instead of the folder; what they write is the same, to the byte.
 """
 
-import csv
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.audio.access import Place
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic
+from autobird.core.files import atomic, read_rows
 from autobird.core.hashing import file_digest
 from autobird.core.stage import Progress, log, parser, run, stage
 
@@ -28,12 +27,10 @@ def wanted(rows: Path) -> list[tuple[str, str]]:
     Args:
         rows: CSV with `recording`, and `sha256` (field recordings) or `content` and `location` (a corpus).
     """
-    with rows.open(encoding="utf-8", newline="") as file:
-        table = list(csv.DictReader(file))
     files = {
         Place(r["recording"], r.get("location", "")).file: r.get("sha256")
         or r.get("content", "").removeprefix("sha256:")
-        for r in table
+        for r in read_rows(rows)
     }
     return [(name, digest) for name, digest in files.items() if digest]
 

@@ -69,6 +69,12 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV table, each by the names of its columns."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def csv_text(rows: list[list[str]]) -> str:
     """Rows as CSV with \\n line ends."""
 

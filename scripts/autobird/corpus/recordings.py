@@ -1,6 +1,5 @@
 """Stage `recordings`: decode every recording of one batch once; keep its sound, and say what it is or why it is unusable."""
 
-import csv
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from autobird.audio.decode import Resampler, TooLong, UnusableAudio, probe, to_i
 from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, Found, LandmarkFile, Landmarks
 from autobird.audio.npy import NpyWriter
 from autobird.core.columns import write_arrow
-from autobird.core.files import atomic, scratch
+from autobird.core.files import atomic, read_rows, scratch
 from autobird.core.stage import Speed, log, parser, run, settings_of, stage
 from autobird.core.workers import Crash
 from autobird.corpus.schemas import RECORDINGS
@@ -78,9 +77,7 @@ def _listen(audio: Path | BinaryIO, task: Task, pcm: BinaryIO, facts: dict[str, 
         ears[:] = [_Ear(sample_rate, task.settings, pcm)]
         return ears[0]
 
-    row = task.row
-    span = Place(row["recording"], row["location"], row["start"], row["end"]).span
-    measured = dataclasses.asdict(probe(audio, task.settings.max_duration, span, listener))
+    measured = dataclasses.asdict(probe(audio, task.settings.max_duration, Place.of(task.row).span, listener))
     facts["sound_sha256"] = measured.pop("sha256")
     facts |= {name: round(v, 6) if isinstance(v, float) and name != "duration" else v for name, v in measured.items()}
     facts["samples"], landmarks = ears[0].finish()
@@ -175,8 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("recordings", args, [args.recordings, args.landmarks, args.pcm]):
         rows = read_rows(args.rows)
         missing = {r["recording"]: r["problem"] for r in read_rows(args.fetched)} if args.fetched else {}
-        places = [Place(r["recording"], r["location"], r["start"], r["end"]) for r in rows]
-        sounds = sounds_of(places, args.root, args.audio)
+        sounds = sounds_of([Place.of(row) for row in rows], args.root, args.audio)
         with scratch(args.pcm) as folder, atomic(args.pcm) as temporary:
             tasks = [
                 Task(row, sound, missing.get(row["recording"], ""), folder / f"{n}.pcm", settings)
@@ -190,12 +186,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         for row in found:
             if row["reason"] or row["note"]:
                 log.warning("%s: %s", row["recording"], row["reason"] or row["note"])
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV table."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

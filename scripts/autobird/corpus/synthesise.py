@@ -1,6 +1,5 @@
 """Stage `download` of the embedded corpus: synthesise one batch into one tar."""
 
-import csv
 import io
 import tarfile
 from collections.abc import Sequence
@@ -8,7 +7,7 @@ from pathlib import Path
 
 from autobird.audio.pack import member
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, csv_text, write_text
+from autobird.core.files import atomic, csv_text, read_rows, write_text
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
 from autobird.corpus.demo.encode import encode
 from autobird.corpus.demo.plan import Plan, plan_corpus
@@ -40,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(DemoSettings, args.settings)
     with stage("download", args, [args.audio, args.truth]):
         plans = {q.id: q for q in plan_corpus(settings.seed, settings.species, settings.recordings)}
-        with args.rows.open(encoding="utf-8", newline="") as file:
-            ids = [row["recording"] for row in csv.DictReader(file)]
+        ids = [row["recording"] for row in read_rows(args.rows)]
         unknown = [i for i in ids if i not in plans]
         if unknown:
             raise AutobirdError(

@@ -1,11 +1,10 @@
 """Stage `predict_batch`: the recordings of one batch through a bundle."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.audio.access import Place, opened, sounds_of
-from autobird.core.files import csv_text, write_text
+from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.stage import Progress, log, parser, run, stage
 from autobird.drift.monitor import FEATURES
 from autobird.predict.classifier import Classifier
@@ -34,8 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--features", type=Path, required=True)
     args = p.parse_args(argv)
     with stage("predict_batch", args, [args.detections, args.skipped, args.features]):
-        with args.rows.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = read_rows(args.rows)
         classifier = Classifier(args.bundle)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = []
