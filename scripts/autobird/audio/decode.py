@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 import numpy as np
 import soundfile
@@ -117,22 +117,8 @@ def probe(
         TooLong: more decoded sound than `max_duration`.
         UnusableAudio: empty, text, not decodable, or samples that are not finite.
     """
-    digest, measures = hashlib.sha256(), Measures(1)
-
-    def begin(sample_rate: int) -> _Take:
-        nonlocal digest, measures
-        digest, measures = hashlib.sha256(), Measures(sample_rate)
-        listen = listener(sample_rate) if listener else None
-
-        def take(block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
-            measures.add(block, mono)
-            digest.update(to_int16(mono).astype("<i2", copy=False).data)
-            if listen:
-                listen.add(mono)
-
-        return take
-
-    heard = _hear(source, max_duration, span, begin)
+    heard, what = _hear(source, max_duration, span, lambda rate: _Examined(rate, listener))
+    measures = what.measures
     return Facts(
         heard.sample_rate,
         heard.channels,
@@ -140,7 +126,7 @@ def probe(
         heard.bits,
         heard.frames / heard.sample_rate,
         heard.share,
-        digest.hexdigest(),
+        what.digest.hexdigest(),
         measures.peak,
         measures.clipped / max(1, measures.samples),
         heard.total / max(1, heard.frames),
@@ -166,19 +152,33 @@ def decode(
     Raises:
         UnusableAudio: as `probe`.
     """
-    parts: list[NDArray[np.int16]] = []
-    resampler: Resampler | None = None
+    _, pcm = _hear(source, max_duration, span, lambda rate: _Pcm(rate, sample_rate))
+    return np.concatenate([*pcm.parts, to_int16(pcm.resampler.finish())])
 
-    def begin(rate: int) -> _Take:
-        nonlocal resampler
-        resampler = Resampler(rate, sample_rate)
-        parts.clear()
-        return lambda _, mono: parts.append(to_int16(resampler.add(mono)))
 
-    _hear(source, max_duration, span, begin)
-    if resampler:
-        parts.append(to_int16(resampler.finish()))
-    return np.concatenate(parts)
+class _Examined:
+    """What `probe` takes of each block."""
+
+    def __init__(self, sample_rate: int, listener: Callable[[int], Listener] | None) -> None:
+        self.digest, self.measures = hashlib.sha256(), Measures(sample_rate)
+        self._listen = listener(sample_rate) if listener else None
+
+    def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+        self.measures.add(block, mono)
+        self.digest.update(to_int16(mono).astype("<i2", copy=False).data)
+        if self._listen:
+            self._listen.add(mono)
+
+
+class _Pcm:
+    """What `decode` takes of each block."""
+
+    def __init__(self, source_rate: int, sample_rate: int) -> None:
+        self.resampler = Resampler(source_rate, sample_rate)
+        self.parts: list[NDArray[np.int16]] = []
+
+    def add(self, _: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+        self.parts.append(to_int16(self.resampler.add(mono)))
 
 
 class Resampler:
@@ -210,8 +210,13 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}
 
 
-_Take = Callable[[NDArray[np.float32], NDArray[np.float32]], None]
-"""Takes a block of shape (frames, channels) and its mono samples of shape (frames,); both are overwritten afterwards."""
+class _Taker(Protocol):
+    def add(self, block: NDArray[np.float32], mono: NDArray[np.float32], /) -> None:
+        """Take a block of shape (frames, channels) and its mono samples; both are overwritten afterwards."""
+        ...
+
+
+_T = TypeVar("_T", bound=_Taker)
 
 
 @dataclass(frozen=True)
@@ -229,9 +234,9 @@ class _Heard:
 
 
 def _hear(
-    source: Path | BinaryIO, max_duration: float, span: tuple[float, float], begin: Callable[[int], _Take]
-) -> _Heard:
-    """Decode `source`, giving its blocks to what `begin` makes of its sampling rate.
+    source: Path | BinaryIO, max_duration: float, span: tuple[float, float], begin: Callable[[int], _T]
+) -> tuple[_Heard, _T]:
+    """Decode `source`, giving its blocks to what `begin` makes of its sampling rate; returned with what was heard.
 
     If its channels turn out to cancel, or some of them to be dead, it is decoded once more without those; so is an mp3
     that was longer than its beginning let expect. `begin` is called anew then, and what the first one took is to be
@@ -244,13 +249,13 @@ def _hear(
             reader = _Reader(file, max_duration, span, chosen)
             take = begin(file.samplerate)
             for block, mono in reader:
-                take(block, mono)
+                take.add(block, mono)
             if not counted and reader.ended and _left(file) > _TAIL:
                 counted, source = True, _counted(source)
                 continue
             better, why = reader.mix.better() if chosen is None else (None, mix_note)
             if better is None:
-                return _Heard(
+                heard = _Heard(
                     file.samplerate,
                     file.channels,
                     f"{file.format} {file.subtype}",
@@ -260,6 +265,7 @@ def _hear(
                     reader.share,
                     "; ".join(n for n in (note, reader.note, why) if n),
                 )
+                return heard, take
             chosen, mix_note = better, why
 
 
