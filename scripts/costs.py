@@ -28,7 +28,7 @@ TRAINING = {"train", "prune"}
 WINDOW = {"dataset", "score", "compare", "evaluate", "quantize", "bundle", "drift", "drift_current", "data_figures"}
 """What the time of a rule grows with; the others take what they take."""
 
-GPU = {"train", "score", "prune"}
+GPU = {"train", "prune"}
 
 PRICES = {"e2-standard-2": 0.0670, "g2-standard-4": 0.7068}
 """US dollars an hour on demand, us-central1."""
@@ -94,7 +94,7 @@ def table(rules: dict[str, Measured], hours: float, windows: int, epochs: int) -
         seconds = scale(rule, m, hours, windows, epochs)
         local = rule in ("rows", "pack")
         around = 0 if local else jobs * STEP
-        threads = 2 if rule in TRAINING | {"score", "latency"} else 1
+        threads = 2 if rule in TRAINING | {"latency"} else 1
         kind = "here" if local else machine(threads, NEEDS[rule].memory + SNAKEMAKE_MB, rule in GPU).name
         paid = 0.0 if local else (seconds + jobs * (BOOT + STEP)) / 3600 * PRICES[kind]
         core_hours = (seconds + around) * threads / 3600

@@ -6,8 +6,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_text
@@ -15,10 +16,20 @@ from autobird.core.files import read_json, write_text
 # What a command needs beyond this is imported by the command: each should start at once.
 
 _METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
+_DETECTION = {
+    "detection_precision": "precision",
+    "detection_recall": "recall",
+    "detection_f1": "F1",
+    "detection_macro_f1": "macro-F1",
+}
 
 
-def scores(run: Path) -> str:
-    """What a finished run achieved on its test split, and where its bundle and report lie, as text for people.
+def scores(run: Path, by_species: bool = False) -> str:
+    """What the released model of a finished run achieved on its test split, and where its bundle and report lie.
+
+    Args:
+        run: folder of the run.
+        by_species: whether to list the detections of each species.
 
     Raises:
         AutobirdError: the run has no evaluation.
@@ -30,15 +41,22 @@ def scores(run: Path) -> str:
         )
     metrics = read_json(file)
     test = metrics["test"]
+    others = test["recordings"] - test["recordings_of_one_species"]
     lines = [
-        f"{run.name}: {metrics['species']} species, tested on {test['recordings']} recordings ({test['windows']} windows) "
-        "that the model never heard",
-        f"  {'':10}{'by recording':>24}{'by window':>24}",
+        f"{run.name}: {metrics['species']} species, variant {metrics['variant']}, tested on {test['recordings']} recordings "
+        f"({test['windows']} windows) in {test['groups']} independent groups that the model never heard",
+        *(
+            [f"  ({others} recordings hold several species: left out of macro-F1, top-1, top-5, loss)"]
+            if others
+            else []
+        ),
+        f"  {'most probable species':24}{'by recording':>24}{'by window':>24}",
+        *_score_lines(test, _METRICS),
+        f"  {'detections (thresholds)':24}",
+        *_score_lines(test, _DETECTION),
+        *(_species_lines(test["by_species"]) if by_species else ()),
+        f"  (in brackets: {metrics['confidence']:.0%} intervals from resampling groups)",
     ]
-    for key, name in _METRICS.items():
-        cells = [_cell(test[level][key]) for level in ("by_recording", "by_window")]
-        lines.append(f"  {name:10}{cells[0]:>24}{cells[1]:>24}")
-    lines.append(f"  (in brackets: {metrics['confidence']:.0%} intervals over recordings)")
     released, drift, bundle = (
         run / "release" / "released.json",
         run / "drift" / "drift.json",
@@ -46,7 +64,7 @@ def scores(run: Path) -> str:
     )
     if released.is_file():
         lines.append(f"released: {read_json(released)['reason']}")
-        lines.append(f"          {_released_on_test(released.with_name('comparison.csv'))}")
+        lines.append(f"          {_difference_on_test(released.with_name('comparison.csv'))}")
     if drift.is_file():
         lines.append(f"drift:    {read_json(drift)['verdict']}")
     report = run / "report.html"
@@ -60,20 +78,41 @@ def scores(run: Path) -> str:
     return "\n".join(lines)
 
 
-def _released_on_test(comparison: Path) -> str:
-    """Macro-F1 of the variant that users get, and what it lost against the network above."""
+def _score_lines(test: dict[str, Any], names: dict[str, str]) -> list[str]:
+    return [
+        f"    {name:22}" + "".join(f"{_cell(test[level][key]):>24}" for level in ("by_recording", "by_window"))
+        for key, name in names.items()
+    ]
+
+
+def _species_lines(species: dict[str, Any]) -> list[str]:
+    """Precision and recall of each species' detections by recording."""
+    width = max(24, *(len(name) + 4 for name in species))
+    lines = [f"  {'detections by recording':{width}}{'precision':>24}{'recall':>24}"]
+    for name, levels in species.items():
+        found = levels["by_recording"]
+        cells = "".join(f"{_cell(found[key]):>24}" for key in ("detection_precision", "detection_recall"))
+        lines.append(f"    {name:{width - 2}}{cells}")
+    return lines
+
+
+def _difference_on_test(comparison: Path) -> str:
+    """What the released variant lost on test against the float network."""
     with comparison.open(encoding="utf-8", newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["released"] == "True" and r["split"] == "test"]
-    numbers = {k: float(v) for k, v in rows[0].items() if k.startswith(("macro_f1", "difference"))}
-    f1, change = (
-        "{:.3f} [{:.3f}, {:.3f}]".format(*(numbers[f"{name}{end}"] for end in ("", "_low", "_high")))
-        for name in ("macro_f1", "difference")
-    )
-    return f"on test its macro-F1 by recording is {f1}; difference to the network above, paired: {change}"
+    found = {k: float(rows[0][f"difference{end}"] or "nan") for k, end in _ENDS.items()}
+    return f"on test its macro-F1 by recording differs from that of the float network, paired, by {_cell(found)}"
 
 
-def _cell(value: dict[str, float] | None) -> str:
-    return "not defined" if value is None else f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+_ENDS = {"value": "", "low": "_low", "high": "_high"}
+
+
+def _cell(value: Mapping[str, float | None] | None) -> str:
+    if value is None or value["value"] is None:
+        return "not defined"
+    low, high = value["low"], value["high"]
+    bounds = "interval unknown" if low is None or high is None or low != low else f"{low:.3f}, {high:.3f}"
+    return f"{value['value']:.3f} [{bounds}]"
 
 
 def demo(folder: Path, species: int, recordings: int, seed: int) -> str:
@@ -90,10 +129,12 @@ def predict(args: argparse.Namespace) -> int:
     from autobird.predict.files import find_files, predict_files
     from autobird.predict.formats import as_csv, as_json, as_table
 
+    if args.windows and not args.json:
+        raise AutobirdError("--windows writes more than a table can hold; give --json too")
     files = find_files(args.files)
     start = said = time.monotonic()
     results = []
-    for result in predict_files(args.bundle, files, args.jobs, args.max_seconds):
+    for result in predict_files(args.bundle, files, args.jobs, args.max_seconds, args.windows):
         results.append(result)
         if result.error:
             print(f"{result.file}: not read: {result.error}", file=sys.stderr)
@@ -139,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     form = hear.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     form.add_argument("--csv", action="store_true", help="CSV instead of a table")
+    hear.add_argument("--windows", action="store_true", help="with --json: the probabilities of every window too")
     hear.add_argument("--output", type=Path, help="write to this file instead of the terminal")
     hear.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one a core)")
     hear.add_argument("--max-seconds", type=float, default=7200.0, help="refuse longer recordings (default: 7200)")
@@ -156,6 +198,7 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument(
         "run", type=Path, nargs="?", default=Path("results/demo"), help="its folder (default: results/demo)"
     )
+    show.add_argument("--species", action="store_true", help="the detections of each species too")
 
     make = commands.add_parser("demo", help="write synthesised recordings as a folder")
     make.add_argument("folder", type=Path)
@@ -174,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.command == "serve":
             serve(args)
         elif args.command == "scores":
-            print(scores(args.run))
+            print(scores(args.run, args.species))
         else:
             print(demo(args.folder, args.species, args.recordings, args.seed))
     except AutobirdError as error:

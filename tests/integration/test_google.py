@@ -60,7 +60,7 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
     assert not {"rows", "all"} & set(sent)
     for rule, job in sent.items():
         assert task(job)["runnables"][3]["container"]["imageUri"] == "localhost/autobird/executor:test"
-        gpu = rule in ("train", "score", "prune")
+        gpu = rule in ("train", "prune")
         assert instance(job)["policy"]["machineType"] == ("g2-standard-4" if gpu else "e2-standard-2"), rule
         assert bool(instance(job)["policy"].get("accelerators")) == gpu
         assert instance(job)["policy"]["provisioningModel"] == (0 if rule == "latency" else 3)

@@ -88,7 +88,7 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
     assert {job["Account"] for job in found.values()} == {"birds"}
     batch = next(name for name in found if name.startswith("group_batch"))
     assert set(batch.removeprefix("group_batch_").split("_")) >= {"download", "recordings", "segment"}
-    for rule in ("rule_train", "rule_score", "rule_prune"):
+    for rule in ("rule_train", "rule_prune"):
         assert found[rule]["Partition"] == "gpu"
         assert "gres/gpu=1" in found[rule]["AllocTRES"]
     assert found[batch]["Partition"] == "cpu"

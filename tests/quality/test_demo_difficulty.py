@@ -16,9 +16,10 @@ from sklearn.preprocessing import StandardScaler
 
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
-from autobird.evaluation.bootstrap import interval, recording_weights
-from autobird.evaluation.metrics import f1_by_species, macro
-from autobird.evaluation.predictions import by_recording, by_window
+from autobird.evaluation.bootstrap import resample_groups, share_interval
+from autobird.evaluation.evaluate import calibration_of
+from autobird.evaluation.metrics import all_metrics
+from autobird.evaluation.predictions import Items, Split, split_of
 from tests.conftest import copy_project
 from tests.workflow.conftest import environment
 
@@ -39,11 +40,18 @@ def finish(project: Path, name: str, fold: int, seed: int) -> Path:
     return project / "results" / name
 
 
-def answers_of(run: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Probabilities and truth of a run's test recordings."""
+def answers_of(run: Path) -> tuple[Split, list[str]]:
+    """The answers of the released variant about a run's test recordings."""
     labels = read_json(run / "dataset" / "labels.json")
-    items = by_recording(by_window(read_table(run / "model" / "predictions.parquet"), labels, "test"), "mean")
-    return items.probabilities, items.truth, labels
+    _, calibration = calibration_of(run / "release" / "calibration.json", labels)
+    return split_of(read_table(run / "release" / "predictions.parquet"), labels, "test", calibration), labels
+
+
+def together(parts: list[Split]) -> tuple[Items, np.ndarray]:
+    """The recordings of all folds, and their groups; no group is tested twice."""
+    fields = {name: np.concatenate([getattr(p.recordings, name) for p in parts]) for name in vars(parts[0].recordings)}
+    offsets = np.cumsum([0, *(p.groups for p in parts)])
+    return Items(**fields), np.concatenate([p.group + o for p, o in zip(parts, offsets, strict=False)])
 
 
 def baseline(project: Path, run: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -76,14 +84,16 @@ def test_the_demo_is_neither_trivial_nor_hopeless(tmp_path: Path) -> None:
     scores, lines = {}, []
     for seed in SEEDS:
         parts = [answers_of(finish(project, f"quality-{seed}-{fold}", fold, seed)) for fold in range(FOLDS)]
-        assert len({tuple(p[2]) for p in parts}) == 1
-        p, truth = np.concatenate([q[0] for q in parts]), np.concatenate([q[1] for q in parts])
-        values = macro(f1_by_species(p, truth, recording_weights(truth, 1000, 0)))
+        assert len({tuple(labels) for _, labels in parts}) == 1
+        items, group = together([split for split, _ in parts])
+        draws = resample_groups(group, items.present, 1000, 0)
+        values = all_metrics(items, draws.weights)["macro_f1"]
         scores[seed] = float(values[0])
-        by_fold = [f1_score(q[1], q[0].argmax(axis=1), average="macro") for q in parts]
-        _, low, high = interval(values, 0.95)
+        one = np.ones((1, len(items.only)))
+        by_fold = [float(all_metrics(s.recordings, one[:, : len(s.names)])["macro_f1"][0]) for s, _ in parts]
+        _, low, high = share_interval(values, draws, 0.95)
         lines.append(
-            f"seed {seed}: macro-F1 by recording, pooled over {len(truth)} recordings {values[0]:.3f} [{low:.3f}, {high:.3f}]; "
+            f"seed {seed}: macro-F1 by recording, pooled over {len(group)} recordings in {draws.groups} groups {values[0]:.3f} [{low:.3f}, {high:.3f}]; "
             f"by fold {', '.join(f'{v:.3f}' for v in by_fold)}"
         )
         print(lines[-1], flush=True)

@@ -134,7 +134,27 @@ def boxes(*rows: tuple[float, float, str]) -> pd.DataFrame:
 
 def labels(starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object) -> list[tuple[str, str]]:
     found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(found.itertuples(index=False, name=None))
+    return list(found[["species", "dropped"]].itertuples(index=False, name=None))
+
+
+def truth(
+    starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object
+) -> list[tuple[list[str], bool]]:
+    """The species of each window as a set, and whether no other species can sing there."""
+    found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
+    return list(found[["present", "complete"]].itertuples(index=False, name=None))
+
+
+def test_the_truth_of_a_window_is_the_set_of_its_species_and_whether_that_is_all() -> None:
+    rows = ((1.0, 2.0, "x"), (3.0, 4.0, "y"), (9.8, 11.0, "x"), (16.0, 17.0, ""))
+    assert truth((0, 5, 10, 15, 30), *rows) == [
+        (["x", "y"], True),
+        ([], False),  # a box reaches 0.2 s into it
+        (["x"], True),
+        ([], False),  # somebody marked a sound without saying whose
+        ([], True),
+    ]
+    assert truth((30,), *rows, background="nothing") == [(["nothing"], True)]
 
 
 def test_a_window_takes_the_label_of_the_boxes_that_it_overlaps_enough() -> None:

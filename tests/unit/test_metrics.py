@@ -1,15 +1,23 @@
-"""Metrics agree with scikit-learn, weighted and tied scores included, and intervals cover the truth."""
+"""Metrics agree with scikit-learn, weighted and tied scores, sets of species and detections included; calibration."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, log_loss, roc_auc_score, top_k_accuracy_score
+from sklearn.metrics import (
+    average_precision_score,
+    f1_score,
+    log_loss,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    top_k_accuracy_score,
+)
 
 from autobird.evaluation import metrics as m
-from autobird.evaluation.bootstrap import interval, recording_weights
+from autobird.evaluation.bootstrap import resample_groups
 from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, thresholds
-from autobird.evaluation.predictions import Predictions, softmax
+from autobird.evaluation.predictions import Items
+from autobird.predict.answers import softmax
 
 
 def sample(seed: int, n: int, species: int, decimals: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -19,18 +27,31 @@ def sample(seed: int, n: int, species: int, decimals: int = 8) -> tuple[np.ndarr
     return p, truth
 
 
+def flags(truth: np.ndarray, species: int) -> np.ndarray:
+    return np.eye(species, dtype=bool)[truth]
+
+
+def items(p: np.ndarray, present: np.ndarray, detected: np.ndarray | None = None) -> Items:
+    """Items whose only species counts where they hold exactly one."""
+    only = np.where(present.sum(axis=1) == 1, present.argmax(axis=1), -1)
+    detected = p >= 0.5 if detected is None else detected
+    return Items(p, detected, present, only, np.ones(len(p), bool), np.arange(len(p)))
+
+
 @settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000), st.integers(8, 60), st.integers(2, 6), st.sampled_from([1, 2, 8]))
-def test_every_metric_is_scikit_learns_on_a_weighted_sample_with_ties(
-    seed: int, n: int, species: int, decimals: int
+@given(st.integers(0, 10_000), st.integers(8, 60), st.integers(2, 6), st.sampled_from([1, 2, 8]), st.floats(0, 0.5))
+def test_every_metric_is_scikit_learns_on_a_weighted_sample_of_sets_with_ties(
+    seed: int, n: int, species: int, decimals: int, more: float
 ) -> None:
     p, truth = sample(seed, n, species, decimals)
-    weights = np.random.default_rng(seed).integers(0, 4, (1, n)).astype(float)
+    rng = np.random.default_rng(seed)
+    present = flags(truth, species) | (rng.random((n, species)) < more)
+    weights = rng.integers(0, 4, (1, n)).astype(float)
     weights[0, :1] += 1
     w = weights[0]
-    ap, auroc = (f(p, truth, weights)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
+    ap, auroc = (f(p, present, weights)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
     for i in range(species):
-        y = truth == i
+        y = present[:, i]
         if w[y].sum() == 0:
             assert np.isnan(ap[i])
             continue
@@ -39,9 +60,45 @@ def test_every_metric_is_scikit_learns_on_a_weighted_sample_with_ties(
             assert np.isnan(auroc[i])
         else:
             assert auroc[i] == pytest.approx(roc_auc_score(y, p[:, i], sample_weight=w))
-    occurring = [i for i in range(species) if w[truth == i].sum() > 0]
-    expected = f1_score(truth, p.argmax(1), average="macro", labels=occurring, sample_weight=w, zero_division=0)
-    assert m.macro(m.f1_by_species(p, truth, weights))[0] == pytest.approx(expected)
+    occurring = [i for i in range(species) if w[present[:, i]].sum() > 0]
+    detected = p > 0.3
+    expected = f1_score(present, detected, average=None, sample_weight=w, zero_division=0)
+    assert m.macro(m.f1_by_species(detected, present, weights))[0] == pytest.approx(expected[occurring].mean())
+    found = [x[0] for x in m.pooled(detected, present, weights)]
+    pooled = precision_recall_fscore_support(present, detected, average="micro", sample_weight=w, zero_division=np.nan)
+    np.testing.assert_allclose(found, pooled[:3], atol=1e-12)
+    precision, recall, _, _ = precision_recall_fscore_support(present, detected, sample_weight=w, zero_division=np.nan)
+    np.testing.assert_allclose(m.precision_by_species(detected, present, weights)[0], precision, atol=1e-12)
+    np.testing.assert_allclose(m.recall_by_species(detected, present, weights)[0], recall, atol=1e-12)
+
+
+def test_the_most_probable_species_is_judged_on_items_of_one_species_and_detections_on_all() -> None:
+    p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.45, 0.45, 0.1], [0.1, 0.1, 0.8]])
+    present = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]], bool)
+    found = {name: v[0] for name, v in m.all_metrics(items(p, present, p >= 0.4), np.ones((1, 4))).items()}
+    assert found["top1"] == pytest.approx(2 / 3)  # the third item holds two species
+    assert found["macro_f1"] == pytest.approx((2 * 1 / (1 + 2) + 1) / 2)
+    assert found["detection_precision"] == pytest.approx(4 / 5)
+    assert found["detection_recall"] == pytest.approx(4 / 5)
+    assert found["detection_f1"] == pytest.approx(4 / 5)
+    assert found["detection_macro_f1"] == pytest.approx((4 / 5 + 1) / 2)  # species 2 does not occur
+    assert found["auroc"] == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_items_whose_species_are_not_all_known_are_left_out_of_detections() -> None:
+    p, present = np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]], bool)
+    known = items(p, present)
+    found = m.all_metrics(known, np.ones((1, 2)))
+    assert found["detection_precision"][0] == 0.5
+    unsure = Items(known.probabilities, known.detected, present, known.only, np.array([True, False]), known.recording)
+    assert m.all_metrics(unsure, np.ones((1, 2)))["detection_precision"][0] == 1
+
+
+def test_without_items_of_one_species_there_is_no_macro_f1() -> None:
+    p, present = np.full((3, 2), 0.5), np.ones((3, 2), bool)
+    found = m.all_metrics(items(p, present), np.ones((1, 3)))
+    assert np.isnan([found[name][0] for name in ("macro_f1", "top1", "top5", "loss")]).all()
+    assert found["detection_recall"][0] == 1
 
 
 def test_top_k_and_loss_are_scikit_learns() -> None:
@@ -56,67 +113,53 @@ def test_a_constant_guess_gains_nothing_from_ties() -> None:
     p, truth = np.full((50, 10), 0.1), np.arange(50) % 10
     ones = np.ones((1, 50))
     assert m.top_k(p, truth, ones, 5)[0] == 0
-    np.testing.assert_allclose(m.auroc_by_species(p, truth, ones), 0.5)
+    np.testing.assert_allclose(m.auroc_by_species(p, flags(truth, 10), ones), 0.5)
 
 
 def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:
     p, truth = sample(2, 90, 4)
     recording = np.arange(90) // 3
-    weights = recording_weights(truth[::3], 20, 0)[:, recording]
-    values = m.all_metrics(p, truth, weights)
-    for b in (0, 1, 7, 20):
-        rows = np.repeat(np.arange(90), weights[b].astype(int))
-        again = m.all_metrics(p[rows], truth[rows], np.ones((1, len(rows))))
+    draws = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(float)[:, recording]
+    drawn = items(p, flags(truth, 4))
+    values = m.all_metrics(drawn, draws)
+    for b in (0, 1, 7, 19):
+        rows = np.repeat(np.arange(90), draws[b].astype(int))
+        again = m.all_metrics(items(p[rows], flags(truth, 4)[rows]), np.ones((1, len(rows))))
         for name in values:
             assert values[name][b] == pytest.approx(again[name][0]), name
 
 
 def test_resampling_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     p, truth = sample(3, 60, 3)
-    weights = recording_weights(truth, 50, 1)
-    whole = m.average_precision_by_species(p, truth, weights)
+    present = flags(truth, 3)
+    weights = resample_groups(np.arange(60), present, 50, 1).weights
+    whole = m.average_precision_by_species(p, present, weights)
     monkeypatch.setattr(m, "_CELLS", 200)
-    np.testing.assert_array_equal(m.average_precision_by_species(p, truth, weights), whole)
-
-
-def test_the_interval_covers_the_true_accuracy_about_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(0)
-    covered = 0
-    for trial in range(200):
-        hit = rng.random(80) < 0.7
-        weights = recording_weights(np.zeros(80, int), 300, trial)
-        _, low, high = interval(weights @ hit / 80, 0.9)
-        covered += low <= 0.7 <= high
-    assert 0.83 <= covered / 200 <= 0.96
-
-
-def test_a_metric_that_is_not_defined_has_no_interval() -> None:
-    assert interval(np.array([np.nan, 1.0]), 0.9) is None
+    np.testing.assert_array_equal(m.average_precision_by_species(p, present, weights), whole)
 
 
 def test_the_temperature_undoes_overconfidence() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (4000, 5))
     truth = np.array([rng.choice(5, p=row) for row in softmax(logits)])
-    assert fit_temperature(softmax(3 * logits), truth) == pytest.approx(3, rel=0.1)
-    names = [str(i) for i in range(4000)]
-    sharp, true = (Predictions(softmax(k * logits), truth, np.arange(4000), names) for k in (3, 1))
+    assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
+    sharp, true = (items(softmax(k * logits), flags(truth, 5)) for k in (3, 1))
     assert expected_calibration_error(true) < 0.04 < 0.1 < expected_calibration_error(sharp)
 
 
 def test_thresholds_separate_what_can_be_separated_and_are_left_out_where_data_is_scarce() -> None:
     p = np.array([[0.9, 0.1]] * 10 + [[0.3, 0.7]] * 10 + [[0.2, 0.8]] * 3)
-    items = Predictions(np.c_[p, np.zeros(23)], np.array([0] * 10 + [1] * 13), np.arange(23), [])
-    found = thresholds(items)
+    found = thresholds(items(np.c_[p, np.zeros(23)], flags(np.array([0] * 10 + [1] * 13), 3)))
     assert 0.3 < found[0] < 0.9
     assert 0.1 < found[1] <= 0.7
     assert found[2] is None
 
 
-def test_every_resample_has_the_composition_of_the_split() -> None:
-    species = np.array([0, 0, 0, 1, 2, 2])
-    weights = recording_weights(species, 50, 0)
-    assert (weights[0] == 1).all()
-    for code, count in ((0, 3), (1, 1), (2, 2)):
-        assert (weights[:, species == code].sum(axis=1) == count).all()
-    assert len(np.unique(weights, axis=0)) > 10
+def test_thresholds_are_chosen_on_windows_whose_species_are_all_known() -> None:
+    p, present = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 6), flags(np.array([0] * 6 + [1] * 6), 2)
+    clean = thresholds(items(p, present))
+    # Unlabelled windows in which the species may sing must not push its threshold up.
+    unsure = items(np.r_[p, [[0.89, 0.11]] * 20], np.r_[present, np.zeros((20, 2), bool)])
+    known = Items(**{**vars(unsure), "complete": np.arange(32) < 12})
+    assert thresholds(known) == clean
+    assert thresholds(unsure) != clean

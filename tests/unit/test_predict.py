@@ -74,7 +74,7 @@ def test_detections_join_neighbouring_windows_and_end_with_the_recording(bundle:
     found = classifier.detections(p)
     assert [(d.start, d.end, d.species) for d in found] == [(0.0, 12.3, "Parus major")]
     assert found[0].probability == pytest.approx(p.probabilities[:, 0].max())
-    gap = type(p)(**{**vars(p), "quiet": np.array([False, True, False, False])})
+    gap = type(p)(**{**vars(p), "detected": p.detected & [[True], [False], [True], [True]]})
     assert [(d.start, d.end) for d in classifier.detections(gap)] == [(0.0, 5.0), (5.0, 12.3)]
 
 
@@ -84,7 +84,8 @@ def test_a_quiet_recording_is_no_species(bundle: Path, tmp_path: Path) -> None:
     p = classifier.predict(tmp_path / "q.wav")
     assert p.quiet.all()
     assert classifier.detections(p) == []
-    assert not classifier.summary(p).any()
+    assert not p.detected.any()
+    assert not p.recording.any()
     assert predict_file(classifier, tmp_path / "q.wav", "q").species is None
 
 
@@ -105,6 +106,8 @@ def test_formats_say_the_same(bundle: Path, song: Path, tmp_path: Path) -> None:
     value = json.loads(as_json(classifier.bundle, results))
     assert value["bundle"]["fingerprint"] == "0123456789abcdef"
     assert value["files"][0]["detections"][0]["end"] == 12.3
+    assert value["files"][0]["probabilities"].keys() == set(classifier.labels)
+    assert "windows" not in value["files"][0]
     assert value["files"][1] == {"file": "t.wav", "error": "text, not sound"}
     table = as_table(results)
     assert "0:00.0 - 0:12.3" in table
@@ -112,6 +115,27 @@ def test_formats_say_the_same(bundle: Path, song: Path, tmp_path: Path) -> None:
     features = list(csv.DictReader(io.StringIO(as_feature_csv(results))))
     assert len(features) == 1
     assert set(features[0]) == {"recording", *FEATURES}
+
+
+def test_windows_are_written_where_they_are_asked_for(bundle: Path, song: Path) -> None:
+    classifier = Classifier(bundle)
+    result = predict_file(classifier, song, "x", by_window=True)
+    said = json.loads(as_json(classifier.bundle, [result]))["files"][0]
+    p = classifier.predict(song)
+    assert [(w["start"], w["end"], w["quiet"]) for w in said["windows"]] == [
+        (0.0, 5.0, False), (2.5, 7.5, False), (5.0, 10.0, False), (7.5, 12.3, False),
+    ]  # fmt: skip
+    found = [list(w["probabilities"].values()) for w in said["windows"]]
+    np.testing.assert_allclose(found, p.probabilities, rtol=1e-5)
+    np.testing.assert_allclose(list(said["probabilities"].values()), p.probabilities.mean(axis=0), rtol=1e-5)
+    assert [w["detected"] for w in said["windows"]] == [["Parus major"]] * 4
+
+
+def test_windows_need_json(bundle: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(bundle), str(song), "--windows"])
+    assert end.value.code == 2
+    assert "give --json too" in capsys.readouterr().err
 
 
 def test_clocks_show_hours_only_where_there_are_some() -> None:

@@ -17,9 +17,10 @@ from autobird.audio.settings import FeatureSettings
 from autobird.model.data import Windows
 from autobird.model.networks import BasicBlock, build
 from autobird.model.settings import TrainSettings
+from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
 from autobird.release.gate import Candidate, choose
-from autobird.release.onnx_files import export, logits, multiply_adds
+from autobird.release.onnx_files import export, multiply_adds
 from autobird.release.prune import fine_tuning, prune
 from autobird.release.quantize import quantize
 from autobird.release.reference import recording_features, reference
@@ -53,6 +54,12 @@ def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> W
         }
     )
     return Windows.of(index, ["a", "b"], [tmp_path / "s.npy"], frames)
+
+
+def logits(path: Path, w: Windows) -> NDArray[np.float32]:
+    """What a graph answers about windows."""
+    x, _ = w.take(np.arange(len(w)))
+    return Graph(path).logits(x[:, 0].transpose(1, 2).numpy())
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.architecture)
@@ -143,31 +150,53 @@ def test_int8_is_small_agrees_with_float_and_is_the_same_bytes(tmp_path: Path) -
 
 
 def candidate(
-    name: str, loss: float = 0.0, agreement: float = 1.0, macs: int = 100, bits: int = 32, size: int = 1000
+    name: str,
+    loss: tuple[float, float, float] | None = (0.0, -0.01, 0.01),
+    agreement: float = 1.0,
+    macs: int = 100,
+    bits: int = 32,
+    size: int = 1000,
 ) -> Candidate:
-    return Candidate(name, loss, agreement, macs, bits, size)
+    """A variant with its loss of macro-F1 and the interval of that; None where it is not known."""
+    return Candidate(name, *(loss or (0.0, None, None)), agreement, macs, bits, size)
 
 
-FLOAT = candidate("float")
+FLOAT = candidate("float", (0.0, 0.0, 0.0))
 
 
 @pytest.mark.parametrize(
-    ("others", "recordings", "released"),
+    ("others", "released", "underpowered"),
     [
-        ([candidate("int8", 0.005, bits=8), candidate("pruned", 0.0, macs=50)], 200, "int8"),
-        ([candidate("int8", 0.011, bits=8), candidate("pruned", 0.0, macs=50)], 200, "pruned"),
-        ([candidate("int8", -0.02, 0.5, bits=8)], 200, "int8"),
-        ([candidate("int8", 0.0, 0.97, bits=8)], 99, "float"),
-        ([candidate("int8", 0.9, 0.99, bits=8)], 99, "int8"),
-        ([candidate("a", bits=8, size=20), candidate("b", bits=8, size=10)], 200, "b"),
+        # The upper end of the interval decides, not the point estimate.
+        ([candidate("int8", (0.005, -0.01, 0.02), bits=8), candidate("pruned", macs=50)], "int8", []),
+        ([candidate("int8", (0.005, -0.021, 0.031), bits=8), candidate("pruned", macs=50)], "pruned", []),
+        ([candidate("int8", (-0.02, -0.04, 0.0), 0.5, bits=8)], "int8", []),
+        # Half the interval is wider than the largest loss: agreement decides.
+        ([candidate("int8", (-0.02, -0.06, 0.02), 0.97, bits=8)], "float", ["int8"]),
+        ([candidate("int8", (0.02, -0.02, 0.06), 0.99, bits=8)], "int8", ["int8"]),
+        ([candidate("int8", None, 0.99, bits=8)], "int8", ["int8"]),
+        ([candidate("int8", (0.0, -0.1, 0.1), 0.9, bits=8), candidate("pruned", macs=50)], "pruned", ["int8"]),
+        ([candidate("a", bits=8, size=20), candidate("b", bits=8, size=10)], "b", []),
     ],
 )
-def test_the_gate_releases_the_cheapest_that_passes(others: list[Candidate], recordings: int, released: str) -> None:
-    choice = choose([FLOAT, *others], recordings, GateSettings())
+def test_the_gate_releases_the_cheapest_that_passes(
+    others: list[Candidate], released: str, underpowered: list[str]
+) -> None:
+    choice = choose([FLOAT, *others], 125, 76, GateSettings())
     assert choice.released == released
     assert choice.reason.startswith(f"{released}: the cheapest of those that pass")
-    assert choice.underpowered == (recordings < 100)
-    assert ("too few to judge" in choice.reason) == choice.underpowered
+    assert choice.underpowered == underpowered
+    assert ("the gate was underpowered for int8" in choice.reason) == bool(underpowered)
+
+
+def test_the_gate_says_why_each_variant_failed() -> None:
+    wide, lossy = candidate("pruned", (0, -0.2, 0.2), 0.9), candidate("int8", (0.02, 0.0, 0.04), bits=8)
+    choice = choose([FLOAT, wide, lossy], 125, 76, GateSettings())
+    assert choice.released == "float"
+    assert choice.failed == {
+        "pruned": "agrees with float in 0.9000 of the validation windows, less than 0.98",
+        "int8": "may lose up to 0.0400 of macro-F1 on validation, more than 0.03",
+    }
 
 
 def test_the_clip_is_synthesised_and_the_same_bytes() -> None:

@@ -38,6 +38,7 @@ from autobird.release.settings import (
     LatencySettings,
     PruneSettings,
     QuantizeSettings,
+    ScoreSettings,
 )
 from autobird.serving.log import log_state
 
@@ -155,8 +156,8 @@ def fetched_of(wildcards):
 def stages():
     """Fingerprints of all stages from the sources to the released model, for the provenance."""
     names = (
-        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards corpus.dataset model.train evaluation.evaluate "
-        "release.export release.prune release.quantize release.compare release.bundle"
+        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards corpus.dataset model.train release.export release.prune "
+        "release.quantize release.score release.compare evaluation.evaluate release.bundle"
     )
     return json.dumps({name: code(name) for name in names.split()})
 

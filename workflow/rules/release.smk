@@ -1,7 +1,7 @@
-"""From a trained model to what users carry away.
+"""From a trained network to what users carry away, and how good that is.
 
-Needs: model, dataset, mels, evaluation.
-Gives: release/<variant>.onnx, comparison, latency, release/bundle.
+Needs: model, dataset, mels.
+Gives: release/<variant>.onnx, comparison, calibration, latency, evaluation (metrics, tables, figures), release/bundle.
 """
 
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
@@ -104,12 +104,45 @@ rule quantize:
         """
 
 
-rule compare:
+rule score:
     input:
-        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        variant=RUN / "release/{variant}.onnx",
         model=RUN / "model/model.json",
         index=RUN / "dataset/index.parquet",
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
+    output:
+        RUN / "release/scores/{variant}.parquet",
+    log:
+        LOGS / CONFIG.run.name / "score/{variant}.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "score/{variant}.tsv"
+    wildcard_constraints:
+        variant="|".join(VARIANTS),
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("score"),
+    params:
+        settings=CONFIG.part(ScoreSettings, "dataset"),
+        code=code("release.score"),
+    shell:
+        r"""
+        python -m autobird.release.score \
+            --settings {params.settings:q} \
+            --variant {input.variant:q} \
+            --model {input.model:q} \
+            --index {input.index:q} \
+            --shards {input.shards:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+rule compare:
+    input:
+        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        scores=expand(str(RUN / "release/scores/{variant}.parquet"), variant=VARIANTS),
+        labels=RUN / "dataset/labels.json",
     output:
         comparison=report(
             RUN / "release/comparison.csv",
@@ -124,6 +157,7 @@ rule compare:
             caption="../report/released.rst",
         ),
         predictions=RUN / "release/predictions.parquet",
+        calibration=RUN / "release/calibration.json",
     log:
         LOGS / CONFIG.run.name / "compare.log",
     benchmark:
@@ -140,12 +174,77 @@ rule compare:
         python -m autobird.release.compare \
             --settings {params.settings:q} \
             --variants {input.variants:q} \
-            --model {input.model:q} \
-            --index {input.index:q} \
-            --shards {input.shards:q} \
+            --scores {input.scores:q} \
+            --labels {input.labels:q} \
             --comparison {output.comparison:q} \
             --released {output.released:q} \
             --predictions {output.predictions:q} \
+            --calibration {output.calibration:q} \
+            --log {log:q}
+        """
+
+
+rule evaluate:
+    input:
+        predictions=RUN / "release/predictions.parquet",
+        calibration=RUN / "release/calibration.json",
+        labels=RUN / "dataset/labels.json",
+    output:
+        metrics=RUN / "evaluation/metrics.json",
+        table=report(
+            RUN / "evaluation/metrics.csv",
+            category="Evaluation",
+            labels={"what": "metrics with intervals"},
+            caption="../report/metrics.rst",
+        ),
+        species=report(
+            RUN / "evaluation/species.csv",
+            category="Evaluation",
+            labels={"what": "metrics by species"},
+            caption="../report/by_species.rst",
+        ),
+        confusion=report(
+            RUN / "evaluation/confusion.png",
+            category="Evaluation",
+            labels={"what": "confusion matrix"},
+            caption="../report/confusion.rst",
+        ),
+        species_figure=report(
+            RUN / "evaluation/species.png",
+            category="Evaluation",
+            labels={"what": "F1 and detections by species"},
+            caption="../report/by_species.rst",
+        ),
+        reliability=report(
+            RUN / "evaluation/reliability.png",
+            category="Evaluation",
+            labels={"what": "calibration"},
+            caption="../report/reliability.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "evaluate.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "evaluate.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("evaluate"),
+    params:
+        settings=CONFIG.part(EvaluationSettings, "evaluation"),
+        code=code("evaluation.evaluate"),
+    shell:
+        r"""
+        python -m autobird.evaluation.evaluate \
+            --settings {params.settings:q} \
+            --predictions {input.predictions:q} \
+            --calibration {input.calibration:q} \
+            --labels {input.labels:q} \
+            --metrics {output.metrics:q} \
+            --table {output.table:q} \
+            --species {output.species:q} \
+            --confusion {output.confusion:q} \
+            --species-figure {output.species_figure:q} \
+            --reliability {output.reliability:q} \
             --log {log:q}
         """
 
@@ -218,6 +317,7 @@ rule bundle:
     input:
         variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
         released=RUN / "release/released.json",
+        calibration=RUN / "release/calibration.json",
         predictions=RUN / "release/predictions.parquet",
         comparison=RUN / "release/comparison.csv",
         model=RUN / "model/model.json",
@@ -256,7 +356,6 @@ rule bundle:
     params:
         settings=CONFIG.part(FeatureSettings, "features"),
         name=CONFIG.run.name,
-        aggregation=CONFIG.evaluation.aggregation,
         config=CONFIG.provenance(),
         stages=stages(),
         code=code("release.bundle"),
@@ -265,11 +364,11 @@ rule bundle:
         python -m autobird.release.bundle \
             --settings {params.settings:q} \
             --name {params.name:q} \
-            --aggregation {params.aggregation:q} \
             --config {params.config:q} \
             --code {params.stages:q} \
             --variants {input.variants:q} \
             --released {input.released:q} \
+            --calibration {input.calibration:q} \
             --predictions {input.predictions:q} \
             --comparison {input.comparison:q} \
             --model {input.model:q} \

@@ -22,9 +22,12 @@ def label_windows(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetS
         settings: the rule, and the length of a window.
 
     Returns:
-        columns species and dropped, with the index of `windows`.
+        columns species, dropped, present (all species with a box that counts for the window) and complete (whether
+        every box that touches the window counts for it and names a species), with the index of `windows`.
     """
-    out = pd.DataFrame({"species": settings.background or "", "dropped": ""}, index=windows.index)
+    out = pd.DataFrame({"species": settings.background or "", "dropped": "", "complete": True}, index=windows.index)
+    nothing = [settings.background] if settings.background else []
+    out["present"] = pd.Series([nothing] * len(out), out.index, dtype=object)
     if settings.background is None:
         out["dropped"] = NO_BOX
     # A box that names no species gives no label, but what it holds is no background either.
@@ -52,6 +55,8 @@ def _label(out: pd.DataFrame, windows: pd.DataFrame, boxes: pd.DataFrame, settin
     species_of = boxes["species"].to_numpy(object)
     names = sorted(set(species_of) - {""})
     heard = np.zeros((len(windows), len(names) + 1), bool)
+    counts = inside & (species_of != "")
+    out.loc[windows.index, "complete"] = ~((overlap > 0) & ~counts).any(axis=1)
     for number, name in enumerate(names):
         heard[:, number] = inside[:, species_of == name].any(axis=1)
     count = heard.sum(axis=1)
@@ -59,5 +64,7 @@ def _label(out: pd.DataFrame, windows: pd.DataFrame, boxes: pd.DataFrame, settin
     species = np.where(count == 1, np.asarray([*names, ""], object)[heard.argmax(axis=1)], "")
     dropped = np.select([count == 1, count > 1, touched], ["", SEVERAL, NO_BOX], "none")
     free = dropped == "none"
+    present = [[name for name, here in zip(names, row, strict=True) if here] for row in heard[~free, :-1]]
+    out.loc[windows.index[~free], "present"] = pd.Series(present, windows.index[~free], dtype=object)
     out.loc[windows.index[~free], "species"] = species[~free]
     out.loc[windows.index[~free], "dropped"] = dropped[~free]

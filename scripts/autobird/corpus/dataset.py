@@ -73,8 +73,14 @@ def build_index(
     accepted = recordings[~recordings["recording"].isin(known.quarantined)].sort_values("recording")
     index = windows.merge(accepted[["recording", "species"]], on="recording")
     index = index.sort_values(["recording", "start"], ignore_index=True).assign(dropped="")
+    index["quiet"] = (index["rms"] < settings.min_rms) | (index["mel_std"] < settings.min_mel_std)
     if known.boxes is not None:
-        index[["species", "dropped"]] = label_windows(index, known.boxes, settings)
+        labelled = label_windows(index, known.boxes, settings)
+        index[labelled.columns] = labelled
+    else:
+        # One list a species, shared by its windows.
+        index["present"] = index["species"].map({s: [s] for s in index["species"].unique()})
+        index["complete"] = True
     _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
     _drop(
         index,

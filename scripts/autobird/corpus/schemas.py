@@ -66,7 +66,12 @@ INDEX = pa.schema(
         ("rms", pa.float32()),
         ("mel_std", pa.float64()),
         ("dropped", pa.string()),
+        ("quiet", pa.bool_()),
+        ("present", pa.list_(pa.string())),
+        ("complete", pa.bool_()),
     ]
 )
-"""One row a window, kept (`dropped` is "") or not. `start`: first sample in the recording; `shard`: number of its
+"""One row a window, kept (`dropped` is "") or not. `quiet`: the filters leave it out, in training and in prediction.
+`present`: the species that are known to sing in it; `complete`: whether no other species does, as far as its recording
+was annotated. `start`: first sample in the recording; `shard`: number of its
 batch; `first_frame`: where its frames begin in that shard. `split` is `unknown` for species with too few windows."""

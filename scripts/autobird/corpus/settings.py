@@ -188,7 +188,15 @@ class SplitSettings(Settings):
         return self
 
 
-class BoxSettings(Settings):
+class BackgroundSettings(Settings):
+    """Whether annotated recordings give a class of windows in which nobody marked anything."""
+
+    background: str | None = Field(
+        None, description="Label of windows without any box, as a class of its own; without it they are left out."
+    )
+
+
+class BoxSettings(BackgroundSettings):
     """How windows of annotated recordings get their labels (corpus type `annotations`)."""
 
     min_overlap: float = Field(
@@ -197,9 +205,6 @@ class BoxSettings(Settings):
         description="A window has the label of a box that it overlaps by so many seconds, or by the whole box if that is shorter.",
     )
     centre: bool = Field(False, description="Instead: a window has the label of a box that its centre lies in.")
-    background: str | None = Field(
-        None, description="Label of windows without any box, as a class of its own; without it they are left out."
-    )
 
 
 class DatasetSettings(SplitSettings, BoxSettings):

@@ -1,6 +1,6 @@
-"""Stage `evaluate`: how good the model is on recordings that it never heard, with intervals."""
+"""Stage `evaluate`: how good the answers of the released variant are on recordings that it never heard, with intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,65 +11,113 @@ from numpy.typing import NDArray
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.evaluation.bootstrap import interval, recording_weights
-from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, thresholds
+from autobird.evaluation.bootstrap import Resamples, positive_interval, share_interval
+from autobird.evaluation.calibration import expected_calibration_error
 from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
 from autobird.evaluation.metrics import (
     all_metrics,
     auroc_by_species,
     average_precision_by_species,
     f1_by_species,
+    most_probable,
+    precision_by_species,
+    recall_by_species,
 )
-from autobird.evaluation.predictions import Predictions, by_recording, by_window
+from autobird.evaluation.predictions import Items, Split, split_of
 from autobird.evaluation.settings import EvaluationSettings
+from autobird.predict.answers import Calibration
 
-Interval = dict[str, float] | None
+Floats = NDArray[np.float64]
+Interval = dict[str, float | None] | None
+
+DETECTION: dict[str, Callable[..., Floats]] = {
+    "detection_precision": precision_by_species,
+    "detection_recall": recall_by_species,
+    "detection_f1": f1_by_species,
+}
+"""What is said of each species' detections."""
 
 
-def _interval(values: NDArray[np.float64], settings: EvaluationSettings) -> Interval:
-    found = interval(values, settings.confidence)
+def as_json(found: tuple[float, float, float] | None) -> Interval:
+    """A value with its interval for JSON; None where it is not defined, and bounds of None where they are not known."""
     if found is None:
         return None
-    return {name: round(value, 6) for name, value in zip(("value", "low", "high"), found, strict=True)}
+    numbers = (None if np.isnan(v) else round(v, 6) for v in found)
+    return dict(zip(("value", "low", "high"), numbers, strict=True))
 
 
-def split_metrics(windows: Predictions, recordings: Predictions, settings: EvaluationSettings) -> dict[str, Any]:
-    """All metrics of one split by window and by recording, each with its interval over the same resamples."""
-    weights = recording_weights(recordings.truth, settings.resamples, settings.seed)
-    out: dict[str, Any] = {"recordings": len(recordings.names), "windows": len(windows.truth)}
-    for name, items in (("by_window", windows), ("by_recording", recordings)):
-        values = all_metrics(items.probabilities, items.truth, weights[:, items.recording])
-        out[name] = {metric: _interval(v, settings) for metric, v in values.items()}
+def metric_interval(metric: str, values: Floats, draws: Resamples, confidence: float) -> Interval:
+    """The interval of a metric of `all_metrics`."""
+    kind = positive_interval if metric == "loss" else share_interval
+    return as_json(kind(values, draws, confidence))
+
+
+def split_metrics(split: Split, settings: EvaluationSettings) -> dict[str, Any]:
+    """All metrics of a split by window and by recording, each with its interval over the same resamples of groups."""
+    draws = split.resamples(settings.resamples, settings.seed)
+    out: dict[str, Any] = {
+        "recordings": len(split.names),
+        "recordings_of_one_species": int((split.recordings.only >= 0).sum()),
+        "groups": split.groups,
+        "windows": len(split.windows.only),
+        "windows_with_known_species": int(split.windows.complete.sum()),
+    }
+    for name, items in (("by_recording", split.recordings), ("by_window", split.windows)):
+        values = all_metrics(items, draws.weights[:, items.recording])
+        out[name] = {m: metric_interval(m, v, draws, settings.confidence) for m, v in values.items()}
     return out
 
 
-def species_table(recordings: Predictions, labels: list[str], settings: EvaluationSettings) -> pd.DataFrame:
-    """One row a species, by test recording: counts, precision, recall, F1 with interval, AP, AUROC."""
-    weights = recording_weights(recordings.truth, settings.resamples, settings.seed)
-    p, truth = recordings.probabilities, recordings.truth
-    guess = p.argmax(axis=1)
-    f1 = f1_by_species(p, truth, weights)
-    ap = average_precision_by_species(p, truth, weights[:1])[0]
-    auroc = auroc_by_species(p, truth, weights[:1])[0]
+def species_metrics(split: Split, labels: list[str], settings: EvaluationSettings) -> dict[str, Any]:
+    """Of each species the metrics of its detections by recording and by window, with intervals."""
+    draws = split.resamples(settings.resamples, settings.seed)
+    groups = _groups_with(split)
+    out: dict[str, Any] = {name: {"by_recording": {}, "by_window": {}} for name in labels}
+    for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
+        known = items.where(items.complete)
+        weights = draws.weights[:, known.recording]
+        for metric, function in DETECTION.items():
+            values = function(known.detected, known.present, weights)
+            for i, name in enumerate(labels):
+                found = share_interval(values[:, i], draws, settings.confidence, int(groups[i]))
+                out[name][level][metric] = as_json(found)
+    return out
+
+
+def _groups_with(split: Split) -> NDArray[np.int64]:
+    """How many groups hold each species; shape (species,)."""
+    holds = np.zeros((split.groups, split.recordings.present.shape[1]), bool)
+    np.logical_or.at(holds, split.group, split.recordings.present)
+    return np.asarray(holds.sum(axis=0), np.int64)
+
+
+def species_table(
+    split: Split, labels: list[str], by_species: dict[str, Any], calibration: Calibration, settings: EvaluationSettings
+) -> pd.DataFrame:
+    """One row a species: counts, ranking and most probable species by recording, and its detections."""
+    draws = split.resamples(settings.resamples, settings.seed)
+    items, groups = split.recordings, _groups_with(split)
+    one = items.only >= 0
+    single = items.where(one)
+    guessed = most_probable(single.probabilities)
+    f1 = f1_by_species(guessed, single.present, draws.weights[:, one])
+    ap = average_precision_by_species(items.probabilities, items.present, draws.weights[:1])[0]
+    auroc = auroc_by_species(items.probabilities, items.present, draws.weights[:1])[0]
     rows = []
     for i, name in enumerate(labels):
-        hits = int(((guess == i) & (truth == i)).sum())
-        true, guessed = int((truth == i).sum()), int((guess == i).sum())
-        value = _interval(f1[:, i], settings) or dict.fromkeys(("value", "low", "high"), float("nan"))
-        rows.append(
-            {
-                "species": name,
-                "test_recordings": true,
-                "precision": hits / guessed if guessed else float("nan"),
-                "recall": hits / true if true else float("nan"),
-                "f1": value["value"],
-                "f1_low": value["low"],
-                "f1_high": value["high"],
-                "average_precision": ap[i],
-                "auroc": auroc[i],
-            }
-        )
+        row = {"species": name, "test_recordings": int(items.present[:, i].sum()), "test_groups": int(groups[i])}
+        row |= _cells("f1", as_json(share_interval(f1[:, i], draws, settings.confidence, int(groups[i]))))
+        row |= {"average_precision": ap[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
+        for level in ("by_recording", "by_window"):
+            for metric, found in by_species[name][level].items():
+                row |= _cells(f"{metric}_{level}", found)
+        rows.append(row)
     return pd.DataFrame(rows).round(4)
+
+
+def _cells(name: str, found: Interval) -> dict[str, float | None]:
+    values = found or dict.fromkeys(("value", "low", "high"))
+    return {name: values["value"], f"{name}_low": values["low"], f"{name}_high": values["high"]}
 
 
 def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
@@ -84,51 +132,63 @@ def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).round(4)
 
 
+def calibration_errors(before: Items, after: Items) -> dict[str, float | None]:
+    """Expected calibration error of windows of one species, before and after the temperature; None without windows."""
+    return {
+        name: round(expected_calibration_error(items), 6) if len(items.only) else None
+        for name, items in (("as_trained", before), ("calibrated", after))
+    }
+
+
+def calibration_of(path: Path, labels: list[str]) -> tuple[str, Calibration]:
+    """The released variant and its calibration, as stage `compare` wrote them."""
+    found = read_json(path)
+    values = np.array([found["thresholds"][name]["threshold"] for name in labels], np.float64)
+    return found["variant"], Calibration(found["temperature"], values, found["aggregation"])
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
-    p.add_argument("--predictions", type=Path, required=True)
+    p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
+    p.add_argument("--calibration", type=Path, required=True, help="of the released variant")
     p.add_argument("--labels", type=Path, required=True)
-    outputs = ("metrics", "table", "species", "calibration", "thresholds", "confusion", "species-figure", "reliability")
+    outputs = ("metrics", "table", "species", "confusion", "species-figure", "reliability")
     for name in outputs:
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(EvaluationSettings, args.settings)
     with stage("evaluate", args, [getattr(args, name.replace("-", "_")) for name in outputs]):
         table, labels = read_table(args.predictions), read_json(args.labels)
-        windows = {split: by_window(table, labels, split) for split in ("validation", "test")}
-        recordings = {split: by_recording(w, settings.aggregation) for split, w in windows.items()}
+        variant, calibration = calibration_of(args.calibration, labels)
+        plain = Calibration(1.0, calibration.thresholds, calibration.aggregation)
+        splits = {name: split_of(table, labels, name, calibration) for name in ("validation", "test")}
 
         metrics: dict[str, Any] = {
+            "variant": variant,
             "confidence": settings.confidence,
             "resamples": settings.resamples,
-            "aggregation": settings.aggregation,
+            "aggregation": calibration.aggregation,
+            "temperature": calibration.temperature,
             "species": len(labels),
         }
-        for split in windows:
-            metrics[split] = split_metrics(windows[split], recordings[split], settings)
+        windows: dict[str, tuple[Items, Items]] = {}
+        for name, split in splits.items():
+            one = split.windows.only >= 0
+            windows[name] = (split_of(table, labels, name, plain).windows.where(one), split.windows.where(one))
+            metrics[name] = split_metrics(split, settings)
+            metrics[name]["expected_calibration_error"] = calibration_errors(*windows[name])
             for level in ("by_recording", "by_window"):
-                log.info("%s %s: %s", split, level, metrics[split][level])
+                log.info("%s %s: %s", name, level, metrics[name][level])
+        metrics["test"]["by_species"] = species_metrics(splits["test"], labels, settings)
         write_json(args.metrics, metrics)
         write_csv(args.table, metrics_table(metrics))
-        by_species = species_table(recordings["test"], labels, settings)
+        by_species = species_table(splits["test"], labels, metrics["test"]["by_species"], calibration, settings)
         write_csv(args.species, by_species)
 
-        temperature = fit_temperature(windows["validation"].probabilities, windows["validation"].truth)
-        calibrated = {split: by_window(table, labels, split, temperature) for split in windows}
-        calibration: dict[str, Any] = {"temperature": temperature, "level": "window"}
-        for split in windows:
-            calibration[split] = {
-                "expected_calibration_error": round(expected_calibration_error(windows[split]), 6),
-                "expected_calibration_error_calibrated": round(expected_calibration_error(calibrated[split]), 6),
-            }
-        write_json(args.calibration, calibration)
-        chosen = thresholds(calibrated["validation"])
-        write_csv(args.thresholds, pd.DataFrame({"species": labels, "threshold": chosen}))
-
-        confusion_figure(args.confusion, recordings["test"], labels)
+        confusion_figure(args.confusion, splits["test"].recordings, labels)
         species_figure(args.species_figure, by_species, settings.confidence)
-        reliability_figure(args.reliability, windows["test"], calibrated["test"])
+        reliability_figure(args.reliability, *windows["test"])
 
 
 if __name__ == "__main__":

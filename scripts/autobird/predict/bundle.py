@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
+from autobird.predict.answers import Calibration
 
 FORMAT = 1
 """Version of the layout; a bundle of another one is refused."""
@@ -57,6 +58,11 @@ class Bundle:
     aggregation: str
     temperature: float
     thresholds: NDArray[np.float64]
+
+    @property
+    def calibration(self) -> Calibration:
+        """What turns the logits of the graph into answers."""
+        return Calibration(self.temperature, self.thresholds, self.aggregation)
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":

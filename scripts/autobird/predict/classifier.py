@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from autobird.audio.decode import UnusableAudio, decode
 from autobird.audio.mel import FrontEnd, window_moments
 from autobird.audio.windows import window_rms, window_starts
 from autobird.drift.monitor import features
+from autobird.predict.answers import answer
 from autobird.predict.bundle import GRAPH, Bundle
-
-_BATCH = 16
-"""Windows per call of the graph: larger ones leave the cache."""
+from autobird.predict.graph import Graph
 
 MAX_DURATION = 7200.0
 """Longest recording, seconds of decoded sound, where nobody says otherwise."""
@@ -43,6 +41,9 @@ class Prediction:
         duration: seconds.
         starts: start of each window, seconds; shape (windows,).
         probabilities: calibrated, by window; shape (windows, species), rows sum to 1.
+        detected: species that reach their threshold in a window that is not quiet; shape (windows, species).
+        recording: probabilities of the whole recording, over its windows that are not quiet; zeros if all are;
+            shape (species,).
         quiet: windows that the filters of the training leave out; shape (windows,), bool.
         frames: all mel frames, in the front end's units; shape (frames, mels).
         first_frames: first frame of each window in `frames`; shape (windows,).
@@ -51,7 +52,9 @@ class Prediction:
 
     duration: float
     starts: NDArray[np.float64]
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+    detected: NDArray[np.bool_]
+    recording: NDArray[np.float64]
     quiet: NDArray[np.bool_]
     frames: NDArray[np.float32]
     first_frames: NDArray[np.int64]
@@ -64,12 +67,7 @@ class Classifier:
     def __init__(self, bundle: Path | str, threads: int = 1) -> None:
         self.bundle = Bundle.load(Path(bundle))
         self._front_end = FrontEnd.of(self.bundle.features)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(
-            str(self.bundle.folder / GRAPH), options, providers=["CPUExecutionProvider"]
-        )
+        self._graph = Graph(self.bundle.folder / GRAPH, threads)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -100,37 +98,19 @@ class Classifier:
         _, std = window_moments(stored, firsts, size)
         quiet = (rms < s.min_rms) | (std < s.min_mel_std)
         windows = stored[firsts[:, None] + np.arange(size)]
+        # Quiet windows count as a second recording, so that nothing of them enters the answer about this one.
+        said = answer(self._graph.logits(windows), quiet.astype(np.int64), 2, self.bundle.calibration)
         return Prediction(
             duration=duration,
             starts=starts / s.sample_rate,
-            probabilities=self.probabilities(self.logits(windows)),
+            probabilities=said.windows,
+            detected=said.detected & ~quiet[:, None],
+            recording=said.recordings[0],
             quiet=quiet,
             frames=frames,
             first_frames=firsts,
             rms=rms,
         )
-
-    def logits(self, windows: NDArray[np.float16]) -> NDArray[np.float32]:
-        """Logits of windows of shape (windows, frames, mels); shape (windows, species)."""
-        out = np.empty((len(windows), len(self.labels)), np.float32)
-        for first in range(0, len(windows), _BATCH):
-            x = windows[first : first + _BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]
-            out[first : first + _BATCH] = self._session.run(None, {"log_mel": np.ascontiguousarray(x)})[0]
-        return out
-
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Calibrated probabilities; shape (windows, species), rows sum to 1."""
-        z = logits / np.float32(self.bundle.temperature)
-        e = np.exp(z - z.max(axis=1, keepdims=True, initial=-np.inf))
-        return np.asarray(e / e.sum(axis=1, keepdims=True), np.float32)
-
-    def summary(self, prediction: Prediction) -> NDArray[np.float64]:
-        """Probabilities of the whole recording, over its windows that are not quiet; zeros if all are; shape (species,)."""
-        heard = prediction.probabilities[~prediction.quiet].astype(np.float64)
-        if not len(heard):
-            return np.zeros(len(self.labels))
-        total = heard.mean(axis=0) if self.bundle.aggregation == "mean" else heard.max(axis=0)
-        return np.asarray(total / total.sum(), np.float64)
 
     def features(self, prediction: Prediction) -> dict[str, float]:
         """What the drift report compares (`drift.monitor.FEATURES`)."""
@@ -149,8 +129,7 @@ class Classifier:
         found: list[Detection] = []
         for species, name in enumerate(self.labels):
             p = prediction.probabilities[:, species]
-            heard = np.flatnonzero((p >= self.bundle.thresholds[species]) & ~prediction.quiet)
-            for run in _runs(heard):
+            for run in _runs(np.flatnonzero(prediction.detected[:, species])):
                 end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
                 found.append(Detection(float(prediction.starts[run[0]]), round(end, 3), name, float(p[run].max())))
         return sorted(found, key=lambda d: (d.start, -d.probability, d.species))

@@ -16,16 +16,16 @@ def as_json(bundle: Bundle, results: Sequence[FileResult]) -> str:
     """One document with all files; those that could not be read carry an `error`."""
     value: dict[str, Any] = {
         "bundle": {"name": bundle.name, "variant": bundle.variant, "fingerprint": bundle.fingerprint},
-        "files": [_file(r) for r in results],
+        "files": [_file(r, bundle.labels) for r in results],
     }
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
-def _file(result: FileResult) -> dict[str, Any]:
+def _file(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
     if result.error:
         return {"file": result.file, "error": result.error}
     best = result.species
-    return {
+    value: dict[str, Any] = {
         "file": result.file,
         "duration": round(result.duration, 3),
         "species": None if best is None else {"species": best[0], "probability": round(best[1], 4)},
@@ -33,7 +33,25 @@ def _file(result: FileResult) -> dict[str, Any]:
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
             for d in result.detections
         ],
+        "probabilities": _named(result.probabilities, labels),
     }
+    if result.windows is not None:
+        value["windows"] = [
+            {
+                "start": w.start,
+                "end": w.end,
+                "quiet": w.quiet,
+                "detected": w.detected,
+                "probabilities": _named(w.probabilities, labels),
+            }
+            for w in result.windows
+        ]
+    return value
+
+
+def _named(probabilities: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
+    """Probabilities by species with six significant digits, so that small ones keep their order; {} for none."""
+    return {name: float(f"{p:.6g}") for name, p in zip(labels, probabilities, strict=True)} if probabilities else {}
 
 
 def as_csv(results: Sequence[FileResult]) -> str:

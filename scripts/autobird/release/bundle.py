@@ -18,15 +18,11 @@ from autobird.core.tables import read_table
 from autobird.corpus.demo.encode import encode
 from autobird.corpus.demo.plan import plan_species
 from autobird.corpus.demo.scene import render
-from autobird.evaluation.calibration import fit_temperature, thresholds
-from autobird.evaluation.predictions import by_window
+from autobird.evaluation.predictions import scored_windows
 from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, manifest
 from autobird.predict.classifier import Classifier
 from autobird.release.card import model_card
 from autobird.release.reference import recording_features, reference
-
-FALLBACK = 0.5
-"""Threshold of a species with too few validation windows to choose one."""
 
 _EXAMPLE_SEED = 20
 """Seed of the synthesised clip; no recording of a corpus goes into a bundle."""
@@ -62,13 +58,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("variants", "shards"):
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
     inputs = (
-        "released", "predictions", "model", "index", "comparison", "metrics", "counts", "leakage", "species",
-        "catalogue", "attribution", "licences",
+        "released", "calibration", "predictions", "model", "index", "comparison", "metrics", "counts", "leakage",
+        "species", "catalogue", "attribution", "licences",
     )  # fmt: skip
     for name in inputs:
         p.add_argument(f"--{name}", type=Path, required=True)
     p.add_argument("--name", required=True, help="of the run")
-    p.add_argument("--aggregation", required=True)
     p.add_argument("--config", required=True, help="the whole configuration as JSON, for the provenance")
     p.add_argument("--code", required=True, help="fingerprints of all stages as JSON, for the provenance")
     p.add_argument("--folder", type=Path, required=True)
@@ -84,10 +79,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         graph = next(v for v in args.variants if v.stem == released["released"])
         write_bytes(args.folder / GRAPH, graph.read_bytes())
 
-        predictions = read_table(args.predictions)
-        validation = by_window(predictions, labels, "validation")
-        temperature = fit_temperature(validation.probabilities, validation.truth)
-        chosen = thresholds(by_window(predictions, labels, "validation", temperature))
+        calibration = read_json(args.calibration)
+        temperature, chosen = calibration["temperature"], calibration["thresholds"]
         licences = read_json(args.licences)
         write_json(
             args.folder / DESCRIPTION,
@@ -98,17 +91,17 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "fingerprint": (file_digest(graph) or "")[:16],
                 "labels": labels,
                 "features": features.model_dump(mode="json"),
-                "aggregation": args.aggregation,
+                "aggregation": calibration["aggregation"],
                 "temperature": temperature,
-                "thresholds": [FALLBACK if t is None else t for t in chosen],
+                "thresholds": [chosen[name]["threshold"] for name in labels],
                 "training_data": training_data(licences),
             },
         )
 
-        index = read_table(args.index)
-        index = index[index["dropped"] == ""]
+        windows = scored_windows(read_table(args.index))
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        table = recording_features(index[index["split"] != "test"], predictions, shards, features, temperature)
+        windows = windows[windows["split"] != "test"]
+        table = recording_features(windows, read_table(args.predictions), shards, features, temperature)
         write_json(args.folder / "drift_reference.json", reference(table))
 
         write_bytes(args.folder / "ATTRIBUTION.csv", args.attribution.read_bytes())
@@ -137,7 +130,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.folder / "expected.json", expected_answer(args.folder))
         write_json(args.folder / MANIFEST, manifest(args.folder))
         log.info(
-            "%s, temperature %.3f, %d thresholds", released["released"], temperature, sum(t is not None for t in chosen)
+            "%s, temperature %.3f, %d thresholds chosen",
+            released["released"],
+            temperature,
+            sum(t["chosen"] for t in chosen.values()),
         )
 
 

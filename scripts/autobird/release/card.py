@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -30,15 +31,16 @@ def model_card(
         "",
         "## How good it is",
         "",
-        f"On {test['recordings']} test recordings that it never heard, by recording, with {metrics['confidence']:.0%} bootstrap intervals:",
+        f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent groups "
+        f"(sessions) that the model never heard; in brackets {metrics['confidence']:.0%} intervals from resampling groups.",
         "",
-        "| | macro-F1 |",
-        "|---|---|",
-        f"| released variant | {_range(row['macro_f1'], row['macro_f1_low'], row['macro_f1_high'])} |",
-        f"| its difference to float, paired | {_range(row['difference'], row['difference_low'], row['difference_high'])} |",
-        f"| float network | {_cell(test['by_recording']['macro_f1'])} |",
+        "| | by recording | by window |",
+        "|---|---|---|",
+        *[_metric_row(test, metric, text) for metric, text in _METRICS.items()],
         "",
-        f"Float network by window: macro-F1 {_cell(test['by_window']['macro_f1'])}, cmAP {_cell(test['by_window']['cmap'])}.",
+        _several_species(test),
+        f"Difference of macro-F1 by recording to the float network, paired: "
+        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
         "",
         f"Why this variant: {released['reason']}.",
         "",
@@ -67,15 +69,61 @@ def model_card(
         "",
         "## Species",
         "",
-        ", ".join(f"*{label}*" for label in labels) + ".",
+        "Detections by test recording: of the recordings in which a species is reported, the share that hold it (precision); of the "
+        "recordings that hold it, the share in which it is reported (recall). A species is reported where its probability in a window "
+        "reaches its threshold.",
+        "",
+        "| species | test recordings (groups) | threshold | precision | recall |",
+        "|---|---|---|---|---|",
+        *[_species_row(r) for r in species.to_dict("records")],
         "",
     ]
     return "\n".join(lines)
 
 
+_METRICS = {
+    "macro_f1": "macro-F1 of the most probable species",
+    "detection_precision": "precision of the detections",
+    "detection_recall": "recall of the detections",
+    "detection_f1": "F1 of the detections",
+    "detection_macro_f1": "macro-F1 of the detections",
+    "cmap": "cmAP",
+    "auroc": "AUROC",
+}
+
+
+def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:
+    return f"| {text} | {_cell(test['by_recording'][metric])} | {_cell(test['by_window'][metric])} |"
+
+
+def _several_species(test: dict[str, Any]) -> str:
+    others = test["recordings"] - test["recordings_of_one_species"]
+    if not others:
+        return "Every test recording holds one species as far as is known."
+    return (
+        f"{others} test recordings hold several species (or one that the model does not know); macro-F1 of the most probable species "
+        f"is over the other {test['recordings_of_one_species']}, everything else over all."
+    )
+
+
+def _species_row(row: dict[str, Any]) -> str:
+    cells = [
+        _range(*(row[f"detection_{m}_by_recording{end}"] for end in ("", "_low", "_high")))
+        for m in ("precision", "recall")
+    ]
+    counts = f"{row['test_recordings']} ({row['test_groups']})"
+    return f"| *{row['species']}* | {counts} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} |"
+
+
 def _range(value: float, low: float, high: float) -> str:
+    if np.isnan(value):
+        return "not defined"
+    if np.isnan(low):
+        return f"{value:.3f} [unknown: fewer than two groups]"
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
-def _cell(value: dict[str, float] | None) -> str:
-    return "not defined" if value is None else _range(value["value"], value["low"], value["high"])
+def _cell(value: dict[str, float | None] | None) -> str:
+    if value is None:
+        return "not defined"
+    return _range(*(np.nan if value[k] is None else value[k] for k in ("value", "low", "high")))  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
-"""Stage `compare`: all variants on the same recordings, and which of them is released."""
+"""Stage `compare`: all variants on the same recordings, and which of them is released with which calibration."""
 
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,16 +11,15 @@ import pandas as pd
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
-from autobird.evaluation.bootstrap import interval, recording_weights
-from autobird.evaluation.metrics import f1_by_species, macro
-from autobird.evaluation.predictions import Predictions, by_recording, by_window
-from autobird.model.data import Windows
-from autobird.model.score import PREDICTIONS
+from autobird.evaluation.bootstrap import difference_interval, share_interval
+from autobird.evaluation.calibration import calibrate
+from autobird.evaluation.metrics import all_metrics
+from autobird.evaluation.predictions import PREDICTIONS, split_of
+from autobird.predict.answers import Calibration
 from autobird.release.gate import Candidate, choose
-from autobird.release.onnx_files import logits, multiply_adds
+from autobird.release.onnx_files import multiply_adds
+from autobird.release.score import SPLITS
 from autobird.release.settings import CompareSettings
-
-SPLITS = ("validation", "test")
 
 
 def bits_of(name: str) -> int:
@@ -28,66 +28,81 @@ def bits_of(name: str) -> int:
 
 
 def compare_split(
-    tables: dict[str, pd.DataFrame], labels: list[str], split: str, settings: CompareSettings
-) -> list[dict[str, object]]:
-    """One row a variant: macro-F1 by recording, paired difference to float, agreement by window."""
-    windows: dict[str, Predictions] = {name: by_window(t, labels, split) for name, t in tables.items()}
-    recordings = {name: by_recording(w, settings.aggregation) for name, w in windows.items()}
-    truth = recordings["float"].truth
-    weights = recording_weights(truth, settings.resamples, settings.seed)
-    f1 = {name: macro(f1_by_species(r.probabilities, truth, weights)) for name, r in recordings.items()}
-    rows: list[dict[str, object]] = []
-    for name, values in f1.items():
-        value, low, high = interval(values, settings.confidence) or (np.nan,) * 3
-        # Paired: the same resamples of the same recordings on both sides.
-        change, change_low, change_high = interval(values - f1["float"], settings.confidence) or (np.nan,) * 3
-        same = windows[name].probabilities.argmax(axis=1) == windows["float"].probabilities.argmax(axis=1)
-        rows.append(
-            {
-                "variant": name,
-                "split": split,
-                "recordings": len(truth),
-                "macro_f1": value,
-                "macro_f1_low": low,
-                "macro_f1_high": high,
-                "difference": change,
-                "difference_low": change_low,
-                "difference_high": change_high,
-                "agreement": float(same.mean()),
-            }
-        )
+    tables: dict[str, pd.DataFrame],
+    calibrations: dict[str, Calibration],
+    labels: list[str],
+    name: str,
+    settings: CompareSettings,
+) -> list[dict[str, Any]]:
+    """One row a variant: macro-F1 by recording, paired difference to float, agreement by window, detections."""
+    splits = {variant: split_of(t, labels, name, calibrations[variant]) for variant, t in tables.items()}
+    draws = splits["float"].resamples(settings.resamples, settings.seed)
+    values = {variant: all_metrics(s.recordings, draws.weights) for variant, s in splits.items()}
+    guess = {variant: s.windows.probabilities.argmax(axis=1) for variant, s in splits.items()}
+    rows: list[dict[str, Any]] = []
+    for variant, split in splits.items():
+        f1, detection = values[variant]["macro_f1"], values[variant]["detection_macro_f1"]
+        row: dict[str, Any] = {
+            "variant": variant,
+            "split": name,
+            "recordings": len(split.names),
+            "groups": split.groups,
+        }
+        # Paired: the same resamples of the same groups on both sides. Float does not differ from itself.
+        difference = difference_interval(f1 - values["float"]["macro_f1"], draws, settings.confidence)
+        if variant == "float" and difference is not None:
+            difference = (0.0, 0.0, 0.0)
+        for key, found in (
+            ("macro_f1", share_interval(f1, draws, settings.confidence)),
+            ("difference", difference),
+            ("detection_macro_f1", share_interval(detection, draws, settings.confidence)),
+        ):
+            row |= zip((key, f"{key}_low", f"{key}_high"), found or (np.nan,) * 3, strict=True)
+        row["agreement"] = float((guess[variant] == guess["float"]).mean())
+        rows.append(row)
     return rows
+
+
+def candidate(row: dict[str, Any], cost: tuple[int, int, int]) -> Candidate:
+    """A row about validation as the gate sees it."""
+    loss, low, high = (None if np.isnan(v) else 0.0 - v for v in (row[f"difference{e}"] for e in ("", "_high", "_low")))
+    return Candidate(row["variant"], loss, low, high, row["agreement"], *cost)
+
+
+def calibration_json(variant: str, labels: list[str], found: Calibration, chosen: list[bool]) -> dict[str, Any]:
+    """The calibration of the released variant as JSON."""
+    thresholds = zip(labels, found.thresholds, chosen, strict=True)
+    return {
+        "variant": variant,
+        "temperature": found.temperature,
+        "aggregation": found.aggregation,
+        "thresholds": {name: {"threshold": float(t), "chosen": enough} for name, t, enough in thresholds},
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--variants", type=Path, nargs="+", required=True, help="ONNX files; float.onnx among them")
-    p.add_argument("--model", type=Path, required=True)
-    p.add_argument("--index", type=Path, required=True)
-    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--scores", type=Path, nargs="+", required=True, help="their logits, in the same order")
+    p.add_argument("--labels", type=Path, required=True)
     p.add_argument("--comparison", type=Path, required=True)
     p.add_argument("--released", type=Path, required=True)
-    p.add_argument("--predictions", type=Path, required=True, help="those of the released variant")
+    p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
+    p.add_argument("--calibration", type=Path, required=True, help="of the released variant")
     args = p.parse_args(argv)
     settings = settings_of(CompareSettings, args.settings)
-    with stage("compare", args, [args.comparison, args.released, args.predictions]):
-        model = read_json(args.model)
-        labels: list[str] = model["labels"]
-        index = read_table(args.index)
-        index = index[(index["dropped"] == "") & index["split"].isin(SPLITS)].reset_index(drop=True)
-        windows = Windows.of(index, labels, args.shards, model["frames"])
-        base = index[["recording", "start", "species", "split"]]
-        tables = {v.stem: base.assign(logits=list(logits(v, windows))) for v in args.variants}
+    with stage("compare", args, [args.comparison, args.released, args.predictions, args.calibration]):
+        labels: list[str] = read_json(args.labels)
+        tables = {v.stem: read_table(s) for v, s in zip(args.variants, args.scores, strict=True)}
+        found = {name: calibrate(t, labels, settings.aggregation) for name, t in tables.items()}
+        calibrations = {name: calibration for name, (calibration, _) in found.items()}
 
-        rows = [row for split in SPLITS for row in compare_split(tables, labels, split, settings)]
+        rows = [row for split in SPLITS for row in compare_split(tables, calibrations, labels, split, settings)]
         cost = {v.stem: (multiply_adds(v), bits_of(v.stem), v.stat().st_size) for v in args.variants}
-        on_validation = {str(r["variant"]): r for r in rows if r["split"] == "validation"}
-        candidates = [
-            Candidate(name, -float(str(r["difference"])), float(str(r["agreement"])), *cost[name])
-            for name, r in on_validation.items()
-        ]
-        choice = choose(candidates, int(str(on_validation["float"]["recordings"])), settings)
+        validation = [r for r in rows if r["split"] == "validation"]
+        candidates = [candidate(r, cost[r["variant"]]) for r in validation]
+        choice = choose(candidates, validation[0]["recordings"], validation[0]["groups"], settings)
         table = pd.DataFrame(rows).round(6)
         for i, column in enumerate(("multiply_adds", "bits", "bytes")):
             table[column] = [cost[name][i] for name in table["variant"]]
@@ -95,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_csv(args.comparison, table)
         write_json(args.released, dataclasses.asdict(choice))
         write_table(args.predictions, tables[choice.released], PREDICTIONS)
+        write_json(args.calibration, calibration_json(choice.released, labels, *found[choice.released]))
         log.info("released: %s", choice.reason)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
-from autobird.model.score import load
+from autobird.model.trained import load
 from autobird.release.onnx_files import export
 
 

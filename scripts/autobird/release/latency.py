@@ -14,8 +14,8 @@ import torch
 
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.model.score import load
-from autobird.release.onnx_files import INPUT, session
+from autobird.model.trained import load
+from autobird.predict.graph import INPUT, session
 from autobird.release.settings import LatencySettings
 
 _ROUNDS = 7

@@ -1,4 +1,4 @@
-"""Networks as ONNX files: the same bytes each time, no paths inside; their cost; running them over windows."""
+"""Networks as ONNX files: the same bytes each time, no paths inside; and their cost."""
 
 import warnings
 from pathlib import Path
@@ -6,20 +6,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from autobird.core.files import atomic
-from autobird.model.data import Windows
+from autobird.predict.graph import INPUT
 
-INPUT, OUTPUT = "log_mel", "logits"
+OUTPUT = "logits"
 
 OPSET = 17
 """ONNX opset: what ONNX Runtime has run since 1.13."""
-
-_BATCH = 16
 
 
 def export(network: nn.Module, mels: int, frames: int, path: Path) -> None:
@@ -53,25 +49,6 @@ def serialise(model: onnx.ModelProto) -> bytes:
     """A graph as the same bytes each time, without the exporter's version."""
     model.producer_name, model.producer_version = "autobird", ""
     return bytes(model.SerializeToString(deterministic=True))
-
-
-def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU with so many threads, which do not spin while they wait."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-
-
-def logits(path: Path, windows: Windows, threads: int = 1) -> NDArray[np.float32]:
-    """Logits of all windows, shape (windows, species)."""
-    run = session(path, threads)
-    parts = []
-    for first in range(0, len(windows), _BATCH):
-        x, _ = windows.take(np.arange(first, min(first + _BATCH, len(windows))))
-        parts.append(run.run(None, {INPUT: np.ascontiguousarray(x.numpy())})[0])
-    return np.concatenate(parts) if parts else np.zeros((0, run.get_outputs()[0].shape[1]), np.float32)
 
 
 def multiply_adds(path: Path) -> int:

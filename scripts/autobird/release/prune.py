@@ -15,9 +15,9 @@ from autobird.model.data import Windows
 from autobird.model.loop import Trainer
 from autobird.model.networks import BasicBlock, CnnTransformer
 from autobird.model.precision import choose, deterministic
-from autobird.model.score import load
 from autobird.model.settings import TrainSettings
 from autobird.model.train import fit
+from autobird.model.trained import load
 from autobird.release.onnx_files import export
 from autobird.release.settings import PruneSettings
 

@@ -13,7 +13,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from autobird.core.files import atomic, read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.model.data import Windows
-from autobird.release.onnx_files import INPUT, serialise
+from autobird.predict.graph import INPUT
+from autobird.release.onnx_files import serialise
 from autobird.release.settings import QuantizeSettings
 
 _OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool"]

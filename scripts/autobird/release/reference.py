@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES, features
-from autobird.evaluation.predictions import softmax
+from autobird.predict.answers import softmax
 
 DIGITS = 5
 """Decimals of the features in the bundle: enough for ranks, and the same on every machine."""
@@ -22,10 +22,10 @@ def recording_features(
     settings: MelSettings,
     temperature: float,
 ) -> pd.DataFrame:
-    """Features of the kept windows of each recording; those of the model are NaN where there are no predictions.
+    """Features of the windows of each recording; those of the model are NaN where there are no predictions.
 
     Args:
-        index: kept windows (`INDEX`).
+        index: windows that the product answers for (`scored_windows`).
         predictions: logits of some of them (`PREDICTIONS`).
         shards: log-mel frames by batch.
         settings: the front end.

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from autobird.core.settings import Settings
+from autobird.corpus.settings import BackgroundSettings
 from autobird.evaluation.settings import EvaluationSettings
 
 
@@ -26,10 +27,11 @@ class GateSettings(Settings):
     """Which variant is released (stage `compare`), judged on validation recordings."""
 
     max_f1_loss: float = Field(
-        0.01, ge=0, le=1, description="Largest loss of macro-F1 by recording against float, on the same recordings."
-    )
-    min_recordings: int = Field(
-        100, ge=1, description="With fewer validation recordings that loss says too little, and agreement decides."
+        0.03,
+        gt=0,
+        le=1,
+        description="Largest loss of macro-F1 by recording against float: the upper end of its paired interval. Where the interval "
+        "is too wide to tell (half its width is larger), agreement decides.",
     )
     min_agreement: float = Field(
         0.98,
@@ -41,6 +43,10 @@ class GateSettings(Settings):
 
 class CompareSettings(GateSettings, EvaluationSettings):
     """What stage `compare` needs: the gate, and how a model is judged."""
+
+
+class ScoreSettings(BackgroundSettings):
+    """What stage `score` needs: which label is no species."""
 
 
 class LatencySettings(Settings):

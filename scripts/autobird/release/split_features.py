@@ -10,6 +10,7 @@ from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.drift.monitor import FEATURES
+from autobird.evaluation.predictions import scored_windows
 from autobird.release.reference import DIGITS, recording_features
 
 
@@ -24,11 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
     with stage("drift_current", args, [args.output]):
-        index = read_table(args.index)
-        index = index[(index["dropped"] == "") & (index["split"] == "test")]
+        windows = scored_windows(read_table(args.index))
+        windows = windows[windows["split"] == "test"]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         temperature = read_json(args.description)["temperature"]
-        table = recording_features(index, read_table(args.predictions), shards, settings, temperature)
+        table = recording_features(windows, read_table(args.predictions), shards, settings, temperature)
         write_csv(args.output, table[["recording", *FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))
 

@@ -17,11 +17,10 @@ _COLUMNS = 1600
 def answer(classifier: Classifier, prediction: Prediction, spectrogram: bool) -> dict[str, Any]:
     """Everything about a recording."""
     window = classifier.bundle.features.window
-    summary = classifier.summary(prediction)
     out: dict[str, Any] = {
         "model": {"name": classifier.bundle.name, "fingerprint": classifier.bundle.fingerprint},
         "duration": round(prediction.duration, 3),
-        "species": _top(classifier, summary) if summary.any() else [],
+        "species": _top(classifier, prediction.recording) if prediction.recording.any() else [],
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
             for d in classifier.detections(prediction)

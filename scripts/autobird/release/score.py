@@ -1,0 +1,71 @@
+"""Stage `score`: the logits of one variant for every window of validation and test that the product would answer for."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from autobird.core.files import read_json
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.tables import read_table, write_table
+from autobird.evaluation.predictions import PREDICTIONS, scored_windows
+from autobird.predict.graph import Graph
+from autobird.release.settings import ScoreSettings
+
+SPLITS = ("validation", "test")
+
+_BLOCK = 1024
+"""Windows that are read from the shards at once."""
+
+
+def logits_of(
+    graph: Graph, windows: pd.DataFrame, shards: Sequence[NDArray[np.float16]], frames: int
+) -> NDArray[np.float32]:
+    """Logits of windows in their order, shape (windows, species).
+
+    Args:
+        graph: the variant.
+        windows: columns shard, first_frame.
+        shards: mel frames by batch.
+        frames: of a window.
+    """
+    shard, first = windows["shard"].to_numpy(), windows["first_frame"].to_numpy()
+    out = np.empty((len(windows), graph.species), np.float32)
+    for at in range(0, len(windows), _BLOCK):
+        part = [
+            shards[s][f : f + frames] for s, f in zip(shard[at : at + _BLOCK], first[at : at + _BLOCK], strict=True)
+        ]
+        out[at : at + _BLOCK] = graph.logits(np.stack(part))
+    return out
+
+
+def only_species(several: Sequence[str], background: str | None) -> str:
+    """The species of a recording that holds exactly one, besides windows in which nobody marked anything; else ""."""
+    named = [s for s in several if s != background] or list(several)
+    return named[0] if len(named) == 1 else ""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Command line of the stage."""
+    p = parser(__doc__)
+    p.add_argument("--variant", type=Path, required=True, help="ONNX file")
+    p.add_argument("--model", type=Path, required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--output", type=Path, required=True)
+    args = p.parse_args(argv)
+    settings = settings_of(ScoreSettings, args.settings)
+    with stage("score", args, [args.output]):
+        windows = scored_windows(read_table(args.index))
+        windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
+        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        found = logits_of(Graph(args.variant), windows, shards, read_json(args.model)["frames"])
+        only = [only_species(several, settings.background) for several in windows["recording_species"]]
+        write_table(args.output, windows.assign(recording_only=only, logits=list(found)), PREDICTIONS)
+        log.info("%d windows of %d recordings", len(windows), windows["recording"].nunique())
+
+
+if __name__ == "__main__":
+    run(main)

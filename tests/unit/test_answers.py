@@ -1,0 +1,94 @@
+"""One path from logits to answers: calibrated windows, recordings, detections; and what they are compared with."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autobird.evaluation.calibration import calibrate
+from autobird.evaluation.predictions import scored_windows, split_of
+from autobird.predict.answers import Calibration, answer, softmax
+from autobird.release.score import only_species
+
+LABELS = ["a", "b", "c"]
+
+
+def logits_for(*rows: tuple[float, float, float]) -> np.ndarray:
+    """Logits whose probabilities at temperature 1 are `rows`."""
+    return np.log(np.array(rows))
+
+
+def test_windows_are_calibrated_before_they_are_averaged_and_compared_with_thresholds() -> None:
+    logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.2, 0.2, 0.6))
+    said = answer(logits, np.array([0, 0, 1]), 3, Calibration(2.0, np.array([0.6, 0.9, 0.4]), "mean"))
+    windows = softmax(logits / 2)
+    np.testing.assert_allclose(said.windows, windows)
+    np.testing.assert_allclose(said.recordings, [windows[:2].mean(axis=0), windows[2], [0, 0, 0]])
+    np.testing.assert_array_equal(said.detected, windows >= [0.6, 0.9, 0.4])
+    assert said.detected.tolist() == [[True, False, False], [False, False, False], [False, False, True]]
+    assert said.detected_in_recordings.tolist() == [[True, False, False], [False, False, True], [False, False, False]]
+
+
+def test_the_largest_probability_may_stand_for_the_recording() -> None:
+    logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1))
+    said = answer(logits, np.array([0, 0]), 1, Calibration(1.0, np.ones(3), "max"))
+    np.testing.assert_allclose(said.recordings, np.array([[0.9, 0.8, 0.1]]) / 1.8)
+
+
+def index() -> pd.DataFrame:
+    """An annotated recording (windows A A A B, one of both, one unlabelled, one quiet) and one of a single species."""
+    rows = [
+        ("ann", "a", "", False, ["a"], True), ("ann", "a", "", False, ["a"], True), ("ann", "a", "", False, ["a"], True),
+        ("ann", "b", "", False, ["b"], True), ("ann", "", "several", False, ["a", "b"], True),
+        ("ann", "", "no box", False, [], False), ("ann", "", "no box", True, [], True),
+        ("one", "c", "", False, ["c"], True), ("one", "c", "RMS", True, ["c"], True),
+        ("rare", "z", "species with fewer", False, ["z"], True),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["recording", "species", "dropped", "quiet", "present", "complete"])
+    where = {"ann": "test", "one": "validation", "rare": "unknown"}
+    return table.assign(split=table["recording"].map(where), group=table["recording"], start=np.arange(len(table)))
+
+
+def test_every_window_that_is_not_quiet_is_scored_labelled_or_not() -> None:
+    found = scored_windows(index())
+    assert found["recording"].tolist() == ["ann"] * 6 + ["one"]
+    assert found["species"].tolist() == ["a", "a", "a", "b", "", "", "c"]
+    assert found["split"].tolist() == ["test"] * 6 + ["validation"]
+    assert found["recording_species"].tolist() == [["a", "b"]] * 6 + [["c"]]
+
+
+def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
+    """The scored windows of `index` with the logits of these probabilities."""
+    found = scored_windows(index())
+    only = [only_species(s, None) for s in found["recording_species"]]
+    return found.assign(recording_only=only, logits=list(logits_for(*probabilities)))
+
+
+def test_a_recording_of_several_species_is_right_when_both_are_detected() -> None:
+    a, b, c = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
+    table = predictions(a, a, a, b, a, c, c)
+    split = split_of(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
+    assert split.recordings.present.tolist() == [[True, True, False]]
+    assert split.recordings.only.tolist() == [-1]  # not judged by its most probable species
+    assert split.recordings.detected.tolist() == [[True, True, True]]
+    assert split.windows.only.tolist() == [0, 0, 0, 1, -1, -1]
+    assert split.windows.complete.tolist() == [True] * 5 + [False]
+    # The unlabelled window takes part in the answer, as it does in the product.
+    assert split.recordings.probabilities[0, 2] == pytest.approx((5 * 0.05 + 0.9) / 6)
+
+
+def test_calibration_comes_from_labelled_validation_windows() -> None:
+    rows = [("r", "g", "validation", "a", ["a"], True), ("r", "g", "validation", "", [], False)]
+    table = pd.DataFrame(rows * 8, columns=["recording", "group", "split", "species", "present", "complete"])
+    table = table.assign(recording_species=[["a"]] * 16, recording_only="a")
+    table = table.assign(logits=list(logits_for(*[(0.6, 0.2, 0.2), (0.01, 0.98, 0.01)] * 8)))
+    found, chosen = calibrate(table, LABELS, "mean")
+    assert found.temperature == pytest.approx(0.1, abs=1e-3)  # always right: as sure as it may get
+    assert chosen == [False, False, False]
+    assert found.thresholds.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_windows_without_any_mark_do_not_make_a_second_species() -> None:
+    assert only_species(["a", "background"], "background") == "a"
+    assert only_species(["background"], "background") == "background"
+    assert only_species(["a", "b"], "background") == ""
+    assert only_species(["a", "background"], None) == ""
