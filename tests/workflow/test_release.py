@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import scipy.special
 
 from autobird.corpus.demo.folder import write_folder
 from autobird.drift.monitor import FEATURES
@@ -14,6 +15,7 @@ from autobird.predict import Classifier
 from autobird.predict.bundle import FILES
 from autobird.serving.log import Entry, PredictionLog
 from tests.workflow.conftest import FOLDER, snakemake
+from tests.workflow.delivered import assert_delivered
 
 
 def test_the_bundle_holds_its_files_and_nothing_of_the_machine_or_the_corpus(finished_folder: Path) -> None:
@@ -41,9 +43,14 @@ def test_prediction_sees_what_the_model_was_tested_on(finished_folder: Path) -> 
     table = pd.read_parquet(finished_folder / "results/test/release/predictions.parquet")
     for name, rows in table.groupby("recording"):
         found = classifier.predict(finished_folder / "my birds" / str(name))
-        kept = np.isin(np.rint(found.starts * 16000).astype(int), rows["start"])
-        expected = classifier.probabilities(np.stack(rows["logits"].to_list()))
-        np.testing.assert_allclose(found.probabilities[kept], expected, atol=1e-5)
+        np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])
+        logits = np.stack(rows["logits"].to_list()).astype(np.float64)
+        expected = scipy.special.softmax(logits / classifier.bundle.temperature, axis=1)
+        np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
+
+
+def test_the_scores_of_the_evaluation_are_those_of_what_users_get(finished_folder: Path) -> None:
+    assert_delivered(finished_folder / "results/test", finished_folder / "my birds")
 
 
 def test_a_folder_of_the_test_recordings_is_seen_as_the_test_split_is(folder: Path) -> None:

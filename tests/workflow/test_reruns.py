@@ -15,8 +15,8 @@ from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
 AFTER_CATALOGUE = {"corpus_figures", "bundle", *AFTER_BUNDLE}  # the bundle carries the attribution
-AFTER_COMPARE = {"comparison_figure", "bundle", *AFTER_BUNDLE}
-AFTER_TRAIN = {"curves", "score", "evaluate", "export", "prune", "quantize", "compare", "latency", *AFTER_COMPARE}
+AFTER_COMPARE = {"comparison_figure", "evaluate", "bundle", *AFTER_BUNDLE}
+AFTER_TRAIN = {"curves", "export", "prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
 AFTER_QUARANTINE = {"catalogue", "corpus_figures", "check_corpus", "dataset", *AFTER_DATASET}
 AFTER_RECORDINGS = {"near_duplicates", "quarantine", *AFTER_QUARANTINE}
@@ -222,7 +222,7 @@ def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(fold
 def test_another_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
     edit(folder / "scripts/autobird/evaluation/settings.py", r"Field\(0\.95, gt=0\.5", "Field(0.90, gt=0.5")
     # The comparison of the variants has its intervals from the same settings.
-    assert run(folder).rules == {"evaluate", "compare", *AFTER_COMPARE}
+    assert run(folder).rules == {"compare", *AFTER_COMPARE}
     metrics = json.loads((folder / "results/test/evaluation/metrics.json").read_text(encoding="utf-8"))
     assert metrics["confidence"] == 0.9
 
@@ -238,7 +238,7 @@ def test_another_locked_version_reruns_the_stages_that_import_it(folder: Path) -
 def test_a_setting_of_the_release_trains_nothing_again(folder: Path) -> None:
     assert run(folder, "release={max_f1_loss: 0.5}").rules == {"compare", *AFTER_COMPARE}
     again = run(folder, "release={max_f1_loss: 0.5, prune: 0.25}")
-    assert again.rules == {"prune", "quantize", "compare", "latency", *AFTER_COMPARE}
+    assert again.rules == {"prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
     assert sum("rule quantize" in line for line in again.text.splitlines()) == 1
 
 

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import copy_project
 from tests.standins.xeno_canto import KEY, Mood, StandIn, from_sources, serve
 from tests.workflow.conftest import Result, command, environment, snakemake
+from tests.workflow.delivered import assert_delivered
 from tests.workflow.outputs import promised
 
 DATASET = "results/test/dataset/index.parquet"
@@ -159,18 +160,28 @@ def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finis
         path.parent.mkdir(exist_ok=True)
         path.symlink_to(finished_folder / "my birds" / row["file"])
         lines += [f"{path.name}\t{view}\t0.0\t3.0\t{row['species']}\n" for view in ("Waveform 1", "Spectrogram 1")]
+    # Every third recording holds a second species, later on.
+    others = table[::3]
+    names = sorted({row["species"] for row in table})
+    for row in others:
+        second = names[(names.index(row["species"]) + 1) % len(names)]
+        lines.append(f"{row['file'].replace('/', '-')}\tWaveform 1\t8.0\t9.0\t{second}\n")
     (project / "field" / "boxes.txt").write_text(
         "Begin File\tView\tBegin Time (s)\tEnd Time (s)\tSpecies\n" + "".join(lines)
     )
     configured(project, {"type": "annotations", "root": "field", "annotations": {"table": "boxes.txt"}})
     result = run(project, "results/test/release/bundle/bundle.json")
     assert result.code == 0, result.text
+    assert_delivered(project / "results/test", project / "field")
     assert f"note: {len(table)} of {len(lines)} annotations do not count: doubled row" in result.text
     index = pq.read_table(project / DATASET).to_pandas()
     assert set(index.loc[index["start"] == 0, "dropped"]) == {""}
-    assert set(index.loc[index["start"] > 2 * 40_000, "dropped"]) == {"no box overlaps it enough"}
+    alone = ~index["recording"].isin([row["file"].replace("/", "-") for row in others])
+    assert set(index.loc[alone & (index["start"] > 2 * 40_000), "dropped"]) == {"no box overlaps it enough"}
+    several = index.groupby("recording")["present"].agg(lambda sets: len(set().union(*sets)))
+    assert set(several[~several.index.isin(index.loc[alone, "recording"])]) == {1, 2}  # some end before 8 s
     counts = json.loads((project / "results/test/dataset/counts.json").read_text())
-    assert counts["boxes"] == {"doubled row": len(table), "used": len(table)}
+    assert counts["boxes"] == {"doubled row": len(table), "used": len(table) + len(others)}
     # A corrected box decodes nothing.
     boxes = project / "field" / "boxes.txt"
     boxes.write_text(boxes.read_text().replace("\t3.0\t", "\t2.9\t", 2))

@@ -50,8 +50,8 @@ def _file(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def _named(probabilities: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
-    """Probabilities by species with six significant digits, so that small ones keep their order; {} for none."""
-    return {name: float(f"{p:.6g}") for name, p in zip(labels, probabilities, strict=True)} if probabilities else {}
+    """Probabilities by species, not rounded, so that close ones keep their order; {} for none."""
+    return dict(zip(labels, probabilities, strict=True)) if probabilities else {}
 
 
 def as_csv(results: Sequence[FileResult]) -> str:

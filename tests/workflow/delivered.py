@@ -1,0 +1,91 @@
+"""The scores of what users get: computed from the JSON of `autobird predict` and the truth, without the evaluation's code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
+
+
+def answers(run: Path, root: Path, recordings: list[str]) -> dict[str, Any]:
+    """What `autobird predict --json --windows` says about some recordings, by recording."""
+    files = [str(root / name) for name in recordings]
+    command = ["-m", "autobird.cli", "predict", str(run / "release/bundle"), *files, "--json", "--windows"]
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
+    return dict(zip(recordings, json.loads(done.stdout)["files"], strict=True))
+
+
+def test_split(run: Path) -> pd.DataFrame:
+    """The windows of the test recordings."""
+    index = pd.read_parquet(run / "dataset/index.parquet")
+    tested = index.loc[(index["dropped"] == "") & (index["split"] == "test"), "recording"].unique()
+    return index[index["recording"].isin(tested)]
+
+
+test_split.__test__ = False  # type: ignore[attr-defined]
+
+
+def scores(run: Path, root: Path) -> dict[str, dict[str, float]]:
+    """The test scores by recording and by window, from the JSON alone."""
+    labels = json.loads((run / "dataset/labels.json").read_text())
+    index = test_split(run)
+    said = answers(run, root, sorted(index["recording"].unique()))
+    truth = {name: set().union(*rows["present"]) for name, rows in index.groupby("recording")}
+    by_recording = [
+        (
+            answer["probabilities"],
+            {d["species"] for d in answer["detections"]},
+            truth[name],
+            next(iter(truth[name])) if len(truth[name]) == 1 else "",
+            True,
+            answer["species"]["species"],
+        )
+        for name, answer in said.items()
+    ]
+    by_window = []
+    for name, rows in index.groupby("recording"):
+        windows = {round(w["start"] * 16000): w for w in said[name]["windows"]}
+        assert sorted(windows) == sorted(rows["start"])
+        for row in rows.itertuples():
+            w = windows[row.start]
+            assert w["quiet"] == row.quiet
+            if not w["quiet"]:
+                best = max(w["probabilities"], key=w["probabilities"].get)
+                only = row.species if row.dropped == "" else ""
+                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), only, row.complete, best))
+    return {"by_recording": _scores(by_recording, labels), "by_window": _scores(by_window, labels)}
+
+
+def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]:
+    single = [(only, best) for _, _, _, only, _, best in items if only]
+    known = [i for i in items if i[4]]
+    p = np.array([[i[0][name] for name in labels] for i in known])
+    detected, present = (np.array([[name in i[k] for name in labels] for i in known]) for k in (1, 2))
+    occurring = [s for s in range(len(labels)) if present[:, s].any()]
+    mixed = [s for s in occurring if not present[:, s].all()]
+    precision, recall, f1, _ = precision_recall_fscore_support(present, detected, average="micro", zero_division=np.nan)
+    truth, guess = zip(*single, strict=True)
+    return {
+        "macro_f1": f1_score(truth, guess, average="macro", labels=sorted(set(truth)), zero_division=0),
+        "top1": float(np.mean([a == b for a, b in single])),
+        "cmap": float(np.mean([average_precision_score(present[:, s], p[:, s]) for s in occurring])),
+        "auroc": float(np.mean([roc_auc_score(present[:, s], p[:, s]) for s in mixed])),
+        "detection_precision": precision,
+        "detection_recall": recall,
+        "detection_f1": f1,
+        "detection_macro_f1": f1_score(present, detected, average=None, zero_division=0)[occurring].mean(),
+    }
+
+
+def assert_delivered(run: Path, root: Path) -> None:
+    """Hold the scores of stage `evaluate` against those of what is delivered."""
+    test = json.loads((run / "evaluation/metrics.json").read_text())["test"]
+    for level, found in scores(run, root).items():
+        for metric, value in found.items():
+            evaluated = test[level][metric]
+            expected = np.nan if evaluated is None else evaluated["value"]
+            np.testing.assert_allclose(value, expected, atol=2e-6, err_msg=f"{metric} {level}")
