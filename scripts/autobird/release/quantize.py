@@ -45,6 +45,7 @@ def quantize(source: Path, target: Path, windows: Windows, count: int) -> None:
             Calibration(windows, count),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
+            reduce_range=True,  # see the module's docstring
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=_OPERATORS,
