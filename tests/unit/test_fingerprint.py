@@ -196,3 +196,10 @@ def test_stages_take_no_defaults_of_settings() -> None:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not module.endswith(".settings"):
                 made = node.func.id.endswith("Settings") and not (node.args or node.keywords)
                 assert not made or module in while_parsing, f"{file}:{node.lineno}: {node.func.id}()"
+
+
+def test_no_stage_reads_a_data_file_of_the_package() -> None:
+    """Fingerprints cover Python code alone; a table or template beside it would rerun nothing when it changes."""
+    data = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
+    assert [p for p in data if not p.endswith((".py", ".pyc"))] == ["serving/page.html"]
+    assert not [s for s in stages() if "autobird.serving.app" in Fingerprints(SCRIPTS, LOCK).modules(s)]
