@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo test test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
+.PHONY: demo test test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
 
 # The run, its report if it is older than the scores, and what came out.
 demo: .venv/installed
@@ -22,6 +22,11 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 # The suite that CI runs.
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+
+# Training and release with the kernels of an x86 CPU that has AVX2 and no more; needs a torch built for x86 with oneDNN.
+test-avx2: .venv/installed
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n auto \
+		tests/unit/test_training.py tests/unit/test_release.py tests/unit/test_int8.py
 
 # Kills, orphans and core counts: some minutes.
 test-long: .venv/installed

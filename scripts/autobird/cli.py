@@ -1,4 +1,4 @@
-"""The command line: `autobird predict | serve | scores | demo`."""
+"""The command line: `autobird predict | serve | bundle | scores | demo`."""
 
 import argparse
 import csv
@@ -170,6 +170,13 @@ def serve(args: argparse.Namespace) -> None:
     run(args.bundle, ServeSettings(**{k: v for k, v in vars(args).items() if k in names and v is not None}))
 
 
+def check_bundle(folder: Path) -> int:
+    """Print whether a bundle is whole and gives its expected answer on this machine; 1 if not."""
+    from autobird.predict.check import report
+
+    return report(folder)
+
+
 def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="autobird", description="Your own classifier of bird recordings.")
     commands = p.add_subparsers(dest="command", required=True)
@@ -194,6 +201,12 @@ def _parser() -> argparse.ArgumentParser:
     host.add_argument("--max-seconds", type=float, help="longest recording (default: 600)")
     host.add_argument("--log", help="SQLite file for features and answers, which the drift report reads")
 
+    about = commands.add_parser("bundle", help="check that a bundle works on this machine")
+    check = about.add_subparsers(dest="action", required=True).add_parser(
+        "check", help="verify the bundle's files and replay its clip: does this machine give the expected answer?"
+    )
+    check.add_argument("bundle", type=Path)
+
     show = commands.add_parser("scores", help="print the scores of a finished run")
     show.add_argument(
         "run", type=Path, nargs="?", default=Path("results/demo"), help="its folder (default: results/demo)"
@@ -214,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.command == "predict":
             sys.exit(predict(args))
+        if args.command == "bundle":
+            sys.exit(check_bundle(args.bundle))
         if args.command == "serve":
             serve(args)
         elif args.command == "scores":

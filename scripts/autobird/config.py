@@ -3,9 +3,9 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from autobird.audio.settings import FeatureSettings, Name
@@ -19,15 +19,29 @@ from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
 
 
+def _named(value: Any) -> Any:
+    """`run.tracking` as YAML's true, false and null say it."""
+    if isinstance(value, bool) or value is None:
+        return "offline" if value else "none"
+    return value
+
+
+_Modes = Literal["none", "offline", "online"]
+
+Tracking = Annotated[_Modes, BeforeValidator(_named, json_schema_input_type=_Modes | bool | None)]
+
+
 class RunSettings(Settings):
     """The run: its name, so that runs stand side by side."""
 
     name: Name = Field(
         "demo", description="Folder of the run: results/<name>. Not `features`, which holds what runs share."
     )
-    tracking: bool = Field(
-        True,
-        description="Log the training to Weights & Biases if installed: offline unless logged in or WANDB_MODE says else.",
+    tracking: Tracking = Field(
+        "offline",
+        description="Log the training to Weights & Biases, if it is installed. `offline`: files on this machine (`wandb sync` "
+        "sends them); `online`: send it, which needs a login; `none`: nothing. WANDB_MODE=online asks for online too, "
+        "WANDB_MODE=offline or disabled prevents it; being logged in alone sends nothing. true and false mean offline and none.",
     )
 
 

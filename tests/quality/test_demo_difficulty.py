@@ -30,7 +30,7 @@ pytestmark = pytest.mark.quality
 def finish(project: Path, name: str, fold: int, seed: int) -> Path:
     config = [
         "--config",
-        f"run={{name: {name}, tracking: false}}",
+        f"run={{name: {name}, tracking: none}}",
         f"dataset={{fold: {fold}}}",
         f"train={{seed: {seed}}}",
     ]

@@ -24,6 +24,7 @@ from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier
 from autobird.predict.batch import as_feature_csv
 from autobird.predict.bundle import Bundle, manifest
+from autobird.predict.check import expected_answer
 from autobird.predict.files import find_files, predict_file
 from autobird.predict.formats import as_csv, as_json, as_table, clock
 from autobird.release.onnx_files import export
@@ -40,6 +41,9 @@ def make_bundle(folder: Path, thresholds: tuple[float, float] = (0.5, 0.5)) -> P
         "features": FeatureSettings().model_dump(mode="json"), "aggregation": "mean", "temperature": 1.5, "thresholds": list(thresholds),
     }  # fmt: skip
     write_json(folder / "bundle.json", description)
+    soundfile.write(folder / "example.flac", 0.1 * np.random.default_rng(1).standard_normal(6 * 16000), 16000)
+    write_json(folder / "manifest.json", manifest(folder))
+    write_json(folder / "expected.json", expected_answer(folder))
     write_json(folder / "manifest.json", manifest(folder))
     return folder
 
@@ -211,10 +215,15 @@ def test_a_bundle_that_is_not_whole_is_refused(
 ) -> None:
     folder = make_bundle(tmp_path / "b")
     harm(folder)
-    for command in (["predict", str(folder), str(folder)], ["serve", str(folder), "--port", "0"]):
+    commands = (
+        (["predict", str(folder), str(folder)], 2),
+        (["serve", str(folder), "--port", "0"], 2),
+        (["bundle", "check", str(folder)], 1),
+    )
+    for command, code in commands:
         with pytest.raises(SystemExit) as end:
             cli.main(command)
-        assert end.value.code == 2
+        assert end.value.code == code
         assert message in capsys.readouterr().err
 
 
@@ -280,8 +289,12 @@ def test_the_demo_can_be_unpacked_as_a_folder(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_nothing_calls_home(tmp_path: Path, bundle: Path) -> None:
-    code = f"from autobird.predict import Classifier; Classifier({str(bundle)!r}); import os; print(os.environ['ORT_DISABLE_TELEMETRY'], os.environ['DO_NOT_TRACK'])"
-    environment = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "DO_NOT_TRACK", "CI")}
+    names = ("ORT_DISABLE_TELEMETRY", "DO_NOT_TRACK", "WANDB_ERROR_REPORTING")
+    code = (
+        f"from autobird.predict import Classifier; Classifier({str(bundle)!r}); "
+        f"import os; print(*(os.environ[n] for n in {names}))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in (*names, "CI")}
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -289,6 +302,6 @@ def test_nothing_calls_home(tmp_path: Path, bundle: Path) -> None:
         check=True,
         env=environment | {"TMPDIR": str(tmp_path)},
     )
-    assert done.stdout.split() == ["1", "1"]
+    assert done.stdout.split() == ["1", "1", "false"]
     # ONNX Runtime's telemetry keeps its session in a file of the temporary folder.
     assert not list(tmp_path.iterdir())

@@ -1,13 +1,16 @@
-"""W&B is offline unless the user is logged in, and never ends a training."""
+"""W&B sends nothing unless the user asked for online, and never ends a training."""
 
 import logging
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from autobird.model.tracking import Tracker
+from autobird.config import load
+from autobird.core.errors import AutobirdError
+from autobird.model.tracking import Mode, Tracker, mode_of
 
 
 @pytest.fixture(autouse=True)
@@ -18,10 +21,41 @@ def nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
 
 
+class FakeWandb:
+    """W&B as the tracker uses it: remembers what it was asked for, and answers a login as told."""
+
+    def __init__(self, login: bool | Exception) -> None:
+        self._login, self.logins = login, 0
+        self.inits: list[dict[str, Any]] = []
+        self.Settings = lambda **_: None
+
+    def login(self, prompt: bool) -> bool:
+        assert not prompt
+        self.logins += 1
+        if isinstance(self._login, Exception):
+            raise self._login
+        return self._login
+
+    def init(self, **options: Any) -> Any:
+        self.inits.append(options)
+        return types.SimpleNamespace(log=lambda *a, **k: None, finish=lambda **k: None)
+
+
+def track(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, setting: Mode, login: bool | Exception = True
+) -> tuple[str | None, FakeWandb]:
+    """The mode in which W&B was started, None if it was not."""
+    module = FakeWandb(login)
+    monkeypatch.setitem(sys.modules, "wandb", module)
+    with Tracker(setting, folder / "w", "abc", "group", "{}") as tracker:
+        tracker.log({"epoch": 1})
+    return (module.inits[0]["mode"] if module.inits else None), module
+
+
 def test_it_writes_an_offline_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.INFO, "autobird"),
-        Tracker(True, tmp_path / "w", "abc", "group", '{"epochs": 2}') as tracker,
+        Tracker("offline", tmp_path / "w", "abc", "group", '{"epochs": 2}') as tracker,
     ):
         tracker.log({"epoch": 1, "loss": 0.5})
     assert "W&B offline" in caplog.text
@@ -29,13 +63,73 @@ def test_it_writes_an_offline_run(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert [p for p in (tmp_path / "w").rglob("*.wandb") if p.stat().st_size > 0]
 
 
-def test_it_does_nothing_where_it_is_switched_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Tracker(False, tmp_path / "w", "abc", "group", "{}") as tracker:
-        tracker.log({"epoch": 1})
-    monkeypatch.setenv("WANDB_MODE", "disabled")
-    with Tracker(True, tmp_path / "w", "abc", "group", "{}") as tracker:
-        tracker.log({"epoch": 1})
-    assert not (tmp_path / "w").exists()
+def test_being_logged_in_is_not_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {'a' * 40}\n")
+    mode, module = track(monkeypatch, tmp_path, "offline")
+    assert mode == "offline"
+    assert module.logins == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "environment", "mode"),
+    [
+        ("offline", None, "offline"),
+        ("offline", "", "offline"),
+        ("offline", "online", "online"),
+        ("offline", "disabled", "none"),
+        ("online", None, "online"),
+        ("online", "offline", "offline"),
+        ("online", "dryrun", "offline"),
+        ("online", "disabled", "none"),
+        ("none", None, "none"),
+        ("none", "online", "none"),
+    ],
+)
+def test_the_setting_and_the_environment_decide(
+    setting: Mode, environment: str | None, mode: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    assert mode_of(setting) == mode
+    started, module = track(monkeypatch, tmp_path, setting)
+    assert started == (None if mode == "none" else mode)
+    assert module.logins == (mode == "online")
+    assert (tmp_path / "w").exists() == (mode != "none")
+
+
+@pytest.mark.parametrize("login", [False, RuntimeError("401")])
+def test_online_without_a_login_goes_on_offline_with_one_warning(
+    login: bool | Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mode, module = track(monkeypatch, tmp_path, "online", login)
+    assert mode == "offline"
+    assert module.inits[0]["resume"] is None
+    warnings = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert "`wandb login`" in warnings[0]
+    assert "WANDB_API_KEY" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "mode"),
+    [
+        ("none", "none"),
+        ("offline", "offline"),
+        ("online", "online"),
+        (True, "offline"),
+        (False, "none"),
+        (None, "none"),
+    ],
+)
+def test_true_and_false_still_mean_offline_and_none(value: object, mode: str) -> None:
+    assert load({"run": {"tracking": value}}).run.tracking == mode
+
+
+def test_offline_is_the_default_and_another_word_is_refused() -> None:
+    assert load({}).run.tracking == "offline"
+    with pytest.raises(AutobirdError, match=r"run\.tracking: 'yes' is not valid: input should be 'none', 'offline' or"):
+        load({"run": {"tracking": "yes"}})
 
 
 def fail(*_args: object, **_options: object) -> object:
@@ -46,23 +140,26 @@ def test_its_trouble_is_logged_and_training_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = types.SimpleNamespace(log=fail, finish=fail)
-    module = types.SimpleNamespace(login=lambda prompt: True, init=lambda **_: run, Settings=lambda **_: None)
+    module = types.SimpleNamespace(init=lambda **_: run, Settings=lambda **_: None)
     monkeypatch.setitem(sys.modules, "wandb", module)
-    with Tracker(True, tmp_path / "w", "abc", "group", "{}") as tracker:
+    with Tracker("offline", tmp_path / "w", "abc", "group", "{}") as tracker:
         tracker.log({"epoch": 1})
         tracker.log({"epoch": 2})
     assert caplog.text.count("no disk") == 1
     module.init = lambda **_: types.SimpleNamespace(log=lambda *a, **k: None, finish=fail)
-    with Tracker(True, tmp_path / "w", "abc", "group", "{}"):
+    with Tracker("offline", tmp_path / "w", "abc", "group", "{}"):
         pass
     module.init = fail
-    with Tracker(True, tmp_path / "w", "abc", "group", "{}") as tracker:
+    with Tracker("offline", tmp_path / "w", "abc", "group", "{}") as tracker:
         tracker.log({"epoch": 1})
     assert caplog.text.count("no disk") == 3
 
 
-def test_it_is_not_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("setting", "level"), [("offline", "INFO"), ("online", "WARNING")])
+def test_it_is_not_required(
+    setting: Mode, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with caplog.at_level(logging.INFO, "autobird"), Tracker(True, tmp_path / "w", "abc", "group", "{}") as tracker:
+    with caplog.at_level(logging.INFO, "autobird"), Tracker(setting, tmp_path / "w", "abc", "group", "{}") as tracker:
         tracker.log({"epoch": 1})
-    assert "not installed" in caplog.text
+    assert [r.levelname for r in caplog.records if "not installed" in r.getMessage()] == [level]

@@ -219,6 +219,24 @@ def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(fold
     assert result.rules == {"mel_shards", "dataset", *AFTER_DATASET}
 
 
+def test_another_body_of_a_property_of_settings_reruns_the_stages_that_reach_it(folder: Path) -> None:
+    edit(
+        folder / "scripts/autobird/audio/settings.py",
+        r"return round\(self\.window \* self\.sample_rate\)",
+        "return int(round(self.window * self.sample_rate))",
+    )
+    result = run(folder)
+    assert result.batches("segment") == {"0", "1", "2"}
+    assert result.rules >= {*BATCH, *AFTER_RECORDINGS} - {"rows"}
+
+
+def test_another_description_or_bound_of_a_setting_reruns_nothing(folder: Path) -> None:
+    settings = folder / "scripts/autobird/audio/settings.py"
+    edit(settings, r"Length of a window, seconds\.", "How long a window is, seconds.")
+    edit(settings, r"Field\(5\.0, gt=0, le=60", "Field(5.0, gt=0, le=90")
+    assert run(folder).jobs == set()
+
+
 def test_another_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
     edit(folder / "scripts/autobird/evaluation/settings.py", r"Field\(0\.95, gt=0\.5", "Field(0.90, gt=0.5")
     # The comparison of the variants has its intervals from the same settings.

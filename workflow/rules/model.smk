@@ -28,7 +28,7 @@ rule train:
         settings=CONFIG.part(TrainSettings, "train"),
         front_end=CONFIG.part(MelSettings, "features"),
         code=code("model.train"),
-        track=untracked("yes" if CONFIG.run.tracking else "no"),
+        track=untracked(CONFIG.run.tracking),
         checkpoints=state(".checkpoints/train"),
     shell:
         r"""

@@ -4,10 +4,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Settings of one area. Subclasses hold fields, bounds and validators, and nothing that computes.
+    """Settings of one area. Subclasses hold fields, bounds, validators and short properties.
 
-    A module named `settings` is left out of the code fingerprints, because the resolved values travel
-    in each rule's `params`; a test holds these modules to declarations.
+    Fields and validators do not count in the code fingerprints, because the resolved values travel in each
+    rule's `params`; properties do.
     """
 
     model_config = ConfigDict(

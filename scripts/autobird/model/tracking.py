@@ -1,4 +1,4 @@
-"""Weights & Biases, if it is installed: offline unless the user is logged in or WANDB_MODE says else; never required."""
+"""Weights & Biases, if it is installed: offline unless the user asked for online; never required."""
 
 import importlib
 import json
@@ -6,23 +6,56 @@ import logging
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 log = logging.getLogger("autobird")
+
+Mode = Literal["none", "offline", "online"]
+
+
+def mode_of(setting: Mode) -> Mode:
+    """Where the training is logged: the setting `run.tracking`, unless WANDB_MODE says something else.
+
+    `none` stays `none`. WANDB_MODE=online asks for online as the setting does; with any other value nothing
+    is sent.
+    """
+    asked = os.environ.get("WANDB_MODE", "").strip().lower()
+    if setting == "none" or asked == "disabled":
+        return "none"
+    if asked:
+        return "online" if asked == "online" else "offline"
+    return setting
+
+
+def _logged_in(wandb: Any) -> bool:
+    """Whether W&B accepts the user's key; asks its server."""
+    try:
+        return bool(wandb.login(prompt=False))
+    except Exception as error:
+        log.info("W&B's login failed: %s", error)
+        return False
 
 
 class Tracker:
     """A W&B run in `folder`, or nothing at all; trouble with it is logged and never ends a training."""
 
-    def __init__(self, enabled: bool, folder: Path, name: str, group: str, settings: str) -> None:
+    def __init__(self, setting: Mode, folder: Path, name: str, group: str, settings: str) -> None:
         self._run: Any = None
-        if not enabled or os.environ.get("WANDB_MODE") == "disabled":
+        mode = mode_of(setting)
+        if mode == "none":
             return
         try:
             # By name, so that a new version of W&B is no new version of the training's code.
             wandb = importlib.import_module("wandb")
-            mode = os.environ.get("WANDB_MODE") or ("online" if wandb.login(prompt=False) else "offline")
             folder.mkdir(parents=True, exist_ok=True)
+            # Being logged in is not asking: the login matters only where online was asked for.
+            if mode == "online" and not _logged_in(wandb):
+                mode = "offline"
+                log.warning(
+                    "W&B: online was asked for, but there is no login that its server accepts; the training is logged "
+                    "offline to %s. Run `wandb login` or set WANDB_API_KEY; `wandb sync` uploads what is there",
+                    folder,
+                )
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "autobird"),
                 id=name,
@@ -35,7 +68,8 @@ class Tracker:
             )
             log.info("W&B %s, files in %s", mode, folder)
         except ImportError:
-            log.info("W&B is not installed; nothing is tracked")
+            level = logging.WARNING if mode == "online" else logging.INFO
+            log.log(level, "W&B is not installed; nothing is tracked")
         except Exception as error:
             log.warning("W&B did not start (%s); training goes on without it", error)
 

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--front-end", required=True, help="the mel settings of the shards, as JSON")
     p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
     p.add_argument("--checkpoints", required=True, help="folder or URL of checkpoints, not an output")
-    p.add_argument("--track", choices=["yes", "no"], default="no", help="log to W&B")
+    p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--history", type=Path, required=True)
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         checkpoints = Checkpoints(args.checkpoints, name, trainer)
         run_folder = args.weights.parent.parent
-        with Tracker(args.track == "yes", run_folder / ".wandb", name, run_folder.name, args.settings) as tracker:
+        with Tracker(args.track, run_folder / ".wandb", name, run_folder.name, args.settings) as tracker:
             weights = fit("train", trainer, checkpoints, tracker)
 
         write_bytes(args.weights, safetensors.torch.save(weights))

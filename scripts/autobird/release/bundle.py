@@ -20,7 +20,7 @@ from autobird.corpus.demo.plan import plan_species
 from autobird.corpus.demo.scene import render
 from autobird.evaluation.predictions import scored_windows
 from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, manifest
-from autobird.predict.classifier import Classifier
+from autobird.predict.check import CLIP, EXPECTED, expected_answer
 from autobird.release.card import model_card
 from autobird.release.reference import recording_features, reference
 
@@ -38,18 +38,6 @@ def training_data(licences: dict[str, Any]) -> dict[str, Any]:
     """What the recordings behind the bundle allow: how many under which licence, and what holds for all of them."""
     used = {name: found["used"] for name, found in licences["licences"].items() if found["used"]}
     return {"recordings": used, **licences["training_data"]}
-
-
-def expected_answer(folder: Path) -> dict[str, Any]:
-    """What the bundle says about its own clip: for checking an installation, with a tolerance for other CPUs."""
-    classifier = Classifier(folder)
-    prediction = classifier.predict(folder / "example.flac")
-    return {
-        "clip": "example.flac",
-        "duration": round(prediction.duration, 3),
-        "probabilities": [[round(float(v), 3) for v in row] for row in prediction.probabilities],
-        "tolerance": 0.05,
-    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -124,10 +112,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "code": json.loads(args.code),
             },
         )
-        write_bytes(args.folder / "example.flac", example_clip())
+        write_bytes(args.folder / CLIP, example_clip())
         # The answer comes from the bundle as users get it, so the manifest is written before and after.
         write_json(args.folder / MANIFEST, manifest(args.folder))
-        write_json(args.folder / "expected.json", expected_answer(args.folder))
+        write_json(args.folder / EXPECTED, expected_answer(args.folder))
         write_json(args.folder / MANIFEST, manifest(args.folder))
         log.info(
             "%s, temperature %.3f, %d thresholds chosen",

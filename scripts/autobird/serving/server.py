@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,8 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
     """Answer requests until the process is told to end.
 
     Raises:
-        AutobirdError: the bundle cannot be read, or the server's packages are not installed.
+        AutobirdError: the bundle cannot be read or does not give its expected answer on this machine, or the
+            server's packages are not installed.
     """
     try:
         from gunicorn.app.base import BaseApplication
@@ -26,7 +29,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             f"the server needs a package that is not there ({error}); pip install 'autobird[serve]'"
         ) from error
 
-    Bundle.load(bundle)  # a bundle that cannot be read is an error here, not in every worker
+    _check(bundle)  # a bundle that cannot be read, or answers wrongly, is an error here, not in every worker
     # Set before the metrics are made, which are files in that folder then.
     folder = tempfile.mkdtemp(prefix="autobird-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -58,3 +61,26 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             return create_app(bundle, settings)
 
     Application().run()
+
+
+def _check(bundle: Path) -> None:
+    """Let the bundle answer its own clip, once for all workers.
+
+    In a process of its own: ONNX Runtime must not be loaded here, as its threads do not live on in forked workers. A
+    check in each worker would be made once a worker, and gunicorn reports a worker that does not start as a crash.
+
+    Raises:
+        AutobirdError: the bundle cannot be read or does not give its expected answer on this machine.
+    """
+    Bundle.load(bundle)
+    done = subprocess.run(
+        [sys.executable, "-m", "autobird.predict.check", str(bundle)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        raise AutobirdError(
+            said[-1].removeprefix("error: ")
+            if said
+            else f"{bundle} cannot be checked: the process ended with status {done.returncode}; "
+            f"see `autobird bundle check {bundle}`"
+        )
