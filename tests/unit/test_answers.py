@@ -1,12 +1,19 @@
 """One path from logits to answers: calibrated windows, recordings, detections; and what they are compared with."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from autobird.core.errors import AutobirdError
+from autobird.core.files import write_json
+from autobird.core.tables import read_table, write_table
+from autobird.corpus.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.predictions import scored_windows, split_of
 from autobird.predict.answers import Calibration, answer, softmax
+from autobird.release import score
 from autobird.release.score import only_species
 
 LABELS = ["a", "b", "c"]
@@ -92,3 +99,49 @@ def test_windows_without_any_mark_do_not_make_a_second_species() -> None:
     assert only_species(["background"], "background") == "background"
     assert only_species(["a", "b"], "background") == ""
     assert only_species(["a", "background"], None) == ""
+
+
+def test_logits_that_are_not_finite_stop_the_scoring_with_the_recording(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index_with_shards(tmp_path)
+    arguments = score_arguments(tmp_path)
+    monkeypatch.setattr(score, "Graph", lambda path: StandIn(np.nan))
+    with pytest.raises(
+        AutobirdError, match=r"x\.onnx: the logits of 7 windows are NaN or infinite, first those of ann at sample 0"
+    ):
+        score.main(arguments)
+    monkeypatch.setattr(score, "Graph", lambda path: StandIn(1.0))
+    score.main(arguments)
+    table = read_table(tmp_path / "p.parquet")
+    assert table["recording"].tolist() == ["ann"] * 6 + ["one"]
+    assert table["recording_only"].tolist() == [""] * 6 + ["c"]
+    # Each window is read from its place in its shard.
+    assert [row[0] for row in table["logits"]] == [0, 1, 2, 3, 4, 5, 7]
+
+
+class StandIn:
+    """A graph whose first logit is the mean of the window, times a factor."""
+
+    species = 3
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def logits(self, windows: np.ndarray) -> np.ndarray:
+        return np.repeat(self.factor * windows.astype(np.float32).mean(axis=(1, 2))[:, None], 3, axis=1)
+
+
+def index_with_shards(folder: Path) -> None:
+    """`index` as a file, and a shard in which each window holds its number."""
+    table = index().assign(shard=0, first_frame=np.arange(len(index())) * 4, rms=0.1, mel_std=1.0)
+    write_table(folder / "index.parquet", table, INDEX)
+    np.save(folder / "0.npy", np.repeat(np.arange(len(table)), 4)[:, None].repeat(2, axis=1).astype(np.float16))
+    write_json(folder / "model.json", {"frames": 4})
+
+
+def score_arguments(folder: Path) -> list[str]:
+    return [
+        "--variant", str(folder / "x.onnx"), "--model", str(folder / "model.json"), "--index", str(folder / "index.parquet"),
+        "--shards", str(folder / "0.npy"), "--output", str(folder / "p.parquet"), "--settings", '{"background": null}',
+    ]  # fmt: skip

@@ -135,6 +135,16 @@ def test_windows_are_written_where_they_are_asked_for(bundle: Path, song: Path) 
     assert [w["detected"] for w in said["windows"]] == [["Parus major"]] * 4
 
 
+def test_an_answer_that_is_not_finite_is_an_error_of_the_file(
+    bundle: Path, song: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier = Classifier(bundle)
+    monkeypatch.setattr(classifier._graph, "logits", lambda windows: np.full((len(windows), 2), np.nan, np.float32))
+    result = predict_file(classifier, song, "x")
+    assert result.error.startswith("the model's answer is NaN or infinite")
+    assert result.detections == []
+
+
 def test_windows_need_json(bundle: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(song), "--windows"])

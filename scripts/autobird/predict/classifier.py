@@ -83,7 +83,8 @@ class Classifier:
 
         Raises:
             TooLong: more sound than `max_duration`.
-            UnusableAudio: it cannot be decoded, or is shorter than `MIN_DURATION`; the message says why.
+            UnusableAudio: it cannot be decoded, is shorter than `MIN_DURATION`, or the model gives no finite answer; the
+                message says why.
         """
         s = self.bundle.features
         samples = decode(Path(audio) if isinstance(audio, str) else audio, s.sample_rate, max_duration)
@@ -98,8 +99,11 @@ class Classifier:
         _, std = window_moments(stored, firsts, size)
         quiet = (rms < s.min_rms) | (std < s.min_mel_std)
         windows = stored[firsts[:, None] + np.arange(size)]
+        logits = self._graph.logits(windows)
+        if not np.isfinite(logits).all():
+            raise UnusableAudio("the model's answer is NaN or infinite; check the recording's level and the bundle")
         # Quiet windows count as a second recording, so that nothing of them enters the answer about this one.
-        said = answer(self._graph.logits(windows), quiet.astype(np.int64), 2, self.bundle.calibration)
+        said = answer(logits, quiet.astype(np.int64), 2, self.bundle.calibration)
         return Prediction(
             duration=duration,
             starts=starts / s.sample_rate,

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_table
@@ -62,6 +63,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         found = logits_of(Graph(args.variant), windows, shards, read_json(args.model)["frames"])
+        wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
+        if len(wrong):
+            first = windows.iloc[wrong[0]]
+            raise AutobirdError(
+                f"{args.variant}: the logits of {len(wrong)} windows are NaN or infinite, first those of {first['recording']} at "
+                f"sample {first['start']}; look at that recording, and train with a lower train.learning_rate"
+            )
         only = [only_species(several, settings.background) for several in windows["recording_species"]]
         write_table(args.output, windows.assign(recording_only=only, logits=list(found)), PREDICTIONS)
         log.info("%d windows of %d recordings", len(windows), windows["recording"].nunique())
