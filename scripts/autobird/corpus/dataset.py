@@ -17,6 +17,7 @@ from autobird.core.tables import read_facts, read_table, read_tables, write_tabl
 from autobird.corpus.boxes import label_windows
 from autobird.corpus.groups import clusters, group_keys
 from autobird.corpus.leakage import leakage
+from autobird.corpus.recorders import COLUMNS, NO_SESSIONS, recorder_sessions
 from autobird.corpus.schemas import INDEX
 from autobird.corpus.settings import DatasetStageSettings
 from autobird.corpus.split import SPLITS, by_position, deal, position
@@ -86,7 +87,8 @@ def build_index(
     unknown = index["species"].isin(rare.index[rare])
     _drop(index, unknown, f"species with fewer than {settings.min_windows} windows")
 
-    index["group"] = index["recording"].map(group_keys(accepted, known.grouping, known.pairs))
+    recorders = recorders_of(accepted, known, settings)
+    index["group"] = index["recording"].map(group_keys(accepted, known.grouping, known.pairs, recorders))
     decided = _decided(known.grouping)
     kept = index.loc[index["dropped"] == "", ["recording", "species", "group"]].drop_duplicates()
     # Only what is kept deals, so that a small species is not tested on windows that were filtered out.
@@ -96,8 +98,14 @@ def build_index(
     index.loc[unknown, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), "species without a window in training")
-    _check(index)
+    _check(index, (decided != "").any())
     return index
+
+
+def recorders_of(accepted: pd.DataFrame, known: Known, settings: DatasetStageSettings) -> pd.DataFrame:
+    """The sessions of recorders (`recorder_sessions`) of accepted recordings, none of them where that is switched off."""
+    sessions = recorder_sessions(accepted, known.grouping)
+    return sessions if settings.recorder_sessions else sessions.assign(**NO_SESSIONS)
 
 
 def _decided(grouping: pd.DataFrame) -> "pd.Series[str]":
@@ -114,7 +122,7 @@ def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", why: str) -> None:
     index.loc[rows & (index["dropped"] == ""), "dropped"] = why
 
 
-def _check(index: pd.DataFrame) -> None:
+def _check(index: pd.DataFrame, people_decided: bool) -> None:
     kept = index[index["dropped"] == ""]
     if kept["species"].nunique() < 2:
         why = "; ".join(
@@ -127,10 +135,34 @@ def _check(index: pd.DataFrame) -> None:
         )
     for split in SPLITS:
         if not (kept["split"] == split).any():
-            raise AutobirdError(
-                f"the {split} split is empty: {kept['group'].nunique()} groups (recordist, day and place) are too few, or the metadata's "
-                "split column leaves it out; add recordings or change dataset.seed"
-            )
+            raise AutobirdError(_empty(split, kept.drop_duplicates("recording")["group"], people_decided))
+
+
+def _empty(split: str, groups: "pd.Series[str]", people_decided: bool) -> str:
+    """Why a split has no recordings, and what to do.
+
+    Args:
+        split: its name.
+        groups: of the recordings in use.
+        people_decided: whether the metadata have a split column.
+    """
+    count = groups.nunique()
+    largest = groups.value_counts()
+    name = ", ".join(line for line in str(largest.index[0]).splitlines() if line)
+    why = (
+        f"the {split} split is empty: the {len(groups)} recordings in use make {count} {'group' if count == 1 else 'groups'}, and "
+        "a group is never divided, because its recordings resemble each other more than new ones will (one session, that is "
+        "recordist, day and place of the metadata, or one recorder's night by file names and headers; or the same sound). "
+        f"The largest group ({name}) holds {largest.iloc[0]} recordings. "
+    )
+    if people_decided:
+        return f"{why}Add {split} to the split column of the metadata, or leave that column out"
+    if count >= len(SPLITS):
+        return f"{why}Add recordings, or change dataset.seed"
+    return (
+        f"{why}At least {len(SPLITS)} groups are needed: add recordings of other nights, places or recorders. If the times in file "
+        "names and headers are not those of the recordings, set dataset.recorder_sessions to false"
+    )
 
 
 def normalisation(windows: pd.DataFrame) -> dict[str, float]:
@@ -219,7 +251,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(DatasetStageSettings, args.settings)
     with stage("dataset", args, [args.index, args.labels, args.normalisation, args.leakage, args.counts]):
-        recordings = read_tables(args.recordings, ["recording", "species", "file_sha256", "sound_sha256"])
+        recordings = read_tables(args.recordings, [*COLUMNS, "file_sha256", "sound_sha256"])
         known = Known.read(args.grouping, args.quarantine, args.near_duplicates, args.boxes)
         index = build_index(recordings, windows_of(args.segments, args.mels), known, settings)
         kept = index[index["dropped"] == ""]
@@ -227,7 +259,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.labels, sorted(kept["species"].unique()))
         write_json(args.normalisation, normalisation(kept[kept["split"] == "train"]))
         used = kept.drop_duplicates("recording")
-        write_json(args.leakage, leakage(used, known.grouping, clusters(known.pairs), settings.seed))
+        accepted = recordings[~recordings["recording"].isin(known.quarantined)]
+        same = clusters(known.pairs) if settings.near_duplicates else None
+        found = leakage(used, known.grouping, recorders_of(accepted, known, settings), same, settings.seed)
+        write_json(args.leakage, found)
         numbers = counts(recordings, index, known)
         write_json(args.counts, numbers)
         report_moves(store_of(args.state), index)

@@ -20,7 +20,6 @@ def model_card(
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
-    shared = leakage["this_split"]
     weak = species[species["f1"].fillna(0) < 0.5]["species"].tolist()
     lines = [
         f"# Model card: {name}",
@@ -48,8 +47,7 @@ def model_card(
         f"thresholds and variant. Of {counts['recordings']} recordings {counts['recordings_used']} were used, "
         f"{counts['recordings_filtered']} filtered, {counts['recordings_quarantined']} quarantined.",
         "",
-        f"Of the test recordings {shared['recordist']:.0%} share a recordist with training, "
-        f"{shared['recordist_and_day']:.0%} recordist and day, {shared['near_duplicate']:.0%} the same sound.",
+        _shared(leakage),
         "",
         "Licences of the recordings (`ATTRIBUTION.csv` names each):",
         "",
@@ -71,6 +69,18 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _shared(leakage: dict[str, Any]) -> str:
+    """What the test recordings share with training, in words; unknown is not 0 %."""
+    measures = {
+        "recordist": "a recordist", "recordist_and_day": "recordist and day", "session": "a session", "near_duplicate": "the same sound",
+    }  # fmt: skip
+    parts = []
+    for name, what in measures.items():
+        share, known = leakage["this_split"][name], leakage["known"][name]
+        parts.append(f"{what}: {'unknown' if share is None else f'{share:.0%}'} (known of {known})")
+    return f"Of the {leakage['test_recordings']} test recordings, those that share with training {', '.join(parts)}."
 
 
 def _range(value: float, low: float, high: float) -> str:
