@@ -2,13 +2,17 @@
 
 import json
 import string
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
+from autobird.corpus.data_figures import leakage_bars
 from autobird.corpus.groups import clusters
 from autobird.corpus.groups import group_keys as keys_of_groups
 from autobird.corpus.leakage import leakage
@@ -17,6 +21,7 @@ from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import SplitSettings
 from autobird.corpus.split import SMALL
 from autobird.corpus.split import deal as deal_groups
+from autobird.release.card import shared_in_words
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
 
@@ -275,3 +280,25 @@ def test_the_share_of_sessions_covers_the_nights_of_recorders_too_and_a_random_s
     assert (found["this_split"]["session"], found["known"]["session"]) == (0.0, found["test_recordings"])
     assert found["random_split"]["session"]["low"] > 0.5
     assert found["this_split"]["recordist_and_day"] is None
+
+
+def test_figure_and_card_say_unknown_and_never_zero_where_nothing_is_known(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test")], columns=["recording", "species", "split"]
+    )
+    nothing = leakage(table, sessions(), nights(table, sessions()), None, 4)
+    some = measured(table, grouping_by("recordist", a="Ann", b="Ann"))
+    assert shared_in_words(nothing) == (
+        "What the 2 test recordings share with training: a recordist unknown, recordist and day unknown, a session unknown, "
+        "the same sound unknown."
+    )
+    assert "a recordist 100% (of the 1 of which it is known), recordist and day unknown" in shared_in_words(some)
+    assert "the same sound 0% (of the 2 of which it is known)" in shared_in_words(some)
+    for number, found in enumerate((nothing, some)):
+        with mock.patch.object(Axes, "text", autospec=True) as drawn:
+            leakage_bars(tmp_path / f"{number}.png", found)
+        said = [call.args[3] for call in drawn.call_args_list]
+        assert len(said) == 10
+        assert said.count("unknown") == (10, 4)[number]
+        leakage_bars(tmp_path / f"{number}.png", found)
+        assert (tmp_path / f"{number}.png").stat().st_size > 1000

@@ -5,9 +5,9 @@ import re
 from autobird.core.clock import moment
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_YEAR_FIRST = re.compile(r"(\d{4})([-/. ])(\d{1,2})\2(\d{1,2})(?:[T ].*)?")
-_COMPACT = re.compile(r"(\d{4})(\d\d)(\d\d)")
-_YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})(?:[T ].*)?")
+_YEAR_FIRST = re.compile(r"(\d{4})(?P<s>[-/. ])(\d{1,2})(?P=s)(\d{1,2})(?:[t ].*)?")
+_COMPACT = re.compile(r"(\d{4})()(\d\d)(\d\d)")
+_YEAR_LAST = re.compile(r"(\d{1,2})([-/. ])(\d{1,2})\2(\d{4})(?:[t ].*)?")
 _IN_WORDS = re.compile(r"(?:(\d{1,2})[-. ]*([a-z]{3})[a-z]*|([a-z]{3})[a-z]*[. ]*(\d{1,2}))[-., ]*(\d{4})")
 _PARTIAL = re.compile(r"\d{4}(?:[-/.]\d{1,2}){0,2}|[\d?]{4}(?:[-/.][\d?]{1,2}){0,2}")
 
@@ -20,7 +20,7 @@ def day_of(text: str) -> str:
     """
     text = " ".join(text.split()).casefold()
     if found := _YEAR_FIRST.fullmatch(text) or _COMPACT.fullmatch(text):
-        year, month, day = int(found[1]), int(found[found.lastindex - 1]), int(found[found.lastindex])  # type: ignore[operator]
+        year, month, day = int(found[1]), int(found[3]), int(found[4])
         return _iso(year, month, day) or ("" if not month or not day else text)
     if found := _YEAR_LAST.fullmatch(text):
         first, second, year = int(found[1]), int(found[3]), int(found[4])

@@ -17,7 +17,7 @@ from autobird.core.clock import LAST_YEAR, moment
 _STAMP = re.compile(
     r"""
     (?<!\d) (?P<year>(?:19|20)\d\d) (?P<d>[-_.:]?) (?P<month>\d\d) (?P=d) (?P<day>\d\d)
-    (?: [Tt_$\s-]{1,3} | \sat\s | (?=\d{6}(?!\d)) )
+    (?: [Tt_$\s-]{1,3} | \sat\s | (?P<birdnet>-birdnet-(?:\w+-)?) | (?=\d{6}(?!\d)) )
     (?P<hour>\d\d) (?P<t>[-_:.h]?) (?P<minute>\d\d) (?: (?:(?P=t)|m) (?P<second>\d\d) )? (?!\d)
     """,
     re.VERBOSE,
@@ -52,11 +52,13 @@ def stamp(name: str) -> Stamp | None:
     for found in _STAMP.finditer(name):
         if found["second"] is None and found["t"] == "_" and not found["d"]:
             continue  # 20230512_12_34 may as well end in two numbers
-        at = moment(*map(int, found.group("year", "month", "day", "hour", "minute")), int(found["second"] or 0))
+        year, month, day, hour, minute = map(int, found.group("year", "month", "day", "hour", "minute"))
+        at = moment(year, month, day, hour, minute, int(found["second"] or 0))
         if at is not None:
-            return Stamp(_recorder(name[: found.start()]), at)
-    if found := _HEXADECIMAL.match(name):
-        at = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=int(found[1], 16))
+            # BirdNET-Pi writes species and confidence before the time of its clips.
+            return Stamp("" if found["birdnet"] else _recorder(name[: found.start()]), at)
+    if unix := _HEXADECIMAL.match(name):
+        at = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=int(unix[1], 16))
         if _FIRST_AUDIOMOTH <= at.year <= LAST_YEAR:
             return Stamp("", at)
     return None

@@ -47,7 +47,7 @@ def model_card(
         f"thresholds and variant. Of {counts['recordings']} recordings {counts['recordings_used']} were used, "
         f"{counts['recordings_filtered']} filtered, {counts['recordings_quarantined']} quarantined.",
         "",
-        _shared(leakage),
+        shared_in_words(leakage),
         "",
         "Licences of the recordings (`ATTRIBUTION.csv` names each):",
         "",
@@ -71,7 +71,7 @@ def model_card(
     return "\n".join(lines)
 
 
-def _shared(leakage: dict[str, Any]) -> str:
+def shared_in_words(leakage: dict[str, Any]) -> str:
     """What the test recordings share with training, in words; unknown is not 0 %."""
     measures = {
         "recordist": "a recordist", "recordist_and_day": "recordist and day", "session": "a session", "near_duplicate": "the same sound",
@@ -79,8 +79,10 @@ def _shared(leakage: dict[str, Any]) -> str:
     parts = []
     for name, what in measures.items():
         share, known = leakage["this_split"][name], leakage["known"][name]
-        parts.append(f"{what}: {'unknown' if share is None else f'{share:.0%}'} (known of {known})")
-    return f"Of the {leakage['test_recordings']} test recordings, those that share with training {', '.join(parts)}."
+        parts.append(
+            f"{what} unknown" if share is None else f"{what} {share:.0%} (of the {known} of which it is known)"
+        )
+    return f"What the {leakage['test_recordings']} test recordings share with training: {', '.join(parts)}."
 
 
 def _range(value: float, low: float, high: float) -> str:
