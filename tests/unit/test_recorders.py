@@ -48,7 +48,7 @@ def same(*files: str, **more: object) -> bool:
 
 def test_one_recorders_night_is_one_session_in_however_many_folders_of_species() -> None:
     names = [f"{s}/SM4A_20230512_04{k}{'05'[s == 'B']}00.wav" for s in "AB" for k in range(6)]
-    assert set(groups(table(*names))) == {"recorder sm4a\nnight of 2023-05-11"}
+    assert set(groups(table(*names))) == {"recorder sm4a\nnight of 2023-05-11/12"}
     assert same("A/SM4A_20230511_220000.wav", "B/SM4A_20230512_040000.wav")
     assert same("Parus_major/SM4A_20230511_220000.wav", "Corvus_corone/SM4A_A_20230512_040000_000.wav")
 
@@ -136,7 +136,7 @@ def test_files_in_tars_zips_and_at_urls_and_parts_of_files_have_the_times_of_the
     rows = table("p#0-5", "q#46800-46805", location=["SM4_20230512_040000.wav"] * 2, start=["0", "46800"], seconds=5.0)
     rows["file_sha256"] = ["1", "2"]
     first, later = recorder_sessions(rows, grouping(rows))["session"]
-    assert (first, later) == ("recorder sm4\nnight of 2023-05-11", "recorder sm4\nnight of 2023-05-12")
+    assert (first, later) == ("recorder sm4\nnight of 2023-05-11/12", "recorder sm4\nnight of 2023-05-12/13")
 
 
 def series(begin: str, hours: float, step: int = 30, prefix: str = "A/SM4_") -> list[str]:
@@ -195,8 +195,8 @@ def test_the_case_of_one_recorder_stops_with_the_cause_and_the_remedy(tmp_path: 
     with pytest.raises(AutobirdError) as raised:
         build_index(rows, windows(rows), known(rows), DatasetStageSettings(min_windows=2))
     text = str(raised.value)
-    assert text.startswith("the validation split is empty: the 12 recordings in use make 1 group")
-    assert "The largest group (recorder sm4a, night of 2023-05-11) holds 12 recordings" in text
+    group = "recorder sm4a, night of 2023-05-11/12"
+    assert text.startswith(f"the validation split is empty: all 12 recordings in use are one group ({group})")
     assert "add recordings of other nights, places or recorders" in text
     assert "set dataset.recorder_sessions to false" in text
     index = build_index(rows, windows(rows), known(rows), DatasetStageSettings(min_windows=2, recorder_sessions=False))

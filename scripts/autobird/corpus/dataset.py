@@ -146,22 +146,24 @@ def _empty(split: str, groups: "pd.Series[str]", people_decided: bool) -> str:
         groups: of the recordings in use.
         people_decided: whether the metadata have a split column.
     """
-    count = groups.nunique()
-    largest = groups.value_counts()
-    name = ", ".join(line for line in str(largest.index[0]).splitlines() if line)
+    sizes = groups.value_counts()
+    largest = ", ".join(line for line in str(sizes.index[0]).splitlines() if line)
+    if len(sizes) == 1:
+        what = f"all {len(groups)} recordings in use are one group ({largest})"
+    else:
+        what = f"the {len(groups)} recordings in use are {len(sizes)} groups; the largest ({largest}) holds {sizes.iloc[0]}"
     why = (
-        f"the {split} split is empty: the {len(groups)} recordings in use make {count} {'group' if count == 1 else 'groups'}, and "
-        "a group is never divided, because its recordings resemble each other more than new ones will (one session, that is "
-        "recordist, day and place of the metadata, or one recorder's night by file names and headers; or the same sound). "
-        f"The largest group ({name}) holds {largest.iloc[0]} recordings. "
+        f"the {split} split is empty: {what}. A group is never divided, as a model that is tested on a session it learnt from looks "
+        "better than it is: it holds the recordings of one session (recordist, day and place in the metadata, or one recorder's night "
+        "by file names and headers) and those of one sound. "
     )
     if people_decided:
         return f"{why}Add {split} to the split column of the metadata, or leave that column out"
-    if count >= len(SPLITS):
+    if len(sizes) >= len(SPLITS):
         return f"{why}Add recordings, or change dataset.seed"
     return (
-        f"{why}At least {len(SPLITS)} groups are needed: add recordings of other nights, places or recorders. If the times in file "
-        "names and headers are not those of the recordings, set dataset.recorder_sessions to false"
+        f"{why}Train, validation and test need one group each: add recordings of other nights, places or recorders. Where the times in "
+        "file names and headers are not those of the recordings, set dataset.recorder_sessions to false"
     )
 
 

@@ -69,15 +69,15 @@ def recorder_sessions(recordings: pd.DataFrame, grouping: pd.DataFrame) -> pd.Da
     table.loc[table["serial"] != "", "identity"] = "recorder " + table["serial"]
     named = table["serial"] == ""
     table.loc[named, "identity"] = table["name"] + _of("recordist", table["who"]) + _of("place", table["where"])
-    table["night"] = _nights(table)
+    nights = _nights(table)
+    timed = ~np.isnat(nights)
+    night = _texts(nights, "\nnight of {0}/{1}")
     out = pd.DataFrame({"session": "", "shared": ""}, index=pd.Index(recordings["recording"]))
-    timed = table["night"].notna().to_numpy()
-    night = "\nnight of " + table["night"].astype("datetime64[s]").dt.strftime("%Y-%m-%d").fillna("")
     out["session"] = np.where(timed, table["identity"] + night, "")
     shared = np.where(timed, table["name"] + night, "")
     anybody = timed & (table[["serial", "who", "where"]] == "").all(axis=1).to_numpy()
     out["shared"] = np.where(np.isin(shared, np.unique(shared[anybody])), shared, "")
-    out["day"] = np.where(np.isnat(begins), "", begins.astype("datetime64[D]").astype(str))
+    out["day"] = _texts(begins.astype("datetime64[D]"), "{0}")
     return out
 
 
@@ -158,13 +158,20 @@ def _seconds(values: "pd.Series[float]") -> NDArray[np.timedelta64]:
     return np.nan_to_num(values.to_numpy(float), posinf=0, neginf=0).round().astype("timedelta64[s]")
 
 
-def _nights(table: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
+def _texts(days: NDArray[np.datetime64], form: str) -> NDArray[np.object_]:
+    """Days as texts: `{0}` is the day, `{1}` the number of the next one in its month; "" where there is none."""
+    found, inverse = np.unique(days, return_inverse=True)
+    texts = ["" if np.isnat(day) else form.format(day, str(day + np.timedelta64(1, "D"))[8:]) for day in found]
+    return np.array(texts, object)[inverse]
+
+
+def _nights(table: pd.DataFrame) -> NDArray[np.datetime64]:
     """The day on which each recording's night begins; NaT where it has no time.
 
     Args:
         table: columns identity, begin, end.
     """
-    nights = pd.Series(_NEVER, table.index, dtype="datetime64[s]")
+    nights = np.full(len(table), "NaT", "datetime64[D]")
     timed = np.flatnonzero(table["begin"].notna())
     if not len(timed):
         return nights
@@ -178,5 +185,5 @@ def _nights(table: pd.DataFrame) -> "pd.Series[pd.Timestamp]":
     first = begin[new]
     long = np.maximum.reduceat(end, np.flatnonzero(new)) - first > _DAY
     anchor = np.where(long[series], begin, first[series])
-    nights.iloc[timed[order]] = (anchor - _NOON).astype("datetime64[D]").astype("datetime64[s]")
+    nights[timed[order]] = (anchor - _NOON).astype("datetime64[D]")
     return nights
