@@ -203,6 +203,17 @@ def test_the_case_of_one_recorder_stops_with_the_cause_and_the_remedy(tmp_path: 
     assert index["group"].nunique() == 12
 
 
+def test_recordings_of_one_sound_are_named_as_a_cause() -> None:
+    rows = recordings(*((f"{s}/{i}", s, f"{s}{i}", "") for s in "xy" for i in range(3)))
+    pairs = pd.DataFrame([("x/0", o) for o in ("x/1", "x/2", "y/0", "y/1")], columns=PAIRS[:2])
+    facts = known(rows, pairs=pairs)
+    with pytest.raises(
+        AutobirdError,
+        match=r"6 recordings in use are 2 groups; the largest .* holds 5.* 5 of the recordings hold the sound",
+    ):
+        build_index(rows, windows(rows), facts._replace(quarantined=frozenset()), DatasetStageSettings(min_windows=2))
+
+
 def test_a_split_column_that_leaves_a_split_out_is_named_as_the_cause() -> None:
     rows = recordings(*((f"{s}/{i}", s, f"{s}{i}", "") for s in "xy" for i in range(5)))
     facts = grouping(rows, split=["train", "test", "train", "test", "train"] * 2)

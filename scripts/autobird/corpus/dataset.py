@@ -98,7 +98,7 @@ def build_index(
     index.loc[unknown, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), "species without a window in training")
-    _check(index, (decided != "").any())
+    _check(index, known)
     return index
 
 
@@ -122,7 +122,7 @@ def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", why: str) -> None:
     index.loc[rows & (index["dropped"] == ""), "dropped"] = why
 
 
-def _check(index: pd.DataFrame, people_decided: bool) -> None:
+def _check(index: pd.DataFrame, known: Known) -> None:
     kept = index[index["dropped"] == ""]
     if kept["species"].nunique() < 2:
         why = "; ".join(
@@ -135,29 +135,34 @@ def _check(index: pd.DataFrame, people_decided: bool) -> None:
         )
     for split in SPLITS:
         if not (kept["split"] == split).any():
-            raise AutobirdError(_empty(split, kept.drop_duplicates("recording")["group"], people_decided))
+            raise AutobirdError(_empty(split, kept.drop_duplicates("recording"), known))
 
 
-def _empty(split: str, groups: "pd.Series[str]", people_decided: bool) -> str:
+def _empty(split: str, used: pd.DataFrame, known: Known) -> str:
     """Why a split has no recordings, and what to do.
 
     Args:
         split: its name.
-        groups: of the recordings in use.
-        people_decided: whether the metadata have a split column.
+        used: columns recording and group of the recordings in use.
+        known: what is known about them.
     """
-    sizes = groups.value_counts()
+    sizes = used["group"].value_counts()
+    alike = int(used["recording"].isin(known.pairs[["recording", "other"]].to_numpy().ravel()).sum())
     largest = ", ".join(line for line in str(sizes.index[0]).splitlines() if line)
     if len(sizes) == 1:
-        what = f"all {len(groups)} recordings in use are one group ({largest})"
+        what = f"all {len(used)} recordings in use are one group ({largest})"
     else:
-        what = f"the {len(groups)} recordings in use are {len(sizes)} groups; the largest ({largest}) holds {sizes.iloc[0]}"
+        what = (
+            f"the {len(used)} recordings in use are {len(sizes)} groups; the largest ({largest}) holds {sizes.iloc[0]}"
+        )
     why = (
         f"the {split} split is empty: {what}. A group is never divided, as a model that is tested on a session it learnt from looks "
         "better than it is: it holds the recordings of one session (recordist, day and place in the metadata, or one recorder's night "
         "by file names and headers) and those of one sound. "
     )
-    if people_decided:
+    if alike:
+        why += f"{alike} of the recordings hold the sound of another one: see near_duplicates.csv. "
+    if (known.grouping["split"] != "").any():
         return f"{why}Add {split} to the split column of the metadata, or leave that column out"
     if len(sizes) >= len(SPLITS):
         return f"{why}Add recordings, or change dataset.seed"
