@@ -66,7 +66,7 @@ def test_what_recorders_and_phones_write(name: str, prefix: str, at: str) -> Non
 @pytest.mark.parametrize(
     "name",
     [
-        "XC123.mp3", "XC20210512.mp3", "XC202305120400.mp3", "20210512.wav", "Parus_major_12345678.wav", "Parus_major_20230512.wav",
+        "XC123.mp3", "XC20210512.mp3", "XC20210512_120000.mp3", "XC202305120400.mp3", "20210512.wav", "Parus_major_12345678.wav", "Parus_major_20230512.wav",
         "60123456.wav", "12345678.wav", "5E1F2A3.WAV", "5E1F2A300.WAV", "5e1f2a30-8a4c-4c1e-9d2b-000000000000.wav", "FE1F2A30.WAV",
         "2E1F2A30.WAV", "DEADBEEF.wav", "230512_0400.wav", "230512_040000.wav", "120523_040000.wav", "12052023_040000.wav",
         "20231312_040000.wav", "20230532_040000.wav", "20230512_250000.wav", "20230512_046000.wav", "20230229_040000.wav",

@@ -83,7 +83,7 @@ def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
         ax.text(1.01, y, text, va="center", fontsize=8, transform=ax.get_yaxis_transform())
     known = [f"{n.replace('_', ' ').replace('and', '+')}\n(known of {leakage['known'][n]})" for n in names]
     ax.set_yticks(at, known, fontsize=8)
-    ax.invert_yaxis()
+    ax.set_ylim(len(names) - 0.5, -0.5)  # unknown shares have no bars
     ax.set_xlim(0, 1)
     ax.set_xlabel(f"share of those of the {leakage['test_recordings']} test recordings of which it is known")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)

@@ -16,7 +16,7 @@ from autobird.core.clock import LAST_YEAR, moment
 
 _STAMP = re.compile(
     r"""
-    (?<!\d) (?P<year>(?:19|20)\d\d) (?P<d>[-_.:]?) (?P<month>\d\d) (?P=d) (?P<day>\d\d)
+    (?<!\d) (?<!XC) (?<!ML) (?P<year>(?:19|20)\d\d) (?P<d>[-_.:]?) (?P<month>\d\d) (?P=d) (?P<day>\d\d)
     (?: [Tt_$\s-]{1,3} | \sat\s | (?P<birdnet>-birdnet-(?:\w+-)?) | (?=\d{6}(?!\d)) )
     (?P<hour>\d\d) (?P<t>[-_:.h]?) (?P<minute>\d\d) (?: (?:(?P=t)|m) (?P<second>\d\d) )? (?!\d)
     """,
