@@ -18,9 +18,10 @@ SHARED = {
     "recordist_and_species": [["recordist", "species"]],
     "recordist_and_day": [["recordist", "day"]],
     "session": [["session"], ["night"]],
-    "near_duplicate": [["cluster"]],
+    "near_duplicate": [],
 }
-"""What a test recording may share with a training recording, and the columns that tell: one set of them, or either of two."""
+"""What a test recording may share with a training recording, and the columns that tell: one set of them, either of two, or none: the sound
+itself tells."""
 
 
 def leakage(
@@ -44,8 +45,6 @@ def leakage(
     """
     names = table["recording"].reset_index(drop=True)
     said, nights = sessions(names, grouping), recorders.loc[names]
-    # A recording without a cluster is alone: that is known too, unlike a recordist who is not named.
-    alone = pd.Series("alone " + names.index.astype(str))
     facts = pd.DataFrame(
         {
             "species": table["species"].to_numpy(),
@@ -53,14 +52,12 @@ def leakage(
             "day": np.where(said["date"] != "", said["date"], nights["day"]),
             "session": said["session"].to_numpy(),
             "night": nights["session"].to_numpy(),
-            "cluster": "" if clusters is None else names.map(clusters).astype("Int64").astype(str).where(
-                names.isin(clusters.index), alone
-            ),
         }
-    )  # fmt: skip
+    )
     split = table["split"].to_numpy()
     test = split == SPLITS[2]
     codes = {name: [_codes(facts[columns]) for columns in sets] for name, sets in SHARED.items()}
+    codes["near_duplicate"] = [_sounds(names, clusters)]
     rng = np.random.default_rng(seed)
     random = [_shares(codes, rng.permutation(split)) for _ in range(RANDOM_SPLITS)]
     return {
@@ -75,6 +72,14 @@ def _codes(columns: pd.DataFrame) -> NDArray[np.intp]:
     """A number for each combination of values; -1 where one of them is unknown."""
     codes = columns.groupby(list(columns), sort=False).ngroup().to_numpy()
     return np.where((columns == "").any(axis=1), -1, codes)
+
+
+def _sounds(names: "pd.Series[str]", clusters: "pd.Series[int] | None") -> NDArray[np.intp]:
+    """A number for each sound, one of its own for that of a recording without a cluster; -1 if nobody searched."""
+    if clusters is None:
+        return np.full(len(names), -1)
+    found = names.map(clusters).to_numpy(float)
+    return np.where(np.isnan(found), len(clusters) + np.arange(len(names)), found).astype(np.intp)
 
 
 def _known(codes: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.corpus.days import day_of
-from autobird.corpus.file_names import stamp
+from autobird.corpus.file_names import Stamp, stamp
 
 COLUMNS = ("recording", "species", "location", "start", "duration", "recorder", "recorded_at")
 """What must be known of the recordings (`RECORDINGS`)."""
@@ -49,56 +49,57 @@ def recorder_sessions(recordings: pd.DataFrame, grouping: pd.DataFrame) -> pd.Da
         recorder in one night, where some of them have neither serial number nor recordist nor place, and so may be of
         any of those recorders, else ""; `day`, on which the recording begins, as `2023-05-12`, "" where unknown.
     """
+    out = pd.DataFrame(NO_SESSIONS, index=pd.Index(recordings["recording"]))
     known = grouping.drop_duplicates("recording").set_index("recording")[["recordist", "date", "place"]]
-    known = known.reindex(recordings["recording"]).fillna("")
-    names, begins = _of_files(recordings)
+    known = known.reindex(recordings["recording"])
+    places = [
+        _path(location or recording)
+        for recording, location in zip(recordings["recording"], recordings["location"], strict=True)
+    ]
+    stamps = [stamp(place.rpartition("/")[2]) for place in places]
     days = _days(known["date"])
+    begins = _believed(np.array([found.at if found else None for found in stamps], "datetime64[s]"), days)
     written = pd.to_datetime(recordings["recorded_at"].str[:19], errors="coerce").to_numpy("datetime64[s]")
-    begins, written = _believed(begins, days), _believed(written, days)
-    begins = np.where(np.isnat(begins), written, begins)
-    begins = begins + _seconds(pd.to_numeric(recordings["start"], errors="coerce"))
+    begins = np.where(np.isnat(begins), _believed(written, days), begins)
+    timed = np.flatnonzero(~np.isnat(begins))
+    if not len(timed):
+        return out
 
-    serial = recordings["recorder"].str.casefold().to_numpy(str)
-    who, where = (known[column].map(plain).to_numpy(str) for column in ("recordist", "place"))
-    table = pd.DataFrame(
-        {
-            "name": names, "serial": serial, "who": np.where(serial == "", who, ""), "where": np.where(serial == "", where, ""),
-            "begin": begins, "end": begins + _seconds(recordings["duration"]),
-        }
-    )  # fmt: skip
-    table.loc[table["serial"] != "", "identity"] = "recorder " + table["serial"]
+    rows, known = recordings.iloc[timed], known.iloc[timed].fillna("")
+    names = [_name(places[i], stamps[i], species) for i, species in zip(timed, rows["species"], strict=True)]
+    begin = begins[timed] + _seconds(pd.to_numeric(rows["start"], errors="coerce"))
+    table = pd.DataFrame({"name": names, "serial": rows["recorder"].str.casefold().to_numpy()})
     named = table["serial"] == ""
-    table.loc[named, "identity"] = table["name"] + _of("recordist", table["who"]) + _of("place", table["where"])
-    nights = _nights(table)
-    timed = ~np.isnat(nights)
+    for column in ("recordist", "place"):
+        table[column] = np.where(named, known[column].map(plain), "")
+    identity = (table["name"] + _of("recordist", table) + _of("place", table)).where(
+        named, "recorder " + table["serial"]
+    )
+    nights = _nights(identity.to_numpy(), begin, begin + _seconds(rows["duration"]))
     night = _texts(nights, "\nnight of {0}/{1}")
-    out = pd.DataFrame({"session": "", "shared": ""}, index=pd.Index(recordings["recording"]))
-    out["session"] = np.where(timed, table["identity"] + night, "")
-    shared = np.where(timed, table["name"] + night, "")
-    anybody = timed & (table[["serial", "who", "where"]] == "").all(axis=1).to_numpy()
-    out["shared"] = np.where(np.isin(shared, np.unique(shared[anybody])), shared, "")
-    out["day"] = _texts(begins.astype("datetime64[D]"), "{0}")
+    anybody = (table[["serial", "recordist", "place"]] == "").all(axis=1)
+    shared = table["name"] + night
+    shared = shared.where(shared.isin(shared[anybody].unique()), "")
+    for column, values in (
+        ("session", identity + night),
+        ("shared", shared),
+        ("day", _texts(begin.astype("datetime64[D]"), "{0}")),
+    ):
+        out.iloc[timed, out.columns.get_loc(column)] = values
     return out
 
 
 def plain(text: str) -> str:
     """A text for comparison: upper and lower case and spaces do not count."""
-    return " ".join(unicodedata.normalize("NFC", text).split()).casefold()
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split()).casefold()
 
 
-def _of_files(recordings: pd.DataFrame) -> tuple[NDArray[np.str_], NDArray[np.datetime64]]:
-    """What the names of the files say: a name for the recorder, and when they begin."""
-    names, begins = [], []
-    for recording, location, species in zip(
-        recordings["recording"], recordings["location"], recordings["species"], strict=True
-    ):
-        folder, _, file = _path(location or recording).rpartition("/")
-        found = stamp(file)
-        below, prefix = _below(folder, species), _without_species(found.prefix, species) if found else ""
-        name = f"{below}/{prefix}" if below and prefix else below or prefix
-        names.append(f"recorder {name}" if name else "unnamed recorder")
-        begins.append(found.at if found else None)
-    return np.array(names, object), np.array(begins, "datetime64[s]")
+def _name(place: str, found: Stamp | None, species: str) -> str:
+    """What a recorder is called by the folders of a file and by what stands before the time in the file's name."""
+    below = _below(place.rpartition("/")[0], species)
+    prefix = _without_species(found.prefix, species) if found else ""
+    name = f"{below}/{prefix}" if below and prefix else below or prefix
+    return f"recorder {name}" if name else "unnamed recorder"
 
 
 def _path(place: str) -> str:
@@ -137,13 +138,13 @@ def _words(text: str) -> str:
     return plain(text.replace("_", " ").replace("-", " "))
 
 
-def _of(what: str, names: "pd.Series[str]") -> "pd.Series[str]":
-    return pd.Series(np.where(names == "", "", f"\n{what} " + names), names.index)
+def _of(what: str, table: pd.DataFrame) -> "pd.Series[str]":
+    return (f"\n{what} " + table[what]).where(table[what] != "", "")
 
 
 def _days(dates: "pd.Series[str]") -> NDArray[np.datetime64]:
     """Days in the metadata; NaT where it tells none."""
-    found = dates.map({text: day_of(text) for text in dates.unique()})
+    found = dates.map({text: day_of(text) for text in dates.dropna().unique()})
     return pd.to_datetime(found, format="%Y-%m-%d", errors="coerce").to_numpy("datetime64[D]")
 
 
@@ -165,18 +166,11 @@ def _texts(days: NDArray[np.datetime64], form: str) -> NDArray[np.object_]:
     return np.array(texts, object)[inverse]
 
 
-def _nights(table: pd.DataFrame) -> NDArray[np.datetime64]:
-    """The day on which each recording's night begins; NaT where it has no time.
-
-    Args:
-        table: columns identity, begin, end.
-    """
-    nights = np.full(len(table), "NaT", "datetime64[D]")
-    timed = np.flatnonzero(table["begin"].notna())
-    if not len(timed):
-        return nights
-    code = pd.factorize(table["identity"].to_numpy()[timed])[0]
-    begin, end = (table[name].to_numpy("datetime64[s]")[timed] for name in ("begin", "end"))
+def _nights(
+    identity: NDArray[np.object_], begin: NDArray[np.datetime64], end: NDArray[np.datetime64]
+) -> NDArray[np.datetime64]:
+    """The day on which each recording's night begins."""
+    code = pd.factorize(identity)[0]
     order = np.lexsort((begin, code))
     code, begin, end = code[order], begin[order], end[order]
     over = pd.Series(end.astype(np.int64)).groupby(code).cummax().to_numpy().astype("datetime64[s]")
@@ -184,6 +178,6 @@ def _nights(table: pd.DataFrame) -> NDArray[np.datetime64]:
     series = np.cumsum(new) - 1
     first = begin[new]
     long = np.maximum.reduceat(end, np.flatnonzero(new)) - first > _DAY
-    anchor = np.where(long[series], begin, first[series])
-    nights[timed[order]] = (anchor - _NOON).astype("datetime64[D]")
+    nights = np.empty(len(code), "datetime64[D]")
+    nights[order] = (np.where(long[series], begin, first[series]) - _NOON).astype("datetime64[D]")
     return nights

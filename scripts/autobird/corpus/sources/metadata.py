@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.sources.base import DETAILS, GROUPING, Facts
+from autobird.corpus.sources.base import Facts
 from autobird.corpus.sources.missing import known
 from autobird.corpus.sources.settings import ColumnSettings
 
@@ -25,8 +25,6 @@ _SHORT = 40
 """Longer texts are mostly unlike each other."""
 
 _NO_FACTS = ("file", "url", "species", "id", "start", "end", "sha256")
-
-_TEXTS = {*GROUPING, *DETAILS} - {"extra"}
 
 _json = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -102,7 +100,8 @@ def complete(facts: Facts) -> Facts:
 
     That is XC numbers and their page, and a place from coordinates.
     """
-    facts = facts._replace(**{name: known(text) for name, text in facts._asdict().items() if text and name in _TEXTS})
+    recording, *texts, extra = facts
+    facts = Facts._make((recording, *map(known, texts), extra))
     number = facts.number
     if number.isdigit():
         number = f"XC{number}"

@@ -1,6 +1,7 @@
 """What people write into a table where they know nothing."""
 
 import re
+from functools import lru_cache
 
 _WORDS = frozenset(
     (
@@ -33,9 +34,14 @@ def known(text: str) -> str:
     `0000-00-00` and the like, in upper or lower case. Not for labels and names of files, which may be such words.
     """
     text = text.strip()
-    if not text or len(text) > _LONGEST or text.isdecimal():
+    if not text or len(text) > _LONGEST:
         return text
+    if text[-1].isdigit():
+        return "" if _ZERO_DATE.fullmatch(text) else text
+    return "" if _says_nothing(text) else text
+
+
+@lru_cache(1 << 14)
+def _says_nothing(text: str) -> bool:
     plain = _NO_WORDS.sub(" ", text).strip().casefold()
-    if not plain or plain in _WORDS or _OF_WHAT.match(plain) or _ZERO_DATE.fullmatch(text):
-        return ""
-    return text
+    return not plain or plain in _WORDS or _OF_WHAT.match(plain) is not None
