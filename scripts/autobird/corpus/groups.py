@@ -1,7 +1,7 @@
 """Groups: recordings that must stay together in one split, as they share a session, a file, or a sound."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,22 +24,40 @@ def sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> pd.DataFra
         grouping: columns recording, recordist, date, place.
 
     Returns:
-        indexed by recording: recordist, date and place for comparison (upper and lower case, spaces and the way of
-        writing a day do not count), `session`, all three of them, and `written`, the session as the metadata write
-        it; "" where unknown. A session is unknown where less than two of the three are known; a date without a day
-        (2021-05-00) is unknown, but tells sessions of one recordist at one place apart.
+        indexed by recording: recordist and date for comparison (upper and lower case, spaces and the way of writing a
+        day do not count), "" where unknown; `session`, a number for all three together, -1 where less than two of them
+        are known; `written`, the session as the metadata write it, or "". A date without a day (2021-05-00) is
+        unknown, but tells sessions of one recordist at one place apart.
     """
     known = known_of(recordings, grouping, _SESSION)
-    found = pd.DataFrame({name: _compared(known[name], day_of if name == "date" else plain) for name in _SESSION})
-    enough = (found != "").sum(axis=1) >= 2
-    parts = found.assign(date=found["date"].where(found["date"] != "", known["date"]))
-    for name, texts in (("session", parts), ("written", known)):
-        found[name] = (texts["recordist"] + "\n" + texts["date"] + "\n" + texts["place"]).where(enough, "")
+    found = pd.DataFrame({"recordist": _compared(known["recordist"], plain), "date": _compared(known["date"], day_of)})
+    place = numbers(known["place"].map(plain))
+    enough = (found != "").sum(axis=1).to_numpy() + (place >= 0) >= 2
+    date = found["date"].where(found["date"] != "", known["date"])
+    found["session"] = np.where(enough, together([numbers(found["recordist"]), numbers(date), place]), -1)
+    found["written"] = (known["recordist"] + "\n" + known["date"] + "\n" + known["place"]).where(enough, "")
     return found
 
 
 def _compared(texts: "pd.Series[str]", form: Callable[[str], str]) -> "pd.Series[str]":
     return texts.map({text: form(text) for text in texts.unique()})
+
+
+def numbers(texts: "pd.Series[str]") -> NDArray[np.int64]:
+    """A number for each text; -1 for ""."""
+    values = texts.to_numpy()
+    known = np.flatnonzero(values != "")
+    found = np.full(len(values), -1)
+    found[known] = pd.factorize(values[known])[0]
+    return found
+
+
+def together(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """A number for each combination of numbers, of which each is at least -1."""
+    found = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        found = pd.factorize(found * (column.max(initial=-1) + 2) + column + 1)[0]
+    return found
 
 
 def known_of(recordings: "pd.Series[str]", grouping: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -73,8 +91,8 @@ def group_keys(
     code = pd.Series(codes, by_table.index)
     both = pairs["recording"].isin(code.index) & pairs["other"].isin(code.index)
     edges = [np.stack([code[pairs.loc[both, c]].to_numpy() for c in ("recording", "other")])]
-    shared = (by_table["session"], recorders["session"], recorders["shared"], recordings["file_sha256"])
-    edges += [_edges(codes, values.to_numpy()) for values in shared]
+    shared = (recorders["session"], recorders["shared"], recordings["file_sha256"])
+    edges += [_edges(codes, values) for values in (by_table["session"].to_numpy(), *map(numbers, shared))]
     a, b = np.concatenate(edges, axis=1)
     graph = coo_array((np.ones(len(a)), (a, b)), (len(keys), len(keys)))
     _, component = connected_components(graph, directed=False)
@@ -83,11 +101,12 @@ def group_keys(
     )
 
 
-def _edges(codes: NDArray[np.intp], values: NDArray[Any]) -> NDArray[np.intp]:
-    """Pairs of the codes of rows that have the same value, which is not ""."""
-    rows = pd.DataFrame({"value": values, "code": codes})
-    rows = rows[(rows["value"] != "") & rows["value"].duplicated(keep=False)]
-    return np.stack([rows["code"].to_numpy(), rows.groupby("value")["code"].transform("first").to_numpy()])
+def _edges(codes: NDArray[np.intp], values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Pairs of the codes of rows that have the same value, which is not -1."""
+    codes = codes[values >= 0]
+    _, first, inverse = np.unique(values[values >= 0], return_index=True, return_inverse=True)
+    pairs = np.stack([codes, codes[first][inverse]])
+    return pairs[:, pairs[0] != pairs[1]]
 
 
 def _names(keys: NDArray[Any], sizes: NDArray[np.intp], component: NDArray[np.int32]) -> NDArray[Any]:

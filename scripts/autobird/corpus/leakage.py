@@ -7,21 +7,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autobird.corpus.groups import sessions
+from autobird.corpus.groups import numbers, sessions, together
 from autobird.corpus.split import SPLITS
 
 RANDOM_SPLITS = 20
 """How many random splits are drawn for comparison."""
 
-SHARED = {
-    "recordist": [["recordist"]],
-    "recordist_and_species": [["recordist", "species"]],
-    "recordist_and_day": [["recordist", "day"]],
-    "session": [["session"], ["night"]],
-    "near_duplicate": [],
-}
-"""What a test recording may share with a training recording, and the columns that tell: one set of them, either of two, or none: the sound
-itself tells."""
+SHARED = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
+"""What a test recording may share with a training recording."""
 
 
 def leakage(
@@ -45,19 +38,18 @@ def leakage(
     """
     names = table["recording"].reset_index(drop=True)
     said, nights = sessions(names, grouping), recorders.loc[names]
-    facts = pd.DataFrame(
-        {
-            "species": table["species"].to_numpy(),
-            "recordist": said["recordist"].to_numpy(),
-            "day": np.where(said["date"] != "", said["date"], nights["day"]),
-            "session": said["session"].to_numpy(),
-            "night": nights["session"].to_numpy(),
-        }
-    )
+    recordist, species = numbers(said["recordist"]), numbers(table["species"])
+    day = numbers(said["date"].where(said["date"] != "", nights["day"]))
     split = table["split"].to_numpy()
     test = split == SPLITS[2]
-    codes = {name: [_codes(facts[columns]) for columns in sets] for name, sets in SHARED.items()}
-    codes["near_duplicate"] = [_sounds(names, clusters)]
+    # What tells it, as numbers, -1 where unknown; a session is told in either of two ways.
+    codes = {
+        "recordist": [recordist],
+        "recordist_and_species": [_both(recordist, species)],
+        "recordist_and_day": [_both(recordist, day)],
+        "session": [said["session"].to_numpy(), numbers(nights["session"])],
+        "near_duplicate": [_sounds(names, clusters)],
+    }
     rng = np.random.default_rng(seed)
     random = [_shares(codes, rng.permutation(split)) for _ in range(RANDOM_SPLITS)]
     return {
@@ -68,25 +60,24 @@ def leakage(
     }
 
 
-def _codes(columns: pd.DataFrame) -> NDArray[np.intp]:
-    """A number for each combination of values; -1 where one of them is unknown."""
-    codes = columns.groupby(list(columns), sort=False).ngroup().to_numpy()
-    return np.where((columns == "").any(axis=1), -1, codes)
+def _both(one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A number for each pair of numbers; -1 where one of them is -1."""
+    return np.where((one < 0) | (other < 0), -1, together([one, other]))
 
 
-def _sounds(names: "pd.Series[str]", clusters: "pd.Series[int] | None") -> NDArray[np.intp]:
+def _sounds(names: "pd.Series[str]", clusters: "pd.Series[int] | None") -> NDArray[np.int64]:
     """A number for each sound, one of its own for that of a recording without a cluster; -1 if nobody searched."""
     if clusters is None:
         return np.full(len(names), -1)
     found = names.map(clusters).to_numpy(float)
-    return np.where(np.isnan(found), len(clusters) + np.arange(len(names)), found).astype(np.intp)
+    return np.where(np.isnan(found), len(clusters) + np.arange(len(names)), found).astype(np.int64)
 
 
-def _known(codes: Sequence[NDArray[np.intp]]) -> NDArray[np.bool_]:
+def _known(codes: Sequence[NDArray[np.int64]]) -> NDArray[np.bool_]:
     return np.any([code >= 0 for code in codes], axis=0)
 
 
-def _shares(codes: dict[str, list[NDArray[np.intp]]], split: NDArray[Any]) -> dict[str, float | None]:
+def _shares(codes: dict[str, list[NDArray[np.int64]]], split: NDArray[Any]) -> dict[str, float | None]:
     test, train = split == SPLITS[2], split == SPLITS[0]
     found: dict[str, float | None] = {}
     for name, either in codes.items():
