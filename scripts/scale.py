@@ -150,17 +150,17 @@ def split(work: Path) -> dict[str, object]:
     from autobird.core.tables import read_facts, read_tables
     from autobird.corpus.groups import clusters, group_keys
     from autobird.corpus.leakage import leakage
+    from autobird.corpus.recorders import COLUMNS, recorder_sessions
     from autobird.corpus.settings import SplitSettings
     from autobird.corpus.split import deal
 
-    table = read_tables(
-        sorted((work / "recordings").iterdir()), ["recording", "species", "file_sha256", "sound_sha256"]
-    )
+    table = read_tables(sorted((work / "recordings").iterdir()), [*COLUMNS, "file_sha256", "sound_sha256"])
     grouping, pairs = read_facts(work / "grouping.csv"), read_facts(work / "near_duplicates.csv")
-    table["group"] = table["recording"].map(group_keys(table, grouping, pairs))
+    recorders = recorder_sessions(table, grouping)
+    table["group"] = table["recording"].map(group_keys(table, grouping, pairs, recorders))
     where = deal(table.assign(split=""), SplitSettings())
     table["split"] = table["group"].map(where)
-    leakage(table, grouping, clusters(pairs), 4)
+    leakage(table, grouping, recorders, clusters(pairs), 4)
     table[["recording", "split"]].to_parquet(work / "split.parquet")
     return {"groups": len(where), "species": int(table["species"].nunique())}
 

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from autobird.audio.access import Place, Sound, sounds_of
 from autobird.core.files import csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
@@ -25,7 +27,7 @@ TOLERANT = RecordingsStageSettings(min_duration=0)
 
 
 def examined(
-    sound: Path | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
+    sound: Sound | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
 ) -> dict[str, Any]:
     """The row of a recording; its sound is kept if it is usable, and only then."""
     row = dict.fromkeys(ROWS, "") | {"recording": "a.wav", "species": "x"} | more
@@ -227,3 +229,18 @@ def test_mutated_files_cost_themselves_alone(
         strict=True,
     ):
         assert np.array_equal(pcm[at : at + n], sound[there : there + m])
+
+
+def test_what_a_recorder_wrote_into_the_header_comes_along_from_a_file_a_tar_and_for_a_part(tmp_path: Path) -> None:
+    path = wav(tmp_path / "a.wav", tone(2))
+    lines = b"Serial: S4A01234\nTimestamp: 2023-05-12T04:00:00+02:00\n"
+    data = path.read_bytes() + b"guan" + len(lines).to_bytes(4, "little") + lines + bytes(len(lines) % 2)
+    path.write_bytes(data)
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        tar.add(path, "a.wav")
+    (packed,) = sounds_of([Place("a.wav")], None, tmp_path / "0.tar")
+    for found in (examined(path), examined(packed), examined(path, recording="b", location="a.wav", start="1")):
+        assert (found["recorder"], found["recorded_at"]) == ("S4A01234", "2023-05-12T04:00:00+02:00")
+        assert found["status"] == "ok"
+    silent = examined(wav(tmp_path / "b.wav", tone(1)))
+    assert (silent["recorder"], silent["recorded_at"]) == ("", "")

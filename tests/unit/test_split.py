@@ -1,18 +1,27 @@
 """Splits: groups stay whole, adding data moves nothing, small species have some of each split."""
 
+import json
 import string
+from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from matplotlib.axes import Axes
 
-from autobird.corpus.groups import clusters, group_keys
+from autobird.corpus.data_figures import leakage_bars
+from autobird.corpus.groups import clusters
+from autobird.corpus.groups import group_keys as keys_of_groups
 from autobird.corpus.leakage import leakage
+from autobird.corpus.recorders import recorder_sessions
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import SplitSettings
 from autobird.corpus.split import SMALL
 from autobird.corpus.split import deal as deal_groups
+from autobird.release.card import shared_in_words
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
 
@@ -112,6 +121,16 @@ def test_species_with_three_groups_are_trained_on_and_mostly_tested_whatever_the
     assert {where[f"group {g}"] for g in species[rarest]} == {"train", "validation", "test"}
 
 
+def group_keys(table: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame) -> "pd.Series[str]":
+    return keys_of_groups(table, grouping, pairs, nights(table, grouping))
+
+
+def nights(table: pd.DataFrame, grouping: pd.DataFrame) -> pd.DataFrame:
+    """The sessions of recorders, of recordings without headers."""
+    headers = {"location": "", "start": "", "duration": 60.0, "recorder": "", "recorded_at": "", "species": ""}
+    return recorder_sessions(table.assign(**{k: v for k, v in headers.items() if k not in table}), grouping)
+
+
 def sounds(**of: tuple[str, str]) -> pd.DataFrame:
     """Recordings with the sha256 of file and sound."""
     return pd.DataFrame(
@@ -172,18 +191,114 @@ def test_clusters_hold_what_pairs_connect() -> None:
     assert clusters(NO_PAIRS).empty
 
 
+def grouping_by(column: str, **values: str) -> pd.DataFrame:
+    return sessions(*[(name, *(value if c == column else "" for c in ("recordist", "date", "place"))) for name, value in values.items()])  # fmt: skip
+
+
+def test_a_recordist_is_the_same_in_upper_and_lower_case_and_a_day_however_it_is_written() -> None:
+    found = group_keys(
+        sounds(a=("1", "1"), b=("2", "2"), c=("3", "3"), d=("4", "4"), e=("5", "5"), f=("6", "6")),
+        sessions(
+            ("a", "J. Smith", "2023-05-25", ""), ("b", "j.  smith ", "25/05/2023", ""), ("c", "J. SMITH", "05/25/2023", ""),
+            ("d", "J. Smith", "12/05/2023", ""), ("e", "J. Smith", "2023-05-12", ""), ("f", "J. Smith", "2023-12-05", ""),
+        ),
+        NO_PAIRS,
+    )  # fmt: skip
+    assert found["a"] == found["b"] == found["c"]
+    assert len({found[name] for name in "adef"}) == 4
+
+
+def test_a_date_without_a_day_is_not_known_but_tells_sessions_apart() -> None:
+    found = group_keys(
+        sounds(a=("1", "1"), b=("2", "2"), c=("3", "3"), d=("4", "4"), e=("5", "5")),
+        sessions(
+            ("a", "Ann", "2021-00-00", ""), ("b", "Ann", "2021-00-00", ""),
+            ("c", "Ann", "2021-05-00", "Fen"), ("d", "Ann", "2021-05-00", "Fen"), ("e", "Ann", "2021-06-00", "Fen"),
+        ),
+        NO_PAIRS,
+    )  # fmt: skip
+    assert found["a"] != found["b"]
+    assert found["c"] == found["d"] != found["e"]
+
+
+def measured(
+    table: pd.DataFrame, grouping: pd.DataFrame, of: "pd.Series[int] | None" = None, seed: int = 4
+) -> dict[str, Any]:
+    return leakage(table, grouping, nights(table, grouping), clusters(NO_PAIRS) if of is None else of, seed)
+
+
 def test_leakage_is_measured_on_what_is_known_and_beside_a_random_split() -> None:
     table = pd.DataFrame(
         [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test"), ("d", "y", "test"), ("e", "y", "train")],
         columns=["recording", "species", "split"],
     )
-    grouping = sessions(("a", "Ann", "2021", "Fen"), ("b", "Ann", "2022", "Fen"), ("c", "Ann", "2021", "Fen"))
-    found = leakage(table, grouping, clusters(pairs(("a", "b"), ("c", "d"))), seed=4)
-    assert (found["test_recordings"], found["recordist_known"], found["session_known"]) == (3, 2, 2)
+    grouping = sessions(
+        ("a", "Ann", "2021-05-01", "Fen"), ("b", "Ann", "2022-05-01", "Fen"), ("c", "ann ", "2021-05-01", "Fen")
+    )
+    found = measured(table, grouping, clusters(pairs(("a", "b"), ("c", "d"))))
+    assert found["test_recordings"] == 3
+    assert found["known"] == {
+        "recordist": 2, "recordist_and_species": 2, "recordist_and_day": 2, "session": 2, "near_duplicate": 3,
+    }  # fmt: skip
     assert found["this_split"] == {
-        "recordist": 0.6667, "recordist_and_species": 0.3333, "recordist_and_day": 0.3333, "session": 0.3333,
-        "near_duplicate": 0.3333,
+        "recordist": 1.0, "recordist_and_species": 0.5, "recordist_and_day": 0.5, "session": 0.5, "near_duplicate": 0.3333,
     }  # fmt: skip
     random = found["random_split"]["recordist"]
-    assert 0 <= random["low"] <= random["mean"] <= random["high"] <= 1
-    assert random["high"] > 0
+    assert 0 < random["low"] <= random["mean"] <= random["high"] <= 1
+
+
+def test_leakage_is_unknown_where_nothing_is_known_of_test_or_of_training_recordings() -> None:
+    table = pd.DataFrame(
+        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test")], columns=["recording", "species", "split"]
+    )
+    for known in ({}, {"a": "Ann"}, {"b": "Ann", "c": "Ann"}):
+        found = measured(table, grouping_by("recordist", **known))
+        assert found["this_split"]["recordist"] is found["this_split"]["session"] is None
+        assert found["known"]["recordist"] == len(known.keys() - {"a"})
+    assert found["random_split"]["session"] is None
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_same_sound_is_unknown_where_nobody_searched_and_known_of_all_where_somebody_did() -> None:
+    table = pd.DataFrame([("a", "x", "train"), ("b", "x", "test")], columns=["recording", "species", "split"])
+    searched = measured(table, sessions())
+    assert (searched["this_split"]["near_duplicate"], searched["known"]["near_duplicate"]) == (0.0, 1)
+    unsearched = leakage(table, sessions(), nights(table, sessions()), None, 4)
+    assert (unsearched["this_split"]["near_duplicate"], unsearched["known"]["near_duplicate"]) == (None, 0)
+    assert unsearched["random_split"]["near_duplicate"] is None
+
+
+def test_the_share_of_sessions_covers_the_nights_of_recorders_too_and_a_random_split_divides_them() -> None:
+    names = [f"{s}/SM4A_202305{d:02d}_04{m:02d}00.wav" for d in range(1, 21) for s in "xy" for m in (0, 10)]
+    table = pd.DataFrame({"recording": names, "species": [n[0] for n in names]})
+    table["file_sha256"] = table["sound_sha256"] = names
+    keys = group_keys(table, sessions(), NO_PAIRS)
+    table["group"] = table["recording"].map(keys)
+    assert table["group"].nunique() == 20
+    table["split"] = deal(table.assign(split=""), SplitSettings()).to_numpy()
+    found = measured(table, sessions())
+    assert (found["this_split"]["session"], found["known"]["session"]) == (0.0, found["test_recordings"])
+    assert found["random_split"]["session"]["low"] > 0.5
+    assert found["this_split"]["recordist_and_day"] is None
+
+
+def test_figure_and_card_say_unknown_and_never_zero_where_nothing_is_known(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test")], columns=["recording", "species", "split"]
+    )
+    nothing = leakage(table, sessions(), nights(table, sessions()), None, 4)
+    some = measured(table, grouping_by("recordist", a="Ann", b="Ann"))
+    assert shared_in_words(nothing) == (
+        "What the 2 test recordings share with training: a recordist unknown, recordist and day unknown, a session unknown, "
+        "the same sound unknown."
+    )
+    assert "a recordist 100% (of the 1 of which it is known), recordist and day unknown" in shared_in_words(some)
+    assert "the same sound 0% (of the 2 of which it is known)" in shared_in_words(some)
+    for number, found in enumerate((nothing, some)):
+        with mock.patch.object(Axes, "text", autospec=True) as drawn:
+            leakage_bars(tmp_path / f"{number}.png", found)
+        said = [call.args[3] for call in drawn.call_args_list]
+        assert len(said) == 10
+        assert said.count("unknown") == (10, 4)[number]
+        leakage_bars(tmp_path / f"{number}.png", found)
+        assert (tmp_path / f"{number}.png").stat().st_size > 1000

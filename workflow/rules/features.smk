@@ -99,7 +99,7 @@ rule dataset:
     resources:
         **needs("dataset"),
     params:
-        settings=CONFIG.part(DatasetStageSettings, "dataset", "features"),
+        settings=CONFIG.part(DatasetStageSettings, "dataset", "features", "corpus"),
         code=code("corpus.dataset"),
         state=state("dataset"),
     shell:

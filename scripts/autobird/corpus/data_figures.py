@@ -68,25 +68,24 @@ def durations(path: Path, recordings: pd.DataFrame, left_out: "pd.Series[str]") 
 
 
 def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
-    """What test recordings share with training recordings, in this split and in random ones."""
+    """What test recordings share with training recordings, in this split and in random ones; text where it is unknown."""
     names = list(SHARED)
     at = np.arange(len(names))
-    mine = [leakage["this_split"][n] for n in names]
-    theirs = [leakage["random_split"][n] for n in names]
+    mine = np.array([leakage["this_split"][n] for n in names], float)
+    theirs = [leakage["random_split"][n] or dict.fromkeys(("mean", "low", "high"), np.nan) for n in names]
     means = np.array([t["mean"] for t in theirs])
     spread = np.abs([[t["mean"] - t["low"], t["high"] - t["mean"]] for t in theirs]).T
     fig, ax = figure(8, 3.4)
     ax.barh(at - 0.2, mine, 0.36, color=BLUE, label="this split")
     ax.barh(at + 0.2, means, 0.36, xerr=spread, color=GREY, ecolor="#444", label="random over recordings (range of 20)")
     for y, value in [*zip(at - 0.2, mine, strict=True), *zip(at + 0.2, means, strict=True)]:
-        ax.text(1.01, y, f"{value:.0%}", va="center", fontsize=8, transform=ax.get_yaxis_transform())
-    ax.set_yticks(at, [n.replace("_", " ").replace("and", "+") for n in names])
-    ax.invert_yaxis()
+        text = "unknown" if np.isnan(value) else f"{value:.0%}"
+        ax.text(1.01, y, text, va="center", fontsize=8, transform=ax.get_yaxis_transform())
+    known = [f"{n.replace('_', ' ').replace('and', '+')}\n(known of {leakage['known'][n]})" for n in names]
+    ax.set_yticks(at, known, fontsize=8)
+    ax.set_ylim(len(names) - 0.5, -0.5)  # unknown shares have no bars
     ax.set_xlim(0, 1)
-    ax.set_xlabel(
-        f"share of test recordings ({leakage['test_recordings']}; recordist known of {leakage['recordist_known']}, "
-        f"session of {leakage['session_known']})"
-    )
+    ax.set_xlabel(f"share of those of the {leakage['test_recordings']} test recordings of which it is known")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
     save(fig, path)
 

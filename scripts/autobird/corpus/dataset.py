@@ -17,6 +17,7 @@ from autobird.core.tables import read_facts, read_table, read_tables, write_tabl
 from autobird.corpus.boxes import label_windows
 from autobird.corpus.groups import clusters, group_keys
 from autobird.corpus.leakage import leakage
+from autobird.corpus.recorders import COLUMNS, NO_SESSIONS, recorder_sessions
 from autobird.corpus.schemas import INDEX
 from autobird.corpus.settings import DatasetStageSettings
 from autobird.corpus.split import SPLITS, by_position, deal, position
@@ -92,7 +93,8 @@ def build_index(
     unknown = index["species"].isin(rare.index[rare])
     _drop(index, unknown, f"species with fewer than {settings.min_windows} windows")
 
-    index["group"] = index["recording"].map(group_keys(accepted, known.grouping, known.pairs))
+    recorders = recorders_of(accepted, known, settings)
+    index["group"] = index["recording"].map(group_keys(accepted, known.grouping, known.pairs, recorders))
     decided = _decided(known.grouping)
     kept = index.loc[index["dropped"] == "", ["recording", "species", "group"]].drop_duplicates()
     # Only what is kept deals, so that a small species is not tested on windows that were filtered out.
@@ -102,8 +104,14 @@ def build_index(
     index.loc[unknown, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), "species without a window in training")
-    _check(index)
+    _check(index, known)
     return index
+
+
+def recorders_of(accepted: pd.DataFrame, known: Known, settings: DatasetStageSettings) -> pd.DataFrame:
+    """The sessions of recorders (`recorder_sessions`) of accepted recordings, none of them where that is switched off."""
+    sessions = recorder_sessions(accepted, known.grouping)
+    return sessions if settings.recorder_sessions else sessions.assign(**NO_SESSIONS)
 
 
 def _decided(grouping: pd.DataFrame) -> "pd.Series[str]":
@@ -120,7 +128,7 @@ def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", why: str) -> None:
     index.loc[rows & (index["dropped"] == ""), "dropped"] = why
 
 
-def _check(index: pd.DataFrame) -> None:
+def _check(index: pd.DataFrame, known: Known) -> None:
     kept = index[index["dropped"] == ""]
     if kept["species"].nunique() < 2:
         why = "; ".join(
@@ -133,10 +141,41 @@ def _check(index: pd.DataFrame) -> None:
         )
     for split in SPLITS:
         if not (kept["split"] == split).any():
-            raise AutobirdError(
-                f"the {split} split is empty: {kept['group'].nunique()} groups (recordist, day and place) are too few, or the metadata's "
-                "split column leaves it out; add recordings or change dataset.seed"
-            )
+            raise AutobirdError(_empty(split, kept.drop_duplicates("recording"), known))
+
+
+def _empty(split: str, used: pd.DataFrame, known: Known) -> str:
+    """Why a split has no recordings, and what to do.
+
+    Args:
+        split: its name.
+        used: columns recording and group of the recordings in use.
+        known: what is known about them.
+    """
+    sizes = used["group"].value_counts()
+    alike = int(used["recording"].isin(known.pairs[["recording", "other"]].to_numpy().ravel()).sum())
+    largest = ", ".join(line for line in str(sizes.index[0]).splitlines() if line)
+    if len(sizes) == 1:
+        what = f"all {len(used)} recordings in use are one group ({largest})"
+    else:
+        what = (
+            f"the {len(used)} recordings in use are {len(sizes)} groups; the largest ({largest}) holds {sizes.iloc[0]}"
+        )
+    why = (
+        f"the {split} split is empty: {what}. A group is never divided, as a model that is tested on a session it learnt from looks "
+        "better than it is: it holds the recordings of one session (recordist, day and place in the metadata, or one recorder's night "
+        "by file names and headers) and those of one sound. "
+    )
+    if alike:
+        why += f"{alike} of the recordings hold the sound of another one: see near_duplicates.csv. "
+    if (known.grouping["split"] != "").any():
+        return f"{why}Add {split} to the split column of the metadata, or leave that column out"
+    if len(sizes) >= len(SPLITS):
+        return f"{why}Add recordings, or change dataset.seed"
+    return (
+        f"{why}Train, validation and test need one group each: add recordings of other nights, places or recorders. Where the times in "
+        "file names and headers are not those of the recordings, set dataset.recorder_sessions to false"
+    )
 
 
 def normalisation(windows: pd.DataFrame) -> dict[str, float]:
@@ -225,7 +264,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(DatasetStageSettings, args.settings)
     with stage("dataset", args, [args.index, args.labels, args.normalisation, args.leakage, args.counts]):
-        recordings = read_tables(args.recordings, ["recording", "species", "file_sha256", "sound_sha256"])
+        recordings = read_tables(args.recordings, [*COLUMNS, "file_sha256", "sound_sha256"])
         known = Known.read(args.grouping, args.quarantine, args.near_duplicates, args.boxes)
         index = build_index(recordings, windows_of(args.segments, args.mels), known, settings)
         kept = index[index["dropped"] == ""]
@@ -233,7 +272,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.labels, sorted(kept["species"].unique()))
         write_json(args.normalisation, normalisation(kept[kept["split"] == "train"]))
         used = kept.drop_duplicates("recording")
-        write_json(args.leakage, leakage(used, known.grouping, clusters(known.pairs), settings.seed))
+        accepted = recordings[~recordings["recording"].isin(known.quarantined)]
+        same = clusters(known.pairs) if settings.near_duplicates else None
+        found = leakage(used, known.grouping, recorders_of(accepted, known, settings), same, settings.seed)
+        write_json(args.leakage, found)
         numbers = counts(recordings, index, known)
         write_json(args.counts, numbers)
         report_moves(store_of(args.state), index)

@@ -1,6 +1,7 @@
 """Groups: recordings that must stay together in one split, as they share a session, a file, or a sound."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,54 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from autobird.corpus.days import day_of
+from autobird.corpus.recorders import plain
+
 _SESSION = ["recordist", "date", "place"]
 
 
-def sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> "pd.Series[str]":
-    """Who recorded, on which day, at which place, as far as known; "" where less than two of them are.
+def sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> pd.DataFrame:
+    """Who recorded, on which day, at which place, as far as the metadata tell.
 
     Args:
         recordings: ids.
         grouping: columns recording, recordist, date, place.
 
     Returns:
-        one text a recording, indexed by recording.
+        indexed by recording: recordist and date for comparison (upper and lower case, spaces and the way of writing a
+        day do not count), "" where unknown; `session`, a number for all three together, -1 where less than two of them
+        are known; `written`, the session as the metadata write it, or "". A date without a day (2021-05-00) is
+        unknown, but tells sessions of one recordist at one place apart.
     """
     known = known_of(recordings, grouping, _SESSION)
-    text = known["recordist"] + "\n" + known["date"] + "\n" + known["place"]
-    return text.where((known != "").sum(axis=1) >= 2, "")
+    found = pd.DataFrame({"recordist": _compared(known["recordist"], plain), "date": _compared(known["date"], day_of)})
+    place = numbers(known["place"].map(plain))
+    enough = (found != "").sum(axis=1).to_numpy() + (place >= 0) >= 2
+    date = found["date"].where(found["date"] != "", known["date"])
+    found["session"] = np.where(enough, together([numbers(found["recordist"]), numbers(date), place]), -1)
+    found["written"] = (known["recordist"] + "\n" + known["date"] + "\n" + known["place"]).where(enough, "")
+    return found
+
+
+def _compared(texts: "pd.Series[str]", form: Callable[[str], str]) -> "pd.Series[str]":
+    return texts.map({text: form(text) for text in texts.unique()})
+
+
+def numbers(texts: "pd.Series[str]") -> NDArray[np.int64]:
+    """A number for each text; -1 for ""."""
+    values = texts.to_numpy()
+    known = np.flatnonzero(values != "")
+    found = np.full(len(values), -1)
+    found[known] = pd.factorize(values[known])[0]
+    return found
+
+
+def together(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """A number for each combination of numbers, of which each is at least -1."""
+    found = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        found = pd.factorize(found * (column.max(initial=-1) + 2) + column + 1)[0]
+    return found
 
 
 def known_of(recordings: "pd.Series[str]", grouping: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
@@ -32,37 +65,48 @@ def known_of(recordings: "pd.Series[str]", grouping: pd.DataFrame, columns: list
     return grouping.drop_duplicates("recording").set_index("recording")[columns].reindex(recordings).fillna("")
 
 
-def group_keys(recordings: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame) -> "pd.Series[str]":
+def group_keys(
+    recordings: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame, recorders: pd.DataFrame
+) -> "pd.Series[str]":
     """The group of each recording.
 
-    Its session; where that is not known, its sound, so that another name moves nothing. Sessions that share a file
-    or a sound become one group under the name of the larger one, so that a recording that joins it moves only itself.
+    Its session by the metadata; where that is not known, its recorder's night; where that is not known either, its sound, so
+    that another name moves nothing. Recordings that share a session of either kind, a file or a sound become one group
+    under the name of the largest of these, so that a recording that joins it moves only itself.
 
     Args:
         recordings: columns recording, file_sha256, sound_sha256; those in use.
         grouping: columns recording, recordist, date, place.
         pairs: near-duplicates (`PAIRS`).
+        recorders: what `recorder_sessions` returns for them.
 
     Returns:
         group keys, indexed by recording.
     """
-    names = recordings["recording"]
-    session = sessions(names, grouping)
-    sound = pd.Series(recordings["sound_sha256"].to_numpy(), session.index)
-    key = session.where(session != "", "sound " + sound)
+    by_table = sessions(recordings["recording"], grouping)
+    night = recorders["session"].to_numpy()
+    key = by_table["written"].to_numpy()
+    key = np.where(key != "", key, np.where(night != "", night, "sound " + recordings["sound_sha256"].to_numpy()))
     codes, keys = pd.factorize(key)
-    code = pd.Series(codes, session.index)
+    code = pd.Series(codes, by_table.index)
     both = pairs["recording"].isin(code.index) & pairs["other"].isin(code.index)
     edges = [np.stack([code[pairs.loc[both, c]].to_numpy() for c in ("recording", "other")])]
-    files = pd.DataFrame({"file": recordings["file_sha256"].to_numpy(), "code": codes})
-    files = files[(files["file"] != "") & files["file"].duplicated(keep=False)]
-    edges.append(np.stack([files["code"].to_numpy(), files.groupby("file")["code"].transform("first").to_numpy()]))
+    shared = (recorders["session"], recorders["shared"], recordings["file_sha256"])
+    edges += [_edges(codes, values) for values in (by_table["session"].to_numpy(), *map(numbers, shared))]
     a, b = np.concatenate(edges, axis=1)
     graph = coo_array((np.ones(len(a)), (a, b)), (len(keys), len(keys)))
     _, component = connected_components(graph, directed=False)
     return pd.Series(
-        _names(np.asarray(keys, object), np.bincount(codes, minlength=len(keys)), component)[codes], key.index
+        _names(np.asarray(keys, object), np.bincount(codes, minlength=len(keys)), component)[codes], code.index
     )
+
+
+def _edges(codes: NDArray[np.intp], values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Pairs of the codes of rows that have the same value, which is not -1."""
+    codes = codes[values >= 0]
+    _, first, inverse = np.unique(values[values >= 0], return_index=True, return_inverse=True)
+    pairs = np.stack([codes, codes[first][inverse]])
+    return pairs[:, pairs[0] != pairs[1]]
 
 
 def _names(keys: NDArray[Any], sizes: NDArray[np.intp], component: NDArray[np.int32]) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from autobird.corpus.settings import CREATIVE_COMMONS
+from autobird.corpus.sources.missing import known
 
 UNKNOWN = "unknown"
 STRICTEST = CREATIVE_COMMONS[-1]
@@ -16,7 +17,6 @@ _NAME = re.compile(
     re.I,
 )
 _ZERO = re.compile(r"(?:cc[ -]*0|cc[ -]*zero|public domain)(?:[ -]*(\d\.\d))?", re.I)
-_UNSAID = re.compile(r"(?:|-|\?|n/?a|none|null|unknown|not known|unspecified)", re.I)
 
 
 @cache
@@ -25,8 +25,8 @@ def family(licence: str) -> str:
 
     A text that speaks of Creative Commons without saying which one is unknown.
     """
-    text = licence.strip()
-    if _UNSAID.fullmatch(text):
+    text = known(licence)
+    if not text:
         return UNKNOWN
     if match := _URL.search(text):
         return "CC0" if match[2] else _known(match[1], text)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autobird.audio.access import Place, Sound, opened, size_of, sounds_of
 from autobird.audio.batch import work_through
 from autobird.audio.decode import Resampler, TooLong, UnusableAudio, probe, to_int16
+from autobird.audio.headers import read_header
 from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, Found, LandmarkFile, Landmarks
 from autobird.audio.npy import NpyWriter
 from autobird.core.columns import write_arrow
@@ -57,6 +58,7 @@ def examine(task: Task) -> tuple[dict[str, Any], Found]:
         with opened(task.sound) as audio, task.part.open("wb") as pcm:
             if not isinstance(audio, Path):
                 facts["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
+            facts |= read_header(audio)._asdict()
             landmarks = _listen(audio, task, pcm, facts)
         facts["reason"] = _unfit(facts, task.settings)
     except TooLong as error:

@@ -15,6 +15,8 @@ RECORDINGS = pa.schema(
         ("sample_rate", pa.int32()),
         ("channels", pa.int32()),
         ("bits", pa.int32()),
+        ("recorder", pa.string()),
+        ("recorded_at", pa.string()),
         ("duration", pa.float64()),
         ("decoded_share", pa.float64()),
         ("peak", pa.float64()),
@@ -30,7 +32,8 @@ RECORDINGS = pa.schema(
 """One row a recording. `status` is `ok` or `unusable` with a `reason`; a `note` tells of trouble with a file that
 is used all the same. `location`, `start`, `end`: where it lies, if not in a file of its own (`audio.access.Place`).
 `sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound; `bits` 0 where the codec has
-none; the measures are those of `audio.decode.Facts`. `samples`: how many of the batch's PCM are this recording's, after
+none; `recorder` and `recorded_at` are what the file's header says (`audio.headers.Header`), "" where it says nothing;
+the measures are those of `audio.decode.Facts`. `samples`: how many of the batch's PCM are this recording's, after
 those of the rows above it."""
 
 CATALOGUE = pa.schema(

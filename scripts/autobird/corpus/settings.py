@@ -80,12 +80,16 @@ class NearDuplicateSettings(Settings):
     )
 
 
-class ExamineSettings(AcceptSettings):
-    """What is looked for in recordings."""
+class SearchSettings(Settings):
+    """Whether recordings are compared with each other."""
 
     near_duplicates: bool = Field(
         True, description="Look for recordings that hold the same sound: copies, excerpts, other encodings."
     )
+
+
+class ExamineSettings(AcceptSettings, SearchSettings):
+    """What is looked for in recordings."""
 
 
 class RecordingsStageSettings(ExamineSettings, RateSettings):
@@ -210,10 +214,15 @@ class BoxSettings(BackgroundSettings):
 class DatasetSettings(SplitSettings, BoxSettings):
     """From recordings to training data."""
 
+    recorder_sessions: bool = Field(
+        True,
+        description="Recordings of one recorder in one night stay together, by the times in file names and headers. Switch it off "
+        "where these are not the times of the recordings, for example those of a download.",
+    )
     min_windows: int = Field(
         10, ge=1, description="Species with fewer windows after the filters are kept apart as examples of the unknown."
     )
 
 
-class DatasetStageSettings(DatasetSettings, FilterSettings, WindowSettings):
-    """What stage `dataset` needs: the split, which windows are kept, and where they lie in time."""
+class DatasetStageSettings(DatasetSettings, FilterSettings, WindowSettings, SearchSettings):
+    """What stage `dataset` needs: the split, which windows are kept, where they lie in time, and what was searched for."""

@@ -21,7 +21,6 @@ def model_card(
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
-    shared = leakage["this_split"]
     weak = species[species["f1"].fillna(0) < 0.5]["species"].tolist()
     lines = [
         f"# Model card: {name}",
@@ -50,8 +49,7 @@ def model_card(
         f"thresholds and variant. Of {counts['recordings']} recordings {counts['recordings_used']} were used, "
         f"{counts['recordings_filtered']} filtered, {counts['recordings_quarantined']} quarantined.",
         "",
-        f"Of the test recordings {shared['recordist']:.0%} share a recordist with training, "
-        f"{shared['recordist_and_day']:.0%} recordist and day, {shared['near_duplicate']:.0%} the same sound.",
+        shared_in_words(leakage),
         "",
         "Licences of the recordings (`ATTRIBUTION.csv` names each):",
         "",
@@ -113,6 +111,20 @@ def _species_row(row: dict[str, Any]) -> str:
     ]
     counts = f"{row['test_recordings']} ({row['test_groups']})"
     return f"| *{row['species']}* | {counts} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} |"
+
+
+def shared_in_words(leakage: dict[str, Any]) -> str:
+    """What the test recordings share with training, in words; unknown is not 0 %."""
+    measures = {
+        "recordist": "a recordist", "recordist_and_day": "recordist and day", "session": "a session", "near_duplicate": "the same sound",
+    }  # fmt: skip
+    parts = []
+    for name, what in measures.items():
+        share, known = leakage["this_split"][name], leakage["known"][name]
+        parts.append(
+            f"{what} unknown" if share is None else f"{what} {share:.0%} (of the {known} of which it is known)"
+        )
+    return f"What the {leakage['test_recordings']} test recordings share with training: {', '.join(parts)}."
 
 
 def _range(value: float, low: float, high: float) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.corpus.sources.base import Facts
+from autobird.corpus.sources.missing import known
 from autobird.corpus.sources.settings import ColumnSettings
 
 _ALIASES = {
@@ -76,10 +77,14 @@ class Table:
         at = self._at.get(column)
         return "" if at is None else line[at]
 
+    def known(self, line: Line, column: str) -> str:
+        """The same, "" too where the table only says that nothing is known."""
+        return known(self.get(line, column))
+
     def facts(self, recording: str, line: Line) -> Facts:
         """What a row knows about a recording; columns that we have no name for become `extra`."""
         values = {ours: line[at] for ours, at in self._facts}
-        extra = {name: line[at] for name, at in self._extra if line[at]}
+        extra = {name: text for name, at in self._extra if (text := known(line[at]))}
         return complete(Facts(recording, **values, extra=_json(extra) if extra else ""))
 
     def _refuse(self, ours: str, theirs: str) -> None:
@@ -91,20 +96,31 @@ class Table:
 
 
 def complete(facts: Facts) -> Facts:
-    """Facts with what follows from them: XC numbers and their page, a place from coordinates, no day that never was."""
+    """Facts without texts that only say that nothing is known, and with what follows from them.
+
+    That is XC numbers and their page, and a place from coordinates.
+    """
+    recording, *texts, extra = facts
+    facts = Facts._make((recording, *map(known, texts), extra))
     number = facts.number
     if number.isdigit():
         number = f"XC{number}"
     page = f"{_XENO_CANTO_PAGE}{number[2:]}" if not facts.page and number[:2] == "XC" else facts.page
-    date = "" if facts.date.startswith("0000") else facts.date
-    place = facts.place
-    if not place and facts.latitude and facts.longitude:
-        try:
-            # Three decimals: about 100 m.
-            place = f"{float(facts.latitude):.3f}, {float(facts.longitude):.3f}"
-        except ValueError:
-            place = ""
-    return facts._replace(number=number, page=page, date=date, place=place)
+    return facts._replace(number=number, page=page, place=facts.place or _place_at(facts.latitude, facts.longitude))
+
+
+def _place_at(latitude: str, longitude: str) -> str:
+    """A place from its coordinates, "" if there is none on Earth, or if both are 0, which tables write for unknown."""
+    if not latitude or not longitude:
+        return ""
+    try:
+        north, east = float(latitude), float(longitude)
+    except ValueError:
+        return ""
+    if not (abs(north) <= 90 and abs(east) <= 180) or north == east == 0:
+        return ""
+    # Three decimals: about 100 m.
+    return f"{north:.3f}, {east:.3f}"
 
 
 def read_metadata(path: Path, columns: ColumnSettings) -> list[Facts]:

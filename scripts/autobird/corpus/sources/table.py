@@ -62,9 +62,9 @@ class TableSource(Source):
 
     def _row(self, name: str, line: Line, hashes: dict[str, tuple[str | None, int]]) -> Row:
         get = self._table.get
-        where, wanted = get(line, self._where), get(line, "sha256").lower()
+        where, wanted = get(line, self._where), self._table.known(line, "sha256").lower()
         species = unicodedata.normalize("NFC", get(line, "species")).replace("_", " ")
-        start, end = get(line, "start"), get(line, "end")
+        start, end = self._table.known(line, "start"), self._table.known(line, "end")
         row = Row(name, species, "", location="" if where == name else where, start=start, end=end)
         if not where:
             return row._replace(problem=f"the table names no {self._where}")
@@ -104,7 +104,7 @@ class TableSource(Source):
     def _name(self, line: Line) -> str:
         """The id of a line that has none: its path or that of its URL, and the part of the file."""
         where = self._table.get(line, self._where)
-        start, end = self._table.get(line, "start"), self._table.get(line, "end")
+        start, end = self._table.known(line, "start"), self._table.known(line, "end")
         if self._remote:
             where = unquote(urlsplit(where).path).strip("/") or where
         return f"{where}#{start or '0'}-{end}" if where and (start or end) else where

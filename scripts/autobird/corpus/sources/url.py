@@ -5,6 +5,7 @@ from pathlib import Path
 from autobird.core.errors import AutobirdError
 from autobird.corpus.sources.base import Facts, Row, Source
 from autobird.corpus.sources.lock import Entry, read_lock
+from autobird.corpus.sources.metadata import complete
 
 
 def source_key(root: str) -> Entry:
@@ -25,7 +26,7 @@ class UrlSource(Source):
         entries = read_lock(lock, source_key(root))
         try:
             self._rows = sorted((Row(**e["row"]) for e in entries), key=lambda r: r.recording)
-            known = [Facts(**e["facts"]) for e in entries if e["facts"]]
+            known = [complete(Facts(**e["facts"])) for e in entries if e["facts"]]
         except (KeyError, TypeError) as error:
             raise AutobirdError(f"{lock} is damaged ({error!r}); refresh it") from error
         self._facts = sorted(known, key=lambda f: f.recording)
