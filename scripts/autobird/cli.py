@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+import math
 import os
 import shlex
 import sys
@@ -41,12 +42,14 @@ def scores(run: Path, by_species: bool = False) -> str:
         )
     metrics = read_json(file)
     test = metrics["test"]
+    if "recordings_of_one_species" not in test:
+        raise AutobirdError(f"{file} was made by an older version of Autobird; run snakemake again")
     others = test["recordings"] - test["recordings_of_one_species"]
     lines = [
         f"{run.name}: {metrics['species']} species, variant {metrics['variant']}, tested on {test['recordings']} recordings "
         f"({test['windows']} windows) in {test['groups']} independent groups that the model never heard",
         *(
-            [f"  ({others} recordings hold several species: left out of macro-F1, top-1, top-5, loss)"]
+            [f"  ({others} recordings do not hold exactly one species: left out of macro-F1, top-1, top-5, loss)"]
             if others
             else []
         ),
@@ -108,11 +111,13 @@ _ENDS = {"value": "", "low": "_low", "high": "_high"}
 
 
 def _cell(value: Mapping[str, float | None] | None) -> str:
-    if value is None or value["value"] is None:
+    if value is None:
         return "not defined"
-    low, high = value["low"], value["high"]
-    bounds = "interval unknown" if low is None or high is None or low != low else f"{low:.3f}, {high:.3f}"
-    return f"{value['value']:.3f} [{bounds}]"
+    number, low, high = (math.nan if (v := value[key]) is None else float(v) for key in ("value", "low", "high"))
+    if math.isnan(number):
+        return "not defined"
+    bounds = "interval unknown" if math.isnan(low) else f"{low:.3f}, {high:.3f}"
+    return f"{number:.3f} [{bounds}]"
 
 
 def demo(folder: Path, species: int, recordings: int, seed: int) -> str:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.boxes import NO_BOX, SEVERAL, label_windows
+from autobird.corpus.boxes import NO_BOX, SEVERAL, label_windows, recording_truth
 from autobird.corpus.listing import Listing
 from autobird.corpus.settings import CorpusSettings, DatasetStageSettings
 from autobird.corpus.sources.annotations import AnnotationSource, by_beginning, owner
@@ -155,6 +155,18 @@ def test_the_truth_of_a_window_is_the_set_of_its_species_and_whether_that_is_all
         ([], True),
     ]
     assert truth((30,), *rows, background="nothing") == [(["nothing"], True)]
+
+
+def test_the_truth_of_a_recording_comes_from_its_boxes() -> None:
+    """A short box may hold the centre of no window, and an unnamed one may be anybody."""
+    drawn = boxes((0.2, 1.5, "x"), (7.0, 9.0, "y"))
+    w = windows(0, 2.5, 5)
+    w["present"] = label_windows(w, drawn, DatasetStageSettings(centre=True))["present"]
+    assert w["present"].tolist() == [[], [], ["y"]]
+    found = recording_truth(w, drawn)
+    assert found["recording_species"].tolist() == [["x", "y"]] * 3
+    assert found["recording_complete"].all()
+    assert not recording_truth(w, boxes((0.2, 1.5, "x"), (2.0, 3.0, "")))["recording_complete"].any()
 
 
 def test_a_window_takes_the_label_of_the_boxes_that_it_overlaps_enough() -> None:

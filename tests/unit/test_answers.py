@@ -11,10 +11,10 @@ from autobird.core.files import write_json
 from autobird.core.tables import read_table, write_table
 from autobird.corpus.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
+from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import scored_windows, split_of
 from autobird.predict.answers import Calibration, answer, softmax
 from autobird.release import score
-from autobird.release.score import only_species
 
 LABELS = ["a", "b", "c"]
 
@@ -42,51 +42,74 @@ def test_the_largest_probability_may_stand_for_the_recording() -> None:
 
 
 def index() -> pd.DataFrame:
-    """An annotated recording (windows A A A B, one of both, one unlabelled, one quiet) and one of a single species."""
+    """An annotated recording (windows A A A B, one of both, one touched, one quiet) and others, as `INDEX`."""
     rows = [
         ("ann", "a", "", False, ["a"], True), ("ann", "a", "", False, ["a"], True), ("ann", "a", "", False, ["a"], True),
         ("ann", "b", "", False, ["b"], True), ("ann", "", "several", False, ["a", "b"], True),
         ("ann", "", "no box", False, [], False), ("ann", "", "no box", True, [], True),
+        ("both", "", "several", False, ["a", "b"], True), ("nobody", "", "no box", False, [], True),
         ("one", "c", "", False, ["c"], True), ("one", "c", "RMS", True, ["c"], True),
-        ("rare", "z", "species with fewer", False, ["z"], True),
+        ("rare", "z", "species with fewer", False, ["z"], True), ("unnamed", "b", "", False, ["b"], True),
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["recording", "species", "dropped", "quiet", "present", "complete"])
-    where = {"ann": "test", "one": "validation", "rare": "unknown"}
-    return table.assign(split=table["recording"].map(where), group=table["recording"], start=np.arange(len(table)))
+    where = {"one": "validation", "rare": "test"}
+    truth = {"ann": ["a", "b"], "both": ["a", "b"], "nobody": [], "one": ["c"], "rare": ["z"], "unnamed": ["b"]}
+    split = table["recording"].map(where).fillna("test")
+    return table.assign(
+        recording_split=split,
+        split=split.where(table["species"] != "z", "unknown"),
+        group=table["recording"],
+        start=np.arange(len(table)),
+        recording_species=table["recording"].map(truth),
+        recording_complete=table["recording"] != "unnamed",
+    )
+
+
+SCORED = ["ann"] * 6 + ["both", "nobody", "one", "unnamed"]
 
 
 def test_every_window_that_is_not_quiet_is_scored_labelled_or_not() -> None:
-    found = scored_windows(index())
-    assert found["recording"].tolist() == ["ann"] * 6 + ["one"]
-    assert found["species"].tolist() == ["a", "a", "a", "b", "", "", "c"]
-    assert found["split"].tolist() == ["test"] * 6 + ["validation"]
-    assert found["recording_species"].tolist() == [["a", "b"]] * 6 + [["c"]]
+    """Recordings without any window to train on are tested too; those of unknown species alone are not."""
+    found = scored_windows(index(), LABELS)
+    assert found["recording"].tolist() == SCORED
+    assert found["split"].tolist() == ["test"] * 8 + ["validation", "test"]
 
 
 def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
     """The scored windows of `index` with the logits of these probabilities."""
-    found = scored_windows(index())
-    only = [only_species(s, None) for s in found["recording_species"]]
-    return found.assign(recording_only=only, logits=list(logits_for(*probabilities)))
+    return scored_windows(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
 
 
-def test_a_recording_of_several_species_is_right_when_both_are_detected() -> None:
-    a, b, c = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
-    table = predictions(a, a, a, b, a, c, c)
+A, B, C = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
+
+
+def test_the_truth_of_a_recording_is_the_set_of_its_species() -> None:
+    table = predictions(A, A, A, B, A, C, A, B, C, B)
     split = split_of(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
-    assert split.recordings.present.tolist() == [[True, True, False]]
-    assert split.recordings.only.tolist() == [-1]  # not judged by its most probable species
-    assert split.recordings.detected.tolist() == [[True, True, True]]
-    assert split.windows.only.tolist() == [0, 0, 0, 1, -1, -1]
-    assert split.windows.complete.tolist() == [True] * 5 + [False]
+    assert split.names == ["ann", "both", "nobody", "unnamed"]
+    assert split.recordings.present.tolist() == [
+        [True, True, False], [True, True, False], [False, False, False], [False, True, False],
+    ]  # fmt: skip
+    assert split.recordings.only.tolist() == [-1, -1, -1, -1]  # somebody marked an unnamed sound in the last one
+    assert split.recordings.complete.tolist() == [True, True, True, False]
+    assert split.recordings.detected.tolist() == [
+        [True, True, True], [True, False, False], [False, True, False], [False, True, False],
+    ]  # fmt: skip
+    assert split.windows.only.tolist() == [0, 0, 0, 1, -1, -1, -1, -1, 1]
+    assert split.windows.complete.tolist() == [True] * 5 + [False] + [True] * 3
     # The unlabelled window takes part in the answer, as it does in the product.
     assert split.recordings.probabilities[0, 2] == pytest.approx((5 * 0.05 + 0.9) / 6)
+    found = all_metrics(split.recordings, Weighting(np.ones((1, 4)), np.arange(4)))
+    assert np.isnan(found["macro_f1"].values[0])
+    # Right: a and b in the first, a in the second. False: c in the first, b where nobody sings. Missed: b in the second.
+    assert found["detection_precision"].values[0] == pytest.approx(3 / 5)
+    assert found["detection_recall"].values[0] == pytest.approx(3 / 4)
 
 
-def test_calibration_comes_from_labelled_validation_windows() -> None:
-    rows = [("r", "g", "validation", "a", ["a"], True), ("r", "g", "validation", "", [], False)]
-    table = pd.DataFrame(rows * 8, columns=["recording", "group", "split", "species", "present", "complete"])
-    table = table.assign(recording_species=[["a"]] * 16, recording_only="a")
+def test_calibration_comes_from_validation_windows_of_one_species() -> None:
+    rows = [("r", "g", "validation", ["a"], True), ("r", "g", "validation", [], False)] * 8
+    table = pd.DataFrame(rows, columns=["recording", "group", "split", "present", "complete"])
+    table = table.assign(recording_species=[["a"]] * 16, recording_complete=True)
     table = table.assign(logits=list(logits_for(*[(0.6, 0.2, 0.2), (0.01, 0.98, 0.01)] * 8)))
     found, chosen = calibrate(table, LABELS, "mean")
     assert found.temperature == pytest.approx(0.1, abs=1e-3)  # always right: as sure as it may get
@@ -94,11 +117,17 @@ def test_calibration_comes_from_labelled_validation_windows() -> None:
     assert found.thresholds.tolist() == [0.5, 0.5, 0.5]
 
 
-def test_windows_without_any_mark_do_not_make_a_second_species() -> None:
-    assert only_species(["a", "background"], "background") == "a"
-    assert only_species(["background"], "background") == "background"
-    assert only_species(["a", "b"], "background") == ""
-    assert only_species(["a", "background"], None) == ""
+def test_a_recording_with_a_class_of_background_is_not_one_of_a_single_species() -> None:
+    """Its most probable label may rightly be the background, which the windows' mean cannot tell."""
+    rows = [("r", "g", "test", ["a"], True)] + [("r", "g", "test", ["b"], True)] * 5
+    table = pd.DataFrame(rows, columns=["recording", "group", "split", "present", "complete"])
+    table = table.assign(
+        recording_species=[["a", "b"]] * 6, recording_complete=True, logits=list(logits_for(A, *[B] * 5))
+    )
+    split = split_of(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
+    assert split.recordings.only.tolist() == [-1]
+    found = all_metrics(split.recordings, Weighting(np.ones((1, 1)), np.zeros(1, np.int64)))
+    assert found["detection_f1"].values[0] == 1
 
 
 def test_logits_that_are_not_finite_stop_the_scoring_with_the_recording(
@@ -108,16 +137,15 @@ def test_logits_that_are_not_finite_stop_the_scoring_with_the_recording(
     arguments = score_arguments(tmp_path)
     monkeypatch.setattr(score, "Graph", lambda path: StandIn(np.nan))
     with pytest.raises(
-        AutobirdError, match=r"x\.onnx: the logits of 7 windows are NaN or infinite, first those of ann at sample 0"
+        AutobirdError, match=r"x\.onnx: the logits of 10 windows are NaN or infinite, first those of ann at sample 0"
     ):
         score.main(arguments)
     monkeypatch.setattr(score, "Graph", lambda path: StandIn(1.0))
     score.main(arguments)
     table = read_table(tmp_path / "p.parquet")
-    assert table["recording"].tolist() == ["ann"] * 6 + ["one"]
-    assert table["recording_only"].tolist() == [""] * 6 + ["c"]
+    assert table["recording"].tolist() == SCORED
     # Each window is read from its place in its shard.
-    assert [row[0] for row in table["logits"]] == [0, 1, 2, 3, 4, 5, 7]
+    assert [row[0] for row in table["logits"]] == [0, 1, 2, 3, 4, 5, 7, 8, 9, 12]
 
 
 class StandIn:
@@ -137,11 +165,11 @@ def index_with_shards(folder: Path) -> None:
     table = index().assign(shard=0, first_frame=np.arange(len(index())) * 4, rms=0.1, mel_std=1.0)
     write_table(folder / "index.parquet", table, INDEX)
     np.save(folder / "0.npy", np.repeat(np.arange(len(table)), 4)[:, None].repeat(2, axis=1).astype(np.float16))
-    write_json(folder / "model.json", {"frames": 4})
+    write_json(folder / "model.json", {"frames": 4, "labels": LABELS})
 
 
 def score_arguments(folder: Path) -> list[str]:
     return [
         "--variant", str(folder / "x.onnx"), "--model", str(folder / "model.json"), "--index", str(folder / "index.parquet"),
-        "--shards", str(folder / "0.npy"), "--output", str(folder / "p.parquet"), "--settings", '{"background": null}',
+        "--shards", str(folder / "0.npy"), "--output", str(folder / "p.parquet"),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -53,6 +54,20 @@ def test_the_expected_answer_passes(bundle: Path, capsys: pytest.CaptureFixture[
     assert f"tolerance {TOLERANCE:g}" in out
     assert out.splitlines()[-1] == "ok: this machine gives the expected answer"
     assert replay(bundle).difference < 0.001
+
+
+def test_a_graph_that_this_version_of_onnx_runtime_cannot_load_is_an_error_of_one_line(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(bundle / "model.onnx")
+    model.ir_version = 99
+    onnx.save(model, bundle / "model.onnx")
+    write_json(bundle / "manifest.json", manifest(bundle))
+    assert check(bundle) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert f"model.onnx cannot be loaded by ONNX Runtime {onnxruntime.__version__}" in err
+    assert "install the version of onnxruntime" in err
 
 
 def test_another_answer_fails_with_one_line_that_names_the_remedy(

@@ -14,7 +14,6 @@ from sklearn.metrics import (
 )
 
 from autobird.evaluation import metrics as m
-from autobird.evaluation.bootstrap import resample_groups
 from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, thresholds
 from autobird.evaluation.predictions import Items
 from autobird.predict.answers import softmax
@@ -29,6 +28,11 @@ def sample(seed: int, n: int, species: int, decimals: int = 8) -> tuple[np.ndarr
 
 def flags(truth: np.ndarray, species: int) -> np.ndarray:
     return np.eye(species, dtype=bool)[truth]
+
+
+def each(weights: np.ndarray) -> m.Weighting:
+    """Weights of items of which each is a group of its own."""
+    return m.Weighting(weights, np.arange(weights.shape[1]))
 
 
 def items(p: np.ndarray, present: np.ndarray, detected: np.ndarray | None = None) -> Items:
@@ -46,9 +50,9 @@ def test_every_metric_is_scikit_learns_on_a_weighted_sample_of_sets_with_ties(
     p, truth = sample(seed, n, species, decimals)
     rng = np.random.default_rng(seed)
     present = flags(truth, species) | (rng.random((n, species)) < more)
-    weights = rng.integers(0, 4, (1, n)).astype(float)
-    weights[0, :1] += 1
-    w = weights[0]
+    drawn = rng.integers(0, 4, (1, n)).astype(float)
+    drawn[0, :1] += 1
+    weights, w = each(drawn), drawn[0]
     ap, auroc = (f(p, present, weights)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
     for i in range(species):
         y = present[:, i]
@@ -75,7 +79,7 @@ def test_every_metric_is_scikit_learns_on_a_weighted_sample_of_sets_with_ties(
 def test_the_most_probable_species_is_judged_on_items_of_one_species_and_detections_on_all() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.45, 0.45, 0.1], [0.1, 0.1, 0.8]])
     present = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]], bool)
-    found = {name: v[0] for name, v in m.all_metrics(items(p, present, p >= 0.4), np.ones((1, 4))).items()}
+    found = {name: v.values[0] for name, v in m.all_metrics(items(p, present, p >= 0.4), each(np.ones((1, 4)))).items()}
     assert found["top1"] == pytest.approx(2 / 3)  # the third item holds two species
     assert found["macro_f1"] == pytest.approx((2 * 1 / (1 + 2) + 1) / 2)
     assert found["detection_precision"] == pytest.approx(4 / 5)
@@ -88,22 +92,22 @@ def test_the_most_probable_species_is_judged_on_items_of_one_species_and_detecti
 def test_items_whose_species_are_not_all_known_are_left_out_of_detections() -> None:
     p, present = np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]], bool)
     known = items(p, present)
-    found = m.all_metrics(known, np.ones((1, 2)))
-    assert found["detection_precision"][0] == 0.5
+    found = m.all_metrics(known, each(np.ones((1, 2))))
+    assert found["detection_precision"].values[0] == 0.5
     unsure = Items(known.probabilities, known.detected, present, known.only, np.array([True, False]), known.recording)
-    assert m.all_metrics(unsure, np.ones((1, 2)))["detection_precision"][0] == 1
+    assert m.all_metrics(unsure, each(np.ones((1, 2))))["detection_precision"].values[0] == 1
 
 
 def test_without_items_of_one_species_there_is_no_macro_f1() -> None:
     p, present = np.full((3, 2), 0.5), np.ones((3, 2), bool)
-    found = m.all_metrics(items(p, present), np.ones((1, 3)))
-    assert np.isnan([found[name][0] for name in ("macro_f1", "top1", "top5", "loss")]).all()
-    assert found["detection_recall"][0] == 1
+    found = m.all_metrics(items(p, present), each(np.ones((1, 3))))
+    assert np.isnan([found[name].values[0] for name in ("macro_f1", "top1", "top5", "loss")]).all()
+    assert found["detection_recall"].values[0] == 1
 
 
 def test_top_k_and_loss_are_scikit_learns() -> None:
     p, truth = sample(1, 200, 8)
-    ones = np.ones((1, 200))
+    ones = each(np.ones((1, 200)))
     for k in (1, 3, 5):
         assert m.top_k(p, truth, ones, k)[0] == pytest.approx(top_k_accuracy_score(truth, p, k=k))
     assert m.log_loss(p, truth, ones)[0] == pytest.approx(log_loss(truth, p / p.sum(1, keepdims=True)), rel=1e-6)
@@ -111,28 +115,38 @@ def test_top_k_and_loss_are_scikit_learns() -> None:
 
 def test_a_constant_guess_gains_nothing_from_ties() -> None:
     p, truth = np.full((50, 10), 0.1), np.arange(50) % 10
-    ones = np.ones((1, 50))
+    ones = each(np.ones((1, 50)))
     assert m.top_k(p, truth, ones, 5)[0] == 0
     np.testing.assert_allclose(m.auroc_by_species(p, flags(truth, 10), ones), 0.5)
 
 
 def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:
     p, truth = sample(2, 90, 4)
-    recording = np.arange(90) // 3
-    draws = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(float)[:, recording]
+    group = np.arange(90) // 3
+    weights = np.random.default_rng(0).integers(0, 3, (20, 30)).astype(float)
     drawn = items(p, flags(truth, 4))
-    values = m.all_metrics(drawn, draws)
+    values = m.all_metrics(drawn, m.Weighting(weights, group))
     for b in (0, 1, 7, 19):
-        rows = np.repeat(np.arange(90), draws[b].astype(int))
-        again = m.all_metrics(items(p[rows], flags(truth, 4)[rows]), np.ones((1, len(rows))))
+        rows = np.repeat(np.arange(90), weights[b, group].astype(int))
+        again = m.all_metrics(items(p[rows], flags(truth, 4)[rows]), each(np.ones((1, len(rows)))))
         for name in values:
-            assert values[name][b] == pytest.approx(again[name][0]), name
+            assert values[name].values[b] == pytest.approx(again[name].values[0]), name
+
+
+def test_metrics_know_how_many_groups_they_are_about() -> None:
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
+    present = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], bool)
+    found = m.all_metrics(items(p, present, p > 0.65), m.Weighting(np.ones((1, 3)), np.array([0, 1, 1, 2])))
+    assert found["macro_f1"].groups == 2  # the last one holds no species, one recording of the second holds two
+    assert found["cmap"].groups == 3
+    assert found["detection_precision"].groups == 3
+    assert found["detection_recall"].groups == 2
 
 
 def test_resampling_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     p, truth = sample(3, 60, 3)
     present = flags(truth, 3)
-    weights = resample_groups(np.arange(60), present, 50, 1).weights
+    weights = each(np.random.default_rng(1).integers(0, 3, (50, 60)).astype(float))
     whole = m.average_precision_by_species(p, present, weights)
     monkeypatch.setattr(m, "_CELLS", 200)
     np.testing.assert_array_equal(m.average_precision_by_species(p, present, weights), whole)
@@ -163,3 +177,13 @@ def test_thresholds_are_chosen_on_windows_whose_species_are_all_known() -> None:
     known = Items(**{**vars(unsure), "complete": np.arange(32) < 12})
     assert thresholds(known) == clean
     assert thresholds(unsure) != clean
+
+
+def test_a_threshold_lies_between_two_different_scores_and_is_not_rounded() -> None:
+    close = np.array([1 - 1e-8] * 6 + [1 - 3e-8] * 6)
+    p, present = np.c_[close, 1 - close], flags(np.array([0] * 6 + [1] * 6), 2)
+    found = thresholds(items(p, present))
+    assert (p[:, 0] >= found[0]).tolist() == [True] * 6 + [False] * 6
+    tied = np.c_[np.full(12, 0.7), np.full(12, 0.3)]
+    found = thresholds(items(tied, present))
+    assert (tied[:, 0] >= found[0]).all()  # all or none: the threshold cannot divide equal scores

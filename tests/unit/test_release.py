@@ -177,6 +177,8 @@ FLOAT = candidate("float", (0.0, 0.0, 0.0))
         ([candidate("int8", None, 0.99, bits=8)], "int8", ["int8"]),
         ([candidate("int8", (0.0, -0.1, 0.1), 0.9, bits=8), candidate("pruned", macs=50)], "pruned", ["int8"]),
         ([candidate("a", bits=8, size=20), candidate("b", bits=8, size=10)], "b", []),
+        # A clear loss is no matter of agreement.
+        ([candidate("int8", (0.15, 0.08, 0.22), 0.99, bits=8)], "float", ["int8"]),
     ],
 )
 def test_the_gate_releases_the_cheapest_that_passes(

@@ -233,6 +233,7 @@ def test_the_stage_trains_end_to_end_to_the_same_bytes(tmp_path: Path) -> None:
             "species": [f"s{x}" for x in w.label], "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4],
             "group": "", "shard": 0, "first_frame": w.first, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
             "quiet": [True] + [False] * (n - 1), "present": [[f"s{x}"] for x in w.label], "complete": True,
+            "recording_species": [[f"s{x}"] for x in w.label], "recording_complete": True, "recording_split": "",
         }
     )  # fmt: skip
     write_table(tmp_path / "index.parquet", index, INDEX)

@@ -19,32 +19,22 @@ def answers(run: Path, root: Path, recordings: list[str]) -> dict[str, Any]:
     return dict(zip(recordings, json.loads(done.stdout)["files"], strict=True))
 
 
-def test_split(run: Path) -> pd.DataFrame:
-    """The windows of the test recordings."""
-    index = pd.read_parquet(run / "dataset/index.parquet")
-    tested = index.loc[(index["dropped"] == "") & (index["split"] == "test"), "recording"].unique()
-    return index[index["recording"].isin(tested)]
+def scores(run: Path, root: Path, truth: dict[str, set[str]]) -> dict[str, dict[str, float]]:
+    """The test scores by recording and by window, from the JSON alone.
 
-
-test_split.__test__ = False  # type: ignore[attr-defined]
-
-
-def scores(run: Path, root: Path) -> dict[str, dict[str, float]]:
-    """The test scores by recording and by window, from the JSON alone."""
+    Args:
+        run: folder of the run.
+        root: folder of the recordings.
+        truth: species of each recording.
+    """
     labels = json.loads((run / "dataset/labels.json").read_text())
-    index = test_split(run)
+    index = pd.read_parquet(run / "dataset/index.parquet")
+    index = index[index["recording_split"] == "test"]
     said = answers(run, root, sorted(index["recording"].unique()))
-    truth = {name: set().union(*rows["present"]) for name, rows in index.groupby("recording")}
     by_recording = [
-        (
-            answer["probabilities"],
-            {d["species"] for d in answer["detections"]},
-            truth[name],
-            next(iter(truth[name])) if len(truth[name]) == 1 else "",
-            True,
-            answer["species"]["species"],
-        )
+        (answer["probabilities"], {d["species"] for d in answer["detections"]}, truth[name], True, answer["species"])
         for name, answer in said.items()
+        if answer["species"]
     ]
     by_window = []
     for name, rows in index.groupby("recording"):
@@ -54,15 +44,14 @@ def scores(run: Path, root: Path) -> dict[str, dict[str, float]]:
             w = windows[row.start]
             assert w["quiet"] == row.quiet
             if not w["quiet"]:
-                best = max(w["probabilities"], key=w["probabilities"].get)
-                only = row.species if row.dropped == "" else ""
-                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), only, row.complete, best))
+                best = {"species": max(w["probabilities"], key=w["probabilities"].get)}
+                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), row.complete, best))
     return {"by_recording": _scores(by_recording, labels), "by_window": _scores(by_window, labels)}
 
 
 def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]:
-    single = [(only, best) for _, _, _, only, _, best in items if only]
-    known = [i for i in items if i[4]]
+    known = [i for i in items if i[3]]
+    single = [(next(iter(i[2])), i[4]["species"]) for i in known if len(i[2]) == 1]
     p = np.array([[i[0][name] for name in labels] for i in known])
     detected, present = (np.array([[name in i[k] for name in labels] for i in known]) for k in (1, 2))
     occurring = [s for s in range(len(labels)) if present[:, s].any()]
@@ -81,10 +70,10 @@ def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]
     }
 
 
-def assert_delivered(run: Path, root: Path) -> None:
+def assert_delivered(run: Path, root: Path, truth: dict[str, set[str]]) -> None:
     """Hold the scores of stage `evaluate` against those of what is delivered."""
     test = json.loads((run / "evaluation/metrics.json").read_text())["test"]
-    for level, found in scores(run, root).items():
+    for level, found in scores(run, root, truth).items():
         for metric, value in found.items():
             evaluated = test[level][metric]
             expected = np.nan if evaluated is None else evaluated["value"]

@@ -50,7 +50,9 @@ def test_prediction_sees_what_the_model_was_tested_on(finished_folder: Path) -> 
 
 
 def test_the_scores_of_the_evaluation_are_those_of_what_users_get(finished_folder: Path) -> None:
-    assert_delivered(finished_folder / "results/test", finished_folder / "my birds")
+    root = finished_folder / "my birds"
+    truth = {p.relative_to(root).as_posix(): {p.parent.name.replace("_", " ")} for p in root.glob("*/*")}
+    assert_delivered(finished_folder / "results/test", root, truth)
 
 
 def test_a_folder_of_the_test_recordings_is_seen_as_the_test_split_is(folder: Path) -> None:

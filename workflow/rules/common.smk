@@ -38,7 +38,6 @@ from autobird.release.settings import (
     LatencySettings,
     PruneSettings,
     QuantizeSettings,
-    ScoreSettings,
 )
 from autobird.serving.log import log_state
 

@@ -123,12 +123,10 @@ rule score:
     resources:
         **needs("score"),
     params:
-        settings=CONFIG.part(ScoreSettings, "dataset"),
         code=code("release.score"),
     shell:
         r"""
         python -m autobird.release.score \
-            --settings {params.settings:q} \
             --variant {input.variant:q} \
             --model {input.model:q} \
             --index {input.index:q} \

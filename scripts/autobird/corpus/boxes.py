@@ -41,6 +41,32 @@ def label_windows(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetS
     return out
 
 
+def recording_truth(windows: pd.DataFrame, boxes: pd.DataFrame) -> pd.DataFrame:
+    """What sings in each annotated recording: from its boxes, as a short one may count for no window.
+
+    Args:
+        windows: columns recording, present (of `label_windows`).
+        boxes: columns recording, species, problem.
+
+    Returns:
+        columns recording_species (sorted names, the label of background included) and recording_complete (whether every
+        box names a species), with the index of `windows`.
+    """
+    names: dict[str, set[str]] = {name: set() for name in windows["recording"].unique()}
+    for recording, present in zip(windows["recording"], windows["present"], strict=True):
+        names[recording].update(present)
+    for recording, species in boxes.loc[boxes["problem"] == "", ["recording", "species"]].itertuples(index=False):
+        names.get(recording, set()).add(species)
+    unnamed = set(boxes.loc[boxes["problem"].isin([NO_LABEL, NO_NAME]), "recording"])
+    found = {recording: sorted(species) for recording, species in names.items()}
+    return pd.DataFrame(
+        {
+            "recording_species": windows["recording"].map(found),
+            "recording_complete": ~windows["recording"].isin(unnamed),
+        }
+    )
+
+
 def _label(out: pd.DataFrame, windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStageSettings) -> None:
     start = windows["start"].to_numpy()[:, None] / settings.sample_rate
     end = start + settings.window

@@ -14,7 +14,7 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.store import Store, store_of
 from autobird.core.tables import read_facts, read_table, read_tables, write_table
-from autobird.corpus.boxes import label_windows
+from autobird.corpus.boxes import label_windows, recording_truth
 from autobird.corpus.groups import clusters, group_keys
 from autobird.corpus.leakage import leakage
 from autobird.corpus.recorders import COLUMNS, NO_SESSIONS, recorder_sessions
@@ -78,10 +78,13 @@ def build_index(
     if known.boxes is not None:
         labelled = label_windows(index, known.boxes, settings)
         index[labelled.columns] = labelled
+        truth = recording_truth(index, known.boxes)
+        index[truth.columns] = truth
     else:
         # One list a species, shared by its windows.
         index["present"] = index["species"].map({s: [s] for s in index["species"].unique()})
-        index["complete"] = True
+        index["recording_species"] = index["present"]
+        index["complete"] = index["recording_complete"] = True
     _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
     _drop(
         index,
@@ -100,7 +103,7 @@ def build_index(
     # Only what is kept deals, so that a small species is not tested on windows that were filtered out.
     where = deal(kept.assign(split=kept["recording"].map(decided).fillna("")), settings)
     others = {g: by_position(position(g, settings.seed), settings) for g in set(index["group"]) - set(where)}
-    index["split"] = index["group"].map(where | others)
+    index["split"] = index["recording_split"] = index["group"].map(where | others)
     index.loc[unknown, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), "species without a window in training")

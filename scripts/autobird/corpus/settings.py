@@ -192,15 +192,7 @@ class SplitSettings(Settings):
         return self
 
 
-class BackgroundSettings(Settings):
-    """Whether annotated recordings give a class of windows in which nobody marked anything."""
-
-    background: str | None = Field(
-        None, description="Label of windows without any box, as a class of its own; without it they are left out."
-    )
-
-
-class BoxSettings(BackgroundSettings):
+class BoxSettings(Settings):
     """How windows of annotated recordings get their labels (corpus type `annotations`)."""
 
     min_overlap: float = Field(
@@ -209,6 +201,9 @@ class BoxSettings(BackgroundSettings):
         description="A window has the label of a box that it overlaps by so many seconds, or by the whole box if that is shorter.",
     )
     centre: bool = Field(False, description="Instead: a window has the label of a box that its centre lies in.")
+    background: str | None = Field(
+        None, description="Label of windows without any box, as a class of its own; without it they are left out."
+    )
 
 
 class DatasetSettings(SplitSettings, BoxSettings):

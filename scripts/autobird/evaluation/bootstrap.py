@@ -15,8 +15,14 @@ from scipy.stats import t as student
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
+Interval = tuple[float, float, float]
+"""Value, low, high; the bounds are NaN where they are not known."""
+
 _SAME = 1e-9
 """Standard error below which all resamples gave the same value."""
+
+_BLOCKS = 20
+"""Most parts into which a stratum is divided to estimate its variance."""
 
 _WIDEST = 20.0
 """Largest half-width on a logarithmic scale, so that no bound overflows."""
@@ -24,17 +30,27 @@ _WIDEST = 20.0
 
 @dataclass(frozen=True)
 class Resamples:
-    """Bootstrap resamples of the recordings of a split.
+    """Weights of groups, for the estimate itself, for its bootstrap and for its jackknife.
 
     Attributes:
-        weights: weight of each recording in each resample; shape (1 + resamples, recordings), row 0 is all ones.
-        groups: number of independent groups.
-        freedom: degrees of freedom: groups minus strata, at least 1.
+        weights: weight of each group; shape (1 + draws + blocks, groups). Row 0 is all ones; then come the bootstrap's
+            draws; then one row for each block of groups of a stratum, which is left out in it.
+        group: group of each recording, as an index; shape (recordings,).
+        draws: number of bootstrap rows.
+        blocks: stratum of each jackknife row; shape (blocks,).
+        strata: number of groups of each stratum.
     """
 
     weights: Floats
-    groups: int
-    freedom: int
+    group: NDArray[np.intp]
+    draws: int
+    blocks: NDArray[np.intp]
+    strata: NDArray[np.intp]
+
+    @property
+    def groups(self) -> int:
+        """Number of independent groups."""
+        return self.weights.shape[1]
 
 
 def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, seed: int) -> Resamples:
@@ -55,15 +71,25 @@ def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, se
         the resamples; with fewer than two groups nothing can be drawn, and the weights have row 0 alone.
     """
     codes, group = np.unique(group, return_inverse=True)
-    if len(codes) < 2:
-        return Resamples(np.ones((1, len(group))), len(codes), 1)
+    count = len(codes)
+    if count < 2:
+        return Resamples(np.ones((1, count)), group, 0, np.zeros(0, np.intp), np.array([count], np.intp))
     rng = np.random.default_rng(seed)
-    weights = np.ones((1 + resamples, len(codes)))
-    strata = _strata(group, present, len(codes))
-    for members in strata:
+    drawn = np.ones((resamples, count))
+    left_out: list[Floats] = []
+    blocks: list[int] = []
+    strata = _strata(group, present, count)
+    for number, members in enumerate(strata):
         n = len(members)
-        weights[1:, members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) * (n / (n - 1))
-    return Resamples(weights[:, group], len(codes), max(1, len(codes) - len(strata)))
+        drawn[:, members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) * (n / (n - 1))
+        for block in np.array_split(members, min(n, _BLOCKS)):
+            row = np.ones(count)
+            row[members] = n / (n - len(block))
+            row[block] = 0
+            left_out.append(row)
+            blocks.append(number)
+    weights = np.concatenate([np.ones((1, count)), drawn, left_out])
+    return Resamples(weights, group, resamples, np.array(blocks, np.intp), np.array([len(s) for s in strata], np.intp))
 
 
 def _strata(group: NDArray[np.intp], present: Flags, count: int) -> list[NDArray[np.intp]]:
@@ -85,73 +111,94 @@ def _strata(group: NDArray[np.intp], present: Flags, count: int) -> list[NDArray
     return strata
 
 
-def share_interval(
-    values: Floats, resamples: Resamples, confidence: float, groups: int | None = None
-) -> tuple[float, float, float] | None:
+def share_interval(values: Floats, resamples: Resamples, confidence: float, groups: int) -> Interval | None:
     """Estimate and interval of a metric between 0 and 1.
 
     The bootstrap gives the standard error; the interval is that of Student's t on the logit scale, which stays
     between 0 and 1 and keeps its coverage for few groups and for values near 1, where percentile intervals are too
     narrow (tests/unit/test_intervals.py measures it). Where all resamples give one value, as for a species that is
     always right, the standard error says nothing; the interval is then that of Clopper and Pearson (1934) for as many
-    independent trials as there are groups.
+    independent trials as there are groups that the metric is about.
 
     Args:
-        values: shape (1 + resamples,), the estimate first; resamples in which the metric is not defined (NaN) are left out.
-        resamples: the draws behind `values`.
+        values: the metric under each row of the weights, the estimate first; rows in which it is not defined (NaN) are left out.
+        resamples: the weights behind `values`.
         confidence: for example 0.95.
-        groups: number of groups that the metric is about, if not all of them.
+        groups: number of groups that the metric is about, for example those in which a species is detected for its precision.
 
     Returns:
-        (value, low, high); low and high are NaN where nothing could be resampled; None where the metric is not defined.
+        value and bounds, or None where the metric is not defined.
     """
-    value, error = _estimate(values)
-    if value is None:
+    found = _estimate(values, resamples)
+    if found is None:
         return None
-    if error is None:
-        return value, float("nan"), float("nan")
+    value, error, freedom = found
+    if np.isnan(error):
+        return value, np.nan, np.nan
     tail = (1 - confidence) / 2
     if error < _SAME or not 0 < value < 1:
-        trials = max(1, resamples.groups if groups is None else groups)
+        trials = max(1, groups)
         right = value * trials
         low = float(beta.ppf(tail, right, trials - right + 1)) if right > 0 else 0.0
         high = float(beta.ppf(1 - tail, right + 1, trials - right)) if right < trials else 1.0
         return value, low, high
-    half = student.ppf(1 - tail, resamples.freedom) * error / (value * (1 - value))
+    half = student.ppf(1 - tail, freedom) * error / (value * (1 - value))
     return value, float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 
-def positive_interval(values: Floats, resamples: Resamples, confidence: float) -> tuple[float, float, float] | None:
+def positive_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
     """The same for a metric that is positive and unbounded, such as a loss: Student's t on the logarithmic scale."""
-    value, error = _estimate(values)
-    if value is None:
+    found = _estimate(values, resamples)
+    if found is None:
         return None
-    if error is None or value <= 0:
-        return value, float("nan"), float("nan")
-    factor = float(np.exp(min(_WIDEST, student.ppf((1 + confidence) / 2, resamples.freedom) * error / value)))
+    value, error, freedom = found
+    if np.isnan(error) or error < _SAME or value <= 0:
+        return value, np.nan, np.nan
+    factor = float(np.exp(min(_WIDEST, student.ppf((1 + confidence) / 2, freedom) * error / value)))
     return value, value / factor, value * factor
 
 
-def difference_interval(values: Floats, resamples: Resamples, confidence: float) -> tuple[float, float, float] | None:
-    """The same for a paired difference of two metrics between 0 and 1: Student's t, cut at -1 and 1.
+def difference_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
+    """The same for a paired difference of two macro averages between 0 and 1: Student's t, cut at -1 and 1.
 
-    Where all resamples give one value, as when both sides answer alike, the half-width is the share of groups in which
-    they may still differ: the upper end of Clopper and Pearson's interval for 0 of as many trials as there are groups.
+    Where two networks differ in few answers, the bootstrap sees too few of the differences that there are. As if one more
+    group differed (after Agresti and Min 2005 for paired proportions), the squared effect of a group on a macro average is
+    added to the variance; strata stand for species.
     """
-    value, error = _estimate(values)
-    if value is None:
+    found = _estimate(values, resamples)
+    if found is None:
         return None
-    if error is None:
-        return value, float("nan"), float("nan")
-    half = float(student.ppf((1 + confidence) / 2, resamples.freedom)) * error
-    if error < _SAME:
-        half = 1 - ((1 - confidence) / 2) ** (1 / resamples.groups)
+    value, error, freedom = found
+    if np.isnan(error):
+        return value, np.nan, np.nan
+    one_more = (1 / resamples.strata).sum() / len(resamples.strata) ** 2 / resamples.groups
+    half = float(student.ppf((1 + confidence) / 2, freedom) * np.sqrt(error**2 + one_more))
     return value, max(-1.0, value - half), min(1.0, value + half)
 
 
-def _estimate(values: Floats) -> tuple[float | None, float | None]:
-    """The estimate and its standard error; None where they are not known."""
+def _estimate(values: Floats, resamples: Resamples) -> tuple[float, float, float] | None:
+    """The estimate, its standard error (NaN where it is not known) and the degrees of freedom of that."""
     if np.isnan(values[0]):
-        return None, None
-    rest = values[1:][~np.isnan(values[1:])]
-    return float(values[0]), float(rest.std(ddof=1)) if len(rest) > 1 else None
+        return None
+    drawn = values[1 : 1 + resamples.draws]
+    drawn = drawn[~np.isnan(drawn)]
+    error = float(drawn.std(ddof=1)) if len(drawn) > 1 else np.nan
+    return float(values[0]), error, _freedom(values[1 + resamples.draws :], resamples)
+
+
+def _freedom(left_out: Floats, resamples: Resamples) -> float:
+    """Degrees of freedom of the variance, by Satterthwaite (1946) over the strata's jackknife variances.
+
+    Where a few small strata bring most of the variance, it is known as badly as theirs, however many groups the others have.
+    """
+    total = below = 0.0
+    for stratum in range(len(resamples.strata)):
+        values = left_out[resamples.blocks == stratum]
+        values = values[~np.isnan(values)]
+        if len(values) < 2:
+            continue
+        variance = (len(values) - 1) * float(values.var())
+        total += variance
+        below += variance**2 / (len(values) - 1)
+    most = max(1, resamples.groups - len(resamples.strata))
+    return min(most, max(1.0, total**2 / below)) if below > _SAME**4 else float(most)

@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from autobird.evaluation.metrics import log_loss
+from autobird.evaluation.metrics import Weighting, log_loss
 from autobird.evaluation.predictions import Items, split_of
 from autobird.predict.answers import Calibration, softmax
 
@@ -32,11 +32,11 @@ def calibrate(table: pd.DataFrame, labels: list[str], aggregation: str) -> tuple
     Returns:
         the calibration, and of which species there was enough to choose a threshold.
     """
-    rows = table[(table["split"] == "validation") & table["species"].isin(labels)]
-    logits = np.stack(rows["logits"].to_list()) if len(rows) else np.zeros((0, len(labels)))
-    truth = rows["species"].map({name: i for i, name in enumerate(labels)}).to_numpy(np.int64)
     none = Calibration(1.0, np.full(len(labels), np.inf), aggregation)
-    temperature = fit_temperature(logits, truth) if len(rows) else none.temperature
+    windows = split_of(table, labels, "validation", none).windows
+    one = windows.only >= 0
+    logits = np.log(np.maximum(windows.probabilities[one], 1e-300))  # less a constant of each window
+    temperature = fit_temperature(logits, windows.only[one]) if one.any() else none.temperature
     calibrated = Calibration(temperature, none.thresholds, aggregation)
     found = thresholds(split_of(table, labels, "validation", calibrated).windows)
     values = np.array([FALLBACK if t is None else t for t in found])
@@ -45,10 +45,10 @@ def calibrate(table: pd.DataFrame, labels: list[str], aggregation: str) -> tuple
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
     """The divisor of the logits with the lowest cross-entropy, between 0.1 and 10 (Guo et al. 2017)."""
-    ones = np.ones((1, len(truth)))
+    everything = Weighting(np.ones((1, 1)), np.zeros(len(truth), np.int64))
 
     def loss(log_temperature: float) -> float:
-        return float(log_loss(softmax(logits / np.exp(log_temperature)), truth, ones)[0])
+        return float(log_loss(softmax(logits / np.exp(log_temperature)), truth, everything)[0])
 
     best = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded", options={"xatol": 1e-4})
     return round(float(np.exp(best.x)), 4)
@@ -88,8 +88,10 @@ def thresholds(validation: Items) -> list[float | None]:
         order = np.argsort(-scores, kind="stable")
         hits = np.cumsum(is_true[order])
         f1 = 2 * hits / (np.arange(1, len(hits) + 1) + is_true.sum())
-        best = int(np.argmax(f1))
-        following = scores[order[min(best + 1, len(order) - 1)]]
-        # Halfway to the next score, so that rounding elsewhere changes nothing.
-        out.append(round(float((scores[order[best]] + following) / 2), 6))
+        # A threshold can only lie between two different scores.
+        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        best = int(ends[np.argmax(f1[ends])])
+        following = scores[order[best + 1]] if best + 1 < len(order) else 0.0
+        # Halfway to the next score, so that float noise on another machine changes nothing.
+        out.append(float((scores[order[best]] + following) / 2))
     return out

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.evaluation.bootstrap import Resamples, positive_interval, share_interval
+from autobird.evaluation.bootstrap import Interval, Resamples, positive_interval, share_interval
 from autobird.evaluation.calibration import expected_calibration_error
 from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
 from autobird.evaluation.metrics import (
+    Metric,
+    Weighting,
     all_metrics,
     auroc_by_species,
     average_precision_by_species,
@@ -28,7 +30,8 @@ from autobird.evaluation.settings import EvaluationSettings
 from autobird.predict.answers import Calibration
 
 Floats = NDArray[np.float64]
-Interval = dict[str, float | None] | None
+Cell = dict[str, float | None] | None
+"""A value with its bounds as JSON: `value`, `low`, `high`."""
 
 DETECTION: dict[str, Callable[..., Floats]] = {
     "detection_precision": precision_by_species,
@@ -38,7 +41,7 @@ DETECTION: dict[str, Callable[..., Floats]] = {
 """What is said of each species' detections."""
 
 
-def as_json(found: tuple[float, float, float] | None) -> Interval:
+def as_json(found: Interval | None) -> Cell:
     """A value with its interval for JSON; None where it is not defined, and bounds of None where they are not known."""
     if found is None:
         return None
@@ -46,10 +49,11 @@ def as_json(found: tuple[float, float, float] | None) -> Interval:
     return dict(zip(("value", "low", "high"), numbers, strict=True))
 
 
-def metric_interval(metric: str, values: Floats, draws: Resamples, confidence: float) -> Interval:
+def metric_interval(name: str, metric: Metric, draws: Resamples, confidence: float) -> Cell:
     """The interval of a metric of `all_metrics`."""
-    kind = positive_interval if metric == "loss" else share_interval
-    return as_json(kind(values, draws, confidence))
+    if name == "loss":
+        return as_json(positive_interval(metric.values, draws, confidence))
+    return as_json(share_interval(metric.values, draws, confidence, metric.groups))
 
 
 def split_metrics(split: Split, settings: EvaluationSettings) -> dict[str, Any]:
@@ -58,37 +62,36 @@ def split_metrics(split: Split, settings: EvaluationSettings) -> dict[str, Any]:
     out: dict[str, Any] = {
         "recordings": len(split.names),
         "recordings_of_one_species": int((split.recordings.only >= 0).sum()),
+        "recordings_with_known_species": int(split.recordings.complete.sum()),
         "groups": split.groups,
         "windows": len(split.windows.only),
+        "windows_of_one_species": int((split.windows.only >= 0).sum()),
         "windows_with_known_species": int(split.windows.complete.sum()),
     }
     for name, items in (("by_recording", split.recordings), ("by_window", split.windows)):
-        values = all_metrics(items, draws.weights[:, items.recording])
-        out[name] = {m: metric_interval(m, v, draws, settings.confidence) for m, v in values.items()}
+        found = all_metrics(items, Weighting.of(draws, items))
+        out[name] = {key: metric_interval(key, metric, draws, settings.confidence) for key, metric in found.items()}
     return out
 
 
 def species_metrics(split: Split, labels: list[str], settings: EvaluationSettings) -> dict[str, Any]:
     """Of each species the metrics of its detections by recording and by window, with intervals."""
     draws = split.resamples(settings.resamples, settings.seed)
-    groups = _groups_with(split)
     out: dict[str, Any] = {name: {"by_recording": {}, "by_window": {}} for name in labels}
     for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
         known = items.where(items.complete)
-        weights = draws.weights[:, known.recording]
+        weighting = Weighting.of(draws, known)
+        about = {
+            "detection_precision": known.detected,
+            "detection_recall": known.present,
+            "detection_f1": known.detected | known.present,
+        }
         for metric, function in DETECTION.items():
-            values = function(known.detected, known.present, weights)
+            values = function(known.detected, known.present, weighting)
             for i, name in enumerate(labels):
-                found = share_interval(values[:, i], draws, settings.confidence, int(groups[i]))
-                out[name][level][metric] = as_json(found)
+                groups = weighting.groups(about[metric][:, i])
+                out[name][level][metric] = as_json(share_interval(values[:, i], draws, settings.confidence, groups))
     return out
-
-
-def _groups_with(split: Split) -> NDArray[np.int64]:
-    """How many groups hold each species; shape (species,)."""
-    holds = np.zeros((split.groups, split.recordings.present.shape[1]), bool)
-    np.logical_or.at(holds, split.group, split.recordings.present)
-    return np.asarray(holds.sum(axis=0), np.int64)
 
 
 def species_table(
@@ -96,17 +99,25 @@ def species_table(
 ) -> pd.DataFrame:
     """One row a species: counts, ranking and most probable species by recording, and its detections."""
     draws = split.resamples(settings.resamples, settings.seed)
-    items, groups = split.recordings, _groups_with(split)
-    one = items.only >= 0
-    single = items.where(one)
-    guessed = most_probable(single.probabilities)
-    f1 = f1_by_species(guessed, single.present, draws.weights[:, one])
-    ap = average_precision_by_species(items.probabilities, items.present, draws.weights[:1])[0]
-    auroc = auroc_by_species(items.probabilities, items.present, draws.weights[:1])[0]
+    items = split.recordings
+    single, known = items.where(items.only >= 0), items.where(items.complete)
+    guessed, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.only]
+    weighting = Weighting.of(draws, single)
+    f1 = f1_by_species(guessed, truth, weighting)
+    estimate = Weighting(draws.weights[:1], draws.group[known.recording])
+    ap = average_precision_by_species(known.probabilities, known.present, estimate)[0]
+    auroc = auroc_by_species(known.probabilities, known.present, estimate)[0]
+    everywhere = Weighting.of(draws, items)
     rows = []
     for i, name in enumerate(labels):
-        row = {"species": name, "test_recordings": int(items.present[:, i].sum()), "test_groups": int(groups[i])}
-        row |= _cells("f1", as_json(share_interval(f1[:, i], draws, settings.confidence, int(groups[i]))))
+        held = items.present[:, i]
+        row = {
+            "species": name,
+            "test_recordings": int(held.sum()),
+            "test_groups": everywhere.groups(held),
+        }
+        groups = weighting.groups(guessed[:, i] | truth[:, i])
+        row |= _cells("f1", as_json(share_interval(f1[:, i], draws, settings.confidence, groups)))
         row |= {"average_precision": ap[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
         for level in ("by_recording", "by_window"):
             for metric, found in by_species[name][level].items():
@@ -115,7 +126,7 @@ def species_table(
     return pd.DataFrame(rows).round(4)
 
 
-def _cells(name: str, found: Interval) -> dict[str, float | None]:
+def _cells(name: str, found: Cell) -> dict[str, float | None]:
     values = found or dict.fromkeys(("value", "low", "high"))
     return {name: values["value"], f"{name}_low": values["low"], f"{name}_high": values["high"]}
 

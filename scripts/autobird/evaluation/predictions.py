@@ -20,18 +20,15 @@ PREDICTIONS = pa.schema(
         ("group", pa.string()),
         ("start", pa.int64()),
         ("split", pa.string()),
-        ("species", pa.string()),
         ("present", pa.list_(pa.string())),
         ("complete", pa.bool_()),
         ("recording_species", pa.list_(pa.string())),
-        ("recording_only", pa.string()),
+        ("recording_complete", pa.bool_()),
         ("logits", pa.list_(pa.float32())),
     ]
 )
-"""One row a window that is not quiet, of the recordings that the split tests or validates with, labelled or not, as the
-product answers for all of them. `species`: the label with which the window would train, "" if none; `present` and
-`complete`: as in `INDEX`; `recording_species`: all species of the whole recording; `recording_only`: its species if it
-has exactly one, else ""; `logits` in the order of the labels."""
+"""One row a window that is not quiet, labelled or not, as the product answers for all of them. `present`, `complete`,
+`recording_species` and `recording_complete`: as in `INDEX`; `logits` in the order of the labels."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +39,9 @@ class Items:
         probabilities: rows sum to 1; shape (items, species).
         detected: species above their thresholds; shape (items, species).
         present: species that sing there; shape (items, species).
-        only: the species of items that hold exactly one, as an index, else -1; shape (items,).
-        complete: whether no other species sings there, as far as is known; shape (items,).
+        only: the species of items that hold exactly one (of the labels, and nothing unknown), as an index, else -1;
+            shape (items,).
+        complete: whether no other species sings there, as far as it was annotated; shape (items,).
         recording: recording of each item, as an index; shape (items,).
     """
 
@@ -92,26 +90,19 @@ class Split:
         return resample_groups(self.group, self.recordings.present, count, seed)
 
 
-def scored_windows(index: pd.DataFrame) -> pd.DataFrame:
-    """The windows of the index (`INDEX`) that the product would answer for, with the truth about their recordings.
+def scored_windows(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """The windows of the index (`INDEX`) that the product would answer for.
 
-    These are all windows that are not quiet of each recording that has a window with a label; the product does not
-    know which windows have one.
+    These are all windows that are not quiet, labelled or not, of all recordings in a split. Left out are recordings that hold
+    species and none of the labels, which show what the model does not know.
 
     Returns:
-        rows of the index with the split of their recording, and columns recording_species; `species` is "" for
-        windows that do not train.
+        rows of the index with the split of their recording.
     """
-    kept = index[index["dropped"] == ""]
-    split = kept.drop_duplicates("recording").set_index("recording")["split"]
-    used = index[index["recording"].isin(split.index)]
-    several = used.groupby("recording")["present"].agg(lambda sets: sorted({s for found in sets for s in found}))
-    scored = used[~used["quiet"]].reset_index(drop=True)
-    return scored.assign(
-        split=scored["recording"].map(split),
-        species=scored["species"].where(scored["dropped"] == "", ""),
-        recording_species=scored["recording"].map(several),
-    )
+    known = set(labels)
+    of_ours = index["recording_species"].map(lambda names: not len(names) or not known.isdisjoint(names))
+    scored = index[~index["quiet"] & of_ours].reset_index(drop=True)
+    return scored.assign(split=scored["recording_split"])
 
 
 def split_of(table: pd.DataFrame, labels: list[str], name: str, calibration: Calibration) -> Split:
@@ -133,7 +124,7 @@ def split_of(table: pd.DataFrame, labels: list[str], name: str, calibration: Cal
         said.windows,
         said.detected,
         _sets(rows["present"], labels),
-        _codes(rows["species"], labels),
+        _only(rows["present"], rows["complete"], labels),
         rows["complete"].to_numpy(bool),
         recording,
     )
@@ -141,16 +132,18 @@ def split_of(table: pd.DataFrame, labels: list[str], name: str, calibration: Cal
         said.recordings,
         said.detected_in_recordings,
         _sets(first["recording_species"], labels),
-        _codes(first["recording_only"], labels),
-        np.ones(len(first), bool),
+        _only(first["recording_species"], first["recording_complete"], labels),
+        first["recording_complete"].to_numpy(bool),
         np.arange(len(first)),
     )
     return Split(windows, recordings, list(names), pd.factorize(first["group"])[0].astype(np.int64))
 
 
-def _codes(species: "pd.Series[str]", labels: list[str]) -> Ints:
+def _only(species: "pd.Series[list[str]]", complete: "pd.Series[bool]", labels: list[str]) -> Ints:
+    """The species of items that hold exactly one and nothing unknown, as an index of the labels, else -1."""
     code = {name: i for i, name in enumerate(labels)}
-    return np.array([code.get(s, -1) for s in species], np.int64)
+    pairs = zip(species, complete, strict=True)
+    return np.array([code.get(names[0], -1) if whole and len(names) == 1 else -1 for names, whole in pairs], np.int64)
 
 
 def _sets(species: "pd.Series[list[str]]", labels: list[str]) -> Flags:

@@ -6,6 +6,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from autobird.core.errors import AutobirdError
+
 INPUT = "log_mel"
 """Name of the graph's input, shape (windows, 1, mels, frames), float32; its first output is the logits."""
 
@@ -14,12 +16,22 @@ _BATCH = 16
 
 
 def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU with so many threads, which do not spin while they wait."""
+    """An ONNX Runtime session on the CPU with so many threads, which do not spin while they wait.
+
+    Raises:
+        AutobirdError: this version of ONNX Runtime cannot load the graph.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class in common
+        raise AutobirdError(
+            f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__} ({str(error).splitlines()[0]}); "
+            "install the version of onnxruntime that the bundle was made with, or make the bundle anew"
+        ) from error
 
 
 class Graph:

@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             },
         )
 
-        windows = scored_windows(read_table(args.index))
+        windows = scored_windows(read_table(args.index), labels)
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         windows = windows[windows["split"] != "test"]
         table = recording_features(windows, read_table(args.predictions), shards, features, temperature)

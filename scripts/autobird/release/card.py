@@ -21,7 +21,8 @@ def model_card(
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
-    weak = species[species["f1"].fillna(0) < 0.5]["species"].tolist()
+    weak = species[species["f1"] < 0.5]["species"].tolist()
+    untested = species[species["test_recordings"] == 0]["species"].tolist()
     lines = [
         f"# Model card: {name}",
         "",
@@ -64,6 +65,7 @@ def model_card(
         "- Scores hold for recordings like the test recordings; other places, microphones and seasons may differ. "
         "The drift report says whether they do.",
         f"- Weak species (F1 below 0.5 on test): {', '.join(weak) if weak else 'none'}.",
+        *([f"- Not tested, as no test recording holds them: {', '.join(untested)}."] if untested else []),
         "",
         "## Species",
         "",
@@ -98,9 +100,11 @@ def _several_species(test: dict[str, Any]) -> str:
     others = test["recordings"] - test["recordings_of_one_species"]
     if not others:
         return "Every test recording holds one species as far as is known."
+    unsure = test["recordings"] - test["recordings_with_known_species"]
     return (
-        f"{others} test recordings hold several species (or one that the model does not know); macro-F1 of the most probable species "
-        f"is over the other {test['recordings_of_one_species']}, everything else over all."
+        f"{others} test recordings do not hold exactly one species: macro-F1 of the most probable species is over the other "
+        f"{test['recordings_of_one_species']}, everything else over all"
+        + (f" but the {unsure} in which somebody marked a sound without naming it." if unsure else ".")
     )
 
 

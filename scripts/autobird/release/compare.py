@@ -13,7 +13,7 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
 from autobird.evaluation.bootstrap import difference_interval, share_interval
 from autobird.evaluation.calibration import calibrate
-from autobird.evaluation.metrics import all_metrics
+from autobird.evaluation.metrics import Weighting, detection_macro_f1, macro_f1
 from autobird.evaluation.predictions import PREDICTIONS, split_of
 from autobird.predict.answers import Calibration
 from autobird.release.gate import Candidate, choose
@@ -37,25 +37,26 @@ def compare_split(
     """One row a variant: macro-F1 by recording, paired difference to float, agreement by window, detections."""
     splits = {variant: split_of(t, labels, name, calibrations[variant]) for variant, t in tables.items()}
     draws = splits["float"].resamples(settings.resamples, settings.seed)
-    values = {variant: all_metrics(s.recordings, draws.weights) for variant, s in splits.items()}
+    weighting = Weighting.of(draws, splits["float"].recordings)
+    f1s = {variant: macro_f1(s.recordings, weighting) for variant, s in splits.items()}
     guess = {variant: s.windows.probabilities.argmax(axis=1) for variant, s in splits.items()}
     rows: list[dict[str, Any]] = []
     for variant, split in splits.items():
-        f1, detection = values[variant]["macro_f1"], values[variant]["detection_macro_f1"]
+        f1, detection = f1s[variant], detection_macro_f1(split.recordings, weighting)
         row: dict[str, Any] = {
             "variant": variant,
             "split": name,
-            "recordings": len(split.names),
-            "groups": split.groups,
+            "recordings": int((split.recordings.only >= 0).sum()),
+            "groups": f1.groups,
         }
         # Paired: the same resamples of the same groups on both sides. Float does not differ from itself.
-        difference = difference_interval(f1 - values["float"]["macro_f1"], draws, settings.confidence)
+        difference = difference_interval(f1.values - f1s["float"].values, draws, settings.confidence)
         if variant == "float" and difference is not None:
             difference = (0.0, 0.0, 0.0)
         for key, found in (
-            ("macro_f1", share_interval(f1, draws, settings.confidence)),
+            ("macro_f1", share_interval(f1.values, draws, settings.confidence, f1.groups)),
             ("difference", difference),
-            ("detection_macro_f1", share_interval(detection, draws, settings.confidence)),
+            ("detection_macro_f1", share_interval(detection.values, draws, settings.confidence, detection.groups)),
         ):
             row |= zip((key, f"{key}_low", f"{key}_high"), found or (np.nan,) * 3, strict=True)
         row["agreement"] = float((guess[variant] == guess["float"]).mean())
@@ -65,7 +66,9 @@ def compare_split(
 
 def candidate(row: dict[str, Any], cost: tuple[int, int, int]) -> Candidate:
     """A row about validation as the gate sees it."""
-    loss, low, high = (None if np.isnan(v) else 0.0 - v for v in (row[f"difference{e}"] for e in ("", "_high", "_low")))
+    loss, low, high = (
+        None if np.isnan(v) else round(0.0 - v, 9) for v in (row[f"difference{e}"] for e in ("", "_high", "_low"))
+    )
     return Candidate(row["variant"], loss, low, high, row["agreement"], *cost)
 
 

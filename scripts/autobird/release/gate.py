@@ -57,11 +57,12 @@ def choose(candidates: list[Candidate], recordings: int, groups: int, settings: 
 
     A variant passes if the upper end of the interval of its loss of macro-F1 is at most `max_f1_loss`. Where half the
     width of that interval is larger than `max_f1_loss`, not even a variant without any loss could pass: the gate is
-    underpowered, and the variant passes if it agrees with float in `min_agreement` of the windows.
+    underpowered, and the variant passes if it agrees with float in `min_agreement` of the windows. A variant whose whole
+    interval lies above `max_f1_loss` fails, however wide it is.
 
     Args:
         candidates: all variants, `float` among them.
-        recordings: number of validation recordings.
+        recordings: number of validation recordings of exactly one species, which macro-F1 is about.
         groups: number of independent groups that they belong to.
         settings: the gate.
     """
@@ -70,7 +71,11 @@ def choose(candidates: list[Candidate], recordings: int, groups: int, settings: 
     for c in candidates:
         if c.name == "float":
             continue
-        if c.name in underpowered:
+        if c.f1_loss_low is not None and c.f1_loss_low > settings.max_f1_loss:
+            failed[c.name] = (
+                f"loses at least {c.f1_loss_low:.4f} of macro-F1 on validation, more than {settings.max_f1_loss:g}"
+            )
+        elif c.name in underpowered:
             if c.agreement < settings.min_agreement:
                 failed[c.name] = (
                     f"agrees with float in {c.agreement:.4f} of the validation windows, less than {settings.min_agreement:g}"
@@ -87,8 +92,8 @@ def choose(candidates: list[Candidate], recordings: int, groups: int, settings: 
     parts += [f"{name} {why}" for name, why in failed.items()]
     if underpowered:
         parts.append(
-            f"the gate was underpowered for {', '.join(underpowered)} ({recordings} validation recordings in {groups} "
-            "groups): agreement with float decided"
+            f"the gate was underpowered for {', '.join(underpowered)} ({recordings} validation recordings of one "
+            f"species in {groups} groups): agreement with float decided"
         )
     return Choice(best.name, "; ".join(parts), underpowered, failed)
 
@@ -103,6 +108,6 @@ def _basis(best: Candidate, underpowered: bool, recordings: int, groups: int, se
     if underpowered:
         return f"it agrees with float in {best.agreement:.4f} of the validation windows, at least {settings.min_agreement:g}"
     return (
-        f"on {recordings} validation recordings in {groups} groups its loss of macro-F1 against float is {best.f1_loss:.4f} "
+        f"on {recordings} validation recordings of one species in {groups} groups its loss of macro-F1 against float is {best.f1_loss:.4f} "
         f"[{best.f1_loss_low:.4f}, {best.f1_loss_high:.4f}], at most {settings.max_f1_loss:g}"
     )

@@ -9,11 +9,10 @@ from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
-from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.stage import log, parser, run, stage
 from autobird.core.tables import read_table, write_table
 from autobird.evaluation.predictions import PREDICTIONS, scored_windows
 from autobird.predict.graph import Graph
-from autobird.release.settings import ScoreSettings
 
 SPLITS = ("validation", "test")
 
@@ -42,12 +41,6 @@ def logits_of(
     return out
 
 
-def only_species(several: Sequence[str], background: str | None) -> str:
-    """The species of a recording that holds exactly one, besides windows in which nobody marked anything; else ""."""
-    named = [s for s in several if s != background] or list(several)
-    return named[0] if len(named) == 1 else ""
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
@@ -57,12 +50,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
-    settings = settings_of(ScoreSettings, args.settings)
     with stage("score", args, [args.output]):
-        windows = scored_windows(read_table(args.index))
+        model, index = read_json(args.model), read_table(args.index)
+        windows = scored_windows(index, model["labels"])
         windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
+        others = index[index["recording_split"].isin(SPLITS) & ~index["recording"].isin(windows["recording"])]
+        if len(others):
+            log.info(
+                "left out: %d recordings that are quiet, or hold no species of the model",
+                others["recording"].nunique(),
+            )
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        found = logits_of(Graph(args.variant), windows, shards, read_json(args.model)["frames"])
+        found = logits_of(Graph(args.variant), windows, shards, model["frames"])
         wrong = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(wrong):
             first = windows.iloc[wrong[0]]
@@ -70,8 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{args.variant}: the logits of {len(wrong)} windows are NaN or infinite, first those of {first['recording']} at "
                 f"sample {first['start']}; look at that recording, and train with a lower train.learning_rate"
             )
-        only = [only_species(several, settings.background) for several in windows["recording_species"]]
-        write_table(args.output, windows.assign(recording_only=only, logits=list(found)), PREDICTIONS)
+        write_table(args.output, windows.assign(logits=list(found)), PREDICTIONS)
         log.info("%d windows of %d recordings", len(windows), windows["recording"].nunique())
 
 

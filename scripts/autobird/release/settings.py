@@ -3,7 +3,6 @@
 from pydantic import Field
 
 from autobird.core.settings import Settings
-from autobird.corpus.settings import BackgroundSettings
 from autobird.evaluation.settings import EvaluationSettings
 
 
@@ -43,10 +42,6 @@ class GateSettings(Settings):
 
 class CompareSettings(GateSettings, EvaluationSettings):
     """What stage `compare` needs: the gate, and how a model is judged."""
-
-
-class ScoreSettings(BackgroundSettings):
-    """What stage `score` needs: which label is no species."""
 
 
 class LatencySettings(Settings):

@@ -25,11 +25,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
     with stage("drift_current", args, [args.output]):
-        windows = scored_windows(read_table(args.index))
+        description = read_json(args.description)
+        windows = scored_windows(read_table(args.index), description["labels"])
         windows = windows[windows["split"] == "test"]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        temperature = read_json(args.description)["temperature"]
-        table = recording_features(windows, read_table(args.predictions), shards, settings, temperature)
+        table = recording_features(windows, read_table(args.predictions), shards, settings, description["temperature"])
         write_csv(args.output, table[["recording", *FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))
 
