@@ -1,4 +1,4 @@
-"""Where benchmarks write what they measured: docs/speed.json, and the tables of docs/speed.md."""
+"""Where benchmarks write what they measured: docs/speed.json, and the tables of docs/speed.md and docs/threads.md."""
 
 import json
 import os
@@ -31,17 +31,23 @@ def _versions(packages: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def write(section: str, data: Mapping[str, Any], header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Replace a section of docs/speed.json, and the table between its marks in docs/speed.md; print it."""
+def write(
+    section: str,
+    data: Mapping[str, Any],
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    name: str = "speed.md",
+) -> None:
+    """Replace a section of docs/speed.json, and the table between its marks in the page `name` of docs; print it."""
     path = DOCS / "speed.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     path.write_text(json.dumps(dict(sorted((kept | {section: data}).items())), indent=1) + "\n", encoding="utf-8")
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     table = "\n".join("| " + " | ".join(str(c) for c in line) + " |" for line in lines)
     print(f"\n{section}\n{table}")
-    page = DOCS / "speed.md"
+    page = DOCS / name
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    assert pattern.search(text), f"docs/speed.md has no place for {section}"
+    assert pattern.search(text), f"docs/{name} has no place for {section}"
     page.write_text(pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text), encoding="utf-8")

@@ -41,6 +41,7 @@ class Task(NamedTuple):
         samples: how many it has.
         part: the file that takes its frames, float16.
         settings: the front end.
+        recording: its name, for an error.
     """
 
     pcm: Path
@@ -48,6 +49,7 @@ class Task(NamedTuple):
     samples: int
     part: Path
     settings: MelSettings
+    recording: str = ""
 
     @property
     def size(self) -> int:
@@ -69,11 +71,21 @@ _front_end = cache(FrontEnd.of)
 
 
 def compute(task: Task) -> tuple[int, Windows]:
-    """Write the frames of one recording, and say how many they are, and which windows they make."""
+    """Write the frames of one recording, and say how many they are, and which windows they make.
+
+    Raises:
+        AutobirdError: some are too large for float16, in which they are stored.
+    """
     front_end = _front_end(task.settings)
     pcm: NDArray[np.int16] = np.load(task.pcm, mmap_mode="r")
     frames, firsts = front_end.windows(pcm[task.offset : task.offset + task.samples])
-    stored = frames.astype("<f2")
+    with np.errstate(over="ignore"):
+        stored = frames.astype("<f2")
+    if not np.isfinite(stored).all():
+        raise AutobirdError(
+            f"{task.recording}: a value of its frames is {np.abs(frames).max():.3g}, and float16, in which frames are stored, "
+            f"ends at 65504; lower features.magnitude_exponent or features.pcen_power (front_end is {task.settings.front_end})"
+        )
     task.part.write_bytes(stored.data)
     return len(stored), Windows(firsts, *window_moments(stored, firsts, front_end.frames_per_window))
 
@@ -107,7 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         begins = np.flatnonzero(np.diff(offsets, prepend=-1))  # the first window of each recording
         with scratch(args.shard) as folder, atomic(args.shard) as temporary:
             tasks = [
-                Task(args.pcm, int(offsets[at]), int(samples[at]), folder / f"{n}.f16", settings)
+                Task(args.pcm, int(offsets[at]), int(samples[at]), folder / f"{n}.f16", settings, names[at])
                 for n, at in enumerate(begins)
             ]
             windows = mel_shard(tasks, temporary, settings, args.threads)

@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autobird.audio.compression import Compression, Log
+from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
+
+
+_BLOCK = 1 << 16
+"""Frames that are looked through at a time for values that are not finite: 8 MB of 64 bands."""
+
+_EXPONENT = np.uint16(0x7C00)
+"""The bits of a float16's exponent, all of them set in infinities and NaN alone."""
+
+_NAMED = 64
+"""Recordings that an error names at most."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,7 @@ class Windows:
         recording: its recording as an index.
         frames: frames of a window.
         compression: what their values are.
+        names: the recordings, by index.
     """
 
     shards: Sequence[NDArray[np.float16]]
@@ -35,6 +47,7 @@ class Windows:
     recording: NDArray[np.int64]
     frames: int
     compression: Compression = field(default_factory=Log)
+    names: Sequence[str] = ()
 
     @classmethod
     def of(
@@ -45,17 +58,31 @@ class Windows:
         frames: int,
         compression: Compression | None = None,
     ) -> "Windows":
-        """The windows of `index` (columns shard, first_frame, species, recording)."""
+        """The windows of `index` (columns shard, first_frame, species, recording, start).
+
+        Raises:
+            AutobirdError: a value of theirs is NaN or infinite; the error names shard, recording and window.
+        """
         code = {name: i for i, name in enumerate(labels)}
-        return cls(
+        recording, names = pd.factorize(index["recording"])
+        windows = cls(
             shards=[np.load(p, mmap_mode="r") for p in shards],
             shard=index["shard"].to_numpy(np.int64),
             first=index["first_frame"].to_numpy(np.int64),
             label=np.asarray(index["species"].map(code), np.int64),
-            recording=pd.factorize(index["recording"])[0].astype(np.int64),
+            recording=recording.astype(np.int64),
             frames=frames,
             compression=compression or Log(),
+            names=list(names),
         )
+        for number, path in enumerate(shards):
+            row = windows._not_finite(number)
+            if row is not None:
+                raise AutobirdError(
+                    f"{path}: the window of {names[recording[row]]} at sample {index['start'].iloc[row]} holds NaN or infinite "
+                    "values; remove the file, so that it is computed again, and if that does not help, leave the recording out"
+                )
+        return windows
 
     @classmethod
     def of_split(
@@ -74,6 +101,26 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.first)
+
+    def named(self, rows: NDArray[np.int64]) -> str:
+        """The recordings of the windows at `rows`, for an error."""
+        numbers = np.unique(self.recording[rows])
+        shown = [self.names[n] if len(self.names) else f"#{n}" for n in numbers[:_NAMED]]
+        return ", ".join(shown) + (f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else "")
+
+    def _not_finite(self, shard: int) -> int | None:
+        """The first window in a shard that holds a value which is not finite, if there is one."""
+        rows = np.flatnonzero(self.shard == shard)
+        if not len(rows):
+            return None
+        first, bits = self.first[rows], self.shards[shard].view(np.uint16)
+        for at in range(int(first.min()), int(first.max()) + self.frames, _BLOCK):
+            bad = at + np.flatnonzero(((bits[at : at + _BLOCK] & _EXPONENT) == _EXPONENT).any(axis=1))
+            for frame in bad:
+                held = np.flatnonzero((first <= frame) & (frame < first + self.frames))
+                if len(held):
+                    return int(rows[held[0]])
+        return None
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """The windows at `rows`: frames of shape (n, 1, mels, frames) in float32, and their labels of shape (n,)."""

@@ -17,12 +17,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autobird.core.errors import AutobirdError
 from autobird.model.augment import augment
 from autobird.model.data import Windows, epoch_order
+from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
 from autobird.model.settings import TrainSettings
 
-_EVALUATION_BATCH = 256
+_EVALUATION_BATCH = 64
+"""Windows whose logits are computed at a time: the tensors of larger batches leave the cache, and are given back to the system."""
+
+_SMALLEST_SCALE = 1e-4
+"""Scale of the loss below which float16 is given up: gradients that are not finite even so are not so by overflow (fairseq)."""
 
 State = dict[str, Any]
 
@@ -54,10 +60,11 @@ class Trainer:
     ) -> None:
         self.settings, self.compute, self.species = settings, compute, species
         self.train, self.validation = train, validation
-        self.network = network.to(compute.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.layout = memory_format(network)
+        self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.ema_decay else self.network
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self.optimizer = kind(self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.dtype == torch.float16)
         self.steps = max(1, math.ceil(len(train) / settings.batch_size))
         self.at = Position()
@@ -129,17 +136,38 @@ class Trainer:
             group["lr"] = self._rate(at.epoch * self.steps + at.step)
         self.network.train()
         with self.compute.autocast():
-            logits = self.network(x.contiguous(memory_format=torch.channels_last))
+            logits = self.network(x.contiguous(memory_format=self.layout))
         loss = F.cross_entropy(logits.float(), target, label_smoothing=s.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
-        nn.utils.clip_grad_norm_(self.network.parameters(), s.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), s.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if s.ema_decay:
             self._average(at.epoch * self.steps + at.step)
-        return float(loss.detach()), float((logits.argmax(1) == target.argmax(1)).sum())
+        value = float(loss.detach())
+        self._check(value, norm, rows)
+        return value, float((logits.argmax(1) == target.argmax(1)).sum())
+
+    def _check(self, loss: float, norm: Tensor, rows: NDArray[np.int64]) -> None:
+        """Stop where the step's loss, gradient or weights are not finite, before any of it is saved.
+
+        The scaler of float16 skips a step whose gradient overflowed and goes on with a smaller scale, which is no fault.
+        """
+        scaled = self.scaler.is_enabled()
+        weights = torch.stack(torch._foreach_norm(list(self.network.parameters())))
+        for what, wrong in (
+            ("loss", not math.isfinite(loss)),
+            ("gradient", self.scaler.get_scale() < _SMALLEST_SCALE if scaled else not math.isfinite(norm)),
+            ("weights", not bool(torch.isfinite(weights).all())),
+        ):
+            if wrong:
+                raise AutobirdError(
+                    f"the {what} of epoch {self.at.epoch + 1}, step {self.at.step + 1} of {self.steps} became NaN or infinite, "
+                    f"in {self.compute.dtype} at learning rate {self._rate(self.at.epoch * self.steps + self.at.step):.2g}; "
+                    f"its batch is of {self.train.named(rows)}; lower train.learning_rate, or set train.precision to float32"
+                )
 
     def _average(self, step: int) -> None:
         """Exponential moving average of weights and batch statistics; short memory at the start."""
@@ -163,14 +191,24 @@ class Trainer:
 
 @torch.inference_mode()
 def logits_of(network: nn.Module, windows: Windows, compute: Compute) -> NDArray[np.float32]:
-    """Logits of all windows in their order, shape (windows, species), float32."""
+    """Logits of all windows in their order, shape (windows, species), float32.
+
+    Raises:
+        AutobirdError: some are NaN or infinite.
+    """
     network.eval()
-    parts = []
+    layout, parts = memory_format(network), []
     for start in range(0, len(windows), _EVALUATION_BATCH):
         x, _ = windows.take(np.arange(start, min(start + _EVALUATION_BATCH, len(windows))))
         with compute.autocast():
-            parts.append(network(x.to(compute.device).contiguous(memory_format=torch.channels_last)).float().cpu())
+            parts.append(network(x.to(compute.device).contiguous(memory_format=layout)).float().cpu())
     result: NDArray[np.float32] = torch.cat(parts).numpy() if parts else np.zeros((0, 0), np.float32)
+    wrong = np.flatnonzero(~np.isfinite(result).all(axis=1))
+    if len(wrong):
+        raise AutobirdError(
+            f"the network's answers to {len(wrong)} of {len(windows)} windows are NaN or infinite in {compute.dtype}, "
+            f"in {windows.named(wrong)}; set train.precision to float32, and train with a lower train.learning_rate"
+        )
     return result
 
 

@@ -1,6 +1,8 @@
 """Where to compute and in which number format."""
 
 import contextlib
+import ctypes
+import os
 from dataclasses import dataclass
 
 import torch
@@ -43,9 +45,31 @@ def choose(settings: TrainSettings) -> Compute:
     return Compute(device, torch.bfloat16 if native else torch.float32)
 
 
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+"""Parameters of glibc's mallopt (malloc.h)."""
+
+
+def keep_freed_memory() -> None:
+    """Let glibc keep the memory of freed tensors for the next ones: pages that come anew from the system cost time.
+
+    Nothing happens with another C library, or where the user set one of its variables (MALLOC_TRIM_THRESHOLD_ and the like).
+    """
+    if any(name.startswith("MALLOC_") and name.endswith("_") for name in os.environ if name != "MALLOC_CHECK_"):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return
+    for parameter, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20), (_TOP_PAD, 16 << 20)):
+        mallopt(parameter, value)
+
+
 def deterministic(threads: int) -> None:
     """Make torch repeatable to the bit on one CPU type: fixed threads, deterministic algorithms."""
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    # Deterministic algorithms also fill every new tensor with NaN, a twelfth of a step; nothing here reads one unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = True

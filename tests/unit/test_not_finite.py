@@ -1,0 +1,146 @@
+"""NaN and infinity stop the work where they appear, and the error names the recordings; none becomes a score."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from autobird.audio.mel_shards import Task, compute
+from autobird.audio.settings import MelSettings
+from autobird.core.errors import AutobirdError
+from autobird.model.data import Windows
+from autobird.model.loop import Trainer, evaluate_windows, logits_of
+from autobird.model.networks import build
+from autobird.model.precision import Compute, deterministic
+from autobird.model.settings import TrainSettings
+
+CPU = Compute(torch.device("cpu"), torch.float32)
+SETTINGS = TrainSettings(width=8, epochs=2, batch_size=8, threads=1)
+NAMES = [f"bird {n}.wav" for n in range(16)]
+
+
+def shard(folder: Path) -> tuple[Path, np.ndarray]:
+    """A shard of 16 windows of 40 frames, one of each recording."""
+    frames = np.random.default_rng(0).normal(-9, 1, (16 * 40, 16)).astype(np.float16)
+    np.save(folder / "0.npy", frames)
+    return folder / "0.npy", frames
+
+
+def windows(path: Path) -> Windows:
+    index = pd.DataFrame(
+        {
+            "shard": 0,
+            "first_frame": np.arange(16) * 40,
+            "start": np.arange(16) * 20_480,
+            "species": [f"s{n % 3}" for n in range(16)],
+            "recording": NAMES,
+        }
+    )
+    return Windows.of(index, ["s0", "s1", "s2"], [path], 40)
+
+
+def trainer(folder: Path, compute_in: Compute = CPU, **keys: object) -> Trainer:
+    deterministic(1)
+    torch.manual_seed(0)
+    data = windows(shard(folder)[0])
+    settings = SETTINGS.model_copy(update=keys)
+    return Trainer(build(settings, 3, -8.0, 2.0), data, data, 3, settings, compute_in)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_value_in_a_shard_that_is_not_finite_is_named_before_anything_is_trained(
+    value: float, tmp_path: Path
+) -> None:
+    path, frames = shard(tmp_path)
+    frames[7 * 40 + 39, 3] = value
+    np.save(path, frames)
+    with pytest.raises(AutobirdError, match=r"0\.npy: the window of bird 7\.wav at sample 143360 holds NaN"):
+        windows(path)
+
+
+def test_frames_that_no_window_uses_may_hold_anything(tmp_path: Path) -> None:
+    path, frames = shard(tmp_path)
+    np.save(path, np.concatenate([frames, np.full((40, 16), np.nan, np.float16)]))
+    assert len(windows(path)) == 16
+
+
+def test_frames_of_every_block_are_looked_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autobird.model.data._BLOCK", 32)
+    path, frames = shard(tmp_path)
+    frames[-1, -1] = np.inf
+    np.save(path, frames)
+    with pytest.raises(AutobirdError, match=r"bird 15\.wav"):
+        windows(path)
+
+
+def test_a_loss_that_is_not_finite_names_epoch_step_and_recordings(tmp_path: Path) -> None:
+    t = trainer(tmp_path)
+    with torch.no_grad():
+        t.network.classifier.weight[0, 0] = torch.nan
+    rows = np.arange(4)
+    with pytest.raises(
+        AutobirdError, match=r"loss of epoch 1, step 1 of 2 .*bird 0\.wav, .*bird 3\.wav; lower train\.learning_rate"
+    ):
+        t._step(rows)
+
+
+def test_a_gradient_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
+    t = trainer(tmp_path)
+    t.network.stem[0].weight.register_hook(lambda g: g * torch.inf)
+    with pytest.raises(AutobirdError, match="gradient of epoch 1, step 1"):
+        t.run(lambda: None)
+
+
+def test_a_weight_that_is_not_finite_stops_the_training_before_it_is_saved(tmp_path: Path) -> None:
+    t = trainer(tmp_path)
+    saved = []
+    t.optimizer.register_step_post_hook(lambda *_: t.network.classifier.bias.data.fill_(torch.inf))
+    with pytest.raises(AutobirdError, match="weights of epoch 1, step 1"):
+        t.run(lambda: None, lambda: saved.append(1))
+    assert not saved
+
+
+def test_a_step_that_float16_skips_is_no_fault_but_one_scale_after_another_is(tmp_path: Path) -> None:
+    """float16's scaler skips steps whose gradient overflowed; at a scale where nothing can overflow it has given up."""
+    t = trainer(tmp_path)
+    t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=1000)
+    t.network.stem[0].weight.register_hook(lambda g: g * torch.inf)
+    before = t.network.stem[0].weight.detach().clone()
+    t._step(np.arange(8))
+    assert torch.equal(t.network.stem[0].weight, before)
+    assert t.scaler.get_scale() == 2.0**15
+    with pytest.raises(AutobirdError, match="gradient of epoch 1"):
+        for _ in range(40):
+            t._step(np.arange(8))
+
+
+def test_logits_that_are_not_finite_become_no_score(tmp_path: Path) -> None:
+    data, network = windows(shard(tmp_path)[0]), build(SETTINGS, 3, -8.0, 2.0)
+    torch.nn.init.constant_(network.classifier.bias, torch.nan)
+    with pytest.raises(AutobirdError, match=r"answers to 16 of 16 windows are NaN or infinite .*bird 0\.wav"):
+        logits_of(network, data, CPU)
+    with pytest.raises(AutobirdError, match="NaN or infinite"):
+        evaluate_windows(network, data, 3, CPU)
+
+
+def test_an_error_names_so_many_recordings_and_counts_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("autobird.model.data._NAMED", 2)
+    assert windows(shard(tmp_path)[0]).named(np.array([5, 3, 3, 4])) == "bird 3.wav, bird 4.wav and 1 more"
+
+
+def test_frames_that_float16_cannot_hold_are_an_error_with_the_recording(tmp_path: Path) -> None:
+    """Samples are int16, so only these settings can do it: log-mel of the loudest sound is about 12."""
+    loud = np.where(np.arange(80_000) // 16 % 2, 32767, -32768).astype(np.int16)
+    np.save(tmp_path / "pcm.npy", loud)
+    tasks = {
+        kind: Task(tmp_path / "pcm.npy", 0, len(loud), tmp_path / kind, MelSettings(front_end=kind, **keys), "loud.wav")
+        for kind, keys in {"log_mel": {}, "magnitude": {"magnitude_exponent": 2.0}, "pcen": {"pcen_gain": 0.0, "pcen_power": 1.0}}.items()
+    }  # fmt: skip
+    compute(tasks["log_mel"])
+    for kind in ("magnitude", "pcen"):
+        with pytest.raises(AutobirdError, match=r"loud\.wav: .* float16"):
+            compute(tasks[kind])
