@@ -30,7 +30,7 @@ def test_readme_shows_the_graph_of_the_real_dag() -> None:
 def test_make_targets_and_files_named_in_the_readme_exist() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = {a or b for a, b in re.findall(r"(?m)^make ([a-z-]+)|`make ([a-z-]+)`", readme)}
+    targets = {a or b for a, b in re.findall(r"(?m)^make ([a-z0-9-]+)|`make ([a-z0-9-]+)`", readme)}
     assert targets >= {"demo", "test", "lint"}
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.M), target
