@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-
 _SPIN_COUNT = "20000"
 """How often an OpenMP thread that waits looks before it sleeps: some 0.1 ms, where libgomp's own default is 15 times as long."""
 
