@@ -91,11 +91,11 @@ def ways() -> dict[str, tuple[str, list[str], dict[str, str]]]:
     """What is measured: the program, its arguments and its environment, by name."""
     found: dict[str, tuple[str, list[str], dict[str, str]]] = {}
     policies = {
-        ", sleeping (default here)": {"OMP_WAIT_POLICY": "passive"},
+        ", sleeping (OMP_WAIT_POLICY=passive)": {"OMP_WAIT_POLICY": "passive"},
         ", spinning (libgomp's default)": {"GOMP_SPINCOUNT": "300000"},
         ", OMP_WAIT_POLICY=active": {"OMP_WAIT_POLICY": "active"},
         ", GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
-        ", GOMP_SPINCOUNT=20000": {"GOMP_SPINCOUNT": "20000"},
+        ", GOMP_SPINCOUNT=20000 (default here)": {"GOMP_SPINCOUNT": "20000"},
     }
     for threads in sorted({1, 2, CORES}):
         for text, variables in policies.items():

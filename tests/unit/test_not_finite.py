@@ -102,8 +102,8 @@ def test_a_weight_that_is_not_finite_stops_the_training_before_it_is_saved(tmp_p
     assert not saved
 
 
-def test_a_step_that_float16_skips_is_no_fault_but_one_scale_after_another_is(tmp_path: Path) -> None:
-    """float16's scaler skips steps whose gradient overflowed; at a scale where nothing can overflow it has given up."""
+def test_a_step_that_float16_skips_is_no_fault_unless_the_scale_is_tiny(tmp_path: Path) -> None:
+    """float16's scaler skips steps whose gradient overflowed; at a scale where nothing can overflow the fault is elsewhere."""
     t = trainer(tmp_path)
     t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16, growth_interval=1000)
     t.network.stem[0].weight.register_hook(lambda g: g * torch.inf)
@@ -111,9 +111,9 @@ def test_a_step_that_float16_skips_is_no_fault_but_one_scale_after_another_is(tm
     t._step(np.arange(8))
     assert torch.equal(t.network.stem[0].weight, before)
     assert t.scaler.get_scale() == 2.0**15
+    t.scaler = torch.amp.GradScaler("cpu", init_scale=1e-4)
     with pytest.raises(AutobirdError, match="gradient of epoch 1"):
-        for _ in range(40):
-            t._step(np.arange(8))
+        t._step(np.arange(8))
 
 
 def test_logits_that_are_not_finite_become_no_score(tmp_path: Path) -> None:
@@ -125,9 +125,7 @@ def test_logits_that_are_not_finite_become_no_score(tmp_path: Path) -> None:
         evaluate_windows(network, data, 3, CPU)
 
 
-def test_an_error_names_so_many_recordings_and_counts_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_names_so_many_recordings_and_counts_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("autobird.model.data._NAMED", 2)
     assert windows(shard(tmp_path)[0]).named(np.array([5, 3, 3, 4])) == "bird 3.wav, bird 4.wav and 1 more"
 

@@ -4,15 +4,18 @@ import os
 import sys
 from pathlib import Path
 
+_SPIN_COUNT = "20000"
+"""How often an OpenMP thread that waits looks before it sleeps: some 0.1 ms, where libgomp's own default is 15 times as long."""
 
-def wait_asleep() -> None:
-    """Let OpenMP threads that wait for each other sleep at once, unless the user set one of OpenMP's own variables.
 
-    Threads that wait in a loop, as is libgomp's default, take the processor from the thread that they wait for where other
-    processes use the same cores (docs/threads.md). libgomp reads the variable when torch is imported, so this comes before.
+def spin_briefly() -> None:
+    """Let OpenMP threads that wait for each other sleep soon, unless the user set one of OpenMP's own variables.
+
+    Threads that wait in a loop take the processor from the thread that they wait for where other processes use the same cores;
+    threads that sleep at once wake late (docs/threads.md). libgomp reads the variable when torch is imported, so this comes before.
     """
-    if "GOMP_SPINCOUNT" not in os.environ:
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
 
 
 def prefer(scripts: Path) -> None:
@@ -22,6 +25,6 @@ def prefer(scripts: Path) -> None:
     """
     for name, value in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", scripts)):
         os.environ[name] = os.pathsep.join(filter(None, [str(value), os.environ.get(name)]))
-    wait_asleep()
+    spin_briefly()
     # numpy and scipy start a thread for each core when they are imported, though a stage uses one.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

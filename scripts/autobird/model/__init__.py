@@ -1,5 +1,5 @@
 """Architectures, data set, augmentation, training, scoring. The only area that imports torch."""
 
-from autobird.core.environment import wait_asleep
+from autobird.core.environment import spin_briefly
 
-wait_asleep()  # before any module here imports torch
+spin_briefly()  # before any module here imports torch

@@ -14,7 +14,6 @@ from autobird.audio.compression import Compression, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 
-
 _BLOCK = 1 << 16
 """Frames that are looked through at a time for values that are not finite: 8 MB of 64 bands."""
 

@@ -64,7 +64,9 @@ class Trainer:
         self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False) if settings.ema_decay else self.network
         kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-        self.optimizer = kind(self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+        self.optimizer = kind(
+            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.dtype == torch.float16)
         self.steps = max(1, math.ceil(len(train) / settings.batch_size))
         self.at = Position()

@@ -54,7 +54,9 @@ class ResNet(nn.Module):
     def __init__(self, species: int, width: int, dropout: float, mean: float, std: float) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std)
-        self.stem = nn.Sequential(nn.Conv2d(1, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+        self.stem = nn.Sequential(
+            nn.Conv2d(1, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
+        )
         widths = [width, width, 2 * width, 4 * width, 8 * width]
         self.stages = nn.Sequential(
             *(BasicBlock(a, b, 1 if i == 0 else 2) for i, (a, b) in enumerate(pairwise(widths)))

@@ -8,6 +8,7 @@ from autobird.core.settings import Settings
 
 ORIGINAL_RECIPE: dict[str, Any] = {
     "epochs": 50,
+    "batch_size": 32,
     "optimizer": "adam",
     "learning_rate": 3e-4,
     "weight_decay": 1e-4,
@@ -56,8 +57,8 @@ class TrainSettings(Settings):
         "auto",
         description="`auto`: bfloat16 where the CPU or GPU computes in it, float16 on other GPUs, else float32.",
     )
-    epochs: int = Field(35, ge=1, le=10000, description="Passes over as many windows as the training split has.")
-    batch_size: int = Field(32, ge=1, le=4096, description="Windows per step.")
+    epochs: int = Field(18, ge=1, le=10000, description="Passes over as many windows as the training split has.")
+    batch_size: int = Field(16, ge=1, le=4096, description="Windows per step.")
     optimizer: Literal["adam", "adamw"] = Field("adamw", description="`adam`: weight decay as L2; `adamw`: decoupled.")
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Highest learning rate.")
     weight_decay: float = Field(0.02, ge=0, le=1, description="Weight decay.")

@@ -1,5 +1,5 @@
 """From a trained model to a released one: export, prune, quantize, compare, bundle."""
 
-from autobird.core.environment import wait_asleep
+from autobird.core.environment import spin_briefly
 
-wait_asleep()  # before any module here imports torch
+spin_briefly()  # before any module here imports torch

@@ -10,7 +10,7 @@ class PruneSettings(Settings):
     """Structured pruning and the fine-tuning after it (stage `prune`)."""
 
     prune: float = Field(0.5, ge=0, lt=1, description="Share of the channels inside the blocks that are removed.")
-    prune_epochs: int = Field(15, ge=1, le=1000, description="Epochs of fine-tuning after pruning.")
+    prune_epochs: int = Field(8, ge=1, le=1000, description="Epochs of fine-tuning after pruning.")
     prune_learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate of the fine-tuning.")
 
 
@@ -48,7 +48,7 @@ class LatencySettings(Settings):
     """How speed is measured (stage `latency`)."""
 
     latency_seconds: float = Field(
-        0.25,
+        0.1,
         gt=0,
         le=60,
         description="How long each variant is measured in each of seven rounds, in which all take turns.",
