@@ -65,7 +65,8 @@ RUNTIME = (
 import tempfile
 from pathlib import Path
 import onnxruntime
-from autobird.release.onnx_files import INPUT, export
+from autobird.predict.graph import INPUT
+from autobird.release.onnx_files import export
 x = windows.take(np.arange(16))[0].contiguous().numpy()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -94,8 +95,9 @@ def ways() -> dict[str, tuple[str, list[str], dict[str, str]]]:
         ", sleeping (OMP_WAIT_POLICY=passive)": {"OMP_WAIT_POLICY": "passive"},
         ", spinning (libgomp's default)": {"GOMP_SPINCOUNT": "300000"},
         ", OMP_WAIT_POLICY=active": {"OMP_WAIT_POLICY": "active"},
-        ", GOMP_SPINCOUNT=1000": {"GOMP_SPINCOUNT": "1000"},
-        ", GOMP_SPINCOUNT=20000 (default here)": {"GOMP_SPINCOUNT": "20000"},
+        ", GOMP_SPINCOUNT=300": {"GOMP_SPINCOUNT": "300"},
+        ", GOMP_SPINCOUNT=3000 (default here)": {"GOMP_SPINCOUNT": "3000"},
+        ", GOMP_SPINCOUNT=20000": {"GOMP_SPINCOUNT": "20000"},
     }
     for threads in sorted({1, 2, CORES}):
         for text, variables in policies.items():

@@ -4,8 +4,9 @@ import os
 import sys
 from pathlib import Path
 
-_SPIN_COUNT = "20000"
-"""How often an OpenMP thread that waits looks before it sleeps: some 0.1 ms, where libgomp's own default is 15 times as long."""
+_SPIN_COUNT = "3000"
+"""How often an OpenMP thread that waits looks before it sleeps; libgomp's own default is 100 times as often. The value that loses
+least of those measured alone and beside busy processes (docs/threads.md)."""
 
 
 def spin_briefly() -> None:
