@@ -68,6 +68,7 @@ def deterministic(threads: int) -> None:
     """Make torch repeatable to the bit on one CPU type: fixed threads, deterministic algorithms."""
     keep_freed_memory()
     torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # numbers below 1e-38 are zero: arithmetic with them is slow
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Deterministic algorithms also fill every new tensor with NaN, a twelfth of a step; nothing here reads one unwritten.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
-from scipy.signal import fftconvolve
+from scipy.signal import oaconvolve
 
 from autobird.corpus.demo.grammar import STRANGERS, Grammar, individual, species_grammar
 from autobird.corpus.demo.plan import Plan
@@ -80,41 +80,44 @@ def _sing(
     return out, events
 
 
-def _shape(signal: NDArray[np.float64], gain: NDArray[np.float64]) -> NDArray[np.float64]:
+Samples = NDArray[np.float32]
+"""Single precision: its error lies 100 dB below that of 16 bits, and transforms take half the time."""
+
+
+def _shape(signal: NDArray[np.floating], gain: NDArray[np.floating]) -> Samples:
     """Multiply the spectrum by `gain`, given at `_frequencies` of the signal."""
     n = scipy.fft.next_fast_len(len(signal), real=True)
-    shaped: NDArray[np.float64] = scipy.fft.irfft(scipy.fft.rfft(signal, n) * gain, n)[: len(signal)]
-    return shaped
+    spectrum = scipy.fft.rfft(signal.astype(np.float32), n)
+    spectrum *= gain.astype(np.float32, copy=False)
+    return np.asarray(scipy.fft.irfft(spectrum, n)[: len(signal)], np.float32)
 
 
-def _frequencies(n: int, rate: int) -> NDArray[np.float64]:
-    return np.asarray(np.fft.rfftfreq(scipy.fft.next_fast_len(n, real=True), 1 / rate), np.float64)
+def _frequencies(n: int, rate: int) -> Samples:
+    return np.fft.rfftfreq(scipy.fft.next_fast_len(n, real=True), 1 / rate).astype(np.float32)
 
 
-def _air(signal: NDArray[np.float64], rate: int, distance: float) -> NDArray[np.float64]:
+def _air(signal: NDArray[np.float64], rate: int, distance: float) -> Samples:
     """Absorption by air and leaves: about 0.4 dB per kHz and 10 m, so far birds sound dull."""
     khz = _frequencies(len(signal), rate) / 1000
-    return _shape(signal, 10 ** (-0.04 * khz * distance / 20))
+    return _shape(signal, np.exp(khz * np.float32(-0.04 * distance / 20 * np.log(10))))
 
 
-def _reverberate(
-    signal: NDArray[np.float64], rate: int, seconds: float, wet: float, rng: np.random.Generator
-) -> NDArray[np.float64]:
+def _reverberate(signal: Samples, rate: int, seconds: float, wet: float, rng: np.random.Generator) -> Samples:
     """Exponentially decaying noise as room response; -60 dB after `seconds`."""
     n = round(seconds * rate)
     tail = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
     tail *= wet / np.sqrt(np.sum(tail**2))
     tail[0] += 1.0
-    wet_signal: NDArray[np.float64] = fftconvolve(signal, tail)[: len(signal)]
+    wet_signal: Samples = oaconvolve(signal, tail.astype(np.float32))[: len(signal)]
     return wet_signal
 
 
-def _weather(n: int, rate: int, place: np.random.Generator, rng: np.random.Generator) -> NDArray[np.float64]:
+def _weather(n: int, rate: int, place: np.random.Generator, rng: np.random.Generator) -> Samples:
     """Background: a coloured floor, gusts of wind, insects that sing in a narrow band."""
-    f = np.maximum(_frequencies(n, rate), 20.0)
+    f = np.maximum(_frequencies(n, rate), np.float32(20))
     colour, wind, insects = place.uniform(0.2, 1.1), place.uniform(0, 1.6), place.uniform(0, 1.2)
     band, width, chirp = place.uniform(3800, 7200), place.uniform(150, 600), place.uniform(6, 30)
-    t = np.arange(n) / rate
+    t = (np.arange(n) / rate).astype(np.float32)
     floor = _shape(rng.standard_normal(n), (f / 1000) ** -colour)
     out = floor / np.std(floor)
     if wind > 0.5:
@@ -129,9 +132,9 @@ def _weather(n: int, rate: int, place: np.random.Generator, rng: np.random.Gener
     return out
 
 
-def _microphone(signal: NDArray[np.float64], rate: int, place: np.random.Generator) -> NDArray[np.float64]:
+def _microphone(signal: Samples, rate: int, place: np.random.Generator) -> Samples:
     """The session's equipment: a high-pass, a tilt and two broad resonances."""
-    f = np.maximum(_frequencies(len(signal), rate), 20.0)
+    f = np.maximum(_frequencies(len(signal), rate), np.float32(20))
     db = place.normal(0, 2.5) * np.log2(f / 2000)
     for _ in range(2):
         db = db + place.normal(0, 5) * np.exp(-0.5 * (np.log2(f / place.uniform(800, 7000)) / 0.5) ** 2)
