@@ -122,6 +122,17 @@ def test_the_best_epoch_is_kept_where_asked() -> None:
     assert t.at.best_epoch == 1 + int(np.argmax(scores))
 
 
+def test_validation_is_watched_every_third_epoch_and_after_the_last_unless_it_chooses() -> None:
+    def watched(select: str) -> list[int]:
+        t = trainer(TINY.model_copy(update={"epochs": 7, "select": select}))
+        t.run(lambda: None)
+        assert [h["epoch"] for h in t.at.history] == list(range(1, 8))
+        return [int(h["epoch"]) for h in t.at.history if not np.isnan(h["validation_loss"])]
+
+    assert watched("last") == [3, 6, 7]
+    assert watched("best") == list(range(1, 8))
+
+
 def test_schedules_are_what_they_say() -> None:
     step = trainer(TrainSettings(architecture="cnn_transformer", d_model=8, epochs=11, batch_size=8))
     rates = [step._rate(epoch * step.steps) for epoch in (0, 4, 5, 10)]

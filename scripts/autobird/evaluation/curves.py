@@ -11,13 +11,17 @@ from autobird.core.stage import parser, run, stage
 
 
 def curves_figure(path: Path, history: pd.DataFrame, kept: int) -> None:
-    """Loss, validation macro-F1 and learning rate by epoch; the epoch whose weights are kept is marked."""
+    """Loss, validation macro-F1 and learning rate by epoch; the epoch whose weights are kept is marked.
+
+    Validation is known of some epochs only, where no epoch is chosen by it.
+    """
+    watched = history[history["validation_loss"].notna()]
     fig, (left, right) = figure(10, 4, columns=2)
     left.plot(history["epoch"], history["train_loss"], color=ORANGE, label="training (augmented)")
-    left.plot(history["epoch"], history["validation_loss"], color=BLUE, label="validation")
+    left.plot(watched["epoch"], watched["validation_loss"], "o-", markersize=3, color=BLUE, label="validation")
     left.set_ylabel("cross-entropy by window, nats")
     left.legend()
-    right.plot(history["epoch"], history["validation_macro_f1"], color=BLUE)
+    right.plot(watched["epoch"], watched["validation_macro_f1"], "o-", markersize=3, color=BLUE)
     right.set_ylabel("validation macro-F1 by window", color=BLUE)
     right.set_ylim(0, 1)
     rate = right.twinx()

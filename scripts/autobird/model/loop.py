@@ -27,6 +27,9 @@ from autobird.model.settings import TrainSettings
 _EVALUATION_BATCH = 64
 """Windows whose logits are computed at a time: the tensors of larger batches leave the cache, and are given back to the system."""
 
+_VALIDATE_EVERY = 3
+"""Epochs between two looks at validation where no epoch is chosen by it; there is always one after the last epoch."""
+
 _SMALLEST_SCALE = 1e-4
 """Scale of the loss below which float16 is given up: gradients that are not finite even so are not so by overflow (fairseq)."""
 
@@ -111,7 +114,10 @@ class Trainer:
             at.step += 1
             after_step()
         n = len(order)
-        loss, f1 = evaluate_windows(self.average, self.validation, self.species, self.compute)
+        done = at.epoch + 1
+        loss = f1 = math.nan
+        if self.settings.select == "best" or done % _VALIDATE_EVERY == 0 or done == self.settings.epochs:
+            loss, f1 = evaluate_windows(self.average, self.validation, self.species, self.compute)
         at.history.append(
             {
                 "epoch": at.epoch + 1,

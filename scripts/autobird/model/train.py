@@ -1,5 +1,6 @@
 """Stage `train`: learn the species from the training windows, resuming where a killed run stopped."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,13 +33,12 @@ def fit(
     def after_epoch() -> None:
         checkpoints.save()
         last = trainer.at.history[-1]
-        text = (
-            f"training loss {last['train_loss']:.3f}, validation loss {last['validation_loss']:.3f}, "
-            f"macro-F1 {last['validation_macro_f1']:.3f}"
-        )
+        text = f"training loss {last['train_loss']:.3f}"
+        if not math.isnan(last["validation_loss"]):
+            text += f", validation loss {last['validation_loss']:.3f}, macro-F1 {last['validation_macro_f1']:.3f}"
         log.info("epoch %d: %s", last["epoch"], text)
         if tracker:
-            tracker.log(last)
+            tracker.log({name: value for name, value in last.items() if not math.isnan(value)})
         progress(trainer.at.epoch, text)
 
     weights = trainer.run(after_epoch, checkpoints.after_step)
