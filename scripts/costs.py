@@ -18,7 +18,7 @@ from autobird.cluster.needs import NEEDS, SNAKEMAKE_MB, Sizes, machine  # noqa: 
 from autobird.core.files import read_json  # noqa: E402
 from autobird.core.tables import read_table  # noqa: E402
 
-HOURS, WINDOWS, EPOCHS = 28.1, 37_633, 35
+HOURS, WINDOWS, EPOCHS = 28.1, 37_633, 18
 """The Kaggle corpus of 114 species: hours of sound, windows of 5 s every 2.5 s; and the epochs of the default recipe."""
 
 BATCHES = 8
