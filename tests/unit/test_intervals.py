@@ -72,7 +72,8 @@ def coverage(groups: Sequence[int], correlation: float, trials: int, resamples: 
             ("species_precision", said, precision, answer[:, None] == range(number)),
         ):
             for s in range(number):
-                interval = share_interval(values[:, s], draws, 0.95, weighting.groups(about[:, s]))
+                count = weighting.groups(about[:, s])
+                interval = share_interval(values[:, s], draws, 0.95, count, max(1.0, count - 1.0))
                 if interval is not None:
                     found[name].append(interval[1] <= expected[s] <= interval[2])
     return {name: float(np.mean(hits)) for name, hits in found.items()}

@@ -111,7 +111,9 @@ def _strata(group: NDArray[np.intp], present: Flags, count: int) -> list[NDArray
     return strata
 
 
-def share_interval(values: Floats, resamples: Resamples, confidence: float, groups: int) -> Interval | None:
+def share_interval(
+    values: Floats, resamples: Resamples, confidence: float, groups: int, least_freedom: float = 1.0
+) -> Interval | None:
     """Estimate and interval of a metric between 0 and 1.
 
     The bootstrap gives the standard error; the interval is that of Student's t on the logit scale, which stays
@@ -125,6 +127,8 @@ def share_interval(values: Floats, resamples: Resamples, confidence: float, grou
         resamples: the weights behind `values`.
         confidence: for example 0.95.
         groups: number of groups that the metric is about, for example those in which a species is detected for its precision.
+        least_freedom: least degrees of freedom. A metric of one species is an average over its own groups alone, so that it has
+            as many as these less one, however its errors fall.
 
     Returns:
         value and bounds, or None where the metric is not defined.
@@ -142,7 +146,7 @@ def share_interval(values: Floats, resamples: Resamples, confidence: float, grou
         low = float(beta.ppf(tail, right, trials - right + 1)) if right > 0 else 0.0
         high = float(beta.ppf(1 - tail, right + 1, trials - right)) if right < trials else 1.0
         return value, low, high
-    half = student.ppf(1 - tail, freedom) * error / (value * (1 - value))
+    half = student.ppf(1 - tail, max(freedom, least_freedom)) * error / (value * (1 - value))
     return value, float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 

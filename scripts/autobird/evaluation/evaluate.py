@@ -56,6 +56,11 @@ def metric_interval(name: str, metric: Metric, draws: Resamples, confidence: flo
     return as_json(share_interval(metric.values, draws, confidence, metric.groups))
 
 
+def species_interval(values: Floats, draws: Resamples, settings: EvaluationSettings, groups: int) -> Cell:
+    """The interval of a metric of one species, which is about so many groups."""
+    return as_json(share_interval(values, draws, settings.confidence, groups, max(1.0, groups - 1.0)))
+
+
 def split_metrics(split: Split, settings: EvaluationSettings) -> dict[str, Any]:
     """All metrics of a split by window and by recording, each with its interval over the same resamples of groups."""
     draws = split.resamples(settings.resamples, settings.seed)
@@ -90,7 +95,7 @@ def species_metrics(split: Split, labels: list[str], settings: EvaluationSetting
             values = function(known.detected, known.present, weighting)
             for i, name in enumerate(labels):
                 groups = weighting.groups(about[metric][:, i])
-                out[name][level][metric] = as_json(share_interval(values[:, i], draws, settings.confidence, groups))
+                out[name][level][metric] = species_interval(values[:, i], draws, settings, groups)
     return out
 
 
@@ -117,7 +122,7 @@ def species_table(
             "test_groups": everywhere.groups(held),
         }
         groups = weighting.groups(guessed[:, i] | truth[:, i])
-        row |= _cells("f1", as_json(share_interval(f1[:, i], draws, settings.confidence, groups)))
+        row |= _cells("f1", species_interval(f1[:, i], draws, settings, groups))
         row |= {"average_precision": ap[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
         for level in ("by_recording", "by_window"):
             for metric, found in by_species[name][level].items():

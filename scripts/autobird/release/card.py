@@ -21,12 +21,12 @@ def model_card(
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
-    weak = species[species["f1"] < 0.5]["species"].tolist()
+    weak = species[species["detection_f1_by_recording"] < 0.5]["species"].tolist()
     untested = species[species["test_recordings"] == 0]["species"].tolist()
     lines = [
         f"# Model card: {name}",
         "",
-        f"Names {len(labels)} species of birds in 5-second windows of sound, or of whatever length `bundle.json` says. "
+        f"Names {len(labels)} species of birds in windows of sound; `bundle.json` gives their length. "
         f"Variant `{released['released']}`, made by Autobird.",
         "",
         "## How good it is",
@@ -64,14 +64,14 @@ def model_card(
         "- It knows no other species and no other sounds: it names the nearest species it knows, or nothing.",
         "- Scores hold for recordings like the test recordings; other places, microphones and seasons may differ. "
         "The drift report says whether they do.",
-        f"- Weak species (F1 below 0.5 on test): {', '.join(weak) if weak else 'none'}.",
+        f"- Weak species (F1 of the detections by recording below 0.5 on test): {', '.join(weak) if weak else 'none'}.",
         *([f"- Not tested, as no test recording holds them: {', '.join(untested)}."] if untested else []),
         "",
         "## Species",
         "",
         "Detections by test recording: of the recordings in which a species is reported, the share that hold it (precision); of the "
-        "recordings that hold it, the share in which it is reported (recall). A species is reported where its probability in a window "
-        "reaches its threshold.",
+        "recordings that hold it, the share in which it is reported (recall). One window in which its probability reaches the threshold "
+        "is enough to report a species.",
         "",
         "| species | test recordings (groups) | threshold | precision | recall |",
         "|---|---|---|---|---|",
@@ -120,7 +120,8 @@ def _species_row(row: dict[str, Any]) -> str:
 def shared_in_words(leakage: dict[str, Any]) -> str:
     """What the test recordings share with training, in words; unknown is not 0 %."""
     measures = {
-        "recordist": "a recordist", "recordist_and_day": "recordist and day", "session": "a session", "near_duplicate": "the same sound",
+        "recordist": "a recordist", "recordist_and_species": "recordist and species",
+        "recordist_and_day": "recordist and day", "session": "a session", "near_duplicate": "the same sound",
     }  # fmt: skip
     parts = []
     for name, what in measures.items():

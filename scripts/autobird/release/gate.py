@@ -56,7 +56,7 @@ def choose(candidates: list[Candidate], recordings: int, groups: int, settings: 
     """The cheapest candidate that passes; float always does.
 
     A variant passes if the upper end of the interval of its loss of macro-F1 is at most `max_f1_loss`. Where half the
-    width of that interval is larger than `max_f1_loss`, not even a variant without any loss could pass: the gate is
+    width of that interval is larger than `max_f1_loss`, a variant without any loss would fail: the gate is
     underpowered, and the variant passes if it agrees with float in `min_agreement` of the windows. A variant whose whole
     interval lies above `max_f1_loss` fails, however wide it is.
 
