@@ -289,10 +289,10 @@ def test_figure_and_card_say_unknown_and_never_zero_where_nothing_is_known(tmp_p
     nothing = leakage(table, sessions(), nights(table, sessions()), None, 4)
     some = measured(table, grouping_by("recordist", a="Ann", b="Ann"))
     assert shared_in_words(nothing) == (
-        "What the 2 test recordings share with training: a recordist unknown, recordist and day unknown, a session unknown, "
-        "the same sound unknown."
+        "What the 2 test recordings share with training: a recordist unknown, recordist and species unknown, "
+        "recordist and day unknown, a session unknown, the same sound unknown."
     )
-    assert "a recordist 100% (of the 1 of which it is known), recordist and day unknown" in shared_in_words(some)
+    assert "a recordist 100% (of the 1 of which it is known), recordist and species 100%" in shared_in_words(some)
     assert "the same sound 0% (of the 2 of which it is known)" in shared_in_words(some)
     for number, found in enumerate((nothing, some)):
         with mock.patch.object(Axes, "text", autospec=True) as drawn:
