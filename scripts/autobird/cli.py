@@ -55,7 +55,7 @@ def scores(run: Path, by_species: bool = False) -> str:
         ),
         f"  {'most probable species':24}{'by recording':>24}{'by window':>24}",
         *_score_lines(test, _METRICS),
-        f"  {'detections (thresholds)':24}",
+        "  detections (thresholds)",
         *_score_lines(test, _DETECTION),
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  (in brackets: {metrics['confidence']:.0%} intervals from resampling groups)",
@@ -66,7 +66,8 @@ def scores(run: Path, by_species: bool = False) -> str:
         run / "release" / "bundle",
     )
     if released.is_file():
-        lines.append(f"released: {read_json(released)['reason']}")
+        first, *others = read_json(released)["reason"].split("; ")
+        lines += [f"released: {first}", *(f"          {text}" for text in others)]
         lines.append(f"          {_difference_on_test(released.with_name('comparison.csv'))}")
     if drift.is_file():
         lines.append(f"drift:    {read_json(drift)['verdict']}")
