@@ -57,10 +57,11 @@ def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]
     occurring = [s for s in range(len(labels)) if present[:, s].any()]
     mixed = [s for s in occurring if not present[:, s].all()]
     precision, recall, f1, _ = precision_recall_fscore_support(present, detected, average="micro", zero_division=np.nan)
-    truth, guess = zip(*single, strict=True)
+    truth, guess = [a for a, _ in single], [b for _, b in single]
+    macro_f1 = f1_score(truth, guess, average="macro", labels=sorted(set(truth)), zero_division=0) if single else np.nan
     return {
-        "macro_f1": f1_score(truth, guess, average="macro", labels=sorted(set(truth)), zero_division=0),
-        "top1": float(np.mean([a == b for a, b in single])),
+        "macro_f1": macro_f1,
+        "top1": float(np.mean([a == b for a, b in single])) if single else np.nan,
         "cmap": float(np.mean([average_precision_score(present[:, s], p[:, s]) for s in occurring])),
         "auroc": float(np.mean([roc_auc_score(present[:, s], p[:, s]) for s in mixed])),
         "detection_precision": precision,
