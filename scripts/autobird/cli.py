@@ -66,8 +66,8 @@ def scores(run: Path, by_species: bool = False) -> str:
         run / "release" / "bundle",
     )
     if released.is_file():
-        first, *others = read_json(released)["reason"].split("; ")
-        lines += [f"released: {first}", *(f"          {text}" for text in others)]
+        first, *reasons = read_json(released)["reason"].split("; ")
+        lines += [f"released: {first}", *(f"          {text}" for text in reasons)]
         lines.append(f"          {_difference_on_test(released.with_name('comparison.csv'))}")
     if drift.is_file():
         lines.append(f"drift:    {read_json(drift)['verdict']}")

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from autobird.audio.settings import FilterSettings
+
 
 def window_starts(samples: int, window: int, hop: int) -> NDArray[np.int64]:
     """First samples of the windows of a recording of `samples` samples.
@@ -33,3 +35,14 @@ def window_rms(samples: NDArray[np.int16], starts: NDArray[np.int64], window: in
         part = samples[start : start + window].astype(np.float64)
         out[i] = np.sqrt(np.dot(part, part) / len(part)) / 32768.0
     return out
+
+
+def is_quiet(rms: NDArray[np.floating], mel_std: NDArray[np.floating], settings: FilterSettings) -> NDArray[np.bool_]:
+    """Windows that training and prediction leave out alike; all of shape (windows,).
+
+    Args:
+        rms: full scale = 1.
+        mel_std: standard deviation over the mel cells, in the front end's units.
+        settings: the smallest of both.
+    """
+    return (rms < settings.min_rms) | (mel_std < settings.min_mel_std)

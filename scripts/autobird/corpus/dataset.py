@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from autobird.audio.windows import is_quiet
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -74,7 +75,7 @@ def build_index(
     accepted = recordings[~recordings["recording"].isin(known.quarantined)].sort_values("recording")
     index = windows.merge(accepted[["recording", "species"]], on="recording")
     index = index.sort_values(["recording", "start"], ignore_index=True).assign(dropped="")
-    index["quiet"] = (index["rms"] < settings.min_rms) | (index["mel_std"] < settings.min_mel_std)
+    index["quiet"] = is_quiet(index["rms"].to_numpy(), index["mel_std"].to_numpy(), settings)
     if known.boxes is not None:
         labelled = label_windows(index, known.boxes, settings)
         index[labelled.columns] = labelled

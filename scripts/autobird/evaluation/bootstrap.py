@@ -4,6 +4,7 @@ Windows of one recording depend on each other, and so do recordings of one sessi
 that share a sound) are what the split keeps apart, so they are the independent units that the bootstrap draws.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,33 +134,30 @@ def share_interval(
     Returns:
         value and bounds, or None where the metric is not defined.
     """
-    found = _estimate(values, resamples)
-    if found is None:
-        return None
-    value, error, freedom = found
-    if np.isnan(error):
-        return value, np.nan, np.nan
     tail = (1 - confidence) / 2
-    if error < _SAME or not 0 < value < 1:
-        trials = max(1, groups)
-        right = value * trials
-        low = float(beta.ppf(tail, right, trials - right + 1)) if right > 0 else 0.0
-        high = float(beta.ppf(1 - tail, right + 1, trials - right)) if right < trials else 1.0
-        return value, low, high
-    half = student.ppf(1 - tail, max(freedom, least_freedom)) * error / (value * (1 - value))
-    return value, float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+    def bounds(value: float, error: float, freedom: float) -> tuple[float, float]:
+        if error < _SAME or not 0 < value < 1:
+            trials = max(1, groups)
+            right = value * trials
+            low = float(beta.ppf(tail, right, trials - right + 1)) if right > 0 else 0.0
+            return low, float(beta.ppf(1 - tail, right + 1, trials - right)) if right < trials else 1.0
+        half = student.ppf(1 - tail, max(freedom, least_freedom)) * error / (value * (1 - value))
+        return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+
+    return _interval(values, resamples, bounds)
 
 
 def positive_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
     """The same for a metric that is positive and unbounded, such as a loss: Student's t on the logarithmic scale."""
-    found = _estimate(values, resamples)
-    if found is None:
-        return None
-    value, error, freedom = found
-    if np.isnan(error) or error < _SAME or value <= 0:
-        return value, np.nan, np.nan
-    factor = float(np.exp(min(_WIDEST, student.ppf((1 + confidence) / 2, freedom) * error / value)))
-    return value, value / factor, value * factor
+
+    def bounds(value: float, error: float, freedom: float) -> tuple[float, float]:
+        if error < _SAME or value <= 0:
+            return np.nan, np.nan
+        factor = float(np.exp(min(_WIDEST, student.ppf((1 + confidence) / 2, freedom) * error / value)))
+        return value / factor, value * factor
+
+    return _interval(values, resamples, bounds)
 
 
 def difference_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
@@ -169,25 +167,30 @@ def difference_interval(values: Floats, resamples: Resamples, confidence: float)
     group differed (after Agresti and Min 2005 for paired proportions), the squared effect of a group on a macro average is
     added to the variance; strata stand for species.
     """
-    found = _estimate(values, resamples)
-    if found is None:
-        return None
-    value, error, freedom = found
-    if np.isnan(error):
-        return value, np.nan, np.nan
     one_more = (1 / resamples.strata).sum() / len(resamples.strata) ** 2 / resamples.groups
-    half = float(student.ppf((1 + confidence) / 2, freedom) * np.sqrt(error**2 + one_more))
-    return value, max(-1.0, value - half), min(1.0, value + half)
+
+    def bounds(value: float, error: float, freedom: float) -> tuple[float, float]:
+        half = float(student.ppf((1 + confidence) / 2, freedom) * np.sqrt(error**2 + one_more))
+        return max(-1.0, value - half), min(1.0, value + half)
+
+    return _interval(values, resamples, bounds)
 
 
-def _estimate(values: Floats, resamples: Resamples) -> tuple[float, float, float] | None:
-    """The estimate, its standard error (NaN where it is not known) and the degrees of freedom of that."""
-    if np.isnan(values[0]):
+def _interval(
+    values: Floats, resamples: Resamples, bounds: Callable[[float, float, float], tuple[float, float]]
+) -> Interval | None:
+    """A metric with the bounds that follow from its value, its standard error and the degrees of freedom of that.
+
+    None where the metric is not defined; bounds of NaN where nothing could be resampled.
+    """
+    value = float(values[0])
+    if np.isnan(value):
         return None
     drawn = values[1 : 1 + resamples.draws]
     drawn = drawn[~np.isnan(drawn)]
-    error = float(drawn.std(ddof=1)) if len(drawn) > 1 else np.nan
-    return float(values[0]), error, _freedom(values[1 + resamples.draws :], resamples)
+    if len(drawn) < 2:
+        return value, np.nan, np.nan
+    return value, *bounds(value, float(drawn.std(ddof=1)), _freedom(values[1 + resamples.draws :], resamples))
 
 
 def _freedom(left_out: Floats, resamples: Resamples) -> float:

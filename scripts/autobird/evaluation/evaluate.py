@@ -61,9 +61,8 @@ def species_interval(values: Floats, draws: Resamples, settings: EvaluationSetti
     return as_json(share_interval(values, draws, settings.confidence, groups, max(1.0, groups - 1.0)))
 
 
-def split_metrics(split: Split, settings: EvaluationSettings) -> dict[str, Any]:
+def split_metrics(split: Split, draws: Resamples, settings: EvaluationSettings) -> dict[str, Any]:
     """All metrics of a split by window and by recording, each with its interval over the same resamples of groups."""
-    draws = split.resamples(settings.resamples, settings.seed)
     out: dict[str, Any] = {
         "recordings": len(split.names),
         "recordings_of_one_species": int((split.recordings.only >= 0).sum()),
@@ -79,9 +78,8 @@ def split_metrics(split: Split, settings: EvaluationSettings) -> dict[str, Any]:
     return out
 
 
-def species_metrics(split: Split, labels: list[str], settings: EvaluationSettings) -> dict[str, Any]:
+def species_metrics(split: Split, draws: Resamples, labels: list[str], settings: EvaluationSettings) -> dict[str, Any]:
     """Of each species the metrics of its detections by recording and by window, with intervals."""
-    draws = split.resamples(settings.resamples, settings.seed)
     out: dict[str, Any] = {name: {"by_recording": {}, "by_window": {}} for name in labels}
     for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
         known = items.where(items.complete)
@@ -100,10 +98,14 @@ def species_metrics(split: Split, labels: list[str], settings: EvaluationSetting
 
 
 def species_table(
-    split: Split, labels: list[str], by_species: dict[str, Any], calibration: Calibration, settings: EvaluationSettings
+    split: Split,
+    draws: Resamples,
+    labels: list[str],
+    by_species: dict[str, Any],
+    calibration: Calibration,
+    settings: EvaluationSettings,
 ) -> pd.DataFrame:
     """One row a species: counts, ranking and most probable species by recording, and its detections."""
-    draws = split.resamples(settings.resamples, settings.seed)
     items = split.recordings
     single, known = items.where(items.only >= 0), items.where(items.complete)
     guessed, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.only]
@@ -188,18 +190,20 @@ def main(argv: Sequence[str] | None = None) -> None:
             "temperature": calibration.temperature,
             "species": len(labels),
         }
+        draws = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}
         windows: dict[str, tuple[Items, Items]] = {}
         for name, split in splits.items():
             one = split.windows.only >= 0
             windows[name] = (split_of(table, labels, name, plain).windows.where(one), split.windows.where(one))
-            metrics[name] = split_metrics(split, settings)
+            metrics[name] = split_metrics(split, draws[name], settings)
             metrics[name]["expected_calibration_error"] = calibration_errors(*windows[name])
             for level in ("by_recording", "by_window"):
                 log.info("%s %s: %s", name, level, metrics[name][level])
-        metrics["test"]["by_species"] = species_metrics(splits["test"], labels, settings)
+        detections = species_metrics(splits["test"], draws["test"], labels, settings)
+        metrics["test"]["by_species"] = detections
         write_json(args.metrics, metrics)
         write_csv(args.table, metrics_table(metrics))
-        by_species = species_table(splits["test"], labels, metrics["test"]["by_species"], calibration, settings)
+        by_species = species_table(splits["test"], draws["test"], labels, detections, calibration, settings)
         write_csv(args.species, by_species)
 
         confusion_figure(args.confusion, splits["test"].recordings, labels)

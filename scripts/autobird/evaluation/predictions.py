@@ -120,36 +120,33 @@ def split_of(table: pd.DataFrame, labels: list[str], name: str, calibration: Cal
     recording = codes.astype(np.int64)
     said = answer(logits, recording, len(names), calibration)
     first = rows.drop_duplicates("recording").sort_values("recording")
-    windows = Items(
-        said.windows,
-        said.detected,
-        _sets(rows["present"], labels),
-        _only(rows["present"], rows["complete"], labels),
-        rows["complete"].to_numpy(bool),
-        recording,
-    )
-    recordings = Items(
+    windows = _items(said.windows, said.detected, rows["present"], rows["complete"], labels, recording)
+    recordings = _items(
         said.recordings,
         said.detected_in_recordings,
-        _sets(first["recording_species"], labels),
-        _only(first["recording_species"], first["recording_complete"], labels),
-        first["recording_complete"].to_numpy(bool),
+        first["recording_species"],
+        first["recording_complete"],
+        labels,
         np.arange(len(first)),
     )
     return Split(windows, recordings, list(names), pd.factorize(first["group"])[0].astype(np.int64))
 
 
-def _only(species: "pd.Series[list[str]]", complete: "pd.Series[bool]", labels: list[str]) -> Ints:
-    """The species of items that hold exactly one and nothing unknown, as an index of the labels, else -1."""
+def _items(
+    probabilities: Floats,
+    detected: Flags,
+    species: "pd.Series[list[str]]",
+    complete: "pd.Series[bool]",
+    labels: list[str],
+    recording: Ints,
+) -> Items:
+    """Answers beside the truth; names that the model does not know are no species of `present`."""
     code = {name: i for i, name in enumerate(labels)}
-    pairs = zip(species, complete, strict=True)
-    return np.array([code.get(names[0], -1) if whole and len(names) == 1 else -1 for names, whole in pairs], np.int64)
-
-
-def _sets(species: "pd.Series[list[str]]", labels: list[str]) -> Flags:
-    """Sets of names as flags; names that the model does not know are left out; shape (items, labels)."""
-    code = {name: i for i, name in enumerate(labels)}
-    out = np.zeros((len(species), len(labels)), bool)
+    whole = complete.to_numpy(bool)
+    present = np.zeros((len(species), len(labels)), bool)
+    only = np.full(len(species), -1, np.int64)
     for row, names in enumerate(species):
-        out[row, [code[n] for n in names if n in code]] = True
-    return out
+        present[row, [code[n] for n in names if n in code]] = True
+        if whole[row] and len(names) == 1:
+            only[row] = code.get(names[0], -1)
+    return Items(probabilities, detected, present, only, whole, recording)

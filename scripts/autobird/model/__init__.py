@@ -1,4 +1,4 @@
-"""Architectures, data set, augmentation, training, scoring. The only area that imports torch."""
+"""Architectures, data set, augmentation, training. Only this area and the release import torch."""
 
 from autobird.core.environment import spin_briefly
 

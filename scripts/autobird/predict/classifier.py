@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.decode import UnusableAudio, decode
 from autobird.audio.mel import FrontEnd, window_moments
-from autobird.audio.windows import window_rms, window_starts
+from autobird.audio.windows import is_quiet, window_rms, window_starts
 from autobird.drift.monitor import features
 from autobird.predict.answers import answer
 from autobird.predict.bundle import GRAPH, Bundle
@@ -97,7 +97,7 @@ class Classifier:
         stored = frames.astype(np.float16)  # as in the shards that the model was trained on
         size = self._front_end.frames_per_window
         _, std = window_moments(stored, firsts, size)
-        quiet = (rms < s.min_rms) | (std < s.min_mel_std)
+        quiet = is_quiet(rms, std, s)
         windows = stored[firsts[:, None] + np.arange(size)]
         logits = self._graph.logits(windows)
         if not np.isfinite(logits).all():
