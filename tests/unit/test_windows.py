@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autobird.audio.windows import first_frames, frames_per_window, window_rms, window_starts
+from autobird.audio.settings import FilterSettings
+from autobird.audio.windows import first_frames, frames_per_window, is_quiet, window_rms, window_starts
 
 lengths = st.integers(1, 400_000)
 steps = st.tuples(st.integers(1, 90_000), st.integers(1, 90_000)).map(lambda ab: (max(ab), min(ab)))
@@ -39,3 +40,10 @@ def test_a_window_begins_at_the_frame_nearest_to_its_start(start: int, hop: int)
 
 def test_five_seconds_are_157_frames() -> None:
     assert frames_per_window(80_000, 512) == 157
+
+
+def test_a_window_is_quiet_by_its_level_or_by_its_spread() -> None:
+    settings = FilterSettings(min_rms=0.01, min_mel_std=0.2)
+    rms = np.array([0.009, 0.01, 0.5, 0.009], np.float32)
+    std = np.array([0.3, 0.2, 0.19, 0.1])
+    assert is_quiet(rms, std, settings).tolist() == [True, False, True, True]
