@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from autobird.audio.compression import POWER_FLOOR
+from autobird.audio.amplitude_scaling import POWER_FLOOR
 from autobird.audio.mel import FrontEnd, filter_bank
 from autobird.audio.settings import MelSettings
 from autobird.model.audio_transforms import functional
@@ -114,7 +114,7 @@ def test_other_front_ends_are_made_of_the_same_mel_power() -> None:
         np.testing.assert_allclose(
             values, magnitudes(log_mel, exponent), rtol=1e-3, atol=0.03 * POWER_FLOOR ** (exponent / 2)
         )
-        power = front_end.compression.power(values.astype(np.float64))
+        power = front_end.scaling.power(values.astype(np.float64))
         np.testing.assert_allclose(np.log(power + POWER_FLOOR), log_mel, atol=2e-3)
     for settings in (
         MelSettings(front_end="pcen"),
@@ -144,7 +144,7 @@ def test_every_front_end_fits_into_float16_and_knows_silence(
         values, _ = it.windows(samples)
         assert np.isfinite(values.astype(np.float16)).all()
     silent, _ = it.windows(np.zeros(80_000, np.int16))
-    np.testing.assert_allclose(silent, it.compression.silence, rtol=1e-6)
+    np.testing.assert_allclose(silent, it.scaling.silence, rtol=1e-6)
 
 
 def test_blocks_do_not_show() -> None:

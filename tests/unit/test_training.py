@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from autobird.audio.compression import POWER_FLOOR, Log, Magnitude, Pcen
+from autobird.audio.amplitude_scaling import POWER_FLOOR, Log, Magnitude, Pcen
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
@@ -159,12 +159,12 @@ def test_magnitudes_are_augmented_as_the_sound_they_stand_for() -> None:
     """Gain, equaliser and mixing give what log-mel of the same sound gives; silence stays finite."""
     settings = TrainSettings(mask_probability=0)
     log_mel, y = torch.randn(6, 1, 64, 20) - 5, torch.eye(6)
-    compression = Magnitude(0.5)
+    scaling = Magnitude(0.5)
     a, ya = augment(log_mel, y, settings, np.random.default_rng(1), Log())
-    b, yb = augment(torch.exp(0.25 * log_mel), y, settings, np.random.default_rng(1), compression)
+    b, yb = augment(torch.exp(0.25 * log_mel), y, settings, np.random.default_rng(1), scaling)
     torch.testing.assert_close(torch.exp(0.25 * a), b)
     assert torch.equal(ya, yb)
-    silent, _ = augment(torch.zeros(6, 1, 64, 20), y, settings, np.random.default_rng(1), compression)
+    silent, _ = augment(torch.zeros(6, 1, 64, 20), y, settings, np.random.default_rng(1), scaling)
     assert silent.max() < 0.01
 
 

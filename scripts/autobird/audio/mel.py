@@ -7,7 +7,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from autobird.audio.compression import Compression, Floats, compression_of
+from autobird.audio.amplitude_scaling import AmplitudeScaling, Floats, scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import first_frames, frames_per_window, window_starts
 
@@ -64,16 +64,16 @@ class FrontEnd:
     """From samples to the frames that a network sees: `FrontEnd.of(settings)`, then `frames` or `windows`.
 
     Attributes:
-        settings: windows, transform, bands, and which compression.
+        settings: windows, transform, bands, and which scaling.
         taper: periodic Hann window, shape (n_fft,).
         stripes: parts of the filter bank: bins, their weights for some bands, and which bands.
-        compression: what becomes of mel power.
+        scaling: what becomes of mel power.
     """
 
     settings: MelSettings
     taper: Floats
     stripes: tuple[tuple[slice, Floats, slice], ...]
-    compression: Compression
+    scaling: AmplitudeScaling
 
     @classmethod
     def of(cls, settings: MelSettings) -> "FrontEnd":
@@ -81,7 +81,7 @@ class FrontEnd:
         s = settings
         taper = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(s.n_fft) / s.n_fft)).astype(np.float32)
         bank = filter_bank(s.n_fft, s.mels, s.fmin, s.fmax, s.sample_rate)
-        return cls(s, taper, tuple(_stripes(bank)), compression_of(s))
+        return cls(s, taper, tuple(_stripes(bank)), scaling_of(s))
 
     @property
     def frames_per_window(self) -> int:
@@ -95,7 +95,7 @@ class FrontEnd:
         after the last sample there are zeros.
         """
         s, half = self.settings, self.settings.n_fft // 2
-        out, compress = np.empty((count, s.mels), np.float32), self.compression.start()
+        out, compress = np.empty((count, s.mels), np.float32), self.scaling.start()
         chunk = np.empty((_BLOCK - 1) * s.hop_length + s.n_fft, np.float32)
         for first in range(0, count, _BLOCK):
             n = min(_BLOCK, count - first)
@@ -130,7 +130,7 @@ class FrontEnd:
         padded = np.zeros(self.settings.window_samples, np.float32)
         np.multiply(part, np.float32(1 / 32768), out=padded[: len(part)])
         mirrored = np.pad(padded, self.settings.n_fft // 2, mode="reflect")
-        self._compressed(mirrored, out, self.compression.start())
+        self._compressed(mirrored, out, self.scaling.start())
 
     def _compressed(self, signal: Floats, out: Floats, compress: Callable[[Floats], Floats]) -> None:
         """As many frames of `signal` as `out` has rows, the first starting at its first sample."""

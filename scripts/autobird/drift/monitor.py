@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.audio.compression import POWER_FLOOR, compression_of
+from autobird.audio.amplitude_scaling import POWER_FLOOR, scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 
@@ -50,10 +50,10 @@ def features(
     size = frames_per_window(settings.window_samples, settings.hop_length)
     used = np.unique(firsts[:, None] + np.arange(size))
     x = np.asarray(frames[used], np.float16).astype(np.float64)
-    compression = compression_of(settings)
-    sounding = x.max(axis=1, initial=-np.inf) > compression.silence + _ABOVE_SILENCE
+    scaling = scaling_of(settings)
+    sounding = x.max(axis=1, initial=-np.inf) > scaling.silence + _ABOVE_SILENCE
     x = x[sounding] if sounding.any() else x
-    power = compression.power(x)
+    power = scaling.power(x)
     energy = np.log(np.maximum(power.sum(axis=1), POWER_FLOOR))
     share = np.cumsum(power.mean(axis=0))
     band = int(np.searchsorted(share, _ROLL_OFF * share[-1]))

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autobird.audio.compression import Compression, Log, Magnitude
+from autobird.audio.amplitude_scaling import AmplitudeScaling, Log, Magnitude
 from autobird.model.audio_transforms import functional
 from autobird.model.settings import TrainSettings
 
@@ -19,16 +19,16 @@ _LEAST = 1e-12
 
 
 def augment(
-    x: Tensor, y: Tensor, settings: TrainSettings, rng: np.random.Generator, compression: Compression
+    x: Tensor, y: Tensor, settings: TrainSettings, rng: np.random.Generator, scaling: AmplitudeScaling
 ) -> tuple[Tensor, Tensor]:
     """Augment a batch.
 
     Args:
-        x: frames, shape (windows, 1, mels, frames), in the units of `compression`.
+        x: frames, shape (windows, 1, mels, frames), in the units of `scaling`.
         y: targets, shape (windows, species), rows sum to 1.
         settings: how much of what.
         rng: the step's generator; everything random is drawn from it on the CPU.
-        compression: of the front end. Gain, equaliser and mixing are those of sound, so they act on the logarithm of
+        scaling: of the front end. Gain, equaliser and mixing are those of sound, so they act on the logarithm of
             power; PCEN, which cannot be undone, has divided out gain and equaliser, and is mixed as it is.
 
     Returns:
@@ -39,17 +39,17 @@ def augment(
         shift = torch.from_numpy(rng.integers(0, frames, windows)).to(x.device)
         columns = (torch.arange(frames, device=x.device) + shift[:, None]) % frames
         x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
-    acoustic = isinstance(compression, Log | Magnitude)
-    if isinstance(compression, Magnitude):
-        x = torch.log(x.clamp(min=_LEAST ** (compression.exponent / 2))) * (2 / compression.exponent)
+    acoustic = isinstance(scaling, Log | Magnitude)
+    if isinstance(scaling, Magnitude):
+        x = torch.log(x.clamp(min=_LEAST ** (scaling.exponent / 2))) * (2 / scaling.exponent)
     if acoustic and (settings.gain_db or settings.equaliser_db):
         x = x + _tensor(_tone(windows, mels, settings, rng), x)[:, None, :, None]
     if settings.mix_probability:
         x, y = _mix(x, y, settings.mix_probability, rng, acoustic)
-    if isinstance(compression, Magnitude):
-        x = torch.exp(x * (compression.exponent / 2))
+    if isinstance(scaling, Magnitude):
+        x = torch.exp(x * (scaling.exponent / 2))
     if settings.mask_probability:
-        x = _mask(x, settings, rng, compression.silence)
+        x = _mask(x, settings, rng, scaling.silence)
     return x, y
 
 

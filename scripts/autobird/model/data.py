@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from autobird.audio.compression import Compression, Log
+from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 
@@ -35,7 +35,7 @@ class Windows:
         label: its species as an index.
         recording: its recording as an index.
         frames: frames of a window.
-        compression: what their values are.
+        scaling: what their values are.
         names: the recordings, by index.
     """
 
@@ -45,7 +45,7 @@ class Windows:
     label: NDArray[np.int64]
     recording: NDArray[np.int64]
     frames: int
-    compression: Compression = field(default_factory=Log)
+    scaling: AmplitudeScaling = field(default_factory=Log)
     names: Sequence[str] = ()
 
     @classmethod
@@ -55,7 +55,7 @@ class Windows:
         labels: Sequence[str],
         shards: Sequence[Path],
         frames: int,
-        compression: Compression | None = None,
+        scaling: AmplitudeScaling | None = None,
     ) -> "Windows":
         """The windows of `index` (columns shard, first_frame, species, recording, start).
 
@@ -71,7 +71,7 @@ class Windows:
             label=np.asarray(index["species"].map(code), np.int64),
             recording=recording.astype(np.int64),
             frames=frames,
-            compression=compression or Log(),
+            scaling=scaling or Log(),
             names=list(names),
         )
         for number, path in enumerate(shards):
@@ -91,12 +91,12 @@ class Windows:
         labels: Sequence[str],
         shards: Sequence[Path],
         frames: int,
-        compression: Compression | None = None,
+        scaling: AmplitudeScaling | None = None,
     ) -> "Windows":
         """The kept windows of a split, from the index's file."""
         table = read_table(index)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
-        return cls.of(table, labels, shards, frames, compression)
+        return cls.of(table, labels, shards, frames, scaling)
 
     def __len__(self) -> int:
         return len(self.first)

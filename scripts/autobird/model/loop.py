@@ -139,7 +139,7 @@ class Trainer:
         rng = np.random.default_rng([s.seed, 2, at.epoch, at.step])
         torch.manual_seed(int(rng.integers(2**62)))  # dropout
         x, label = (t.to(self.compute.device, non_blocking=True) for t in self.train.take(rows))
-        x, target = augment(x, F.one_hot(label, self.species).float(), s, rng, self.train.compression)
+        x, target = augment(x, F.one_hot(label, self.species).float(), s, rng, self.train.scaling)
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(at.epoch * self.steps + at.step)
         self.network.train()

@@ -8,7 +8,7 @@ import pandas as pd
 import safetensors.torch
 import torch
 
-from autobird.audio.compression import compression_of
+from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 from autobird.core.files import read_json, write_bytes, write_json
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels: list[str] = read_json(args.labels)
         norm = read_json(args.normalisation)
         train, validation = (
-            Windows.of_split(args.index, split, labels, args.shards, frames, compression_of(front_end))
+            Windows.of_split(args.index, split, labels, args.shards, frames, scaling_of(front_end))
             for split in ("train", "validation")
         )
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from autobird.audio.compression import compression_of
+from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -113,9 +113,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         compute = choose(recipe)
         deterministic(recipe.threads)
-        compression = compression_of(MelSettings.model_validate(model["features"]))
+        scaling = scaling_of(MelSettings.model_validate(model["features"]))
         train, validation = (
-            Windows.of_split(args.index, split, model["labels"], args.shards, model["frames"], compression)
+            Windows.of_split(args.index, split, model["labels"], args.shards, model["frames"], scaling)
             for split in ("train", "validation")
         )
         trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute)

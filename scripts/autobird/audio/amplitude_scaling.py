@@ -17,7 +17,7 @@ POWER_FLOOR = 1e-6
 """Added to mel power before its logarithm (power of samples in -1..1)."""
 
 
-class Compression(Protocol):
+class AmplitudeScaling(Protocol):
     """How mel power becomes the values of a front end.
 
     Attributes:
@@ -44,11 +44,11 @@ class Log:
     silence = float(np.log(POWER_FLOOR))
 
     def start(self) -> Callable[[Floats], Floats]:
-        """See `Compression`."""
+        """See `AmplitudeScaling`."""
         return _log
 
     def power(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Compression`."""
+        """See `AmplitudeScaling`."""
         return np.exp(values)
 
 
@@ -66,11 +66,11 @@ class Magnitude:
         self.exponent = exponent
 
     def start(self) -> Callable[[Floats], Floats]:
-        """See `Compression`."""
+        """See `AmplitudeScaling`."""
         return lambda power: np.power(power, np.float32(self.exponent / 2), out=power)
 
     def power(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Compression`."""
+        """See `AmplitudeScaling`."""
         return np.asarray(values ** (2 / self.exponent))
 
 
@@ -92,7 +92,7 @@ class Pcen:
         self._smoothing = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
 
     def start(self) -> Callable[[Floats], Floats]:
-        """See `Compression`."""
+        """See `AmplitudeScaling`."""
         # Imported here: it takes as long as all else, and log-mel does not need it.
         from scipy.signal import lfilter
 
@@ -112,12 +112,12 @@ class Pcen:
         return compress
 
     def power(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """See `Compression`."""
+        """See `AmplitudeScaling`."""
         return values
 
 
-def compression_of(settings: MelSettings) -> Compression:
-    """The compression that `settings.front_end` names."""
+def scaling_of(settings: MelSettings) -> AmplitudeScaling:
+    """The scaling that `settings.front_end` names."""
     if settings.front_end == "pcen":
         return Pcen(settings)
     if settings.front_end == "magnitude":
