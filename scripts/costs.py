@@ -92,7 +92,7 @@ def table(rules: dict[str, Measured], hours: float, windows: int, epochs: int) -
     for rule, m in sorted(rules.items(), key=lambda item: list(NEEDS).index(item[0])):
         jobs = len(m.seconds)
         seconds = scale(rule, m, hours, windows, epochs)
-        local = rule in ("rows", "pack")
+        local = rule in ("manifest", "pack")
         around = 0 if local else jobs * STEP
         threads = 2 if rule in TRAINING | {"latency"} else 1
         kind = "here" if local else machine(threads, NEEDS[rule].memory + SNAKEMAKE_MB, rule in GPU).name

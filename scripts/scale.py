@@ -78,15 +78,15 @@ def batches_for(count: int) -> int:
 
 def listing(table: Path, kept: Path, count: int) -> dict[str, object]:
     """What the Snakefile does while it is parsed: list the source, deal it into batches, keep the tables."""
-    from autobird.corpus.listing import TABLES, Listing
-    from autobird.corpus.sources.select import source_of
+    from autobird.sources.listing import TABLES, Listing
+    from autobird.sources.select import source_of
 
     settings = corpus_settings(table, batches_for(count))
     found = Listing(source_of(settings, kept / "cache.sqlite"), settings)
     found.check()
     tables = (*map(str, range(settings.batches)), *TABLES)
-    digests = {t: found.digest(t) for t in tables}
-    found.keep(kept)
+    digests = {t: found.manifests.digest(t) for t in tables}
+    found.manifests.store(kept)
     return {"digests": digests}
 
 
@@ -121,7 +121,7 @@ def prepare(table: Path, work: Path) -> None:
     for batch, part in recordings.groupby(recordings["recording"].map(lambda r: batch_of(r, batches))):
         write_table(work / f"recordings/{batch:03d}.parquet", part, RECORDINGS)
     digests = json.loads((work / "digests.json").read_text())
-    for name in ("grouping", "details", "verdicts"):
+    for name in ("grouping", "details", "exclusions"):
         shutil.copy(work / digests[name], work / f"{name}.csv")
     (work / "near_duplicates.csv").write_text("recording,other,votes,offset,species,other_species\n")
     (work / "quarantine.csv").write_text("recording,species,reason\n")
@@ -134,7 +134,7 @@ def catalogue(work: Path) -> dict[str, object]:
 
     recordings = ["--recordings", *map(str, sorted((work / "recordings").iterdir()))]
     quarantine.main(
-        [*recordings, "--verdicts", str(work / "verdicts.csv"), "--near-duplicates", str(work / "near_duplicates.csv"),
+        [*recordings, "--exclusions", str(work / "exclusions.csv"), "--near-duplicates", str(work / "near_duplicates.csv"),
          "--output", str(work / "q.csv"), "--log", str(work / "log")]
     )  # fmt: skip
     options = {
@@ -148,11 +148,11 @@ def catalogue(work: Path) -> dict[str, object]:
 def split(work: Path) -> dict[str, object]:
     """Groups, splits and leakage, as the stage `dataset` makes them."""
     from autobird.core.tables import read_facts, read_tables
-    from autobird.corpus.groups import clusters, group_keys
-    from autobird.corpus.leakage import leakage
-    from autobird.corpus.recorders import COLUMNS, recorder_sessions
-    from autobird.corpus.settings import SplitSettings
-    from autobird.corpus.split import deal
+    from autobird.dataset.groups import clusters, group_keys
+    from autobird.dataset.leakage import leakage
+    from autobird.dataset.recorders import COLUMNS, recorder_sessions
+    from autobird.dataset.settings import SplitSettings
+    from autobird.dataset.split import deal
 
     table = read_tables(sorted((work / "recordings").iterdir()), [*COLUMNS, "file_sha256", "sound_sha256"])
     grouping, pairs = read_facts(work / "grouping.csv"), read_facts(work / "near_duplicates.csv")

@@ -123,7 +123,7 @@ def _cell(value: Mapping[str, float | None] | None) -> str:
 
 def demo(folder: Path, species: int, recordings: int, seed: int) -> str:
     """Write the embedded corpus as a folder of recordings with `SOURCES.csv`, for trying `type: folder`."""
-    from autobird.corpus.demo.folder import write_folder
+    from autobird.synth.folder import write_folder
 
     count = write_folder(folder, species, recordings, seed)
     return f"{count} recordings of {species} species and SOURCES.csv written to {folder}"

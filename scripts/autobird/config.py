@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 from autobird.audio.settings import FeatureSettings, Name
 from autobird.core.errors import AutobirdError
 from autobird.core.settings import Settings
-from autobird.corpus.settings import CorpusSettings, DatasetSettings
+from autobird.corpus.settings import CorpusSettings
+from autobird.dataset.settings import DatasetSettings
 from autobird.drift.settings import DriftSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.settings import TrainSettings
@@ -68,14 +69,25 @@ class Config(Settings):
         return json.dumps(sections, ensure_ascii=False)
 
     def part(self, kind: type[Settings], *sections: str) -> str:
-        """The keys that a stage uses, as the JSON that its rule hands over: the fields of `kind` from `sections`."""
+        """Return the settings of one stage as the JSON that its rule passes to it.
+
+        Args:
+            kind: settings of the stage; every field is taken from the section that has a key of this name.
+            sections: the sections to look in.
+
+        Raises:
+            ValueError: a field is a key of no section, or of several, whose values may differ.
+        """
         values: dict[str, Any] = {}
-        for section in sections:
-            values |= getattr(self, section).model_dump(mode="json")
-        return json.dumps({name: values[name] for name in sorted(kind.model_fields)}, ensure_ascii=False)
+        for name in sorted(kind.model_fields):
+            owners = [s for s in sections if name in type(getattr(self, s)).model_fields]
+            if len(owners) != 1:
+                raise ValueError(f"{kind.__name__}.{name} must be a key of one of {sections}, not of {owners}")
+            values[name] = getattr(self, owners[0]).model_dump(mode="json", include={name})[name]
+        return json.dumps(values, ensure_ascii=False)
 
 
-def load(raw: Mapping[str, Any]) -> Config:
+def load_config(raw: Mapping[str, Any]) -> Config:
     """Check a configuration as YAML gives it.
 
     Raises:

@@ -32,9 +32,9 @@ def before(paths: list[Path], out: Path) -> None:
     from autobird.audio.mel_shards import mel_shard
     from autobird.audio.segment import segment
     from autobird.audio.settings import MelSettings, SegmentSettings
-    from autobird.corpus.listing import ROWS
     from autobird.corpus.recordings import examine
     from autobird.corpus.settings import ExamineSettings
+    from autobird.sources.listing import ROWS
 
     found = []
     for path in paths:

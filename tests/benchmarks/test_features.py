@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from autobird.core.files import csv_text
-from autobird.corpus.listing import ROWS
+from autobird.sources.listing import ROWS
 from tests.benchmarks import report, sounds, ways
 from tests.conftest import SHARED, copy_project
 
@@ -169,7 +169,7 @@ def commands(batch: int, root: Path, results: Path, threads: int = 1) -> list[li
     python, log = [sys.executable, "-m"], ["--log", str(results / f"{batch}.log")]
     more = ["--threads", str(threads), *log]
     return [
-        [*python, "autobird.corpus.recordings", "--rows", f["csv"], "--root", str(root), "--recordings", f["parquet"],
+        [*python, "autobird.corpus.recordings", "--manifest", f["csv"], "--root", str(root), "--recordings", f["parquet"],
          "--landmarks", f["l.npy"], "--pcm", f["p.npy"], *more],
         [*python, "autobird.audio.segment", "--recordings", f["parquet"], "--pcm", f["p.npy"], "--segments", f["s.parquet"], *log],
         [*python, "autobird.audio.mel_shards", "--segments", f["s.parquet"], "--pcm", f["p.npy"], "--shard", f["m.npy"],
@@ -205,7 +205,7 @@ def test_snakemake(made: dict[str, Corpus], tmp_path: Path) -> None:
         direct = tmp_path / f"direct{turn}"
         direct.mkdir()
         for batch in range(BATCHES):
-            (direct / f"{batch}.csv").write_bytes((features / f"corpus/rows/{batch}.csv").read_bytes())
+            (direct / f"{batch}.csv").write_bytes((features / f"corpus/manifest/{batch}.csv").read_bytes())
 
         def run(batch: int, to: Path = direct) -> None:
             for command in commands(batch, birds, to):

@@ -19,9 +19,9 @@ from autobird.audio.segment import segment
 from autobird.audio.settings import FilterSettings, MelSettings, WindowSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.corpus import recordings
-from autobird.corpus.listing import ROWS
 from autobird.corpus.settings import RecordingsStageSettings
 from autobird.model.audio_transforms import functional
+from autobird.sources.listing import ROWS
 
 MEL, FILTER = MelSettings(), FilterSettings()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from autobird.corpus.demo.folder import write_folder
+from autobird.synth.folder import write_folder
 from tests.integration.conftest import LONG, Google, Submitter, clone, wait_until
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.outputs import promised
@@ -57,7 +57,7 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
 
     sent = messages(google)
     assert {"download", "segment", "mel_shards", "train", "compare", "bundle", "drift"} <= set(sent)
-    assert not {"rows", "all"} & set(sent)
+    assert not {"manifest", "all"} & set(sent)
     for rule, job in sent.items():
         assert task(job)["runnables"][3]["container"]["imageUri"] == "localhost/autobird/executor:test"
         gpu = rule in ("train", "prune")

@@ -63,7 +63,7 @@ def test_groups_and_spot_rules_are_rules_of_the_workflow() -> None:
     rules = set(re.findall(r"(?m)^ *rule (\w+):", text))
     assert {g.split("=")[0] for g in keys("slurm")["groups"]} <= rules
     assert set(keys("gce")["preemptible-rules"]) == rules - {
-        "rows", "pack", "refresh_sources", "predict", "predict_rows", "predict_pack", "predict_bundle", "latency",
+        "manifest", "pack", "refresh_sources", "predict", "predict_manifest", "predict_pack", "predict_bundle", "latency",
     }  # fmt: skip
 
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.boxes import NO_BOX, SEVERAL, label_windows, recording_truth
-from autobird.corpus.listing import Listing
-from autobird.corpus.settings import CorpusSettings, DatasetStageSettings
-from autobird.corpus.sources.annotations import AnnotationSource, by_beginning, owner
-from autobird.corpus.sources.select import source_of
+from autobird.corpus.settings import CorpusSettings
+from autobird.dataset.boxes import NO_BOX, SEVERAL, label_windows, recording_truth
+from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.annotations import AnnotationSource, by_beginning, owner
+from autobird.sources.listing import Listing
+from autobird.sources.select import source_of
 
 RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies
 1\tWaveform 1\t1\t1.000\t2.500\t1000\t5000\tParus major
@@ -84,9 +85,9 @@ def test_one_table_may_describe_all_recordings(tmp_path: Path) -> None:
         ("b/deep.wav", "Corvus corone"),
     }
     assert found.notes() == ["1 annotation tables or rows belong to no recording, for example all.csv: gone.wav"]
-    problems = {r.recording: r.problem for r in found.rows()}
+    problems = {r.recording: r.problem for r in found.recordings()}
     assert problems == {"b/deep.wav": "", "c/other.wav": "nobody annotated it; add its table or remove it"}
-    assert all(r.species == "" for r in found.rows())
+    assert all(r.species == "" for r in found.recordings())
 
 
 def test_a_corrected_box_changes_the_boxes_alone(tmp_path: Path) -> None:
@@ -97,7 +98,7 @@ def test_a_corrected_box_changes_the_boxes_alone(tmp_path: Path) -> None:
     def digests() -> dict[str, str]:
         listing = Listing(source_of(settings, tmp_path / "c"), settings)
         listing.check()
-        return {t: listing.digest(t) for t in ("0", "1", "grouping", "details", "verdicts", "boxes")}
+        return {t: listing.manifests.digest(t) for t in ("0", "1", "grouping", "details", "exclusions", "boxes")}
 
     before = digests()
     put(tmp_path / "r", "a.txt", "1\t2.5\tParus major\n5\t6\tCorvus corone\n")
@@ -207,7 +208,7 @@ def test_labels_that_name_no_species_are_told_by_the_listing(tmp_path: Path) -> 
     put(tmp_path / "r", "a.wav")
     put(tmp_path / "r", "a.txt", "1\t2\tunknown\n4000.123456\t4000.987654\tCorvus corone\n")
     settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"))
-    text = Listing(source_of(settings, tmp_path / "c"), settings).text("boxes")
+    text = Listing(source_of(settings, tmp_path / "c"), settings).manifests.text("boxes")
     assert text.splitlines()[1:] == ["a.wav,1.0,2.0,unknown,no species", "a.wav,4000.123456,4000.987654,Corvus corone,"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import read_table, write_table
-from autobird.corpus.schemas import INDEX
+from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import scored_windows, split_of

@@ -11,8 +11,8 @@ from autobird.core.files import csv_text
 from autobird.core.tables import Lookup, write_table
 from autobird.corpus import catalogue
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
-from autobird.corpus.settings import LicenceSettings
-from autobird.corpus.sources.base import DETAILS, GROUPING
+from autobird.sources.base import DETAILS, GROUPING
+from autobird.sources.settings import LicenceSettings
 
 KNOWN = {
     "a": {"recordist": "Ann", "date": "2021-05-01", "licence": "//creativecommons.org/licenses/by-nc-nd/4.0/", "number": "XC1",

@@ -1,5 +1,6 @@
 """The configuration: every mistake is one line that names key, value and remedy."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 import yaml
 
 from autobird.audio.settings import MelSettings
-from autobird.config import Config, load
+from autobird.config import Config, load_config
 from autobird.core.errors import AutobirdError
+from autobird.core.settings import Settings
 from tests.conftest import ROOT
 
 
@@ -52,13 +54,13 @@ def merged(*names: str) -> dict[str, Any]:
 )
 def test_a_mistake_is_one_line(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(AutobirdError) as error:
-        load(raw)
+        load_config(raw)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
 def test_values_from_the_command_line_arrive_as_text() -> None:
-    config = load({"train": {"learning_rate": "1e-3", "epochs": "7"}, "dataset": {"fold": "2"}})
+    config = load_config({"train": {"learning_rate": "1e-3", "epochs": "7"}, "dataset": {"fold": "2"}})
     assert (config.train.learning_rate, config.train.epochs, config.dataset.fold) == (1e-3, 7, 2)
 
 
@@ -67,13 +69,13 @@ def test_every_ready_configuration_is_valid_over_the_default(name: str, tmp_path
     raw = merged("config", name)
     if raw["corpus"]["type"] == "folder":
         raw["corpus"]["root"] = str(tmp_path)
-    assert load(raw).run.name == ("demo" if name == "config" else name)
+    assert load_config(raw).run.name == ("demo" if name == "config" else name)
 
 
 def test_the_baseline_is_the_original_project() -> None:
     raw = merged("config", "baseline")
     raw["corpus"]["root"] = "x"
-    c = load(raw)
+    c = load_config(raw)
     f, t = c.features, c.train
     assert (f.sample_rate, f.window, f.hop, f.n_fft, f.hop_length, f.mels, f.fmin, f.fmax) == (
         16000,
@@ -108,7 +110,7 @@ def test_the_baseline_is_the_original_project() -> None:
 
 
 def test_naming_the_architecture_brings_its_recipe_and_keys_still_win() -> None:
-    train = load({"train": {"architecture": "cnn_transformer", "epochs": 3}}).train
+    train = load_config({"train": {"architecture": "cnn_transformer", "epochs": 3}}).train
     assert (train.optimizer, train.epochs, train.select) == ("adam", 3, "best")
 
 
@@ -126,3 +128,18 @@ def test_every_key_is_explained() -> None:
                 walk(field.annotation, f"{path}{name}.")
 
     walk(Config, "")
+
+
+class _Part(Settings):
+    seed: int = 0
+
+
+def test_a_part_takes_each_key_from_the_one_section_that_has_it() -> None:
+    assert json.loads(Config().part(MelSettings, "corpus", "features"))["mels"] == 64
+    assert json.loads(Config().part(_Part, "dataset")) == {"seed": Config().dataset.seed}
+
+
+@pytest.mark.parametrize("sections", [("dataset", "train"), ("run",)])
+def test_a_part_refuses_a_key_of_two_sections_or_of_none(sections: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"_Part\.seed must be a key of one of"):
+        Config().part(_Part, *sections)

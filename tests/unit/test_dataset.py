@@ -8,13 +8,13 @@ import pytest
 
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore
-from autobird.corpus.acceptance import reasons
-from autobird.corpus.check_corpus import check
-from autobird.corpus.dataset import Known, build_index, counts, normalisation, report_moves
-from autobird.corpus.policy import REFUSED
-from autobird.corpus.quarantine import quarantine
+from autobird.corpus.check import check
+from autobird.corpus.quarantine import quarantine, reasons
 from autobird.corpus.schemas import PAIRS, RECORDINGS
-from autobird.corpus.settings import CheckSettings, DatasetStageSettings
+from autobird.corpus.settings import CheckSettings
+from autobird.dataset.dataset import Known, build_index, counts, normalisation, report_moves
+from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.policy import REFUSED
 
 NOBODY = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
 NO_VERDICTS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
@@ -138,9 +138,9 @@ def test_one_sound_under_two_labels_is_quarantined_twice_and_under_one_label_not
 
 def test_what_is_forbidden_is_quarantined_by_name_and_by_content_and_accuses_nobody_else() -> None:
     table = recordings(("a", "x", "1", ""), ("b", "y", "1", ""), ("c", "x", "2", ""), ("d", "y", "3", ""))
-    verdicts = pd.DataFrame([("a", "its licence"), ("sha256:2", "taken down")], columns=["recording", "reason"])
+    exclusions = pd.DataFrame([("a", "its licence"), ("sha256:2", "taken down")], columns=["recording", "reason"])
     pairs = pd.DataFrame([("a", "d")], columns=PAIRS[:2])
-    assert reasons(table, verdicts, pairs).to_dict() == {"a": "its licence", "b": "", "c": "taken down", "d": ""}
+    assert reasons(table, exclusions, pairs).to_dict() == {"a": "its licence", "b": "", "c": "taken down", "d": ""}
 
 
 def test_species_with_few_windows_are_kept_apart_as_examples_of_the_unknown() -> None:

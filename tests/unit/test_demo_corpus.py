@@ -11,10 +11,10 @@ import soundfile
 
 from autobird.audio.decode import decode, probe
 from autobird.core.files import csv_text
-from autobird.corpus import synthesise
-from autobird.corpus.demo.encode import encode, with_serial
-from autobird.corpus.demo.plan import plan_corpus, plan_species
-from autobird.corpus.demo.scene import render
+from autobird.synth import synthesise
+from autobird.synth.encode import encode, with_serial
+from autobird.synth.plan import plan_corpus, plan_species
+from autobird.synth.scene import render
 
 PLANS = plan_corpus(7, 10, 60)
 
@@ -86,7 +86,7 @@ def test_a_batch_is_a_tar_of_the_same_bytes_each_time(tmp_path: Path) -> None:
     )
     for name in ("a", "b"):
         synthesise.main(
-            ["--settings", '{"species": 2, "recordings": 3, "seed": 7}', "--rows", str(rows), "--log", str(tmp_path / "log"),
+            ["--settings", '{"species": 2, "recordings": 3, "seed": 7}', "--manifest", str(rows), "--log", str(tmp_path / "log"),
              "--audio", str(tmp_path / f"{name}.tar"), "--truth", str(tmp_path / f"{name}.csv")]
         )  # fmt: skip
     assert (tmp_path / "a.tar").read_bytes() == (tmp_path / "b.tar").read_bytes()

@@ -15,14 +15,14 @@ from autobird.audio.mel import FrontEnd
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.core.errors import AutobirdError
-from autobird.corpus.demo.encode import encode
-from autobird.corpus.demo.plan import Plan, plan_corpus
-from autobird.corpus.demo.scene import render
 from autobird.drift.monitor import AUDIO_FEATURES, FEATURES, Reference, compare, features, ks_distances
 from autobird.drift.report import evidently_report, references, verdict
 from autobird.drift.settings import DriftTestSettings
 from autobird.serving import export_log
 from autobird.serving.log import Entry, PredictionLog, log_state
+from autobird.synth.encode import encode
+from autobird.synth.plan import Plan, plan_corpus
+from autobird.synth.scene import render
 
 
 def of_tone(level: float, hertz: float, seconds: float = 5.0, settings: MelSettings | None = None) -> dict[str, float]:

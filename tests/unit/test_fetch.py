@@ -16,13 +16,13 @@ import pytest
 
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import digest_of
-from autobird.corpus import download, refresh
-from autobird.corpus.fetch.http import Client, Incomplete, Withdrawn, retry_after
-from autobird.corpus.fetch.xeno_canto import KEY as VARIABLE
-from autobird.corpus.listing import Listing
 from autobird.corpus.settings import CorpusSettings
-from autobird.corpus.sources.select import source_of
-from autobird.corpus.sources.settings import FetchSettings
+from autobird.sources import download, refresh
+from autobird.sources.fetch.http import Client, Incomplete, Withdrawn, retry_after
+from autobird.sources.fetch.xeno_canto import KEY as VARIABLE
+from autobird.sources.listing import Listing
+from autobird.sources.select import source_of
+from autobird.sources.settings import FetchSettings
 from tests.standins.xeno_canto import KEY, Mood, StandIn, entry, serve
 
 SOUND = bytes(range(256)) * 1000
@@ -129,7 +129,7 @@ def test_a_refresh_lists_every_page_of_every_species_and_says_what_changed(
     assert (len(came.came), len(came.went), len(came.changed)) == (120, 0, 0)
     first = (tmp_path / "lock.jsonl").read_bytes()
     assert KEY.encode() not in first
-    assert len(source_of(settings, tmp_path / "c").rows()) == 120
+    assert len(source_of(settings, tmp_path / "c").recordings()) == 120
     server.entries[:] = [e for e in server.entries[::-1] if e["id"] != "7"]
     server.entries.append(entry("200", "Parus major", "XC200.mp3", file="x"))
     server.entries[0]["lic"] = "CC0"
@@ -174,11 +174,11 @@ def batch(settings: CorpusSettings, tmp_path: Path, number: str = "0") -> tuple[
     """Download one batch; its tar, its table, and what came."""
     rows, tar, came = tmp_path / "rows.csv", tmp_path / "out" / "0.tar", tmp_path / "out" / "0.csv"
     tmp_path.mkdir(exist_ok=True)
-    rows.write_text(Listing(source_of(settings, tmp_path / "c"), settings).text(number), encoding="utf-8")
+    rows.write_text(Listing(source_of(settings, tmp_path / "c"), settings).manifests.text(number), encoding="utf-8")
     archive = ["--archive", settings.root or ""] if settings.type == "kaggle" else []
     download.main(
         [
-            "--settings", settings.fetch.model_dump_json(), "--rows", str(rows), *archive, "--audio", str(tar), "--fetched", str(came),
+            "--settings", settings.fetch.model_dump_json(), "--manifest", str(rows), *archive, "--audio", str(tar), "--fetched", str(came),
         ]
     )  # fmt: skip
     with came.open(newline="", encoding="utf-8") as file:
@@ -230,7 +230,7 @@ def test_an_added_recording_is_the_only_one_that_is_downloaded(
         server.entries.append(new)
         server.files[str(number)] = b"new"
         refresh.refresh(listed)
-        if f"XC{number}.mp3" in Listing(source_of(listed, tmp_path / "c"), listed).text("0"):
+        if f"XC{number}.mp3" in Listing(source_of(listed, tmp_path / "c"), listed).manifests.text("0"):
             break
         number += 1
     after = batch(listed, tmp_path)[2]

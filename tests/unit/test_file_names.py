@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.clock import FIRST_YEAR, LAST_YEAR
-from autobird.corpus.file_names import stamp
+from autobird.dataset.file_names import stamp
 
 FOUR = "2023-05-12T04:00:00"
 

@@ -1,43 +1,47 @@
 """What a listing says of policy: licences, take-downs and labels without a species, each with a digest of its own."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.licences import allowed, family, terms, url
-from autobird.corpus.listing import Listing
-from autobird.corpus.policy import TAKEN_DOWN, TakeDown
-from autobird.corpus.settings import CREATIVE_COMMONS, CorpusSettings
-from autobird.corpus.sources.base import Facts, Row, Source
+from autobird.corpus.settings import CorpusSettings
+from autobird.sources import manifest
+from autobird.sources.base import ListedRecording, RecordingMetadata, Source
+from autobird.sources.licences import allowed, family, terms, url
+from autobird.sources.listing import Listing
+from autobird.sources.policy import TAKEN_DOWN, TakeDown
+from autobird.sources.settings import CREATIVE_COMMONS
 
 ROWS = [
-    Row("a", "Parus major", f"sha256:{'a' * 64}"),
-    Row("b", "Parus major", f"sha256:{'b' * 64}"),
-    Row("c", "Corvus corone", f"sha256:{'c' * 64}"),
-    Row("d", "Mystery mystery", f"sha256:{'d' * 64}"),
+    ListedRecording("a", "Parus major", f"sha256:{'a' * 64}"),
+    ListedRecording("b", "Parus major", f"sha256:{'b' * 64}"),
+    ListedRecording("c", "Corvus corone", f"sha256:{'c' * 64}"),
+    ListedRecording("d", "Mystery mystery", f"sha256:{'d' * 64}"),
 ]
 FACTS = [
-    Facts("a", recordist="Ann", licence="CC BY 4.0", number="XC1"),
-    Facts("b", recordist="Bob", licence="//creativecommons.org/licenses/by-nc-nd/4.0/", number="XC2"),
-    Facts("c", recordist="Cid", number="XC3"),
+    RecordingMetadata("a", recordist="Ann", licence="CC BY 4.0", number="XC1"),
+    RecordingMetadata("b", recordist="Bob", licence="//creativecommons.org/licenses/by-nc-nd/4.0/", number="XC2"),
+    RecordingMetadata("c", recordist="Cid", number="XC3"),
 ]
 
 
 class Fixed(Source):
     name = "a list"
 
-    def __init__(self, facts: list[Facts] = FACTS) -> None:
+    def __init__(self, facts: list[RecordingMetadata] = FACTS) -> None:
         self._facts = facts
 
-    def rows(self) -> list[Row]:
+    def recordings(self) -> list[ListedRecording]:
         return ROWS
 
-    def facts(self) -> list[Facts]:
+    def metadata(self) -> list[RecordingMetadata]:
         return self._facts
 
 
-def listed(tmp_path: Path, take_down: str = "", facts: list[Facts] = FACTS, **settings: object) -> Listing:
+def listed(tmp_path: Path, take_down: str = "", facts: list[RecordingMetadata] = FACTS, **settings: object) -> Listing:
     if take_down:
         (tmp_path / "down.csv").write_text(take_down)
         settings["take_down"] = str(tmp_path / "down.csv")
@@ -94,10 +98,10 @@ def test_a_licence_has_an_address() -> None:
 
 def test_verdicts_name_what_must_not_train_and_nothing_else(tmp_path: Path) -> None:
     everything = listed(tmp_path)
-    assert [line.split(",")[0] for line in everything.text("verdicts").splitlines()[1:]] == ["d"]
+    assert [line.split(",")[0] for line in everything.manifests.text("exclusions").splitlines()[1:]] == ["d"]
     free = listed(tmp_path, licences={"train": ["CC0", "BY"]})
-    assert [line.split(",")[0] for line in free.text("verdicts").splitlines()[1:]] == ["b", "c", "d"]
-    assert free.digest("0") == everything.digest("0")
+    assert [line.split(",")[0] for line in free.manifests.text("exclusions").splitlines()[1:]] == ["b", "c", "d"]
+    assert free.manifests.digest("0") == everything.manifests.digest("0")
     assert (free.accepted, everything.accepted) == (1, 3)
 
 
@@ -108,8 +112,12 @@ def test_a_corrected_licence_changes_a_verdict_only_if_it_admits_or_drops(tmp_pa
         tmp_path, facts=[FACTS[0]._replace(licence="CC0"), FACTS[1]._replace(licence="CC BY-ND"), FACTS[2]], **policy
     )
     freed = listed(tmp_path, facts=[FACTS[0], FACTS[1]._replace(licence="CC0"), FACTS[2]], **policy)
-    assert still.digest("verdicts") == first.digest("verdicts") != freed.digest("verdicts")
-    assert still.digest("details") != first.digest("details")
+    assert (
+        still.manifests.digest("exclusions")
+        == first.manifests.digest("exclusions")
+        != freed.manifests.digest("exclusions")
+    )
+    assert still.manifests.digest("details") != first.manifests.digest("details")
 
 
 @pytest.mark.parametrize(
@@ -117,13 +125,13 @@ def test_a_corrected_licence_changes_a_verdict_only_if_it_admits_or_drops(tmp_pa
 )
 def test_what_is_taken_down_leaves_nothing_but_its_name(tmp_path: Path, line: str, gone: str) -> None:
     found = listed(tmp_path, f"kind,value\n{line}\n")
-    assert f"{gone},,,{TAKEN_DOWN},,,\n" in found.text("0")
+    assert f"{gone},,,{TAKEN_DOWN},,,\n" in found.manifests.text("0")
     facts = {f.recording: f for f in FACTS}
     for table in ("grouping", "details", "boxes"):
-        assert facts[gone].recordist not in found.text(table)
-        assert facts[gone].number not in found.text(table)
+        assert facts[gone].recordist not in found.manifests.text(table)
+        assert facts[gone].number not in found.manifests.text(table)
     rest = {"a", "b", "c"} - {gone}
-    assert all(facts[name].recordist in found.text("grouping") for name in rest)
+    assert all(facts[name].recordist in found.manifests.text("grouping") for name in rest)
 
 
 @pytest.mark.parametrize(
@@ -141,9 +149,29 @@ def test_a_wrong_take_down_list_is_refused_with_its_line(tmp_path: Path, text: s
         TakeDown.read(tmp_path / "nowhere.csv")
 
 
-def test_tables_are_kept_by_their_digest(tmp_path: Path) -> None:
+def test_a_table_is_stored_by_its_checksum_and_copied_by_the_stage(tmp_path: Path) -> None:
     found = listed(tmp_path)
-    text, digest = found.text("details"), found.digest("details")
-    found.keep(tmp_path / "kept")
-    assert (tmp_path / "kept" / digest).read_text() == text
-    assert len(list((tmp_path / "kept").iterdir())) == 5
+    text, digest = found.manifests.text("details"), found.manifests.digest("details")
+    found.manifests.store(tmp_path / "tables")
+    where = ["--digest", digest, "--tables", str(tmp_path / "tables"), "--output", str(tmp_path / "out.csv")]
+    manifest.main(where)
+    assert (tmp_path / "out.csv").read_text() == text
+
+    (tmp_path / "tables" / digest).write_text(text + "a row that somebody added\n")
+    with pytest.raises(AutobirdError, match="is missing or damaged; run again"):
+        manifest.main(where)
+    with pytest.raises(AutobirdError, match="is missing or damaged; run again"):
+        manifest.main(where)
+
+
+def test_tables_of_earlier_listings_are_removed_after_a_week(tmp_path: Path) -> None:
+    week = 7 * 86400
+    for name, age in (("old", week + 60), ("recent", week - 60)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, times=(time.time() - age,) * 2)
+    found = listed(tmp_path)
+    digest = found.manifests.digest("0")
+    found.manifests.store(tmp_path)
+    assert not (tmp_path / "old").exists()
+    assert (tmp_path / "recent").exists()
+    assert (tmp_path / digest).exists()

@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autobird.corpus.days import day_of
-from autobird.corpus.groups import group_keys
-from autobird.corpus.licences import UNKNOWN, family
-from autobird.corpus.recorders import recorder_sessions
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import CorpusSettings
-from autobird.corpus.sources import url, xeno_canto
-from autobird.corpus.sources.base import Facts
-from autobird.corpus.sources.lock import write_lock
-from autobird.corpus.sources.missing import known
-from autobird.corpus.sources.select import source_of
+from autobird.dataset.days import day_of
+from autobird.dataset.groups import group_keys
+from autobird.dataset.recorders import recorder_sessions
+from autobird.sources import url, xeno_canto
+from autobird.sources.base import RecordingMetadata
+from autobird.sources.licences import UNKNOWN, family
+from autobird.sources.lock import write_lock
+from autobird.sources.missing import known
+from autobird.sources.select import source_of
 from tests.standins.xeno_canto import entry
 
 NOTHING = (
@@ -57,8 +57,8 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def facts_of(settings: CorpusSettings, tmp: Path) -> list[Facts]:
-    return list(source_of(settings, tmp / "cache.sqlite").facts())
+def facts_of(settings: CorpusSettings, tmp: Path) -> list[RecordingMetadata]:
+    return list(source_of(settings, tmp / "cache.sqlite").metadata())
 
 
 @pytest.mark.parametrize("word", ["NA", "nan", "Unknown", "--", "n/a", " null "])
@@ -84,7 +84,7 @@ def test_every_reader_of_metadata_knows_nothing_where_people_write_so(tmp_path: 
         )
     elif kind == "url":
         settings = CorpusSettings(type="url", root="gs://bucket/birds", lock=str(lock))
-        facts = Facts(name, **dict.fromkeys(COLUMNS, word))._asdict()
+        facts = RecordingMetadata(name, **dict.fromkeys(COLUMNS, word))._asdict()
         line = {"recording": name, "row": {"recording": name, "species": "Parus major", "content": "x"}, "facts": facts}
         write_lock(lock, url.source_key("gs://bucket/birds"), [line], "recording")
     else:
@@ -100,7 +100,7 @@ def test_a_species_that_is_called_none_is_a_species_and_unknown_parts_are_whole_
     lines = [{"file": "NA.wav", "species": "None", "start": "NaN", "end": "nan", "sha256": "NA"}]
     pd.DataFrame(lines).to_csv(tmp_path / "t.csv", index=False)
     source = source_of(CorpusSettings(type="table", table=str(tmp_path / "t.csv")), tmp_path / "cache.sqlite")
-    (row,) = source.rows()
+    (row,) = source.recordings()
     assert (row.recording, row.species, row.start, row.end, row.problem) == ("NA.wav", "None", "", "", "")
 
 

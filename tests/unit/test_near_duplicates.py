@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from autobird.audio.decode import probe
 from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, LandmarkFile, Landmarks
-from autobird.corpus.demo.plan import Plan, plan_corpus
-from autobird.corpus.demo.scene import render
 from autobird.corpus.near_duplicates import matches
 from autobird.corpus.settings import NearDuplicateSettings
+from autobird.synth.plan import Plan, plan_corpus
+from autobird.synth.scene import render
 from tests.conftest import landmark_table
 
 VOTES = NearDuplicateSettings().near_duplicate_votes

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
-from autobird.corpus.dataset import build_index
-from autobird.corpus.groups import group_keys
-from autobird.corpus.recorders import recorder_sessions
 from autobird.corpus.schemas import PAIRS
-from autobird.corpus.settings import DatasetStageSettings
-from autobird.corpus.sources.folder import FolderSource
+from autobird.dataset.dataset import build_index
+from autobird.dataset.groups import group_keys
+from autobird.dataset.recorders import recorder_sessions
+from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.folder import FolderSource
 from tests.conftest import ROOT
 from tests.unit.test_dataset import known, recordings, windows
 
@@ -189,7 +189,7 @@ def test_the_case_of_one_recorder_stops_with_the_cause_and_the_remedy(tmp_path: 
     if not CASES.is_dir():
         pytest.skip(f"the project's shared cases are not at {CASES}")
     subprocess.run([sys.executable, "-B", str(CASES / "f02_one_recorder.py"), str(tmp_path)], check=True)
-    listed = FolderSource(tmp_path, tmp_path.parent / "cache.sqlite").rows()
+    listed = FolderSource(tmp_path, tmp_path.parent / "cache.sqlite").recordings()
     rows = recordings(*((r.recording, r.species, r.content, "") for r in listed))
     assert len(rows) == 12
     with pytest.raises(AutobirdError) as raised:

@@ -19,9 +19,9 @@ from autobird.audio.access import Place, Sound, sounds_of
 from autobird.core.files import csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
-from autobird.corpus.listing import ROWS
 from autobird.corpus.recordings import Task, examine
 from autobird.corpus.settings import RecordingsStageSettings
+from autobird.sources.listing import ROWS
 
 TOLERANT = RecordingsStageSettings(min_duration=0)
 
@@ -150,7 +150,7 @@ def stages(folder: Path, root: Path, names: list[str]) -> tuple[pd.DataFrame, pd
     for arguments in (
         [
             "autobird.corpus.recordings",
-            "--rows",
+            "--manifest",
             folder / "rows.csv",
             "--recordings",
             recordings,

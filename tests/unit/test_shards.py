@@ -18,8 +18,8 @@ from autobird.audio import mel_shards, segment
 from autobird.core.files import csv_text
 from autobird.core.tables import read_table
 from autobird.corpus import recordings
-from autobird.corpus.listing import ROWS
 from autobird.corpus.recordings import Task, examine
+from autobird.sources.listing import ROWS
 
 NAMES = [f"{n}.{kind}" for n, kind in enumerate(("wav", "flac", "mp3", "ogg", "wav", "mp3", "flac", "wav", "ogg"))]
 RATES = (16000, 44100, 48000, 22050, 96000, 44100, 8000, 32000, 48000)
@@ -56,7 +56,7 @@ def run(folder: Path, root: Path, names: list[str], threads: int, tar: bool = Fa
         where = ["--audio", str(folder / "a.tar")]
     log = ["--log", str(folder / "log"), "--threads", str(threads)]
     recordings.main(
-        ["--rows", f["rows.csv"], *where, "--recordings", f["r.parquet"], "--landmarks", f["l.npy"], "--pcm", f["p.npy"], *log]
+        ["--manifest", f["rows.csv"], *where, "--recordings", f["r.parquet"], "--landmarks", f["l.npy"], "--pcm", f["p.npy"], *log]
     )  # fmt: skip
     segment.main(["--recordings", f["r.parquet"], "--pcm", f["p.npy"], "--segments", f["s.parquet"], *log[:2]])
     mel_shards.main(
@@ -149,7 +149,7 @@ def test_a_stage_that_was_killed_runs_again_to_the_same_bytes(
     folder.mkdir()
     (folder / "rows.csv").write_text(csv_text([list(ROWS), *([n, "x", "", "", "", "", ""] for n in ALL)]))
     paths = [v for o, n in (("recordings", "r.parquet"), ("landmarks", "l.npy"), ("pcm", "p.npy")) for v in (f"--{o}", str(folder / n))]  # fmt: skip
-    where = ["--rows", str(folder / "rows.csv"), "--root", str(root), "--log", str(folder / "log")]
+    where = ["--manifest", str(folder / "rows.csv"), "--root", str(root), "--log", str(folder / "log")]
     command = [sys.executable, "-m", "autobird.corpus.recordings", *where, "--threads", "2", *paths]
     process = subprocess.Popen(command)
     while not list(folder.glob(".p.npy.*.tmp/*.pcm")):

@@ -15,14 +15,14 @@ import pytest
 
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache, batch_of
-from autobird.corpus.listing import TABLES, Listing
 from autobird.corpus.settings import CorpusSettings
-from autobird.corpus.sources import url, xeno_canto
-from autobird.corpus.sources.base import DETAILS, GROUPING, Source
-from autobird.corpus.sources.lock import LockMissing, write_lock
-from autobird.corpus.sources.metadata import read_metadata
-from autobird.corpus.sources.select import is_downloaded, source_of
-from autobird.corpus.sources.settings import ColumnSettings
+from autobird.sources import url, xeno_canto
+from autobird.sources.base import DETAILS, GROUPING, Source
+from autobird.sources.listing import TABLES, Listing
+from autobird.sources.lock import LockMissing, write_lock
+from autobird.sources.metadata import read_metadata
+from autobird.sources.select import is_downloaded, source_of
+from autobird.sources.settings import ColumnSettings
 from tests.standins.xeno_canto import entry
 
 FILES = (
@@ -137,7 +137,7 @@ def kaggle_zip(tmp: Path, files: tuple[str, ...]) -> Known:
 
 
 def bucket(tmp: Path, files: tuple[str, ...]) -> Known:
-    from autobird.corpus.fetch.url import listing
+    from autobird.sources.fetch.url import listing
 
     folder(tmp, files)
     settings = CorpusSettings(type="url", root=f"file://{tmp / 'root'}", lock=str(tmp / "lock.jsonl"))
@@ -173,28 +173,28 @@ def opened(known: Known, tmp: Path) -> Source:
 
 def digests(known: Known, tmp: Path, batches: int = 3) -> dict[str, str]:
     found = Listing(opened(known, tmp), known.settings.model_copy(update={"batches": batches}))
-    return {t: found.digest(t) for t in (*map(str, range(batches)), *TABLES)}
+    return {t: found.manifests.digest(t) for t in (*map(str, range(batches)), *TABLES)}
 
 
 def test_a_source_lists_each_recording_once_with_what_stands_for_its_bytes(make, tmp_path: Path, offline: None) -> None:
     known = make(tmp_path, FILES)
-    listed = list(opened(known, tmp_path).rows())
+    listed = list(opened(known, tmp_path).recordings())
     ids = [r.recording.replace("_sound", "").removeprefix("birds.example/") for r in listed]
     assert ids == sorted(FILES)
     assert all(r.content and not r.problem for r in listed)
     assert len({r.content for r in listed}) == len(FILES)
     if opened(known, tmp_path).boxes() is None:
         assert {r.species for r in listed} == {"Corvus corone", "Parus major"}
-    assert list(opened(known, tmp_path).rows()) == listed
+    assert list(opened(known, tmp_path).recordings()) == listed
 
 
 def test_a_source_knows_what_its_table_knows(make, tmp_path: Path, offline: None) -> None:
     known = make(tmp_path, FILES)
-    facts = list(opened(known, tmp_path).facts())
+    facts = list(opened(known, tmp_path).metadata())
     if not known.facts:
         assert facts == []
         return
-    assert [f.recording for f in facts] == [r.recording for r in list(opened(known, tmp_path).rows())]
+    assert [f.recording for f in facts] == [r.recording for r in list(opened(known, tmp_path).recordings())]
     first = facts[0]
     assert (first.recordist, first.date, first.place, first.licence) == ("Ann", "2021-05-01", "Wood", "CC0")
     assert (first.latitude, first.longitude, first.number) == ("50.5", "8.5", "XC1")
@@ -206,7 +206,7 @@ def test_an_added_recording_changes_its_batch_alone(make, tmp_path: Path, offlin
     before = digests(make(tmp_path / "a", FILES[:4]), tmp_path)
     known = make(tmp_path / "b", FILES)
     after = digests(known, tmp_path)
-    new = next(r.recording for r in list(opened(known, tmp_path).rows()) if r.recording.endswith("XC5.wav"))
+    new = next(r.recording for r in list(opened(known, tmp_path).recordings()) if r.recording.endswith("XC5.wav"))
     changed = {t for t in before if before[t] != after[t] and t.isdigit()}
     if known.settings.type == "url":
         return  # its entries tell when a file was written, which differs here
@@ -231,7 +231,7 @@ def test_species_are_the_top_folders_and_files_lie_at_any_depth(tmp_path: Path) 
     for name in ("Parus_major/a.mp3", "Parus_major/2021/May/b.wav", "Corvus corone/.mp3", "Andean Guan_sound/c.MP3"):
         put(root, name)
     settings = CorpusSettings(type="folder", root=str(root), species_suffix="_sound")
-    listed = source_of(settings, tmp_path / "c.sqlite").rows()
+    listed = source_of(settings, tmp_path / "c.sqlite").recordings()
     assert [(r.recording, r.species) for r in listed] == [
         ("Andean Guan_sound/c.MP3", "Andean Guan"),
         ("Corvus corone/.mp3", "Corvus corone"),
@@ -247,7 +247,7 @@ def in_folder(root: Path) -> Source:
 def test_a_species_is_one_however_its_accents_are_encoded(tmp_path: Path) -> None:
     put(tmp_path / "r", "Fiofi\u0301o/a.wav")
     put(tmp_path / "r", "Fiof\u00edo/b.wav")
-    assert {r.species for r in in_folder(tmp_path / "r").rows()} == {"Fiof\u00edo"}
+    assert {r.species for r in in_folder(tmp_path / "r").recordings()} == {"Fiof\u00edo"}
 
 
 def test_files_outside_species_folders_and_unreadable_names_are_rows_with_a_problem(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_files_outside_species_folders_and_unreadable_names_are_rows_with_a_prob
         (tmp_path / "r" / "A" / os.fsdecode(b"b\xff.wav")).write_bytes(b"x")
     except OSError:
         pytest.skip("this file system takes no names that are not UTF-8")
-    problems = {r.recording: r.problem for r in in_folder(tmp_path / "r").rows()}
+    problems = {r.recording: r.problem for r in in_folder(tmp_path / "r").recordings()}
     assert problems["A/a.wav"] == ""
     assert "species folder" in problems["stray.wav"]
     assert "not UTF-8" in problems["A/b\\xff.wav"]
@@ -267,7 +267,7 @@ def test_files_outside_species_folders_and_unreadable_names_are_rows_with_a_prob
 def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
     put(tmp_path / "r", "A/a.wav")
     (tmp_path / "r" / "A" / "loop").symlink_to(tmp_path / "r")
-    assert [r.recording for r in in_folder(tmp_path / "r").rows()] == ["A/a.wav"]
+    assert [r.recording for r in in_folder(tmp_path / "r").recordings()] == ["A/a.wav"]
 
 
 def test_a_file_replaced_under_the_same_name_size_and_time_has_another_hash(tmp_path: Path) -> None:
@@ -337,7 +337,7 @@ def test_every_line_of_a_table_is_a_row_whatever_is_wrong_with_it(tmp_path: Path
         {"file": "a.wav", "species": "Corvus corone", "start": "0", "end": "9", "sha256": "0" * 64},
     ]
     settings = CorpusSettings(type="table", table=str(write(tmp_path / "t.csv", lines)))
-    listed = list(source_of(settings, tmp_path / "c" / "x.sqlite").rows())
+    listed = list(source_of(settings, tmp_path / "c" / "x.sqlite").recordings())
     assert len(listed) == len(lines) == len({r.recording for r in listed})
     problems = {r.recording: r.problem for r in listed}
     assert problems["a.wav"] == problems["a.wav#1-2.5"] == ""
@@ -376,12 +376,12 @@ def test_the_filters_of_xeno_canto_pass_over_what_they_say_and_count_it(tmp_path
     settings = CorpusSettings(type="xeno_canto", lock=str(lock), xeno_canto=wanted)
     write_lock(lock, xeno_canto.source_key(settings.xeno_canto), lines, "id")
     source = source_of(settings, tmp_path / "c")
-    assert len(source.rows()) == 2
+    assert len(source.recordings()) == 2
     notes = " ".join(source.notes())
     for key in ("quality", "min_length", "max_length", "no_background", "max_per_species"):
         assert f"xeno_canto.{key}" in notes
     everything = settings.model_copy(update={"xeno_canto": type(settings.xeno_canto)(query="x", max_length=9999)})
-    rows_ = source_of(everything, tmp_path / "c").rows()
+    rows_ = source_of(everything, tmp_path / "c").recordings()
     assert len(rows_) == 11
     assert "keeps its sound back" in next(r.problem for r in rows_ if r.recording.startswith("Corvus"))
 
@@ -398,7 +398,7 @@ def test_kaggle_without_a_folder_says_how_to_get_it(tmp_path: Path, monkeypatch:
         source_of(settings, tmp_path / "c")
     there = tmp_path / "hub/datasets/soumendraprasad/sound-of-114-species-of-birds-till-2022/versions/1/Voice of Birds"
     put(there, "Andean Guan_sound/Andean Guan2.mp3")
-    assert [r.species for r in source_of(settings, tmp_path / "c").rows()] == ["Andean Guan"]
+    assert [r.species for r in source_of(settings, tmp_path / "c").recordings()] == ["Andean Guan"]
 
 
 @pytest.mark.parametrize(
@@ -430,5 +430,5 @@ def test_the_demo_lists_its_recipes_without_making_a_sound(tmp_path: Path) -> No
     listing = Listing(source_of(settings, tmp_path / "c"), settings)
     assert listing.count == 15
     assert len(listing.species) == 3
-    assert "demo:7-" in listing.text("0") + listing.text("1")
+    assert "demo:7-" in listing.manifests.text("0") + listing.manifests.text("1")
     assert not list(tmp_path.iterdir())

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
-from autobird.corpus.data_figures import leakage_bars
-from autobird.corpus.groups import clusters
-from autobird.corpus.groups import group_keys as keys_of_groups
-from autobird.corpus.leakage import leakage
-from autobird.corpus.recorders import recorder_sessions
 from autobird.corpus.schemas import PAIRS
-from autobird.corpus.settings import SplitSettings
-from autobird.corpus.split import SMALL
-from autobird.corpus.split import deal as deal_groups
+from autobird.dataset.figures import leakage_bars
+from autobird.dataset.groups import clusters
+from autobird.dataset.groups import group_keys as keys_of_groups
+from autobird.dataset.leakage import leakage
+from autobird.dataset.recorders import recorder_sessions
+from autobird.dataset.settings import SplitSettings
+from autobird.dataset.split import SMALL
+from autobird.dataset.split import deal as deal_groups
 from autobird.release.card import shared_in_words
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)

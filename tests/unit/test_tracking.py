@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from autobird.config import load
+from autobird.config import load_config
 from autobird.core.errors import AutobirdError
 from autobird.model.tracking import Mode, Tracker, mode_of
 
@@ -123,13 +123,13 @@ def test_online_without_a_login_goes_on_offline_with_one_warning(
     ],
 )
 def test_true_and_false_still_mean_offline_and_none(value: object, mode: str) -> None:
-    assert load({"run": {"tracking": value}}).run.tracking == mode
+    assert load_config({"run": {"tracking": value}}).run.tracking == mode
 
 
 def test_offline_is_the_default_and_another_word_is_refused() -> None:
-    assert load({}).run.tracking == "offline"
+    assert load_config({}).run.tracking == "offline"
     with pytest.raises(AutobirdError, match=r"run\.tracking: 'yes' is not valid: input should be 'none', 'offline' or"):
-        load({"run": {"tracking": "yes"}})
+        load_config({"run": {"tracking": "yes"}})
 
 
 def fail(*_args: object, **_options: object) -> object:

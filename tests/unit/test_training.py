@@ -16,7 +16,7 @@ from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
-from autobird.corpus.schemas import INDEX
+from autobird.dataset.schemas import INDEX
 from autobird.model import train
 from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpoints, fingerprint

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from autobird.corpus.demo.folder import write_folder
+from autobird.synth.folder import write_folder
 from tests.conftest import copy_project, copy_run
 
 FOLDER = "corpus={type: folder, root: my birds}"

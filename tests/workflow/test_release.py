@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from autobird.corpus.demo.folder import write_folder
 from autobird.drift.monitor import FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import FILES
 from autobird.serving.log import Entry, PredictionLog
+from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.delivered import assert_delivered
 
@@ -89,7 +89,7 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     options = ["predict", "--config", FOLDER, "predict={input: field work, batches: 3}"]
     result = snakemake(folder, *options)
     assert result.code == 0, result.text
-    assert result.rules == {"predict_rows", "predict_batch", "predict_merge", "predict"}
+    assert result.rules == {"predict_manifest", "predict_batch", "predict_merge", "predict"}
     out = folder / "results/test/predict/predict"
     with (out / "skipped.csv").open(newline="") as file:
         assert {r["file"]: r["reason"] for r in csv.DictReader(file)} == {
@@ -104,7 +104,7 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     new = next(p for p in (folder / "more").rglob("*-0003.*"))
     new.rename(folder / "field work" / new.name)
     again = snakemake(folder, *options)
-    assert len(again.batches("predict_batch")) <= 1 or again.rules >= {"predict_rows"}
+    assert len(again.batches("predict_batch")) <= 1 or again.rules >= {"predict_manifest"}
     assert sum("rule predict_batch" in line for line in again.text.splitlines()) == 1
 
 
@@ -120,7 +120,7 @@ def test_drift_is_measured_on_a_folder_and_on_the_servers_log(folder: Path) -> N
     write_folder(folder / "field work", species=2, recordings=3, seed=9)
     result = snakemake(folder, "--config", FOLDER, "drift={current: field work}")
     assert result.code == 0, result.text
-    assert result.rules == {"predict_rows", "predict_batch", "drift_current", "drift"}
+    assert result.rules == {"predict_manifest", "predict_batch", "drift_current", "drift"}
     assert json.loads((folder / "results/test/drift/drift.json").read_text())["recordings"] == 6
     journal = PredictionLog(folder / "log.sqlite")
     for level in range(8):

@@ -45,11 +45,11 @@ def a_recording(project: Path) -> Path:
 
 
 def only_this_batch_ran(result: Result, name: str) -> None:
-    assert result.batches("rows") >= {batch(name)}
-    assert result.batches("rows") <= {batch(name), "grouping", "details", "verdicts"}
+    assert result.batches("manifest") >= {batch(name)}
+    assert result.batches("manifest") <= {batch(name), "grouping", "details", "exclusions"}
     for rule in BATCH:
         assert result.batches(rule) == {batch(name)}, rule
-    assert result.rules == {"rows", *BATCH, *AFTER_RECORDINGS}
+    assert result.rules == {"manifest", *BATCH, *AFTER_RECORDINGS}
 
 
 def test_nothing_changed_and_nothing_runs(demo: Path) -> None:
@@ -140,8 +140,8 @@ def change_metadata(project: Path, column: str, value: str) -> str:
 def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
     name = change_metadata(folder, "licence", "CC0")
     result = run(folder)
-    assert result.batches("rows") == {"details"}
-    assert result.rules == {"rows", "catalogue", *AFTER_CATALOGUE}
+    assert result.batches("manifest") == {"details"}
+    assert result.rules == {"manifest", "catalogue", *AFTER_CATALOGUE}
     text = (folder / "results/features/test/corpus/ATTRIBUTION.csv").read_text(encoding="utf-8")
     assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
 
@@ -149,8 +149,8 @@ def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
 def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recordings(folder: Path) -> None:
     policy = "licences: {train: [CC0, BY, BY-NC-SA]}"
     result = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
-    assert result.batches("rows") == {"verdicts"}
-    assert result.rules == {"rows", "quarantine", *AFTER_QUARANTINE}
+    assert result.batches("manifest") == {"exclusions"}
+    assert result.rules == {"manifest", "quarantine", *AFTER_QUARANTINE}
     corpus = folder / "results/features/test/corpus"
     refused = [r for r in csv.DictReader((corpus / "quarantine.csv").open()) if "licence" in r["reason"]]
     assert refused
@@ -162,8 +162,8 @@ def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recording
     table = folder / "my birds" / "SOURCES.csv"
     table.write_text(table.read_text().replace("by-nc-nd/4.0", "by-nc-nd/3.0"))
     again = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
-    assert again.batches("rows") == {"details"}
-    assert again.rules == {"rows", "catalogue", *AFTER_CATALOGUE}
+    assert again.batches("manifest") == {"details"}
+    assert again.rules == {"manifest", "catalogue", *AFTER_CATALOGUE}
 
 
 def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: Path) -> None:
@@ -187,7 +187,9 @@ def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: P
             continue
         if not {"logs", "benchmarks"} & set(path.parts):
             assert recordist not in text, path
-            in_books = path.name in ("quarantine.csv", "catalogue.parquet") or {"rows", "recordings"} & set(path.parts)
+            in_books = path.name in ("quarantine.csv", "catalogue.parquet") or {"manifest", "recordings"} & set(
+                path.parts
+            )
             assert in_books or not any(n in text for n in gone), path
 
 
@@ -198,10 +200,10 @@ def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, colum
     change_metadata(folder, column, value)
     result = run(folder)
     # The catalogue and its attribution name the recordist too.
-    expected = {"rows", "catalogue", "dataset"}
+    expected = {"manifest", "catalogue", "dataset"}
     assert result.rules >= expected
     assert result.rules <= expected | AFTER_DATASET | AFTER_CATALOGUE
-    assert result.batches("rows") == {"grouping"}
+    assert result.batches("manifest") == {"grouping"}
 
 
 def test_another_number_of_mels_does_not_decode_again(folder: Path) -> None:
@@ -227,7 +229,7 @@ def test_another_body_of_a_property_of_settings_reruns_the_stages_that_reach_it(
     )
     result = run(folder)
     assert result.batches("segment") == {"0", "1", "2"}
-    assert result.rules >= {*BATCH, *AFTER_RECORDINGS} - {"rows"}
+    assert result.rules >= {*BATCH, *AFTER_RECORDINGS} - {"manifest"}
 
 
 def test_another_description_or_bound_of_a_setting_reruns_nothing(folder: Path) -> None:

@@ -188,6 +188,6 @@ def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finis
     boxes = project / "field" / "boxes.txt"
     boxes.write_text(boxes.read_text().replace("\t3.0\t", "\t2.9\t", 2))
     again = run(project, "results/test/release/bundle/bundle.json")
-    assert again.batches("rows") == {"boxes"}
+    assert again.batches("manifest") == {"boxes"}
     assert {"dataset"} <= again.rules
     assert not again.rules & {"recordings", "segment", "mel_shards", "quarantine"}

@@ -14,25 +14,20 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
-from autobird.config import load
+from autobird.code_fingerprint import CodeFingerprints
+from autobird.config import load_config
 from autobird.core.environment import prefer
 from autobird.core.errors import AutobirdError
-from autobird.corpus.listing import Listing
 from autobird.corpus.settings import (
     CheckSettings,
-    DatasetStageSettings,
     NearDuplicateSettings,
     RecordingsStageSettings,
 )
-from autobird.corpus.sources.select import is_downloaded, local_root, source_of
-from autobird.corpus.sources.kaggle import zip_of
-from autobird.corpus.sources.lock import LockMissing
+from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings
 from autobird.evaluation.settings import EvaluationSettings
-from autobird.fingerprint import Fingerprints
 from autobird.model.settings import TrainSettings
 from autobird.predict.bundle import FILES
-from autobird.predict.listing import FolderListing
 from autobird.release.settings import (
     CompareSettings,
     LatencySettings,
@@ -40,6 +35,12 @@ from autobird.release.settings import (
     QuantizeSettings,
 )
 from autobird.serving.log import log_state
+from autobird.sources.field import FieldRecordings
+from autobird.sources.kaggle import zip_of
+from autobird.sources.listing import Listing
+from autobird.sources.lock import LockMissing
+from autobird.sources.select import is_downloaded, local_root, source_of
+from autobird.sources.settings import SourceSettings
 
 prefer(SCRIPTS)
 
@@ -59,8 +60,8 @@ def refuse(error):
 
 
 try:
-    CONFIG = load(config)
-    FINGERPRINTS = Fingerprints(
+    CONFIG = load_config(config)
+    FINGERPRINTS = CodeFingerprints(
         SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock"
     )
 except AutobirdError as error:
@@ -79,8 +80,9 @@ DEMO = CONFIG.corpus.type == "demo"
 ANNOTATED = CONFIG.corpus.type == "annotations"
 
 HASHES = Path(".autobird/sha256.sqlite")
-# What the source held when this file was parsed, by digest; the rule `rows` hands it on.
-TABLES = Path(".autobird/rows") / CONFIG.features.name
+# Tables of what the source held when this file was parsed, by their sha256; the rule `manifest` copies them.
+TABLES = Path(".autobird/manifests") / CONFIG.features.name
+FIELD_TABLES = Path(".autobird/manifests/predict")
 
 try:
     # Whether recordings come as corpus/audio/<b>.tar, or from where they lie.
@@ -107,6 +109,7 @@ class NoListing:
 
     def __init__(self, error):
         self.error = error
+        self.manifests = self
 
     def digest(self, table):
         refuse(self.error)
@@ -119,7 +122,7 @@ def listing():
     try:
         found = Listing(source_of(CONFIG.corpus, HASHES), CONFIG.corpus)
         found.check()
-        found.keep(TABLES)
+        found.manifests.store(TABLES)
     except LockMissing as error:
         return NoListing(error)
     except AutobirdError as error:
@@ -138,7 +141,7 @@ LISTING = listing()
 
 def digest_of_table(wildcards):
     """sha256 of a table of the source: a batch's rows, or one of those about all recordings."""
-    return LISTING.digest(wildcards.table) if LISTING else ""
+    return LISTING.manifests.digest(wildcards.table) if LISTING else ""
 
 
 def audio_of(wildcards):
@@ -155,7 +158,7 @@ def fetched_of(wildcards):
 def stages():
     """Fingerprints of all stages from the sources to the released model, for the provenance."""
     names = (
-        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards corpus.dataset model.train release.export release.prune "
+        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset model.train release.export release.prune "
         "release.quantize release.score release.compare evaluation.evaluate release.bundle"
     )
     return json.dumps({name: code(name) for name in names.split()})
@@ -166,7 +169,9 @@ def field_recordings(root, batches, key):
     if root is None or not workflow.is_main_process:
         return None
     try:
-        return FolderListing(Path(root).expanduser(), HASHES, batches, key)
+        found = FieldRecordings(Path(root).expanduser(), HASHES, batches, key)
+        found.manifests.store(FIELD_TABLES)
+        return found
     except AutobirdError as error:
         refuse(error)
 
@@ -230,7 +235,7 @@ def untracked_root(wildcards, threads):
 def digest_of_field_batch(wildcards):
     """sha256 of a batch of field recordings."""
     found = FIELD[wildcards.task]
-    return found.digest(int(wildcards.batch)) if found else ""
+    return found.manifests.digest(wildcards.batch) if found else ""
 
 
 def bundle_files(wildcards):

@@ -1,35 +1,35 @@
 """From sources to a checked corpus.
 
 Needs: the source that `corpus.type` names.
-Gives: corpus/rows, corpus/audio (what is downloaded), corpus/recordings, corpus/landmarks, near_duplicates.csv,
+Gives: corpus/manifest, corpus/audio (what is downloaded), corpus/recordings, corpus/landmarks, near_duplicates.csv,
 quarantine.csv, checked.json; catalogue, attribution, licences, figures.
 """
 
 
 localrules:
-    rows,
+    manifest,
 
 
-rule rows:
+rule manifest:
     # Its params carry the digest of what the source holds now, so that a changed recording reruns just its batch.
     output:
-        CORPUS / "rows/{table}.csv",
+        CORPUS / "manifest/{table}.csv",
     log:
-        LOGS / CONFIG.features.name / "rows/{table}.log",
+        LOGS / CONFIG.features.name / "manifest/{table}.log",
     benchmark:
-        BENCHMARKS / CONFIG.features.name / "rows/{table}.tsv"
+        BENCHMARKS / CONFIG.features.name / "manifest/{table}.tsv"
     wildcard_constraints:
-        table=r"\d+|grouping|details|verdicts|boxes",
+        table=r"\d+|grouping|details|exclusions|boxes",
     conda:
         "../../envs/autobird.yaml"
     resources:
-        **needs("rows"),
+        **needs("manifest"),
     params:
         digest=digest_of_table,
         tables=untracked(TABLES),
     shell:
         r"""
-        python -m autobird.corpus.rows \
+        python -m autobird.sources.manifest \
             --digest {params.digest:q} \
             --tables {params.tables:q} \
             --output {output:q} \
@@ -41,7 +41,7 @@ if DEMO:
 
     rule download:
         input:
-            rows=CORPUS / "rows/{batch}.csv",
+            manifest=CORPUS / "manifest/{batch}.csv",
         output:
             audio=CORPUS / "audio/{batch}.tar",
             truth=CORPUS / "truth/{batch}.csv",
@@ -55,12 +55,12 @@ if DEMO:
             **needs("download"),
         params:
             settings=CONFIG.corpus.demo.model_dump_json(),
-            code=code("corpus.synthesise"),
+            code=code("synth.synthesise"),
         shell:
             r"""
-            python -m autobird.corpus.synthesise \
+            python -m autobird.synth.synthesise \
                 --settings {params.settings:q} \
-                --rows {input.rows:q} \
+                --manifest {input.manifest:q} \
                 --audio {output.audio:q} \
                 --truth {output.truth:q} \
                 --log {log:q}
@@ -70,7 +70,7 @@ elif DOWNLOADED:
 
     rule download:
         input:
-            rows=CORPUS / "rows/{batch}.csv",
+            manifest=CORPUS / "manifest/{batch}.csv",
         output:
             audio=CORPUS / "audio/{batch}.tar",
             fetched=CORPUS / "audio/{batch}.csv",
@@ -92,9 +92,9 @@ elif DOWNLOADED:
             archive=untracked(ARCHIVE or ""),
         shell:
             r"""
-            python -m autobird.corpus.download \
+            python -m autobird.sources.download \
                 --settings {params.settings:q} \
-                --rows {input.rows:q} \
+                --manifest {input.manifest:q} \
                 --archive {params.archive:q} \
                 --audio {output.audio:q} \
                 --fetched {output.fetched:q} \
@@ -105,7 +105,7 @@ elif not SHARED:
 
     rule pack:
         input:
-            rows=CORPUS / "rows/{batch}.csv",
+            manifest=CORPUS / "manifest/{batch}.csv",
         output:
             CORPUS / "audio/{batch}.tar",
         log:
@@ -124,7 +124,7 @@ elif not SHARED:
         shell:
             r"""
             python -m autobird.audio.pack \
-                --rows {input.rows:q} \
+                --manifest {input.manifest:q} \
                 --root {params.root:q} \
                 --output {output:q} \
                 --log {log:q}
@@ -135,7 +135,7 @@ rule recordings:
     input:
         audio=audio_of,
         fetched=fetched_of,
-        rows=CORPUS / "rows/{batch}.csv",
+        manifest=CORPUS / "manifest/{batch}.csv",
     output:
         recordings=CORPUS / "recordings/{batch}.parquet",
         landmarks=CORPUS / "landmarks/{batch}.npy",
@@ -160,7 +160,7 @@ rule recordings:
         r"""
         python -m autobird.corpus.recordings \
             --settings {params.settings:q} \
-            --rows {input.rows:q} \
+            --manifest {input.manifest:q} \
             --root {params.root:q} \
             --audio {input.audio:q} \
             --fetched {input.fetched:q} \
@@ -208,7 +208,7 @@ rule near_duplicates:
 rule quarantine:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
-        verdicts=CORPUS / "rows/verdicts.csv",
+        exclusions=CORPUS / "manifest/exclusions.csv",
         near_duplicates=CORPUS / "near_duplicates.csv",
     output:
         report(
@@ -231,7 +231,7 @@ rule quarantine:
         r"""
         python -m autobird.corpus.quarantine \
             --recordings {input.recordings:q} \
-            --verdicts {input.verdicts:q} \
+            --exclusions {input.exclusions:q} \
             --near-duplicates {input.near_duplicates:q} \
             --output {output:q} \
             --log {log:q}
@@ -241,8 +241,8 @@ rule quarantine:
 rule catalogue:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
-        grouping=CORPUS / "rows/grouping.csv",
-        details=CORPUS / "rows/details.csv",
+        grouping=CORPUS / "manifest/grouping.csv",
+        details=CORPUS / "manifest/details.csv",
         quarantine=CORPUS / "quarantine.csv",
     output:
         catalogue=CORPUS / "catalogue.parquet",
@@ -317,10 +317,10 @@ rule corpus_figures:
     resources:
         **needs("corpus_figures"),
     params:
-        code=code("corpus.corpus_figures"),
+        code=code("corpus.figures"),
     shell:
         r"""
-        python -m autobird.corpus.corpus_figures \
+        python -m autobird.corpus.figures \
             --catalogue {input:q} \
             --overview {output.overview:q} \
             --species {output.species:q} \
@@ -345,10 +345,10 @@ rule check_corpus:
         **needs("check_corpus"),
     params:
         settings=CONFIG.part(CheckSettings, "corpus"),
-        code=code("corpus.check_corpus"),
+        code=code("corpus.check"),
     shell:
         r"""
-        python -m autobird.corpus.check_corpus \
+        python -m autobird.corpus.check \
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --quarantine {input.quarantine:q} \
@@ -365,10 +365,10 @@ rule refresh_sources:
     conda:
         "../../envs/autobird.yaml"
     params:
-        settings=untracked(CONFIG.corpus.model_dump_json()),
+        settings=untracked(CONFIG.part(SourceSettings, "corpus")),
     shell:
         r"""
-        python -m autobird.corpus.refresh \
+        python -m autobird.sources.refresh \
             --settings {params.settings:q} \
             --log {log:q}
         """

@@ -1,6 +1,6 @@
 """From a checked corpus to windows that can be learnt from.
 
-Needs: corpus/recordings, pcm, corpus/rows/grouping.csv, corpus/checked.json.
+Needs: corpus/recordings, pcm, corpus/manifest/grouping.csv, corpus/checked.json.
 Gives: segments, mels (shared by runs), dataset (of the run).
 """
 
@@ -67,10 +67,10 @@ rule mel_shards:
 rule dataset:
     input:
         checked=CORPUS / "checked.json",
-        grouping=CORPUS / "rows/grouping.csv",
+        grouping=CORPUS / "manifest/grouping.csv",
         quarantine=CORPUS / "quarantine.csv",
         near_duplicates=CORPUS / "near_duplicates.csv",
-        boxes=CORPUS / "rows/boxes.csv" if ANNOTATED else [],
+        boxes=CORPUS / "manifest/boxes.csv" if ANNOTATED else [],
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         segments=every_batch(FEATURES / "segments/{batch}.parquet"),
         mels=every_batch(FEATURES / "mels/{batch}.parquet"),
@@ -100,11 +100,11 @@ rule dataset:
         **needs("dataset"),
     params:
         settings=CONFIG.part(DatasetStageSettings, "dataset", "features", "corpus"),
-        code=code("corpus.dataset"),
+        code=code("dataset.dataset"),
         state=state("dataset"),
     shell:
         r"""
-        python -m autobird.corpus.dataset \
+        python -m autobird.dataset.dataset \
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --segments {input.segments:q} \
@@ -165,10 +165,10 @@ rule data_figures:
         **needs("data_figures"),
     params:
         settings=CONFIG.part(MelSettings, "features"),
-        code=code("corpus.data_figures"),
+        code=code("dataset.figures"),
     shell:
         r"""
-        python -m autobird.corpus.data_figures \
+        python -m autobird.dataset.figures \
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --quarantine {input.quarantine:q} \

@@ -6,37 +6,32 @@ Gives: <run>/predict/<name>/detections.csv and skipped.csv; with `drift.current`
 
 
 localrules:
-    predict_rows,
+    predict_manifest,
     predict,
 
 
-rule predict_rows:
-    # Its params carry the digest of what the folder holds now, as rule rows does for the corpus.
+rule predict_manifest:
+    # Its params carry the digest of what the folder holds now, as rule manifest does for the corpus.
     output:
-        RUN / "{task}/batches/{batch}.rows.csv",
+        RUN / "{task}/batches/{batch}.manifest.csv",
     log:
-        LOGS / CONFIG.run.name / "{task}/{batch}.rows.log",
+        LOGS / CONFIG.run.name / "{task}/{batch}.manifest.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "{task}/{batch}.rows.tsv"
+        BENCHMARKS / CONFIG.run.name / "{task}/{batch}.manifest.tsv"
     wildcard_constraints:
         task=PREDICT_TASKS,
     conda:
         "../../envs/autobird.yaml"
     resources:
-        **needs("predict_rows"),
+        **needs("predict_manifest"),
     params:
-        root=untracked_root,
         digest=digest_of_field_batch,
-        batches=CONFIG.predict.batches,
-        cache=untracked(HASHES),
+        tables=untracked(FIELD_TABLES),
     shell:
         r"""
-        python -m autobird.predict.rows \
-            --root {params.root:q} \
-            --batch {wildcards.batch} \
-            --batches {params.batches} \
+        python -m autobird.sources.manifest \
             --digest {params.digest:q} \
-            --cache {params.cache:q} \
+            --tables {params.tables:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -46,7 +41,7 @@ if not SHARED:
 
     rule predict_pack:
         input:
-            rows=RUN / "{task}/batches/{batch}.rows.csv",
+            manifest=RUN / "{task}/batches/{batch}.manifest.csv",
         output:
             RUN / "{task}/batches/{batch}.tar",
         log:
@@ -67,7 +62,7 @@ if not SHARED:
         shell:
             r"""
             python -m autobird.audio.pack \
-                --rows {input.rows:q} \
+                --manifest {input.manifest:q} \
                 --root {params.root:q} \
                 --output {output:q} \
                 --log {log:q}
@@ -85,14 +80,14 @@ if not SHARED:
         conda:
             "../../envs/autobird.yaml"
         resources:
-            **needs("predict_rows"),
+            **needs("predict_manifest"),
         shell:
             'cp {input:q} "$(dirname {output[0]:q})" > {log:q} 2>&1'
 
 
 rule predict_batch:
     input:
-        rows=RUN / "{task}/batches/{batch}.rows.csv",
+        manifest=RUN / "{task}/batches/{batch}.manifest.csv",
         audio=field_audio,
         bundle=bundle_files,
     output:
@@ -116,7 +111,7 @@ rule predict_batch:
         r"""
         python -m autobird.predict.batch \
             --bundle "$(dirname {input.bundle[0]:q})" \
-            --rows {input.rows:q} \
+            --manifest {input.manifest:q} \
             --root {params.root:q} \
             --audio {input.audio:q} \
             --detections {output.detections:q} \

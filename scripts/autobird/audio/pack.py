@@ -38,13 +38,13 @@ def wanted(rows: Path) -> list[tuple[str, str]]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
-    p.add_argument("--rows", type=Path, required=True)
+    p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--root", type=Path, required=True, help="the folder that the recordings lie in")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     root = args.root.expanduser()
     with stage("pack", args, [args.output]):
-        found = wanted(args.rows)
+        found = wanted(args.manifest)
         progress = Progress("pack", len(found), "recordings")
         with atomic(args.output) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             for done, (name, digest) in enumerate(found, 1):

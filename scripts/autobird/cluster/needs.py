@@ -48,7 +48,7 @@ class Need:
 
 
 NEEDS = {
-    "rows": Need(200),
+    "manifest": Need(200),
     "pack": Need(100, per_gb=2),
     "download": Need(600, per_gb=30),
     "recordings": Need(250, per_core=70, per_gb=6),
@@ -74,7 +74,7 @@ NEEDS = {
     "bundle": Need(400, per_mb=0.2, per_gb=5),
     "drift": Need(500, per_mb=0.02, per_gb=2),
     "drift_current": Need(300, per_mb=0.2, per_gb=2),
-    "predict_rows": Need(200),
+    "predict_manifest": Need(200),
     "predict_batch": Need(300, decodes=True, per_gb=8),
     "predict_merge": Need(150, per_mb=0.05),
 }

@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import Lookup, in_parts, read_facts, sorted_parts, write_parts
-from autobird.corpus.licences import UNKNOWN, allowed, family, terms, url
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
-from autobird.corpus.settings import LicenceSettings
+from autobird.sources.licences import UNKNOWN, allowed, family, terms, url
+from autobird.sources.settings import LicenceSettings
 
 ATTRIBUTION = ["recording", "number", "species", "recordist", "licence", "licence_url", "page", "date", "place"]
 """Columns of `ATTRIBUTION.csv`."""

@@ -161,7 +161,7 @@ def examine_batch(tasks: Sequence[Task], pcm: Path, landmarks: LandmarkFile, wor
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
-    p.add_argument("--rows", type=Path, required=True)
+    p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus, read where --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--fetched", type=Path, nargs="?", help="what the download brought, and what it did not")
@@ -172,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(RecordingsStageSettings, args.settings)
     with stage("recordings", args, [args.recordings, args.landmarks, args.pcm]):
-        rows = read_rows(args.rows)
+        rows = read_rows(args.manifest)
         missing = {r["recording"]: r["problem"] for r in read_rows(args.fetched)} if args.fetched else {}
         sounds = sounds_of([Place.of(row) for row in rows], args.root, args.audio)
         with scratch(args.pcm) as folder, atomic(args.pcm) as temporary:

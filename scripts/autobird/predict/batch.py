@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--bundle", type=Path, required=True)
-    p.add_argument("--rows", type=Path, required=True)
+    p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--root", type=Path, nargs="?", help="the folder of the recordings, read where --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--detections", type=Path, required=True)
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--features", type=Path, required=True)
     args = p.parse_args(argv)
     with stage("predict_batch", args, [args.detections, args.skipped, args.features]):
-        rows = read_rows(args.rows)
+        rows = read_rows(args.manifest)
         classifier = Classifier(args.bundle)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = []

@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from autobird.audio.decode import TooLong, UnusableAudio
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import file_size
+from autobird.core.walk import file_size, files_below
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import MAX_DURATION, Classifier, Detection, Prediction
 
@@ -73,7 +73,7 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            found |= dict.fromkeys(sorted(p for p in path.rglob("*") if p.is_file()))
+            found |= dict.fromkeys(sorted(path / file for file in files_below(path)))
         elif path.exists():
             found[path] = None
         else:

@@ -15,14 +15,14 @@ from autobird.core.files import read_json, write_bytes, write_json, write_text
 from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table
-from autobird.corpus.demo.encode import encode
-from autobird.corpus.demo.plan import plan_species
-from autobird.corpus.demo.scene import render
 from autobird.evaluation.predictions import scored_windows
 from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, manifest
 from autobird.predict.check import CLIP, EXPECTED, expected_answer
 from autobird.release.card import model_card
 from autobird.release.reference import recording_features, reference
+from autobird.synth.encode import encode
+from autobird.synth.plan import plan_species
+from autobird.synth.scene import render
 
 _EXAMPLE_SEED = 20
 """Seed of the synthesised clip; no recording of a corpus goes into a bundle."""

@@ -1,0 +1,1 @@
+"""From checked recordings to training data: labels, groups, splits, leakage, and the index of windows."""

@@ -1,0 +1,205 @@
+"""A stage's fingerprint follows its code and its libraries, not its comments."""
+
+import ast
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from autobird.code_fingerprint import CodeFingerprints, locked_versions
+from autobird.core.errors import AutobirdError
+from autobird.core.python_code import computing, normalised
+from tests.conftest import ROOT
+
+SCRIPTS = ROOT / "scripts"
+LOCK = ROOT / "envs" / "requirements.lock"
+
+
+def stages() -> list[str]:
+    text = "".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
+    return sorted(set(re.findall(r"python -m (autobird\.[\w.]+)", text)))
+
+
+def test_comments_docstrings_and_formatting_do_not_count() -> None:
+    plain = "def f(x):\n    return x + 1\nY = 2\n"
+    said = '"""Module."""\n# why\ndef f( x ):\n    """Add."""\n    # one\n    return (x\n        + 1)\n\nY = 2\n"""What Y is."""\n'
+    assert normalised(plain) == normalised(said)
+    assert normalised(plain) != normalised(plain.replace("+ 1", "+ 2"))
+
+
+def test_a_body_of_nothing_but_a_docstring_is_still_a_body() -> None:
+    assert normalised('class A:\n    """Doc."""\n') == normalised("class A:\n    pass\n")
+
+
+@pytest.mark.parametrize("stage", stages())
+def test_every_stage_has_a_fingerprint_and_all_it_imports_is_locked(stage: str) -> None:
+    prints = CodeFingerprints(SCRIPTS, LOCK)
+    assert len(prints.of(stage)) == 16
+    assert stage in prints.modules(stage)
+    assert "filelock" in prints.distributions(stage)
+
+
+def test_stages_reach_what_they_use_and_not_more() -> None:
+    prints = CodeFingerprints(SCRIPTS, LOCK)
+    assert "autobird.audio.mel" in prints.modules("autobird.audio.mel_shards")
+    assert "autobird.audio.mel" not in prints.modules("autobird.audio.segment")
+    assert "torch" in prints.distributions("autobird.model.train")
+    for stage in stages():
+        if not stage.startswith(("autobird.model.", "autobird.release.")):
+            assert "torch" not in prints.distributions(stage)
+        assert "wandb" not in prints.distributions(stage)
+
+
+def test_a_library_without_a_locked_version_is_named(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    lock.write_text("".join(line for line in LOCK.read_text().splitlines(True) if not line.startswith("soxr")))
+    with pytest.raises(AutobirdError, match=r"does not lock soxr, which autobird\.corpus\.recordings imports"):
+        CodeFingerprints(SCRIPTS, lock).of("autobird.corpus.recordings")
+
+
+def test_a_version_locked_by_platform_keeps_all_its_lines(tmp_path: Path) -> None:
+    (tmp_path / "lock").write_text(
+        "# comment\nnumpy==2.4 ; python_version < '3.12'\nnumpy==2.5 ; python_version >= '3.12'\nA_b[x]==1\n"
+    )
+    found = locked_versions(tmp_path / "lock")
+    assert found["numpy"].startswith("2.4 ;")
+    assert "2.5" in found["numpy"]
+    assert found["a-b"] == "1"
+
+
+@pytest.fixture(scope="module")
+def before() -> dict[str, str]:
+    """The fingerprint of every stage, as the code stands."""
+    prints = CodeFingerprints(SCRIPTS, LOCK)
+    return {stage: prints.of(stage) for stage in stages()}
+
+
+def changed_by(tmp_path: Path, before: dict[str, str], file: str, old: str, new: str) -> set[str]:
+    """The stages whose fingerprint changes with `old` replaced by `new` in a file of the package."""
+    shutil.copytree(SCRIPTS / "autobird", tmp_path / "autobird", ignore=shutil.ignore_patterns("__pycache__"))
+    path = tmp_path / "autobird" / file
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    prints = CodeFingerprints(tmp_path, LOCK)
+    return {stage for stage in before if prints.of(stage) != before[stage]}
+
+
+def stages_that_reach(module: str) -> set[str]:
+    prints = CodeFingerprints(SCRIPTS, LOCK)
+    return {stage for stage in stages() if module in prints._closure(stage)}
+
+
+def test_the_body_of_a_settings_property_counts_for_every_stage_that_reaches_it(
+    tmp_path: Path, before: dict[str, str]
+) -> None:
+    reaching = stages_that_reach("autobird.audio.settings")
+    assert {f"autobird.{s}" for s in ("audio.segment", "audio.mel_shards", "model.train", "predict.batch")} <= reaching
+    assert "autobird.evaluation.curves" not in reaching
+    old, new = "return round(self.window * self.sample_rate)", "return int(self.window * self.sample_rate)"
+    assert changed_by(tmp_path, before, "audio/settings.py", old, new) == reaching
+
+
+def test_a_constant_of_settings_counts_for_the_stages_whose_code_uses_it(
+    tmp_path: Path, before: dict[str, str]
+) -> None:
+    changed = changed_by(tmp_path, before, "sources/settings.py", '"BY-NC-ND")', '"BY-NC-ND", "BY-ND-NC")')
+    assert changed == stages_that_reach("autobird.sources.licences")
+    assert "autobird.corpus.catalogue" in changed
+    assert "autobird.audio.segment" not in changed
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"),
+    [
+        ("audio/settings.py", "Field(5.0, gt=0, le=60, ", "Field(4.0, gt=0, le=60, "),
+        ("audio/settings.py", "Field(5.0, gt=0, le=60, ", "Field(5.0, gt=1, le=90, "),
+        ("audio/settings.py", "Length of a window, seconds.", "How long a window is, seconds."),
+        ("audio/settings.py", '''"""Samples of one window."""''', '''"""How many samples a window has."""'''),
+        ("audio/settings.py", "is longer than window", "exceeds window"),
+        ("audio/settings.py", "[A-Za-z0-9][A-Za-z0-9._-]*", "[a-z0-9][a-z0-9._-]*"),
+        ("audio/settings.py", "    hop: float =", "    taper: float = Field(0.0)\n    hop: float ="),
+        ("model/settings.py", '"epochs": 50', '"epochs": 60'),
+        ("model/settings.py", 'ORIGINAL_RECIPE | data', 'data'),
+        ("sources/settings.py", '"xeno-canto.org"', '"www.xeno-canto.org"'),
+        ("core/settings.py", "frozen=True", "frozen=False"),
+    ],
+)  # fmt: skip
+def test_what_the_resolved_values_tell_does_not_count(
+    tmp_path: Path, before: dict[str, str], file: str, old: str, new: str
+) -> None:
+    """Fields, defaults, bounds, descriptions, docstrings, validators, and what only these use."""
+    assert changed_by(tmp_path, before, file, old, new) == set()
+
+
+SETTINGS = """
+import math
+from m import helper, unused
+from pydantic import Field, model_validator
+LIMIT = 3
+STEP = LIMIT + 1
+DEFAULT = 7
+def half(x): return x / 2
+def check(x): return x
+class A(Settings):
+    model_config = {}
+    x: int = Field(DEFAULT, ge=LIMIT)
+    @model_validator(mode="after")
+    def _fits(self): return check(self)
+    @property
+    def y(self): return half(self.x) * STEP
+class B(A):
+    z: int = 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "kept"),
+    [
+        (set(), ["LIMIT", "STEP", "half", "A"]),
+        ({"A", "B"}, ["LIMIT", "STEP", "half", "A"]),
+        ({"DEFAULT"}, ["LIMIT", "STEP", "DEFAULT", "half", "A"]),
+        ({"*"}, ["LIMIT", "STEP", "DEFAULT", "half", "check", "A"]),
+    ],
+)
+def test_what_computes_is_kept_with_what_it_refers_to(used: set[str], kept: list[str]) -> None:
+    body = computing(ast.parse(SETTINGS), used).body
+    assert [getattr(n, "name", None) or ast.unparse(n).split(" =")[0] for n in body] == kept
+    assert ast.unparse(body[-1]) == ("class A:\n\n    @property\n    def y(self):\n        return half(self.x) * STEP")
+
+
+def test_the_import_of_what_a_property_calls_is_kept() -> None:
+    code = "from m import f, g\nclass A(S):\n    x: int\n    @property\n    def y(self): return f(self.x)\n"
+    assert ast.unparse(computing(ast.parse(code), set()).body[0]) == "from m import f"
+
+
+def test_settings_modules_only_declare() -> None:
+    """Fields, validators and short properties; what computes more belongs to the code that uses it."""
+    for file in SCRIPTS.rglob("settings.py"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            assert not isinstance(node, ast.FunctionDef), f"{file}: {node.name} belongs elsewhere"
+            if isinstance(node, ast.ClassDef):
+                for item in node.body:
+                    if isinstance(item, ast.FunctionDef):
+                        kinds = [ast.unparse(d) for d in item.decorator_list]
+                        assert any(k.startswith(("model_validator", "property")) for k in kinds), f"{file}: {item.name}"
+
+
+def test_stages_take_no_defaults_of_settings() -> None:
+    """A default that changes would rerun nothing: stages have all values from their rule's params."""
+    # Where the listing of the source is made, as the Snakefile is parsed: the digests of its tables travel in params.
+    while_parsing = {"autobird.config", "autobird.sources.folder", "autobird.sources.metadata"}
+    for file in (SCRIPTS / "autobird").rglob("*.py"):
+        module = ".".join(file.relative_to(SCRIPTS).with_suffix("").parts)
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not module.endswith(".settings"):
+                made = node.func.id.endswith("Settings") and not (node.args or node.keywords)
+                assert not made or module in while_parsing, f"{file}:{node.lineno}: {node.func.id}()"
+
+
+def test_no_stage_reads_a_data_file_of_the_package() -> None:
+    """CodeFingerprints cover Python code alone; a table or template beside it would rerun nothing when it changes."""
+    data = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
+    assert [p for p in data if not p.endswith((".py", ".pyc"))] == ["serving/page.html"]
+    assert not [s for s in stages() if "autobird.serving.app" in CodeFingerprints(SCRIPTS, LOCK).modules(s)]
