@@ -16,10 +16,10 @@ from sklearn.preprocessing import StandardScaler
 
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
-from autobird.evaluation.bootstrap import resample_groups, share_interval
-from autobird.evaluation.evaluate import calibration_of
+from autobird.evaluation.bootstrap import resample_groups, bounded_interval
+from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.metrics import all_metrics
-from autobird.evaluation.predictions import Items, Split, split_of
+from autobird.evaluation.predictions import Items, Split, predictions_of_split
 from tests.conftest import copy_project
 from tests.workflow.conftest import environment
 
@@ -43,8 +43,10 @@ def finish(project: Path, name: str, fold: int, seed: int) -> Path:
 def answers_of(run: Path) -> tuple[Split, list[str]]:
     """The answers of the released variant about a run's test recordings."""
     labels = read_json(run / "dataset" / "labels.json")
-    _, calibration = calibration_of(run / "release" / "calibration.json", labels)
-    return split_of(read_table(run / "release" / "predictions.parquet"), labels, "test", calibration), labels
+    _, calibration = read_calibration(run / "release" / "calibration.json", labels)
+    return predictions_of_split(
+        read_table(run / "release" / "predictions.parquet"), labels, "test", calibration
+    ), labels
 
 
 def together(parts: list[Split]) -> tuple[Items, np.ndarray]:
@@ -91,7 +93,7 @@ def test_the_demo_is_neither_trivial_nor_hopeless(tmp_path: Path) -> None:
         scores[seed] = float(values[0])
         one = np.ones((1, len(items.only)))
         by_fold = [float(all_metrics(s.recordings, one[:, : len(s.names)])["macro_f1"][0]) for s, _ in parts]
-        _, low, high = share_interval(values, draws, 0.95)
+        _, low, high = bounded_interval(values, draws, 0.95)
         lines.append(
             f"seed {seed}: macro-F1 by recording, pooled over {len(group)} recordings in {draws.groups} groups {values[0]:.3f} [{low:.3f}, {high:.3f}]; "
             f"by fold {', '.join(f'{v:.3f}' for v in by_fold)}"

@@ -12,7 +12,7 @@ from autobird.core.tables import read_table, write_table
 from autobird.corpus.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import scored_windows, split_of
+from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
 from autobird.predict.answers import Calibration, answer, softmax
 from autobird.release import score
 
@@ -70,14 +70,14 @@ SCORED = ["ann"] * 6 + ["both", "nobody", "one", "unnamed"]
 
 def test_every_window_that_is_not_quiet_is_scored_labelled_or_not() -> None:
     """Recordings without any window to train on are tested too; those of unknown species alone are not."""
-    found = scored_windows(index(), LABELS)
+    found = windows_to_predict(index(), LABELS)
     assert found["recording"].tolist() == SCORED
     assert found["split"].tolist() == ["test"] * 8 + ["validation", "test"]
 
 
 def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
     """The scored windows of `index` with the logits of these probabilities."""
-    return scored_windows(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
+    return windows_to_predict(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
 
 
 A, B, C = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
@@ -85,7 +85,7 @@ A, B, C = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
 
 def test_the_truth_of_a_recording_is_the_set_of_its_species() -> None:
     table = predictions(A, A, A, B, A, C, A, B, C, B)
-    split = split_of(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
+    split = predictions_of_split(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
     assert split.names == ["ann", "both", "nobody", "unnamed"]
     assert split.recordings.present.tolist() == [
         [True, True, False], [True, True, False], [False, False, False], [False, True, False],
@@ -124,7 +124,7 @@ def test_a_recording_with_a_class_of_background_is_not_one_of_a_single_species()
     table = table.assign(
         recording_species=[["a", "b"]] * 6, recording_complete=True, logits=list(logits_for(A, *[B] * 5))
     )
-    split = split_of(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
+    split = predictions_of_split(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
     assert split.recordings.only.tolist() == [-1]
     found = all_metrics(split.recordings, Weighting(np.ones((1, 1)), np.zeros(1, np.int64)))
     assert found["detection_f1"].values[0] == 1

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from autobird.evaluation.bootstrap import (
     Resamples,
+    bounded_interval,
     difference_interval,
     positive_interval,
     resample_groups,
-    share_interval,
 )
 from autobird.evaluation.metrics import (
     Weighting,
@@ -64,7 +64,7 @@ def coverage(groups: Sequence[int], correlation: float, trials: int, resamples: 
         f1 = f1_by_species(flags[answer], flags[truth], weighting)
         hits, count = weighting.total(truth == answer), weighting.total(np.ones(len(truth)))
         for name, value in {"macro_f1": macro(f1), "accuracy": hits / count}.items():
-            _, low, high = share_interval(value, draws, 0.95, draws.groups)
+            _, low, high = bounded_interval(value, draws, 0.95, draws.groups)
             found[name].append(low <= true[name] <= high)
         said = precision_by_species(flags[answer], flags[truth], weighting)
         for name, values, expected, about in (
@@ -73,7 +73,7 @@ def coverage(groups: Sequence[int], correlation: float, trials: int, resamples: 
         ):
             for s in range(number):
                 count = weighting.groups(about[:, s])
-                interval = share_interval(values[:, s], draws, 0.95, count, max(1.0, count - 1.0))
+                interval = bounded_interval(values[:, s], draws, 0.95, count, max(1.0, count - 1.0))
                 if interval is not None:
                     found[name].append(interval[1] <= expected[s] <= interval[2])
     return {name: float(np.mean(hits)) for name, hits in found.items()}
@@ -110,7 +110,7 @@ def test_resampling_recordings_instead_of_groups_would_not_be_enough() -> None:
         truth, answer, _ = draw(rng, DEMO, np.full(10, 0.85), 1.0)
         draws = resample_groups(np.arange(len(truth)), np.eye(10, dtype=bool)[truth], 300, trial)
         value = draws.weights @ (truth == answer) / draws.weights.sum(axis=1)
-        _, low, high = share_interval(value, draws, 0.95, draws.groups)
+        _, low, high = bounded_interval(value, draws, 0.95, draws.groups)
         covered += low <= 0.85 <= high
     assert covered / 200 < 0.90
 
@@ -137,7 +137,7 @@ def test_detections_of_several_species_in_a_recording_are_covered() -> None:
         weighting = Weighting(draws.weights, draws.group)
         values = [*pooled(detected, present, weighting), macro(f1_by_species(detected, present, weighting))]
         for i, value in enumerate(values):
-            _, low, high = share_interval(value, draws, 0.95, draws.groups)
+            _, low, high = bounded_interval(value, draws, 0.95, draws.groups)
             hits[i] += low <= expected[i] <= high
     assert (hits / 200).min() >= 0.90, hits / 200
 
@@ -201,7 +201,7 @@ def test_the_resampled_variance_of_a_mean_is_the_unbiased_one() -> None:
 def test_one_group_has_no_interval(species: list[int]) -> None:
     draws = resample_groups(np.zeros(len(species), np.int64), np.eye(1, dtype=bool)[species], 100, 0)
     assert draws.weights.shape == (1, 1)
-    for kind in (lambda v: share_interval(v, draws, 0.95, 1), lambda v: difference_interval(v, draws, 0.95)):
+    for kind in (lambda v: bounded_interval(v, draws, 0.95, 1), lambda v: difference_interval(v, draws, 0.95)):
         value, low, high = kind(np.array([0.5]))
         assert np.isnan([low, high]).all()
         assert value == 0.5
@@ -219,10 +219,10 @@ def resamples(strata: Sequence[int]) -> Resamples:
 
 
 def test_a_metric_that_never_varies_has_the_interval_of_as_many_trials_as_groups_that_it_is_about() -> None:
-    value, low, high = share_interval(np.ones(101), resamples([6] * 10), 0.95, groups=3)
+    value, low, high = bounded_interval(np.ones(101), resamples([6] * 10), 0.95, groups=3)
     assert (value, high) == (1, 1)
     assert low == pytest.approx(0.025 ** (1 / 3))  # Clopper and Pearson for 3 of 3
-    _, low, high = share_interval(np.zeros(101), resamples([6] * 10), 0.95, groups=20)
+    _, low, high = bounded_interval(np.zeros(101), resamples([6] * 10), 0.95, groups=20)
     assert (low, high) == pytest.approx((0, 1 - 0.025 ** (1 / 20)))
     assert np.isnan(positive_interval(np.full(101, 0.7), resamples([2, 2]), 0.95)[1:]).all()
 
@@ -230,7 +230,7 @@ def test_a_metric_that_never_varies_has_the_interval_of_as_many_trials_as_groups
 def test_intervals_stay_within_the_range_of_their_metric() -> None:
     rng = np.random.default_rng(0)
     values = np.append(0.98, rng.normal(0.98, 0.05, 100))
-    value, low, high = share_interval(values, resamples([5, 5]), 0.95, 10)
+    value, low, high = bounded_interval(values, resamples([5, 5]), 0.95, 10)
     assert 0 < low < value < high < 1
     value, low, high = positive_interval(values, resamples([1]), 0.95)
     assert 0 < low < value < high
@@ -253,13 +253,13 @@ def test_degrees_of_freedom_follow_the_strata_that_bring_the_variance() -> None:
     draws = resample_groups(group, present, 500, 0)
     x = np.zeros(202)
     x[0] = 1.0
-    _, low, high = share_interval(0.5 + (draws.weights @ x - 1) / 10, draws, 0.95, 202)
+    _, low, high = bounded_interval(0.5 + (draws.weights @ x - 1) / 10, draws, 0.95, 202)
     assert low < 0.2
     assert high > 0.8
 
 
 def test_a_metric_that_is_not_defined_has_no_interval() -> None:
     values = np.full(101, np.nan)
-    assert share_interval(values, resamples([4]), 0.9, 4) is None
+    assert bounded_interval(values, resamples([4]), 0.9, 4) is None
     assert positive_interval(values, resamples([4]), 0.9) is None
     assert difference_interval(values, resamples([4]), 0.9) is None
