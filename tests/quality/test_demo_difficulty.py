@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
-from autobird.evaluation.bootstrap import resample_groups, bounded_interval
+from autobird.evaluation.bootstrap import bounded_interval, resample_groups
 from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.metrics import all_metrics
 from autobird.evaluation.predictions import Items, Split, predictions_of_split
