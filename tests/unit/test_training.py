@@ -2,6 +2,7 @@
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,14 @@ from autobird.model.trained import load_trained
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1)
+
+
+@pytest.fixture(autouse=True)
+def sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which `Checkpointer` replaces."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
 
 
 def windows(n: int = 40, species: int = 3, seed: int = 0) -> WindowDataset:
@@ -79,17 +88,13 @@ def test_an_interrupted_and_resumed_training_ends_with_the_same_weights(
 
 
 def test_sigterm_saves_a_checkpoint_after_the_step_and_exits_with_143(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        t = trainer()
-        checkpointer = Checkpointer(str(tmp_path), "x", t)
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(SystemExit) as exit_info:
-            t.run(lambda: None, checkpointer.after_step)
-        assert exit_info.value.code == 143
-        assert (tmp_path / "x/checkpoint.pt").exists()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    t = trainer()
+    checkpointer = Checkpointer(str(tmp_path), "x", t)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as exit_info:
+        t.run(lambda: None, checkpointer.after_step)
+    assert exit_info.value.code == 143
+    assert (tmp_path / "x/checkpoint.pt").exists()
 
 
 def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
@@ -262,7 +267,6 @@ def test_two_runs_of_the_stage_write_the_same_bytes(tmp_path: Path) -> None:
         str(tmp_path / "log"),
     ]
     weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
-    handler = signal.getsignal(signal.SIGTERM)
     weight_files = []
     for _ in range(2):
         train.main(
@@ -270,7 +274,6 @@ def test_two_runs_of_the_stage_write_the_same_bytes(tmp_path: Path) -> None:
              "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / "run/ck"), "--history", str(tmp_path / "h.csv")]
         )  # fmt: skip
         weight_files.append((tmp_path / "run/model/w.safetensors").read_bytes())
-    signal.signal(signal.SIGTERM, handler)
     assert weight_files[0] == weight_files[1]
     # The second run resumes from the last checkpoint of the first one.
     assert "resumed from" in (tmp_path / "log").read_text()

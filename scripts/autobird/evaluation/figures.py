@@ -85,7 +85,7 @@ def reliability_figure(path: Path, before: Items, after: Items) -> None:
         after: the same windows with calibrated probabilities.
     """
     fig, ax = figure(5.2, 4.8)
-    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect")
+    ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     for name, items, colour in (("as trained", before, ORANGE), ("with temperature", after, BLUE)):
         confidence, accuracy, count = reliability_bins(items)
         used = count > 0

@@ -77,8 +77,8 @@ class TrainSettings(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number format of the calculations. `auto`: bfloat16 if the CPU or GPU supports it; otherwise float16 on a GPU "
-        "and float32 on a CPU.",
+        description="Number format of the calculations. `auto`: bfloat16 if the CPU or GPU has instructions for it; otherwise "
+        "float16 on a GPU and float32 on a CPU.",
     )
     epochs: int = Field(
         18,
