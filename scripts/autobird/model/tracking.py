@@ -16,7 +16,7 @@ TrackingMode = Literal["none", "offline", "online"]
 def tracking_mode(setting: TrackingMode) -> TrackingMode:
     """Return the mode of tracking: the setting `run.tracking`, unless the environment variable WANDB_MODE overrides it.
 
-    WANDB_MODE=disabled means `none`, WANDB_MODE=online means `online`, and any other value means `offline`. If the
+    `disabled` means `none`, `online` means `online`, and any other value that is not empty means `offline`. If the
     setting is `none`, WANDB_MODE is ignored.
     """
     variable = os.environ.get("WANDB_MODE", "").strip().lower()
