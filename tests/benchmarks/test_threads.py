@@ -34,13 +34,13 @@ WINDOWS = """
 import sys
 import numpy as np
 import torch
-from autobird.model.data import Windows
-from autobird.model.networks import build
+from autobird.model.data import WindowDataset
+from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 threads = int(sys.argv[1])
 frames = np.random.default_rng(0).normal(-8, 3, (160 * 157, 64)).astype(np.float16)
 first = np.arange(160) * 157
-windows = Windows([frames], np.zeros(160, np.int64), first, np.arange(160) % 10, np.arange(160), 157)
+windows = WindowDataset([frames], np.zeros(160, np.int64), first, np.arange(160) % 10, np.arange(160), 157)
 settings = TrainSettings(threads=threads)
 """
 
@@ -49,10 +49,10 @@ TRAINING = (
     + WINDOWS
     + """
 from autobird.model.loop import Trainer
-from autobird.model.precision import choose, deterministic
-deterministic(threads)
+from autobird.model.precision import make_deterministic, select_precision
+make_deterministic(threads)
 torch.manual_seed(0)
-trainer = Trainer(build(settings, 10, -8.0, 3.0), windows, windows, 10, settings, choose(settings))
+trainer = Trainer(build_network(settings, 10, -8.0, 3.0), windows, windows, 10, settings, select_precision(settings))
 rows = np.arange(settings.batch_size)
 rate(lambda: trainer._step(rows), len(rows))
 """
@@ -72,7 +72,7 @@ options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
 options.add_session_config_entry("session.intra_op.allow_spinning", sys.argv[2])
 with tempfile.TemporaryDirectory() as folder:
-    export(build(settings, 10, -8.0, 3.0), 64, 157, Path(folder) / "x.onnx")
+    export(build_network(settings, 10, -8.0, 3.0), 64, 157, Path(folder) / "x.onnx")
     session = onnxruntime.InferenceSession(str(Path(folder) / "x.onnx"), options, providers=["CPUExecutionProvider"])
 rate(lambda: session.run(None, {INPUT: x}), len(x))
 """

@@ -1,4 +1,4 @@
-"""Threads that wait do not take the processor from others, however a stage is started; the user's own variables win."""
+"""Environment of the stages: waiting OpenMP threads sleep soon, and variables that the user has set are kept."""
 
 import os
 import subprocess
@@ -10,12 +10,12 @@ import pytest
 from autobird.core.environment import prefer
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-HELD = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+THREAD_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 @pytest.mark.parametrize("module", ["autobird.model.train", "autobird.release.prune", "autobird.release.latency"])
-def test_the_openmp_library_of_torch_is_told_before_it_is_loaded(module: str) -> None:
-    clean = {k: v for k, v in os.environ.items() if k not in HELD} | {"PYTHONPATH": str(SCRIPTS)}
+def test_the_spin_count_is_set_before_torch_loads_its_openmp_library(module: str) -> None:
+    clean = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES} | {"PYTHONPATH": str(SCRIPTS)}
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"],
         env=clean | {"OMP_DISPLAY_ENV": "verbose"},
@@ -24,17 +24,21 @@ def test_the_openmp_library_of_torch_is_told_before_it_is_loaded(module: str) ->
         check=True,
     )
     if "OMP_" not in done.stderr:
-        pytest.skip("this torch has an OpenMP library that does not tell its settings")
+        pytest.skip("the OpenMP library of this torch does not print its settings")
     assert "GOMP_SPINCOUNT = '3000'" in done.stderr
 
 
-@pytest.mark.parametrize("own", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "500"}, {}])
-def test_jobs_inherit_it_and_the_users_own_value_wins(own: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (*HELD, "PATH", "PYTHONPATH", "OPENBLAS_NUM_THREADS"):
-        monkeypatch.setenv(name, "x")  # so that it is restored
+@pytest.mark.parametrize("set_by_user", [{"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "500"}, {}])
+def test_jobs_inherit_the_spin_count_unless_the_user_has_set_a_value(
+    set_by_user: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (*THREAD_VARIABLES, "PATH", "PYTHONPATH", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.setenv(name, "x")  # makes monkeypatch restore the variable, which `prefer` may set
         monkeypatch.delenv(name)
-    for name, value in own.items():
+    for name, value in set_by_user.items():
         monkeypatch.setenv(name, value)
     prefer(SCRIPTS)
-    assert {n: os.environ[n] for n in HELD if n in os.environ} == (own or {"GOMP_SPINCOUNT": "3000"})
+    assert {n: os.environ[n] for n in THREAD_VARIABLES if n in os.environ} == (
+        set_by_user or {"GOMP_SPINCOUNT": "3000"}
+    )
     assert os.environ["OPENBLAS_NUM_THREADS"] == "1"

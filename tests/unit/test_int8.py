@@ -16,7 +16,7 @@ from onnx import numpy_helper
 from onnxruntime import GraphOptimizationLevel as Level
 
 from autobird.audio.npy import NpyWriter
-from autobird.model.data import Windows
+from autobird.model.data import WindowDataset
 from autobird.model.settings import TrainSettings
 from autobird.release import quantize as stage
 from autobird.release.onnx_files import INPUT, export
@@ -45,14 +45,14 @@ def name_of(value: object) -> str:
     return f"{value.architecture}-{value.width}-{value.d_model}" if isinstance(value, TrainSettings) else str(value)
 
 
-def windows(folder: Path, n: int = 24, frames: int = 157) -> Windows:
+def windows(folder: Path, n: int = 24, frames: int = 157) -> WindowDataset:
     """Noise, some windows much louder than others, so that the logits differ."""
     rng = np.random.default_rng(0)
     level = np.repeat(rng.normal(0, 4, n), frames)[:, None]
     with NpyWriter(folder / "s.npy", "<f2", (64,)) as out:
         out.append((rng.normal(-8, 3, (n * frames, 64)) + level).astype(np.float16))
     rows = {"shard": 0, "first_frame": np.arange(n) * frames, "species": "a", "recording": [f"r{i}" for i in range(n)]}
-    return Windows.of(pd.DataFrame(rows), ["a"], [folder / "s.npy"], frames)
+    return WindowDataset.from_index(pd.DataFrame(rows), ["a"], [folder / "s.npy"], frames)
 
 
 def make(folder: Path, settings: TrainSettings, share: float) -> Path:

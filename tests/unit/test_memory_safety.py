@@ -1,4 +1,4 @@
-"""Training stays inside its buffers at every smallest width, on CPUs with and without AVX-512."""
+"""Training of the smallest networks does not write outside of its buffers, on CPUs with and without AVX-512."""
 
 import ctypes
 import os
@@ -9,36 +9,38 @@ from pathlib import Path
 import pytest
 import torch
 
-from autobird.model.networks import build, memory_format
+from autobird.model.networks import build_network, memory_format
 from autobird.model.settings import TrainSettings
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 MALLOC_DEBUG = "libc_malloc_debug.so.0"
-"""Without it, the C library checks nothing for MALLOC_CHECK_ since glibc 2.34."""
+"""Since glibc 2.34, MALLOC_CHECK_ has an effect only with this library."""
 
-SMALLEST = [{"width": width} for width in (4, 5, 6, 7, 8)] + [{"architecture": "cnn_transformer", "d_model": 8}]
+SMALLEST_NETWORKS = [{"width": width} for width in (4, 5, 6, 7, 8)] + [
+    {"architecture": "cnn_transformer", "d_model": 8}
+]
 
 TRAINING = f"""
 import hashlib
 import numpy as np
 import torch
-from autobird.model.data import Windows
+from autobird.model.data import WindowDataset
 from autobird.model.loop import Trainer
-from autobird.model.networks import build
-from autobird.model.precision import Compute, deterministic
+from autobird.model.networks import build_network
+from autobird.model.precision import Compute, make_deterministic
 from autobird.model.settings import TrainSettings
 
-deterministic(1)
+make_deterministic(1)
 frames = np.random.default_rng(0).normal(-9, 1, (16 * 40, 16)).astype(np.float16)
-windows = Windows([frames], np.zeros(16, np.int64), np.arange(16) * 40, np.arange(16) % 3, np.arange(16), 40)
+windows = WindowDataset([frames], np.zeros(16, np.int64), np.arange(16) * 40, np.arange(16) % 3, np.arange(16), 40)
 for dtype in (torch.float32, torch.bfloat16):
-    for keys in {SMALLEST}:
+    for keys in {SMALLEST_NETWORKS}:
         settings = TrainSettings(epochs=1, batch_size=8, threads=1, **keys)
         digests = []
         for _ in range(2):
             torch.manual_seed(0)
-            network = build(settings, 3, -8.0, 2.0)
+            network = build_network(settings, 3, -8.0, 2.0)
             weights = Trainer(network, windows, windows, 3, settings, Compute(torch.device("cpu"), dtype)).run(lambda: None)
             digests.append(hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights.values())).hexdigest())
         print(dtype, keys, *digests, flush=True)
@@ -46,8 +48,11 @@ print("done")
 """
 
 
-def checked_memory() -> dict[str, str]:
-    """The environment in which glibc ends a process that wrote outside of its buffers; elsewhere than on glibc empty."""
+def memory_check_variables() -> dict[str, str]:
+    """Return environment variables with which glibc aborts a process that wrote outside of its buffers.
+
+    Empty with another C library.
+    """
     try:
         ctypes.CDLL(MALLOC_DEBUG)
     except OSError:
@@ -62,28 +67,30 @@ def run(program: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_check_of_memory_finds_what_is_written_outside() -> None:
-    """Where the C library cannot check, the test below still compares two runs and sees crashes."""
-    if not (variables := checked_memory()):
+def test_the_memory_check_detects_a_write_outside_of_a_buffer() -> None:
+    """Without this check, the next test still compares two runs and detects crashes."""
+    if not (variables := memory_check_variables()):
         pytest.skip(f"no {MALLOC_DEBUG}, which is part of glibc since 2.34")
     program = (
         "import ctypes\nc = ctypes.pythonapi\nc.PyMem_RawMalloc.restype = ctypes.c_void_p\n"
-        "p = ctypes.c_void_p(c.PyMem_RawMalloc(ctypes.c_size_t(24)))\nctypes.memset(p, 255, 24 + {more})\nc.PyMem_RawFree(p)"
+        "p = ctypes.c_void_p(c.PyMem_RawMalloc(ctypes.c_size_t(24)))\nctypes.memset(p, 255, 24 + {excess})\nc.PyMem_RawFree(p)"
     )
-    assert run(program.format(more=0), **variables).returncode == 0
-    assert run(program.format(more=1), **variables).returncode != 0
+    assert run(program.format(excess=0), **variables).returncode == 0
+    assert run(program.format(excess=1), **variables).returncode != 0
 
 
 @pytest.mark.parametrize("capabilities", [AVX2, {}], ids=["AVX2", "this CPU"])
-def test_the_smallest_networks_train_inside_their_buffers_and_alike_twice(capabilities: dict[str, str]) -> None:
-    done = run(TRAINING, **capabilities, **checked_memory())
+def test_the_smallest_networks_train_without_memory_errors_to_the_same_weights_twice(
+    capabilities: dict[str, str],
+) -> None:
+    done = run(TRAINING, **capabilities, **memory_check_variables())
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     lines = [line.split()[-2:] for line in done.stdout.splitlines() if line != "done"]
-    assert len(lines) == 2 * len(SMALLEST)
+    assert len(lines) == 2 * len(SMALLEST_NETWORKS)
     assert all(first == second for first, second in lines), done.stdout
 
 
 @pytest.mark.parametrize("width", [4, 7, 8, 16])
-def test_channels_are_last_where_that_is_safe(width: int) -> None:
+def test_the_memory_format_is_channels_last_from_eight_channels(width: int) -> None:
     expected = torch.channels_last if width >= 8 else torch.contiguous_format
-    assert memory_format(build(TrainSettings(width=width), 3, 0.0, 1.0)) == expected
+    assert memory_format(build_network(TrainSettings(width=width), 3, 0.0, 1.0)) == expected

@@ -1,4 +1,4 @@
-"""Metrics agree with scikit-learn, weighted and tied scores, sets of species and detections included; calibration."""
+"""Metrics agree with scikit-learn, also for weighted items, ties and several species per item; calibration and thresholds."""
 
 import numpy as np
 import pytest
@@ -14,12 +14,13 @@ from sklearn.metrics import (
 )
 
 from autobird.evaluation import metrics as m
-from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, thresholds
+from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, select_thresholds
 from autobird.evaluation.predictions import Items
 from autobird.predict.answers import softmax
 
 
 def sample(seed: int, n: int, species: int, decimals: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Return random probabilities, shape (n, species), that favour the true species, and the true species, shape (n,)."""
     rng = np.random.default_rng(seed)
     truth = rng.integers(0, species, n)
     p = softmax(rng.normal(0, 1, (n, species)) + 1.5 * np.eye(species)[truth]).round(decimals)
@@ -30,30 +31,30 @@ def flags(truth: np.ndarray, species: int) -> np.ndarray:
     return np.eye(species, dtype=bool)[truth]
 
 
-def each(weights: np.ndarray) -> m.Weighting:
-    """Weights of items of which each is a group of its own."""
+def one_group_per_item(weights: np.ndarray) -> m.Weighting:
+    """Return a weighting in which each item is a group."""
     return m.Weighting(weights, np.arange(weights.shape[1]))
 
 
 def items(p: np.ndarray, present: np.ndarray, detected: np.ndarray | None = None) -> Items:
-    """Items whose only species counts where they hold exactly one."""
-    only = np.where(present.sum(axis=1) == 1, present.argmax(axis=1), -1)
+    """Return items whose species are all known, by default with detections at a probability of 0.5."""
+    single_species = np.where(present.sum(axis=1) == 1, present.argmax(axis=1), -1)
     detected = p >= 0.5 if detected is None else detected
-    return Items(p, detected, present, only, np.ones(len(p), bool), np.arange(len(p)))
+    return Items(p, detected, present, single_species, np.ones(len(p), bool), np.arange(len(p)))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(8, 60), st.integers(2, 6), st.sampled_from([1, 2, 8]), st.floats(0, 0.5))
-def test_every_metric_is_scikit_learns_on_a_weighted_sample_of_sets_with_ties(
-    seed: int, n: int, species: int, decimals: int, more: float
+def test_metrics_equal_those_of_scikit_learn_for_weighted_items_with_several_species_and_ties(
+    seed: int, n: int, species: int, decimals: int, share_added: float
 ) -> None:
     p, truth = sample(seed, n, species, decimals)
     rng = np.random.default_rng(seed)
-    present = flags(truth, species) | (rng.random((n, species)) < more)
-    drawn = rng.integers(0, 4, (1, n)).astype(float)
-    drawn[0, :1] += 1
-    weights, w = each(drawn), drawn[0]
-    ap, auroc = (f(p, present, weights)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
+    present = flags(truth, species) | (rng.random((n, species)) < share_added)
+    weights = rng.integers(0, 4, (1, n)).astype(float)
+    weights[0, :1] += 1
+    weighting, w = one_group_per_item(weights), weights[0]
+    ap, auroc = (f(p, present, weighting)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
     for i in range(species):
         y = present[:, i]
         if w[y].sum() == 0:
@@ -67,56 +68,63 @@ def test_every_metric_is_scikit_learns_on_a_weighted_sample_of_sets_with_ties(
     occurring = [i for i in range(species) if w[present[:, i]].sum() > 0]
     detected = p > 0.3
     expected = f1_score(present, detected, average=None, sample_weight=w, zero_division=0)
-    assert m.macro(m.f1_by_species(detected, present, weights))[0] == pytest.approx(expected[occurring].mean())
-    found = [x[0] for x in m.pooled(detected, present, weights)]
-    pooled = precision_recall_fscore_support(present, detected, average="micro", sample_weight=w, zero_division=np.nan)
-    np.testing.assert_allclose(found, pooled[:3], atol=1e-12)
+    assert m.macro_average(m.f1_by_species(detected, present, weighting))[0] == pytest.approx(
+        expected[occurring].mean()
+    )
+    micro = [x[0] for x in m.micro_average(detected, present, weighting)]
+    expected_micro = precision_recall_fscore_support(
+        present, detected, average="micro", sample_weight=w, zero_division=np.nan
+    )
+    np.testing.assert_allclose(micro, expected_micro[:3], atol=1e-12)
     precision, recall, _, _ = precision_recall_fscore_support(present, detected, sample_weight=w, zero_division=np.nan)
-    np.testing.assert_allclose(m.precision_by_species(detected, present, weights)[0], precision, atol=1e-12)
-    np.testing.assert_allclose(m.recall_by_species(detected, present, weights)[0], recall, atol=1e-12)
+    np.testing.assert_allclose(m.precision_by_species(detected, present, weighting)[0], precision, atol=1e-12)
+    np.testing.assert_allclose(m.recall_by_species(detected, present, weighting)[0], recall, atol=1e-12)
 
 
-def test_the_most_probable_species_is_judged_on_items_of_one_species_and_detections_on_all() -> None:
+def test_top1_and_macro_f1_use_items_of_one_species_and_detection_metrics_use_all_items() -> None:
     p = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.45, 0.45, 0.1], [0.1, 0.1, 0.8]])
     present = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0], [1, 0, 0]], bool)
-    found = {name: v.values[0] for name, v in m.all_metrics(items(p, present, p >= 0.4), each(np.ones((1, 4)))).items()}
-    assert found["top1"] == pytest.approx(2 / 3)  # the third item holds two species
+    found = {
+        name: v.values[0]
+        for name, v in m.all_metrics(items(p, present, p >= 0.4), one_group_per_item(np.ones((1, 4)))).items()
+    }
+    assert found["top1"] == pytest.approx(2 / 3)  # the third item has two species
     assert found["macro_f1"] == pytest.approx((2 * 1 / (1 + 2) + 1) / 2)
     assert found["detection_precision"] == pytest.approx(4 / 5)
     assert found["detection_recall"] == pytest.approx(4 / 5)
     assert found["detection_f1"] == pytest.approx(4 / 5)
-    assert found["detection_macro_f1"] == pytest.approx((4 / 5 + 1) / 2)  # species 2 does not occur
+    assert found["detection_macro_f1"] == pytest.approx((4 / 5 + 1) / 2)  # species 2 is not present
     assert found["auroc"] == pytest.approx((2 / 3 + 1) / 2)
 
 
-def test_items_whose_species_are_not_all_known_are_left_out_of_detections() -> None:
+def test_detection_metrics_exclude_items_whose_species_are_not_all_known() -> None:
     p, present = np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]], bool)
-    known = items(p, present)
-    found = m.all_metrics(known, each(np.ones((1, 2))))
+    complete = items(p, present)
+    found = m.all_metrics(complete, one_group_per_item(np.ones((1, 2))))
     assert found["detection_precision"].values[0] == 0.5
-    unsure = Items(known.probabilities, known.detected, present, known.only, np.array([True, False]), known.recording)
-    assert m.all_metrics(unsure, each(np.ones((1, 2))))["detection_precision"].values[0] == 1
+    incomplete = Items(**{**vars(complete), "complete": np.array([True, False])})
+    assert m.all_metrics(incomplete, one_group_per_item(np.ones((1, 2))))["detection_precision"].values[0] == 1
 
 
 def test_without_items_of_one_species_there_is_no_macro_f1() -> None:
     p, present = np.full((3, 2), 0.5), np.ones((3, 2), bool)
-    found = m.all_metrics(items(p, present), each(np.ones((1, 3))))
+    found = m.all_metrics(items(p, present), one_group_per_item(np.ones((1, 3))))
     assert np.isnan([found[name].values[0] for name in ("macro_f1", "top1", "top5", "loss")]).all()
     assert found["detection_recall"].values[0] == 1
 
 
-def test_top_k_and_loss_are_scikit_learns() -> None:
+def test_top_k_accuracy_and_log_loss_equal_those_of_scikit_learn() -> None:
     p, truth = sample(1, 200, 8)
-    ones = each(np.ones((1, 200)))
+    ones = one_group_per_item(np.ones((1, 200)))
     for k in (1, 3, 5):
-        assert m.top_k(p, truth, ones, k)[0] == pytest.approx(top_k_accuracy_score(truth, p, k=k))
+        assert m.top_k_accuracy(p, truth, ones, k)[0] == pytest.approx(top_k_accuracy_score(truth, p, k=k))
     assert m.log_loss(p, truth, ones)[0] == pytest.approx(log_loss(truth, p / p.sum(1, keepdims=True)), rel=1e-6)
 
 
-def test_a_constant_guess_gains_nothing_from_ties() -> None:
+def test_ties_give_a_constant_prediction_no_advantage() -> None:
     p, truth = np.full((50, 10), 0.1), np.arange(50) % 10
-    ones = each(np.ones((1, 50)))
-    assert m.top_k(p, truth, ones, 5)[0] == 0
+    ones = one_group_per_item(np.ones((1, 50)))
+    assert m.top_k_accuracy(p, truth, ones, 5)[0] == 0
     np.testing.assert_allclose(m.auroc_by_species(p, flags(truth, 10), ones), 0.5)
 
 
@@ -128,62 +136,62 @@ def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:
     values = m.all_metrics(drawn, m.Weighting(weights, group))
     for b in (0, 1, 7, 19):
         rows = np.repeat(np.arange(90), weights[b, group].astype(int))
-        again = m.all_metrics(items(p[rows], flags(truth, 4)[rows]), each(np.ones((1, len(rows)))))
+        again = m.all_metrics(items(p[rows], flags(truth, 4)[rows]), one_group_per_item(np.ones((1, len(rows)))))
         for name in values:
             assert values[name].values[b] == pytest.approx(again[name].values[0]), name
 
 
-def test_metrics_know_how_many_groups_they_are_about() -> None:
+def test_each_metric_has_the_number_of_groups_that_enter_it() -> None:
     p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.3, 0.7]])
     present = np.array([[1, 0], [1, 1], [0, 1], [0, 0]], bool)
     found = m.all_metrics(items(p, present, p > 0.65), m.Weighting(np.ones((1, 3)), np.array([0, 1, 1, 2])))
-    assert found["macro_f1"].groups == 2  # the last one holds no species, one recording of the second holds two
+    assert found["macro_f1"].groups == 2  # the third group has no species, and one recording of the second has two
     assert found["cmap"].groups == 3
     assert found["detection_precision"].groups == 3
     assert found["detection_recall"].groups == 2
 
 
-def test_resampling_in_blocks_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_do_not_depend_on_the_size_of_the_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     p, truth = sample(3, 60, 3)
     present = flags(truth, 3)
-    weights = each(np.random.default_rng(1).integers(0, 3, (50, 60)).astype(float))
-    whole = m.average_precision_by_species(p, present, weights)
-    monkeypatch.setattr(m, "_CELLS", 200)
-    np.testing.assert_array_equal(m.average_precision_by_species(p, present, weights), whole)
+    weighting = one_group_per_item(np.random.default_rng(1).integers(0, 3, (50, 60)).astype(float))
+    in_one_block = m.average_precision_by_species(p, present, weighting)
+    monkeypatch.setattr(m, "_MAX_CELLS", 200)
+    np.testing.assert_array_equal(m.average_precision_by_species(p, present, weighting), in_one_block)
 
 
-def test_the_temperature_undoes_overconfidence() -> None:
+def test_temperature_scaling_corrects_overconfidence() -> None:
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1.5, (4000, 5))
     truth = np.array([rng.choice(5, p=row) for row in softmax(logits)])
     assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
-    sharp, true = (items(softmax(k * logits), flags(truth, 5)) for k in (3, 1))
-    assert expected_calibration_error(true) < 0.04 < 0.1 < expected_calibration_error(sharp)
+    overconfident, calibrated = (items(softmax(k * logits), flags(truth, 5)) for k in (3, 1))
+    assert expected_calibration_error(calibrated) < 0.04 < 0.1 < expected_calibration_error(overconfident)
 
 
-def test_thresholds_separate_what_can_be_separated_and_are_left_out_where_data_is_scarce() -> None:
+def test_thresholds_separate_windows_with_and_without_a_species_and_are_none_for_few_windows() -> None:
     p = np.array([[0.9, 0.1]] * 10 + [[0.3, 0.7]] * 10 + [[0.2, 0.8]] * 3)
-    found = thresholds(items(np.c_[p, np.zeros(23)], flags(np.array([0] * 10 + [1] * 13), 3)))
+    found = select_thresholds(items(np.c_[p, np.zeros(23)], flags(np.array([0] * 10 + [1] * 13), 3)))
     assert 0.3 < found[0] < 0.9
     assert 0.1 < found[1] <= 0.7
     assert found[2] is None
 
 
-def test_thresholds_are_chosen_on_windows_whose_species_are_all_known() -> None:
+def test_thresholds_are_selected_on_windows_whose_species_are_all_known() -> None:
     p, present = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 6), flags(np.array([0] * 6 + [1] * 6), 2)
-    clean = thresholds(items(p, present))
-    # Unlabelled windows in which the species may sing must not push its threshold up.
-    unsure = items(np.r_[p, [[0.89, 0.11]] * 20], np.r_[present, np.zeros((20, 2), bool)])
-    known = Items(**{**vars(unsure), "complete": np.arange(32) < 12})
-    assert thresholds(known) == clean
-    assert thresholds(unsure) != clean
+    expected = select_thresholds(items(p, present))
+    # Windows without a label, in which the species may be present, must not raise its threshold.
+    complete = items(np.r_[p, [[0.89, 0.11]] * 20], np.r_[present, np.zeros((20, 2), bool)])
+    incomplete = Items(**{**vars(complete), "complete": np.arange(32) < 12})
+    assert select_thresholds(incomplete) == expected
+    assert select_thresholds(complete) != expected
 
 
-def test_a_threshold_lies_between_two_different_scores_and_is_not_rounded() -> None:
+def test_a_threshold_lies_between_two_different_probabilities_and_is_not_rounded() -> None:
     close = np.array([1 - 1e-8] * 6 + [1 - 3e-8] * 6)
     p, present = np.c_[close, 1 - close], flags(np.array([0] * 6 + [1] * 6), 2)
-    found = thresholds(items(p, present))
+    found = select_thresholds(items(p, present))
     assert (p[:, 0] >= found[0]).tolist() == [True] * 6 + [False] * 6
     tied = np.c_[np.full(12, 0.7), np.full(12, 0.3)]
-    found = thresholds(items(tied, present))
-    assert (tied[:, 0] >= found[0]).all()  # all or none: the threshold cannot divide equal scores
+    found = select_thresholds(items(tied, present))
+    assert (tied[:, 0] >= found[0]).all()  # a threshold cannot separate equal probabilities

@@ -19,7 +19,7 @@ from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.drift.monitor import FEATURES
-from autobird.model.networks import build
+from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier
 from autobird.predict.batch import as_feature_csv
@@ -35,7 +35,7 @@ def make_bundle(folder: Path, thresholds: tuple[float, float] = (0.5, 0.5)) -> P
     import torch
 
     torch.manual_seed(0)
-    export(build(TrainSettings(width=8), 2, -8.0, 3.0), 64, 157, folder / "model.onnx")
+    export(build_network(TrainSettings(width=8), 2, -8.0, 3.0), 64, 157, folder / "model.onnx")
     description = {
         "format": 1, "name": "tiny", "variant": "float", "fingerprint": "0123456789abcdef", "labels": ["Parus major", "Corvus corone"],
         "features": FeatureSettings().model_dump(mode="json"), "aggregation": "mean", "temperature": 1.5, "thresholds": list(thresholds),

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import FeatureSettings
-from autobird.model.data import Windows
-from autobird.model.networks import BasicBlock, build
+from autobird.model.data import WindowDataset
+from autobird.model.networks import BasicBlock, build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
@@ -31,7 +31,7 @@ ARCHITECTURES = [TrainSettings(width=8), TrainSettings(architecture="cnn_transfo
 
 def network(settings: TrainSettings) -> torch.nn.Module:
     torch.manual_seed(0)
-    made = build(settings, 5, -8.0, 3.0)
+    made = build_network(settings, 5, -8.0, 3.0)
     for module in made.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.weight.data.uniform_(0.5, 1.5)
@@ -40,7 +40,7 @@ def network(settings: TrainSettings) -> torch.nn.Module:
     return made.eval()
 
 
-def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> Windows:
+def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> WindowDataset:
     rng = np.random.default_rng(0)
     x = rng.normal(-8, 3, (n * frames, mels)).astype(np.float16)
     with NpyWriter(tmp_path / "s.npy", "<f2", (mels,)) as out:
@@ -53,10 +53,10 @@ def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> W
             "recording": [f"r{i}" for i in range(n)],
         }
     )
-    return Windows.of(index, ["a", "b"], [tmp_path / "s.npy"], frames)
+    return WindowDataset.from_index(index, ["a", "b"], [tmp_path / "s.npy"], frames)
 
 
-def logits(path: Path, w: Windows) -> NDArray[np.float32]:
+def logits(path: Path, w: WindowDataset) -> NDArray[np.float32]:
     """What a graph answers about windows."""
     x, _ = w.take(np.arange(len(w)))
     return Graph(path).logits(x[:, 0].transpose(1, 2).numpy())

@@ -1,4 +1,4 @@
-"""`autobird scores` prints what the released model achieved, and says so where something is not known."""
+"""`autobird scores` prints the metrics of the released model, also where a metric or its interval is not available."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ METRICS = (
 
 
 def run(folder: Path, **changes: Any) -> Path:
-    """A finished run with these scores."""
+    """Write the metrics of a finished run; `changes` replaces metrics. Return the folder."""
     cell = {"value": 0.5, "low": 0.25, "high": 0.75}
     level = dict.fromkeys(METRICS, cell) | changes
     species = {"Parus major": {"by_recording": {"detection_precision": None, "detection_recall": cell}}}
@@ -29,7 +29,7 @@ def run(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_scores_are_of_the_released_variant_with_detections_and_intervals(tmp_path: Path) -> None:
+def test_scores_shows_all_metrics_of_the_released_variant_with_intervals(tmp_path: Path) -> None:
     text = cli.scores(run(tmp_path))
     assert "3 species, variant int8, tested on 9 recordings (40 windows) in 5 independent groups" in text
     assert "2 recordings do not hold exactly one species: left out of macro-F1" in text
@@ -38,7 +38,7 @@ def test_scores_are_of_the_released_variant_with_detections_and_intervals(tmp_pa
     assert "Parus major" not in text
 
 
-def test_each_species_is_listed_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_scores_by_species_lists_each_species(tmp_path: Path) -> None:
     line = next(x for x in cli.scores(run(tmp_path), by_species=True).splitlines() if "Parus major" in x)
     assert line.split("Parus major")[1].split() == ["not", "defined", "0.500", "[0.250,", "0.750]"]
 
@@ -51,11 +51,11 @@ def test_each_species_is_listed_where_it_is_asked_for(tmp_path: Path) -> None:
         ({"value": None, "low": None, "high": None}, "not defined"),
     ],
 )
-def test_what_is_not_known_is_said(tmp_path: Path, value: Any, text: str) -> None:
+def test_scores_states_that_a_metric_or_interval_is_not_available(tmp_path: Path, value: Any, text: str) -> None:
     assert text in cli.scores(run(tmp_path, macro_f1=value))
 
 
-def test_a_difference_that_is_not_defined_is_said(tmp_path: Path) -> None:
+def test_scores_states_that_the_difference_is_not_defined(tmp_path: Path) -> None:
     run(tmp_path)
     write_json(tmp_path / "release/released.json", {"reason": "float: the cheapest"})
     row = {"released": True, "split": "test", "difference": None, "difference_low": None, "difference_high": None}
@@ -63,7 +63,7 @@ def test_a_difference_that_is_not_defined_is_said(tmp_path: Path) -> None:
     assert "differs from that of the float network, paired, by not defined" in cli.scores(tmp_path)
 
 
-def test_a_run_of_an_older_version_is_an_error_with_a_remedy(tmp_path: Path) -> None:
+def test_scores_of_a_run_of_an_older_version_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     write_json(tmp_path / "evaluation/metrics.json", {"test": {"recordings": 3}})
     with pytest.raises(AutobirdError, match="older version of Autobird; run snakemake again"):
         cli.scores(tmp_path)

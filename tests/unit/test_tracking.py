@@ -1,4 +1,4 @@
-"""W&B sends nothing unless the user asked for online, and never ends a training."""
+"""Tracking with W&B: nothing is sent unless the user asks for it, and errors of W&B never stop a training."""
 
 import logging
 import sys
@@ -10,11 +10,11 @@ import pytest
 
 from autobird.config import load_config
 from autobird.core.errors import AutobirdError
-from autobird.model.tracking import Mode, Tracker, mode_of
+from autobird.model.tracking import Tracker, TrackingMode, tracking_mode
 
 
 @pytest.fixture(autouse=True)
-def nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_login(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("WANDB_MODE", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -22,7 +22,7 @@ def nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
 
 class FakeWandb:
-    """W&B as the tracker uses it: remembers what it was asked for, and answers a login as told."""
+    """A stub of the module `wandb` that records the calls. `login` returns or raises the given value."""
 
     def __init__(self, login: bool | Exception) -> None:
         self._login, self.logins = login, 0
@@ -42,9 +42,9 @@ class FakeWandb:
 
 
 def track(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, setting: Mode, login: bool | Exception = True
+    monkeypatch: pytest.MonkeyPatch, folder: Path, setting: TrackingMode, login: bool | Exception = True
 ) -> tuple[str | None, FakeWandb]:
-    """The mode in which W&B was started, None if it was not."""
+    """Log an epoch with a stub of W&B; return the mode in which it was started, None if it was not, and the stub."""
     module = FakeWandb(login)
     monkeypatch.setitem(sys.modules, "wandb", module)
     with Tracker(setting, folder / "w", "abc", "group", "{}") as tracker:
@@ -52,7 +52,7 @@ def track(
     return (module.inits[0]["mode"] if module.inits else None), module
 
 
-def test_it_writes_an_offline_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_tracking_offline_writes_files_of_wandb(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.INFO, "autobird"),
         Tracker("offline", tmp_path / "w", "abc", "group", '{"epochs": 2}') as tracker,
@@ -63,7 +63,7 @@ def test_it_writes_an_offline_run(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert [p for p in (tmp_path / "w").rglob("*.wandb") if p.stat().st_size > 0]
 
 
-def test_being_logged_in_is_not_asking(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_being_logged_in_sends_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     (tmp_path / "netrc").write_text(f"machine api.wandb.ai login user password {'a' * 40}\n")
     mode, module = track(monkeypatch, tmp_path, "offline")
@@ -72,7 +72,7 @@ def test_being_logged_in_is_not_asking(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("setting", "environment", "mode"),
+    ("setting", "variable", "mode"),
     [
         ("offline", None, "offline"),
         ("offline", "", "offline"),
@@ -86,12 +86,12 @@ def test_being_logged_in_is_not_asking(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("none", "online", "none"),
     ],
 )
-def test_the_setting_and_the_environment_decide(
-    setting: Mode, environment: str | None, mode: Mode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_mode_follows_from_the_setting_and_the_variable_wandb_mode(
+    setting: TrackingMode, variable: str | None, mode: TrackingMode, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    if environment is not None:
-        monkeypatch.setenv("WANDB_MODE", environment)
-    assert mode_of(setting) == mode
+    if variable is not None:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    assert tracking_mode(setting) == mode
     started, module = track(monkeypatch, tmp_path, setting)
     assert started == (None if mode == "none" else mode)
     assert module.logins == (mode == "online")
@@ -99,7 +99,7 @@ def test_the_setting_and_the_environment_decide(
 
 
 @pytest.mark.parametrize("login", [False, RuntimeError("401")])
-def test_online_without_a_login_goes_on_offline_with_one_warning(
+def test_online_without_a_login_continues_offline_with_one_warning(
     login: bool | Exception, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     mode, module = track(monkeypatch, tmp_path, "online", login)
@@ -122,11 +122,11 @@ def test_online_without_a_login_goes_on_offline_with_one_warning(
         (None, "none"),
     ],
 )
-def test_true_and_false_still_mean_offline_and_none(value: object, mode: str) -> None:
+def test_true_and_false_mean_offline_and_none(value: object, mode: str) -> None:
     assert load_config({"run": {"tracking": value}}).run.tracking == mode
 
 
-def test_offline_is_the_default_and_another_word_is_refused() -> None:
+def test_offline_is_the_default_and_another_value_is_an_error() -> None:
     assert load_config({}).run.tracking == "offline"
     with pytest.raises(AutobirdError, match=r"run\.tracking: 'yes' is not valid: input should be 'none', 'offline' or"):
         load_config({"run": {"tracking": "yes"}})
@@ -136,7 +136,7 @@ def fail(*_args: object, **_options: object) -> object:
     raise RuntimeError("no disk")
 
 
-def test_its_trouble_is_logged_and_training_goes_on(
+def test_errors_of_wandb_are_logged_and_the_training_continues(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = types.SimpleNamespace(log=fail, finish=fail)
@@ -156,8 +156,8 @@ def test_its_trouble_is_logged_and_training_goes_on(
 
 
 @pytest.mark.parametrize(("setting", "level"), [("offline", "INFO"), ("online", "WARNING")])
-def test_it_is_not_required(
-    setting: Mode, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_missing_wandb_is_logged_and_the_training_continues(
+    setting: TrackingMode, level: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with caplog.at_level(logging.INFO, "autobird"), Tracker(setting, tmp_path / "w", "abc", "group", "{}") as tracker:

@@ -1,7 +1,8 @@
-"""Training resumes to the bit, augments as it says, and samples as it says."""
+"""Training: resuming to bit-identical weights, checkpoints, schedules, augmentation, sampling and the stage itself."""
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,35 +20,45 @@ from autobird.core.tables import write_table
 from autobird.dataset.schemas import INDEX
 from autobird.model import train
 from autobird.model.augment import augment
-from autobird.model.checkpoint import Checkpoints, fingerprint
-from autobird.model.data import Windows, epoch_order, sampling_weights
-from autobird.model.loop import Trainer, evaluate_windows
-from autobird.model.networks import build
-from autobird.model.precision import Compute, choose, deterministic
+from autobird.model.checkpoint import Checkpointer, training_id
+from autobird.model.data import WindowDataset, epoch_order, sampling_probabilities
+from autobird.model.loop import Trainer, loss_and_macro_f1
+from autobird.model.networks import build_network
+from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
-from autobird.model.trained import load
+from autobird.model.trained import load_trained
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1)
 
 
-def windows(n: int = 40, species: int = 3, seed: int = 0) -> Windows:
-    """Windows whose species is a bright band of its own."""
+@pytest.fixture(autouse=True)
+def sigterm_handler() -> Iterator[None]:
+    """Restore the handler of SIGTERM, which `Checkpointer` replaces."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+def windows(n: int = 40, species: int = 3, seed: int = 0) -> WindowDataset:
+    """Return windows in which each species is a band of higher power at its own frequency."""
     rng = np.random.default_rng(seed)
     label = np.arange(n) % species
     frames = rng.normal(-9, 1, (n, 40, 16)).astype(np.float16)
-    for i, s in enumerate(label):
-        frames[i, :, 2 + 4 * s : 5 + 4 * s] += 4
-    return Windows([frames.reshape(-1, 16)], np.zeros(n, np.int64), np.arange(n) * 40, label, np.arange(n) // 2, 40)
+    for i, species_index in enumerate(label):
+        frames[i, :, 2 + 4 * species_index : 5 + 4 * species_index] += 4
+    return WindowDataset(
+        [frames.reshape(-1, 16)], np.zeros(n, np.int64), np.arange(n) * 40, label, np.arange(n) // 2, 40
+    )
 
 
 def trainer(settings: TrainSettings = TINY) -> Trainer:
-    deterministic(1)
+    make_deterministic(1)
     torch.manual_seed(0)
-    return Trainer(build(settings, 3, -8.0, 2.0), windows(), windows(12, seed=1), 3, settings, CPU)
+    return Trainer(build_network(settings, 3, -8.0, 2.0), windows(), windows(12, seed=1), 3, settings, CPU)
 
 
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+def equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
 
@@ -55,96 +66,92 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     "settings", [TINY, TrainSettings(architecture="cnn_transformer", d_model=8, epochs=2, batch_size=8, threads=1)]
 )
 @pytest.mark.parametrize("steps", [1, 5, 7])
-def test_a_training_that_was_killed_ends_with_the_same_weights(
+def test_an_interrupted_and_resumed_training_ends_with_the_same_weights(
     settings: TrainSettings, steps: int, tmp_path: Path
 ) -> None:
-    whole = trainer(settings).run(lambda: None)
-    first = trainer(settings)
-    done = iter(range(steps))
+    expected = trainer(settings).run(lambda: None)
+    interrupted = trainer(settings)
+    remaining = iter(range(steps))
 
     def stop() -> None:
-        if next(done, None) is None:
+        if next(remaining, None) is None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        first.run(lambda: None, stop)
-    Checkpoints(str(tmp_path), "x", first).save()
-    second = trainer(settings)
-    torch.manual_seed(99)  # whatever state the new process is in
-    Checkpoints(str(tmp_path), "x", second).resume()
-    assert second.at.step or second.at.epoch
-    assert same(second.run(lambda: None), whole)
+        interrupted.run(lambda: None, stop)
+    Checkpointer(str(tmp_path), "x", interrupted).save()
+    resumed = trainer(settings)
+    torch.manual_seed(99)  # the new process may have any random state
+    Checkpointer(str(tmp_path), "x", resumed).resume()
+    assert resumed.progress.step or resumed.progress.epoch
+    assert equal_weights(resumed.run(lambda: None), expected)
 
 
-def test_sigterm_saves_after_the_step_and_ends_with_143(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        t = trainer()
-        checkpoints = Checkpoints(str(tmp_path), "x", t)
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(SystemExit) as end:
-            t.run(lambda: None, checkpoints.after_step)
-        assert end.value.code == 143
-        assert (tmp_path / "x/checkpoint.pt").exists()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def test_sigterm_saves_a_checkpoint_after_the_step_and_exits_with_143(tmp_path: Path) -> None:
+    t = trainer()
+    checkpointer = Checkpointer(str(tmp_path), "x", t)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as exit_info:
+        t.run(lambda: None, checkpointer.after_step)
+    assert exit_info.value.code == 143
+    assert (tmp_path / "x/checkpoint.pt").exists()
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
-    checkpoints = Checkpoints(str(tmp_path), "x", trainer())
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
+    checkpointer = Checkpointer(str(tmp_path), "x", trainer())
     (tmp_path / "x").mkdir()
     (tmp_path / "x/checkpoint.pt").write_bytes(b"half a file")
-    checkpoints.resume()
-    assert checkpoints.trainer.at.epoch == 0
+    checkpointer.resume()
+    assert checkpointer.trainer.progress.epoch == 0
 
 
-def test_checkpoints_are_named_by_code_settings_and_data(tmp_path: Path) -> None:
+def test_the_training_id_depends_on_the_texts_and_the_content_of_the_files(tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"1")
-    first = fingerprint(["a", "b"], [file])
-    assert first != fingerprint(["ab", ""], [file])
+    first = training_id(["a", "b"], [file])
+    assert first != training_id(["ab", ""], [file])
     file.write_bytes(b"2")
-    assert first != fingerprint(["a", "b"], [file])
+    assert first != training_id(["a", "b"], [file])
 
 
-def test_it_learns_what_can_be_learnt() -> None:
+def test_training_learns_species_that_are_easy_to_tell_apart() -> None:
     settings = TINY.model_copy(update={"epochs": 12, "mix_probability": 0.0, "ema_decay": 0.9})
     t = trainer(settings)
     t.run(lambda: None)
-    assert t.at.history[-1]["validation_macro_f1"] > 0.9
-    assert t.at.history[-1]["train_loss"] < t.at.history[0]["train_loss"]
+    assert t.progress.history[-1]["validation_macro_f1"] > 0.9
+    assert t.progress.history[-1]["train_loss"] < t.progress.history[0]["train_loss"]
 
 
 def test_the_best_epoch_is_kept_where_asked() -> None:
     t = trainer(TINY.model_copy(update={"epochs": 4, "select": "best", "learning_rate": 0.02}))
     t.run(lambda: None)
-    scores = [h["validation_macro_f1"] for h in t.at.history]
-    assert t.at.best_epoch == 1 + int(np.argmax(scores))
+    scores = [h["validation_macro_f1"] for h in t.progress.history]
+    assert t.progress.best_epoch == 1 + int(np.argmax(scores))
 
 
-def test_validation_is_watched_every_third_epoch_and_after_the_last_unless_it_chooses() -> None:
-    def watched(select: str) -> list[int]:
+def test_every_third_and_the_last_epoch_are_validated_and_all_if_the_best_is_selected() -> None:
+    def validated_epochs(select: str) -> list[int]:
         t = trainer(TINY.model_copy(update={"epochs": 7, "select": select}))
         t.run(lambda: None)
-        assert [h["epoch"] for h in t.at.history] == list(range(1, 8))
-        return [int(h["epoch"]) for h in t.at.history if not np.isnan(h["validation_loss"])]
+        assert [h["epoch"] for h in t.progress.history] == list(range(1, 8))
+        return [int(h["epoch"]) for h in t.progress.history if not np.isnan(h["validation_loss"])]
 
-    assert watched("last") == [3, 6, 7]
-    assert watched("best") == list(range(1, 8))
+    assert validated_epochs("last") == [3, 6, 7]
+    assert validated_epochs("best") == list(range(1, 8))
 
 
-def test_schedules_are_what_they_say() -> None:
+def test_learning_rate_schedules() -> None:
     step = trainer(TrainSettings(architecture="cnn_transformer", d_model=8, epochs=11, batch_size=8))
-    rates = [step._rate(epoch * step.steps) for epoch in (0, 4, 5, 10)]
+    rates = [step._learning_rate(epoch * step.steps_per_epoch) for epoch in (0, 4, 5, 10)]
     np.testing.assert_allclose(rates, [3e-4, 3e-4, 1.5e-4, 0.75e-4])
-    one = trainer(TrainSettings(width=4, epochs=10, batch_size=8, warmup=0.1))
-    rates = [one._rate(s) for s in range(10 * one.steps)]
-    assert int(np.argmax(rates)) == pytest.approx(one.steps, abs=1)
+    one_cycle = trainer(TrainSettings(width=4, epochs=10, batch_size=8, warmup=0.1))
+    rates = [one_cycle._learning_rate(s) for s in range(10 * one_cycle.steps_per_epoch)]
+    assert int(np.argmax(rates)) == pytest.approx(one_cycle.steps_per_epoch, abs=1)
     assert max(rates) == pytest.approx(3e-3)
     assert rates[-1] < 1e-5
 
 
-def test_mixing_adds_powers_and_shares_labels() -> None:
+def test_mixing_adds_powers_and_mixes_targets_with_the_same_weights() -> None:
     settings = TrainSettings(roll=False, gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=1)
     x = torch.log(torch.tensor([1.0, 3.0])).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
     y = torch.eye(2)
@@ -155,8 +162,8 @@ def test_mixing_adds_powers_and_shares_labels() -> None:
         torch.testing.assert_close(target.sum(1), torch.ones(2))
 
 
-def test_magnitudes_are_augmented_as_the_sound_they_stand_for() -> None:
-    """Gain, equaliser and mixing give what log-mel of the same sound gives; silence stays finite."""
+def test_augmentation_of_magnitudes_equals_that_of_log_mel_of_the_same_audio() -> None:
+    """The shift in time, gain, equaliser and mixing are covered; silence stays finite."""
     settings = TrainSettings(mask_probability=0)
     log_mel, y = torch.randn(6, 1, 64, 20) - 5, torch.eye(6)
     scaling = Magnitude(0.5)
@@ -168,7 +175,7 @@ def test_magnitudes_are_augmented_as_the_sound_they_stand_for() -> None:
     assert silent.max() < 0.01
 
 
-def test_pcen_is_mixed_as_it_is_and_masked_with_its_silence() -> None:
+def test_pcen_values_are_mixed_linearly_and_masked_with_the_value_of_silence() -> None:
     pcen = Pcen(MelSettings(front_end="pcen"))
     settings = TrainSettings(roll=False, mask_probability=0, mix_probability=1)
     x = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
@@ -184,13 +191,13 @@ def test_pcen_is_mixed_as_it_is_and_masked_with_its_silence() -> None:
     assert sorted(set(masked.flatten().tolist())) == [0.0, 1.0]
 
 
-def test_augmentation_keeps_shapes_and_repeats_with_its_generator() -> None:
+def test_augmentation_keeps_shapes_and_depends_only_on_its_generator() -> None:
     settings = TrainSettings(mask_probability=1.0)
     x, y = torch.randn(5, 1, 64, 157) - 8, torch.eye(5)
     torch.manual_seed(3)
-    before = torch.get_rng_state()
+    state = torch.get_rng_state()
     a, ya = augment(x, y, settings, np.random.default_rng(1), Log())
-    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(torch.get_rng_state(), state)
     b, yb = augment(x, y, settings, np.random.default_rng(1), Log())
     assert a.shape == x.shape
     assert torch.equal(a, b)
@@ -205,46 +212,46 @@ def test_a_roll_moves_frames_around() -> None:
     assert sorted(rolled.flatten().tolist()) == list(range(10))
 
 
-def test_samplers_balance_as_they_say() -> None:
+def test_samplers_give_species_and_recordings_the_documented_probabilities() -> None:
     label = np.array([0] * 90 + [1] * 10)
     recording = np.array([0] * 80 + [1] * 10 + [2] * 10)
-    weighted = np.bincount(label, sampling_weights(label, recording, "weighted"))
+    weighted = np.bincount(label, sampling_probabilities(label, recording, "weighted"))
     np.testing.assert_allclose(weighted, [0.5, 0.5])
-    balanced = sampling_weights(label, recording, "balanced")
+    balanced = sampling_probabilities(label, recording, "balanced")
     np.testing.assert_allclose(np.bincount(label, balanced), np.sqrt([90, 10]) / np.sqrt([90, 10]).sum())
-    by_recording = np.bincount(recording, balanced)
-    assert by_recording[0] / by_recording[1] == pytest.approx(np.sqrt(8))
-    w = windows(10)
-    assert sorted(epoch_order(w, "uniform", np.random.default_rng(0))) == list(range(10))
-    assert len(epoch_order(w, "balanced", np.random.default_rng(0))) == 10
+    of_recording = np.bincount(recording, balanced)
+    assert of_recording[0] / of_recording[1] == pytest.approx(np.sqrt(8))
+    dataset = windows(10)
+    assert sorted(epoch_order(dataset, "uniform", np.random.default_rng(0))) == list(range(10))
+    assert len(epoch_order(dataset, "balanced", np.random.default_rng(0))) == 10
 
 
-def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(AutobirdError, match=r"train\.device"):
-        choose(TrainSettings(device="cuda"))
-    assert choose(TrainSettings(precision="float32")) == CPU
+        select_precision(TrainSettings(device="cuda"))
+    assert select_precision(TrainSettings(precision="float32")) == CPU
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "cnn_transformer"])
-def test_networks_take_plain_log_mel(architecture: str) -> None:
-    network = build(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()
+def test_networks_map_log_mel_to_one_logit_per_species(architecture: str) -> None:
+    network = build_network(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()
     assert network(torch.randn(2, 1, 64, 157)).shape == (2, 7)
     assert 50_000 < sum(p.numel() for p in network.parameters()) < 400_000
 
 
-def test_the_stage_trains_end_to_end_to_the_same_bytes(tmp_path: Path) -> None:
+def test_two_runs_of_the_stage_write_the_same_bytes(tmp_path: Path) -> None:
     n = 60
-    w = windows(n)
+    dataset = windows(n)
     with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
-        out.append(w.shards[0])
+        out.append(dataset.shards[0])
     index = pd.DataFrame(
         {
             "recording": [f"r{i // 2:02d}" for i in range(n)], "start": np.arange(n) % 2 * 40_000,
-            "species": [f"s{x}" for x in w.label], "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4],
-            "group": "", "shard": 0, "first_frame": w.first, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
-            "quiet": [True] + [False] * (n - 1), "present": [[f"s{x}"] for x in w.label], "complete": True,
-            "recording_species": [[f"s{x}"] for x in w.label], "recording_complete": True, "recording_split": "",
+            "species": [f"s{x}" for x in dataset.label], "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4],
+            "group": "", "shard": 0, "first_frame": dataset.first_frame, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
+            "quiet": [True] + [False] * (n - 1), "present": [[f"s{x}"] for x in dataset.label], "complete": True,
+            "recording_species": [[f"s{x}"] for x in dataset.label], "recording_complete": True, "recording_split": "",
         }
     )  # fmt: skip
     write_table(tmp_path / "index.parquet", index, INDEX)
@@ -260,27 +267,26 @@ def test_the_stage_trains_end_to_end_to_the_same_bytes(tmp_path: Path) -> None:
         str(tmp_path / "log"),
     ]
     weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
-    before = signal.getsignal(signal.SIGTERM)
-    blobs = []
+    weight_files = []
     for _ in range(2):
         train.main(
             [*common, *weights, "--settings", TINY.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
              "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / "run/ck"), "--history", str(tmp_path / "h.csv")]
         )  # fmt: skip
-        blobs.append((tmp_path / "run/model/w.safetensors").read_bytes())
-    signal.signal(signal.SIGTERM, before)
-    assert blobs[0] == blobs[1]
-    assert (
-        "resumed from" in (tmp_path / "log").read_text()
-    )  # the second finds the first one's checkpoint, already at the end
-    network, settings = load(
+        weight_files.append((tmp_path / "run/model/w.safetensors").read_bytes())
+    assert weight_files[0] == weight_files[1]
+    # The second run resumes from the last checkpoint of the first one.
+    assert "resumed from" in (tmp_path / "log").read_text()
+    network, settings = load_trained(
         json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
     )
     assert settings == TINY
-    assert safetensors.torch.load(blobs[0]).keys() == network.state_dict().keys()
+    assert safetensors.torch.load(weight_files[0]).keys() == network.state_dict().keys()
 
 
-def test_no_windows_score_nothing() -> None:
-    w = windows(3)
-    none = Windows(w.shards, w.shard[:0], w.first[:0], w.label[:0], w.recording[:0], w.frames)
-    assert evaluate_windows(build(TINY, 3, 0, 1), none, 3, CPU) == (0.0, 0.0)
+def test_loss_and_macro_f1_of_no_windows_are_zero() -> None:
+    some = windows(3)
+    none = WindowDataset(
+        some.shards, some.shard[:0], some.first_frame[:0], some.label[:0], some.recording[:0], some.frames
+    )
+    assert loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, 3, CPU) == (0.0, 0.0)

@@ -1,1 +1,1 @@
-"""Metrics with intervals, calibration, figures. No torch."""
+"""Metrics with confidence intervals, calibration and figures. Nothing in this package imports torch."""

@@ -1,7 +1,8 @@
 """Confidence intervals by resampling groups of recordings.
 
-Windows of one recording depend on each other, and so do recordings of one session. Groups (sessions, and recordings
-that share a sound) are what the split keeps apart, so they are the independent units that the bootstrap draws.
+Windows of one recording depend on each other, and so do recordings of one session. A group contains the recordings of a
+session and recordings with the same audio. The split never divides a group, so groups are the independent units that the
+bootstrap resamples.
 """
 
 from collections.abc import Callable
@@ -17,36 +18,37 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 Interval = tuple[float, float, float]
-"""Value, low, high; the bounds are NaN where they are not known."""
+"""Estimate, lower bound, upper bound. The bounds are NaN if they are not available."""
 
-_SAME = 1e-9
-"""Standard error below which all resamples gave the same value."""
+_MIN_STANDARD_ERROR = 1e-9
+"""Standard error below which all resamples are considered to have the same value."""
 
-_BLOCKS = 20
-"""Most parts into which a stratum is divided to estimate its variance."""
+_MAX_BLOCKS = 20
+"""Largest number of jackknife blocks into which a stratum is divided."""
 
-_WIDEST = 20.0
-"""Largest half-width on a logarithmic scale, so that no bound overflows."""
+_MAX_LOG_HALF_WIDTH = 20.0
+"""Largest half-width of an interval on the logarithmic scale, to avoid overflow."""
 
 
 @dataclass(frozen=True)
 class Resamples:
-    """Weights of groups, for the estimate itself, for its bootstrap and for its jackknife.
+    """Weights of groups for the estimate, its bootstrap and its jackknife.
 
     Attributes:
-        weights: weight of each group; shape (1 + draws + blocks, groups). Row 0 is all ones; then come the bootstrap's
-            draws; then one row for each block of groups of a stratum, which is left out in it.
-        group: group of each recording, as an index; shape (recordings,).
-        draws: number of bootstrap rows.
-        blocks: stratum of each jackknife row; shape (blocks,).
-        strata: number of groups of each stratum.
+        weights: weight of each group; shape (1 + bootstrap_rows + jackknife rows, groups). Row 0 contains ones and gives the
+            estimate. The bootstrap rows follow, then one jackknife row for each block of groups, in which the block has
+            weight 0.
+        group_of_recording: group of each recording, as an index; shape (recordings,).
+        bootstrap_rows: number of bootstrap rows.
+        jackknife_stratum: stratum of the block that each jackknife row leaves out, as an index; shape (jackknife rows,).
+        stratum_sizes: number of groups of each stratum; shape (strata,).
     """
 
     weights: Floats
-    group: NDArray[np.intp]
-    draws: int
-    blocks: NDArray[np.intp]
-    strata: NDArray[np.intp]
+    group_of_recording: NDArray[np.intp]
+    bootstrap_rows: int
+    jackknife_stratum: NDArray[np.intp]
+    stratum_sizes: NDArray[np.intp]
 
     @property
     def groups(self) -> int:
@@ -55,123 +57,146 @@ class Resamples:
 
 
 def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, seed: int) -> Resamples:
-    """Draw groups of recordings with replacement, within strata.
+    """Draw groups of recordings with replacement within strata.
 
-    A group's stratum is its rarest species (the one that the fewest groups hold), so that every resample keeps the
-    composition of the split: drawn over all groups together, a species with one or two of them would be missing from
+    The stratum of a group is its rarest species: of its species, the one that occurs in the fewest groups. Every resample
+    therefore has the same composition as the split. Without strata, a species with one or two groups would be missing from
     many resamples. From a stratum of n groups, n - 1 are drawn and weighted by n / (n - 1), which makes the variance
-    unbiased where n is small (Rao and Wu 1988). Strata of a single group are pooled.
+    unbiased also for small n (Rao and Wu 1988). Strata of a single group are merged.
 
     Args:
-        group: group of each recording, as an index; shape (recordings,).
-        present: which species each recording holds; shape (recordings, species).
+        group: group of each recording, any integer; shape (recordings,).
+        present: species of each recording; shape (recordings, species).
         resamples: number of resamples.
-        seed: seed of the draws.
+        seed: seed of the random generator.
 
     Returns:
-        the resamples; with fewer than two groups nothing can be drawn, and the weights have row 0 alone.
+        The resamples. With fewer than two groups nothing can be drawn, and the weights consist of row 0.
     """
-    codes, group = np.unique(group, return_inverse=True)
-    count = len(codes)
+    group_ids, group = np.unique(group, return_inverse=True)
+    count = len(group_ids)
     if count < 2:
         return Resamples(np.ones((1, count)), group, 0, np.zeros(0, np.intp), np.array([count], np.intp))
     rng = np.random.default_rng(seed)
-    drawn = np.ones((resamples, count))
-    left_out: list[Floats] = []
-    blocks: list[int] = []
+    bootstrap = np.ones((resamples, count))
+    jackknife: list[Floats] = []
+    jackknife_stratum: list[int] = []
     strata = _strata(group, present, count)
-    for number, members in enumerate(strata):
+    for stratum, members in enumerate(strata):
         n = len(members)
-        drawn[:, members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) * (n / (n - 1))
-        for block in np.array_split(members, min(n, _BLOCKS)):
+        bootstrap[:, members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) * (n / (n - 1))
+        for block in np.array_split(members, min(n, _MAX_BLOCKS)):
             row = np.ones(count)
             row[members] = n / (n - len(block))
             row[block] = 0
-            left_out.append(row)
-            blocks.append(number)
-    weights = np.concatenate([np.ones((1, count)), drawn, left_out])
-    return Resamples(weights, group, resamples, np.array(blocks, np.intp), np.array([len(s) for s in strata], np.intp))
+            jackknife.append(row)
+            jackknife_stratum.append(stratum)
+    return Resamples(
+        np.concatenate([np.ones((1, count)), bootstrap, jackknife]),
+        group,
+        resamples,
+        np.array(jackknife_stratum, np.intp),
+        np.array([len(members) for members in strata], np.intp),
+    )
 
 
 def _strata(group: NDArray[np.intp], present: Flags, count: int) -> list[NDArray[np.intp]]:
-    """The groups of each stratum, two or more."""
+    """Return the groups of each stratum; every stratum has at least two groups.
+
+    Args:
+        group: group of each recording, as an index; shape (recordings,).
+        present: species of each recording; shape (recordings, species).
+        count: number of groups; at least 2.
+    """
     species = present.shape[1]
-    holds = np.zeros((count, species + 1), bool)
-    np.logical_or.at(holds, group, np.pad(present, ((0, 0), (0, 1))))
-    holds[:, species] = ~holds.any(axis=1)  # groups without any species are a stratum of their own
-    frequency = np.where(holds, holds.sum(axis=0), count + 1)
-    stratum = frequency.argmin(axis=1)
+    contains = np.zeros((count, species + 1), bool)
+    np.logical_or.at(contains, group, np.pad(present, ((0, 0), (0, 1))))
+    contains[:, species] = ~contains.any(axis=1)  # groups without any species are a stratum of their own
+    groups_of_species = np.where(contains, contains.sum(axis=0), count + 1)
+    stratum = groups_of_species.argmin(axis=1)
     sizes = np.bincount(stratum, minlength=species + 1)
     strata = [np.flatnonzero(stratum == s) for s in np.flatnonzero(sizes > 1)]
-    alone = np.flatnonzero(sizes[stratum] == 1)
-    if len(alone) == 1:
+    singles = np.flatnonzero(sizes[stratum] == 1)
+    if len(singles) == 1:
         smallest = min(range(len(strata)), key=lambda i: len(strata[i]))
-        strata[smallest] = np.append(strata[smallest], alone)
-    elif len(alone):
-        strata.append(alone)
+        strata[smallest] = np.append(strata[smallest], singles)
+    elif len(singles):
+        strata.append(singles)
     return strata
 
 
-def share_interval(
-    values: Floats, resamples: Resamples, confidence: float, groups: int, least_freedom: float = 1.0
+def bounded_interval(
+    values: Floats, resamples: Resamples, confidence: float, groups: int, min_degrees_of_freedom: float = 1.0
 ) -> Interval | None:
-    """Estimate and interval of a metric between 0 and 1.
+    """Return the estimate and the confidence interval of a metric between 0 and 1.
 
-    The bootstrap gives the standard error; the interval is that of Student's t on the logit scale, which stays
-    between 0 and 1 and keeps its coverage for few groups and for values near 1, where percentile intervals are too
-    narrow (tests/unit/test_intervals.py measures it). Where all resamples give one value, as for a species that is
-    always right, the standard error says nothing; the interval is then that of Clopper and Pearson (1934) for as many
-    independent trials as there are groups that the metric is about.
+    The standard error comes from the bootstrap. The interval is that of Student's t on the logit scale. It stays between
+    0 and 1, and it keeps its coverage for few groups and for values near 1, where percentile intervals are too narrow
+    (measured by tests/unit/test_intervals.py). If all resamples have the same value, as for a species that is always
+    right, the standard error is not informative. The interval is then that of Clopper and Pearson (1934) for as many
+    independent trials as there are relevant groups.
 
     Args:
-        values: the metric under each row of the weights, the estimate first; rows in which it is not defined (NaN) are left out.
-        resamples: the weights behind `values`.
-        confidence: for example 0.95.
-        groups: number of groups that the metric is about, for example those in which a species is detected for its precision.
-        least_freedom: least degrees of freedom. A metric of one species is an average over its own groups alone, so that it has
-            as many as these less one, however its errors fall.
+        values: the metric under each row of the weights, shape (rows,). Bootstrap and jackknife rows in which it is not
+            defined (NaN) are ignored.
+        resamples: the weights with which `values` was computed.
+        confidence: confidence level, for example 0.95.
+        groups: number of relevant groups: those with an item that enters the metric. For the precision of a species, these
+            are the groups in which it is detected.
+        min_degrees_of_freedom: lower bound of the degrees of freedom. A metric of one species is an average over its own
+            groups, so it has at least their number minus 1, however its errors are distributed.
 
     Returns:
-        value and bounds, or None where the metric is not defined.
+        Estimate and bounds, or None if the metric is not defined.
     """
     tail = (1 - confidence) / 2
 
-    def bounds(value: float, error: float, freedom: float) -> tuple[float, float]:
-        if error < _SAME or not 0 < value < 1:
+    def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
+        if error < _MIN_STANDARD_ERROR or not 0 < value < 1:
             trials = max(1, groups)
-            right = value * trials
-            low = float(beta.ppf(tail, right, trials - right + 1)) if right > 0 else 0.0
-            return low, float(beta.ppf(1 - tail, right + 1, trials - right)) if right < trials else 1.0
-        half = student.ppf(1 - tail, max(freedom, least_freedom)) * error / (value * (1 - value))
-        return float(expit(logit(value) - half)), float(expit(logit(value) + half))
+            successes = value * trials
+            low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
+            high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+            return low, high
+        quantile = student.ppf(1 - tail, max(degrees_of_freedom, min_degrees_of_freedom))
+        half_width = quantile * error / (value * (1 - value))
+        return float(expit(logit(value) - half_width)), float(expit(logit(value) + half_width))
 
     return _interval(values, resamples, bounds)
 
 
 def positive_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
-    """The same for a metric that is positive and unbounded, such as a loss: Student's t on the logarithmic scale."""
+    """Return the estimate and the confidence interval of a positive, unbounded metric such as a loss.
 
-    def bounds(value: float, error: float, freedom: float) -> tuple[float, float]:
-        if error < _SAME or value <= 0:
+    Like `bounded_interval`, with Student's t on the logarithmic scale. The bounds are NaN if all resamples have the same value.
+    """
+
+    def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
+        if error < _MIN_STANDARD_ERROR or value <= 0:
             return np.nan, np.nan
-        factor = float(np.exp(min(_WIDEST, student.ppf((1 + confidence) / 2, freedom) * error / value)))
+        half_width = student.ppf((1 + confidence) / 2, degrees_of_freedom) * error / value
+        factor = float(np.exp(min(_MAX_LOG_HALF_WIDTH, half_width)))
         return value / factor, value * factor
 
     return _interval(values, resamples, bounds)
 
 
 def difference_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
-    """The same for a paired difference of two macro averages between 0 and 1: Student's t, cut at -1 and 1.
+    """Return the estimate and the confidence interval of a paired difference of two macro-averages between 0 and 1.
 
-    Where two networks differ in few answers, the bootstrap sees too few of the differences that there are. As if one more
-    group differed (after Agresti and Min 2005 for paired proportions), the squared effect of a group on a macro average is
-    added to the variance; strata stand for species.
+    Like `bounded_interval`, with Student's t on the linear scale, cut at -1 and 1.
+
+    If two networks differ in the predictions of few recordings, the bootstrap underestimates the variance of the difference.
+    The variance is therefore computed as if the networks differed in one more group (similar to Agresti and Min 2005 for paired
+    proportions): the squared effect of one group on a macro-average is added. Each stratum represents a species here.
     """
-    one_more = (1 / resamples.strata).sum() / len(resamples.strata) ** 2 / resamples.groups
+    sizes = resamples.stratum_sizes
+    variance_of_one_group = (1 / sizes).sum() / len(sizes) ** 2 / resamples.groups
 
-    def bounds(value: float, error: float, freedom: float) -> tuple[float, float]:
-        half = float(student.ppf((1 + confidence) / 2, freedom) * np.sqrt(error**2 + one_more))
-        return max(-1.0, value - half), min(1.0, value + half)
+    def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
+        quantile = student.ppf((1 + confidence) / 2, degrees_of_freedom)
+        half_width = float(quantile * np.sqrt(error**2 + variance_of_one_group))
+        return max(-1.0, value - half_width), min(1.0, value + half_width)
 
     return _interval(values, resamples, bounds)
 
@@ -179,33 +204,47 @@ def difference_interval(values: Floats, resamples: Resamples, confidence: float)
 def _interval(
     values: Floats, resamples: Resamples, bounds: Callable[[float, float, float], tuple[float, float]]
 ) -> Interval | None:
-    """A metric with the bounds that follow from its value, its standard error and the degrees of freedom of that.
+    """Return the estimate of a metric and its bounds.
 
-    None where the metric is not defined; bounds of NaN where nothing could be resampled.
+    Args:
+        values: the metric under each row of the weights, shape (rows,).
+        resamples: the weights.
+        bounds: computes the bounds from the estimate, its standard error and the degrees of freedom of the standard error.
+
+    Returns:
+        None if the metric is not defined; bounds of NaN if there are fewer than two resamples in which it is.
     """
     value = float(values[0])
     if np.isnan(value):
         return None
-    drawn = values[1 : 1 + resamples.draws]
-    drawn = drawn[~np.isnan(drawn)]
-    if len(drawn) < 2:
+    bootstrap = values[1 : 1 + resamples.bootstrap_rows]
+    bootstrap = bootstrap[~np.isnan(bootstrap)]
+    if len(bootstrap) < 2:
         return value, np.nan, np.nan
-    return value, *bounds(value, float(drawn.std(ddof=1)), _freedom(values[1 + resamples.draws :], resamples))
+    error = float(bootstrap.std(ddof=1))
+    return value, *bounds(value, error, _degrees_of_freedom(values[1 + resamples.bootstrap_rows :], resamples))
 
 
-def _freedom(left_out: Floats, resamples: Resamples) -> float:
-    """Degrees of freedom of the variance, by Satterthwaite (1946) over the strata's jackknife variances.
+def _degrees_of_freedom(jackknife: Floats, resamples: Resamples) -> float:
+    """Return the degrees of freedom of the variance (Satterthwaite 1946), from the jackknife variances of the strata.
 
-    Where a few small strata bring most of the variance, it is known as badly as theirs, however many groups the others have.
+    If most of the variance comes from a few small strata, the variance is as uncertain as theirs, however many groups the
+    other strata have.
+
+    Args:
+        jackknife: the metric under each jackknife row; shape (jackknife rows,).
+        resamples: the weights.
     """
-    total = below = 0.0
-    for stratum in range(len(resamples.strata)):
-        values = left_out[resamples.blocks == stratum]
+    total = denominator = 0.0
+    for stratum in range(len(resamples.stratum_sizes)):
+        values = jackknife[resamples.jackknife_stratum == stratum]
         values = values[~np.isnan(values)]
         if len(values) < 2:
             continue
         variance = (len(values) - 1) * float(values.var())
         total += variance
-        below += variance**2 / (len(values) - 1)
-    most = max(1, resamples.groups - len(resamples.strata))
-    return min(most, max(1.0, total**2 / below)) if below > _SAME**4 else float(most)
+        denominator += variance**2 / (len(values) - 1)
+    maximum = max(1, resamples.groups - len(resamples.stratum_sizes))
+    if denominator <= _MIN_STANDARD_ERROR**4:
+        return float(maximum)
+    return min(maximum, max(1.0, total**2 / denominator))

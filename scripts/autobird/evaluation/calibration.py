@@ -1,4 +1,4 @@
-"""How far probabilities can be believed: a temperature and thresholds, chosen on validation."""
+"""Temperature scaling and decision thresholds, fitted on the validation split, and the calibration error."""
 
 import numpy as np
 import pandas as pd
@@ -6,92 +6,116 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from autobird.evaluation.metrics import Weighting, log_loss
-from autobird.evaluation.predictions import Items, split_of
+from autobird.evaluation.predictions import Items, predictions_of_split
 from autobird.predict.answers import Calibration, softmax
 
 Floats = NDArray[np.float64]
 
 BINS = 15
-"""Bins of the expected calibration error (Guo et al. 2017)."""
+"""Number of bins of the expected calibration error (Guo et al. 2017)."""
 
-FALLBACK = 0.5
-"""Threshold of a species with too few validation windows to choose one."""
+FALLBACK_THRESHOLD = 0.5
+"""Decision threshold of a species with too few validation windows to select one."""
 
-_ENOUGH = 5
-"""Validation windows of a species, and of others, from which a threshold is worth choosing."""
+_MIN_WINDOWS = 5
+"""Smallest number of validation windows with the species, and of windows without it, for selecting its threshold."""
 
 
 def calibrate(table: pd.DataFrame, labels: list[str], aggregation: str) -> tuple[Calibration, list[bool]]:
-    """The calibration of a network, chosen on the validation windows of its predictions.
+    """Fit the calibration of a network to its predictions for the validation windows.
 
     Args:
-        table: columns of `PREDICTIONS`.
+        table: logits; columns of `PREDICTIONS`.
         labels: species in the order of the logits.
-        aggregation: how windows become a recording.
+        aggregation: how the probabilities of a recording are computed; see `Calibration`.
 
     Returns:
-        the calibration, and of which species there was enough to choose a threshold.
+        The calibration, and for each species whether its threshold was selected (otherwise it is `FALLBACK_THRESHOLD`).
     """
-    none = Calibration(1.0, np.full(len(labels), np.inf), aggregation)
-    windows = split_of(table, labels, "validation", none).windows
-    one = windows.only >= 0
-    logits = np.log(np.maximum(windows.probabilities[one], 1e-300))  # less a constant of each window
-    temperature = fit_temperature(logits, windows.only[one]) if one.any() else none.temperature
-    calibrated = Calibration(temperature, none.thresholds, aggregation)
-    found = thresholds(split_of(table, labels, "validation", calibrated).windows)
-    values = np.array([FALLBACK if t is None else t for t in found])
-    return Calibration(temperature, values, aggregation), [t is not None for t in found]
+    uncalibrated = Calibration(1.0, np.full(len(labels), np.inf), aggregation)
+    windows = predictions_of_split(table, labels, "validation", uncalibrated).windows
+    single = windows.single_species >= 0
+    # The logarithms of the probabilities are the logits minus a constant per window, which has no effect on the softmax.
+    logits = np.log(np.maximum(windows.probabilities[single], 1e-300))
+    temperature = 1.0
+    if single.any():
+        temperature = fit_temperature(logits, windows.single_species[single])
+    scaled = Calibration(temperature, uncalibrated.thresholds, aggregation)
+    selected = select_thresholds(predictions_of_split(table, labels, "validation", scaled).windows)
+    thresholds = np.array([FALLBACK_THRESHOLD if t is None else t for t in selected])
+    return Calibration(temperature, thresholds, aggregation), [t is not None for t in selected]
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
-    """The divisor of the logits with the lowest cross-entropy, between 0.1 and 10 (Guo et al. 2017)."""
-    everything = Weighting(np.ones((1, 1)), np.zeros(len(truth), np.int64))
+    """Return the divisor of the logits, between 0.1 and 10, that minimises the cross-entropy (Guo et al. 2017).
+
+    Args:
+        logits: shape (windows, species).
+        truth: species of each window, as an index; shape (windows,).
+    """
+    equal_weights = Weighting(np.ones((1, 1)), np.zeros(len(truth), np.int64))
 
     def loss(log_temperature: float) -> float:
-        return float(log_loss(softmax(logits / np.exp(log_temperature)), truth, everything)[0])
+        return float(log_loss(softmax(logits / np.exp(log_temperature)), truth, equal_weights)[0])
 
     best = minimize_scalar(loss, bounds=(np.log(0.1), np.log(10.0)), method="bounded", options={"xatol": 1e-4})
     return round(float(np.exp(best.x)), 4)
 
 
-def reliability(items: Items) -> tuple[Floats, Floats, NDArray[np.int64]]:
-    """Mean confidence, accuracy and count in `BINS` equal bins of confidence; NaN in empty bins.
+def reliability_bins(items: Items) -> tuple[Floats, Floats, NDArray[np.int64]]:
+    """Sort items into bins of equal width by confidence, the probability of the most probable species.
 
     Args:
-        items: each of exactly one species.
+        items: items of exactly one species.
+
+    Returns:
+        Mean confidence, accuracy and number of items of each bin, each of shape (`BINS`,); mean and accuracy of an empty bin are
+        NaN.
     """
     confidence = items.probabilities.max(axis=1)
-    hit = items.probabilities.argmax(axis=1) == items.only
-    which = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    count = np.bincount(which, minlength=BINS)
+    correct = items.probabilities.argmax(axis=1) == items.single_species
+    bin_of_item = np.minimum((confidence * BINS).astype(int), BINS - 1)
+    count = np.bincount(bin_of_item, minlength=BINS)
     with np.errstate(invalid="ignore"):
-        return np.bincount(which, confidence, BINS) / count, np.bincount(which, hit, BINS) / count, count
+        return (
+            np.bincount(bin_of_item, confidence, BINS) / count,
+            np.bincount(bin_of_item, correct, BINS) / count,
+            count,
+        )
 
 
 def expected_calibration_error(items: Items) -> float:
-    """Mean gap between confidence and accuracy over the bins, weighted by their counts."""
-    confidence, accuracy, count = reliability(items)
+    """Return the mean difference between confidence and accuracy over the bins, weighted by the number of items.
+
+    Args:
+        items: items of exactly one species, at least one.
+    """
+    confidence, accuracy, count = reliability_bins(items)
     used = count > 0
     return float(np.sum(np.abs(confidence - accuracy)[used] * count[used]) / count.sum())
 
 
-def thresholds(validation: Items) -> list[float | None]:
-    """For each species the probability with the best F1 on validation windows; None where they are too few."""
-    windows = validation.where(validation.complete)
-    out: list[float | None] = []
+def select_thresholds(validation: Items) -> list[float | None]:
+    """Return the decision threshold with the highest F1 for each species; None for species with too few windows.
+
+    Args:
+        validation: validation windows. Windows whose species are not all known are not used.
+    """
+    windows = validation.subset(validation.complete)
+    selected: list[float | None] = []
     for species in range(windows.probabilities.shape[1]):
-        is_true = windows.present[:, species]
-        if min(is_true.sum(), (~is_true).sum()) < _ENOUGH:
-            out.append(None)
+        is_present = windows.present[:, species]
+        if min(is_present.sum(), (~is_present).sum()) < _MIN_WINDOWS:
+            selected.append(None)
             continue
-        scores = windows.probabilities[:, species]
-        order = np.argsort(-scores, kind="stable")
-        hits = np.cumsum(is_true[order])
-        f1 = 2 * hits / (np.arange(1, len(hits) + 1) + is_true.sum())
-        # A threshold can only lie between two different scores.
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
-        best = int(ends[np.argmax(f1[ends])])
-        following = scores[order[best + 1]] if best + 1 < len(order) else 0.0
-        # Halfway to the next score, so that float noise on another machine changes nothing.
-        out.append(float((scores[order[best]] + following) / 2))
-    return out
+        probabilities = windows.probabilities[:, species]
+        order = np.argsort(-probabilities, kind="stable")
+        true_positives = np.cumsum(is_present[order])
+        f1 = 2 * true_positives / (np.arange(1, len(true_positives) + 1) + is_present.sum())
+        # A threshold cannot separate equal probabilities, so only the last of them is a candidate.
+        candidates = np.flatnonzero(np.append(np.diff(probabilities[order]) != 0, True))
+        best = int(candidates[np.argmax(f1[candidates])])
+        following = probabilities[order[best + 1]] if best + 1 < len(order) else 0.0
+        # Halfway to the next probability, so that rounding differences of another machine change no detection.
+        selected.append(float((probabilities[order[best]] + following) / 2))
+    return selected

@@ -1,4 +1,4 @@
-"""Stage `evaluate`: how good the answers of the released variant are on recordings that it never heard, with intervals."""
+"""Stage `evaluate`: metrics of the released variant, with confidence intervals, on recordings that it was not trained on."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.evaluation.bootstrap import Interval, Resamples, positive_interval, share_interval
+from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, positive_interval
 from autobird.evaluation.calibration import expected_calibration_error
 from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
 from autobird.evaluation.metrics import (
@@ -25,151 +25,175 @@ from autobird.evaluation.metrics import (
     precision_by_species,
     recall_by_species,
 )
-from autobird.evaluation.predictions import Items, Split, split_of
+from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.predict.answers import Calibration
 
 Floats = NDArray[np.float64]
-Cell = dict[str, float | None] | None
-"""A value with its bounds as JSON: `value`, `low`, `high`."""
+IntervalJson = dict[str, float | None] | None
+"""An interval as in metrics.json: `value`, `low`, `high`; None if the metric is not defined."""
 
-DETECTION: dict[str, Callable[..., Floats]] = {
+_DETECTION_METRICS: dict[str, Callable[..., Floats]] = {
     "detection_precision": precision_by_species,
     "detection_recall": recall_by_species,
     "detection_f1": f1_by_species,
 }
-"""What is said of each species' detections."""
+"""Metrics of the detections of each species."""
 
 
-def as_json(found: Interval | None) -> Cell:
-    """A value with its interval for JSON; None where it is not defined, and bounds of None where they are not known."""
-    if found is None:
+def interval_json(interval: Interval | None) -> IntervalJson:
+    """Return an interval for JSON, rounded to six decimals; bounds that are not available are None."""
+    if interval is None:
         return None
-    numbers = (None if np.isnan(v) else round(v, 6) for v in found)
+    numbers = (None if np.isnan(v) else round(v, 6) for v in interval)
     return dict(zip(("value", "low", "high"), numbers, strict=True))
 
 
-def metric_interval(name: str, metric: Metric, draws: Resamples, confidence: float) -> Cell:
-    """The interval of a metric of `all_metrics`."""
+def metric_interval(name: str, metric: Metric, resamples: Resamples, confidence: float) -> IntervalJson:
+    """Return the interval of a metric of `all_metrics`."""
     if name == "loss":
-        return as_json(positive_interval(metric.values, draws, confidence))
-    return as_json(share_interval(metric.values, draws, confidence, metric.groups))
+        return interval_json(positive_interval(metric.values, resamples, confidence))
+    return interval_json(bounded_interval(metric.values, resamples, confidence, metric.groups))
 
 
-def species_interval(values: Floats, draws: Resamples, settings: EvaluationSettings, groups: int) -> Cell:
-    """The interval of a metric of one species, which is about so many groups."""
-    return as_json(share_interval(values, draws, settings.confidence, groups, max(1.0, groups - 1.0)))
+def species_interval(values: Floats, resamples: Resamples, settings: EvaluationSettings, groups: int) -> IntervalJson:
+    """Return the interval of a metric of one species; `groups` is the number of groups that enter the metric."""
+    return interval_json(bounded_interval(values, resamples, settings.confidence, groups, max(1.0, groups - 1.0)))
 
 
-def split_metrics(split: Split, draws: Resamples, settings: EvaluationSettings) -> dict[str, Any]:
-    """All metrics of a split by window and by recording, each with its interval over the same resamples of groups."""
+def split_metrics(split: SplitPredictions, resamples: Resamples, settings: EvaluationSettings) -> dict[str, Any]:
+    """Return all metrics of a split, per window and per recording, with intervals from the same resamples of groups."""
     out: dict[str, Any] = {
         "recordings": len(split.names),
-        "recordings_of_one_species": int((split.recordings.only >= 0).sum()),
+        "recordings_of_one_species": int((split.recordings.single_species >= 0).sum()),
         "recordings_with_known_species": int(split.recordings.complete.sum()),
         "groups": split.groups,
-        "windows": len(split.windows.only),
-        "windows_of_one_species": int((split.windows.only >= 0).sum()),
+        "windows": len(split.windows.single_species),
+        "windows_of_one_species": int((split.windows.single_species >= 0).sum()),
         "windows_with_known_species": int(split.windows.complete.sum()),
     }
-    for name, items in (("by_recording", split.recordings), ("by_window", split.windows)):
-        found = all_metrics(items, Weighting.of(draws, items))
-        out[name] = {key: metric_interval(key, metric, draws, settings.confidence) for key, metric in found.items()}
+    for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
+        metrics = all_metrics(items, Weighting.of(resamples, items))
+        out[level] = {
+            name: metric_interval(name, metric, resamples, settings.confidence) for name, metric in metrics.items()
+        }
     return out
 
 
-def species_metrics(split: Split, draws: Resamples, labels: list[str], settings: EvaluationSettings) -> dict[str, Any]:
-    """Of each species the metrics of its detections by recording and by window, with intervals."""
+def species_metrics(
+    split: SplitPredictions, resamples: Resamples, labels: list[str], settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Return the metrics of the detections of each species, per recording and per window, with intervals."""
     out: dict[str, Any] = {name: {"by_recording": {}, "by_window": {}} for name in labels}
     for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
-        known = items.where(items.complete)
-        weighting = Weighting.of(draws, known)
-        about = {
-            "detection_precision": known.detected,
-            "detection_recall": known.present,
-            "detection_f1": known.detected | known.present,
+        complete = items.subset(items.complete)
+        weighting = Weighting.of(resamples, complete)
+        # Items that enter the metric of a species.
+        relevant = {
+            "detection_precision": complete.detected,
+            "detection_recall": complete.present,
+            "detection_f1": complete.detected | complete.present,
         }
-        for metric, function in DETECTION.items():
-            values = function(known.detected, known.present, weighting)
+        for metric, function in _DETECTION_METRICS.items():
+            values = function(complete.detected, complete.present, weighting)
             for i, name in enumerate(labels):
-                groups = weighting.groups(about[metric][:, i])
-                out[name][level][metric] = species_interval(values[:, i], draws, settings, groups)
+                groups = weighting.count_groups(relevant[metric][:, i])
+                out[name][level][metric] = species_interval(values[:, i], resamples, settings, groups)
     return out
 
 
 def species_table(
-    split: Split,
-    draws: Resamples,
+    split: SplitPredictions,
+    resamples: Resamples,
     labels: list[str],
     by_species: dict[str, Any],
     calibration: Calibration,
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
-    """One row a species: counts, ranking and most probable species by recording, and its detections."""
+    """Return one row per species with its counts and metrics.
+
+    Args:
+        split: predictions for the test split.
+        resamples: resamples of its groups.
+        labels: species in the order of the probabilities.
+        by_species: metrics of the detections, from `species_metrics`.
+        calibration: calibration of the released variant.
+        settings: confidence level.
+
+    Returns:
+        Columns: species; numbers of recordings and groups that contain it; F1 of the most probable species; average precision,
+        AUROC and threshold; and metrics of the detections. F1, average precision and AUROC are per recording.
+    """
     items = split.recordings
-    single, known = items.where(items.only >= 0), items.where(items.complete)
-    guessed, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.only]
-    weighting = Weighting.of(draws, single)
-    f1 = f1_by_species(guessed, truth, weighting)
-    estimate = Weighting(draws.weights[:1], draws.group[known.recording])
-    ap = average_precision_by_species(known.probabilities, known.present, estimate)[0]
-    auroc = auroc_by_species(known.probabilities, known.present, estimate)[0]
-    everywhere = Weighting.of(draws, items)
+    single, complete = items.subset(items.single_species >= 0), items.subset(items.complete)
+    predicted, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.single_species]
+    single_weighting = Weighting.of(resamples, single)
+    f1 = f1_by_species(predicted, truth, single_weighting)
+    estimate_only = Weighting(resamples.weights[:1], resamples.group_of_recording[complete.recording])
+    average_precision = average_precision_by_species(complete.probabilities, complete.present, estimate_only)[0]
+    auroc = auroc_by_species(complete.probabilities, complete.present, estimate_only)[0]
+    weighting = Weighting.of(resamples, items)
     rows = []
     for i, name in enumerate(labels):
-        held = items.present[:, i]
+        present = items.present[:, i]
         row = {
             "species": name,
-            "test_recordings": int(held.sum()),
-            "test_groups": everywhere.groups(held),
+            "test_recordings": int(present.sum()),
+            "test_groups": weighting.count_groups(present),
         }
-        groups = weighting.groups(guessed[:, i] | truth[:, i])
-        row |= _cells("f1", species_interval(f1[:, i], draws, settings, groups))
-        row |= {"average_precision": ap[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
+        groups = single_weighting.count_groups(predicted[:, i] | truth[:, i])
+        row |= _interval_columns("f1", species_interval(f1[:, i], resamples, settings, groups))
+        row |= {"average_precision": average_precision[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
         for level in ("by_recording", "by_window"):
-            for metric, found in by_species[name][level].items():
-                row |= _cells(f"{metric}_{level}", found)
+            for metric, interval in by_species[name][level].items():
+                row |= _interval_columns(f"{metric}_{level}", interval)
         rows.append(row)
     return pd.DataFrame(rows).round(4)
 
 
-def _cells(name: str, found: Cell) -> dict[str, float | None]:
-    values = found or dict.fromkeys(("value", "low", "high"))
+def _interval_columns(name: str, interval: IntervalJson) -> dict[str, float | None]:
+    """Return an interval as the columns `name`, `name`_low and `name`_high of a table."""
+    values = interval or dict.fromkeys(("value", "low", "high"))
     return {name: values["value"], f"{name}_low": values["low"], f"{name}_high": values["high"]}
 
 
 def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
-    """The metrics as a tidy table: split, level, metric, value, low, high."""
+    """Return the metrics as a table with one row per metric: split, level, metric, value, low, high."""
     rows = [
-        {"split": split, "level": level.removeprefix("by_"), "metric": name, **value}
+        {"split": split, "level": level.removeprefix("by_"), "metric": name, **interval}
         for split in ("validation", "test")
         for level in ("by_recording", "by_window")
-        for name, value in metrics[split][level].items()
-        if value
+        for name, interval in metrics[split][level].items()
+        if interval
     ]
     return pd.DataFrame(rows).round(4)
 
 
 def calibration_errors(before: Items, after: Items) -> dict[str, float | None]:
-    """Expected calibration error of windows of one species, before and after the temperature; None without windows."""
+    """Return the expected calibration error before and after temperature scaling; None if there are no items.
+
+    Args:
+        before: windows of one species with the probabilities of the network.
+        after: the same windows with calibrated probabilities.
+    """
     return {
-        name: round(expected_calibration_error(items), 6) if len(items.only) else None
+        name: round(expected_calibration_error(items), 6) if len(items.single_species) else None
         for name, items in (("as_trained", before), ("calibrated", after))
     }
 
 
-def calibration_of(path: Path, labels: list[str]) -> tuple[str, Calibration]:
-    """The released variant and its calibration, as stage `compare` wrote them."""
-    found = read_json(path)
-    values = np.array([found["thresholds"][name]["threshold"] for name in labels], np.float64)
-    return found["variant"], Calibration(found["temperature"], values, found["aggregation"])
+def read_calibration(path: Path, labels: list[str]) -> tuple[str, Calibration]:
+    """Return the name of the released variant and its calibration from the file that stage `compare` wrote."""
+    content = read_json(path)
+    thresholds = np.array([content["thresholds"][name]["threshold"] for name in labels], np.float64)
+    return content["variant"], Calibration(content["temperature"], thresholds, content["aggregation"])
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
-    p.add_argument("--calibration", type=Path, required=True, help="of the released variant")
+    p.add_argument("--calibration", type=Path, required=True, help="calibration of the released variant")
     p.add_argument("--labels", type=Path, required=True)
     outputs = ("metrics", "table", "species", "confusion", "species-figure", "reliability")
     for name in outputs:
@@ -178,9 +202,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(EvaluationSettings, args.settings)
     with stage("evaluate", args, [getattr(args, name.replace("-", "_")) for name in outputs]):
         table, labels = read_table(args.predictions), read_json(args.labels)
-        variant, calibration = calibration_of(args.calibration, labels)
-        plain = Calibration(1.0, calibration.thresholds, calibration.aggregation)
-        splits = {name: split_of(table, labels, name, calibration) for name in ("validation", "test")}
+        variant, calibration = read_calibration(args.calibration, labels)
+        uncalibrated = Calibration(1.0, calibration.thresholds, calibration.aggregation)
+        splits = {name: predictions_of_split(table, labels, name, calibration) for name in ("validation", "test")}
 
         metrics: dict[str, Any] = {
             "variant": variant,
@@ -190,25 +214,26 @@ def main(argv: Sequence[str] | None = None) -> None:
             "temperature": calibration.temperature,
             "species": len(labels),
         }
-        draws = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}
-        windows: dict[str, tuple[Items, Items]] = {}
+        resamples = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}
+        single_windows: dict[str, tuple[Items, Items]] = {}  # before and after temperature scaling
         for name, split in splits.items():
-            one = split.windows.only >= 0
-            windows[name] = (split_of(table, labels, name, plain).windows.where(one), split.windows.where(one))
-            metrics[name] = split_metrics(split, draws[name], settings)
-            metrics[name]["expected_calibration_error"] = calibration_errors(*windows[name])
+            single = split.windows.single_species >= 0
+            before = predictions_of_split(table, labels, name, uncalibrated).windows
+            single_windows[name] = (before.subset(single), split.windows.subset(single))
+            metrics[name] = split_metrics(split, resamples[name], settings)
+            metrics[name]["expected_calibration_error"] = calibration_errors(*single_windows[name])
             for level in ("by_recording", "by_window"):
                 log.info("%s %s: %s", name, level, metrics[name][level])
-        detections = species_metrics(splits["test"], draws["test"], labels, settings)
+        detections = species_metrics(splits["test"], resamples["test"], labels, settings)
         metrics["test"]["by_species"] = detections
         write_json(args.metrics, metrics)
         write_csv(args.table, metrics_table(metrics))
-        by_species = species_table(splits["test"], draws["test"], labels, detections, calibration, settings)
-        write_csv(args.species, by_species)
+        per_species = species_table(splits["test"], resamples["test"], labels, detections, calibration, settings)
+        write_csv(args.species, per_species)
 
         confusion_figure(args.confusion, splits["test"].recordings, labels)
-        species_figure(args.species_figure, by_species, settings.confidence)
-        reliability_figure(args.reliability, *windows["test"])
+        species_figure(args.species_figure, per_species, settings.confidence)
+        reliability_figure(args.reliability, *single_windows["test"])
 
 
 if __name__ == "__main__":

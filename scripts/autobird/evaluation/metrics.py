@@ -1,6 +1,7 @@
-"""Metrics under many weightings of groups at once, so that a bootstrap is one matrix product.
+"""Metrics of windows or recordings under many weightings of groups at once, so that a bootstrap is one matrix product.
 
-All results have shape (rows,), one value a row of weights, or (rows, species) by species; NaN where a metric is not defined.
+All results have shape (rows,), one value for each row of weights, or (rows, species). A value is NaN where the metric is not
+defined.
 """
 
 from collections.abc import Callable
@@ -16,16 +17,16 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Labels = NDArray[np.int64]
 
-_CELLS = 1 << 22
-"""Cells of one (rows, items) block: 32 MB as float64, so that memory does not grow with rows times items."""
+_MAX_CELLS = 1 << 22
+"""Largest size of a (rows, items) array: 32 MB as float64, so that memory does not grow with rows times items."""
 
 
 @dataclass(frozen=True)
 class Weighting:
-    """Weights of items by their group.
+    """Weights of items, given by the group of each item.
 
     Attributes:
-        weights: shape (rows, groups); row 0 of ones gives the estimate itself.
+        weights: weights of the groups, shape (rows, groups); a row of ones gives the estimate itself.
         group: group of each item, as an index; shape (items,).
     """
 
@@ -33,92 +34,115 @@ class Weighting:
     group: NDArray[np.integer]
 
     @classmethod
-    def of(cls, draws: Resamples, items: Items) -> "Weighting":
-        """The weights of some windows or recordings."""
-        return cls(draws.weights, draws.group[items.recording])
+    def of(cls, resamples: Resamples, items: Items) -> "Weighting":
+        """Return the weights of windows or recordings under all rows of `resamples`."""
+        return cls(resamples.weights, resamples.group_of_recording[items.recording])
 
-    def where(self, chosen: Flags) -> "Weighting":
-        """Of some of the items."""
-        return Weighting(self.weights, self.group[chosen])
+    def subset(self, mask: Flags) -> "Weighting":
+        """Return the weights of the items where `mask`, of shape (items,), is true."""
+        return Weighting(self.weights, self.group[mask])
 
-    def total(self, values: NDArray[np.generic]) -> Floats:
-        """Weighted sum over the items.
+    def weighted_sum(self, values: NDArray[np.generic]) -> Floats:
+        """Return the weighted sum over the items.
 
         Args:
             values: shape (items,) or (items, species).
 
         Returns:
-            shape (rows,) or (rows, species).
+            Shape (rows,) or (rows, species).
         """
         x = np.asarray(values, np.float64)
-        by_group = np.zeros((self.weights.shape[1], *x.shape[1:]))
-        np.add.at(by_group, self.group, x)
-        return self.weights @ by_group
+        group_sums = np.zeros((self.weights.shape[1], *x.shape[1:]))
+        np.add.at(group_sums, self.group, x)
+        return self.weights @ group_sums
 
-    def groups(self, flags: Flags) -> int:
-        """Number of groups with an item that has a flag; `flags` of shape (items,) or (items, species)."""
-        return len(np.unique(self.group[flags if flags.ndim == 1 else flags.any(axis=1)]))
+    def count_groups(self, mask: Flags) -> int:
+        """Return the number of groups with an item where `mask` is true; shape (items,) or (items, species)."""
+        return len(np.unique(self.group[mask if mask.ndim == 1 else mask.any(axis=1)]))
 
 
-def top_k(probabilities: Floats, truth: Labels, weighting: Weighting, k: int) -> Floats:
-    """Share of items whose species is among the k most probable; ties count against the model."""
-    own = probabilities[np.arange(len(truth)), truth]
-    others = (probabilities >= own[:, None]).sum(axis=1) - 1
-    return _ratio(weighting.total(others < k), weighting.total(np.ones(len(truth))))
+def top_k_accuracy(probabilities: Floats, truth: Labels, weighting: Weighting, k: int) -> Floats:
+    """Return the share of items whose species is among the k most probable ones.
+
+    If another species has the same probability as the true one, it counts as more probable.
+
+    Args:
+        probabilities: shape (items, species).
+        truth: species of each item, as an index; shape (items,).
+        weighting: weights of the items.
+        k: number of species.
+    """
+    true_probability = probabilities[np.arange(len(truth)), truth]
+    not_below = (probabilities >= true_probability[:, None]).sum(axis=1) - 1
+    return _ratio(weighting.weighted_sum(not_below < k), weighting.weighted_sum(np.ones(len(truth))))
 
 
 def log_loss(probabilities: Floats, truth: Labels, weighting: Weighting) -> Floats:
-    """Mean cross-entropy, nats."""
-    own = np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)
-    return _ratio(weighting.total(-np.log(own)), weighting.total(np.ones(len(truth))))
+    """Return the mean cross-entropy in nats; for the arguments see `top_k_accuracy`."""
+    true_probability = np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)
+    return _ratio(weighting.weighted_sum(-np.log(true_probability)), weighting.weighted_sum(np.ones(len(truth))))
 
 
-def f1_by_species(guessed: Flags, present: Flags, weighting: Weighting) -> Floats:
-    """F1 by species of what is guessed against what is there; NaN where the species does not occur.
+def f1_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
+    """Return the F1 of each species; NaN if it is not present in any item.
 
     Args:
-        guessed: shape (items, species).
-        present: shape (items, species).
-        weighting: of the items.
+        predicted: species predicted for each item, shape (items, species).
+        present: species of each item, shape (items, species).
+        weighting: weights of the items.
     """
-    hits, true, said = (weighting.total(flags) for flags in (guessed & present, present, guessed))
-    return np.where(true > 0, _ratio(2 * hits, true + said), np.nan)
+    true_positives, positives, predictions = (
+        weighting.weighted_sum(flags) for flags in (predicted & present, present, predicted)
+    )
+    return np.where(positives > 0, _ratio(2 * true_positives, positives + predictions), np.nan)
 
 
-def precision_by_species(guessed: Flags, present: Flags, weighting: Weighting) -> Floats:
-    """Share of the guesses that are right, by species; NaN where it is never guessed."""
-    return _ratio(weighting.total(guessed & present), weighting.total(guessed))
+def precision_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
+    """Return the precision of each species; NaN if it is not predicted for any item. Arguments as for `f1_by_species`."""
+    return _ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(predicted))
 
 
-def recall_by_species(guessed: Flags, present: Flags, weighting: Weighting) -> Floats:
-    """Share of the items with the species in which it is guessed; NaN where it does not occur."""
-    return _ratio(weighting.total(guessed & present), weighting.total(present))
+def recall_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
+    """Return the recall of each species; NaN if it is not present in any item. Arguments as for `f1_by_species`."""
+    return _ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(present))
 
 
-def pooled(guessed: Flags, present: Flags, weighting: Weighting) -> tuple[Floats, Floats, Floats]:
-    """Precision, recall and F1 over all species together (micro-averages); each of shape (rows,)."""
-    hits, true, said = (weighting.total(flags.sum(axis=1)) for flags in (guessed & present, present, guessed))
-    return _ratio(hits, said), _ratio(hits, true), _ratio(2 * hits, true + said)
+def micro_average(predicted: Flags, present: Flags, weighting: Weighting) -> tuple[Floats, Floats, Floats]:
+    """Return precision, recall and F1 over all species pooled, each of shape (rows,). Arguments as for `f1_by_species`."""
+    true_positives, positives, predictions = (
+        weighting.weighted_sum(flags.sum(axis=1)) for flags in (predicted & present, present, predicted)
+    )
+    return (
+        _ratio(true_positives, predictions),
+        _ratio(true_positives, positives),
+        _ratio(2 * true_positives, positives + predictions),
+    )
 
 
 def average_precision_by_species(probabilities: Floats, present: Flags, weighting: Weighting) -> Floats:
-    """Average precision by species (step-wise, equal scores counted together, as scikit-learn does)."""
-    return _by_species(_average_precision, probabilities, present, weighting)
+    """Return the average precision of each species, computed like scikit-learn's; equal probabilities share one threshold.
+
+    Args:
+        probabilities: shape (items, species).
+        present: species of each item, shape (items, species).
+        weighting: weights of the items.
+    """
+    return _ranking_metric(_average_precision, probabilities, present, weighting)
 
 
 def auroc_by_species(probabilities: Floats, present: Flags, weighting: Weighting) -> Floats:
-    """Area under the ROC curve of each species, of items with it against those without; equal scores count half."""
-    return _by_species(_auroc, probabilities, present, weighting)
+    """Return the area under the ROC curve of each species; for the arguments see `average_precision_by_species`."""
+    return _ranking_metric(_auroc, probabilities, present, weighting)
 
 
-def macro(by_species: Floats) -> Floats:
-    """Mean over the species for which a metric is defined."""
+def macro_average(by_species: Floats) -> Floats:
+    """Return the mean over the species for which a metric is defined."""
     defined = ~np.isnan(by_species)
     return _ratio(np.where(defined, by_species, 0.0).sum(axis=1), defined.sum(axis=1))
 
 
 def most_probable(probabilities: Floats) -> Flags:
-    """The most probable species of each item, as flags; shape (items, species)."""
+    """Return the most probable species of each item as flags; shape (items, species)."""
     return np.asarray(np.eye(probabilities.shape[1], dtype=bool)[probabilities.argmax(axis=1)])
 
 
@@ -128,7 +152,7 @@ class Metric:
 
     Attributes:
         values: shape (rows,).
-        groups: number of groups that it is about.
+        groups: number of groups with an item that enters the metric.
     """
 
     values: Floats
@@ -136,66 +160,78 @@ class Metric:
 
 
 def macro_f1(items: Items, weighting: Weighting) -> Metric:
-    """Macro-F1 of the most probable species, over items of exactly one species."""
-    one = items.only >= 0
-    guess = most_probable(items.probabilities[one])
-    truth = np.eye(guess.shape[1], dtype=bool)[items.only[one]]
-    return Metric(macro(f1_by_species(guess, truth, weighting.where(one))), weighting.groups(one))
+    """Return the macro-F1 of the most probable species, over the items of exactly one species."""
+    single = items.single_species >= 0
+    predicted = most_probable(items.probabilities[single])
+    truth = np.eye(predicted.shape[1], dtype=bool)[items.single_species[single]]
+    f1 = f1_by_species(predicted, truth, weighting.subset(single))
+    return Metric(macro_average(f1), weighting.count_groups(single))
 
 
 def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
-    """Macro-F1 of the detections, over items whose species are all known."""
-    known = items.complete
-    values = f1_by_species(items.detected[known], items.present[known], weighting.where(known))
-    return Metric(macro(values), weighting.groups(known))
+    """Return the macro-F1 of the detections, over the items whose species are all known."""
+    complete = items.complete
+    f1 = f1_by_species(items.detected[complete], items.present[complete], weighting.subset(complete))
+    return Metric(macro_average(f1), weighting.count_groups(complete))
 
 
 def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
-    """Every metric of the reports.
+    """Return all metrics that are reported, by name.
 
-    `macro_f1`, `top1`, `top5` and `loss` are about the most probable species, over items of exactly one species;
-    `cmap` and `auroc` rank all items whose species are all known, and the `detection_` metrics compare the
-    species above their thresholds with those that sing there, over the same items.
+    `macro_f1`, `top1`, `top5` and `loss` evaluate the probabilities of items of exactly one species. `cmap` and `auroc`
+    evaluate how the items are ranked by the probability of each species; the `detection_` metrics compare the detected
+    species with those that are present. Both use the items whose species are all known.
     """
-    one, known = items.only >= 0, items.complete
-    w, v = weighting.where(one), weighting.where(known)
-    p, truth = items.probabilities[one], items.only[one]
-    q, detected, present = items.probabilities[known], items.detected[known], items.present[known]
-    precision, recall, f1 = pooled(detected, present, v)
-    singles, all_known = w.groups(np.ones(len(truth), bool)), v.groups(np.ones(len(q), bool))
+    single, complete = items.single_species >= 0, items.complete
+    single_weighting, complete_weighting = weighting.subset(single), weighting.subset(complete)
+    single_probabilities, truth = items.probabilities[single], items.single_species[single]
+    probabilities, detected, present = items.probabilities[complete], items.detected[complete], items.present[complete]
+    precision, recall, f1 = micro_average(detected, present, complete_weighting)
+    average_precision = average_precision_by_species(probabilities, present, complete_weighting)
+    auroc = auroc_by_species(probabilities, present, complete_weighting)
+    single_groups, complete_groups = weighting.count_groups(single), weighting.count_groups(complete)
     return {
         "macro_f1": macro_f1(items, weighting),
-        "top1": Metric(top_k(p, truth, w, 1), singles),
-        "top5": Metric(top_k(p, truth, w, 5), singles),
-        "cmap": Metric(macro(average_precision_by_species(q, present, v)), all_known),
-        "auroc": Metric(macro(auroc_by_species(q, present, v)), all_known),
-        "loss": Metric(log_loss(p, truth, w), singles),
-        "detection_precision": Metric(precision, v.groups(detected)),
-        "detection_recall": Metric(recall, v.groups(present)),
-        "detection_f1": Metric(f1, v.groups(detected | present)),
+        "top1": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 1), single_groups),
+        "top5": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 5), single_groups),
+        "cmap": Metric(macro_average(average_precision), complete_groups),
+        "auroc": Metric(macro_average(auroc), complete_groups),
+        "loss": Metric(log_loss(single_probabilities, truth, single_weighting), single_groups),
+        "detection_precision": Metric(precision, complete_weighting.count_groups(detected)),
+        "detection_recall": Metric(recall, complete_weighting.count_groups(present)),
+        "detection_f1": Metric(f1, complete_weighting.count_groups(detected | present)),
         "detection_macro_f1": detection_macro_f1(items, weighting),
     }
 
 
-def _ratio(above: Floats, below: NDArray[np.floating | np.integer]) -> Floats:
-    """A quotient, NaN where the divisor is 0."""
+def _ratio(numerator: Floats, denominator: NDArray[np.floating | np.integer]) -> Floats:
+    """Return the quotient; NaN where the denominator is 0."""
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(below > 0, above / below, np.nan)
+        return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-def _by_species(
+def _ranking_metric(
     metric: Callable[[Floats, Floats, NDArray[np.int64]], Floats],
     probabilities: Floats,
     present: Flags,
     weighting: Weighting,
 ) -> Floats:
+    """Return a metric of the ranking of the items by the probability of each species; shape (rows, species).
+
+    Args:
+        metric: computes the metric of one species from the weights of the ranked items, shape (rows, items), 1 for items
+            with the species and 0 for the others, shape (items,), and the last position of each run of equal probabilities.
+        probabilities: shape (items, species).
+        present: species of each item, shape (items, species).
+        weighting: weights of the items.
+    """
     rows = len(weighting.weights)
     out = np.full((rows, probabilities.shape[1]), np.nan)
-    step = max(1, _CELLS // max(1, len(present)))
+    step = max(1, _MAX_CELLS // max(1, len(present)))
     for species in np.flatnonzero(present.any(axis=0)):
-        scores = probabilities[:, species]
-        order = np.argsort(-scores, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+        ranked_by = probabilities[:, species]
+        order = np.argsort(-ranked_by, kind="stable")
+        ends = np.flatnonzero(np.append(np.diff(ranked_by[order]) != 0, True))
         positive = present[order, species].astype(np.float64)
         group = weighting.group[order]
         for first in range(0, rows, step):
@@ -204,17 +240,20 @@ def _by_species(
 
 
 def _average_precision(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
-    hits = np.cumsum(weights * positive, axis=1)[:, ends]
-    drawn = np.cumsum(weights, axis=1)[:, ends]
-    gained = np.diff(hits, axis=1, prepend=0.0)
-    precision = np.nan_to_num(_ratio(hits, drawn))
-    return _ratio((precision * gained).sum(axis=1), hits[:, -1])
+    """Return the average precision; for the arguments see `_ranking_metric`."""
+    true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
+    predictions = np.cumsum(weights, axis=1)[:, ends]
+    new_true_positives = np.diff(true_positives, axis=1, prepend=0.0)
+    precision = np.nan_to_num(_ratio(true_positives, predictions))
+    return _ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
 
 
 def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
-    hits = np.cumsum(weights * positive, axis=1)[:, ends]
-    misses = np.cumsum(weights * (1 - positive), axis=1)[:, ends]
-    gained = np.diff(misses, axis=1, prepend=0.0)
-    # Trapezoids: a negative is ranked below all hits before it and ties with those of its own score.
-    area = (gained * (hits - np.diff(hits, axis=1, prepend=0.0) / 2)).sum(axis=1)
-    return _ratio(area, hits[:, -1] * misses[:, -1])
+    """Return the area under the ROC curve by the trapezoidal rule; for the arguments see `_ranking_metric`."""
+    true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
+    false_positives = np.cumsum(weights * (1 - positive), axis=1)[:, ends]
+    new_false_positives = np.diff(false_positives, axis=1, prepend=0.0)
+    # Trapezoids: a negative item counts half against positive items of the same probability.
+    mean_true_positives = true_positives - np.diff(true_positives, axis=1, prepend=0.0) / 2
+    area = (new_false_positives * mean_true_positives).sum(axis=1)
+    return _ratio(area, true_positives[:, -1] * false_positives[:, -1])

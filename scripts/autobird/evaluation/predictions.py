@@ -1,4 +1,4 @@
-"""Answers about the windows and recordings of a split, beside what truly sings there."""
+"""Predictions for the windows and recordings of a split, together with the species that are present in them."""
 
 from dataclasses import dataclass
 
@@ -27,51 +27,51 @@ PREDICTIONS = pa.schema(
         ("logits", pa.list_(pa.float32())),
     ]
 )
-"""One row a window that is not quiet, labelled or not, as the product answers for all of them. `present`, `complete`,
-`recording_species` and `recording_complete`: as in `INDEX`; `logits` in the order of the labels."""
+"""One row per window that is not quiet. Windows without a label are included, because prediction covers them too. `present`,
+`complete`, `recording_species` and `recording_complete` are as in `INDEX`; `logits` has one value per label, in their order."""
 
 
 @dataclass(frozen=True)
 class Items:
-    """Answers about some items (windows, or recordings), and what truly sings in them.
+    """Predictions for items (windows or recordings), and the species that are present in them.
 
     Attributes:
-        probabilities: rows sum to 1; shape (items, species).
-        detected: species above their thresholds; shape (items, species).
-        present: species that sing there; shape (items, species).
-        only: the species of items that hold exactly one (of the labels, and nothing unknown), as an index, else -1;
+        probabilities: each row sums to 1; shape (items, species).
+        detected: species whose probability reaches their decision threshold; shape (items, species).
+        present: species that are present; shape (items, species).
+        single_species: for an item of exactly one species, and that among the labels, the species as an index; otherwise -1;
             shape (items,).
-        complete: whether no other species sings there, as far as it was annotated; shape (items,).
+        complete: whether all species of the item are known, which means that no other species is present; shape (items,).
         recording: recording of each item, as an index; shape (items,).
     """
 
     probabilities: Floats
     detected: Flags
     present: Flags
-    only: Ints
+    single_species: Ints
     complete: Flags
     recording: Ints
 
-    def where(self, chosen: Flags) -> "Items":
-        """Some of the items."""
+    def subset(self, mask: Flags) -> "Items":
+        """Return the items where `mask`, of shape (items,), is true."""
         return Items(
-            self.probabilities[chosen],
-            self.detected[chosen],
-            self.present[chosen],
-            self.only[chosen],
-            self.complete[chosen],
-            self.recording[chosen],
+            self.probabilities[mask],
+            self.detected[mask],
+            self.present[mask],
+            self.single_species[mask],
+            self.complete[mask],
+            self.recording[mask],
         )
 
 
 @dataclass(frozen=True)
-class Split:
-    """A split as it is evaluated.
+class SplitPredictions:
+    """Predictions for the windows and the recordings of a split.
 
     Attributes:
-        windows: one item a window that is not quiet.
-        recordings: one item a recording, sorted by name.
-        names: ids of the recordings.
+        windows: one item per window that is not quiet.
+        recordings: one item per recording, sorted by name.
+        names: names of the recordings.
         group: group of each recording, as an index; shape (recordings,).
     """
 
@@ -86,50 +86,56 @@ class Split:
         return len(np.unique(self.group))
 
     def resamples(self, count: int, seed: int) -> Resamples:
-        """Bootstrap resamples of the recordings."""
+        """Return bootstrap resamples of the groups; see `resample_groups`."""
         return resample_groups(self.group, self.recordings.present, count, seed)
 
 
-def scored_windows(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
-    """The windows of the index (`INDEX`) that the product would answer for.
+def windows_to_predict(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Return the windows that the release stages predict: those that prediction with the released model would cover.
 
-    These are all windows that are not quiet, labelled or not, of all recordings in a split. Left out are recordings that hold
-    species and none of the labels, which show what the model does not know.
-
-    Returns:
-        rows of the index with the split of their recording.
-    """
-    known = set(labels)
-    of_ours = index["recording_species"].map(lambda names: not len(names) or not known.isdisjoint(names))
-    scored = index[~index["quiet"] & of_ours].reset_index(drop=True)
-    return scored.assign(split=scored["recording_split"])
-
-
-def split_of(table: pd.DataFrame, labels: list[str], name: str, calibration: Calibration) -> Split:
-    """The answers about a split.
+    These are the windows that are not quiet, with a label or without. Recordings without any species of the model are
+    excluded, unless they contain no species at all: the model cannot recognise what they contain.
 
     Args:
-        table: columns of `PREDICTIONS`.
-        labels: species in the order of the logits.
-        name: of the split.
-        calibration: of the network that gave the logits.
+        index: index of windows (`INDEX`).
+        labels: species of the model.
+
+    Returns:
+        Rows of the index. The column `split` is the split of the recording.
     """
-    rows = table[table["split"] == name]
+    known = set(labels)
+    relevant = index["recording_species"].map(lambda names: not len(names) or not known.isdisjoint(names))
+    windows = index[~index["quiet"] & relevant].reset_index(drop=True)
+    return windows.assign(split=windows["recording_split"])
+
+
+def predictions_of_split(
+    table: pd.DataFrame, labels: list[str], split: str, calibration: Calibration
+) -> SplitPredictions:
+    """Return the predictions for the windows and recordings of a split.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        labels: species in the order of the logits.
+        split: name of the split.
+        calibration: calibration of the network that computed the logits.
+    """
+    rows = table[table["split"] == split]
     logits = np.stack(rows["logits"].to_list()) if len(rows) else np.zeros((0, len(labels)))
     codes, names = pd.factorize(rows["recording"], sort=True)
     recording = codes.astype(np.int64)
-    said = answer(logits, recording, len(names), calibration)
+    predicted = answer(logits, recording, len(names), calibration)
     first = rows.drop_duplicates("recording").sort_values("recording")
-    windows = _items(said.windows, said.detected, rows["present"], rows["complete"], labels, recording)
+    windows = _items(predicted.windows, predicted.detected, rows["present"], rows["complete"], labels, recording)
     recordings = _items(
-        said.recordings,
-        said.detected_in_recordings,
+        predicted.recordings,
+        predicted.detected_in_recordings,
         first["recording_species"],
         first["recording_complete"],
         labels,
         np.arange(len(first)),
     )
-    return Split(windows, recordings, list(names), pd.factorize(first["group"])[0].astype(np.int64))
+    return SplitPredictions(windows, recordings, list(names), pd.factorize(first["group"])[0].astype(np.int64))
 
 
 def _items(
@@ -140,13 +146,13 @@ def _items(
     labels: list[str],
     recording: Ints,
 ) -> Items:
-    """Answers beside the truth; names that the model does not know are no species of `present`."""
-    code = {name: i for i, name in enumerate(labels)}
-    whole = complete.to_numpy(bool)
+    """Combine predictions with the species that are present. Species that are not among the labels are ignored in `present`."""
+    label_of_species = {name: i for i, name in enumerate(labels)}
+    is_complete = complete.to_numpy(bool)
     present = np.zeros((len(species), len(labels)), bool)
-    only = np.full(len(species), -1, np.int64)
+    single_species = np.full(len(species), -1, np.int64)
     for row, names in enumerate(species):
-        present[row, [code[n] for n in names if n in code]] = True
-        if whole[row] and len(names) == 1:
-            only[row] = code.get(names[0], -1)
-    return Items(probabilities, detected, present, only, whole, recording)
+        present[row, [label_of_species[n] for n in names if n in label_of_species]] = True
+        if is_complete[row] and len(names) == 1:
+            single_species[row] = label_of_species.get(names[0], -1)
+    return Items(probabilities, detected, present, single_species, is_complete, recording)

@@ -8,23 +8,27 @@ from autobird.core.settings import Settings
 
 
 class AggregationSettings(Settings):
-    """How windows become a recording."""
+    """How the probabilities of a recording are computed from those of its windows."""
 
     aggregation: Literal["mean", "max"] = Field(
         "mean",
-        description="How the windows' probabilities become a recording's: their mean, or the largest by species.",
+        description="How the probabilities of a recording are computed from those of its windows. `mean`: their mean; `max`: "
+        "the largest of each species, scaled to a sum of 1.",
     )
 
 
 class IntervalSettings(Settings):
-    """How uncertain a metric is."""
+    """Confidence intervals."""
 
     resamples: int = Field(
-        1000, ge=100, le=100000, description="Bootstrap resamples of groups (sessions) behind each interval."
+        1000,
+        ge=100,
+        le=100000,
+        description="Number of bootstrap resamples behind each confidence interval. Groups of recordings (sessions) are resampled.",
     )
-    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence of the intervals.")
-    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="Confidence level of the intervals.")
+    seed: int = Field(0, ge=0, description="Seed of the random numbers of the bootstrap.")
 
 
 class EvaluationSettings(IntervalSettings, AggregationSettings):
-    """How a model is judged."""
+    """Evaluation of a model on the validation and test recordings."""

@@ -1,5 +1,5 @@
-"""Architectures, data set, augmentation, training. Only this area and the release import torch."""
+"""Data set, augmentation, networks and training. Only this package and `autobird.release` import torch."""
 
 from autobird.core.environment import spin_briefly
 
-spin_briefly()  # before any module here imports torch
+spin_briefly()  # OpenMP reads its variables when torch is imported, so this comes before the modules of this package

@@ -1,7 +1,7 @@
-"""torchaudio's spectrogram masks, importable beside a CPU-only torch.
+"""Import `torchaudio.functional` also where torch has no CUDA support.
 
-The registry's torchaudio is linked to CUDA: beside a CPU torch its C++ extension does not load, and it
-then refuses to be imported. The masks are plain Python, so the extension is replaced by one that is not there.
+The torchaudio package on PyPI is linked against CUDA. With a CPU-only torch its C++ extension cannot be loaded, and
+importing torchaudio fails. The spectrogram masks that Autobird uses are plain Python, so a stub replaces the extension.
 """
 
 import importlib.util
@@ -13,28 +13,31 @@ from typing import Any
 import torch
 
 
-def _absent(function: Callable[..., Any]) -> Callable[..., Any]:
-    def refuse(*_args: Any, **_kwargs: Any) -> Any:
+def _unavailable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Replace a function of the C++ extension by one that raises RuntimeError."""
+
+    def fail(*_args: Any, **_kwargs: Any) -> Any:
         raise RuntimeError(
             f"{function.__name__} needs torchaudio's C++ extension, which this CPU-only torch cannot load"
         )
 
-    return refuse
+    return fail
 
 
-def _stand_in() -> types.ModuleType:
+def _extension_stub() -> types.ModuleType:
+    """Return a module with the names that torchaudio imports from its extension, none of them available."""
     module = types.ModuleType("torchaudio._extension")
     vars(module).update(
         _IS_TORCHAUDIO_EXT_AVAILABLE=False,
         _IS_ALIGN_AVAILABLE=False,
-        fail_if_no_align=_absent,
+        fail_if_no_align=_unavailable,
         _check_cuda_version=lambda: None,
     )
     return module
 
 
 if torch.version.cuda is None and "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio"):
-    sys.modules["torchaudio._extension"] = _stand_in()
+    sys.modules["torchaudio._extension"] = _extension_stub()
 
 import torchaudio.functional as functional  # noqa: E402
 

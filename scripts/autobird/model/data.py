@@ -1,4 +1,4 @@
-"""Windows of mel frames read from memory-mapped shards, and the order in which training sees them."""
+"""Windows of mel frames, read from memory-mapped shards, and the order in which an epoch visits them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,77 +14,84 @@ from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 
-_BLOCK = 1 << 16
-"""Frames that are looked through at a time for values that are not finite: 8 MB of 64 bands."""
+_FRAMES_PER_CHECK = 1 << 16
+"""Frames that are checked for NaN and infinity at a time: 8 MB with 64 mel bands."""
 
-_EXPONENT = np.uint16(0x7C00)
-"""The bits of a float16's exponent, all of them set in infinities and NaN alone."""
+_FLOAT16_EXPONENT = np.uint16(0x7C00)
+"""Exponent bits of a float16; all of them are set only in infinities and NaN."""
 
-_NAMED = 64
-"""Recordings that an error names at most."""
+_MAX_NAMES_IN_ERROR = 64
+"""Largest number of recordings that an error message lists."""
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Some windows of the index, in the index's order.
+class WindowDataset:
+    """Windows of an index, in the order of the index.
 
     Attributes:
-        shards: memory-mapped float16 frames of each batch, each of shape (frames, mels).
-        shard: which shard a window lies in; shape (windows,).
-        first: its first frame there.
-        label: its species as an index.
-        recording: its recording as an index.
-        frames: frames of a window.
-        scaling: what their values are.
-        names: the recordings, by index.
+        shards: memory-mapped float16 mel frames of each batch of recordings, each of shape (frames, mels).
+        shard: shard of each window, as an index into `shards`; shape (windows,).
+        first_frame: first frame of each window in its shard; shape (windows,).
+        label: species of each window, as an index into the labels; shape (windows,).
+        recording: recording of each window, as an index; shape (windows,).
+        frames: number of frames of a window.
+        scaling: amplitude scaling of the frames.
+        recording_names: names of the recordings, in the order of `recording`; if empty, messages show the index.
     """
 
     shards: Sequence[NDArray[np.float16]]
     shard: NDArray[np.int64]
-    first: NDArray[np.int64]
+    first_frame: NDArray[np.int64]
     label: NDArray[np.int64]
     recording: NDArray[np.int64]
     frames: int
     scaling: AmplitudeScaling = field(default_factory=Log)
-    names: Sequence[str] = ()
+    recording_names: Sequence[str] = ()
 
     @classmethod
-    def of(
+    def from_index(
         cls,
         index: pd.DataFrame,
         labels: Sequence[str],
         shards: Sequence[Path],
         frames: int,
         scaling: AmplitudeScaling | None = None,
-    ) -> "Windows":
-        """The windows of `index` (columns shard, first_frame, species, recording, start).
+    ) -> "WindowDataset":
+        """Return the windows of an index, after a check that all their values are finite.
+
+        Args:
+            index: columns shard, first_frame, species, recording, start; one row per window.
+            labels: species in the order of the logits.
+            shards: NPY files of mel frames.
+            frames: number of frames of a window.
+            scaling: amplitude scaling of the frames; None: logarithm.
 
         Raises:
-            AutobirdError: a value of theirs is NaN or infinite; the error names shard, recording and window.
+            AutobirdError: a window contains NaN or infinity; the message names shard, recording and window.
         """
-        code = {name: i for i, name in enumerate(labels)}
+        label_of_species = {name: i for i, name in enumerate(labels)}
         recording, names = pd.factorize(index["recording"])
         windows = cls(
             shards=[np.load(p, mmap_mode="r") for p in shards],
             shard=index["shard"].to_numpy(np.int64),
-            first=index["first_frame"].to_numpy(np.int64),
-            label=np.asarray(index["species"].map(code), np.int64),
+            first_frame=index["first_frame"].to_numpy(np.int64),
+            label=np.asarray(index["species"].map(label_of_species), np.int64),
             recording=recording.astype(np.int64),
             frames=frames,
             scaling=scaling or Log(),
-            names=list(names),
+            recording_names=list(names),
         )
         for number, path in enumerate(shards):
-            row = windows._not_finite(number)
+            row = windows._first_window_not_finite(number)
             if row is not None:
                 raise AutobirdError(
-                    f"{path}: the window of {names[recording[row]]} at sample {index['start'].iloc[row]} holds NaN or infinite "
-                    "values; remove the file, so that it is computed again, and if that does not help, leave the recording out"
+                    f"{path}: the window of {names[recording[row]]} at sample {index['start'].iloc[row]} contains NaN or "
+                    "infinity; delete the file to have it computed again, and if that does not help, exclude the recording"
                 )
         return windows
 
     @classmethod
-    def of_split(
+    def from_split(
         cls,
         index: Path,
         split: str,
@@ -92,73 +99,87 @@ class Windows:
         shards: Sequence[Path],
         frames: int,
         scaling: AmplitudeScaling | None = None,
-    ) -> "Windows":
-        """The kept windows of a split, from the index's file."""
+    ) -> "WindowDataset":
+        """Return the windows of a split that the index file (`INDEX`) does not drop; see `from_index`."""
         table = read_table(index)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
-        return cls.of(table, labels, shards, frames, scaling)
+        return cls.from_index(table, labels, shards, frames, scaling)
 
     def __len__(self) -> int:
-        return len(self.first)
+        return len(self.first_frame)
 
-    def named(self, rows: NDArray[np.int64]) -> str:
-        """The recordings of the windows at `rows`, for an error."""
+    def describe_recordings(self, rows: NDArray[np.int64]) -> str:
+        """Return the names of the recordings of some windows for an error message, separated by commas."""
         numbers = np.unique(self.recording[rows])
-        shown = [self.names[n] if len(self.names) else f"#{n}" for n in numbers[:_NAMED]]
-        return ", ".join(shown) + (f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else "")
+        shown = [
+            self.recording_names[n] if len(self.recording_names) else f"#{n}" for n in numbers[:_MAX_NAMES_IN_ERROR]
+        ]
+        more = len(numbers) - _MAX_NAMES_IN_ERROR
+        return ", ".join(shown) + (f" and {more} more" if more > 0 else "")
 
-    def _not_finite(self, shard: int) -> int | None:
-        """The first window in a shard that holds a value which is not finite, if there is one."""
+    def _first_window_not_finite(self, shard: int) -> int | None:
+        """Return the row of the first window in a shard that contains NaN or infinity, or None."""
         rows = np.flatnonzero(self.shard == shard)
         if not len(rows):
             return None
-        first, bits = self.first[rows], self.shards[shard].view(np.uint16)
-        for at in range(int(first.min()), int(first.max()) + self.frames, _BLOCK):
-            bad = at + np.flatnonzero(((bits[at : at + _BLOCK] & _EXPONENT) == _EXPONENT).any(axis=1))
-            for frame in bad:
-                held = np.flatnonzero((first <= frame) & (frame < first + self.frames))
-                if len(held):
-                    return int(rows[held[0]])
+        first, bits = self.first_frame[rows], self.shards[shard].view(np.uint16)
+        for start in range(int(first.min()), int(first.max()) + self.frames, _FRAMES_PER_CHECK):
+            block = bits[start : start + _FRAMES_PER_CHECK]
+            bad_frames = start + np.flatnonzero(((block & _FLOAT16_EXPONENT) == _FLOAT16_EXPONENT).any(axis=1))
+            for frame in bad_frames:
+                affected = np.flatnonzero((first <= frame) & (frame < first + self.frames))
+                if len(affected):
+                    return int(rows[affected[0]])
         return None
 
     def take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """The windows at `rows`: frames of shape (n, 1, mels, frames) in float32, and their labels of shape (n,)."""
+        """Read the windows at `rows`.
+
+        Returns:
+            Their frames in float32, shape (n, 1, mels, frames), and their labels, shape (n,).
+        """
         mels = self.shards[0].shape[1]
         out = np.empty((len(rows), self.frames, mels), np.float32)
-        span = np.arange(self.frames)
+        offsets = np.arange(self.frames)
         for s in np.unique(self.shard[rows]):
-            here = np.flatnonzero(self.shard[rows] == s)
-            out[here] = self.shards[s][self.first[rows[here], None] + span]
+            in_shard = np.flatnonzero(self.shard[rows] == s)
+            out[in_shard] = self.shards[s][self.first_frame[rows[in_shard], None] + offsets]
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1), torch.from_numpy(self.label[rows])
 
 
-def epoch_order(windows: Windows, sampler: str, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The rows that an epoch visits, as many as there are windows.
+def epoch_order(windows: WindowDataset, sampler: str, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of the windows that an epoch visits, in order; as many as there are windows.
 
     Args:
         windows: the training split.
-        sampler: `uniform`, `weighted` or `balanced` (see `TrainSettings.sampler`).
-        rng: the epoch's generator.
+        sampler: `uniform`, `weighted` or `balanced`; see `TrainSettings.sampler`.
+        rng: generator of the epoch.
     """
     n = len(windows)
     if sampler == "uniform":
         return rng.permutation(n)
-    weights = sampling_weights(windows.label, windows.recording, sampler)
-    return rng.choice(n, n, p=weights)
+    probabilities = sampling_probabilities(windows.label, windows.recording, sampler)
+    return rng.choice(n, n, p=probabilities)
 
 
-def sampling_weights(label: NDArray[np.int64], recording: NDArray[np.int64], sampler: str) -> NDArray[np.float64]:
-    """Probability of each window, shape (windows,), sum 1.
+def sampling_probabilities(label: NDArray[np.int64], recording: NDArray[np.int64], sampler: str) -> NDArray[np.float64]:
+    """Return the probability with which each window is drawn; shape (windows,), sum 1.
 
-    `weighted`: every species equally likely, its windows alike. `balanced`: a species by the square root of
-    its windows, then a recording by the square root of its windows, then a window.
+    `weighted`: all species have the same probability, and so have all windows of a species. `balanced`: the probability
+    of a species is proportional to the square root of its number of windows; within the species, that of a recording is
+    proportional to the square root of its number of windows, and all windows of a recording have the same.
+
+    Args:
+        label: species of each window, as an index; shape (windows,).
+        recording: recording of each window, as an index; shape (windows,).
+        sampler: `weighted` or `balanced`.
     """
-    by_species = np.bincount(label).astype(np.float64)
+    windows_per_species = np.bincount(label).astype(np.float64)
     if sampler == "weighted":
-        weights = 1.0 / by_species[label]
+        weights = 1.0 / windows_per_species[label]
     else:
-        by_recording = np.bincount(recording).astype(np.float64)
-        inside = 1.0 / np.sqrt(by_recording[recording])
-        weights = inside / np.bincount(label, inside)[label] * np.sqrt(by_species[label])
+        windows_per_recording = np.bincount(recording).astype(np.float64)
+        within_species = 1.0 / np.sqrt(windows_per_recording[recording])
+        weights = within_species / np.bincount(label, within_species)[label] * np.sqrt(windows_per_species[label])
     normalised: NDArray[np.float64] = weights / weights.sum()
     return normalised

@@ -1,4 +1,4 @@
-"""The networks: log-mel windows in, one logit per species out."""
+"""The network architectures: they map windows of mel frames to one logit per species."""
 
 import math
 from itertools import pairwise
@@ -11,7 +11,10 @@ from autobird.model.settings import TrainSettings
 
 
 class Normalise(nn.Module):
-    """Subtract the mean and divide by the standard deviation of the training split, so that models take plain log-mel."""
+    """Subtract the mean of the training split and divide by its standard deviation.
+
+    Because this is part of the network, a model takes mel frames as the front end computes them.
+    """
 
     mean: Tensor
     std: Tensor
@@ -22,12 +25,12 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Any shape in, the same shape out."""
+        """Return the normalised values; input and output have the same shape, which can be any."""
         return (x - self.mean) / self.std
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al. 2015, basic block)."""
+    """Two 3x3 convolutions with a shortcut around them (the basic block of He et al. 2015)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -40,15 +43,15 @@ class BasicBlock(nn.Module):
             self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shape (windows, inputs, mels, frames) to (windows, outputs, mels / stride, frames / stride)."""
+        """Map shape (windows, inputs, mels, frames) to (windows, outputs, mels / stride, frames / stride)."""
         y = F.relu(self.norm1(self.conv1(x)), inplace=True)
         return F.relu(self.norm2(self.conv2(y)).add_(self.shortcut(x)), inplace=True)
 
 
 class ResNet(nn.Module):
-    """A residual CNN with a 5x5 stride-2 stem and attention pooling over time.
+    """A residual CNN whose first layer is a 5x5 convolution with stride 2, with attention pooling over time.
 
-    The stride in the stem is the cheapest gain on a CPU: full-resolution convolutions cost most.
+    The stride of the first layer saves most of the time on a CPU, because convolutions at full resolution are the slowest.
     """
 
     def __init__(self, species: int, width: int, dropout: float, mean: float, std: float) -> None:
@@ -66,7 +69,7 @@ class ResNet(nn.Module):
         self.classifier = nn.Linear(widths[-1], species)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log-mel of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
+        """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
         y = self.stages(self.stem(self.normalise(x)))
         y = y.mean(dim=2).transpose(1, 2)
         weights = torch.softmax(self.attention(y), dim=1)
@@ -74,7 +77,10 @@ class ResNet(nn.Module):
 
 
 class CnnTransformer(nn.Module):
-    """The original project's network: two convolutions at full resolution, then a transformer over time."""
+    """Two convolutions, each followed by max pooling, then a transformer over time.
+
+    This is the network of the project that Autobird reimplements.
+    """
 
     def __init__(
         self, species: int, d_model: int, heads: int, layers: int, dropout: float, mean: float, std: float
@@ -91,46 +97,54 @@ class CnnTransformer(nn.Module):
         self.classifier = nn.Linear(d_model, species)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Log-mel of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
+        """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
         y = self.cnn(self.normalise(x)).mean(dim=2).transpose(1, 2)
-        y = self.encoder(y + _positions(y.shape[1], y.shape[2]).to(y))
+        y = self.encoder(y + _positional_encoding(y.shape[1], y.shape[2]).to(y))
         return self.classifier(self.dropout(y.mean(dim=1)))
 
 
-def _positions(length: int, width: int) -> Tensor:
-    """Sine and cosine position codes (Vaswani et al. 2017, section 3.5), shape (length, width)."""
+def _positional_encoding(length: int, width: int) -> Tensor:
+    """Return the sinusoidal positional encoding (Vaswani et al. 2017, section 3.5), shape (length, width)."""
     position = torch.arange(length, dtype=torch.float32)[:, None]
     rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
-    codes = torch.zeros(length, width)
-    codes[:, 0::2] = torch.sin(position * rate)
-    codes[:, 1::2] = torch.cos(position * rate[: width // 2])
-    return codes
+    encoding = torch.zeros(length, width)
+    encoding[:, 0::2] = torch.sin(position * rate)
+    encoding[:, 1::2] = torch.cos(position * rate[: width // 2])
+    return encoding
 
 
-_FEWEST_CHANNELS = 8
-"""Input channels from which a strided 1x1 convolution may be laid out with its channels last; see `memory_format`."""
+_MIN_INPUT_CHANNELS = 8
+"""Smallest number of input channels for which a strided 1x1 convolution is safe in channels-last layout; see `memory_format`."""
 
 
 def memory_format(network: nn.Module) -> torch.memory_format:
-    """The layout in memory that the network's weights and inputs have: channels last, which CPUs convolve fastest.
+    """Return the memory format for the weights and inputs of a network: channels last, the fastest on CPUs, if it is safe.
 
-    Contiguous where a 1x1 convolution with a stride has fewer than 8 input channels: its backward pass in float32 with
-    channels last writes outside of its buffers on CPUs with AVX2 but without AVX-512 (seen with oneDNN of torch 2.13 for
-    2 to 7 channels, with any number of outputs; not with 8 to 33, other kernels, stride 1, bfloat16 or AVX-512).
+    The format is contiguous if the network has a 1x1 convolution with a stride and fewer than 8 input channels. In
+    channels-last format, the backward pass of such a layer writes outside of its buffers in float32 on CPUs with AVX2 but
+    without AVX-512. This was observed with oneDNN of torch 2.13 for 2 to 7 input channels and any number of output
+    channels; not for 8 to 33 input channels, other kernel sizes, stride 1, bfloat16 or AVX-512.
     """
     for layer in network.modules():
         if (
             isinstance(layer, nn.Conv2d)
             and max(layer.kernel_size) == 1
             and max(layer.stride) > 1
-            and layer.in_channels < _FEWEST_CHANNELS
+            and layer.in_channels < _MIN_INPUT_CHANNELS
         ):
             return torch.contiguous_format
     return torch.channels_last
 
 
-def build(settings: TrainSettings, species: int, mean: float, std: float) -> nn.Module:
-    """The network that `settings.architecture` names, for so many species and this normalisation."""
+def build_network(settings: TrainSettings, species: int, mean: float, std: float) -> nn.Module:
+    """Return a new network with random weights.
+
+    Args:
+        settings: architecture and sizes.
+        species: number of logits.
+        mean: mean of the mel frames of the training split.
+        std: their standard deviation.
+    """
     if settings.architecture == "resnet":
         return ResNet(species, settings.width, settings.dropout, mean, std)
     return CnnTransformer(species, settings.d_model, settings.heads, settings.layers, settings.dropout, mean, std)

@@ -1,4 +1,4 @@
-"""Where to compute and in which number format."""
+"""Device, number format and determinism of the calculations."""
 
 import contextlib
 import ctypes
@@ -13,46 +13,52 @@ from autobird.model.settings import TrainSettings
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the format of its matrix work."""
+    """A device, and the number format of matrix products and convolutions on it.
+
+    Attributes:
+        device: CPU or GPU.
+        dtype: number format. With a 16-bit format, training uses mixed precision: the weights stay float32.
+    """
 
     device: torch.device
     dtype: torch.dtype
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The context of a forward pass."""
+        """Return the context manager in which a forward pass runs in mixed precision."""
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
 
 
-def choose(settings: TrainSettings) -> Compute:
-    """The device and format that `settings` ask for, or the best there is (`auto`).
+def select_precision(settings: TrainSettings) -> Compute:
+    """Return the device and number format of `train.device` and `train.precision`; `auto` selects the fastest available.
 
     Raises:
-        AutobirdError: a GPU is asked for and there is none.
+        AutobirdError: `train.device` is `cuda`, but there is no GPU.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
-        raise AutobirdError("train.device is cuda, but torch sees no GPU; set train.device to auto or cpu")
+        raise AutobirdError("train.device is cuda, but torch finds no GPU; set train.device to auto or cpu")
     cuda = settings.device != "cpu" and torch.cuda.is_available()
     device = torch.device("cuda" if cuda else "cpu")
     if settings.precision != "auto":
         return Compute(device, getattr(torch, settings.precision))
     if cuda:
         return Compute(device, torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)
-    # mkldnn answers for the instructions (AVX-512 BF16, AMX), not for slow emulation.
+    # True only if the CPU has instructions for bfloat16 (AVX-512 BF16, AMX); oneDNN's emulation would be slow.
     available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     native = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return Compute(device, torch.bfloat16 if native else torch.float32)
 
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
-"""Parameters of glibc's mallopt (malloc.h)."""
+"""Numbers of the parameters of glibc's mallopt (malloc.h)."""
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep the memory of freed tensors for the next ones: pages that come anew from the system cost time.
+    """Make glibc keep the memory of freed tensors for new ones, because new pages from the system cost time.
 
-    Nothing happens with another C library, or where the user set one of its variables (MALLOC_TRIM_THRESHOLD_ and the like).
+    Does nothing with another C library, or if the user has set an environment variable of glibc's malloc
+    (`MALLOC_TRIM_THRESHOLD_` and similar).
     """
     if any(name.startswith("MALLOC_") and name.endswith("_") for name in os.environ if name != "MALLOC_CHECK_"):
         return
@@ -64,13 +70,18 @@ def keep_freed_memory() -> None:
         mallopt(parameter, value)
 
 
-def deterministic(threads: int) -> None:
-    """Make torch repeatable to the bit on one CPU type: fixed threads, deterministic algorithms."""
+def make_deterministic(threads: int) -> None:
+    """Configure torch so that results are identical to the bit on the same type of CPU.
+
+    Args:
+        threads: CPU threads; their number changes the order of sums, and so the last digits of the results.
+    """
     keep_freed_memory()
     torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # numbers below 1e-38 are zero: arithmetic with them is slow
+    torch.set_flush_denormal(True)  # treat numbers below 1e-38 as zero: calculations with them are slow
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Deterministic algorithms also fill every new tensor with NaN, a twelfth of a step; nothing here reads one unwritten.
+    # In deterministic mode torch also fills each new tensor with NaN, which takes a twelfth of the time of a step. No code
+    # here reads a tensor before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = True

@@ -1,4 +1,4 @@
-"""Settings of the training: architecture, recipe, precision. Unset keys take the recipe of the architecture."""
+"""Settings of the training: architecture, recipe and precision. The defaults depend on the architecture."""
 
 from typing import Any, Literal
 
@@ -24,80 +24,143 @@ ORIGINAL_RECIPE: dict[str, Any] = {
     "ema_decay": 0.0,
     "dropout": 0.1,
 }
-"""The original project's recipe for `cnn_transformer`; what is not named here is the same as the default."""
+"""Defaults of `cnn_transformer` where they differ from those of `resnet`: the recipe of the project that Autobird reimplements."""
 
 
 class TrainSettings(Settings):
-    """Training. The defaults are the recipe of `resnet`; `cnn_transformer` brings the original project's."""
+    """Training. With `cnn_transformer`, the defaults are those of the project that Autobird reimplements."""
 
     architecture: Literal["resnet", "cnn_transformer"] = Field(
         "resnet",
-        description="`resnet`: small residual CNN; `cnn_transformer`: the original project's network and recipe.",
+        description="Network. `resnet`: a small residual convolutional network; `cnn_transformer`: the network of the project that "
+        "Autobird reimplements, with its training recipe as the default.",
     )
     width: int = Field(
         16,
         ge=4,
         le=256,
-        description="Channels of the resnet's stem; its stages have 1, 2, 4, 8 times as many.",
+        description="Channels of the first layer of `resnet`; its four stages have 1, 2, 4 and 8 times as many. More channels make the "
+        "network larger and slower.",
     )
-    d_model: int = Field(64, ge=8, le=1024, description="Width of the transformer; a multiple of `heads`.")
-    heads: int = Field(2, ge=1, le=32, description="Attention heads of the transformer.")
-    layers: int = Field(1, ge=1, le=24, description="Layers of the transformer.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Dropout before the classifier, and in the transformer.")
-    seed: int = Field(4, ge=0, description="Seed of weights, order and augmentation.")
+    d_model: int = Field(
+        64,
+        ge=8,
+        le=1024,
+        description="Width of the transformer layers (`cnn_transformer`); must be a multiple of `heads`.",
+    )
+    heads: int = Field(
+        2, ge=1, le=32, description="Number of attention heads of each transformer layer (`cnn_transformer`)."
+    )
+    layers: int = Field(1, ge=1, le=24, description="Number of transformer layers (`cnn_transformer`).")
+    dropout: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Dropout rate before the classifier and in the transformer layers: the share of values that are set to zero "
+        "at random during training.",
+    )
+    seed: int = Field(
+        4,
+        ge=0,
+        description="Seed of the random numbers: initial weights, order of the windows, augmentation and dropout.",
+    )
     threads: int = Field(
         2,
         ge=1,
         le=256,
-        description="CPU threads of the training: a setting, not the number of cores, because the bytes "
-        "of the weights depend on it.",
+        description="Number of CPU threads of the training. It is not taken from the number of cores, because the last digits of "
+        "the trained weights depend on it.",
     )
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto`: a GPU if there is one.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="`auto`: use a GPU if there is one; `cpu`: use no GPU; `cuda`: use a GPU, and stop if there is none.",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="`auto`: bfloat16 where the CPU or GPU computes in it, float16 on other GPUs, else float32.",
+        description="Number format of the calculations. `auto`: bfloat16 if the CPU or GPU has instructions for it; otherwise "
+        "float16 on a GPU and float32 on a CPU.",
     )
-    epochs: int = Field(18, ge=1, le=10000, description="Passes over as many windows as the training split has.")
-    batch_size: int = Field(16, ge=1, le=4096, description="Windows per step.")
-    optimizer: Literal["adam", "adamw"] = Field("adamw", description="`adam`: weight decay as L2; `adamw`: decoupled.")
-    learning_rate: float = Field(3e-3, gt=0, le=1, description="Highest learning rate.")
-    weight_decay: float = Field(0.02, ge=0, le=1, description="Weight decay.")
+    epochs: int = Field(
+        18,
+        ge=1,
+        le=10000,
+        description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has.",
+    )
+    batch_size: int = Field(16, ge=1, le=4096, description="Number of windows per training step.")
+    optimizer: Literal["adam", "adamw"] = Field(
+        "adamw",
+        description="`adamw`: Adam with decoupled weight decay; `adam`: Adam with weight decay as an L2 penalty.",
+    )
+    learning_rate: float = Field(3e-3, gt=0, le=1, description="Learning rate; with a schedule, its highest value.")
+    weight_decay: float = Field(
+        0.02, ge=0, le=1, description="Strength of the weight decay, which keeps the weights small; 0: off."
+    )
     schedule: Literal["one_cycle", "step", "constant"] = Field(
         "one_cycle",
-        description="`one_cycle`: linear warm-up, then cosine to zero; `step`: times `gamma` every `step_size` epochs.",
+        description="Change of the learning rate during training. `one_cycle`: linear warm-up, then cosine decay to zero; `step`: "
+        "multiplied by `gamma` every `step_size` epochs; `constant`: none.",
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="Share of the steps that warm up (`one_cycle`).")
-    step_size: int = Field(5, ge=1, description="Epochs between two drops (`step`).")
-    gamma: float = Field(0.5, gt=0, le=1, description="Factor of a drop (`step`).")
-    gradient_clip: float = Field(1.0, gt=0, description="Largest norm of the gradient.")
-    label_smoothing: float = Field(0.05, ge=0, lt=1, description="Share of the target spread over all species.")
+    warmup: float = Field(0.1, ge=0, lt=1, description="Share of all steps that belong to the warm-up (`one_cycle`).")
+    step_size: int = Field(
+        5, ge=1, description="Number of epochs between two reductions of the learning rate (`step`)."
+    )
+    gamma: float = Field(0.5, gt=0, le=1, description="Factor of each reduction of the learning rate (`step`).")
+    gradient_clip: float = Field(
+        1.0, gt=0, description="Largest norm of the gradient; a larger gradient is scaled down to this norm."
+    )
+    label_smoothing: float = Field(
+        0.05,
+        ge=0,
+        lt=1,
+        description="Label smoothing: the share of each training target that is spread evenly over all species.",
+    )
     sampler: Literal["uniform", "weighted", "balanced"] = Field(
         "balanced",
-        description="`uniform`: every window once per epoch; `weighted`: windows drawn so that species are equally frequent; "
-        "`balanced`: species by the square root of their windows, then a recording, then a window.",
+        description="How the windows of an epoch are drawn. `uniform`: every window once; `weighted`: all species equally often; "
+        "`balanced`: each species in proportion to the square root of its number of windows, and within a species each "
+        "recording likewise.",
     )
     mix_probability: float = Field(
         0.6,
         ge=0,
         le=1,
-        description="Share of windows that are mixed with another one (powers added, labels shared).",
+        description="Augmentation: share of the windows that are mixed with another window, as if both were heard at once. The "
+        "training target is mixed likewise.",
     )
-    roll: bool = Field(True, description="Rotate windows in time by a random amount.")
-    gain_db: float = Field(6.0, ge=0, le=60, description="Random gain of up to so many dB, either way.")
+    roll: bool = Field(
+        True,
+        description="Augmentation: shift each window in time by a random amount; the frames shifted out at the end are put at "
+        "the beginning.",
+    )
+    gain_db: float = Field(
+        6.0, ge=0, le=60, description="Augmentation: largest random change of the volume of a window, up or down, dB."
+    )
     equaliser_db: float = Field(
-        6.0, ge=0, le=60, description="Random smooth equaliser over the mel bands, standard deviation in dB."
+        6.0,
+        ge=0,
+        le=60,
+        description="Augmentation: standard deviation of a random smooth change of the volume over the mel bands of a window, dB.",
     )
     mask_probability: float = Field(
-        0.3, ge=0, le=1, description="Probability of a frequency mask, and of a time mask, per window."
+        0.3,
+        ge=0,
+        le=1,
+        description="Augmentation: probability that some neighbouring mel bands of a window are silenced; the probability that "
+        "some neighbouring frames are silenced is the same.",
     )
-    mask_bands: int = Field(8, ge=0, description="Widest frequency mask, mel bands.")
-    mask_frames: int = Field(20, ge=0, description="Longest time mask, frames.")
+    mask_bands: int = Field(8, ge=0, description="Largest number of mel bands that are silenced.")
+    mask_frames: int = Field(20, ge=0, description="Largest number of frames that are silenced.")
     ema_decay: float = Field(
-        0.995, ge=0, lt=1, description="Decay of the averaged weights that are evaluated and kept; 0: off."
+        0.995,
+        ge=0,
+        lt=1,
+        description="Decay per step of the exponential moving average of the weights. The average is validated and saved in place "
+        "of the weights of the last step; 0: no averaging.",
     )
     select: Literal["best", "last"] = Field(
         "last",
-        description="`best`: the epoch with the highest validation macro-F1 by window; `last`: the last epoch.",
+        description="Epoch whose weights are saved. `last`: the last one; `best`: the one with the highest macro-F1 over the "
+        "validation windows.",
     )
 
     @model_validator(mode="before")

@@ -1,4 +1,4 @@
-"""Weights & Biases, if it is installed: offline unless the user asked for online; never required."""
+"""Log a training to Weights & Biases (W&B) if it is installed. Data are sent only if the user asks for it."""
 
 import importlib
 import json
@@ -10,55 +10,63 @@ from typing import Any, Literal, Self
 
 log = logging.getLogger("autobird")
 
-Mode = Literal["none", "offline", "online"]
+TrackingMode = Literal["none", "offline", "online"]
 
 
-def mode_of(setting: Mode) -> Mode:
-    """Where the training is logged: the setting `run.tracking`, unless WANDB_MODE says something else.
+def tracking_mode(setting: TrackingMode) -> TrackingMode:
+    """Return the mode of tracking: the setting `run.tracking`, unless the environment variable WANDB_MODE overrides it.
 
-    `none` stays `none`. WANDB_MODE=online asks for online as the setting does; with any other value nothing
-    is sent.
+    `disabled` means `none`, `online` means `online`, and any other value that is not empty means `offline`. If the
+    setting is `none`, WANDB_MODE is ignored.
     """
-    asked = os.environ.get("WANDB_MODE", "").strip().lower()
-    if setting == "none" or asked == "disabled":
+    variable = os.environ.get("WANDB_MODE", "").strip().lower()
+    if setting == "none" or variable == "disabled":
         return "none"
-    if asked:
-        return "online" if asked == "online" else "offline"
+    if variable:
+        return "online" if variable == "online" else "offline"
     return setting
 
 
-def _logged_in(wandb: Any) -> bool:
-    """Whether W&B accepts the user's key; asks its server."""
+def _log_in(wandb: Any) -> bool:
+    """Return whether W&B's server accepts the user's key."""
     try:
         return bool(wandb.login(prompt=False))
     except Exception as error:
-        log.info("W&B's login failed: %s", error)
+        log.info("login to W&B failed: %s", error)
         return False
 
 
 class Tracker:
-    """A W&B run in `folder`, or nothing at all; trouble with it is logged and never ends a training."""
+    """A context manager that logs a training to W&B. Errors of W&B are logged and never stop the training.
 
-    def __init__(self, setting: Mode, folder: Path, name: str, group: str, settings: str) -> None:
+    Args:
+        setting: the setting `run.tracking`.
+        folder: folder of W&B's files; it is created if needed.
+        run_id: id of the W&B run; a resumed training has the same.
+        group: group of the W&B run.
+        settings: settings of the training as JSON.
+    """
+
+    def __init__(self, setting: TrackingMode, folder: Path, run_id: str, group: str, settings: str) -> None:
         self._run: Any = None
-        mode = mode_of(setting)
+        mode = tracking_mode(setting)
         if mode == "none":
             return
         try:
-            # By name, so that a new version of W&B is no new version of the training's code.
+            # Imported by name: otherwise a new version of W&B would count as a change of the training's code.
             wandb = importlib.import_module("wandb")
             folder.mkdir(parents=True, exist_ok=True)
-            # Being logged in is not asking: the login matters only where online was asked for.
-            if mode == "online" and not _logged_in(wandb):
+            # A user who is logged in has not asked to send data; only mode `online` does.
+            if mode == "online" and not _log_in(wandb):
                 mode = "offline"
                 log.warning(
-                    "W&B: online was asked for, but there is no login that its server accepts; the training is logged "
-                    "offline to %s. Run `wandb login` or set WANDB_API_KEY; `wandb sync` uploads what is there",
+                    "W&B: the mode is online, but its server accepts no login; the training is logged offline to %s. "
+                    "Run `wandb login` or set WANDB_API_KEY; `wandb sync` uploads the offline files",
                     folder,
                 )
             self._run = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", "autobird"),
-                id=name,
+                id=run_id,
                 group=group,
                 dir=str(folder),
                 mode=mode,
@@ -69,17 +77,17 @@ class Tracker:
             log.info("W&B %s, files in %s", mode, folder)
         except ImportError:
             level = logging.WARNING if mode == "online" else logging.INFO
-            log.log(level, "W&B is not installed; nothing is tracked")
+            log.log(level, "W&B is not installed; the training is not tracked")
         except Exception as error:
-            log.warning("W&B did not start (%s); training goes on without it", error)
+            log.warning("W&B failed to start (%s); training continues without it", error)
 
     def log(self, values: dict[str, float]) -> None:
-        """Log one epoch."""
+        """Log the values of an epoch; `values` contains its number as `epoch`."""
         if self._run is not None:
             try:
                 self._run.log(values, step=int(values["epoch"]))
             except Exception as error:
-                log.warning("W&B stopped (%s); training goes on without it", error)
+                log.warning("W&B failed (%s); training continues without it", error)
                 self._run = None
 
     def __enter__(self) -> Self:
@@ -91,5 +99,5 @@ class Tracker:
         if self._run is not None:
             try:
                 self._run.finish(exit_code=0 if kind is None else 1)
-            except Exception as trouble:
-                log.warning("W&B did not end well (%s)", trouble)
+            except Exception as finish_error:
+                log.warning("W&B failed to finish (%s)", finish_error)

@@ -1,4 +1,4 @@
-"""Stage `train`: learn the species from the training windows, resuming where a killed run stopped."""
+"""Stage `train`: train a network on the windows of the training split, or resume an interrupted training."""
 
 import math
 from collections.abc import Sequence
@@ -14,48 +14,62 @@ from autobird.audio.windows import frames_per_window
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.stage import Progress, log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
-from autobird.model.checkpoint import Checkpoints, fingerprint
-from autobird.model.data import Windows
+from autobird.model.checkpoint import Checkpointer, training_id
+from autobird.model.data import WindowDataset
 from autobird.model.loop import Trainer
-from autobird.model.networks import build
-from autobird.model.precision import choose, deterministic
+from autobird.model.networks import build_network
+from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
 from autobird.model.tracking import Tracker
 
 
 def fit(
-    name: str, trainer: Trainer, checkpoints: Checkpoints, tracker: Tracker | None = None
+    stage_name: str, trainer: Trainer, checkpointer: Checkpointer, tracker: Tracker | None = None
 ) -> dict[str, torch.Tensor]:
-    """Train to the end from the checkpoint, if there is one, telling the log and the terminal; return the weights."""
-    checkpoints.resume()
-    progress = Progress(name, trainer.settings.epochs, "epochs", done=trainer.at.epoch)
+    """Run a training to its end, from its checkpoint if there is one.
+
+    Each epoch is reported to the log, to the progress bar and to the tracker.
+
+    Args:
+        stage_name: stage that the progress bar shows.
+        trainer: the training.
+        checkpointer: of the training. Checkpoints of other trainings are removed at the end.
+        tracker: W&B, or None.
+
+    Returns:
+        The selected weights; see `Trainer.run`.
+    """
+    checkpointer.resume()
+    show_progress = Progress(stage_name, trainer.settings.epochs, "epochs", done=trainer.progress.epoch)
 
     def after_epoch() -> None:
-        checkpoints.save()
-        last = trainer.at.history[-1]
+        checkpointer.save()
+        last = trainer.progress.history[-1]
         text = f"training loss {last['train_loss']:.3f}"
         if not math.isnan(last["validation_loss"]):
             text += f", validation loss {last['validation_loss']:.3f}, macro-F1 {last['validation_macro_f1']:.3f}"
         log.info("epoch %d: %s", last["epoch"], text)
         if tracker:
             tracker.log({name: value for name, value in last.items() if not math.isnan(value)})
-        progress(trainer.at.epoch, text)
+        show_progress(trainer.progress.epoch, text)
 
-    weights = trainer.run(after_epoch, checkpoints.after_step)
-    checkpoints.remove_others()
+    weights = trainer.run(after_epoch, checkpointer.after_step)
+    checkpointer.remove_other_trainings()
     return weights
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--labels", type=Path, required=True)
     p.add_argument("--normalisation", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
-    p.add_argument("--front-end", required=True, help="the mel settings of the shards, as JSON")
-    p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
-    p.add_argument("--checkpoints", required=True, help="folder or URL of checkpoints, not an output")
+    p.add_argument("--front-end", required=True, help="mel settings of the shards, as JSON")
+    p.add_argument("--code", default="", help="fingerprint of the code, part of the training's id")
+    p.add_argument(
+        "--checkpoints", required=True, help="folder or URL of the checkpoints, which are not an output of the stage"
+    )
     p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
@@ -68,30 +82,30 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels: list[str] = read_json(args.labels)
         norm = read_json(args.normalisation)
         train, validation = (
-            Windows.of_split(args.index, split, labels, args.shards, frames, scaling_of(front_end))
+            WindowDataset.from_split(args.index, split, labels, args.shards, frames, scaling_of(front_end))
             for split in ("train", "validation")
         )
 
-        compute = choose(settings)
-        deterministic(settings.threads)
+        compute = select_precision(settings)
+        make_deterministic(settings.threads)
         torch.manual_seed(settings.seed)
-        network = build(settings, len(labels), norm["mean"], norm["std"])
+        network = build_network(settings, len(labels), norm["mean"], norm["std"])
         trainer = Trainer(network, train, validation, len(labels), settings, compute)
-        parameters = sum(q.numel() for q in network.parameters())
+        parameters = sum(weight.numel() for weight in network.parameters())
         log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
-        log.info("%d windows to train on, %d to validate, %d species", len(train), len(validation), len(labels))
+        log.info("%d training windows, %d validation windows, %d species", len(train), len(validation), len(labels))
 
-        name = fingerprint(
+        identifier = training_id(
             [args.settings, args.front_end, args.code, str(compute)],
             [args.index, args.labels, args.normalisation, *args.shards],
         )
-        checkpoints = Checkpoints(args.checkpoints, name, trainer)
+        checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
         run_folder = args.weights.parent.parent
-        with Tracker(args.track, run_folder / ".wandb", name, run_folder.name, args.settings) as tracker:
-            weights = fit("train", trainer, checkpoints, tracker)
+        with Tracker(args.track, run_folder / ".wandb", identifier, run_folder.name, args.settings) as tracker:
+            weights = fit("train", trainer, checkpointer, tracker)
 
         write_bytes(args.weights, safetensors.torch.save(weights))
-        write_csv(args.history, pd.DataFrame(trainer.at.history))
+        write_csv(args.history, pd.DataFrame(trainer.progress.history))
         write_json(
             args.model,
             {
@@ -100,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "frames": frames,
                 "normalisation": norm,
                 "parameters": parameters,
-                "epoch": trainer.at.best_epoch if settings.select == "best" else settings.epochs,
+                "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
                 "train": settings.model_dump(mode="json"),
             },
         )

@@ -1,4 +1,4 @@
-"""Read a trained network back."""
+"""Load a trained network."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,19 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
-from autobird.model.networks import build
+from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 
 
-def load(model: dict[str, Any], weights: Path) -> tuple[nn.Module, TrainSettings]:
-    """The trained network on the CPU, from `model.json` and its weights."""
+def load_trained(model: dict[str, Any], weights: Path) -> tuple[nn.Module, TrainSettings]:
+    """Return the trained network, on the CPU, and the settings that it was trained with.
+
+    Args:
+        model: content of `model.json`.
+        weights: safetensors file.
+    """
     settings = TrainSettings.model_validate(model["train"])
     norm = model["normalisation"]
-    network = build(settings, len(model["labels"]), norm["mean"], norm["std"])
+    network = build_network(settings, len(model["labels"]), norm["mean"], norm["std"])
     network.load_state_dict(safetensors.torch.load_file(weights))
     return network, settings

@@ -15,7 +15,7 @@ from autobird.core.files import read_json, write_bytes, write_json, write_text
 from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table
-from autobird.evaluation.predictions import scored_windows
+from autobird.evaluation.predictions import windows_to_predict
 from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, manifest
 from autobird.predict.check import CLIP, EXPECTED, expected_answer
 from autobird.release.card import model_card
@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             },
         )
 
-        windows = scored_windows(read_table(args.index), labels)
+        windows = windows_to_predict(read_table(args.index), labels)
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         windows = windows[windows["split"] != "test"]
         table = recording_features(windows, read_table(args.predictions), shards, features, temperature)

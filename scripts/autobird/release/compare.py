@@ -11,10 +11,10 @@ import pandas as pd
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
-from autobird.evaluation.bootstrap import difference_interval, share_interval
+from autobird.evaluation.bootstrap import bounded_interval, difference_interval
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, detection_macro_f1, macro_f1
-from autobird.evaluation.predictions import PREDICTIONS, split_of
+from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
 from autobird.predict.answers import Calibration
 from autobird.release.gate import Candidate, choose
 from autobird.release.onnx_files import multiply_adds
@@ -35,7 +35,7 @@ def compare_split(
     settings: CompareSettings,
 ) -> list[dict[str, Any]]:
     """One row a variant: macro-F1 by recording, paired difference to float, agreement by window, detections."""
-    splits = {variant: split_of(t, labels, name, calibrations[variant]) for variant, t in tables.items()}
+    splits = {variant: predictions_of_split(t, labels, name, calibrations[variant]) for variant, t in tables.items()}
     draws = splits["float"].resamples(settings.resamples, settings.seed)
     weighting = Weighting.of(draws, splits["float"].recordings)
     f1s = {variant: macro_f1(s.recordings, weighting) for variant, s in splits.items()}
@@ -46,7 +46,7 @@ def compare_split(
         row: dict[str, Any] = {
             "variant": variant,
             "split": name,
-            "recordings": int((split.recordings.only >= 0).sum()),
+            "recordings": int((split.recordings.single_species >= 0).sum()),
             "groups": f1.groups,
         }
         # Paired: the same resamples of the same groups on both sides. Float does not differ from itself.
@@ -54,9 +54,9 @@ def compare_split(
         if variant == "float" and difference is not None:
             difference = (0.0, 0.0, 0.0)
         for key, found in (
-            ("macro_f1", share_interval(f1.values, draws, settings.confidence, f1.groups)),
+            ("macro_f1", bounded_interval(f1.values, draws, settings.confidence, f1.groups)),
             ("difference", difference),
-            ("detection_macro_f1", share_interval(detection.values, draws, settings.confidence, detection.groups)),
+            ("detection_macro_f1", bounded_interval(detection.values, draws, settings.confidence, detection.groups)),
         ):
             row |= zip((key, f"{key}_low", f"{key}_high"), found or (np.nan,) * 3, strict=True)
         row["agreement"] = float((guess[variant] == guess["float"]).mean())

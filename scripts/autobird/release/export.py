@@ -5,7 +5,7 @@ from pathlib import Path
 
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
-from autobird.model.trained import load
+from autobird.model.trained import load_trained
 from autobird.release.onnx_files import export
 
 
@@ -18,7 +18,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     with stage("export", args, [args.output]):
         model = read_json(args.model)
-        network, _ = load(model, args.weights)
+        network, _ = load_trained(model, args.weights)
         export(network, model["features"]["mels"], model["frames"], args.output)
         log.info("%d bytes", args.output.stat().st_size)
 

@@ -14,7 +14,7 @@ import torch
 
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.model.trained import load
+from autobird.model.trained import load_trained
 from autobird.predict.graph import INPUT, session
 from autobird.release.settings import LatencySettings
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(LatencySettings, args.settings)
     with stage("latency", args, [args.output]):
         model = read_json(args.model)
-        network, _ = load(model, args.weights)
+        network, _ = load_trained(model, args.weights)
         network.eval()
         torch.set_num_threads(1)
         x = (

@@ -10,14 +10,14 @@ from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.model.checkpoint import Checkpoints, fingerprint
-from autobird.model.data import Windows
+from autobird.model.checkpoint import Checkpointer, training_id
+from autobird.model.data import WindowDataset
 from autobird.model.loop import Trainer
 from autobird.model.networks import BasicBlock, CnnTransformer
-from autobird.model.precision import choose, deterministic
+from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
 from autobird.model.train import fit
-from autobird.model.trained import load
+from autobird.model.trained import load_trained
 from autobird.release.onnx_files import export
 from autobird.release.settings import PruneSettings
 
@@ -104,25 +104,25 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(PruneSettings, args.settings)
     with stage("prune", args, [args.output]):
         model = read_json(args.model)
-        network, recipe = load(model, args.weights)
+        network, recipe = load_trained(model, args.weights)
         recipe = fine_tuning(recipe, settings)
         before = sum(q.numel() for q in network.parameters())
         prune(network, settings.prune)
         after = sum(q.numel() for q in network.parameters())
         log.info("%d of %d parameters kept", after, before)
 
-        compute = choose(recipe)
-        deterministic(recipe.threads)
+        compute = select_precision(recipe)
+        make_deterministic(recipe.threads)
         scaling = scaling_of(MelSettings.model_validate(model["features"]))
         train, validation = (
-            Windows.of_split(args.index, split, model["labels"], args.shards, model["frames"], scaling)
+            WindowDataset.from_split(args.index, split, model["labels"], args.shards, model["frames"], scaling)
             for split in ("train", "validation")
         )
         trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute)
-        name = fingerprint(
+        name = training_id(
             [args.settings, args.code, str(compute)], [args.model, args.weights, args.index, *args.shards]
         )
-        tuned = fit("prune", trainer, Checkpoints(args.checkpoints, name, trainer))
+        tuned = fit("prune", trainer, Checkpointer(args.checkpoints, name, trainer))
         network.load_state_dict(tuned)
         export(network.cpu(), model["features"]["mels"], model["frames"], args.output)
 

@@ -18,7 +18,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from autobird.core.files import atomic, read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.model.data import Windows
+from autobird.model.data import WindowDataset
 from autobird.predict.graph import INPUT
 from autobird.release.onnx_files import serialise
 from autobird.release.settings import QuantizeSettings
@@ -30,7 +30,7 @@ _OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool"]
 class Calibration(CalibrationDataReader):  # type: ignore[misc]
     """Hands the calibrator training windows, spread evenly over the training split."""
 
-    def __init__(self, windows: Windows, count: int) -> None:
+    def __init__(self, windows: WindowDataset, count: int) -> None:
         rows = np.unique(np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(np.int64))
         self._batches: Iterator[Any] = (
             {INPUT: np.ascontiguousarray(windows.take(rows[i : i + 16])[0].numpy())} for i in range(0, len(rows), 16)
@@ -41,7 +41,7 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def quantize(source: Path, target: Path, windows: Windows, count: int) -> None:
+def quantize(source: Path, target: Path, windows: WindowDataset, count: int) -> None:
     """Write the int8 version of `source` to `target`, the same bytes each time."""
     with tempfile.TemporaryDirectory() as folder, atomic(target) as temporary:
         prepared = Path(folder) / "prepared.onnx"
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(QuantizeSettings, args.settings)
     with stage("quantize", args, [args.output]):
         model = read_json(args.model)
-        windows = Windows.of_split(args.index, "train", model["labels"], args.shards, model["frames"])
+        windows = WindowDataset.from_split(args.index, "train", model["labels"], args.shards, model["frames"])
         quantize(args.source, args.output, windows, settings.calibration_windows)
         log.info("%d bytes became %d", args.source.stat().st_size, args.output.stat().st_size)
 

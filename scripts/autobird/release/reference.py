@@ -25,7 +25,7 @@ def recording_features(
     """Features of the windows of each recording; those of the model are NaN where there are no predictions.
 
     Args:
-        index: windows that the product answers for (`scored_windows`).
+        index: windows that the product answers for (`windows_to_predict`).
         predictions: logits of some of them (`PREDICTIONS`).
         shards: log-mel frames by batch.
         settings: the front end.

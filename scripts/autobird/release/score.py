@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
 from autobird.core.tables import read_table, write_table
-from autobird.evaluation.predictions import PREDICTIONS, scored_windows
+from autobird.evaluation.predictions import PREDICTIONS, windows_to_predict
 from autobird.predict.graph import Graph
 
 SPLITS = ("validation", "test")
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     with stage("score", args, [args.output]):
         model, index = read_json(args.model), read_table(args.index)
-        windows = scored_windows(index, model["labels"])
+        windows = windows_to_predict(index, model["labels"])
         windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
         others = index[index["recording_split"].isin(SPLITS) & ~index["recording"].isin(windows["recording"])]
         if len(others):

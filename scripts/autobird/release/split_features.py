@@ -10,7 +10,7 @@ from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.drift.monitor import FEATURES
-from autobird.evaluation.predictions import scored_windows
+from autobird.evaluation.predictions import windows_to_predict
 from autobird.release.reference import DIGITS, recording_features
 
 
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(MelSettings, args.settings)
     with stage("drift_current", args, [args.output]):
         description = read_json(args.description)
-        windows = scored_windows(read_table(args.index), description["labels"])
+        windows = windows_to_predict(read_table(args.index), description["labels"])
         windows = windows[windows["split"] == "test"]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         table = recording_features(windows, read_table(args.predictions), shards, settings, description["temperature"])
