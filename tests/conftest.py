@@ -2,7 +2,8 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,14 @@ from autobird.audio.landmarks import Found, by_hash, landmark_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
+
+@pytest.fixture(autouse=True)
+def keep_subnormal_numbers() -> Iterator[None]:
+    """Restore the processor's handling of subnormal numbers, which training switches off for its whole process."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
+
 
 PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "pyproject.toml")
 
