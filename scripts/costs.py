@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from autobird.cluster.needs import NEEDS, SNAKEMAKE_MB, Sizes, machine  # noqa: E402
+from autobird.cluster.needs import NEEDS, SNAKEMAKE_MB, AudioSizes, machine  # noqa: E402
 from autobird.core.files import read_json  # noqa: E402
 from autobird.core.tables import read_table  # noqa: E402
 
@@ -123,7 +123,7 @@ def page(folder: Path) -> str:
     cpu = next(
         (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
     )
-    batch = Sizes([[round(1.6e9 / BATCHES)]]).megabytes("0")
+    batch = AudioSizes([[round(1.6e9 / BATCHES)]]).megabytes("0")
     return f"""# What it takes
 
 Measured by Snakemake's benchmarks in one run of `{name}` ({hours:.2f} h of sound in {len(catalogue)} recordings, {windows} windows,

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 
 from autobird.evaluation.metrics import Weighting, log_loss
 from autobird.evaluation.predictions import Items, split_of
-from autobird.predict.answers import Calibration, softmax
+from autobird.predict.classification import Calibration, softmax
 
 Floats = NDArray[np.float64]
 

@@ -27,7 +27,7 @@ from autobird.evaluation.metrics import (
 )
 from autobird.evaluation.predictions import Items, Split, split_of
 from autobird.evaluation.settings import EvaluationSettings
-from autobird.predict.answers import Calibration
+from autobird.predict.classification import Calibration
 
 Floats = NDArray[np.float64]
 Cell = dict[str, float | None] | None
