@@ -292,7 +292,9 @@ def test_figure_and_card_say_unknown_and_never_zero_where_nothing_is_known(tmp_p
         "Overlap of the 2 test recordings with the training recordings: same recordist: unknown; same recordist and species: unknown; "
         "same recordist and day: unknown; same session: unknown; same audio: unknown."
     )
-    assert "same recordist: 100% of the 1 for which it is known; same recordist and species: 100%" in leakage_sentence(some)
+    assert "same recordist: 100% of the 1 for which it is known; same recordist and species: 100%" in leakage_sentence(
+        some
+    )
     assert "same audio: 0% of the 2 for which it is known" in leakage_sentence(some)
     for number, found in enumerate((nothing, some)):
         with mock.patch.object(Axes, "text", autospec=True) as drawn:
