@@ -206,8 +206,8 @@ def test_the_gate_gives_the_reason_for_each_variant_that_failed() -> None:
     decision = select_variant([FLOAT, wide, lossy], 125, 76, GateSettings())
     assert decision.released == "float"
     assert decision.failed == {
-        "pruned": "names the same species as the float32 model in 0.9000 of the validation windows, less than 0.98",
-        "int8": "may lose up to 0.0400 of macro-F1 on validation, more than 0.03",
+        "pruned": "names the same species as the float32 model in 0.9000 of the validation windows (at least 0.98 required)",
+        "int8": "may lose up to 0.0400 of macro-F1 on validation (at most 0.03 allowed)",
     }
     for name, reason in decision.failed.items():
         assert f"; {name} {reason}" in decision.reason

@@ -54,7 +54,7 @@ def summarise_drift(
     summary = (
         f"{'Drift' if drift else 'No drift'} detected: {len(current)} current recordings "
         f"{'differ from' if drift else 'are similar to'} the recordings that the model was made with (largest difference: "
-        f"{strongest.worst}, test statistic {strongest.statistic:.2f}, drift above {strongest.threshold:.2f}; "
+        f"{strongest.worst}, test statistic {strongest.statistic:.2f}, threshold {strongest.threshold:.2f}; "
         f"false-alarm rate {settings.alarm_rate:.0%})"
     )
     return {

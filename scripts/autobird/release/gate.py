@@ -76,17 +76,17 @@ def select_variant(candidates: list[Candidate], recordings: int, groups: int, se
             continue
         if c.f1_loss_low is not None and c.f1_loss_low > settings.max_f1_loss:
             failed[c.name] = (
-                f"loses at least {c.f1_loss_low:.4f} of macro-F1 on validation, more than {settings.max_f1_loss:g}"
+                f"loses at least {c.f1_loss_low:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
             )
         elif c.name in underpowered:
             if c.agreement < settings.min_agreement:
                 failed[c.name] = (
-                    f"names the same species as the float32 model in {c.agreement:.4f} of the validation windows, less than "
-                    f"{settings.min_agreement:g}"
+                    f"names the same species as the float32 model in {c.agreement:.4f} of the validation windows "
+                    f"(at least {settings.min_agreement:g} required)"
                 )
         elif c.f1_loss_high is not None and c.f1_loss_high > settings.max_f1_loss:
             failed[c.name] = (
-                f"may lose up to {c.f1_loss_high:.4f} of macro-F1 on validation, more than {settings.max_f1_loss:g}"
+                f"may lose up to {c.f1_loss_high:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
             )
     best = min((c for c in candidates if c.name not in failed), key=lambda c: c.cost)
     cost = f"{best.multiply_adds / 1e6:.1f} million {best.bits}-bit multiply-adds per window"
@@ -112,10 +112,10 @@ def _is_underpowered(c: Candidate, settings: GateSettings) -> bool:
 def _why_it_passes(best: Candidate, underpowered: bool, recordings: int, groups: int, settings: GateSettings) -> str:
     if underpowered:
         return (
-            f"it names the same species as the float32 model in {best.agreement:.4f} of the validation windows, at least "
-            f"{settings.min_agreement:g}"
+            f"it names the same species as the float32 model in {best.agreement:.4f} of the validation windows "
+            f"(at least {settings.min_agreement:g} required)"
         )
     return (
-        f"compared with the float32 model, its loss of macro-F1 is {best.f1_loss:.4f} [{best.f1_loss_low:.4f}, {best.f1_loss_high:.4f}] "
-        f"on {recordings} validation recordings of one species in {groups} groups, and may be at most {settings.max_f1_loss:g}"
+        f"compared with the float32 model, it loses {best.f1_loss:.4f} [{best.f1_loss_low:.4f}, {best.f1_loss_high:.4f}] of macro-F1 on "
+        f"{recordings} validation recordings of one species in {groups} groups (upper end: at most {settings.max_f1_loss:g} allowed)"
     )
