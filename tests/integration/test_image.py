@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.integration.conftest import Submitter, clone, start_google
-from tests.integration.test_google import ONCE, messages
+from tests.integration.test_google import WITHOUT_RETRIES, messages
 from tests.workflow.outputs import promised
 
 HERE = ROOT / "tests/integration/image"
@@ -64,12 +64,12 @@ def test_the_train_image_runs_the_workflow_as_an_ordinary_user_with_the_same_dat
     assert run("id", "-u").strip() == "10001"
     assert "predict" in run("autobird", "--help")
     run("python", "-m", "snakemake", "--configfile", "config/test.yaml")
-    here = promised(finished_demo)
-    there = promised(project)
-    assert there.keys() == here.keys()
+    local = promised(finished_demo)
+    in_image = promised(project)
+    assert in_image.keys() == local.keys()
     # Images and rounded numbers may differ with another build of Python or of a library; the data must be the same.
-    differ = [path for path in here if there[path] != here[path]]
-    assert not [path for path in differ if path.endswith((".npy", ".parquet", ".tar"))], differ
+    different = [path for path in local if in_image[path] != local[path]]
+    assert not [path for path in different if path.endswith((".npy", ".parquet", ".tar"))], different
 
 
 def test_jobs_of_google_batch_run_in_the_executor_image(
@@ -79,17 +79,18 @@ def test_jobs_of_google_batch_run_in_the_executor_image(
     try:
         arguments = ["--profile", "gce", "-j2", "--seconds-between-status-checks", "1"]
         gce = Submitter(clone(tmp_path / "clone"), arguments, google.env | {"AUTOBIRD_IMAGE": images["executor"]})
-        result = gce.run("--until", "train", *ONCE)
+        result = gce.run("--until", "train", *WITHOUT_RETRIES)
         assert result.code == 0, result.text[-5000:]
-        there, here = promised(google.fetch(tmp_path / "fetched")), promised(finished_demo)
-        assert "test/model/weights.safetensors" in there
-        assert not [path for path in there if there[path] != here[path] and path.endswith((".npy", ".parquet", ".tar"))]
+        remote, local = promised(google.fetch(tmp_path / "fetched")), promised(finished_demo)
+        assert "test/model/weights.safetensors" in remote
+        different = [path for path in remote if remote[path] != local[path]]
+        assert not [path for path in different if path.endswith((".npy", ".parquet", ".tar"))], different
         assert set(messages(google)) == {"download", "recordings", "segment", "mel_shards", "quarantine", "check_corpus",
                                          "dataset", "train"}  # fmt: skip
         logs = "".join(p.read_text() for p in google.folder.glob("train-*/log"))
         assert "pip: all packages are installed in this image; ignored: install" in logs
         # The plugin's script ends with a command that succeeds; the failure of an earlier command must still be reported.
-        failed = gce.run("--until", "dataset", *ONCE, "--config", "dataset={min_windows: 100000}")
+        failed = gce.run("--until", "dataset", *WITHOUT_RETRIES, "--config", "dataset={min_windows: 100000}")
         assert failed.code != 0
         assert "min_windows" in failed.text
     finally:

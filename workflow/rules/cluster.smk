@@ -64,7 +64,9 @@ def submissions():
         read_partition_file,
     )
 
-    file = workflow.executor_settings.partition_config or slurm.partition_file(os.environ)
+    file = workflow.executor_settings.partition_config or slurm.partition_file(
+        os.environ
+    )
     partitions = read_partition_file(Path(file)) if file else []
     logger.disabled = True
     try:

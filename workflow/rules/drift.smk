@@ -22,7 +22,6 @@ rule drift:
             labels={"what": "Evidently's report"},
             caption="../report/evidently.rst",
         ),
-        json=RUN / "drift/report.json",
     log:
         LOGS / CONFIG.run.name / "drift.log",
     benchmark:
@@ -42,7 +41,6 @@ rule drift:
             --current {input.current:q} \
             --result {output.result:q} \
             --html {output.html:q} \
-            --json {output.json:q} \
             --log {log:q}
         """
 

@@ -14,6 +14,9 @@ from autobird.core.errors import AutobirdError
 from autobird.predict.bundle import Bundle
 from autobird.serving.settings import ServeSettings
 
+_REQUEST_TIMEOUT = 120
+"""Time limit of a request, seconds; gunicorn restarts a worker that exceeds it."""
+
 
 def serve(bundle: Path, settings: ServeSettings) -> None:
     """Run the server until the process is terminated.
@@ -42,7 +45,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
                 "workers": settings.workers,
                 "preload_app": False,
                 "control_socket_disable": True,
-                "timeout": settings.timeout,
+                "timeout": _REQUEST_TIMEOUT,
                 "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
                 "child_exit": lambda _server, worker: metrics.remove_worker(worker.pid),
                 "on_exit": lambda _server: shutil.rmtree(folder, ignore_errors=True),

@@ -15,7 +15,6 @@ class ServeSettings(Settings):
     max_seconds: float = Field(
         600.0, gt=0, description="Longest recording, seconds of decoded audio; a small compressed file can hold hours."
     )
-    timeout: int = Field(120, ge=1, description="Time limit of a request, seconds.")
     log: str | None = Field(
         None, description="SQLite file to which drift features and results are written; the drift test can read it."
     )
