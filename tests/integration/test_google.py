@@ -162,14 +162,14 @@ def test_one_machine_runs_the_workflow_with_files_in_the_bucket(
 
 
 def test_an_exceeded_quota_gives_a_hint(gce: Submitter, google: Google) -> None:
-    (google.folder / "refuse").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
+    (google.folder / "reject").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
     result = gce.run("--until", "download", *WITHOUT_RETRIES, timeout=120)
     assert result.code != 0
     assert "hint: your Google Cloud quota is used up" in result.text
 
 
 def test_missing_permissions_for_batch_give_a_hint(gce: Submitter, google: Google) -> None:
-    (google.folder / "refuse").write_text("PERMISSION_DENIED Permission 'batch.jobs.create' denied on resource")
+    (google.folder / "reject").write_text("PERMISSION_DENIED Permission 'batch.jobs.create' denied on resource")
     result = gce.run("--until", "download", *WITHOUT_RETRIES, timeout=120)
     assert result.code != 0
     assert "hint: you cannot use Google Batch" in result.text

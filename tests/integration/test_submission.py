@@ -163,7 +163,7 @@ def google(storage_host: str, tmp_path: Path) -> Iterator[Google]:
         tmp_path / "batch",
         f"submission-{os.getpid()}-{tmp_path.name[-8:].strip('_')}".lower().replace("_", "-"),
     )
-    (google.folder / "refuse").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
+    (google.folder / "reject").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
     yield google
     process.terminate()
     process.wait()

@@ -270,7 +270,7 @@ def test_a_hint_is_printed_once_for_errors_in_log_records_and_in_the_logs_that_t
     handler.handle(record)
     group = {"msg": "Error in group x", "levelno": logging.ERROR, "job_error_info": [{"log": [str(log)]}]}
     handler.handle(logging.makeLogRecord(group))
-    handler.handle(logging.makeLogRecord({"msg": "slurm said: Invalid qos specification", "levelno": logging.ERROR}))
+    handler.handle(logging.makeLogRecord({"msg": "slurm: Invalid qos specification", "levelno": logging.ERROR}))
     assert len(printed) == 2
     assert all(line.startswith("hint: ") for line in printed)
 
@@ -299,10 +299,10 @@ def test_a_store_that_cannot_be_written_gives_a_warning(
 ) -> None:
     store = UrlStore("memory://x")
 
-    def refuse(*_: object, **__: object) -> None:
+    def deny(*_: object, **__: object) -> None:
         raise PermissionError("403")
 
-    monkeypatch.setattr(store._files, "pipe_file", refuse)
+    monkeypatch.setattr(store._files, "pipe_file", deny)
     logging.getLogger("autobird").propagate = True
     store.write("a/checkpoint.pt", b"")
     assert "was not written (403)" in caplog.text

@@ -169,10 +169,11 @@ def machine(cores: int, memory: int, gpu: bool) -> Machine:
         ValueError: no machine type is large enough.
     """
     wanted = memory / 1.048576 + _GB
-    for kinds in [GPU_MACHINES] if gpu else [CPU_MACHINES[:3], MEMORY_MACHINES, CPU_MACHINES]:
-        for kind in kinds:
-            if kind.cores >= cores and kind.memory >= wanted:
-                return kind
+    # In this order: standard machines of up to 8 cores, machines with more memory per core, larger standard machines.
+    for machines in [GPU_MACHINES] if gpu else [CPU_MACHINES[:3], MEMORY_MACHINES, CPU_MACHINES]:
+        for candidate in machines:
+            if candidate.cores >= cores and candidate.memory >= wanted:
+                return candidate
     raise ValueError(
         f"no machine type has {cores} cores and {memory} MB{' and a GPU' if gpu else ''}; use fewer threads"
     )
@@ -200,11 +201,11 @@ def resources(
     def runtime(wildcards: Any, attempt: int) -> int:
         return request.minutes(batch_of(wildcards), attempt)
 
-    found: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
+    named: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
     if request.gpu:
-        found["gpu"] = 1
+        named["gpu"] = 1
     if not google:
-        return found
+        return named
 
     def cpu_milli(wildcards: Any, threads: int) -> int:  # noqa: ARG001 - Snakemake passes it
         return 1000 * threads
@@ -218,11 +219,11 @@ def resources(
     def boot_disk_gb(wildcards: Any) -> int:
         return _BOOT_DISK_GB[request.gpu] + round(4 * request.sizes.megabytes(batch_of(wildcards)) / 1000)
 
-    found |= {
+    named |= {
         "googlebatch_cpu_milli": cpu_milli,
         "googlebatch_memory": lambda wildcards, attempt, threads: round(mem_mb(wildcards, attempt, threads) / 1.048576),
         "googlebatch_machine_type": machine_type,
         "googlebatch_max_run_duration": max_run_duration,
         "googlebatch_boot_disk_gb": boot_disk_gb,
     }
-    return found | ({"nvidia_gpu": GPU_TYPE} if request.gpu else {})
+    return named | ({"nvidia_gpu": GPU_TYPE} if request.gpu else {})

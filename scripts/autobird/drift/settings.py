@@ -19,7 +19,8 @@ class DriftTestSettings(Settings):
         500,
         ge=100,
         le=100000,
-        description="Number of random subsets of the model's own recordings from which the threshold of the drift test is computed.",
+        description="Number of random subsets of the recordings that the model was made with; the threshold of the drift test is "
+        "computed from them.",
     )
     seed: int = Field(0, ge=0, description="Random seed of these subsets.")
 

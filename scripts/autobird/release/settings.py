@@ -40,16 +40,16 @@ class GateSettings(Settings):
         0.03,
         gt=0,
         le=1,
-        description="Largest acceptable loss of macro-F1 per recording of a smaller variant, compared with the float32 model (the "
-        "trained model before pruning and quantization). The upper end of the confidence interval of the loss counts. If half the "
-        "width of this interval exceeds `max_f1_loss`, the number of recordings is too small, and `min_agreement` decides.",
+        description="Largest acceptable loss of macro-F1 per recording of a pruned or quantized variant, compared with the float32 "
+        "model (the trained model before pruning and quantization). The upper end of the confidence interval of the loss counts. If "
+        "half the width of this interval exceeds `max_f1_loss`, there are too few recordings, and `min_agreement` decides.",
     )
     min_agreement: float = Field(
         0.98,
         ge=0,
         le=1,
-        description="Smallest acceptable share of validation windows in which a smaller variant and the float32 model name the same "
-        "species; used if the interval of the loss of macro-F1 is too wide.",
+        description="Smallest acceptable share of validation windows in which a pruned or quantized variant and the float32 model name "
+        "the same species; used if the interval of the loss of macro-F1 is too wide.",
     )
 
 

@@ -6,7 +6,7 @@ Each job gets its own /tmp/workdir, like on its own machine. Without --image, it
 with the environment variables of the image. With --image, they run in the image of the job with podman. FOLDER holds each
 submitted Job as JSON (`<uid>.json`) and its output (`<uid>/log`). `<uid>/pid` holds the id of the job's process: killing it
 simulates that Google reclaims the machine, and the task is tried again as often as the job allows. If the file
-FOLDER/refuse exists, CreateJob fails with the status and text in this file.
+FOLDER/reject exists, CreateJob fails with the status and text in this file.
 """
 
 import argparse
@@ -54,9 +54,9 @@ class Cloud:
         job.name, job.uid = name, f"{request.job_id}-{uuid.uuid4().hex[:12]}"
         message = json.dumps(json.loads(batch_v1.Job.to_json(job)), indent=1)
         (self.folder / f"{job.uid}.json").write_text(message)
-        refuse = self.folder / "refuse"
-        if refuse.exists():
-            code, _, text = refuse.read_text().partition(" ")
+        reject = self.folder / "reject"
+        if reject.exists():
+            code, _, text = reject.read_text().partition(" ")
             context.abort(getattr(grpc.StatusCode, code), text)
         with self.lock:
             self.jobs[name] = job
