@@ -15,6 +15,7 @@ from autobird.evaluation.predictions import PREDICTIONS, scored_windows
 from autobird.predict.graph import Graph
 
 SPLITS = ("validation", "test")
+"""Splits whose windows are scored."""
 
 _BLOCK = 1024
 """Number of windows that are read from the shards at a time."""
