@@ -1,4 +1,4 @@
-"""Write docs/costs.md: what each rule took in a finished run, and what a corpus of 114 species would take.
+"""Write docs/costs.md: time, memory and cost of each rule, measured in a finished run and scaled to a corpus of 114 species.
 
 usage: python scripts/costs.py results/benchmarks/<run>
 """
@@ -14,37 +14,46 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from autobird.cluster.needs import NEEDS, SNAKEMAKE_MB, Sizes, machine  # noqa: E402
+from autobird.cluster.needs import NEEDS, SNAKEMAKE_MB, AudioSizes, machine  # noqa: E402
 from autobird.core.files import read_json  # noqa: E402
 from autobird.core.tables import read_table  # noqa: E402
 
 HOURS, WINDOWS, EPOCHS = 28.1, 37_633, 18
-"""The Kaggle corpus of 114 species: hours of sound, windows of 5 s every 2.5 s; and the epochs of the default recipe."""
+"""The Kaggle corpus of 114 species: hours of audio and windows of 5 s every 2.5 s; and the epochs of the default settings."""
 
 BATCHES = 8
+"""Number of batches that the corpus is divided into."""
 
 AUDIO = {"download", "recordings", "segment", "mel_shards"}
 TRAINING = {"train", "prune"}
 WINDOW = {"dataset", "score", "compare", "evaluate", "quantize", "bundle", "drift", "drift_current", "data_figures"}
-"""What the time of a rule grows with; the others take what they take."""
+"""Rules whose time grows with the hours of audio (`AUDIO`), with windows times epochs (`TRAINING`) or with the windows (`WINDOW`).
+The time of all other rules is taken as constant."""
 
 GPU = {"train", "prune"}
+"""Rules that request a GPU."""
 
 PRICES = {"e2-standard-2": 0.0670, "g2-standard-4": 0.7068}
-"""US dollars an hour on demand, us-central1."""
+"""On-demand prices in us-central1, US dollars per hour."""
 
-PRICES_OF = "as published during 2025"
+PRICES_DATE = "as published during 2025"
 
 BOOT = 90
-"""Seconds that a machine of Google Cloud is paid for before its job begins: an estimate, nothing was run there."""
+"""Paid time before a job starts on a machine of Google Cloud, seconds; an estimate, because nothing was run there."""
 
 STEP = 8
-"""Seconds that the Snakemakes of a cluster's job take around a stage (measured on the Slurm of tests/integration)."""
+"""Time of Snakemake itself in each cluster job, seconds (measured on the Slurm of tests/integration)."""
 
 
 @dataclass
 class Measured:
-    """A rule's jobs in the run: seconds of each, highest memory in MB, mean load in cores."""
+    """Measurements of the jobs of one rule.
+
+    Attributes:
+        seconds: duration of each job.
+        memory: highest peak memory of a job, MB.
+        cores: mean CPU load, cores.
+    """
 
     seconds: list[float]
     memory: float
@@ -52,7 +61,7 @@ class Measured:
 
 
 def read(folder: Path) -> dict[str, Measured]:
-    """The benchmarks of a run by rule."""
+    """Return the benchmarks of a run, by rule."""
     found: dict[str, list[dict[str, str]]] = {}
     for file in sorted(folder.rglob("*.tsv")):
         rule = re.sub(r"\.tsv$", "", file.relative_to(folder).parts[0])
@@ -73,7 +82,7 @@ def _number(text: str) -> float:
 
 
 def scale(rule: str, m: Measured, hours: float, windows: int, epochs: int) -> float:
-    """Seconds of all of a rule's jobs for the large corpus."""
+    """Return the total duration of a rule's jobs for the corpus of 114 species, seconds."""
     total = sum(m.seconds)
     if rule in AUDIO:
         return total * HOURS / hours
@@ -83,7 +92,7 @@ def scale(rule: str, m: Measured, hours: float, windows: int, epochs: int) -> fl
 
 
 def table(rules: dict[str, Measured], hours: float, windows: int, epochs: int) -> tuple[str, dict[str, float]]:
-    """The table, and its sums."""
+    """Return the table of all rules as Markdown, and its sums."""
     lines = [
         "| rule | jobs | median s | peak MB | cores | 114 species: core-hours | on Google | $ on demand |",
         "|---|---|---|---|---|---|---|---|",
@@ -93,17 +102,17 @@ def table(rules: dict[str, Measured], hours: float, windows: int, epochs: int) -
         jobs = len(m.seconds)
         seconds = scale(rule, m, hours, windows, epochs)
         local = rule in ("manifest", "pack")
-        around = 0 if local else jobs * STEP
+        overhead = 0 if local else jobs * STEP
         threads = 2 if rule in TRAINING | {"latency"} else 1
-        kind = "here" if local else machine(threads, NEEDS[rule].memory + SNAKEMAKE_MB, rule in GPU).name
+        kind = "local" if local else machine(threads, NEEDS[rule].memory + SNAKEMAKE_MB, rule in GPU).name
         paid = 0.0 if local else (seconds + jobs * (BOOT + STEP)) / 3600 * PRICES[kind]
-        core_hours = (seconds + around) * threads / 3600
+        core_hours = (seconds + overhead) * threads / 3600
         sums["core_hours"] += core_hours
         sums["dollars"] += paid
-        sums["seconds"] += seconds + around
+        sums["seconds"] += seconds + overhead
         sums["jobs"] += 0 if local else jobs
-        sums["gpu_hours"] += (seconds + around) / 3600 if rule in GPU else 0
-        memory = f"{m.memory:.0f}" if m.memory > 20 else "(too short to see)"
+        sums["gpu_hours"] += (seconds + overhead) / 3600 if rule in GPU else 0
+        memory = f"{m.memory:.0f}" if m.memory > 20 else "(too short to measure)"
         lines.append(
             f"| {rule} | {jobs} | {statistics.median(m.seconds):.1f} | {memory} | {m.cores:.1f} | {core_hours:.2f} | {kind} | {paid:.2f} |"
         )
@@ -112,7 +121,7 @@ def table(rules: dict[str, Measured], hours: float, windows: int, epochs: int) -
 
 
 def page(folder: Path) -> str:
-    """docs/costs.md."""
+    """Return the content of docs/costs.md."""
     name = folder.name
     results = folder.parent.parent
     catalogue = read_table(results / "features" / name / "corpus" / "catalogue.parquet", ["duration"])
@@ -123,26 +132,26 @@ def page(folder: Path) -> str:
     cpu = next(
         (x.split(":")[1].strip() for x in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in x), ""
     )
-    batch = Sizes([[round(1.6e9 / BATCHES)]]).megabytes("0")
-    return f"""# What it takes
+    batch = AudioSizes([[round(1.6e9 / BATCHES)]]).megabytes("0")
+    return f"""# Time, memory and cost
 
-Measured by Snakemake's benchmarks in one run of `{name}` ({hours:.2f} h of sound in {len(catalogue)} recordings, {windows} windows,
+Measured by Snakemake's benchmarks in one run of `{name}` ({hours:.2f} h of audio in {len(catalogue)} recordings, {windows} windows,
 {epochs} epochs) on two cores ({cpu or platform.processor()}), and scaled to the Kaggle corpus of 114 species ({HOURS} h, {WINDOWS:,}
-windows): decoding and features by hours of sound, training by windows times epochs, evaluation by windows. `make costs` writes this
-page anew. Rule download synthesises the demo; a folder of recordings needs none.
+windows). Decoding and features were scaled by hours of audio, training by windows times epochs, evaluation by windows.
+`make costs` writes this page. The rule `download` synthesises the recordings of the demo; a local folder of recordings does not need it.
 
 {text}
 
-- **Slurm**: {sums["core_hours"]:.1f} core-hours, {sums["seconds"] / 3600:.1f} hours if the jobs ran one after another; of them {sums["gpu_hours"]:.1f} in jobs that ask for a GPU,
-  counted at the speed of two CPU cores. The Snakemakes of each job are in ({STEP} s). A level of the graph waits 15 to 25 s more with the
-  profile's questions every 15 s: some three minutes a run.
-- **Google Cloud**: ${sums["dollars"]:.2f} on demand in us-central1 at list prices {PRICES_OF} (e2-standard-2 ${PRICES["e2-standard-2"]:.4f}/h, g2-standard-4 with one L4
-  ${PRICES["g2-standard-4"]:.4f}/h; they could not be looked up where this was written, so put in today's: `PRICES` in scripts/costs.py). {BOOT} s a job are
-  for starting its machine (an estimate). Training is counted on the L4 at the speed of two CPU cores, as no L4 was at hand: an upper bound.
-  The profile's spot machines cost a fraction of it (Google says 9 to 40 %, changing monthly). Disks, storage of about 3 GB and
-  logging come to cents.
-- **Asked for** is more than measured: {SNAKEMAKE_MB} MB for Snakemake beside each stage, {NEEDS["segment"].memory} MB for `segment` itself and 4.5 MB for each minute of its
-  longest recording (60 minutes of ogg, mp3 and flac took 4.0), 4 GB for CUDA with a GPU. A batch of this corpus would be {batch:.0f} MB of mp3.
+- **Slurm**: {sums["core_hours"]:.1f} core-hours, {sums["seconds"] / 3600:.1f} hours if the jobs ran one after another. {sums["gpu_hours"]:.1f} hours are in jobs that request a GPU; their duration is that on
+  two CPU cores. The time of Snakemake itself is included ({STEP} s per job). Jobs that depend on each other wait 15 to 25 s more,
+  because the profile queries their state every 15 s: about three minutes per run.
+- **Google Cloud**: ${sums["dollars"]:.2f} on demand in us-central1 at list prices {PRICES_DATE} (e2-standard-2 ${PRICES["e2-standard-2"]:.4f}/h, g2-standard-4 with one L4
+  ${PRICES["g2-standard-4"]:.4f}/h). The prices could not be checked when this was written: enter current ones in `PRICES` in scripts/costs.py. {BOOT} s per job are
+  added for the start of its machine (an estimate). No L4 was available, so training is counted with its duration on two CPU cores: an
+  upper bound. Spot machines, which the profile uses, cost 9 to 40 % of the on-demand price according to Google; the share changes
+  monthly. Disks, about 3 GB of storage, and logging cost a few cents.
+- **Requested memory** is higher than the measured memory: {SNAKEMAKE_MB} MB for Snakemake itself in each job, {NEEDS["segment"].memory} MB for `segment`, 4.5 MB per minute of its
+  longest recording (measured on 60 minutes of ogg, mp3 and flac: 4.0), and 4 GB for CUDA on a GPU. A batch of this corpus would be {batch:.0f} MB of mp3.
 """
 
 

@@ -15,6 +15,7 @@ from autobird.audio.landmarks import Found, by_hash, landmark_rows
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
+
 @pytest.fixture(autouse=True)
 def keep_subnormal_numbers() -> Iterator[None]:
     """Restore the processor's handling of subnormal numbers, which training switches off for its whole process."""

@@ -1,4 +1,4 @@
-"""The page in a real browser: a recording is dropped on it, and spectrogram and species appear."""
+"""The web page in Chromium: it shows the spectrogram and the species of a recording."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ def chromium() -> str:
     return found
 
 
-def test_a_recording_is_shown_with_its_species_and_a_text_file_is_refused(tmp_path: Path) -> None:
+def test_a_recording_is_shown_with_its_species_and_a_text_file_gives_an_error(tmp_path: Path) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     executable = chromium()
     bundle = (
@@ -44,7 +44,7 @@ def test_a_recording_is_shown_with_its_species_and_a_text_file_is_refused(tmp_pa
     song = 0.3 * np.sin(2 * np.pi * (3000 + 800 * np.sin(12 * t)) * t) * (np.sin(2 * np.pi * 0.4 * t) > 0)
     soundfile.write(tmp_path / "song.wav", song + 0.01 * np.random.default_rng(0).standard_normal(len(t)), rate)
     recording = Path(os.environ.get("AUTOBIRD_RECORDING", tmp_path / "song.wav"))
-    (tmp_path / "words.txt").write_text("no sound")
+    (tmp_path / "words.txt").write_text("not audio")
     server = start(bundle, tmp_path / "log.sqlite", "--workers", "1")
     try:
         with sync_api.sync_playwright() as p:
@@ -58,12 +58,12 @@ def test_a_recording_is_shown_with_its_species_and_a_text_file_is_refused(tmp_pa
             assert recording.name in page.inner_text("#title")
             assert page.evaluate("document.querySelector('#spectrogram').width") > 100
             assert page.locator("#species .row").count() >= 1
-            lit = page.evaluate(
+            bright_pixels = page.evaluate(
                 "(() => { const c = document.querySelector('#spectrogram');"
                 " const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;"
                 " let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i] > 100; return n; })()"
             )
-            assert lit > 100
+            assert bright_pixels > 100
             screenshot = Path(os.environ.get("AUTOBIRD_SCREENSHOT", tmp_path / "page.png"))
             page.screenshot(path=str(screenshot), full_page=True)
             page.set_input_files("#file", str(tmp_path / "words.txt"))

@@ -1,4 +1,4 @@
-"""Clones to submit jobs from, and stand-ins for Google's services."""
+"""Clones to submit jobs from, an emulated Cloud Storage, and a fake Google Batch."""
 
 import os
 import signal
@@ -21,29 +21,29 @@ from tests.workflow.conftest import finished_folder as finished_folder
 from tests.workflow.conftest import shared_tmp as shared_tmp
 
 LONG = "train={epochs: 70, width: 24}"
-"""A training of some twenty seconds: long enough to be interrupted."""
+"""Settings of a training that takes about twenty seconds: long enough to be interrupted."""
 
 
 def clone(to: Path) -> Path:
-    """The project as a git clone has it, committed: Snakemake sends to the cloud what git tracks."""
+    """Copy the project into a git repository and commit it: Snakemake sends the files that git tracks to the cloud."""
     copy_project(to)
     for name in ("gce", "slurm"):
         (to / name).symlink_to((ROOT / name).readlink())
     (to / ".gitignore").write_text((ROOT / ".gitignore").read_text())
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "-C", str(to)]
-    for words in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
-        subprocess.run([*git, *words], check=True)
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "clone"]):
+        subprocess.run([*git, *arguments], check=True)
     return to
 
 
 @dataclass
 class Submitter:
-    """Runs Snakemake in a clone as a user of a cluster does.
+    """Runs Snakemake in a clone, like a user of a cluster.
 
     Attributes:
         project: the clone.
-        arguments: those that every call gets.
-        env: what the environment holds besides the user's own.
+        arguments: arguments of every call.
+        env: additional environment variables.
     """
 
     project: Path
@@ -51,9 +51,9 @@ class Submitter:
     env: dict[str, str] = field(default_factory=dict)
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
-        """Start Snakemake in a process group of its own."""
-        self.printed = self.project / ".printed"  # a pipe that nobody reads would stop it
-        with self.printed.open("w") as file:
+        """Start Snakemake in its own process group."""
+        self.output = self.project / ".printed"  # not a pipe: Snakemake would block when the pipe is full
+        with self.output.open("w") as file:
             return subprocess.Popen(
                 [*command(), *self.arguments, *arguments],
                 cwd=self.project,
@@ -65,31 +65,31 @@ class Submitter:
             )
 
     def run(self, *arguments: str, timeout: float = 500, **env: str) -> Result:
-        """Run Snakemake to its end, or kill it."""
+        """Run Snakemake until it ends; kill it after the timeout, seconds."""
         return self.finish(self.start(*arguments, **env), timeout)
 
     def finish(self, process: subprocess.Popen[str], timeout: float = 500) -> Result:
-        """Wait for a Snakemake that was started."""
+        """Wait until a started Snakemake ends; kill it after the timeout, seconds."""
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            pytest.fail(f"Snakemake did not end within {timeout:g} s:\n{self.printed.read_text()[-5000:]}")
-        return result_of(process.returncode, self.printed.read_text())
+            pytest.fail(f"Snakemake did not end within {timeout:g} s:\n{self.output.read_text()[-5000:]}")
+        return result_of(process.returncode, self.output.read_text())
 
 
-def wait_until(true: Callable[[], bool], seconds: float = 120, what: str = "it") -> None:
-    """Poll until `true()`."""
+def wait_until(condition: Callable[[], bool], seconds: float = 120, event: str = "the expected event") -> None:
+    """Wait until `condition()` is true; fail after some seconds."""
     end = time.monotonic() + seconds
-    while not true():
+    while not condition():
         if time.monotonic() > end:
-            pytest.fail(f"{what} did not happen within {seconds:g} s")
+            pytest.fail(f"{event} did not occur within {seconds:g} s")
         time.sleep(0.1)
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """Return an unused port."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
@@ -102,12 +102,12 @@ def _listening(port: int) -> bool:
 
 @dataclass(frozen=True)
 class Google:
-    """The stand-ins.
+    """The emulated storage and the fake Google Batch.
 
     Attributes:
-        env: what sends clients to them.
-        folder: of the fake Google Batch, with the messages and logs of its jobs.
-        bucket: a bucket of one's own.
+        env: environment variables that direct the clients to them.
+        folder: folder of the fake Google Batch, with the messages and logs of its jobs.
+        bucket: a bucket for one test.
     """
 
     env: dict[str, str]
@@ -115,7 +115,7 @@ class Google:
     bucket: storage.Bucket
 
     def fetch(self, to: Path) -> Path:
-        """Everything below `results` in the bucket, as files."""
+        """Download all files below `results` in the bucket, and return the folder."""
         for blob in self.bucket.list_blobs(prefix="results/"):
             path = to / blob.name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,14 +123,14 @@ class Google:
         return to
 
     def job(self, rule: str) -> Path | None:
-        """The folder of the newest job of a rule, once it runs."""
+        """Return the folder of the newest job of a rule; None if it has not started."""
         found = [p.with_suffix("") for p in self.folder.glob(f"{rule.replace('_', '-')}-*.json")]
         return max((p for p in found if p.is_dir()), key=lambda p: p.stat().st_mtime, default=None)
 
 
 @pytest.fixture(scope="session")
 def storage_host() -> Iterator[str]:
-    """An emulator of Google Cloud Storage, in memory."""
+    """Start an emulator of Google Cloud Storage that keeps its data in memory; returns its URL."""
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "gcp_storage_emulator", "start", "--in-memory", "--port", str(port), "-H", "127.0.0.1"],
@@ -144,7 +144,7 @@ def storage_host() -> Iterator[str]:
 
 
 def start_google(storage_host: str, folder: Path, bucket: str, *options: str) -> tuple[Google, subprocess.Popen[bytes]]:
-    """A fake Google Batch, and a new bucket."""
+    """Start a fake Google Batch and create a bucket."""
     port = free_port()
     env = {
         "STORAGE_EMULATOR_HOST": storage_host,
@@ -155,7 +155,7 @@ def start_google(storage_host: str, folder: Path, bucket: str, *options: str) ->
         "FAKE_BATCH": f"127.0.0.1:{port}",
         "PYTHONPATH": str(ROOT / "tests/integration/google/site"),
     }
-    # The jobs find the interpreter of these tests, as they find the image's own there.
+    # In place of the interpreter of the image, the jobs use the interpreter of these tests.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     process = subprocess.Popen(
         [sys.executable, ROOT / "tests/integration/google/fake_batch.py", str(port), str(folder), *options],
@@ -171,7 +171,7 @@ def start_google(storage_host: str, folder: Path, bucket: str, *options: str) ->
 
 @pytest.fixture
 def google(storage_host: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Google]:
-    """Google Batch that runs jobs as processes of this machine, and an empty bucket."""
+    """A fake Google Batch that runs jobs as processes of this machine, and an empty bucket."""
     bucket = f"birds-{abs(hash(request.node.nodeid)) % 10**8}"
     google, process = start_google(storage_host, tmp_path / "batch", bucket)
     yield google
@@ -181,6 +181,6 @@ def google(storage_host: str, tmp_path: Path, request: pytest.FixtureRequest) ->
 
 @pytest.fixture
 def gce(google: Google, tmp_path: Path) -> Submitter:
-    """`snakemake --profile gce -j8` in a clone, asking how jobs go more often than one would for real."""
+    """`snakemake --profile gce -j8` in a clone; it queries the state of jobs every second, to save time."""
     arguments = ["--profile", "gce", "-j8", "--seconds-between-status-checks", "1"]
     return Submitter(clone(tmp_path / "a clone"), arguments, google.env)

@@ -1,4 +1,4 @@
-"""`--profile gce` against an emulated Cloud Storage and a fake Google Batch that really runs the jobs."""
+"""`--profile gce` with an emulated Cloud Storage and a fake Google Batch that runs the jobs."""
 
 import json
 import os
@@ -16,22 +16,23 @@ from tests.workflow.outputs import promised
 pytestmark = [
     pytest.mark.google,
     pytest.mark.skipif(
-        os.name != "posix" or os.geteuid() != 0, reason="each job gets a file system of its own, which needs root"
+        os.name != "posix" or os.geteuid() != 0, reason="each job gets its own file system, which needs root"
     ),
     pytest.mark.skipif(
-        not shutil.which("unshare"), reason="each job gets a file system of its own, by unshare of util-linux"
+        not shutil.which("unshare"), reason="each job gets its own file system with `unshare` (util-linux)"
     ),
 ]
 
-ONCE = ("--retries", "0", "--googlebatch-retry-count", "0")
+WITHOUT_RETRIES = ("--retries", "0", "--googlebatch-retry-count", "0")
 
 
 def without(outputs: dict[str, str], *parts: str) -> dict[str, str]:
+    """The outputs whose path contains none of `parts`."""
     return {path: digest for path, digest in outputs.items() if not any(part in path for part in parts)}
 
 
 def messages(google: Google) -> dict[str, dict]:
-    """The last Job that was submitted for each rule, as Google Batch got it."""
+    """The last Job message that was submitted for each rule."""
     found = {}
     for file in sorted(google.folder.glob("*.json"), key=lambda p: p.stat().st_mtime):
         found[file.name.rsplit("-", 2)[0].replace("-", "_")] = json.loads(file.read_text())
@@ -46,14 +47,14 @@ def task(job: dict) -> dict:
     return job["taskGroups"][0]["taskSpec"]
 
 
-def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
+def test_a_complete_run_gives_the_bytes_of_a_local_run_and_a_second_run_does_nothing(
     gce: Submitter, google: Google, finished_demo: Path, tmp_path: Path
 ) -> None:
     result = gce.run()
     assert result.code == 0, result.text[-5000:]
-    here = without(promised(finished_demo), "README.md")
-    assert promised(google.fetch(tmp_path / "fetched")) == here
-    assert len(here) > 60
+    local = without(promised(finished_demo), "README.md")
+    assert promised(google.fetch(tmp_path / "fetched")) == local
+    assert len(local) > 60
 
     sent = messages(google)
     assert {"download", "segment", "mel_shards", "train", "compare", "bundle", "drift"} <= set(sent)
@@ -75,8 +76,8 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
     assert not [b.name for b in google.bucket.list_blobs() if "snakemake-workflow-sources" in b.name]
 
 
-def test_a_failing_job_is_reported_as_failing(gce: Submitter, google: Google) -> None:
-    result = gce.run("--until", "dataset", *ONCE, "--config", "dataset={min_windows: 100000}")
+def test_a_failed_job_is_reported_as_failed(gce: Submitter, google: Google) -> None:
+    result = gce.run("--until", "dataset", *WITHOUT_RETRIES, "--config", "dataset={min_windows: 100000}")
     assert result.code != 0
     assert "Error in rule dataset" in result.text
     assert "min_windows" in result.text.split("Error in rule dataset")[1]
@@ -86,11 +87,11 @@ def test_a_failing_job_is_reported_as_failing(gce: Submitter, google: Google) ->
     assert "model" not in str(sorted(b.name for b in google.bucket.list_blobs()))
 
 
-def test_a_training_whose_machine_was_taken_resumes_to_the_same_weights(
+def test_a_training_whose_machine_was_reclaimed_resumes_from_its_checkpoint_with_the_same_weights(
     gce: Submitter, google: Google, tmp_path: Path
 ) -> None:
-    here = clone(tmp_path / "here")
-    assert snakemake(here, "--until", "train", "--config", LONG).code == 0
+    local = clone(tmp_path / "local")
+    assert snakemake(local, "--until", "train", "--config", LONG).code == 0
 
     run = gce.start("--until", "train", "--config", LONG)
     wait_until(lambda: any(".checkpoints" in b.name for b in google.bucket.list_blobs()), 240, "a checkpoint")
@@ -103,23 +104,23 @@ def test_a_training_whose_machine_was_taken_resumes_to_the_same_weights(
     assert "attempt 1: exit code 0" in (job / "log").read_text()
     fetched = google.fetch(tmp_path / "fetched")
     assert "resumed from gs://" in (fetched / "results/logs/test/train.log").read_text()
-    assert without(promised(fetched), "README.md") == without(promised(here), "README.md")
+    assert without(promised(fetched), "README.md") == without(promised(local), "README.md")
 
 
-def test_a_local_folder_is_packed_and_gives_the_bytes_of_a_run_in_place(
+def test_a_local_folder_is_packed_and_gives_the_bytes_of_a_local_run(
     gce: Submitter, google: Google, finished_folder: Path, tmp_path: Path
 ) -> None:
     write_folder(gce.project / "my birds", species=3, recordings=9, seed=7)
     result = gce.run("--until", "compare", "catalogue", "--config", FOLDER)
     assert result.code == 0, result.text[-5000:]
     assert {"pack", "segment", "compare"} <= result.rules
-    there = without(promised(google.fetch(tmp_path / "fetched")), "audio/")
-    here = promised(finished_folder)
-    assert len(there) > 30
-    assert there == {path: here[path] for path in there}
+    remote = without(promised(google.fetch(tmp_path / "fetched")), "audio/")
+    local = promised(finished_folder)
+    assert len(remote) > 30
+    assert remote == {path: local[path] for path in remote}
 
 
-def test_field_recordings_and_a_named_bundle_reach_the_jobs(
+def test_field_recordings_and_a_configured_bundle_are_sent_to_the_jobs(
     gce: Submitter, google: Google, finished_folder: Path, tmp_path: Path
 ) -> None:
     field = tmp_path / "field recordings"
@@ -128,13 +129,13 @@ def test_field_recordings_and_a_named_bundle_reach_the_jobs(
     config = ["--config", f"predict={{input: {field}, bundle: {bundle}, name: field, batches: 2}}"]
     result = gce.run("predict", *config)
     assert result.code == 0, result.text[-5000:]
-    here = clone(tmp_path / "here")
-    assert snakemake(here, "predict", *config).code == 0
+    local = clone(tmp_path / "local")
+    assert snakemake(local, "predict", *config).code == 0
     fetched = google.fetch(tmp_path / "fetched")
     for table in ("detections.csv", "skipped.csv"):
         path = Path("results/test/predict/field") / table
-        assert (fetched / path).read_bytes() == (here / path).read_bytes()
-    assert len((here / "results/test/predict/field/detections.csv").read_text().splitlines()) > 1
+        assert (fetched / path).read_bytes() == (local / path).read_bytes()
+    assert len((local / "results/test/predict/field/detections.csv").read_text().splitlines()) > 1
 
 
 def test_ctrl_c_cancels_the_jobs(gce: Submitter, google: Google) -> None:
@@ -145,8 +146,10 @@ def test_ctrl_c_cancels_the_jobs(gce: Submitter, google: Google) -> None:
     assert (google.folder / "deleted").read_text().count("download") == 3
 
 
-def test_a_machine_of_ones_own_runs_on_the_bucket(google: Google, finished_demo: Path, tmp_path: Path) -> None:
-    """The second way: Snakemake itself on one machine, files in the bucket (scripts/gce-vm.sh)."""
+def test_one_machine_runs_the_workflow_with_files_in_the_bucket(
+    google: Google, finished_demo: Path, tmp_path: Path
+) -> None:
+    """The profile of scripts/gce-vm.sh: Snakemake and all stages run on one machine."""
     vm = Submitter(clone(tmp_path / "a vm"), ["--profile", "profiles/vm"], google.env)
     result = vm.run()
     assert result.code == 0, result.text[-5000:]
@@ -155,30 +158,32 @@ def test_a_machine_of_ones_own_runs_on_the_bucket(google: Google, finished_demo:
     assert "Nothing to be done" in vm.run().text
 
 
-# What people do wrong, and what they read.
+# Common mistakes, and their error messages
 
 
-def test_a_refused_quota_says_what_to_do(gce: Submitter, google: Google) -> None:
-    (google.folder / "refuse").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
-    result = gce.run("--until", "download", *ONCE, timeout=120)
+def test_an_exceeded_quota_gives_a_hint(gce: Submitter, google: Google) -> None:
+    (google.folder / "reject").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
+    result = gce.run("--until", "download", *WITHOUT_RETRIES, timeout=120)
     assert result.code != 0
-    assert "hint: Google Cloud's quota" in result.text
+    assert "hint: your Google Cloud quota is used up" in result.text
 
 
-def test_missing_rights_on_batch_say_what_to_do(gce: Submitter, google: Google) -> None:
-    (google.folder / "refuse").write_text("PERMISSION_DENIED Permission 'batch.jobs.create' denied on resource")
-    result = gce.run("--until", "download", *ONCE, timeout=120)
+def test_missing_permissions_for_batch_give_a_hint(gce: Submitter, google: Google) -> None:
+    (google.folder / "reject").write_text("PERMISSION_DENIED Permission 'batch.jobs.create' denied on resource")
+    result = gce.run("--until", "download", *WITHOUT_RETRIES, timeout=120)
     assert result.code != 0
-    assert "hint: Google Batch is not open to you" in result.text
+    assert "hint: you cannot use Google Batch" in result.text
 
 
-def test_an_image_that_is_not_there_says_what_to_do(gce: Submitter) -> None:
-    result = gce.run("--until", "download", *ONCE, timeout=120, AUTOBIRD_IMAGE="localhost/autobird/executor:missing")
+def test_a_missing_image_gives_a_hint(gce: Submitter) -> None:
+    result = gce.run(
+        "--until", "download", *WITHOUT_RETRIES, timeout=120, AUTOBIRD_IMAGE="localhost/autobird/executor:missing"
+    )
     assert result.code != 0
-    assert "hint: the image that jobs run in cannot be pulled" in result.text
+    assert "hint: the container image of the jobs cannot be pulled" in result.text
 
 
-def test_a_bucket_that_is_not_there_says_what_to_do(gce: Submitter) -> None:
+def test_a_missing_bucket_is_an_error_with_a_remedy(gce: Submitter) -> None:
     result = gce.run("--until", "download", timeout=120, AUTOBIRD_BUCKET="nobodys-bucket")
     assert result.code != 0
     assert "error: the bucket gs://nobodys-bucket" in result.text
@@ -195,10 +200,10 @@ def test_unset_variables_are_named_in_one_line(gce: Submitter) -> None:
     assert "AUTOBIRD_BUCKET (" not in line[0]
 
 
-def test_a_bucket_is_a_source_like_a_folder(
+def test_a_bucket_of_recordings_gives_the_segments_and_split_of_the_same_folder(
     google: Google, finished_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Listed by `refresh_sources`, downloaded into tars; the same segments and the same split as from the folder."""
+    """`refresh_sources` lists the bucket, and the recordings are downloaded into tar archives."""
     birds = finished_folder / "my birds"
     for path in sorted(p for p in birds.rglob("*") if p.is_file()):
         google.bucket.blob(f"birds/{path.relative_to(birds).as_posix()}").upload_from_filename(path)

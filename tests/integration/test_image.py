@@ -1,4 +1,4 @@
-"""The images of envs/Dockerfile.train, built with buildah on a base made here, and run with podman."""
+"""The images of envs/Dockerfile.train, built with buildah on a locally made base image, and run with podman."""
 
 import os
 import shutil
@@ -9,21 +9,22 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.integration.conftest import Submitter, clone, start_google
-from tests.integration.test_google import ONCE, messages
+from tests.integration.test_google import WITHOUT_RETRIES, messages
 from tests.workflow.outputs import promised
 
 HERE = ROOT / "tests/integration/image"
 
 pytestmark = [
     pytest.mark.image,
-    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="debootstrap and containers want root"),
+    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="debootstrap and containers need root"),
     pytest.mark.skipif(
-        not shutil.which("apt-get"), reason="buildah, podman and debootstrap are taken from Debian's packages"
+        not shutil.which("apt-get"), reason="buildah, podman and debootstrap are installed with apt-get"
     ),
 ]
 
 
 def call(*command: str | Path, **env: str) -> str:
+    """Run a command in the root of the repository, and return its output; fail with its output if it fails."""
     done = subprocess.run(command, text=True, capture_output=True, env=os.environ | env, cwd=ROOT, check=False)
     assert done.returncode == 0, f"{command}:\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done.stdout
@@ -31,7 +32,7 @@ def call(*command: str | Path, **env: str) -> str:
 
 @pytest.fixture(scope="session")
 def images() -> dict[str, str]:
-    """Both targets, by name."""
+    """Build both images; returns their names by target."""
     os.environ["CONTAINERS_CONF"] = str(HERE / "containers.conf")
     dockerfile = ROOT / "envs/Dockerfile.train"
     python = next(x for x in dockerfile.read_text().splitlines() if x.startswith("ARG PYTHON=")).removeprefix(
@@ -48,11 +49,11 @@ def images() -> dict[str, str]:
     return names
 
 
-def test_hadolint_finds_nothing() -> None:
+def test_hadolint_reports_no_problems() -> None:
     call("hadolint", ROOT / "envs/Dockerfile.train")
 
 
-def test_the_train_image_runs_the_workflow_as_an_ordinary_user_to_the_same_bytes(
+def test_the_train_image_runs_the_workflow_as_an_ordinary_user_with_the_same_data(
     images: dict[str, str], finished_demo: Path, tmp_path: Path
 ) -> None:
     def run(*command: str) -> str:
@@ -63,12 +64,12 @@ def test_the_train_image_runs_the_workflow_as_an_ordinary_user_to_the_same_bytes
     assert run("id", "-u").strip() == "10001"
     assert "predict" in run("autobird", "--help")
     run("python", "-m", "snakemake", "--configfile", "config/test.yaml")
-    here = promised(finished_demo)
-    there = promised(project)
-    assert there.keys() == here.keys()
-    # Another build of Python or of a library may encode a picture or round a figure otherwise; the data may not differ.
-    differ = [path for path in here if there[path] != here[path]]
-    assert not [path for path in differ if path.endswith((".npy", ".parquet", ".tar"))], differ
+    local = promised(finished_demo)
+    in_image = promised(project)
+    assert in_image.keys() == local.keys()
+    # Images and rounded numbers may differ with another build of Python or of a library; the data must be the same.
+    different = [path for path in local if in_image[path] != local[path]]
+    assert not [path for path in different if path.endswith((".npy", ".parquet", ".tar"))], different
 
 
 def test_jobs_of_google_batch_run_in_the_executor_image(
@@ -78,17 +79,18 @@ def test_jobs_of_google_batch_run_in_the_executor_image(
     try:
         arguments = ["--profile", "gce", "-j2", "--seconds-between-status-checks", "1"]
         gce = Submitter(clone(tmp_path / "clone"), arguments, google.env | {"AUTOBIRD_IMAGE": images["executor"]})
-        result = gce.run("--until", "train", *ONCE)
+        result = gce.run("--until", "train", *WITHOUT_RETRIES)
         assert result.code == 0, result.text[-5000:]
-        there, here = promised(google.fetch(tmp_path / "fetched")), promised(finished_demo)
-        assert "test/model/weights.safetensors" in there
-        assert not [path for path in there if there[path] != here[path] and path.endswith((".npy", ".parquet", ".tar"))]
+        remote, local = promised(google.fetch(tmp_path / "fetched")), promised(finished_demo)
+        assert "test/model/weights.safetensors" in remote
+        different = [path for path in remote if remote[path] != local[path]]
+        assert not [path for path in different if path.endswith((".npy", ".parquet", ".tar"))], different
         assert set(messages(google)) == {"download", "recordings", "segment", "mel_shards", "quarantine", "check_corpus",
                                          "dataset", "train"}  # fmt: skip
         logs = "".join(p.read_text() for p in google.folder.glob("train-*/log"))
-        assert "pip: this image is complete; not done: install" in logs
-        # The plugin's script ends with a command that succeeds; a failure before it must still be one.
-        failed = gce.run("--until", "dataset", *ONCE, "--config", "dataset={min_windows: 100000}")
+        assert "pip: all packages are installed in this image; ignored: install" in logs
+        # The plugin's script ends with a command that succeeds; the failure of an earlier command must still be reported.
+        failed = gce.run("--until", "dataset", *WITHOUT_RETRIES, "--config", "dataset={min_windows: 100000}")
         assert failed.code != 0
         assert "min_windows" in failed.text
     finally:

@@ -19,8 +19,8 @@ SCRIPTS = ROOT / "tests/integration/slurm"
 
 pytestmark = [
     pytest.mark.slurm,
-    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="a Slurm of one's own needs root"),
-    pytest.mark.skipif(not shutil.which("apt-get"), reason="Slurm is taken from Debian's or Ubuntu's packages"),
+    pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="starting a Slurm cluster needs root"),
+    pytest.mark.skipif(not shutil.which("apt-get"), reason="Slurm is installed with apt-get"),
 ]
 
 PARTITIONS = """partitions:
@@ -28,12 +28,12 @@ PARTITIONS = """partitions:
   gpu: {max_runtime: 7d, max_mem_mb: 8000, max_threads: 64, max_gpu: 2}
 """
 
-ONCE = ("--retries", "0")
+WITHOUT_RETRIES = ("--retries", "0")
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The cluster's folder. Its path is short: MariaDB's socket lies in it."""
+    """Start the cluster and return its folder, whose path is short because the paths of sockets are limited in length."""
     root = Path("/tmp") / f"autobird-slurm-{os.getpid()}"
     done = subprocess.run([SCRIPTS / "up.sh", root, "3"], text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -44,7 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture
 def slurm(cluster: Path, tmp_path: Path) -> Iterator[Submitter]:
-    """`snakemake --profile slurm -j8` in a clone, asking how jobs go more often than one would for real."""
+    """`snakemake --profile slurm -j8` in a clone; it queries the state of jobs every two seconds, to save time."""
     arguments = ["--profile", "slurm", "-j8", "--slurm-init-seconds-before-status-checks", "2"]
     arguments += ["--seconds-between-status-checks", "2", "--latency-wait", "10", "--slurm-keep-successful-logs"]
     env = {
@@ -57,25 +57,26 @@ def slurm(cluster: Path, tmp_path: Path) -> Iterator[Submitter]:
     subprocess.run(scontrol, capture_output=True, check=False)
 
 
-def ask(*command: str) -> list[list[str]]:
-    """Rows of what a Slurm command answers."""
+def query(*command: str) -> list[list[str]]:
+    """Run a Slurm command, and return the rows of its output."""
     done = subprocess.run(command, text=True, capture_output=True, check=True)
     return [line.split("|") for line in done.stdout.splitlines()]
 
 
 def jobs(result_text: str) -> dict[str, dict[str, str]]:
-    """What accounting knows of the jobs that a run submitted, by rule or group."""
+    """The accounting data of the jobs that a run submitted, by rule or group."""
     fields = "JobID,Partition,Account,State,ReqMem,AllocTRES,Timelimit,NodeList"
     submitted = dict(re.findall(r"SLURM jobid (\d+) \(log: .*?/slurm_logs/(\w+)/", result_text))
-    rows = ask("sacct", "-a", "-X", "-n", "-P", "-o", fields, "-j", ",".join(submitted))
+    rows = query("sacct", "-a", "-X", "-n", "-P", "-o", fields, "-j", ",".join(submitted))
     return {submitted[row[0]]: dict(zip(fields.split(","), row, strict=True)) for row in rows}
 
 
 def queue() -> list[list[str]]:
-    return ask("squeue", "-h", "-o", "%i|%T|%N")
+    """Id, state and node of each job in the queue."""
+    return query("squeue", "-h", "-o", "%i|%T|%N")
 
 
-def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
+def test_a_complete_run_gives_the_bytes_of_a_local_run_and_a_second_run_does_nothing(
     slurm: Submitter, finished_demo: Path
 ) -> None:
     result = slurm.run()
@@ -102,13 +103,13 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
     assert "Nothing to be done" in again.text
 
 
-def test_a_node_that_goes_in_the_middle_of_a_stage_costs_at_most_the_time_since_the_checkpoint(
+def test_a_training_whose_node_failed_resumes_from_its_checkpoint_with_the_same_weights(
     slurm: Submitter, cluster: Path, tmp_path: Path
 ) -> None:
-    here = clone(tmp_path / "here")
-    assert snakemake(here, "--until", "train", "--config", LONG).code == 0
+    local = clone(tmp_path / "local")
+    assert snakemake(local, "--until", "train", "--config", LONG).code == 0
 
-    run = slurm.start("--until", "train", "--config", LONG, *ONCE)
+    run = slurm.start("--until", "train", "--config", LONG, *WITHOUT_RETRIES)
     checkpoints = slurm.project / "results/test/.checkpoints/train"
     wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 240, "a checkpoint")
     [[_, _, node]] = queue()
@@ -121,31 +122,32 @@ def test_a_node_that_goes_in_the_middle_of_a_stage_costs_at_most_the_time_since_
     assert result.code == 0, result.text[-5000:]
     assert result.rules == {"train"}
     assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
-    assert promised(slurm.project) == promised(here)
+    assert promised(slurm.project) == promised(local)
     assert node not in [job["NodeList"] for job in jobs(result.text).values()]
     assert queue() == []
     subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
 
 
 def _kill_node(cluster: Path, node: str) -> None:
-    """End a node's slurmd and all that runs below it, as a power cut does."""
+    """Kill the slurmd of a node and all its jobs, like a power failure."""
     (cluster / f"pid/slurmd.{node}.pid").rename(cluster / "dead")
     os.kill(int((cluster / "dead").read_text()), signal.SIGKILL)
     steps = subprocess.run(["pgrep", "-f", "slurmstepd: "], text=True, capture_output=True, check=False).stdout.split()
     for step in steps:
-        for pid in _below(int(step)):
+        for pid in _with_descendants(int(step)):
             os.kill(pid, signal.SIGKILL)
 
 
-def _below(pid: int) -> list[int]:
+def _with_descendants(pid: int) -> list[int]:
+    """A process and its descendants, descendants first."""
     children = Path(f"/proc/{pid}/task/{pid}/children")
     found = [int(p) for p in children.read_text().split()] if children.exists() else []
-    return [*(below for child in found for below in _below(child)), pid]
+    return [*(descendant for child in found for descendant in _with_descendants(child)), pid]
 
 
-def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(slurm: Submitter, tmp_path: Path) -> None:
-    here = clone(tmp_path / "here")
-    assert snakemake(here, "--until", "train", "--config", LONG).code == 0
+def test_ctrl_c_cancels_the_jobs_and_the_next_run_continues(slurm: Submitter, tmp_path: Path) -> None:
+    local = clone(tmp_path / "local")
+    assert snakemake(local, "--until", "train", "--config", LONG).code == 0
     run = slurm.start("--until", "train", "--config", LONG)
     checkpoints = slurm.project / "results/test/.checkpoints/train"
     wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 240, "a checkpoint")
@@ -157,18 +159,18 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(slurm: Submitter, tmp_
     result = slurm.run("--until", "train", "--config", LONG)
     assert result.code == 0, result.text[-5000:]
     assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
-    assert promised(slurm.project) == promised(here)
+    assert promised(slurm.project) == promised(local)
 
 
 def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) -> None:
-    little = ("--set-resources", "train:mem_mb=300+3000*(attempt-1)")
-    result = slurm.run("--until", "train", "--config", LONG, *little)
+    too_little = ("--set-resources", "train:mem_mb=300+3000*(attempt-1)")
+    result = slurm.run("--until", "train", "--config", LONG, *too_little)
     assert result.code == 0, result.text[-5000:]
     assert len(re.findall(r"SLURM jobid \d+ \(log: [^)]*rule_train/", result.text)) == 2
     assert "hint: the job needed more memory" in result.text
 
 
-# What people do wrong, and what they read.
+# Common mistakes, and their error messages
 
 
 @pytest.mark.parametrize(
@@ -180,31 +182,31 @@ def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) 
         ("SBATCH_QOS", "tiny", "quota"),
     ],
 )
-def test_what_slurm_refuses_is_said_before_the_first_job(
+def test_a_rejected_submission_is_reported_before_the_first_job(
     slurm: Submitter, variable: str, value: str, hint: str
 ) -> None:
     result = slurm.run(timeout=60, **{variable: value})
     assert result.code == 1
     line = result.text.strip().splitlines()[-1]
-    assert line.startswith("error: Slurm refuses ")
+    assert line.startswith("error: Slurm rejects the jobs of ")
     assert hint in line
     assert "localrule rows" not in result.text
     assert queue() == []
 
 
-def test_more_than_any_node_has_is_refused_before_the_first_job(slurm: Submitter) -> None:
+def test_a_request_that_no_node_can_meet_is_reported_before_the_first_job(slurm: Submitter) -> None:
     result = slurm.run("--set-threads", "train=64", timeout=60)
     assert result.code == 1
-    assert "error: Slurm refuses train" in result.text
+    assert "error: Slurm rejects the jobs of train" in result.text
     assert "RULE:gpu=0" in result.text
 
 
-def test_a_full_disk_says_which_and_what_to_do(slurm: Submitter, tmp_path: Path) -> None:
+def test_a_full_disk_gives_a_hint(slurm: Submitter, tmp_path: Path) -> None:
     results = slurm.project / "results"
     results.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", results], check=True)
     try:
-        result = slurm.run("--until", "download", *ONCE, timeout=120)
+        result = slurm.run("--until", "download", *WITHOUT_RETRIES, timeout=120)
     finally:
         subprocess.run(["umount", "-l", results], check=True)
     assert result.code != 0
@@ -217,5 +219,5 @@ def test_a_folder_on_a_shared_file_system_is_read_in_place(slurm: Submitter, fin
     result = slurm.run("--until", "dataset", "--config", FOLDER)
     assert result.code == 0, result.text[-5000:]
     assert "pack" not in result.rules
-    here = promised(finished_folder)
-    assert promised(slurm.project).items() <= here.items()
+    local = promised(finished_folder)
+    assert promised(slurm.project).items() <= local.items()

@@ -1,6 +1,7 @@
-"""What is handed to Slurm and to Google Batch, seen without either: the part of both suites that is always run.
+"""The jobs that are submitted to Slurm and Google Batch, checked without either; these tests run in the default suite.
 
-Slurm's commands are stand-ins that write down how they were called; Google's are loopback ones that refuse the jobs.
+Slurm's commands are replaced by scripts that record their arguments. Google Batch is replaced by a local server that rejects
+the jobs.
 """
 
 import json
@@ -22,35 +23,36 @@ PROFILES = ("default", "slurm", "gce", "vm")
 
 
 def keys(profile: str) -> dict:
+    """The options of a profile."""
     found = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text())
     return {k: v for k, v in found.items() if not k.startswith("__")}
 
 
 @pytest.mark.parametrize("other", PROFILES[1:])
-def test_profiles_share_no_key_with_the_default_one_which_would_win(other: str) -> None:
+def test_profiles_have_no_key_of_the_default_profile_which_would_override_theirs(other: str) -> None:
     assert not set(keys("default")) & set(keys(other))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_every_key_is_explained_in_the_line_above_it(profile: str) -> None:
+def test_every_key_has_a_comment_in_the_line_above_it(profile: str) -> None:
     lines = (ROOT / f"profiles/{profile}/config.yaml").read_text().splitlines()
-    explained = {"googlebatch-region", "googlebatch-image-project", "default-storage-prefix", "storage-gcs-project",
+    self_explanatory = {"googlebatch-region", "googlebatch-image-project", "default-storage-prefix", "storage-gcs-project",
                  "seconds-between-status-checks", "shared-fs-usage", "googlebatch-project", "executor",
                  "default-storage-provider"}  # fmt: skip
     for number, line in enumerate(lines):
-        if re.match(r"[a-z]", line) and line.split(":")[0] not in explained:
+        if re.match(r"[a-z]", line) and line.split(":")[0] not in self_explanatory:
             assert lines[number - 1].startswith("# "), line
 
 
 @pytest.mark.parametrize("name", ["gce", "slurm"])
-def test_the_links_at_the_root_lead_to_the_profiles(name: str) -> None:
+def test_the_links_in_the_root_folder_point_to_the_profiles(name: str) -> None:
     link = ROOT / name
     assert link.is_symlink()
     assert link.readlink() == Path("profiles") / name
     assert (link / "config.yaml").is_file()
 
 
-def test_no_profile_names_a_site() -> None:
+def test_no_profile_sets_account_partition_or_qos() -> None:
     for profile in PROFILES:
         assert not re.search(
             r"(?m)^\s*-?\s*(slurm_account|slurm_partition|qos)\s*[:=]",
@@ -58,7 +60,7 @@ def test_no_profile_names_a_site() -> None:
         )
 
 
-def test_groups_and_spot_rules_are_rules_of_the_workflow() -> None:
+def test_the_rules_in_groups_and_on_spot_machines_exist() -> None:
     text = "\n".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
     rules = set(re.findall(r"(?m)^ *rule (\w+):", text))
     assert {g.split("=")[0] for g in keys("slurm")["groups"]} <= rules
@@ -92,7 +94,7 @@ case "$*" in *JobI[dD]*) n=$(grep -vc -- --test-only "$CALLS/sbatch"); for i in 
 
 @pytest.fixture
 def slurm(tmp_path: Path) -> Submitter:
-    """A Slurm that takes every job and says that it failed."""
+    """A fake Slurm that accepts every job and reports it as failed."""
     folder, calls = tmp_path / "bin", tmp_path / "calls"
     folder.mkdir()
     calls.mkdir()
@@ -106,7 +108,7 @@ def slurm(tmp_path: Path) -> Submitter:
 
 
 def submitted(slurm: Submitter) -> list[dict[str, str]]:
-    """The options of each submission, by name; what is wrapped is left out."""
+    """The options of each submission, by name, without the wrapped command."""
     found = []
     for line in (Path(slurm.env["CALLS"]) / "sbatch").read_text().splitlines():
         words = [w for w in line.split("\037") if w and not w.startswith("--wrap")]
@@ -116,7 +118,9 @@ def submitted(slurm: Submitter) -> list[dict[str, str]]:
     return found
 
 
-def test_a_batch_is_one_submission_with_its_memory_time_and_account(slurm: Submitter, tmp_path: Path) -> None:
+def test_the_stages_of_a_batch_are_one_submission_with_memory_time_and_account(
+    slurm: Submitter, tmp_path: Path
+) -> None:
     slurm.project = clone(tmp_path / "clone")
     result = slurm.run("--until", "mel_shards", timeout=120)
     assert result.code != 0
@@ -125,17 +129,17 @@ def test_a_batch_is_one_submission_with_its_memory_time_and_account(slurm: Submi
         assert options["qos"] == "long"
         assert options["cpus-per-task"] == "1"
         assert 700 < int(options["mem"]) < 1500
-        assert int(options["t"]) == 40  # four stages of ten minutes, one after another
+        assert int(options["t"]) == 40  # four consecutive stages of ten minutes
         assert "gpus" not in options
         assert "no-requeue" in options
-    assert len(calls) == 3  # batches, not stages
+    assert len(calls) == 3  # one per batch, not one per stage
 
 
-def test_training_asks_for_a_gpu_its_threads_and_more_with_each_attempt(
+def test_training_requests_a_gpu_its_threads_and_more_with_each_attempt(
     slurm: Submitter, finished_demo: Path, tmp_path: Path
 ) -> None:
     slurm.project = copy_run(finished_demo, tmp_path / "done")
-    # More threads than this machine has cores: they are the node's, not ours.
+    # More threads than this machine has cores: they are needed on the node, not here.
     threads = ("--set-threads", "train=64")
     result = slurm.run("-R", "train", "--until", "train", *threads, "--retries", "1", timeout=120)
     assert result.code != 0
@@ -153,13 +157,13 @@ def test_training_asks_for_a_gpu_its_threads_and_more_with_each_attempt(
 
 @pytest.fixture
 def google(storage_host: str, tmp_path: Path) -> Iterator[Google]:
-    """A Google Batch that refuses every job, and keeps its message."""
+    """A fake Google Batch that rejects every job and stores its message."""
     google, process = start_google(
         storage_host,
         tmp_path / "batch",
         f"submission-{os.getpid()}-{tmp_path.name[-8:].strip('_')}".lower().replace("_", "-"),
     )
-    (google.folder / "refuse").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
+    (google.folder / "reject").write_text("RESOURCE_EXHAUSTED Quota exceeded for quota metric 'CPUs'")
     yield google
     process.terminate()
     process.wait()
@@ -170,11 +174,11 @@ def last_message(google: Google) -> dict:
     return json.loads(file.read_text())
 
 
-def test_a_stage_becomes_a_message_with_image_machine_memory_and_limits(google: Google, tmp_path: Path) -> None:
+def test_the_message_of_a_stage_has_image_machine_memory_and_limits(google: Google, tmp_path: Path) -> None:
     gce = Submitter(clone(tmp_path / "clone"), ["--profile", "gce", "-j1"], google.env)
     result = gce.run("--until", "download", timeout=120)
     assert result.code != 0
-    assert "hint: Google Cloud's quota" in result.text
+    assert "hint: your Google Cloud quota is used up" in result.text
     job = last_message(google)
     task = job["taskGroups"][0]["taskSpec"]
     policy = job["allocationPolicy"]["instances"][0]["policy"]
@@ -190,7 +194,7 @@ def test_a_stage_becomes_a_message_with_image_machine_memory_and_limits(google: 
     assert f"gs://{google.env['AUTOBIRD_BUCKET']}" in script
 
 
-def test_training_becomes_a_message_for_an_l4(google: Google, finished_demo: Path, tmp_path: Path) -> None:
+def test_the_message_of_the_training_requests_an_l4(google: Google, finished_demo: Path, tmp_path: Path) -> None:
     project = clone(tmp_path / "clone")
     outputs = [p for p in (finished_demo / "results").rglob("*") if p.is_file() and ".checkpoints" not in p.parts]
     for path in sorted(outputs, key=lambda p: p.stat().st_mtime):
@@ -208,5 +212,6 @@ def test_training_becomes_a_message_for_an_l4(google: Google, finished_demo: Pat
     assert job["taskGroups"][0]["taskSpec"]["computeResource"]["cpuMilli"] == "8000"
 
 
-def test_the_main_snakefile_survives_an_unquoted_here_document() -> None:
+def test_the_main_snakefile_has_no_characters_that_a_shell_would_expand() -> None:
+    """Google Batch's plugin writes the file in an unquoted here-document."""
     assert not re.search(r"[$`\\]", (ROOT / "Snakefile").read_text())

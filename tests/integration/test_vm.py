@@ -1,4 +1,4 @@
-"""scripts/gce-vm.sh and what its machine does at the start, with stand-ins for gcloud, docker, curl and shutdown."""
+"""scripts/gce-vm.sh and the start-up script of its machine, with fake gcloud, docker, curl and shutdown commands."""
 
 import base64
 import os
@@ -40,6 +40,7 @@ echo "$@" >> "$CALLS/shutdown"
 
 @pytest.fixture
 def env(tmp_path: Path) -> dict[str, str]:
+    """Environment variables with the fake commands in PATH; CALLS is the folder in which they record their arguments."""
     folder, calls = tmp_path / "bin", tmp_path / "calls"
     folder.mkdir()
     (calls / "meta").mkdir(parents=True)
@@ -57,10 +58,11 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def calls(env: dict[str, str], name: str) -> list[list[str]]:
+    """The arguments of each call of a fake command."""
     return [line.split("\037")[:-1] for line in (Path(env["CALLS"]) / name).read_text().splitlines()]
 
 
-def test_start_makes_a_spot_machine_with_an_l4_that_gets_the_code_and_the_arguments(
+def test_start_creates_a_spot_machine_with_an_l4_and_sends_code_and_arguments(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     project = clone(tmp_path / "clone")
@@ -84,7 +86,7 @@ def test_start_makes_a_spot_machine_with_an_l4_that_gets_the_code_and_the_argume
     )
 
 
-def test_what_is_unset_is_named(env: dict[str, str]) -> None:
+def test_unset_variables_are_named(env: dict[str, str]) -> None:
     without = {k: v for k, v in env.items() if k not in ("AUTOBIRD_BUCKET", "AUTOBIRD_IMAGE")}
     done = subprocess.run(
         [ROOT / "scripts/gce-vm.sh", "start"], env=without, text=True, capture_output=True, check=False
@@ -93,7 +95,7 @@ def test_what_is_unset_is_named(env: dict[str, str]) -> None:
     assert "AUTOBIRD_BUCKET AUTOBIRD_IMAGE" in done.stderr
 
 
-def test_the_machine_runs_snakemake_keeps_the_log_and_stops(env: dict[str, str], tmp_path: Path) -> None:
+def test_the_machine_runs_snakemake_uploads_the_log_and_stops(env: dict[str, str], tmp_path: Path) -> None:
     project = clone(tmp_path / "clone")
     archive = ["git", "-C", str(project), "archive", "--format", "tar.gz", "-o", f"{env['CALLS']}/code.tar.gz", "HEAD"]
     subprocess.run(archive, check=True)

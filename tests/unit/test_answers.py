@@ -13,7 +13,7 @@ from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
-from autobird.predict.answers import Calibration, answer, softmax
+from autobird.predict.classification import Calibration, classify, softmax
 from autobird.release import score
 
 LABELS = ["a", "b", "c"]
@@ -26,19 +26,19 @@ def logits_for(*rows: tuple[float, float, float]) -> np.ndarray:
 
 def test_probabilities_of_windows_are_calibrated_before_averages_and_detections_are_computed() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.2, 0.2, 0.6))
-    result = answer(logits, np.array([0, 0, 1]), 3, Calibration(2.0, np.array([0.6, 0.9, 0.4]), "mean"))
+    said = classify(logits, np.array([0, 0, 1]), 3, Calibration(2.0, np.array([0.6, 0.9, 0.4]), "mean"))
     windows = softmax(logits / 2)
-    np.testing.assert_allclose(result.windows, windows)
-    np.testing.assert_allclose(result.recordings, [windows[:2].mean(axis=0), windows[2], [0, 0, 0]])
-    np.testing.assert_array_equal(result.detected, windows >= [0.6, 0.9, 0.4])
-    assert result.detected.tolist() == [[True, False, False], [False, False, False], [False, False, True]]
-    assert result.detected_in_recordings.tolist() == [[True, False, False], [False, False, True], [False, False, False]]
+    np.testing.assert_allclose(said.window_probabilities, windows)
+    np.testing.assert_allclose(said.recording_probabilities, [windows[:2].mean(axis=0), windows[2], [0, 0, 0]])
+    np.testing.assert_array_equal(said.window_detections, windows >= [0.6, 0.9, 0.4])
+    assert said.window_detections.tolist() == [[True, False, False], [False, False, False], [False, False, True]]
+    assert said.recording_detections.tolist() == [[True, False, False], [False, False, True], [False, False, False]]
 
 
 def test_the_probabilities_of_a_recording_may_be_the_scaled_maximum_of_its_windows() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1))
-    result = answer(logits, np.array([0, 0]), 1, Calibration(1.0, np.ones(3), "max"))
-    np.testing.assert_allclose(result.recordings, np.array([[0.9, 0.8, 0.1]]) / 1.8)
+    said = classify(logits, np.array([0, 0]), 1, Calibration(1.0, np.ones(3), "max"))
+    np.testing.assert_allclose(said.recording_probabilities, np.array([[0.9, 0.8, 0.1]]) / 1.8)
 
 
 def index() -> pd.DataFrame:

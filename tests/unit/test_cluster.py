@@ -1,4 +1,4 @@
-"""What jobs ask for, and what is said about clusters that will not do."""
+"""Resources that jobs request, checks of Slurm and Google Cloud, hints for errors, and the store of checkpoints."""
 
 import logging
 import os
@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from autobird.cluster import google, slurm
-from autobird.cluster.hints import HINTS, Hints, hints_for
-from autobird.cluster.needs import NEEDS, Demand, Sizes, machine, resources
+from autobird.cluster.hints import HINTS, HintHandler, hints_for
+from autobird.cluster.needs import NEEDS, AudioSizes, ResourceRequest, machine, resources
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore, UrlStore, store_of
 from tests.conftest import ROOT
@@ -20,7 +20,7 @@ MB = 1_000_000
 
 
 def evaluated(found: dict, attempt: int = 1, threads: int = 1, **wildcards: str) -> dict:
-    """Resources as Snakemake evaluates them for a job."""
+    """The values of resources, evaluated for a job as Snakemake does."""
     given = {"wildcards": wildcards, "attempt": attempt, "threads": threads}
 
     def value(f: object) -> object:
@@ -29,12 +29,15 @@ def evaluated(found: dict, attempt: int = 1, threads: int = 1, **wildcards: str)
     return {name: value(f) for name, f in found.items()}
 
 
-def of(stage: str, sizes: list[list[int]], *, gpu: bool = False, google: bool = False, epochs: int = 35) -> dict:
-    demand = Demand(NEEDS[stage], Sizes(sizes), epochs, 7200, gpu)
-    return resources(demand, lambda w: w.get("batch"), google)
+def resources_of(
+    stage: str, sizes: list[list[int]], *, gpu: bool = False, google: bool = False, epochs: int = 35
+) -> dict:
+    """The resources of a stage for batches of files of these sizes, bytes."""
+    request = ResourceRequest(NEEDS[stage], AudioSizes(sizes), epochs, 7200, gpu)
+    return resources(request, lambda w: w.get("batch"), google)
 
 
-def test_every_rule_with_a_job_has_its_needs_and_nothing_else_has() -> None:
+def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
     text = "\n".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
     rules = set(re.findall(r"(?m)^ *rule (\w+):", text)) - {
         "predict",
@@ -46,8 +49,8 @@ def test_every_rule_with_a_job_has_its_needs_and_nothing_else_has() -> None:
     assert set(re.findall(r'\*\*needs\("(\w+)"', text)) == set(NEEDS)
 
 
-def test_a_batch_asks_for_more_the_larger_it_is_and_with_every_attempt() -> None:
-    found = of("segment", [[MB, 2 * MB], [500 * MB, 20 * MB]])
+def test_requests_grow_with_the_size_of_the_batch_and_with_each_attempt() -> None:
+    found = resources_of("segment", [[MB, 2 * MB], [500 * MB, 20 * MB]])
     small, large = (evaluated(found, batch=b) for b in "01")
     assert large["mem_mb"] > small["mem_mb"]
     assert large["runtime"] > small["runtime"]
@@ -56,33 +59,33 @@ def test_a_batch_asks_for_more_the_larger_it_is_and_with_every_attempt() -> None
     assert again["runtime"] == pytest.approx(2 * large["runtime"], abs=1)
 
 
-def test_memory_of_decoding_is_bounded_by_the_longest_recording_that_is_accepted() -> None:
-    found = of("segment", [[100_000 * MB]])
+def test_memory_for_decoding_is_limited_by_the_longest_accepted_recording() -> None:
+    found = resources_of("segment", [[100_000 * MB]])
     assert evaluated(found, batch="0")["mem_mb"] < 1500
 
 
-def test_a_batch_that_is_unknown_asks_for_the_least() -> None:
-    assert evaluated(of("segment", []), batch="3") == evaluated(of("segment", [[0]]), batch="0")
+def test_a_batch_of_unknown_size_gets_the_request_of_an_empty_one() -> None:
+    assert evaluated(resources_of("segment", []), batch="3") == evaluated(resources_of("segment", [[0]]), batch="0")
 
 
-def test_training_asks_for_time_by_epochs_and_for_a_gpu_with_the_memory_of_cuda() -> None:
+def test_training_requests_time_per_epoch_and_with_a_gpu_the_memory_of_cuda() -> None:
     sizes = [[200 * MB] * 8]
-    plain, gpu = evaluated(of("train", sizes)), evaluated(of("train", sizes, gpu=True))
+    plain, gpu = evaluated(resources_of("train", sizes)), evaluated(resources_of("train", sizes, gpu=True))
     assert "gpu" not in plain
     assert gpu["gpu"] == 1
     assert gpu["mem_mb"] - plain["mem_mb"] == 4000
-    assert evaluated(of("train", sizes, epochs=350))["runtime"] > 5 * plain["runtime"]
+    assert evaluated(resources_of("train", sizes, epochs=350))["runtime"] > 5 * plain["runtime"]
 
 
-def test_google_is_told_the_same_in_its_own_words() -> None:
-    found = evaluated(of("train", [[MB]], gpu=True, google=True), threads=2)
+def test_google_batch_gets_the_same_request_as_its_own_resources() -> None:
+    found = evaluated(resources_of("train", [[MB]], gpu=True, google=True), threads=2)
     assert found["googlebatch_cpu_milli"] == 2000
     assert found["googlebatch_memory"] == round(found["mem_mb"] / 1.048576)
     assert found["googlebatch_machine_type"] == "g2-standard-4"
     assert found["googlebatch_max_run_duration"] == f"{60 * found['runtime'] + 600}s"
     assert found["nvidia_gpu"] == "nvidia-l4"
     assert found["googlebatch_boot_disk_gb"] == 60
-    assert not [name for name in of("train", [[MB]], gpu=True) if "google" in name or name == "nvidia_gpu"]
+    assert not [name for name in resources_of("train", [[MB]], gpu=True) if "google" in name or name == "nvidia_gpu"]
 
 
 @pytest.mark.parametrize(
@@ -97,11 +100,11 @@ def test_google_is_told_the_same_in_its_own_words() -> None:
         (5, 5700, True, "g2-standard-8"),
     ],
 )
-def test_the_smallest_machine_that_has_enough(cores: int, memory: int, gpu: bool, name: str) -> None:
+def test_the_smallest_sufficient_machine_is_selected(cores: int, memory: int, gpu: bool, name: str) -> None:
     assert machine(cores, memory, gpu).name == name
 
 
-def test_no_machine_is_large_enough() -> None:
+def test_a_request_that_no_machine_can_meet_is_an_error() -> None:
     with pytest.raises(ValueError, match="use fewer threads"):
         machine(64, 1000, True)
 
@@ -109,14 +112,14 @@ def test_no_machine_is_large_enough() -> None:
 # Slurm
 
 
-def test_site_comes_from_slurms_own_variables() -> None:
-    found = slurm.site({"SBATCH_ACCOUNT": "birds", "SBATCH_QOS": "", "HOME": "/root"})
+def test_account_partition_and_qos_come_from_slurms_environment_variables() -> None:
+    found = slurm.site_resources({"SBATCH_ACCOUNT": "birds", "SBATCH_QOS": "", "HOME": "/root"})
     assert found == {"slurm_account": "birds"}
 
 
 @pytest.fixture
 def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An `sbatch` that writes down how it is called, and refuses the account `nobody`."""
+    """A fake `sbatch` that records its arguments and rejects the account `nobody`; returns the file with the arguments."""
     script = tmp_path / "bin/sbatch"
     script.parent.mkdir()
     script.write_text(
@@ -130,10 +133,10 @@ case "$*" in *account=nobody*) echo 'sbatch: error: Invalid account or account/p
     return tmp_path / "calls"
 
 
-def test_each_different_demand_is_asked_about_once_and_nothing_is_submitted(sbatch: Path) -> None:
-    demand = {"mem_mb": 800, "runtime": 10, "slurm_account": "birds"}
-    asks = [slurm.Ask.of("segment", 1, demand, None) for _ in range(8)]
-    slurm.check([*asks, slurm.Ask.of("train", 2, demand | {"gpu": 1}, "gpus")])
+def test_each_distinct_submission_is_tested_once_and_nothing_is_submitted(sbatch: Path) -> None:
+    found = {"mem_mb": 800, "runtime": 10, "slurm_account": "birds"}
+    submissions = [slurm.Submission.of("segment", 1, found, None) for _ in range(8)]
+    slurm.check_submission([*submissions, slurm.Submission.of("train", 2, found | {"gpu": 1}, "gpus")])
     one, two = sbatch.read_text().splitlines()
     assert one == "--test-only --nodes=1 --account=birds --mem=800 --time=10 --cpus-per-task=1 --wrap true"
     assert "--partition=gpus" in two
@@ -141,15 +144,15 @@ def test_each_different_demand_is_asked_about_once_and_nothing_is_submitted(sbat
     assert "--test-only" in two
 
 
-def test_a_refusal_names_the_rule_what_slurm_said_and_the_remedy(sbatch: Path) -> None:
-    with pytest.raises(AutobirdError, match=r"refuses train .*Invalid account.*set SBATCH_ACCOUNT"):
-        slurm.check([slurm.Ask.of("train", 1, {"slurm_account": "nobody"}, None)])
+def test_the_error_names_the_rule_slurms_message_and_a_remedy(sbatch: Path) -> None:
+    with pytest.raises(AutobirdError, match=r"rejects the jobs of train .*Invalid account.*set SBATCH_ACCOUNT"):
+        slurm.check_submission([slurm.Submission.of("train", 1, {"slurm_account": "nobody"}, None)])
 
 
-def test_without_slurm_there_is_a_plain_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sbatch_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(AutobirdError, match="no sbatch here"):
-        slurm.check([])
+    with pytest.raises(AutobirdError, match="sbatch was not found; run on a login node"):
+        slurm.check_submission([])
 
 
 # Google
@@ -158,7 +161,7 @@ def test_without_slurm_there_is_a_plain_answer(monkeypatch: pytest.MonkeyPatch) 
 SET = dict.fromkeys(google.VARIABLES, "x") | {"AUTOBIRD_BUCKET": "birds-of-mine/run1"}
 
 
-def test_what_is_unset_is_named_in_one_line() -> None:
+def test_unset_variables_are_named_in_one_line() -> None:
     google.check_environment(SET)
     with pytest.raises(AutobirdError) as error:
         google.check_environment({"AUTOBIRD_BUCKET": "birds"})
@@ -169,13 +172,13 @@ def test_what_is_unset_is_named_in_one_line() -> None:
 
 
 @pytest.mark.parametrize("bucket", ["gs://birds", "Birds", "birds/", "b", "birds//x"])
-def test_a_bucket_that_is_none_is_refused(bucket: str) -> None:
+def test_an_invalid_name_of_a_bucket_is_rejected(bucket: str) -> None:
     with pytest.raises(AutobirdError, match="AUTOBIRD_BUCKET"):
         google.check_environment(SET | {"AUTOBIRD_BUCKET": bucket})
 
 
 class FakeStorage:
-    """A stand-in for google.cloud.storage: one bucket, a clock that may differ, rights that may lack."""
+    """A fake google.cloud.storage with one bucket, whose clock can be ahead and whose permissions can be missing."""
 
     def __init__(self, ahead: float = 0.0, denied: str = "") -> None:
         self.ahead, self.denied, self.deleted = ahead, denied, 0
@@ -205,33 +208,33 @@ class FakeStorage:
         self.deleted += 1
 
 
-def test_a_bucket_with_all_rights_and_a_right_clock_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bucket_with_all_permissions_and_a_correct_clock_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeStorage(ahead=3)
     monkeypatch.setattr(google.importlib, "import_module", lambda name: fake)
     google.check_bucket("gs://birds/run", SET)
-    google.check_rights("gs://birds/run", SET)
+    google.check_access("gs://birds/run", SET)
     assert fake.deleted == 1
 
 
 @pytest.mark.parametrize("ahead", [-600, 600])
-def test_a_clock_that_differs_is_told(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_clock_is_an_error_with_a_remedy(ahead: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(ahead))
     with pytest.raises(AutobirdError, match=r"clock differs by (599|600) s .*timedatectl"):
-        google.check_rights("gs://birds", SET)
+        google.check_access("gs://birds", SET)
 
 
-def test_missing_rights_say_which_and_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    said = "403 POST: me@x.org does not have storage.objects.create access to the Google Cloud Storage object."
-    monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(denied=said))
+def test_the_error_names_a_missing_permission_and_the_role_that_grants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    message = "403 POST: me@x.org does not have storage.objects.create access to the Google Cloud Storage object."
+    monkeypatch.setattr(google.importlib, "import_module", lambda name: FakeStorage(denied=message))
     with pytest.raises(AutobirdError, match=r"gs://birds.*storage\.objects\.create.*roles/storage\.objectAdmin"):
-        google.check_rights("gs://birds", SET)
+        google.check_access("gs://birds", SET)
 
 
 # Hints
 
 
 @pytest.mark.parametrize(
-    ("said", "hint"),
+    ("message", "hint"),
     [
         ("sbatch: error: Batch job submission failed: Invalid qos specification", "SBATCH_QOS"),
         ("OSError: [Errno 28] No space left on device", "a disk is full"),
@@ -245,19 +248,19 @@ def test_missing_rights_say_which_and_how_to_get_them(monkeypatch: pytest.Monkey
         ("Your default credentials were not found.", "application-default login"),
     ],
 )
-def test_known_errors_have_a_hint(said: str, hint: str) -> None:
-    assert any(hint in h for h in hints_for(said)), hints_for(said)
+def test_known_errors_have_a_hint(message: str, hint: str) -> None:
+    assert any(hint in h for h in hints_for(message)), hints_for(message)
 
 
-def test_ordinary_text_has_none_and_no_hint_explains_itself() -> None:
+def test_ordinary_messages_have_no_hint_and_hints_have_no_surrounding_spaces() -> None:
     assert hints_for("Finished jobid: 3 (Rule: train). 10 of 37 steps (27%) done") == []
     for _, remedy in HINTS:
         assert remedy.strip() == remedy
 
 
-def test_a_hint_is_printed_once_from_records_and_from_the_logs_they_name(tmp_path: Path) -> None:
-    said: list[str] = []
-    handler = Hints(said.append)
+def test_a_hint_is_printed_once_for_errors_in_log_records_and_in_the_logs_that_they_name(tmp_path: Path) -> None:
+    printed: list[str] = []
+    handler = HintHandler(printed.append)
     log = tmp_path / "train.log"
     log.write_text("epoch 1\nOSError: [Errno 28] No space left on device\n")
     record = logging.makeLogRecord(
@@ -267,16 +270,16 @@ def test_a_hint_is_printed_once_from_records_and_from_the_logs_they_name(tmp_pat
     handler.handle(record)
     group = {"msg": "Error in group x", "levelno": logging.ERROR, "job_error_info": [{"log": [str(log)]}]}
     handler.handle(logging.makeLogRecord(group))
-    handler.handle(logging.makeLogRecord({"msg": "slurm said: Invalid qos specification", "levelno": logging.ERROR}))
-    assert len(said) == 2
-    assert all(line.startswith("hint: ") for line in said)
+    handler.handle(logging.makeLogRecord({"msg": "slurm: Invalid qos specification", "levelno": logging.ERROR}))
+    assert len(printed) == 2
+    assert all(line.startswith("hint: ") for line in printed)
 
 
-# State that outlives a job
+# Files that survive a failed job
 
 
 @pytest.mark.parametrize("kind", ["folder", "url"])
-def test_a_store_keeps_files_replaces_them_and_forgets_other_folders(kind: str, tmp_path: Path) -> None:
+def test_a_store_writes_replaces_and_reads_files_and_deletes_other_folders(kind: str, tmp_path: Path) -> None:
     place = str(tmp_path / "s") if kind == "folder" else f"memory://autobird-{os.getpid()}-{tmp_path.name}"
     store = store_of(place)
     assert isinstance(store, FolderStore if kind == "folder" else UrlStore)
@@ -291,20 +294,20 @@ def test_a_store_keeps_files_replaces_them_and_forgets_other_folders(kind: str, 
         store_of(place).read("a/checkpoint.pt")
 
 
-def test_a_url_that_cannot_be_written_is_a_warning(
+def test_a_store_that_cannot_be_written_gives_a_warning(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = UrlStore("memory://x")
 
-    def refuse(*_: object, **__: object) -> None:
+    def deny(*_: object, **__: object) -> None:
         raise PermissionError("403")
 
-    monkeypatch.setattr(store._files, "pipe_file", refuse)
+    monkeypatch.setattr(store._files, "pipe_file", deny)
     logging.getLogger("autobird").propagate = True
     store.write("a/checkpoint.pt", b"")
     assert "was not written (403)" in caplog.text
 
 
-def test_a_protocol_without_its_package_names_the_extra() -> None:
+def test_a_protocol_whose_package_is_not_installed_names_the_extra_to_install() -> None:
     with pytest.raises(AutobirdError, match=r"autobird\[gce\]"):
         UrlStore("adl://container/x")

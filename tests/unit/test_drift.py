@@ -1,4 +1,4 @@
-"""Drift: features mean what they say, false alarms come as often as promised, real shifts are found."""
+"""Drift features and the drift test: its false-alarm rate, and detection of real changes."""
 
 import io
 import sqlite3
@@ -15,74 +15,77 @@ from autobird.audio.mel import FrontEnd
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.core.errors import AutobirdError
-from autobird.drift.monitor import AUDIO_FEATURES, FEATURES, Reference, compare, features, ks_distances
-from autobird.drift.report import evidently_report, references, verdict
+from autobird.drift.monitor import AUDIO_FEATURES, DRIFT_FEATURES, Reference, drift_features, drift_test, ks_distances
+from autobird.drift.report import evidently_report, read_references, summarise_drift
 from autobird.drift.settings import DriftTestSettings
 from autobird.serving import export_log
-from autobird.serving.log import Entry, PredictionLog, log_state
+from autobird.serving.log import LogEntry, PredictionLog, log_state
 from autobird.synth.encode import encode
 from autobird.synth.plan import Plan, plan_corpus
 from autobird.synth.scene import render
 
 
-def of_tone(level: float, hertz: float, seconds: float = 5.0, settings: MelSettings | None = None) -> dict[str, float]:
+def features_of_tone(
+    level: float, hertz: float, seconds: float = 5.0, settings: MelSettings | None = None
+) -> dict[str, float]:
+    """Drift features of a sine tone with this peak level, dBFS."""
     t = np.arange(int(16000 * seconds)) / 16000
     samples = np.rint(32767 * 10 ** (level / 20) * np.sin(2 * np.pi * hertz * t)).astype(np.int16)
     settings = settings or MelSettings()
     frames, firsts = FrontEnd.of(settings).windows(samples)
     rms = np.array([np.sqrt(np.mean((samples / 32768) ** 2))])
-    return features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), settings)
+    return drift_features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), settings)
 
 
-def test_gain_moves_level_and_energy_and_nothing_of_the_bandwidth() -> None:
-    loud, soft = of_tone(-6, 2000), of_tone(-18, 2000)
+def test_gain_changes_level_and_energy_but_not_bandwidth() -> None:
+    loud, soft = features_of_tone(-6, 2000), features_of_tone(-18, 2000)
     assert loud["level"] - soft["level"] == pytest.approx(12, abs=0.05)
     assert loud["energy_mean"] - soft["energy_mean"] == pytest.approx(12 * np.log(10) / 10, abs=0.1)
     assert loud["bandwidth"] == soft["bandwidth"]
-    assert of_tone(-6, 5000)["bandwidth"] > 4000 > of_tone(-6, 2000)["bandwidth"]
+    assert features_of_tone(-6, 5000)["bandwidth"] > 4000 > loud["bandwidth"]
 
 
 @pytest.mark.parametrize("front_end", ["magnitude", "pcen"])
-def test_other_front_ends_tell_of_level_and_bandwidth_too(front_end: str) -> None:
+def test_level_is_independent_of_the_front_end_and_energy_is_not_for_pcen(front_end: str) -> None:
     settings = MelSettings.model_validate({"front_end": front_end})
-    loud, soft, high = (of_tone(*tone, settings=settings) for tone in ((-6, 2000), (-18, 2000), (-6, 5000)))
+    loud, soft, high = (features_of_tone(*tone, settings=settings) for tone in ((-6, 2000), (-18, 2000), (-6, 5000)))
     assert loud["level"] - soft["level"] == pytest.approx(12, abs=0.05)
     if front_end == "magnitude":
         assert high["bandwidth"] > loud["bandwidth"]
         for name in ("energy_mean", "bandwidth"):
-            assert loud[name] == pytest.approx(of_tone(-6, 2000)[name], abs=0.1)
+            assert loud[name] == pytest.approx(features_of_tone(-6, 2000)[name], abs=0.1)
     else:
         assert loud["energy_mean"] == pytest.approx(soft["energy_mean"], abs=0.1)
     assert all(np.isfinite(list(loud.values())))
 
 
-def test_padding_does_not_count() -> None:
+def test_padding_is_not_used() -> None:
     samples = np.random.default_rng(0).normal(0, 3000, 5 * 16000).astype(np.int16)
     found = []
     for part in (samples, samples[: 3 * 16000]):
         frames, firsts = FrontEnd.of(MelSettings()).windows(part)
         assert len(frames) == 157
-        found.append(features(frames, firsts, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
+        found.append(drift_features(frames, firsts, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
     assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
 
 
-def test_answers_are_summed_up_by_confidence_and_entropy() -> None:
-    found = of_tone(-6, 2000)
+def test_confidence_and_entropy_of_equal_probabilities() -> None:
+    found = features_of_tone(-6, 2000)
     assert found["confidence"] == pytest.approx(0.25)
     assert found["entropy"] == pytest.approx(np.log(4))
 
 
-def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
+def test_the_distance_is_that_of_scipys_kolmogorov_smirnov_test() -> None:
     from scipy.stats import ks_2samp
 
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 1, (50, 2)).round(1), rng.normal(0.3, 1, (30, 2)).round(1)
-    for f, found in enumerate(ks_distances(a, b)):
-        assert found == pytest.approx(ks_2samp(a[:, f], b[:, f]).statistic)
+    for f, distance in enumerate(ks_distances(a, b)):
+        assert distance == pytest.approx(ks_2samp(a[:, f], b[:, f]).statistic)
 
 
 def grouped(rng: np.random.Generator, groups: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Recordings of one to three a group that are alike, with features that depend on each other."""
+    """Features, which are correlated, and groups of one to three similar recordings."""
     sizes = rng.integers(1, 4, groups)
     codes = np.repeat(np.arange(groups), sizes)
     centre = rng.normal(0, 1, (groups, 3))[codes]
@@ -97,7 +100,7 @@ def test_false_alarms_come_about_as_often_as_promised() -> None:
     for trial in range(120):
         reference, codes = grouped(rng, 90)
         current, _ = grouped(rng, 25)
-        alarms += compare(Reference(("a", "b", "c"), reference, codes), current, 0.05, 150, trial).drift
+        alarms += drift_test(Reference(("a", "b", "c"), reference, codes), current, 0.05, 150, trial).drift
     assert alarms / 120 < 0.13
 
 
@@ -106,64 +109,71 @@ def test_a_shift_is_found_and_named() -> None:
     reference, codes = grouped(rng, 90)
     current, _ = grouped(rng, 25)
     current[:, 2] += 2
-    found = compare(Reference(("a", "b", "c"), reference, codes), current, 0.02, 200, 0)
-    assert found.drift
-    assert found.worst == "c"
+    result = drift_test(Reference(("a", "b", "c"), reference, codes), current, 0.02, 200, 0)
+    assert result.drift
+    assert result.worst == "c"
 
 
-def test_a_reference_of_one_group_calls_nothing_drift() -> None:
+def test_drift_is_never_reported_with_a_reference_of_one_group() -> None:
     for n in (1, 3):
         reference = Reference(("a",), np.zeros((n, 1)), np.zeros(n, int))
-        assert not compare(reference, np.full((5, 1), 9.0), 0.02, 100, 0).drift
+        assert not drift_test(reference, np.full((5, 1), 9.0), 0.02, 100, 0).drift
 
 
-def tables(shift: float = 0.0) -> tuple[dict[str, Reference], pd.DataFrame]:
+def references_and_current(shift: float = 0.0) -> tuple[dict[str, Reference], pd.DataFrame]:
+    """References and current recordings of the same distribution, except for a shift of the level."""
     rng = np.random.default_rng(3)
-    n = len(FEATURES)
-    known = {
-        "audio": Reference(FEATURES[:6], rng.normal(0, 1, (60, 6)), np.arange(60)),
-        "model": Reference(FEATURES[6:], rng.normal(0, 1, (40, 2)), np.arange(40)),
+    n = len(DRIFT_FEATURES)
+    references = {
+        "audio": Reference(DRIFT_FEATURES[:6], rng.normal(0, 1, (60, 6)), np.arange(60)),
+        "model": Reference(DRIFT_FEATURES[6:], rng.normal(0, 1, (40, 2)), np.arange(40)),
     }
-    current = pd.DataFrame(rng.normal(0, 1, (30, n)), columns=list(FEATURES))
+    current = pd.DataFrame(rng.normal(0, 1, (30, n)), columns=list(DRIFT_FEATURES))
     current["level"] += shift
-    return known, current
+    return references, current
 
 
-def test_the_verdict_is_one_line() -> None:
+def test_the_summary_is_one_line_with_result_largest_difference_and_false_alarm_rate() -> None:
     settings = DriftTestSettings(resamples=100)
-    calm, alarm = (verdict(*tables(shift), settings) for shift in (0.0, 3.0))
-    assert not calm["drift"]
-    assert calm["verdict"].startswith("No drift: 30 recordings are like those of the training")
-    assert alarm["drift"]
-    assert "strongest in level" in alarm["verdict"]
-    assert "\n" not in alarm["verdict"]
-    with pytest.raises(AutobirdError, match="no recordings to compare"):
-        verdict(tables()[0], tables()[1].iloc[:0], settings)
+    similar, shifted = (summarise_drift(*references_and_current(shift), settings) for shift in (0.0, 3.0))
+    assert not similar["drift"]
+    assert similar["summary"].startswith("No drift detected: 30 current recordings are similar to the recordings that")
+    assert shifted["drift"]
+    assert shifted["summary"].startswith("Drift detected: 30 current recordings differ from the recordings that")
+    assert "largest difference: level, test statistic" in shifted["summary"]
+    assert shifted["summary"].endswith("; false-alarm rate 2%)")
+    assert "\n" not in shifted["summary"]
 
 
-def test_evidently_writes_html_and_json(tmp_path: Path) -> None:
-    known, current = tables(3.0)
-    evidently_report(known, current, tmp_path / "r.html", tmp_path / "r.json")
-    assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8").lower()
-    text = (tmp_path / "r.json").read_text(encoding="utf-8")
-    assert "level" in text
-    assert "bandwidth" in text
+def test_drift_without_current_recordings_is_an_error_with_a_remedy() -> None:
+    references, current = references_and_current()
+    with pytest.raises(AutobirdError, match=r"no current recordings to test for drift; set drift\.current"):
+        summarise_drift(references, current.iloc[:0], DriftTestSettings(resamples=100))
 
 
-def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
-    journal, states = PredictionLog(tmp_path / "log.sqlite"), set()
+def test_evidentlys_report_names_the_features(tmp_path: Path) -> None:
+    references, current = references_and_current(3.0)
+    evidently_report(references, current, tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<html" in text.lower()
+    assert all(name in text for name in DRIFT_FEATURES)
+
+
+def test_the_drift_features_of_the_servers_log_are_exported(tmp_path: Path) -> None:
+    log, states = PredictionLog(tmp_path / "log.sqlite"), set()
     for i in range(3):
-        journal.append(Entry("abc", 5.0, "a" if i else None, 0.5 if i else None, dict.fromkeys(FEATURES, float(i))))
+        features = dict.fromkeys(DRIFT_FEATURES, float(i))
+        log.append(LogEntry("abc", 5.0, "a" if i else None, 0.5 if i else None, features))
         states.add(log_state(tmp_path / "log.sqlite"))
-    assert len(states) == 3  # before anything is closed or merged
-    journal.close()
+    assert len(states) == 3  # the state changes although SQLite has not yet written the entries to the main file
+    log.close()
     export_log.main(
         ["--database", str(tmp_path / "log.sqlite"), "--output", str(tmp_path / "c.csv"), "--log", str(tmp_path / "l")]
     )
     table = pd.read_csv(tmp_path / "c.csv")
     assert table["recording"].tolist() == ["request 1", "request 2", "request 3"]
     assert table["level"].tolist() == [0, 1, 2]
-    (tmp_path / "text").write_text("no database, but words")
+    (tmp_path / "text").write_text("not a database")
     assert log_state(tmp_path / "text").startswith("not a log")
     with pytest.raises(AutobirdError, match="is not a log of the server"):
         export_log.main(["--database", str(tmp_path / "text"), "--output", str(tmp_path / "c.csv")])
@@ -172,10 +182,10 @@ def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
 
 def test_references_are_read_from_the_bundle(tmp_path: Path) -> None:
     (tmp_path / "r.json").write_text('{"audio": {"features": ["level"], "values": [[1], [2]], "groups": [0, 1]}}')
-    assert references(tmp_path / "r.json")["audio"].values.shape == (2, 1)
+    assert read_references(tmp_path / "r.json")["audio"].values.shape == (2, 1)
 
 
-def heard(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
+def audio_features(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:
     """Audio features of synthesised recordings after `change`; shape (recordings, features)."""
     rows = []
     for plan in plans:
@@ -183,24 +193,24 @@ def heard(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) ->
         pcm = decode(io.BytesIO(encode(samples.astype(np.float32), plan.sample_rate, "flac")), 16000)
         frames, firsts = FrontEnd.of(MelSettings()).windows(pcm)
         rms = window_rms(pcm, window_starts(len(pcm), 80_000, 40_000), 80_000)
-        found = features(frames, firsts, rms, np.ones((len(firsts), 1)), MelSettings())
+        found = drift_features(frames, firsts, rms, np.ones((len(firsts), 1)), MelSettings())
         rows.append([found[name] for name in AUDIO_FEATURES])
     return np.array(rows)
 
 
-def test_quieter_and_duller_recordings_are_drift_and_others_of_the_same_kind_are_not() -> None:
+def test_drift_is_reported_for_quieter_and_low_pass_filtered_recordings_but_not_for_unchanged_ones() -> None:
     plans = [p for p in plan_corpus(11, 6, 40) if p.duration < 7]
-    known, now = plans[::2], plans[1::2][:30]
-    reference = Reference(AUDIO_FEATURES, heard(known, lambda x, rate: x), np.arange(len(known)))
+    training, current = plans[::2], plans[1::2][:30]
+    reference = Reference(AUDIO_FEATURES, audio_features(training, lambda x, rate: x), np.arange(len(training)))
 
-    def dull(x: np.ndarray, rate: int) -> np.ndarray:
+    def low_pass(x: np.ndarray, rate: int) -> np.ndarray:
         return sosfilt(butter(8, 4000, output="sos", fs=rate), x, axis=0)
 
     for change, drift, worst in (
         (lambda x, rate: x, False, None),
         (lambda x, rate: x * 10 ** (-12 / 20), True, "level"),
-        (dull, True, None),
+        (low_pass, True, None),
     ):
-        found = compare(reference, heard(now, change), 0.01, 300, 0)
-        assert found.drift == drift, found
-        assert worst is None or found.distances[worst] > 0.3
+        result = drift_test(reference, audio_features(current, change), 0.01, 300, 0)
+        assert result.drift == drift, result
+        assert worst is None or result.distances[worst] > 0.3

@@ -1,4 +1,4 @@
-"""int8 products give the same answer with and without VNNI: their weights are bounded, and nothing saturates."""
+"""int8 models give the same logits with and without VNNI: weights are limited, so that no product saturates."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -28,16 +28,16 @@ RESNET, TRANSFORMER = TrainSettings(width=8), TrainSettings(architecture="cnn_tr
 ODD_RESNET, ODD_TRANSFORMER = TrainSettings(width=9), TrainSettings(architecture="cnn_transformer", d_model=22)
 
 NETWORKS = [(RESNET, 0.0), (ODD_RESNET, 0.5), (TRANSFORMER, 0.0), (ODD_TRANSFORMER, 0.5)]
-"""Settings and the share of channels that is pruned; with widths that are no multiples of 8."""
+"""Settings of networks and the share of channels that is pruned; some widths are not multiples of 8."""
 
 LARGEST_WEIGHT = 32767 // (2 * 255)
-"""Two products with unsigned 8-bit activations fit into 16 bits: 64."""
+"""Largest weight for which the sum of two products with unsigned 8-bit activations fits into 16 bits: 64."""
 
 MAX_DIFFERENCE = 0.12
-"""Largest RMS difference between the answers with and without int8 products, as a share of the logits' spread.
+"""Largest RMS difference between the logits with int8 and with float32 arithmetic, as a share of the logits' spread.
 
-Measured: up to 0.02 (resnet) and 0.06 (cnn_transformer, whose softmax rounds too); where weights of up to 127
-saturate, 0.26 and more.
+Measured: up to 0.02 (resnet) and 0.06 (cnn_transformer, whose softmax is rounded, too); 0.26 and more if weights of up to 127
+saturate.
 """
 
 
@@ -46,7 +46,7 @@ def name_of(value: object) -> str:
 
 
 def windows(folder: Path, n: int = 24, frames: int = 157) -> WindowDataset:
-    """Noise, some windows much louder than others, so that the logits differ."""
+    """Windows of noise at different levels, so that their logits differ."""
     rng = np.random.default_rng(0)
     level = np.repeat(rng.normal(0, 4, n), frames)[:, None]
     with NpyWriter(folder / "s.npy", "<f2", (64,)) as out:
@@ -55,14 +55,15 @@ def windows(folder: Path, n: int = 24, frames: int = 157) -> WindowDataset:
     return WindowDataset.from_index(pd.DataFrame(rows), ["a"], [folder / "s.npy"], frames)
 
 
-def make(folder: Path, settings: TrainSettings, share: float) -> Path:
+def int8_file(folder: Path, settings: TrainSettings, share: float) -> Path:
+    """Export, prune and quantize a network, and return the int8 file."""
     export(prune(network(settings), share), 64, 157, folder / "float.onnx")
     quantize(folder / "float.onnx", folder / "int8.onnx", windows(folder), 24)
     return folder / "int8.onnx"
 
 
 def products(path: Path) -> Iterator[tuple[str, list[NDArray[Any] | str]]]:
-    """Operators of all products, and what each multiplies: int8 weights, or the type of a quantised activation."""
+    """The operator of each product, and its two factors: the values of int8 weights, or the type of a quantized activation."""
     graph = onnx.load(path).graph
     constants = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
     maker = {output: node for node in graph.node for output in node.output}
@@ -71,7 +72,7 @@ def products(path: Path) -> Iterator[tuple[str, list[NDArray[Any] | str]]]:
             sides: list[NDArray[Any] | str] = []
             for name in node.input[:2]:
                 source = maker[name]
-                assert source.op_type == "DequantizeLinear", f"{node.name}: {name} is not quantised"
+                assert source.op_type == "DequantizeLinear", f"{node.name}: {name} is not quantized"
                 zero = constants[source.input[2]]
                 if source.input[0] in constants:
                     assert not zero.any(), f"{node.name}: weights are not symmetric"
@@ -81,40 +82,42 @@ def products(path: Path) -> Iterator[tuple[str, list[NDArray[Any] | str]]]:
             yield node.op_type, sides
 
 
-def test_the_bound_of_the_weights_is_exact() -> None:
+def test_the_limit_of_the_weights_is_the_largest_that_fits() -> None:
     assert 2 * 255 * LARGEST_WEIGHT <= 32767 < 2 * 255 * (LARGEST_WEIGHT + 1)
 
 
 @pytest.mark.parametrize(("settings", "share"), NETWORKS, ids=name_of)
 def test_no_product_can_saturate_without_vnni(settings: TrainSettings, share: float, tmp_path: Path) -> None:
-    found = list(products(make(tmp_path, settings, share)))
+    found = list(products(int8_file(tmp_path, settings, share)))
     assert len(found) == (14 if settings.architecture == "resnet" else 9)
     kinds: Counter[str] = Counter()
     for operator, sides in found:
         weights = [s for s in sides if not isinstance(s, str)]
         kinds[operator] += 1
         kinds["of two activations"] += not weights
-        # The other side is unsigned, and so are both of a product of two activations.
+        # Activations are unsigned: one factor of most products, both factors of a product of two activations.
         assert [s for s in sides if isinstance(s, str)] == ["uint8"] * (2 - len(weights))
         for w in weights:
             assert w.dtype == np.int8
             assert np.abs(w.astype(int)).max() == LARGEST_WEIGHT
-    # Attention multiplies two activations, twice a layer.
+    # Attention has two products of two activations in each layer.
     assert kinds["of two activations"] == (2 if settings.architecture == "cnn_transformer" else 0)
     assert kinds["Conv"]
     assert kinds["Gemm"]
     assert kinds["MatMul"]
 
 
-def test_the_bound_needs_the_reduced_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_reach_127_without_the_reduced_range(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = stage.quantize_static
     monkeypatch.setattr(stage, "quantize_static", lambda *a, **k: real(*a, **{**k, "reduce_range": False}))
-    weights = [s for _, sides in products(make(tmp_path, RESNET, 0)) for s in sides if not isinstance(s, str)]
+    weights = [s for _, sides in products(int8_file(tmp_path, RESNET, 0)) for s in sides if not isinstance(s, str)]
     assert max(np.abs(w.astype(int)).max() for w in weights) == 127
 
 
-def answers(path: Path, level: Level, x: NDArray[np.float32], optimised: Path) -> tuple[NDArray[np.float32], set[str]]:
-    """Logits, and the operators that ONNX Runtime ran for them."""
+def logits_and_operators(
+    path: Path, level: Level, x: NDArray[np.float32], optimised: Path
+) -> tuple[NDArray[np.float32], set[str]]:
+    """The logits of an ONNX file at an optimisation level, and the operators that ONNX Runtime ran for them."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.graph_optimization_level = 1, level
     options.optimized_model_filepath, options.log_severity_level = str(optimised), 3
@@ -122,8 +125,8 @@ def answers(path: Path, level: Level, x: NDArray[np.float32], optimised: Path) -
     return session.run(None, {INPUT: x})[0], {n.op_type for n in onnx.load(optimised).graph.node}
 
 
-def extreme(made: torch.nn.Module) -> torch.nn.Module:
-    """All weights of an output channel alike, so that each becomes the largest integer."""
+def with_extreme_weights(made: torch.nn.Module) -> torch.nn.Module:
+    """Make all weights of an output channel equal, so that quantization maps each to the largest integer."""
     for module in made.modules():
         if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
             sign = torch.ones(len(module.weight)).index_fill(0, torch.arange(0, len(module.weight), 2), -1)
@@ -137,17 +140,17 @@ def extreme(made: torch.nn.Module) -> torch.nn.Module:
     [(RESNET, 0.0, False), (RESNET, 0.0, True), (ODD_RESNET, 0.5, True), (TRANSFORMER, 0.0, False), (ODD_TRANSFORMER, 0.5, False)],
     ids=name_of,
 )  # fmt: skip
-def test_int8_products_answer_as_the_same_graph_in_float(
+def test_int8_arithmetic_gives_the_logits_of_the_same_graph_in_float32(
     settings: TrainSettings, share: float, largest: bool, tmp_path: Path
 ) -> None:
     made = prune(network(settings), share)
-    export(extreme(made) if largest else made, 64, 157, tmp_path / "float.onnx")
+    export(with_extreme_weights(made) if largest else made, 64, 157, tmp_path / "float.onnx")
     w = windows(tmp_path)
     quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx", w, 24)
     x = w.take(np.arange(24))[0].numpy()
-    on, fused = answers(tmp_path / "int8.onnx", Level.ORT_ENABLE_ALL, x, tmp_path / "on.onnx")
-    off, plain = answers(tmp_path / "int8.onnx", Level.ORT_DISABLE_ALL, x, tmp_path / "off.onnx")
-    # With optimisations all products are int8; without, they are float between quantisers.
+    on, fused = logits_and_operators(tmp_path / "int8.onnx", Level.ORT_ENABLE_ALL, x, tmp_path / "on.onnx")
+    off, plain = logits_and_operators(tmp_path / "int8.onnx", Level.ORT_DISABLE_ALL, x, tmp_path / "off.onnx")
+    # With optimisations all products are int8. Without, ONNX Runtime dequantizes, multiplies in float32 and quantizes again.
     assert {"QLinearConv", "QGemm", "QLinearMatMul"} <= fused
     assert fused.isdisjoint({"Conv", "Gemm", "MatMul"})
     assert {"Conv", "Gemm", "MatMul"} <= plain

@@ -16,7 +16,7 @@ from sklearn.metrics import (
 from autobird.evaluation import metrics as m
 from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, select_thresholds
 from autobird.evaluation.predictions import Items
-from autobird.predict.answers import softmax
+from autobird.predict.classification import softmax
 
 
 def sample(seed: int, n: int, species: int, decimals: int = 8) -> tuple[np.ndarray, np.ndarray]:

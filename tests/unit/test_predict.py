@@ -1,4 +1,4 @@
-"""Prediction: the same numbers as in training, detections with times, formats, and what cannot be read."""
+"""Prediction: windows, detections, output formats, and errors for files and bundles that cannot be used."""
 
 import csv
 import io
@@ -18,13 +18,13 @@ from autobird.audio.mpeg import mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
-from autobird.drift.monitor import FEATURES
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier
-from autobird.predict.batch import as_feature_csv
-from autobird.predict.bundle import Bundle, manifest
-from autobird.predict.check import expected_answer
+from autobird.predict.batch import drift_features_csv
+from autobird.predict.bundle import Bundle, bundle_manifest
+from autobird.predict.check import expected_prediction
 from autobird.predict.files import find_files, predict_file
 from autobird.predict.formats import as_csv, as_json, as_table, clock
 from autobird.release.onnx_files import export
@@ -42,9 +42,9 @@ def make_bundle(folder: Path, thresholds: tuple[float, float] = (0.5, 0.5)) -> P
     }  # fmt: skip
     write_json(folder / "bundle.json", description)
     soundfile.write(folder / "example.flac", 0.1 * np.random.default_rng(1).standard_normal(6 * 16000), 16000)
-    write_json(folder / "manifest.json", manifest(folder))
-    write_json(folder / "expected.json", expected_answer(folder))
-    write_json(folder / "manifest.json", manifest(folder))
+    write_json(folder / "manifest.json", bundle_manifest(folder))
+    write_json(folder / "expected.json", expected_prediction(folder))
+    write_json(folder / "manifest.json", bundle_manifest(folder))
     return folder
 
 
@@ -55,10 +55,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Noise of 12.3 seconds that is digital silence from 5.2 to 10.1 seconds."""
     file = tmp_path_factory.mktemp("audio") / "a song.flac"
     rng = np.random.default_rng(0)
     x = 0.1 * rng.standard_normal(int(12.3 * 22050))
-    x[int(5.2 * 22050) : int(10.1 * 22050)] = 0  # one window in the middle is silent
+    x[int(5.2 * 22050) : int(10.1 * 22050)] = 0
     soundfile.write(file, x, 22050)
     return file
 
@@ -72,7 +73,7 @@ def test_windows_have_times_and_probabilities_and_quiet_ones_are_marked(bundle: 
     assert p.quiet.tolist() == [False] * 4
 
 
-def test_detections_join_neighbouring_windows_and_end_with_the_recording(bundle: Path, song: Path) -> None:
+def test_consecutive_windows_are_one_detection_that_ends_at_the_end_of_the_recording(bundle: Path, song: Path) -> None:
     classifier = Classifier(bundle)
     p = classifier.predict(song)
     found = classifier.detections(p)
@@ -82,7 +83,7 @@ def test_detections_join_neighbouring_windows_and_end_with_the_recording(bundle:
     assert [(d.start, d.end) for d in classifier.detections(gap)] == [(0.0, 5.0), (5.0, 12.3)]
 
 
-def test_a_quiet_recording_is_no_species(bundle: Path, tmp_path: Path) -> None:
+def test_a_quiet_recording_has_no_species_and_no_detections(bundle: Path, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "q.wav", np.full(16000 * 6, 1e-4), 16000)
     classifier = Classifier(bundle)
     p = classifier.predict(tmp_path / "q.wav")
@@ -93,13 +94,13 @@ def test_a_quiet_recording_is_no_species(bundle: Path, tmp_path: Path) -> None:
     assert predict_file(classifier, tmp_path / "q.wav", "q").species is None
 
 
-def test_bytes_and_paths_give_the_same_answer(bundle: Path, song: Path) -> None:
+def test_bytes_and_paths_give_the_same_probabilities(bundle: Path, song: Path) -> None:
     classifier = Classifier(str(bundle))
     one, two = classifier.predict(str(song)), classifier.predict(io.BytesIO(song.read_bytes()))
     np.testing.assert_array_equal(one.probabilities, two.probabilities)
 
 
-def test_formats_say_the_same(bundle: Path, song: Path, tmp_path: Path) -> None:
+def test_csv_json_and_table_have_the_same_detections(bundle: Path, song: Path, tmp_path: Path) -> None:
     classifier = Classifier(bundle)
     (tmp_path / "t.wav").write_text("text")
     results = [predict_file(classifier, f, f.name) for f in (song, tmp_path / "t.wav")]
@@ -115,53 +116,53 @@ def test_formats_say_the_same(bundle: Path, song: Path, tmp_path: Path) -> None:
     assert value["files"][1] == {"file": "t.wav", "error": "text, not sound"}
     table = as_table(results)
     assert "0:00.0 - 0:12.3" in table
-    assert "not read: text, not sound" in table
-    features = list(csv.DictReader(io.StringIO(as_feature_csv(results))))
+    assert "skipped: text, not sound" in table
+    features = list(csv.DictReader(io.StringIO(drift_features_csv(results))))
     assert len(features) == 1
-    assert set(features[0]) == {"recording", *FEATURES}
+    assert set(features[0]) == {"recording", *DRIFT_FEATURES}
 
 
-def test_windows_are_written_where_they_are_asked_for(bundle: Path, song: Path) -> None:
+def test_windows_are_written_on_request(bundle: Path, song: Path) -> None:
     classifier = Classifier(bundle)
     result = predict_file(classifier, song, "x", by_window=True)
-    said = json.loads(as_json(classifier.bundle, [result]))["files"][0]
+    written = json.loads(as_json(classifier.bundle, [result]))["files"][0]
     p = classifier.predict(song)
-    assert [(w["start"], w["end"], w["quiet"]) for w in said["windows"]] == [
+    assert [(w["start"], w["end"], w["quiet"]) for w in written["windows"]] == [
         (0.0, 5.0, False), (2.5, 7.5, False), (5.0, 10.0, False), (7.5, 12.3, False),
     ]  # fmt: skip
-    found = [list(w["probabilities"].values()) for w in said["windows"]]
+    found = [list(w["probabilities"].values()) for w in written["windows"]]
     np.testing.assert_allclose(found, p.probabilities, rtol=1e-5)
-    np.testing.assert_allclose(list(said["probabilities"].values()), p.probabilities.mean(axis=0), rtol=1e-5)
-    assert [w["detected"] for w in said["windows"]] == [["Parus major"]] * 4
+    np.testing.assert_allclose(list(written["probabilities"].values()), p.probabilities.mean(axis=0), rtol=1e-5)
+    assert [w["detected"] for w in written["windows"]] == [["Parus major"]] * 4
 
 
-def test_an_answer_that_is_not_finite_is_an_error_of_the_file(
+def test_logits_that_are_not_finite_are_an_error_of_the_file(
     bundle: Path, song: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classifier = Classifier(bundle)
     monkeypatch.setattr(classifier._graph, "logits", lambda windows: np.full((len(windows), 2), np.nan, np.float32))
     result = predict_file(classifier, song, "x")
-    assert result.error.startswith("the model's answer is NaN or infinite")
+    assert result.error.startswith("the model's output is NaN or infinite")
     assert result.detections == []
 
 
-def test_windows_need_json(bundle: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_windows_needs_json(bundle: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(song), "--windows"])
     assert end.value.code == 2
-    assert "give --json too" in capsys.readouterr().err
+    assert "--windows needs --json" in capsys.readouterr().err
 
 
-def test_clocks_show_hours_only_where_there_are_some() -> None:
+def test_times_have_hours_only_from_one_hour_on() -> None:
     assert [clock(s) for s in (0, 59.96, 75.5, 3723.4)] == ["0:00.0", "1:00.0", "1:15.5", "1:02:03.4"]
 
 
-def test_the_command_goes_on_after_a_file_that_cannot_be_read(
+def test_the_command_continues_after_a_file_that_cannot_be_read(
     bundle: Path, song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
     (tmp_path / "deep" / "er" / "a.flac").write_bytes(song.read_bytes())
-    (tmp_path / "deep" / "broken.mp3").write_text("no sound")
+    (tmp_path / "deep" / "broken.mp3").write_text("not audio")
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(tmp_path / "deep"), str(song), "--json", "--jobs", "2"])
     assert end.value.code == 1
@@ -170,8 +171,8 @@ def test_the_command_goes_on_after_a_file_that_cannot_be_read(
     assert [Path(f["file"]).name for f in files] == ["broken.mp3", "a.flac", "a song.flac"]
     assert "error" in files[0]
     assert files[1]["detections"] == files[2]["detections"]
-    assert "broken.mp3: not read: text, not sound" in err
-    assert "times real time" in err
+    assert "broken.mp3: skipped: text, not sound" in err
+    assert "times real time); 1 skipped" in err
 
 
 def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Path) -> None:
@@ -189,7 +190,9 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
         (["scores", "nowhere"], "finish the run with snakemake"),
     ],
 )
-def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_arguments_give_a_one_line_error(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         cli.main(arguments)
     assert end.value.code == 2
@@ -198,33 +201,36 @@ def test_mistakes_are_one_line(arguments: list[str], message: str, capsys: pytes
     assert err.count("\n") == 1
 
 
-def test_an_empty_folder_and_a_damaged_bundle_are_named(tmp_path: Path) -> None:
+def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(AutobirdError, match="no file"):
         find_files([tmp_path])
+
+
+def test_a_damaged_bundle_and_one_of_another_format_are_rejected(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
     for text, message in (('{"format": 1}', "is damaged"), ('{"format": 2}', "has format 2")):
         (folder / "bundle.json").write_text(text)
-        write_json(folder / "manifest.json", manifest(folder))
+        write_json(folder / "manifest.json", bundle_manifest(folder))
         with pytest.raises(AutobirdError, match=message):
             Bundle.load(folder)
 
 
 @pytest.mark.parametrize(
-    ("harm", "message"),
+    ("damage", "message"),
     [
-        (lambda b: (b / "model.onnx").unlink(), "lacks model.onnx; copy or make the bundle anew"),
-        (lambda b: (b / "model.onnx").write_bytes(b"x"), "model.onnx is not the file that the bundle was made with"),
-        (lambda b: (b / "bundle.json").write_text("{}"), "bundle.json is not the file that the bundle was made with"),
-        (lambda b: (b / "notes.txt").write_text("x"), "notes.txt does not belong to the bundle; move it elsewhere"),
+        (lambda b: (b / "model.onnx").unlink(), "model.onnx is missing; copy the bundle again or recreate it"),
+        (lambda b: (b / "model.onnx").write_bytes(b"x"), "model.onnx was changed after the bundle was made"),
+        (lambda b: (b / "bundle.json").write_text("{}"), "bundle.json was changed after the bundle was made"),
+        (lambda b: (b / "notes.txt").write_text("x"), "notes.txt is not part of the bundle; move it elsewhere"),
         (lambda b: (b / "manifest.json").write_text("{"), "manifest.json is damaged"),
         (lambda b: (b / "manifest.json").unlink(), "is not a bundle"),
     ],
 )
-def test_a_bundle_that_is_not_whole_is_refused(
-    tmp_path: Path, harm: Callable[[Path], object], message: str, capsys: pytest.CaptureFixture[str]
+def test_an_incomplete_or_changed_bundle_is_rejected_by_all_commands(
+    tmp_path: Path, damage: Callable[[Path], object], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_bundle(tmp_path / "b")
-    harm(folder)
+    damage(folder)
     commands = (
         (["predict", str(folder), str(folder)], 2),
         (["serve", str(folder), "--port", "0"], 2),
@@ -237,50 +243,52 @@ def test_a_bundle_that_is_not_whole_is_refused(
         assert message in capsys.readouterr().err
 
 
-def odd_sounds(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Recordings that are hard to answer, each with what is said of it ("" if it is answered)."""
+def difficult_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
+    """Write difficult recordings; return the path of each and a part of its error message ("" if it can be classified)."""
     rng = np.random.default_rng(0)
     noise = 0.1 * rng.standard_normal(8 * 16000)
     bad = noise.astype(np.float32)
     bad[100] = np.nan
-    sounds: dict[str, tuple[np.ndarray, int, str | None, str]] = {
-        "short.wav": (noise[:3200], 16000, None, "0.20 s of sound are too short to tell; give at least 0.5 s"),
+    recordings: dict[str, tuple[np.ndarray, int, str | None, str]] = {
+        "short.wav": (noise[:3200], 16000, None, "0.20 s of audio is too short to classify; give at least 0.5 s"),
         "silent.wav": (np.zeros(6 * 16000), 16000, None, ""),
         "telephone.wav": (noise[: 6 * 8000], 8000, None, ""),
         "nan.wav": (bad, 16000, "FLOAT", "samples that are not finite"),
         "hours.flac": (np.full(3 * 3600 * 8000, 0.01), 8000, None, "of decoded sound"),
     }
     out = {}
-    for name, (samples, rate, subtype, words) in sounds.items():
+    for name, (samples, rate, subtype, message) in recordings.items():
         soundfile.write(folder / name, samples, rate, subtype=subtype)
-        out[name] = (folder / name, words)
-    # A small mp3 that holds twenty hours: the frames of a short one again and again.
-    second = io.BytesIO()
-    soundfile.write(second, np.zeros(8000 * 60), 8000, format="MP3", subtype="MPEG_LAYER_III")
-    frames = second.getvalue()
-    frames = frames[mpeg_frame_length(frames[:4]) :]  # the first one tells the length of the file
+        out[name] = (folder / name, message)
+    # A small mp3 file of twenty hours: the frames of one minute, repeated.
+    minute = io.BytesIO()
+    soundfile.write(minute, np.zeros(8000 * 60), 8000, format="MP3", subtype="MPEG_LAYER_III")
+    frames = minute.getvalue()
+    frames = frames[mpeg_frame_length(frames[:4]) :]  # without the first frame, which declares the length of the file
     (folder / "bomb.mp3").write_bytes(frames * 1200)
-    for name, data, words in (("text.wav", b"words", "text, not sound"), ("empty.wav", b"", "empty file")):
+    for name, data, message in (("text.wav", b"words", "text, not sound"), ("empty.wav", b"", "empty file")):
         (folder / name).write_bytes(data)
-        out[name] = (folder / name, words)
+        out[name] = (folder / name, message)
     out["bomb.mp3"] = (
         folder / "bomb.mp3",
-        "longer than 7200 s of decoded sound; cut it, or allow more (--max-seconds)",
+        "longer than 7200 s of decoded sound; cut the recording, or raise --max-seconds",
     )
     return out
 
 
-def test_hard_recordings_get_a_clear_answer(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    sounds = odd_sounds(tmp_path)
+def test_difficult_recordings_are_classified_or_skipped_with_a_reason(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = difficult_recordings(tmp_path)
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(tmp_path)])
     assert end.value.code == 1
     out, err = capsys.readouterr()
-    for name, (path, words) in sounds.items():
+    for name, (path, message) in recordings.items():
         assert str(path) in out
-        assert (f"{name}: not read" in err) == bool(words), name
-        assert words in err
-    assert "all of it is quiet" in out
+        assert (f"{name}: skipped" in err) == bool(message), name
+        assert message in err
+    assert "the whole recording is quiet" in out
 
 
 def test_prediction_imports_neither_torch_nor_pandas() -> None:
@@ -292,13 +300,13 @@ def test_prediction_imports_neither_torch_nor_pandas() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_the_demo_can_be_unpacked_as_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_command_writes_recordings_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cli.main(["demo", str(tmp_path / "d"), "--species", "2", "--recordings", "3"])
     assert "6 recordings of 2 species" in capsys.readouterr().out
     assert len([p for p in (tmp_path / "d").rglob("*") if p.is_file()]) == 7
 
 
-def test_nothing_calls_home(tmp_path: Path, bundle: Path) -> None:
+def test_telemetry_of_the_libraries_is_switched_off(tmp_path: Path, bundle: Path) -> None:
     names = ("ORT_DISABLE_TELEMETRY", "DO_NOT_TRACK", "WANDB_ERROR_REPORTING")
     code = (
         f"from autobird.predict import Classifier; Classifier({str(bundle)!r}); "
@@ -313,5 +321,5 @@ def test_nothing_calls_home(tmp_path: Path, bundle: Path) -> None:
         env=environment | {"TMPDIR": str(tmp_path)},
     )
     assert done.stdout.split() == ["1", "1", "false"]
-    # ONNX Runtime's telemetry keeps its session in a file of the temporary folder.
+    # ONNX Runtime's telemetry would write a file to the temporary folder.
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Export, pruning, quantization, the gate, and what a bundle holds."""
+"""Export, pruning, quantization, the release gate, and parts of a bundle."""
 
 import io
 import json
@@ -19,17 +19,18 @@ from autobird.model.networks import BasicBlock, build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
-from autobird.release.gate import Candidate, choose
+from autobird.release.drift_reference import drift_reference, drift_table
+from autobird.release.gate import Candidate, select_variant
 from autobird.release.onnx_files import export, multiply_adds
 from autobird.release.prune import fine_tuning, prune
 from autobird.release.quantize import quantize
-from autobird.release.reference import recording_features, reference
 from autobird.release.settings import GateSettings, PruneSettings
 
 ARCHITECTURES = [TrainSettings(width=8), TrainSettings(architecture="cnn_transformer", d_model=16)]
 
 
 def network(settings: TrainSettings) -> torch.nn.Module:
+    """An untrained network whose batch normalisation has random statistics, like that of a trained one."""
     torch.manual_seed(0)
     made = build_network(settings, 5, -8.0, 3.0)
     for module in made.modules():
@@ -41,6 +42,7 @@ def network(settings: TrainSettings) -> torch.nn.Module:
 
 
 def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> WindowDataset:
+    """Windows of noise, one per recording."""
     rng = np.random.default_rng(0)
     x = rng.normal(-8, 3, (n * frames, mels)).astype(np.float16)
     with NpyWriter(tmp_path / "s.npy", "<f2", (mels,)) as out:
@@ -57,13 +59,13 @@ def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> W
 
 
 def logits(path: Path, w: WindowDataset) -> NDArray[np.float32]:
-    """What a graph answers about windows."""
+    """The logits of an ONNX file for windows."""
     x, _ = w.take(np.arange(len(w)))
     return Graph(path).logits(x[:, 0].transpose(1, 2).numpy())
 
 
 @pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.architecture)
-def test_the_exported_graph_answers_as_the_network_and_is_the_same_bytes_without_paths(
+def test_the_exported_file_is_reproducible_holds_no_paths_and_gives_the_logits_of_the_network(
     settings: TrainSettings, tmp_path: Path
 ) -> None:
     made = network(settings)
@@ -79,7 +81,7 @@ def test_the_exported_graph_answers_as_the_network_and_is_the_same_bytes_without
     np.testing.assert_allclose(logits(tmp_path / "one.onnx", w), expected, atol=2e-4)
 
 
-def test_multiply_adds_are_those_of_the_convolutions_and_products(tmp_path: Path) -> None:
+def test_multiply_adds_count_convolutions_and_matrix_products(tmp_path: Path) -> None:
     class Small(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -105,7 +107,7 @@ def test_pruning_removes_inner_channels_and_keeps_what_goes_in_and_out(settings:
     assert small(torch.zeros(2, 1, 64, 157)).shape == (2, 5)
 
 
-def test_removing_channels_that_do_nothing_changes_nothing() -> None:
+def test_removing_channels_that_are_always_zero_does_not_change_the_output() -> None:
     torch.manual_seed(1)
     block = BasicBlock(16, 16, 1).eval()
     dead = [0, 3, 4, 7, 9, 11, 12, 15]
@@ -116,25 +118,30 @@ def test_removing_channels_that_do_nothing_changes_nothing() -> None:
     x = torch.randn(2, 16, 8, 8)
     with torch.inference_mode():
         expected = block(x)
-        found = prune(torch.nn.Sequential(block), 0.5)(x)
+        pruned = prune(torch.nn.Sequential(block), 0.5)(x)
     assert block.conv1.out_channels == 8
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(pruned, expected)
 
 
-def test_pruning_nothing_changes_nothing() -> None:
+def test_pruning_a_share_of_zero_does_not_change_the_weights() -> None:
     made = network(ARCHITECTURES[0])
     before = {k: v.clone() for k, v in made.state_dict().items()}
     prune(made, 0.0)
     assert all(torch.equal(before[k], v) for k, v in made.state_dict().items())
 
 
-def test_the_fine_tuning_is_short_and_gentle() -> None:
-    recipe = fine_tuning(TrainSettings(), PruneSettings(prune_epochs=3))
+@pytest.mark.parametrize(("training_rate", "pruning_rate", "expected"), [(0.01, 0.001, 0.001), (0.0005, 0.001, 0.0005)])
+def test_fine_tuning_has_fewer_epochs_and_the_lower_of_both_learning_rates(
+    training_rate: float, pruning_rate: float, expected: float
+) -> None:
+    recipe = fine_tuning(
+        TrainSettings(learning_rate=training_rate), PruneSettings(prune_epochs=3, prune_learning_rate=pruning_rate)
+    )
     assert (recipe.epochs, recipe.schedule, recipe.select) == (3, "one_cycle", "last")
-    assert recipe.learning_rate <= TrainSettings().learning_rate
+    assert recipe.learning_rate == expected
 
 
-def test_int8_is_small_agrees_with_float_and_is_the_same_bytes(tmp_path: Path) -> None:
+def test_the_int8_file_is_small_reproducible_and_gives_logits_like_the_float32_file(tmp_path: Path) -> None:
     made = network(TrainSettings(width=16))
     export(made, 64, 157, tmp_path / "float.onnx")
     w = windows(tmp_path)
@@ -157,7 +164,7 @@ def candidate(
     bits: int = 32,
     size: int = 1000,
 ) -> Candidate:
-    """A variant with its loss of macro-F1 and the interval of that; None where it is not known."""
+    """A variant; `loss` is its loss of macro-F1 and the ends of the interval, or None if the interval is unknown."""
     return Candidate(name, *(loss or (0.0, None, None)), agreement, macs, bits, size)
 
 
@@ -171,37 +178,42 @@ FLOAT = candidate("float", (0.0, 0.0, 0.0))
         ([candidate("int8", (0.005, -0.01, 0.02), bits=8), candidate("pruned", macs=50)], "int8", []),
         ([candidate("int8", (0.005, -0.021, 0.031), bits=8), candidate("pruned", macs=50)], "pruned", []),
         ([candidate("int8", (-0.02, -0.04, 0.0), 0.5, bits=8)], "int8", []),
-        # Half the interval is wider than the largest loss: agreement decides.
+        # Half the width of the interval exceeds the largest acceptable loss: agreement decides.
         ([candidate("int8", (-0.02, -0.06, 0.02), 0.97, bits=8)], "float", ["int8"]),
         ([candidate("int8", (0.02, -0.02, 0.06), 0.99, bits=8)], "int8", ["int8"]),
         ([candidate("int8", None, 0.99, bits=8)], "int8", ["int8"]),
         ([candidate("int8", (0.0, -0.1, 0.1), 0.9, bits=8), candidate("pruned", macs=50)], "pruned", ["int8"]),
         ([candidate("a", bits=8, size=20), candidate("b", bits=8, size=10)], "b", []),
-        # A clear loss is no matter of agreement.
+        # A clear loss fails whatever the agreement.
         ([candidate("int8", (0.15, 0.08, 0.22), 0.99, bits=8)], "float", ["int8"]),
     ],
 )
-def test_the_gate_releases_the_cheapest_that_passes(
+def test_the_gate_selects_the_cheapest_variant_that_passes(
     others: list[Candidate], released: str, underpowered: list[str]
 ) -> None:
-    choice = choose([FLOAT, *others], 125, 76, GateSettings())
-    assert choice.released == released
-    assert choice.reason.startswith(f"{released}: the cheapest of those that pass")
-    assert choice.underpowered == underpowered
-    assert ("the gate was underpowered for int8" in choice.reason) == bool(underpowered)
+    decision = select_variant([FLOAT, *others], 125, 76, GateSettings())
+    assert decision.released == released
+    assert decision.reason.startswith(f"{released}: the cheapest variant that passes the release gate")
+    assert decision.underpowered == underpowered
+    too_small = (
+        "validation is too small (125 recordings of one species in 76 groups) to measure the loss of macro-F1 of int8"
+    )
+    assert (too_small in decision.reason) == bool(underpowered)
 
 
-def test_the_gate_says_why_each_variant_failed() -> None:
+def test_the_gate_gives_the_reason_for_each_variant_that_failed() -> None:
     wide, lossy = candidate("pruned", (0, -0.2, 0.2), 0.9), candidate("int8", (0.02, 0.0, 0.04), bits=8)
-    choice = choose([FLOAT, wide, lossy], 125, 76, GateSettings())
-    assert choice.released == "float"
-    assert choice.failed == {
-        "pruned": "agrees with float in 0.9000 of the validation windows, less than 0.98",
-        "int8": "may lose up to 0.0400 of macro-F1 on validation, more than 0.03",
+    decision = select_variant([FLOAT, wide, lossy], 125, 76, GateSettings())
+    assert decision.released == "float"
+    assert decision.failed == {
+        "pruned": "names the same species as the float32 model in 0.9000 of the validation windows (at least 0.98 required)",
+        "int8": "may lose up to 0.0400 of macro-F1 on validation (at most 0.03 allowed)",
     }
+    for name, reason in decision.failed.items():
+        assert f"; {name} {reason}" in decision.reason
 
 
-def test_the_clip_is_synthesised_and_the_same_bytes() -> None:
+def test_the_example_clip_is_synthesised_and_reproducible() -> None:
     data = example_clip()
     assert data == example_clip()
     samples, rate = soundfile.read(io.BytesIO(data))
@@ -212,7 +224,7 @@ def frames(rng: np.random.Generator, n: int) -> NDArray[np.float16]:
     return rng.normal(-9, 1, (n, 64)).astype(np.float16)
 
 
-def test_the_reference_takes_audio_from_training_and_answers_from_validation() -> None:
+def test_the_drift_reference_has_audio_features_of_training_and_model_features_of_validation() -> None:
     rng = np.random.default_rng(0)
     index = pd.DataFrame(
         {
@@ -221,10 +233,10 @@ def test_the_reference_takes_audio_from_training_and_answers_from_validation() -
         }
     )  # fmt: skip
     predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
-    table = recording_features(index, predictions, [frames(rng, 4 * 157)], FeatureSettings(), 2.0)
-    made = reference(table)
-    assert len(made["audio"]["values"]) == 2
-    assert made["audio"]["groups"] == [0, 1]
-    assert len(made["model"]["values"]) == 1
-    assert made["model"]["values"][0][0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4)
-    json.dumps(made, allow_nan=False)
+    table = drift_table(index, predictions, [frames(rng, 4 * 157)], FeatureSettings(), 2.0)
+    reference = drift_reference(table)
+    assert len(reference["audio"]["values"]) == 2
+    assert reference["audio"]["groups"] == [0, 1]
+    assert len(reference["model"]["values"]) == 1
+    assert reference["model"]["values"][0][0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4)
+    json.dumps(reference, allow_nan=False)

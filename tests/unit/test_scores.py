@@ -1,4 +1,4 @@
-"""`autobird scores` prints the metrics of the released model, also where a metric or its interval is not available."""
+"""`autobird scores`: the scores of the released model, and how unknown values are printed."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ METRICS = (
 
 
 def run(folder: Path, **changes: Any) -> Path:
-    """Write the metrics of a finished run; `changes` replaces metrics. Return the folder."""
+    """Write the scores of a finished run; `changes` replace single metrics."""
     cell = {"value": 0.5, "low": 0.25, "high": 0.75}
     level = dict.fromkeys(METRICS, cell) | changes
     species = {"Parus major": {"by_recording": {"detection_precision": None, "detection_recall": cell}}}
@@ -29,17 +29,17 @@ def run(folder: Path, **changes: Any) -> Path:
     return folder
 
 
-def test_scores_shows_all_metrics_of_the_released_variant_with_intervals(tmp_path: Path) -> None:
-    text = cli.scores(run(tmp_path))
+def test_scores_of_the_released_variant_are_printed_with_detections_and_intervals(tmp_path: Path) -> None:
+    text = cli.format_scores(run(tmp_path))
     assert "3 species, variant int8, tested on 9 recordings (40 windows) in 5 independent groups" in text
-    assert "2 recordings do not hold exactly one species: left out of macro-F1" in text
+    assert "2 recordings do not contain exactly one species: not used for macro-F1" in text
     assert text.count("0.500 [0.250, 0.750]") == 2 * len(METRICS)
-    assert "95% intervals from resampling groups" in text
+    assert "95% confidence intervals" in text
     assert "Parus major" not in text
 
 
-def test_scores_by_species_lists_each_species(tmp_path: Path) -> None:
-    line = next(x for x in cli.scores(run(tmp_path), by_species=True).splitlines() if "Parus major" in x)
+def test_each_species_is_listed_on_request(tmp_path: Path) -> None:
+    line = next(x for x in cli.format_scores(run(tmp_path), by_species=True).splitlines() if "Parus major" in x)
     assert line.split("Parus major")[1].split() == ["not", "defined", "0.500", "[0.250,", "0.750]"]
 
 
@@ -51,19 +51,32 @@ def test_scores_by_species_lists_each_species(tmp_path: Path) -> None:
         ({"value": None, "low": None, "high": None}, "not defined"),
     ],
 )
-def test_scores_states_that_a_metric_or_interval_is_not_available(tmp_path: Path, value: Any, text: str) -> None:
-    assert text in cli.scores(run(tmp_path, macro_f1=value))
+def test_undefined_scores_and_unknown_intervals_are_printed_as_such(tmp_path: Path, value: Any, text: str) -> None:
+    assert text in cli.format_scores(run(tmp_path, macro_f1=value))
 
 
-def test_scores_states_that_the_difference_is_not_defined(tmp_path: Path) -> None:
+def test_an_undefined_difference_from_the_float32_model_is_printed_as_such(tmp_path: Path) -> None:
     run(tmp_path)
-    write_json(tmp_path / "release/released.json", {"reason": "float: the cheapest"})
+    write_json(tmp_path / "release/released.json", {"reason": "float: the cheapest; int8 may lose up to 0.0400"})
     row = {"released": True, "split": "test", "difference": None, "difference_low": None, "difference_high": None}
     pd.DataFrame([row]).to_csv(tmp_path / "release/comparison.csv", index=False)
-    assert "differs from that of the float network, paired, by not defined" in cli.scores(tmp_path)
+    text = cli.format_scores(tmp_path)
+    assert "its macro-F1 minus that of the float32 model is not defined" in text
+    assert "released: float: the cheapest\n          int8 may lose up to 0.0400\n" in text
+
+
+def test_the_summary_of_the_drift_test_is_printed(tmp_path: Path) -> None:
+    run(tmp_path)
+    write_json(tmp_path / "drift/drift.json", {"summary": "No drift detected: 9 current recordings"})
+    assert "drift:    No drift detected: 9 current recordings\n" in cli.format_scores(tmp_path)
+    write_json(tmp_path / "drift/drift.json", {"verdict": "No drift"})
+    with pytest.raises(
+        AutobirdError, match=r"drift\.json was made by an older version of Autobird; run snakemake again"
+    ):
+        cli.format_scores(tmp_path)
 
 
 def test_scores_of_a_run_of_an_older_version_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     write_json(tmp_path / "evaluation/metrics.json", {"test": {"recordings": 3}})
     with pytest.raises(AutobirdError, match="older version of Autobird; run snakemake again"):
-        cli.scores(tmp_path)
+        cli.format_scores(tmp_path)

@@ -1,4 +1,4 @@
-"""The server over real HTTP: answers, refusals with remedies, the log, metrics."""
+"""The server over HTTP: predictions, error responses with remedies, the log, metrics."""
 
 import json
 import os
@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from autobird.drift.monitor import FEATURES
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.predict import Classifier
-from tests.unit.test_predict import make_bundle, odd_sounds
+from tests.unit.test_predict import difficult_recordings, make_bundle
 
 
 @dataclass(frozen=True)
 class Server:
+    """A running server."""
+
     url: str
     bundle: Path
     log: Path
@@ -33,15 +35,15 @@ class Server:
     def ask(
         self, path: str, data: bytes | None = None, kind: str = "application/octet-stream", method: str | None = None
     ) -> tuple[int, Any, str]:
-        """Status, body (decoded if JSON) and content type."""
+        """Send a request; return status, body (decoded if it is JSON) and content type."""
         headers = {"Content-Type": kind} if data is not None else {}
         request = urllib.request.Request(self.url + path, data, headers, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                status, body, found = answer.status, answer.read(), answer.headers["Content-Type"]
+            with urllib.request.urlopen(request, timeout=30) as response:
+                status, body, content_type = response.status, response.read(), response.headers["Content-Type"]
         except urllib.error.HTTPError as error:
-            status, body, found = error.code, error.read(), error.headers["Content-Type"]
-        return status, json.loads(body) if "json" in found else body, found
+            status, body, content_type = error.code, error.read(), error.headers["Content-Type"]
+        return status, json.loads(body) if "json" in content_type else body, content_type
 
 
 def free_port() -> int:
@@ -51,6 +53,7 @@ def free_port() -> int:
 
 
 def start(bundle: Path, log: Path, *options: str) -> Server:
+    """Start a server and wait until it responds."""
     port = free_port()
     command = [
         sys.executable,
@@ -104,6 +107,7 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 def multipart(field: str, data: bytes) -> tuple[bytes, str]:
+    """A form with one file: body and content type."""
     body = (
         b'--xyz\r\nContent-Disposition: form-data; name="'
         + field.encode()
@@ -114,7 +118,9 @@ def multipart(field: str, data: bytes) -> tuple[bytes, str]:
     return body, "multipart/form-data; boundary=xyz"
 
 
-def test_a_raw_body_and_a_form_give_the_classifiers_answer(server: Server, song: bytes, tmp_path: Path) -> None:
+def test_a_raw_body_and_a_form_give_the_probabilities_of_the_classifier(
+    server: Server, song: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "a.flac").write_bytes(song)
     classifier = Classifier(server.bundle)
     expected = classifier.predict(tmp_path / "a.flac")
@@ -132,7 +138,7 @@ def test_a_raw_body_and_a_form_give_the_classifiers_answer(server: Server, song:
         assert "spectrogram" not in value
 
 
-def test_the_spectrogram_comes_where_asked_for(server: Server, song: bytes) -> None:
+def test_the_spectrogram_is_included_on_request(server: Server, song: bytes) -> None:
     import base64
 
     _, value, _ = server.ask("/v1/predict?spectrogram=1", song)
@@ -143,44 +149,46 @@ def test_the_spectrogram_comes_where_asked_for(server: Server, song: bytes) -> N
 
 
 @pytest.mark.parametrize(
-    ("data", "kind", "status", "words"),
+    ("data", "kind", "status", "message"),
     [
-        (b"", "application/octet-stream", 400, "send the recording as the request's body"),
+        (b"", "application/octet-stream", 400, "send the recording as the body of the request"),
         (*multipart("wrong", b"x"), 400, "field `file`"),
         (b"just text", "audio/wav", 422, "text, not sound"),
         (bytes(range(256)) * 20, "audio/wav", 422, "not a sound file"),
         (b"x" * 1_200_000, "application/octet-stream", 413, "larger than 1 MB"),
     ],
 )
-def test_bad_input_is_a_problem_with_a_remedy(server: Server, data: bytes, kind: str, status: int, words: str) -> None:
+def test_invalid_input_gives_problem_details_with_a_remedy(
+    server: Server, data: bytes, kind: str, status: int, message: str
+) -> None:
     found, value, content_type = server.ask("/v1/predict", data, kind)
     assert found == status
     assert content_type == "application/problem+json"
     assert value["status"] == status
-    assert words in value["detail"]
+    assert message in value["detail"]
     assert "Traceback" not in json.dumps(value)
 
 
-def test_a_small_file_that_holds_much_sound_is_refused(server: Server, tmp_path: Path) -> None:
+def test_a_small_file_of_a_long_recording_is_rejected(server: Server, tmp_path: Path) -> None:
     soundfile.write(tmp_path / "long.flac", np.zeros(16000 * 60) + 0.01, 16000)
     data = (tmp_path / "long.flac").read_bytes()
     assert len(data) < 200_000
     status, value, _ = server.ask("/v1/predict", data)
     assert status == 413
-    assert value["detail"] == "longer than 20 s of decoded sound; cut it into pieces"
+    assert value["detail"] == "longer than 20 s of decoded sound; cut the recording into parts"
 
 
-def test_hard_recordings_get_a_clear_answer(server: Server, tmp_path: Path) -> None:
-    for name, (path, words) in odd_sounds(tmp_path).items():
+def test_difficult_recordings_are_classified_or_rejected_with_a_reason(server: Server, tmp_path: Path) -> None:
+    for name, (path, message) in difficult_recordings(tmp_path).items():
         data = path.read_bytes()
         status, value, _ = server.ask("/v1/predict", data)
         if len(data) > 1_000_000:
             assert status == 413
         elif not data:
             assert status == 400
-        elif words:
-            assert status == (413 if "of decoded sound" in words else 422), name
-            assert words.split(";")[0].replace("7200", "20") in value["detail"]
+        elif message:
+            assert status == (413 if "of decoded sound" in message else 422), name
+            assert message.split(";")[0].replace("7200", "20") in value["detail"]
         else:
             assert status == 200
         if name == "silent.wav":
@@ -188,7 +196,7 @@ def test_hard_recordings_get_a_clear_answer(server: Server, tmp_path: Path) -> N
             assert value["detections"] == []
 
 
-def test_unknown_paths_and_methods_say_where_to_look(server: Server) -> None:
+def test_unknown_paths_and_methods_refer_to_the_openapi_document(server: Server) -> None:
     for path, method, status in (("/v2", "GET", 404), ("/v1/predict", "GET", 405)):
         found, value, content_type = server.ask(path, method=method)
         assert (found, content_type) == (status, "application/problem+json")
@@ -211,7 +219,7 @@ def test_the_description_names_every_path(server: Server) -> None:
             assert server.ask(path, b"" if method == "post" else None, method=method.upper())[0] in (200, 400)
 
 
-def test_the_page_stands_on_its_own(server: Server) -> None:
+def test_the_page_loads_nothing_from_other_servers(server: Server) -> None:
     status, page, kind = server.ask("/")
     assert status == 200
     assert "text/html" in kind
@@ -219,14 +227,14 @@ def test_the_page_stands_on_its_own(server: Server) -> None:
     assert b"https://" not in page
 
 
-def test_features_and_answers_are_logged_and_counted(server: Server, song: bytes) -> None:
+def test_predictions_are_logged_and_counted(server: Server, song: bytes) -> None:
     before = sqlite3.connect(server.log).execute("SELECT count(*) FROM predictions").fetchone()[0]
     for _ in range(4):
         assert server.ask("/v1/predict", song)[0] == 200
     server.ask("/v1/predict", b"text")
     rows = (
         sqlite3.connect(server.log)
-        .execute(f"SELECT bundle, duration, species, {', '.join(FEATURES)} FROM predictions")
+        .execute(f"SELECT bundle, duration, species, {', '.join(DRIFT_FEATURES)} FROM predictions")
         .fetchall()
     )
     assert len(rows) == before + 4
@@ -242,7 +250,7 @@ def test_features_and_answers_are_logged_and_counted(server: Server, song: bytes
     assert "autobird_prediction_duration_seconds_bucket" in text
 
 
-def test_a_log_that_cannot_be_written_does_not_stop_the_answers(tmp_path: Path, song: bytes) -> None:
+def test_predictions_continue_if_the_log_cannot_be_written(tmp_path: Path, song: bytes) -> None:
     server = start(make_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite", "--workers", "1")
     try:
         connection = sqlite3.connect(server.log)
@@ -255,7 +263,7 @@ def test_a_log_that_cannot_be_written_does_not_stop_the_answers(tmp_path: Path, 
         server.process.wait(30)
 
 
-def test_a_server_that_ends_leaves_no_files_behind(tmp_path: Path) -> None:
+def test_the_server_removes_its_temporary_files_when_it_ends(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
     port = free_port()

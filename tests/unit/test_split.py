@@ -21,7 +21,7 @@ from autobird.dataset.recorders import recorder_sessions
 from autobird.dataset.settings import SplitSettings
 from autobird.dataset.split import SMALL
 from autobird.dataset.split import deal as deal_groups
-from autobird.release.card import shared_in_words
+from autobird.release.card import leakage_sentence
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
 
@@ -288,12 +288,14 @@ def test_figure_and_card_say_unknown_and_never_zero_where_nothing_is_known(tmp_p
     )
     nothing = leakage(table, sessions(), nights(table, sessions()), None, 4)
     some = measured(table, grouping_by("recordist", a="Ann", b="Ann"))
-    assert shared_in_words(nothing) == (
-        "What the 2 test recordings share with training: a recordist unknown, recordist and species unknown, "
-        "recordist and day unknown, a session unknown, the same sound unknown."
+    assert leakage_sentence(nothing) == (
+        "Overlap of the 2 test recordings with the training recordings: same recordist: unknown; same recordist and species: unknown; "
+        "same recordist and day: unknown; same session: unknown; same audio: unknown."
     )
-    assert "a recordist 100% (of the 1 of which it is known), recordist and species 100%" in shared_in_words(some)
-    assert "the same sound 0% (of the 2 of which it is known)" in shared_in_words(some)
+    assert "same recordist: 100% of the 1 for which it is known; same recordist and species: 100%" in leakage_sentence(
+        some
+    )
+    assert "same audio: 0% of the 2 for which it is known" in leakage_sentence(some)
     for number, found in enumerate((nothing, some)):
         with mock.patch.object(Axes, "text", autospec=True) as drawn:
             leakage_bars(tmp_path / f"{number}.png", found)

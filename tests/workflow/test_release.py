@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from autobird.drift.monitor import FEATURES
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import FILES
-from autobird.serving.log import Entry, PredictionLog
+from autobird.serving.log import LogEntry, PredictionLog
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.delivered import assert_delivered
@@ -64,7 +64,7 @@ def test_a_folder_of_the_test_recordings_is_seen_as_the_test_split_is(folder: Pa
     result = snakemake(folder, "--config", FOLDER, "drift={current: test split}")
     assert result.code == 0, result.text
     found = pd.read_csv(folder / "results/test/drift/current.csv", index_col="recording")
-    assert list(found.columns) == list(split.columns) == list(FEATURES)
+    assert list(found.columns) == list(split.columns) == list(DRIFT_FEATURES)
     np.testing.assert_allclose(found.loc[split.index], split, atol=1e-3)
 
 
@@ -124,7 +124,7 @@ def test_drift_is_measured_on_a_folder_and_on_the_servers_log(folder: Path) -> N
     assert json.loads((folder / "results/test/drift/drift.json").read_text())["recordings"] == 6
     journal = PredictionLog(folder / "log.sqlite")
     for level in range(8):
-        journal.append(Entry("x", 5.0, None, None, dict.fromkeys(FEATURES, 0.0) | {"level": 40.0 + level}))
+        journal.append(LogEntry("x", 5.0, None, None, dict.fromkeys(DRIFT_FEATURES, 0.0) | {"level": 40.0 + level}))
     journal.close()
     result = snakemake(folder, "--config", FOLDER, "drift={current: log.sqlite}")
     assert result.code == 0, result.text

@@ -263,7 +263,7 @@ def test_a_setting_of_the_release_trains_nothing_again(folder: Path) -> None:
 
 
 def test_code_of_the_server_reruns_nothing(folder: Path) -> None:
-    for name in ("serving/app.py", "serving/answers.py", "cli.py"):
+    for name in ("serving/app.py", "serving/response.py", "cli.py"):
         file = folder / "scripts/autobird" / name
         file.write_text(file.read_text(encoding="utf-8") + "\n\nCHANGED = True\n", encoding="utf-8")
     assert run(folder).jobs == set()

@@ -1,22 +1,22 @@
-"""Where jobs run: what each rule asks for, where checkpoints outlive a machine, and whether the cluster will do.
+"""Resources of the rules, the place of checkpoints, and checks of the cluster before the first job.
 
-No rules here. Nothing here changes what a rule computes.
+This file has no rules, and does not change what a rule computes.
 """
 
 import logging
 import os
 
 from autobird.cluster import google, slurm
-from autobird.cluster.hints import Hints
-from autobird.cluster.needs import NEEDS, Demand, Sizes, resources
+from autobird.cluster.hints import HintHandler
+from autobird.cluster.needs import NEEDS, AudioSizes, ResourceRequest, resources
 
-# Where files lie that all jobs reach, if that is not a file system.
+# Prefix of the files of all jobs if they are in a bucket, else empty.
 STORAGE = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
 GOOGLE = workflow.storage_settings.default_storage_provider == "gcs"
-SITE = slurm.site(os.environ)
+SITE = slurm.site_resources(os.environ)
 
 if workflow.is_main_process:
-    logging.getLogger("snakemake.logging").addHandler(Hints())
+    logging.getLogger("snakemake.logging").addHandler(HintHandler())
     if GOOGLE:
         try:
             google.check_environment(
@@ -33,45 +33,47 @@ if workflow.is_main_process:
 
 
 def needs(stage, gpu=False):
-    """Memory, run time and GPU of a rule, as functions of the recordings it works on, growing with each attempt."""
+    """Memory, run time and GPU of a rule; they depend on the sizes of its recordings and grow with each attempt."""
     if stage == "predict_batch":
         field = [found.sizes for found in FIELD.values() if found]
-        sizes = Sizes([sum(parts, []) for parts in zip(*field)])
+        sizes = AudioSizes([sum(parts, []) for parts in zip(*field)])
     else:
-        sizes = Sizes(LISTING.sizes if LISTING else [])
-    demand = Demand(
+        sizes = AudioSizes(LISTING.sizes if LISTING else [])
+    request = ResourceRequest(
         NEEDS[stage], sizes, CONFIG.train.epochs, CONFIG.corpus.max_duration, gpu
     )
     return SITE | resources(
-        demand, lambda wildcards: wildcards.get("batch"), GOOGLE and not SHARED
+        request, lambda wildcards: wildcards.get("batch"), GOOGLE and not SHARED
     )
 
 
 def state(folder):
-    """Where a stage keeps what is no output (checkpoints, the last split): beside the outputs, also in a bucket.
+    """Folder or URL for the files of a stage that must survive a failed job (checkpoints, the previous split).
 
-    Snakemake deletes the outputs of a job that failed, and this must outlive it.
+    They are no outputs, because Snakemake deletes the outputs of a failed job. They are stored next to the outputs.
     """
     folder = RUN / folder
     return untracked(f"{STORAGE}/{folder}" if STORAGE else folder)
 
 
-def asks():
-    """What the jobs to run ask of Slurm, each with the partition that the plugin will choose for it."""
+def submissions():
+    """The Slurm submissions of the jobs to run, each with the partition that the plugin will select for it."""
     from snakemake.logging import logger
     from snakemake_executor_plugin_slurm.partitions import (
         get_best_partition,
         read_partition_file,
     )
 
-    file = workflow.executor_settings.partition_config or slurm.partitions(os.environ)
+    file = workflow.executor_settings.partition_config or slurm.partition_file(
+        os.environ
+    )
     partitions = read_partition_file(Path(file)) if file else []
     logger.disabled = True
     try:
         for job in workflow.dag.needrun_jobs():
             if job.is_local:
                 continue
-            # A group is one job of Slurm's.
+            # A group is submitted as one Slurm job.
             job = workflow.dag.get_job_group(job) or job
             named = job.resources.get("slurm_partition")
             chosen = (
@@ -79,26 +81,26 @@ def asks():
                 if partitions and not named
                 else None
             )
-            yield slurm.Ask.of(job.name, job.threads, job.resources, chosen)
+            yield slurm.Submission.of(job.name, job.threads, job.resources, chosen)
     finally:
         logger.disabled = False
 
 
 onstart:
-    # Before the first job, and not on a dry run: whether the cluster will take the jobs, and the bucket the files.
+    # Runs before the first job, and not in a dry run: check that Slurm accepts the jobs, and that the bucket can be written.
     try:
         if workflow.executor_plugin.name == "slurm":
-            slurm.check(asks())
+            slurm.check_submission(submissions())
         if GOOGLE:
-            google.check_rights(STORAGE, os.environ)
+            google.check_access(STORAGE, os.environ)
     except AutobirdError as error:
         refuse(error)
 
 
 onerror:
-    # A group that Slurm did not take is reported without the reason: ask again.
+    # Snakemake does not print why Slurm rejected a group: ask Slurm again.
     if workflow.executor_plugin.name == "slurm":
         try:
-            slurm.check(asks())
+            slurm.check_submission(submissions())
         except AutobirdError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""Is what the model hears still like what it learnt from?
+"""The drift test: do current recordings differ from the recordings that the model was made with?
 
-Needs: release/bundle, and what `drift.current` names: the test split, a folder, or the server's log.
+Needs: release/bundle, and the recordings that `drift.current` names: the test split, a folder, or the server's log.
 Gives: drift/drift.json, drift/report.html.
 """
 
@@ -10,10 +10,10 @@ rule drift:
         reference=RUN / "release/bundle/drift_reference.json",
         current=RUN / "drift/current.csv",
     output:
-        verdict=report(
+        result=report(
             RUN / "drift/drift.json",
             category="Drift",
-            labels={"what": "verdict"},
+            labels={"what": "result of the drift test"},
             caption="../report/drift.rst",
         ),
         html=report(
@@ -22,7 +22,6 @@ rule drift:
             labels={"what": "Evidently's report"},
             caption="../report/evidently.rst",
         ),
-        json=RUN / "drift/report.json",
     log:
         LOGS / CONFIG.run.name / "drift.log",
     benchmark:
@@ -40,9 +39,8 @@ rule drift:
             --settings {params.settings:q} \
             --reference {input.reference:q} \
             --current {input.current:q} \
-            --verdict {output.verdict:q} \
+            --result {output.result:q} \
             --html {output.html:q} \
-            --json {output.json:q} \
             --log {log:q}
         """
 

@@ -1,1 +1,1 @@
-"""Where jobs run: what they ask of a machine, and what may be wrong with a cluster, in words that help."""
+"""Slurm and Google Cloud: resources that jobs request, checks before the first job, and hints for common errors."""

@@ -1,4 +1,4 @@
-"""Whether Google Cloud is as the profile needs it, asked before the first job."""
+"""Check the environment, the bucket and the clock before the first job runs on Google Cloud."""
 
 import importlib
 import re
@@ -11,73 +11,78 @@ from autobird.cluster.hints import hints_for
 from autobird.core.errors import AutobirdError
 
 VARIABLES = {
-    "GOOGLE_CLOUD_PROJECT": "the project, as in `gcloud projects list`",
+    "GOOGLE_CLOUD_PROJECT": "the project, see `gcloud projects list`",
     "GOOGLE_CLOUD_REGION": "the region of the machines, for example europe-west4",
-    "AUTOBIRD_BUCKET": "the bucket of the run's files, without gs://, or bucket/folder",
-    "AUTOBIRD_IMAGE": "the image of the jobs, for example europe-west4-docker.pkg.dev/PROJECT/autobird/executor:1",
+    "AUTOBIRD_BUCKET": "the bucket for the files of the run, without gs://: BUCKET or BUCKET/FOLDER",
+    "AUTOBIRD_IMAGE": "the container image of the jobs, for example europe-west4-docker.pkg.dev/PROJECT/autobird/executor:1",
 }
-"""What `profiles/gce` takes from the environment."""
+"""Environment variables that `profiles/gce` uses, and their meaning."""
 
-SKEW = 120.0
-"""Seconds that this clock may differ from Google's: tokens and times of files go wrong beyond."""
+MAX_CLOCK_SKEW = 120.0
+"""Largest accepted difference between the clock of this machine and Google's, seconds. With a larger difference, access
+tokens are rejected and Snakemake misjudges which files are newer."""
 
 
 def check_environment(environment: Mapping[str, str], names: Sequence[str] = tuple(VARIABLES)) -> None:
-    """Refuse to start while a variable of the profile is unset: Snakemake would pass on `$NAME` as it stands.
+    """Check that all environment variables of the profile are set; Snakemake would use the text `$NAME` for an unset one.
+
+    Args:
+        environment: the environment variables.
+        names: the variables that must be set.
 
     Raises:
-        AutobirdError: one line with all that are missing or malformed.
+        AutobirdError: variables are missing, or AUTOBIRD_BUCKET is malformed; the message is one line.
     """
     missing = [name for name in names if not environment.get(name)]
     if missing:
         raise AutobirdError(
-            "set in the environment: "
+            "set these environment variables: "
             + "; ".join(f"{name} ({VARIABLES[name]})" for name in missing)
             + "; see docs/google.md"
         )
     bucket = environment["AUTOBIRD_BUCKET"]
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9](/[^/\s]+)*", bucket):
         raise AutobirdError(
-            f"AUTOBIRD_BUCKET: {bucket!r} is not the name of a bucket; give {VARIABLES['AUTOBIRD_BUCKET']}"
+            f"AUTOBIRD_BUCKET: {bucket!r} is not a valid name of a bucket; give {VARIABLES['AUTOBIRD_BUCKET']}"
         )
 
 
 def check_bucket(prefix: str, environment: Mapping[str, str]) -> None:
-    """Look into the bucket. Snakemake would make one that is missing, wherever Google likes.
+    """Check that the bucket exists and can be read; Snakemake would create a missing bucket in Google's default region.
 
     Args:
         prefix: `gs://bucket` or `gs://bucket/folder`.
-        environment: names the project that is charged.
+        environment: environment variables; GOOGLE_CLOUD_PROJECT is the project that pays.
 
     Raises:
-        AutobirdError: it is not there, or may not be read.
+        AutobirdError: the bucket does not exist or cannot be read.
     """
     bucket, _ = _bucket(prefix, environment)
     try:
         list(bucket.list_blobs(max_results=1, timeout=60))
     except Exception as error:
-        raise refusal(f"the bucket {prefix}", error) from error
+        raise google_error(f"the bucket {prefix}", error) from error
 
 
 def _bucket(prefix: str, environment: Mapping[str, str]) -> tuple[Any, str]:
     name, _, folder = prefix.removeprefix("gs://").partition("/")
-    # By name: only who runs on Google Cloud has this package.
+    # Imported on use: only users of Google Cloud have this package.
     storage = importlib.import_module("google.cloud.storage")
     try:
         return storage.Client(project=environment["GOOGLE_CLOUD_PROJECT"]).bucket(name), folder
     except Exception as error:
-        raise refusal(f"the bucket {prefix}", error) from error
+        raise google_error(f"the bucket {prefix}", error) from error
 
 
-def check_rights(prefix: str, environment: Mapping[str, str]) -> None:
-    """Write, read and remove a small object: the rights that a run needs, and the clock.
+def check_access(prefix: str, environment: Mapping[str, str]) -> None:
+    """Write, read and delete a small object in the bucket, and compare its time with the clock of this machine.
 
     Args:
         prefix: `gs://bucket` or `gs://bucket/folder`.
-        environment: names the project that is charged.
+        environment: environment variables; GOOGLE_CLOUD_PROJECT is the project that pays.
 
     Raises:
-        AutobirdError: says what Google said and what to do.
+        AutobirdError: a permission is missing, or the clock is wrong; the message has Google's error and a remedy.
     """
     bucket, folder = _bucket(prefix, environment)
     blob = bucket.blob("/".join(filter(None, [folder, f".check-{uuid.uuid4().hex}"])))
@@ -88,17 +93,22 @@ def check_rights(prefix: str, environment: Mapping[str, str]) -> None:
         blob.reload(timeout=60)
         blob.delete(timeout=60)
     except Exception as error:
-        raise refusal(f"the bucket {prefix}", error) from error
-    theirs = blob.time_created.timestamp()
-    skew = max(before - theirs, theirs - after, 0.0)
-    if skew > SKEW:
+        raise google_error(f"the bucket {prefix}", error) from error
+    created = blob.time_created.timestamp()
+    skew = max(before - created, created - after, 0.0)
+    if skew > MAX_CLOCK_SKEW:
         raise AutobirdError(
             f"this machine's clock differs by {skew:.0f} s from Google's; set it (`timedatectl set-ntp true`) and run again"
         )
 
 
-def refusal(what: str, error: Any) -> AutobirdError:
-    """An exception of Google's in one line, with what to do."""
+def google_error(subject: str, error: Any) -> AutobirdError:
+    """Return an error of Google's client library as one line with a remedy.
+
+    Args:
+        subject: start of the message, for example the bucket.
+        error: the exception.
+    """
     text = " ".join(f"{type(error).__name__}: {getattr(error, 'message', error)}".split())
     remedy = "; ".join(hints_for(text)) or "check its name, `gcloud auth list`, and your network"
-    return AutobirdError(f"{what}: {text[:300]}: {remedy}")
+    return AutobirdError(f"{subject}: {text[:300]}: {remedy}")

@@ -1,4 +1,4 @@
-"""What to do about the errors of Slurm, Google Cloud and disks, which say what they met and not what would help."""
+"""Hints that tell users how to fix common errors of Slurm, Google Cloud and file systems."""
 
 import logging
 import re
@@ -9,23 +9,26 @@ from pathlib import Path
 HINTS: tuple[tuple[str, str], ...] = (
     (
         r"Invalid account or account/partition combination|given account .* appears to be invalid",
-        "Slurm does not know that account, or not for that partition: set SBATCH_ACCOUNT "
-        "(`sacctmgr show assoc user=$USER format=account,partition,qos` lists yours)",
+        "Slurm does not know this account, or it must not use this partition: set SBATCH_ACCOUNT "
+        "(`sacctmgr show assoc user=$USER format=account,partition,qos` lists your accounts)",
     ),
     (
         r"[Ii]nvalid partition",
-        "there is no such partition: set SBATCH_PARTITION (`sinfo -o '%R %l %G'` lists them), or name a file of partitions "
-        "in SNAKEMAKE_SLURM_PARTITIONS",
+        "this partition does not exist: set SBATCH_PARTITION (`sinfo -o '%R %l %G'` lists the partitions), or set "
+        "SNAKEMAKE_SLURM_PARTITIONS to a file of partitions (docs/slurm.md)",
     ),
-    (r"[Ii]nvalid qos", "Slurm does not grant you that QOS: set SBATCH_QOS, or unset it"),
+    (
+        r"[Ii]nvalid qos",
+        "your account must not use this QOS (quality of service): set SBATCH_QOS to another, or unset it",
+    ),
     (
         r"QOS\w*(Limit|Max|Grp)|AssocGrp|AssocMax|Job violates accounting/QOS policy",
-        "your account's or QOS's quota does not allow it: wait for other jobs, ask for another SBATCH_QOS, or lower what the "
-        "rule asks for (`--set-resources RULE:mem_mb=...`, `--jobs`)",
+        "the job exceeds the quota of your account or QOS: wait for other jobs, use another SBATCH_QOS, or request fewer "
+        "resources (`--set-resources RULE:mem_mb=...`, `--jobs`)",
     ),
     (
         r"Requested node configuration is not available|[Mm]emory specification can ?not be satisfied|More processors requested",
-        "no node of that partition has so much: choose another partition, or lower what the rule asks for "
+        "no node of this partition has the requested resources: use another partition, or request fewer resources "
         "(`--set-resources RULE:mem_mb=... RULE:gpu=0`, `--set-threads RULE=...`; without GPUs, train: {device: cpu})",
     ),
     (
@@ -34,97 +37,102 @@ HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"Unable to contact slurm controller|slurm_load_\w+ error",
-        "Slurm's controller does not answer: run on a login node of the cluster, or wait until it is back",
+        "Slurm's controller does not respond: run on a login node of the cluster, or wait until the controller is available",
     ),
     (
         r"[Rr]ewound credential|[Ee]xpired credential|Zero Bytes were transmitted|Protocol authentication error|"
         r"[Ii]nvalid_grant|Token used too (early|late)|must be a short-lived token|RequestTimeTooSkewed",
-        "the clocks of two machines differ: set this one's (`timedatectl set-ntp true`), or tell the administrators which node it was",
+        "the clocks of two machines differ: set the clock of this machine (`timedatectl set-ntp true`), or tell your "
+        "administrators which node reported the error",
     ),
     (
         r"No space left on device|Disk quota exceeded|\[Errno (28|122)\]|ENOSPC",
-        "a disk is full: free space or raise the quota where the message says, or put `results` (a link will do) or TMPDIR "
-        "on a larger disk; then run the same command again",
+        "a disk is full: free space or raise the quota on the disk that the message names, or move `results` (a link is enough) or TMPDIR "
+        "to a larger disk; then run the same command again",
     ),
     (
         r"\[Errno 30\]|[Rr]ead-only file system",
-        "a file system is read-only there: put `results` (a link will do) on one that all nodes may write to",
+        "a file system is read-only: move `results` (a link is enough) to a file system that all nodes can write to",
     ),
     (
         r"DUE TO TIME LIMIT|maxRunDuration|max_run_duration",
-        "the job took longer than its rule asks for: it is tried again with more; or give it more "
+        "the job exceeded its run time: it is tried again with a longer limit, or raise the limit yourself "
         "(`--set-resources RULE:runtime=MINUTES`)",
     ),
     (
         r"oom-kill|OUT_OF_MEMORY|Out Of Memory|exit code 137|Killed process|exceeded memory limit",
-        "the job needed more memory than its rule asks for: it is tried again with more; or give it more "
+        "the job needed more memory than it had requested: it is tried again with more, or raise the request yourself "
         "(`--set-resources RULE:mem_mb=...`)",
     ),
     (
         r"storage\.(objects|buckets)\.\w+.*(denied|does not have)|does not have storage\.",
-        "your account may not use the bucket: `gcloud storage buckets add-iam-policy-binding gs://BUCKET --member=user:YOU "
-        "--role=roles/storage.objectAdmin` (for jobs, the same for their service account)",
+        "your account has no permission for the bucket: `gcloud storage buckets add-iam-policy-binding gs://BUCKET --member=user:YOU "
+        "--role=roles/storage.objectAdmin` (the service account of the jobs needs the same role)",
     ),
     (
         r"[Ss]pecified bucket does not exist|NotFound: .*storage/v1/b/",
-        "there is no such bucket: `gcloud storage buckets create gs://$AUTOBIRD_BUCKET --location=$GOOGLE_CLOUD_REGION`",
+        "this bucket does not exist: `gcloud storage buckets create gs://$AUTOBIRD_BUCKET --location=$GOOGLE_CLOUD_REGION`",
     ),
     (
         r"batch\.\w+\.\w+.*denied|Batch API has not been used|SERVICE_DISABLED",
-        "Google Batch is not open to you: `gcloud services enable batch.googleapis.com compute.googleapis.com "
-        "logging.googleapis.com`, and roles/batch.jobsEditor with roles/iam.serviceAccountUser",
+        "you cannot use Google Batch: run `gcloud services enable batch.googleapis.com compute.googleapis.com "
+        "logging.googleapis.com`, and ask for roles/batch.jobsEditor and roles/iam.serviceAccountUser",
     ),
     (
         r"RESOURCE_EXHAUSTED|ResourceExhausted|QUOTA_EXCEEDED|[Qq]uota .*exceeded|ZONE_RESOURCE_POOL_EXHAUSTED",
-        "Google Cloud's quota, or its stock of that machine, is used up: fewer jobs (`-j`), another GOOGLE_CLOUD_REGION, or ask "
-        "for more (IAM & Admin, Quotas: `NVIDIA L4 GPUs`, `Preemptible NVIDIA L4 GPUs`, `CPUs`)",
+        "your Google Cloud quota is used up, or no machine of this type is available: run fewer jobs (`-j`), use another "
+        "GOOGLE_CLOUD_REGION, or request more quota (IAM & Admin, Quotas: `NVIDIA L4 GPUs`, `Preemptible NVIDIA L4 GPUs`, `CPUs`)",
     ),
     (
         r"manifest (for .* )?(not found|unknown)|[Ii]mage .*not found|Unable to find image|pull access denied|failed to pull",
-        "the image that jobs run in cannot be pulled: build and push it (docs/google.md), set AUTOBIRD_IMAGE to its full name, "
-        "and let the jobs' service account read the registry (roles/artifactregistry.reader)",
+        "the container image of the jobs cannot be pulled: build and push it (docs/google.md), set AUTOBIRD_IMAGE to its full "
+        "name, and give the service account of the jobs roles/artifactregistry.reader",
     ),
     (
         r"could not automatically determine credentials|DefaultCredentialsError|default credentials were not found",
-        "Google Cloud does not know who you are: `gcloud auth application-default login`",
+        "you are not logged in to Google Cloud: run `gcloud auth application-default login`",
     ),
 )
-"""What errors say (regular expressions), and what to do."""
+"""Pairs of a regular expression that matches an error message, and the hint for it."""
 
 _TAIL = 20_000
-"""Characters of a log's end that are searched."""
+"""Number of characters at the end of a log that are searched."""
 
 
 def hints_for(text: str) -> list[str]:
-    """What to do about the errors that `text` speaks of."""
-    return [remedy for pattern, remedy in HINTS if re.search(pattern, text)]
+    """Return the hints for all errors in `text`."""
+    return [hint for pattern, hint in HINTS if re.search(pattern, text)]
 
 
-class Hints(logging.Handler):
-    """Prints a hint, once, for each known error that Snakemake logs or that the logs of a failed job hold."""
+class HintHandler(logging.Handler):
+    """Prints a hint for each known error in Snakemake's log records and in the logs of failed jobs; each hint once.
 
-    def __init__(self, say: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)) -> None:
+    Args:
+        write: called with each line to print.
+    """
+
+    def __init__(self, write: Callable[[str], None] = lambda text: print(text, file=sys.stderr, flush=True)) -> None:
         super().__init__(logging.ERROR)
-        self._say = say
-        self._said: set[str] = set()
+        self._write = write
+        self._printed: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Look at one record of Snakemake's."""
+        """Search a log record of Snakemake, and the logs that it names, for known errors."""
         try:
             parts = [record.getMessage(), *(str(getattr(record, name, None) or "") for name in ("msg", "rule_msg"))]
             infos = getattr(record, "job_error_info", None) or []
             logs = [f for info in (vars(record), *infos) for name in ("log", "aux_logs") for f in info.get(name) or ()]
             logs += [f for f in (getattr(record, "aux", None) or {}).values() if isinstance(f, str)]
-            self.explain("\n".join([*parts, *_tails(map(str, logs))]))
+            self.print_hints("\n".join([*parts, *_tails(map(str, logs))]))
         except Exception:
             self.handleError(record)
 
-    def explain(self, text: str) -> None:
+    def print_hints(self, text: str) -> None:
         """Print the hints for `text` that were not printed before."""
         for hint in hints_for(text):
-            if hint not in self._said:
-                self._said.add(hint)
-                self._say(f"hint: {hint}")
+            if hint not in self._printed:
+                self._printed.add(hint)
+                self._write(f"hint: {hint}")
 
 
 def _tails(files: Iterable[str]) -> Iterable[str]:

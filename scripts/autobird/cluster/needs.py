@@ -1,7 +1,7 @@
-"""What each rule asks of a machine: memory, run time, GPU; and which machine of Google Cloud has that.
+"""Memory, run time and GPU that each rule requests, and the machine type of Google Cloud that provides them.
 
-Memory is what was measured (`docs/costs.md`) with a margin, and what the Snakemake of a cluster's job takes
-beside it. Every retry asks for more. None of this changes what a rule computes.
+Memory is the measured peak (`docs/costs.md`) plus a margin, plus the memory of Snakemake itself in a cluster job. Each
+retry requests more. Requests do not change what a rule computes.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,33 +9,33 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 SNAKEMAKE_MB = 500
-"""Memory of the Snakemakes around a stage in a cluster's job: the job step's and the job's own."""
+"""Memory of the two Snakemake processes that run beside a stage in a cluster job (one of the job, one of its step), MB."""
 
 _MB_PER_MINUTE = 4.5
-"""Memory that a recording takes while it is decoded, MB per minute of sound (60 min of ogg, mp3 and flac: 4.0)."""
+"""Memory needed to decode a recording, MB per minute of audio (measured on 60 minutes of ogg, mp3 and flac: 4.0)."""
 
 _SMALLEST_RATE = 0.35
-"""MB of file per minute of sound in the tightest files that are expected: 48 kbit/s."""
+"""Size of the most strongly compressed recordings that are expected, MB per minute of audio: 48 kbit/s."""
 
 _WINDOWS_PER_MB = 17.0
-"""Windows per MB of audio: one every 2.5 s, in mp3 of about 190 kbit/s."""
+"""Windows per MB of audio file: one window every 2.5 s, and mp3 of about 190 kbit/s."""
 
 _WINDOWS_PER_SECOND = 250.0
-"""Training speed on two cores of a CPU without bfloat16, windows/s."""
+"""Training speed on two cores of a CPU without bfloat16, windows per second."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a stage needs.
+    """Memory and run time of a stage.
 
     Attributes:
-        memory: its own peak for any small input, MB.
-        per_mb: MB more for each MB of audio that it works on.
-        per_core: MB more for each core beyond the first, for a process of its own.
-        decodes: it holds one decoded recording at a time.
-        minutes: run time that is enough for any small input.
-        per_gb: minutes more for each GB of audio that it works on.
-        trains: share of the training that its run time is, besides.
+        memory: peak memory for a small input, MB.
+        per_mb: additional memory per MB of audio files in the input, MB.
+        per_core: additional memory for each core after the first (each core has its own process), MB.
+        decodes: whether the stage holds one decoded recording in memory.
+        minutes: run time that is enough for a small input, minutes.
+        per_gb: additional run time per GB of audio files in the input, minutes.
+        trains: additional run time, as a share of the duration of the training.
     """
 
     memory: int
@@ -78,47 +78,52 @@ NEEDS = {
     "predict_batch": Need(300, decodes=True, per_gb=8),
     "predict_merge": Need(150, per_mb=0.05),
 }
-"""Every rule that runs a job. A test holds the rules of the workflow to this table."""
+"""Needs of every rule that runs a job, by its name. A test compares the names with the rules of the workflow."""
 
 
-class Sizes:
-    """Bytes of audio that a job works on: those of its batch, or all. Unknown (in a cluster's own job) is nothing."""
+class AudioSizes:
+    """Sizes of the audio files that a job processes: those of its batch, or all.
+
+    Args:
+        batches: for each batch, the sizes of its files, bytes. Empty if unknown, as in a cluster job, where Snakemake parses
+            the workflow again but the requests are already made.
+    """
 
     def __init__(self, batches: Sequence[Sequence[int]] = ()) -> None:
         self._batches = batches
 
     def megabytes(self, batch: str | None) -> float:
-        """MB of one batch, or of all."""
+        """Return the total size of the files of one batch, or of all batches, MB."""
         if batch is None:
             return sum(map(sum, self._batches)) / 1e6
         return sum(self._batches[int(batch)]) / 1e6 if int(batch) < len(self._batches) else 0.0
 
     def largest(self, batch: str | None) -> float:
-        """MB of the largest recording of one batch, or of all."""
+        """Return the size of the largest file of one batch, or of all batches, MB."""
         chosen = self._batches if batch is None else self._batches[int(batch) : int(batch) + 1]
         return max((size for b in chosen for size in b), default=0) / 1e6
 
 
 @dataclass(frozen=True)
-class Demand:
-    """What a job of `stage` asks for.
+class ResourceRequest:
+    """Memory and run time that the jobs of a rule request.
 
     Attributes:
-        need: of its stage.
-        sizes: of the recordings that it works on.
-        epochs: of the training.
-        max_duration: of a recording, seconds; longer ones are refused while they are decoded.
-        gpu: whether it runs on a GPU: then CUDA takes host memory too.
+        need: needs of the stage.
+        sizes: sizes of the audio files that the jobs process.
+        epochs: number of epochs of the training.
+        max_duration: longest accepted recording, seconds; decoding stops at this limit.
+        gpu: whether the job runs on a GPU; CUDA then needs main memory, too.
     """
 
     need: Need
-    sizes: Sizes
+    sizes: AudioSizes
     epochs: int = 0
     max_duration: float = 0.0
     gpu: bool = False
 
     def memory(self, batch: str | None, attempt: int, cores: int = 1) -> int:
-        """MB; a retry asks for half as much again."""
+        """Return the memory of a job, MB; each further attempt requests half of the first request more."""
         n = self.need
         mb = SNAKEMAKE_MB + n.memory + n.per_mb * self.sizes.megabytes(batch) + (4000 if self.gpu else 0)
         mb += n.per_core * (cores - 1)
@@ -128,7 +133,7 @@ class Demand:
         return round(mb * (1 + (attempt - 1) / 2))
 
     def minutes(self, batch: str | None, attempt: int) -> int:
-        """Run time, minutes; a retry asks for twice, three times as much."""
+        """Return the run time of a job, minutes; attempt n requests n times as much as the first."""
         n, mb = self.need, self.sizes.megabytes(batch)
         epoch = mb * _WINDOWS_PER_MB / _WINDOWS_PER_SECOND / 60
         return round((n.minutes + n.per_gb * mb / 1000 + 2 * n.trains * self.epochs * epoch) * attempt)
@@ -147,71 +152,78 @@ CPU_MACHINES = [Machine(f"e2-standard-{n}", n, 4 * n * _GB) for n in (2, 4, 8, 1
 CPU_MACHINES += [Machine(f"n2-standard-{n}", n, 4 * n * _GB) for n in (48, 64, 80, 96, 128)]
 MEMORY_MACHINES = [Machine(f"e2-highmem-{n}", n, 8 * n * _GB) for n in (2, 4, 8, 16)]
 GPU_MACHINES = [Machine(f"g2-standard-{n}", n, 4 * n * _GB) for n in (4, 8, 12, 16, 32)]
-"""With one NVIDIA L4 each."""
+"""Machine types with one NVIDIA L4 each."""
 
 GPU_TYPE = "nvidia-l4"
 
 
 def machine(cores: int, memory: int, gpu: bool) -> Machine:
-    """The smallest machine type with `cores`, and with `memory` (MB) beside what its system takes.
+    """Return the smallest machine type that has enough cores and memory.
+
+    Args:
+        cores: number of cores.
+        memory: memory of the job, MB; 1 GiB is added for the operating system.
+        gpu: whether the machine needs a GPU.
 
     Raises:
-        ValueError: none has that much.
+        ValueError: no machine type is large enough.
     """
     wanted = memory / 1.048576 + _GB
-    for kinds in [GPU_MACHINES] if gpu else [CPU_MACHINES[:3], MEMORY_MACHINES, CPU_MACHINES]:
-        for kind in kinds:
-            if kind.cores >= cores and kind.memory >= wanted:
-                return kind
+    # In this order: standard machines of up to 8 cores, machines with more memory per core, larger standard machines.
+    for machines in [GPU_MACHINES] if gpu else [CPU_MACHINES[:3], MEMORY_MACHINES, CPU_MACHINES]:
+        for candidate in machines:
+            if candidate.cores >= cores and candidate.memory >= wanted:
+                return candidate
     raise ValueError(
         f"no machine type has {cores} cores and {memory} MB{' and a GPU' if gpu else ''}; use fewer threads"
     )
 
 
 _BOOT_DISK_GB = {False: 30, True: 60}
-"""The system, the image (with CUDA about 9 GB unpacked), and room for the job's files."""
+"""Size of the boot disk without and with a GPU, GB: operating system, container image (with CUDA about 9 GB unpacked), and
+space for the files of the job."""
 
 
 def resources(
-    demand: Demand, batch_of: Callable[[Any], str | None], google: bool
+    request: ResourceRequest, batch_of: Callable[[Any], str | None], google: bool
 ) -> dict[str, Callable[..., int | str] | int | str]:
-    """The resources of a rule, as Snakemake evaluates them for each job and attempt.
+    """Return the resources of a rule; Snakemake evaluates the functions for each job and attempt.
 
     Args:
-        demand: what its jobs ask for.
-        batch_of: the batch that a job's wildcards name, or None.
-        google: whether to say the same to Google Batch, whose executor knows `threads`, `mem_mb` and `runtime` not.
+        request: memory and run time of the jobs.
+        batch_of: returns the batch in a job's wildcards, or None.
+        google: whether to add the resources for the Google Batch executor, which ignores `threads`, `mem_mb` and `runtime`.
     """
 
     def mem_mb(wildcards: Any, attempt: int, threads: int) -> int:
-        return demand.memory(batch_of(wildcards), attempt, threads)
+        return request.memory(batch_of(wildcards), attempt, threads)
 
     def runtime(wildcards: Any, attempt: int) -> int:
-        return demand.minutes(batch_of(wildcards), attempt)
+        return request.minutes(batch_of(wildcards), attempt)
 
-    found: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
-    if demand.gpu:
-        found["gpu"] = 1
+    named: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
+    if request.gpu:
+        named["gpu"] = 1
     if not google:
-        return found
+        return named
 
-    def cpu_milli(wildcards: Any, threads: int) -> int:  # noqa: ARG001 - Snakemake gives it
+    def cpu_milli(wildcards: Any, threads: int) -> int:  # noqa: ARG001 - Snakemake passes it
         return 1000 * threads
 
     def machine_type(wildcards: Any, threads: int, attempt: int) -> str:
-        return machine(threads, mem_mb(wildcards, attempt, threads), demand.gpu).name
+        return machine(threads, mem_mb(wildcards, attempt, threads), request.gpu).name
 
     def max_run_duration(wildcards: Any, attempt: int) -> str:
         return f"{60 * runtime(wildcards, attempt) + 600}s"
 
     def boot_disk_gb(wildcards: Any) -> int:
-        return _BOOT_DISK_GB[demand.gpu] + round(4 * demand.sizes.megabytes(batch_of(wildcards)) / 1000)
+        return _BOOT_DISK_GB[request.gpu] + round(4 * request.sizes.megabytes(batch_of(wildcards)) / 1000)
 
-    found |= {
+    named |= {
         "googlebatch_cpu_milli": cpu_milli,
         "googlebatch_memory": lambda wildcards, attempt, threads: round(mem_mb(wildcards, attempt, threads) / 1.048576),
         "googlebatch_machine_type": machine_type,
         "googlebatch_max_run_duration": max_run_duration,
         "googlebatch_boot_disk_gb": boot_disk_gb,
     }
-    return found | ({"nvidia_gpu": GPU_TYPE} if demand.gpu else {})
+    return named | ({"nvidia_gpu": GPU_TYPE} if request.gpu else {})

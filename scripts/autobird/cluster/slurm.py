@@ -1,4 +1,4 @@
-"""Whether Slurm will take a run's jobs, asked before the first one is submitted."""
+"""Check before the first submission whether Slurm accepts the jobs of a run."""
 
 import os
 import shutil
@@ -10,35 +10,42 @@ from autobird.cluster.hints import hints_for
 from autobird.core.errors import AutobirdError
 
 SITE = {"slurm_account": "SBATCH_ACCOUNT", "slurm_partition": "SBATCH_PARTITION", "qos": "SBATCH_QOS"}
-"""Resources that name a site's account, partition and QOS, and Slurm's own variables that they are taken from."""
+"""Snakemake's resources for account, partition and QOS, and the environment variables that set them."""
 
 
-def site(environment: Mapping[str, str]) -> dict[str, str]:
-    """Account, partition and QOS as far as the environment names them."""
+def site_resources(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return account, partition and QOS as resources, as far as the environment variables are set."""
     return {resource: environment[name] for resource, name in SITE.items() if environment.get(name)}
 
 
-def partitions(environment: Mapping[str, str]) -> str | None:
-    """The file of partitions that the plugin chooses from, if the environment names one."""
+def partition_file(environment: Mapping[str, str]) -> str | None:
+    """Return the path of the file of partitions (docs/slurm.md), if the environment variable is set."""
     return environment.get("SNAKEMAKE_SLURM_PARTITIONS") or None
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What a job asks of Slurm, as `sbatch` takes it.
+class Submission:
+    """The resources of a job, as options of `sbatch`.
 
     Attributes:
-        rule: its name, or that of its group, for the message.
-        options: of `sbatch`.
+        rule: name of the rule or group, for messages.
+        options: options of `sbatch`.
     """
 
     rule: str
     options: tuple[str, ...]
 
     @classmethod
-    def of(cls, rule: str, threads: int, resources: Mapping[str, object], partition: str | None) -> "Ask":
-        """From a job's resources, and the partition that was chosen for it."""
-        named = {
+    def of(cls, rule: str, threads: int, resources: Mapping[str, object], partition: str | None) -> "Submission":
+        """Return the submission of a job.
+
+        Args:
+            rule: name of the rule or group.
+            threads: number of threads.
+            resources: Snakemake's resources of the job.
+            partition: partition that was selected for the job; None for the partition in `resources`, if any.
+        """
+        values = {
             "nodes": 1,
             "account": resources.get("slurm_account"),
             "partition": partition or resources.get("slurm_partition"),
@@ -48,30 +55,31 @@ class Ask:
             "cpus-per-task": threads,
             "gpus": resources.get("gpu"),
         }
-        return cls(rule, tuple(f"--{name}={value}" for name, value in named.items() if value))
+        return cls(rule, tuple(f"--{name}={value}" for name, value in values.items() if value))
 
 
-def check(asks: Iterable[Ask]) -> None:
-    """Ask Slurm about each different demand, without submitting anything.
+def check_submission(submissions: Iterable[Submission]) -> None:
+    """Ask Slurm with `sbatch --test-only` whether it accepts each distinct set of options; no job is submitted.
 
     Raises:
-        AutobirdError: there is no Slurm here, or it refuses one of them; says what it said and what to do.
+        AutobirdError: `sbatch` is not installed, or Slurm rejects a submission; the message has Slurm's error and a remedy.
     """
     if not shutil.which("sbatch"):
-        raise AutobirdError("--profile slurm: there is no sbatch here; run on a login node of the cluster")
-    seen: set[tuple[str, ...]] = set()
-    for ask in asks:
-        if ask.options in seen:
+        raise AutobirdError("--profile slurm: the command sbatch was not found; run on a login node of the cluster")
+    checked: set[tuple[str, ...]] = set()
+    for submission in submissions:
+        if submission.options in checked:
             continue
-        seen.add(ask.options)
+        checked.add(submission.options)
         done = subprocess.run(
-            ["sbatch", "--test-only", *ask.options, "--wrap", "true"],
+            ["sbatch", "--test-only", *submission.options, "--wrap", "true"],
             capture_output=True,
             text=True,
             check=False,
             env={k: v for k, v in os.environ.items() if not k.startswith("SBATCH_")},
         )
         if done.returncode:
-            said = " ".join(line.removeprefix("sbatch: error: ") for line in done.stderr.split("\n") if line.strip())
-            remedy = "; ".join(hints_for(said)) or "see `man sbatch`"
-            raise AutobirdError(f"Slurm refuses {ask.rule} ({' '.join(ask.options)}): {said}: {remedy}")
+            message = " ".join(line.removeprefix("sbatch: error: ") for line in done.stderr.split("\n") if line.strip())
+            remedy = "; ".join(hints_for(message)) or "see `man sbatch`"
+            options = " ".join(submission.options)
+            raise AutobirdError(f"Slurm rejects the jobs of {submission.rule} ({options}): {message}: {remedy}")

@@ -1,1 +1,1 @@
-"""Is what the model hears today still like what it was trained on?"""
+"""The drift test: do current recordings differ from the recordings that the model was made with?"""

@@ -1,4 +1,4 @@
-"""Features of a recording that tell of drift, and a test whose false-alarm rate is known. Numpy only."""
+"""Drift features of a recording, and a test for drift with a known false-alarm rate; imports numpy but not pandas."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,46 +13,48 @@ from autobird.audio.windows import frames_per_window
 Floats = NDArray[np.float64]
 
 AUDIO_FEATURES = ("mel_mean", "mel_std", "energy_mean", "energy_std", "level", "bandwidth")
-"""The original project's four features (mel frames in the front end's units, and frame energy, nats), level (dBFS) and
-bandwidth (Hz). With PCEN, from which no power can be had again, its values take the place of power."""
+"""Features of the audio: mean and standard deviation of the mel values (in the front end's units) and of the frames' energy
+(nats), which the original project used; and level (dBFS) and bandwidth (Hz). With PCEN, power cannot be computed from the mel
+values, so energy and bandwidth use the PCEN values instead."""
 
 MODEL_FEATURES = ("confidence", "entropy")
-"""What the model makes of it: probability of the species it names, and entropy (nats), means over windows."""
+"""Features of the model's output: highest probability, and entropy (nats) of the probabilities; means over windows."""
 
-FEATURES = AUDIO_FEATURES + MODEL_FEATURES
+DRIFT_FEATURES = AUDIO_FEATURES + MODEL_FEATURES
 
 _ABOVE_SILENCE = 0.02
-"""Frames that are nowhere so far above the value of silence are digital silence or padding; a step of float16 there
-is 0.008 nats."""
+"""A frame whose values all exceed the value of silence by less than this is digital silence or padding. For log-mel, the
+resolution of float16 at that value is 0.008 nats."""
 
 _ROLL_OFF = 0.95
-"""Share of the power below the bandwidth."""
+"""Share of the power that lies below the bandwidth (spectral roll-off)."""
 
 
-def features(
+def drift_features(
     frames: NDArray[Any],
     firsts: NDArray[np.int64],
     rms: NDArray[Any],
     probabilities: NDArray[Any],
     settings: MelSettings,
 ) -> dict[str, float]:
-    """Features of one recording from its windows that are not quiet (or from all, if all are).
+    """Return the drift features of one recording, by name (`DRIFT_FEATURES`).
+
+    Frames are rounded to float16, the format of the stored training data. A frame that several windows share is used once.
+    Frames of digital silence and padding are not used, unless there are no others.
 
     Args:
-        frames: mel frames that hold the recording, shape (frames, mels), in the front end's units. They are rounded to float16, as
-            they are stored for training, and a frame that several windows share counts once; digital silence and
-            padding do not count.
-        firsts: first frame of each window; shape (windows,).
-        rms: of each window, full scale = 1; shape (windows,).
-        probabilities: of each window; shape (windows, species).
+        frames: mel frames in the front end's units; shape (frames, mels).
+        firsts: first frame of each window to use: those that are not quiet, or all if all are quiet; shape (windows,).
+        rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
+        probabilities: probabilities of each window; shape (windows, species).
         settings: the front end.
     """
     size = frames_per_window(settings.window_samples, settings.hop_length)
     used = np.unique(firsts[:, None] + np.arange(size))
     x = np.asarray(frames[used], np.float16).astype(np.float64)
     scaling = scaling_of(settings)
-    sounding = x.max(axis=1, initial=-np.inf) > scaling.silence + _ABOVE_SILENCE
-    x = x[sounding] if sounding.any() else x
+    is_audible = x.max(axis=1, initial=-np.inf) > scaling.silence + _ABOVE_SILENCE
+    x = x[is_audible] if is_audible.any() else x
     power = scaling.power(x)
     energy = np.log(np.maximum(power.sum(axis=1), POWER_FLOOR))
     share = np.cumsum(power.mean(axis=0))
@@ -71,19 +73,19 @@ def features(
 
 
 def band_centres(settings: MelSettings) -> Floats:
-    """Centre of each mel band, Hz (HTK scale); shape (mels,)."""
+    """Return the centre frequency of each mel band, Hz (HTK mel scale); shape (mels,)."""
     low, high = (2595 * np.log10(1 + f / 700) for f in (settings.fmin, settings.fmax))
     return np.asarray(700 * (10 ** (np.linspace(low, high, settings.mels + 2)[1:-1] / 2595) - 1))
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What recordings looked like when the model was made; one row a recording.
+    """Features of the recordings that the model was made with, one row per recording.
 
     Attributes:
-        names: of the features.
-        values: shape (recordings, features).
-        groups: recordings with the same number belong together (recordist, day, place); shape (recordings,).
+        names: names of the features.
+        values: values of the features; shape (recordings, features).
+        groups: group number of each recording; recordings of one session have the same number; shape (recordings,).
     """
 
     names: tuple[str, ...]
@@ -92,15 +94,16 @@ class Reference:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The answer of a test.
+class DriftResult:
+    """The result of a drift test.
 
     Attributes:
-        drift: whether the alarm goes off.
-        statistic: largest two-sample Kolmogorov-Smirnov statistic of a feature.
-        threshold: what parts of the reference itself stay below with probability 1 - alarm rate.
-        distances: Kolmogorov-Smirnov distance of each feature.
-        worst: the feature with the largest distance.
+        drift: whether the statistic exceeds the threshold.
+        statistic: largest Kolmogorov-Smirnov distance of a feature, times sqrt(n m / (n + m)) for n reference recordings and m
+            current recordings.
+        threshold: quantile 1 - false-alarm rate of the same statistic between random subsets of the reference.
+        distances: two-sample Kolmogorov-Smirnov distance of each feature, 0 to 1.
+        worst: feature with the largest distance.
     """
 
     drift: bool
@@ -111,7 +114,10 @@ class Verdict:
 
 
 def ks_distances(a: Floats, b: Floats) -> Floats:
-    """Largest gap between two empirical distributions, by column; shape (features,)."""
+    """Return the two-sample Kolmogorov-Smirnov distance of each column; shape (features,).
+
+    It is the largest difference between the empirical distribution functions of `a` and `b`, of shape (recordings, features).
+    """
     out = np.empty(a.shape[1])
     for f in range(a.shape[1]):
         points = np.concatenate([a[:, f], b[:, f]])
@@ -121,47 +127,57 @@ def ks_distances(a: Floats, b: Floats) -> Floats:
     return out
 
 
-def compare(reference: Reference, current: Floats, alarm_rate: float, resamples: int, seed: int) -> Verdict:
-    """Test whether `current` comes from where `reference` does.
+def drift_test(reference: Reference, current: Floats, alarm_rate: float, resamples: int, seed: int) -> DriftResult:
+    """Test whether current recordings have the same distribution of features as the reference.
 
-    One value a recording, never a window: windows of one recording are alike, and tests on thousands of them always
-    fire. The statistic is the largest Kolmogorov-Smirnov statistic over the features. Its threshold comes from the
-    reference itself: random parts of it, whole groups of recordings that belong together, are tested against the
-    rest, so the alarm's rate on recordings of the same kind is known, however features and recordings depend on
-    each other.
+    The test uses one value per recording. Windows of one recording are similar, so a test on thousands of windows would
+    report drift almost always. The statistic is the largest Kolmogorov-Smirnov statistic of all features. Its threshold is
+    found by resampling the reference: random subsets of it are tested against its remaining recordings. The subsets consist
+    of whole groups. The false-alarm rate is therefore known, even if features depend on each other and recordings of one
+    group are similar.
 
     Args:
-        reference: with fewer than two groups nothing is called drift.
-        current: shape (recordings, features), at least one recording.
-        alarm_rate: probability of a false alarm.
-        resamples: random parts of the reference.
-        seed: of the resampling.
+        reference: the reference; with fewer than two groups, drift is never reported.
+        current: features of at least one current recording; shape (recordings, features).
+        alarm_rate: false-alarm rate, a probability.
+        resamples: number of random subsets of the reference.
+        seed: seed of the resampling.
     """
     n, m = len(reference.values), len(current)
     _, codes = np.unique(reference.groups, return_inverse=True)
-    found = ks_distances(reference.values, current)
-    worst = int(found.argmax())
-    statistic = float(np.sqrt(n * m / (n + m)) * found[worst])
-    # Of fewer than two groups no part can be held against the rest: the largest value there is never alarms.
+    distances = ks_distances(reference.values, current)
+    worst = int(distances.argmax())
+    statistic = float(np.sqrt(n * m / (n + m)) * distances[worst])
+    # The largest possible statistic; it is never exceeded. Fewer than two groups cannot be divided into subsets.
     threshold = float(np.sqrt(n * m / (n + m)))
     if codes.max() > 0:
-        threshold = float(np.quantile(_null(reference.values, codes, m, resamples, seed), 1 - alarm_rate))
-    distances = {name: round(float(d), 4) for name, d in zip(reference.names, found, strict=True)}
-    return Verdict(statistic > threshold, round(statistic, 4), round(threshold, 4), distances, reference.names[worst])
+        null = _null_statistics(reference.values, codes, m, resamples, seed)
+        threshold = float(np.quantile(null, 1 - alarm_rate))
+    return DriftResult(
+        drift=statistic > threshold,
+        statistic=round(statistic, 4),
+        threshold=round(threshold, 4),
+        distances={name: round(float(d), 4) for name, d in zip(reference.names, distances, strict=True)},
+        worst=reference.names[worst],
+    )
 
 
-def _null(values: Floats, codes: NDArray[np.int64], size: int, resamples: int, seed: int) -> Floats:
-    """Statistics of random parts of the reference, whole groups and about `size` recordings, against the rest."""
+def _null_statistics(values: Floats, codes: NDArray[np.int64], size: int, resamples: int, seed: int) -> Floats:
+    """Return the statistics of random subsets of the reference against its remaining recordings; shape (resamples,).
+
+    A subset consists of whole groups and has about `size` recordings, at most about half of the reference.
+    """
     rng, n = np.random.default_rng(seed), len(values)
-    part = max(1, min(size, n // 2))
+    wanted = max(1, min(size, n // 2))
     null = np.empty(resamples)
     for i in range(resamples):
+        # Take recordings in a random order of their groups, and complete the last group.
         rank = rng.permutation(codes.max() + 1)[codes]
-        chosen = np.zeros(n, bool)
-        chosen[np.argsort(rank, kind="stable")[:part]] = True
-        chosen = np.isin(codes, codes[chosen])
-        if chosen.all():
-            chosen = rank < rank.max()
-        one, rest = values[chosen], values[~chosen]
+        subset = np.zeros(n, bool)
+        subset[np.argsort(rank, kind="stable")[:wanted]] = True
+        subset = np.isin(codes, codes[subset])
+        if subset.all():
+            subset = rank < rank.max()
+        one, rest = values[subset], values[~subset]
         null[i] = np.sqrt(len(one) * len(rest) / n) * ks_distances(one, rest).max()
     return null

@@ -1,4 +1,4 @@
-"""Stage `drift`: Evidently's report on recordings of now against those of the training, and our own verdict in one line."""
+"""Stage `drift`: test current recordings for drift, and write Evidently's report about the same features."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,77 +11,89 @@ import pandas as pd
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.drift.monitor import FEATURES, Reference, Verdict, compare
+from autobird.drift.monitor import DRIFT_FEATURES, DriftResult, Reference, drift_test
 from autobird.drift.settings import DriftTestSettings
 
 
-def references(path: Path) -> dict[str, Reference]:
-    """The references of a bundle, `audio` and `model`."""
+def read_references(path: Path) -> dict[str, Reference]:
+    """Read `drift_reference.json` of a bundle: the references of the audio features (`audio`) and model features (`model`)."""
     return {
         name: Reference(tuple(r["features"]), np.array(r["values"], np.float64), np.array(r["groups"], np.int64))
         for name, r in read_json(path).items()
     }
 
 
-def verdict(known: dict[str, Reference], current: pd.DataFrame, settings: DriftTestSettings) -> dict[str, Any]:
-    """Test audio and answers of the model, each at half the alarm rate, so that together they keep it.
+def summarise_drift(
+    references: dict[str, Reference], current: pd.DataFrame, settings: DriftTestSettings
+) -> dict[str, Any]:
+    """Test the audio features and the model features for drift.
+
+    Each of the two tests uses half of the false-alarm rate, so that the rate of both together is at most `alarm_rate`
+    (Bonferroni correction).
+
+    Args:
+        references: the references of the bundle.
+        current: drift features of the current recordings, one row per recording.
+        settings: false-alarm rate and resampling.
+
+    Returns:
+        the content of `drift.json`; `summary` is one line of text.
 
     Raises:
-        AutobirdError: no recordings.
+        AutobirdError: there are no current recordings.
     """
     if not len(current):
-        raise AutobirdError("there are no recordings to compare; give others by drift.current")
-    tests: dict[str, Verdict] = {}
-    for name, reference in known.items():
+        raise AutobirdError("there are no current recordings to test for drift; set drift.current to other recordings")
+    tests: dict[str, DriftResult] = {}
+    for name, reference in references.items():
         values = current[list(reference.names)].to_numpy(np.float64)
-        tests[name] = compare(reference, values, settings.alarm_rate / len(known), settings.resamples, settings.seed)
+        alarm_rate = settings.alarm_rate / len(references)
+        tests[name] = drift_test(reference, values, alarm_rate, settings.resamples, settings.seed)
     drift = any(t.drift for t in tests.values())
     strongest = max(tests.values(), key=lambda t: t.statistic / t.threshold)
-    evidence = f"strongest in {strongest.worst}: {strongest.statistic:.2f}, alarm above {strongest.threshold:.2f}"
-    line = (
-        f"{'DRIFT' if drift else 'No drift'}: {len(current)} recordings {'differ from' if drift else 'are like'} those of the "
-        f"training ({evidence}; false alarms: {settings.alarm_rate:.0%})"
+    summary = (
+        f"{'Drift' if drift else 'No drift'} detected: {len(current)} current recordings "
+        f"{'differ from' if drift else 'are similar to'} the recordings that the model was made with (largest difference: "
+        f"{strongest.worst}, test statistic {strongest.statistic:.2f}, threshold {strongest.threshold:.2f}; "
+        f"false-alarm rate {settings.alarm_rate:.0%})"
     )
     return {
         "drift": drift,
-        "verdict": line,
+        "summary": summary,
         "recordings": len(current),
         "alarm_rate": settings.alarm_rate,
         "tests": {name: dataclasses.asdict(t) for name, t in tests.items()},
     }
 
 
-def evidently_report(known: dict[str, Reference], current: pd.DataFrame, html: Path, json: Path) -> None:
-    """Evidently's data drift report as HTML and JSON."""
-    from evidently import Report  # 3 to 4 seconds
+def evidently_report(references: dict[str, Reference], current: pd.DataFrame, html: Path) -> None:
+    """Write Evidently's data drift report as HTML."""
+    from evidently import Report  # the import takes 3 to 4 seconds
     from evidently.presets import DataDriftPreset
 
-    columns = [pd.DataFrame(r.values, columns=list(r.names)) for r in known.values()]
-    reference = pd.concat(columns, axis=1)[list(FEATURES)]
-    snapshot = Report([DataDriftPreset()]).run(current[list(FEATURES)], reference)
+    tables = [pd.DataFrame(r.values, columns=list(r.names)) for r in references.values()]
+    reference = pd.concat(tables, axis=1)[list(DRIFT_FEATURES)]
+    snapshot = Report([DataDriftPreset()]).run(current[list(DRIFT_FEATURES)], reference)
     with atomic(html) as temporary:
         snapshot.save_html(str(temporary))
-    with atomic(json) as temporary:
-        snapshot.save_json(str(temporary))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--reference", type=Path, required=True, help="drift_reference.json of a bundle")
-    p.add_argument("--current", type=Path, required=True, help="features by recording, CSV")
-    p.add_argument("--verdict", type=Path, required=True)
-    p.add_argument("--html", type=Path, required=True)
-    p.add_argument("--json", type=Path, required=True)
+    p.add_argument("--current", type=Path, required=True, help="drift features of the current recordings, CSV")
+    p.add_argument("--result", type=Path, required=True, help="result of the drift test, JSON")
+    p.add_argument("--html", type=Path, required=True, help="Evidently's report")
     args = p.parse_args(argv)
     settings = settings_of(DriftTestSettings, args.settings)
-    with stage("drift", args, [args.verdict, args.html, args.json]):
-        known = references(args.reference)
+    with stage("drift", args, [args.result, args.html]):
+        references = read_references(args.reference)
         current = pd.read_csv(args.current)
-        found = verdict(known, current, settings)
-        evidently_report(known, current, args.html, args.json)
-        write_json(args.verdict, found)
-        log.info("%s", found["verdict"])
+        result = summarise_drift(references, current, settings)
+        evidently_report(references, current, args.html)
+        write_json(args.result, result)
+        log.info("%s", result["summary"])
 
 
 if __name__ == "__main__":

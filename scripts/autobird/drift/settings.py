@@ -1,4 +1,4 @@
-"""Settings of the drift report."""
+"""Settings of the drift test."""
 
 from pydantic import Field
 
@@ -6,21 +6,30 @@ from autobird.core.settings import Settings
 
 
 class DriftTestSettings(Settings):
-    """When the alarm goes off."""
+    """The statistical test (stage `drift`)."""
 
     alarm_rate: float = Field(
-        0.02, gt=0, lt=0.5, description="Probability that recordings like those of the training are called drift."
+        0.02,
+        gt=0,
+        lt=0.5,
+        description="False-alarm rate: probability that drift is reported for recordings of the same kind as those that the model was "
+        "made with.",
     )
     resamples: int = Field(
-        500, ge=100, le=100000, description="Random parts of the reference from which the threshold is taken."
+        500,
+        ge=100,
+        le=100000,
+        description="Number of random subsets of the recordings that the model was made with; the threshold of the drift test is "
+        "computed from them.",
     )
-    seed: int = Field(0, ge=0, description="Seed of those parts.")
+    seed: int = Field(0, ge=0, description="Random seed of these subsets.")
 
 
 class DriftSettings(DriftTestSettings):
-    """Is what the model hears still like what it learnt from?"""
+    """Drift test: do current recordings differ from the recordings that the model was made with?"""
 
     current: str = Field(
         "test",
-        description="What is compared with the training: `test` (the test split), a folder of recordings, or the server's log (a file).",
+        description="The current recordings to test for drift: `test` (the test split), the path of a folder of recordings, or the path "
+        "of the server's log file (`autobird serve --log`).",
     )

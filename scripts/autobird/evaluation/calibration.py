@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 
 from autobird.evaluation.metrics import Weighting, log_loss
 from autobird.evaluation.predictions import Items, predictions_of_split
-from autobird.predict.answers import Calibration, softmax
+from autobird.predict.classification import Calibration, softmax
 
 Floats = NDArray[np.float64]
 

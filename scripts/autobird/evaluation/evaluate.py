@@ -27,7 +27,7 @@ from autobird.evaluation.metrics import (
 )
 from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import EvaluationSettings
-from autobird.predict.answers import Calibration
+from autobird.predict.classification import Calibration
 
 Floats = NDArray[np.float64]
 IntervalJson = dict[str, float | None] | None

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from autobird.evaluation.bootstrap import Resamples, resample_groups
-from autobird.predict.answers import Calibration, answer
+from autobird.predict.classification import Calibration, classify
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -124,12 +124,14 @@ def predictions_of_split(
     logits = np.stack(rows["logits"].to_list()) if len(rows) else np.zeros((0, len(labels)))
     codes, names = pd.factorize(rows["recording"], sort=True)
     recording = codes.astype(np.int64)
-    predicted = answer(logits, recording, len(names), calibration)
+    result = classify(logits, recording, len(names), calibration)
     first = rows.drop_duplicates("recording").sort_values("recording")
-    windows = _items(predicted.windows, predicted.detected, rows["present"], rows["complete"], labels, recording)
+    windows = _items(
+        result.window_probabilities, result.window_detections, rows["present"], rows["complete"], labels, recording
+    )
     recordings = _items(
-        predicted.recordings,
-        predicted.detected_in_recordings,
+        result.recording_probabilities,
+        result.recording_detections,
         first["recording_species"],
         first["recording_complete"],
         labels,

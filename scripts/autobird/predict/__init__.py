@@ -1,4 +1,4 @@
-"""A bundle and audio in, what sings when out. No torch, pandas, pyarrow.
+"""Classify recordings with a released bundle; this package imports neither torch nor pandas nor pyarrow.
 
 `from autobird.predict import Classifier, Detection, Prediction`
 """
@@ -13,7 +13,7 @@ __all__ = ["Classifier", "Detection", "Prediction"]
 
 
 def __getattr__(name: str) -> Any:
-    # Late and by name: the settings of this area must not bring ONNX Runtime along.
+    # Imported on first use: `autobird.predict.settings` is imported by every job and must not load ONNX Runtime.
     if name in __all__:
         return getattr(importlib.import_module("autobird.predict.classifier"), name)
     raise AttributeError(name)

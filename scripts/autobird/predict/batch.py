@@ -1,4 +1,4 @@
-"""Stage `predict_batch`: the recordings of one batch through a bundle."""
+"""Stage `predict_batch`: classify the recordings of one batch with a bundle."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,28 +6,33 @@ from pathlib import Path
 from autobird.audio.access import Place, opened, sounds_of
 from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.stage import Progress, log, parser, run, stage
-from autobird.drift.monitor import FEATURES
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.predict.classifier import Classifier
 from autobird.predict.files import FileResult, predict_file
 from autobird.predict.formats import as_csv
 
 FEATURE_DIGITS = 5
+"""Decimals of the drift features, as in the drift reference of a bundle."""
 
 
-def as_feature_csv(results: Sequence[FileResult]) -> str:
-    """Features by recording, as the drift report compares them."""
-    rows = [["recording", *FEATURES]]
-    rows += [[r.file, *(f"{r.features[name]:.{FEATURE_DIGITS}f}" for name in FEATURES)] for r in results if not r.error]
+def drift_features_csv(results: Sequence[FileResult]) -> str:
+    """Return the drift features as CSV, one row per classified file."""
+    rows = [["recording", *DRIFT_FEATURES]]
+    rows += [
+        [r.file, *(f"{r.drift_features[name]:.{FEATURE_DIGITS}f}" for name in DRIFT_FEATURES)]
+        for r in results
+        if not r.error
+    ]
     return csv_text(rows)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--bundle", type=Path, required=True)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--root", type=Path, nargs="?", help="the folder of the recordings, read where --audio is empty")
-    p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
+    p.add_argument("--root", type=Path, nargs="?", help="folder of the recordings; used if --audio is empty")
+    p.add_argument("--audio", type=Path, nargs="?", help="tar archive of the batch")
     p.add_argument("--detections", type=Path, required=True)
     p.add_argument("--skipped", type=Path, required=True)
     p.add_argument("--features", type=Path, required=True)
@@ -44,11 +49,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 with opened(sound) as audio:
                     results.append(predict_file(classifier, audio, name))
             else:
-                results.append(FileResult(name, "cannot be read; check its name and permissions", 0.0, None, [], {}))
+                results.append(
+                    FileResult(name, "cannot be read; check the file's name and permissions", 0.0, None, [], {})
+                )
             progress(done)
         write_text(args.detections, as_csv(results))
         write_text(args.skipped, csv_text([["file", "reason"], *([r.file, r.error] for r in results if r.error)]))
-        write_text(args.features, as_feature_csv(results))
+        write_text(args.features, drift_features_csv(results))
         seconds = sum(r.duration for r in results)
         skipped = sum(bool(r.error) for r in results)
         log.info("%d recordings, %.1f min, %d skipped", len(results), seconds / 60, skipped)

@@ -1,4 +1,4 @@
-"""A bundle on disk: the graph, and everything that turns its logits into species."""
+"""Read a bundle: a folder with the network, its settings and calibration, and the checksums of all files."""
 
 import json
 from dataclasses import dataclass
@@ -11,13 +11,16 @@ from pydantic import ValidationError
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
-from autobird.predict.answers import Calibration
+from autobird.predict.classification import Calibration
 
 FORMAT = 1
-"""Version of the layout; a bundle of another one is refused."""
+"""Version of the bundle format; bundles of other versions are rejected."""
 
 GRAPH, DESCRIPTION, MANIFEST = "model.onnx", "bundle.json", "manifest.json"
-"""The graph, what turns its logits into answers, and the sha256 of every other file."""
+"""File names: the network, its settings and calibration, and the sha256 of every other file."""
+
+REMEDY = "copy the bundle again or recreate it"
+"""What users can do about an incomplete or damaged bundle; the end of several errors."""
 
 FILES = (
     GRAPH,
@@ -30,23 +33,23 @@ FILES = (
     "expected.json",
     MANIFEST,
 )
-"""What a bundle holds."""
+"""Names of all files of a bundle."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a bundle says about itself.
+    """The content of `bundle.json`.
 
     Attributes:
-        folder: where it lies.
-        name: name of the run that made it.
-        variant: which variant of the model it holds, for example `int8`.
-        fingerprint: sha256 of the graph, 16 digits.
+        folder: folder of the bundle.
+        name: name of the run that made the bundle.
+        variant: variant of the model, for example `int8`.
+        fingerprint: first 16 hexadecimal digits of the sha256 of the graph.
         labels: species in the order of the logits.
-        features: front end and filters.
-        aggregation: how windows become a recording: `mean` or `max` of the probabilities.
+        features: settings of windows, front end and quiet filters.
+        aggregation: how the probabilities of the windows are combined for a recording: `mean` or `max`.
         temperature: divisor of the logits.
-        thresholds: probability from which a species counts as heard; shape (species,).
+        thresholds: smallest probability at which a species is detected in a window; shape (species,).
     """
 
     folder: Path
@@ -61,27 +64,27 @@ class Bundle:
 
     @property
     def calibration(self) -> Calibration:
-        """What turns the logits of the graph into answers."""
+        """Temperature, thresholds and aggregation of the network."""
         return Calibration(self.temperature, self.thresholds, self.aggregation)
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
-        """Read `bundle.json`.
+        """Check the files of a bundle and read `bundle.json`.
 
         Raises:
-            AutobirdError: not a bundle, damaged, or of another format.
+            AutobirdError: the folder is not a bundle, is damaged, or has another format.
         """
         file = folder / DESCRIPTION
         if not (folder / MANIFEST).is_file():
             raise AutobirdError(
-                f"{folder} is not a bundle (it holds no {MANIFEST}); snakemake writes one to results/<run>/release/bundle"
+                f"{folder} is not a bundle (it has no {MANIFEST}); snakemake writes one to results/<run>/release/bundle"
             )
-        check(folder)
+        verify_files(folder)
         try:
             text = json.loads(file.read_text(encoding="utf-8"))
             if text["format"] != FORMAT:
                 raise AutobirdError(
-                    f"{file} has format {text['format']}, this Autobird reads {FORMAT}; make the bundle anew"
+                    f"{file} has format {text['format']}, but this version of Autobird reads format {FORMAT}; recreate the bundle"
                 )
             return cls(
                 folder=folder,
@@ -95,32 +98,30 @@ class Bundle:
                 thresholds=np.array(text["thresholds"], np.float64),
             )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
-            raise AutobirdError(f"{file} is damaged ({error!r}); make the bundle anew") from error
+            raise AutobirdError(f"{file} is damaged ({error!r}); recreate the bundle") from error
 
 
-def manifest(folder: Path) -> dict[str, str]:
-    """sha256 of every file of a bundle but the manifest, by name."""
+def bundle_manifest(folder: Path) -> dict[str, str]:
+    """Return the sha256 of every file of a bundle except the manifest itself, by file name."""
     return {p.name: file_digest(p) or "" for p in sorted(folder.iterdir()) if p.name != MANIFEST}
 
 
-def check(folder: Path) -> None:
-    """Hold a bundle against its manifest.
+def verify_files(folder: Path) -> None:
+    """Compare the files of a bundle with its manifest.
 
     Raises:
-        AutobirdError: a file is missing, changed or foreign.
+        AutobirdError: a file is missing, was changed, or is not part of the bundle.
     """
     try:
-        promised = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        wanted = set(promised)
+        expected = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        names = set(expected)
     except (ValueError, TypeError) as error:
-        raise AutobirdError(f"{folder / MANIFEST} is damaged ({error}); copy or make the bundle anew") from error
-    found = manifest(folder)
-    for name in sorted(wanted | {GRAPH, DESCRIPTION}):
-        if name not in found:
-            raise AutobirdError(f"{folder} lacks {name}; copy or make the bundle anew")
-        if promised.get(name) != found[name]:
-            raise AutobirdError(
-                f"{folder / name} is not the file that the bundle was made with; copy or make the bundle anew"
-            )
-    for name in sorted(set(found) - wanted):
-        raise AutobirdError(f"{folder / name} does not belong to the bundle; move it elsewhere")
+        raise AutobirdError(f"{folder / MANIFEST} is damaged ({error}); {REMEDY}") from error
+    actual = bundle_manifest(folder)
+    for name in sorted(names | {GRAPH, DESCRIPTION}):
+        if name not in actual:
+            raise AutobirdError(f"{folder}: {name} is missing; {REMEDY}")
+        if expected.get(name) != actual[name]:
+            raise AutobirdError(f"{folder / name} was changed after the bundle was made; {REMEDY}")
+    for name in sorted(set(actual) - names):
+        raise AutobirdError(f"{folder / name} is not part of the bundle; move it elsewhere")

@@ -1,4 +1,4 @@
-"""A bundle's canned clip with its expected answer, and whether this machine gives that answer."""
+"""Check a bundle: replay its example clip, and compare the probabilities with the stored ones."""
 
 import json
 import math
@@ -14,31 +14,29 @@ from numpy.typing import NDArray
 
 from autobird.audio.decode import UnusableAudio
 from autobird.core.errors import AutobirdError
-from autobird.predict.bundle import Bundle
+from autobird.predict.bundle import REMEDY, Bundle
 from autobird.predict.classifier import Classifier
 
 CLIP, EXPECTED = "example.flac", "expected.json"
-"""The canned clip of a bundle, and the answer that the bundle gave to it where it was made."""
+"""File names: the example clip, and its probabilities on the machine that made the bundle."""
 
 TOLERANCE = 0.02
-"""Largest difference of a probability that is no fault.
+"""Largest acceptable difference of a probability from the expected one.
 
-Measured on the 923 windows of a small demo: the int8 graph computed in float, up to 0.017 (the products of bounded
-weights themselves are the same on all CPUs); int8 products that saturate, 0.055 in the median window and up to 0.47.
-The probabilities in `expected.json` are rounded to 0.001.
+Measured on the 923 windows of a small demo: up to 0.017 if the int8 graph is computed in float32 instead of int8 (products of
+the limited weights are the same on all CPUs); 0.055 in the median window and up to 0.47 if int8 products saturate. The
+probabilities in `expected.json` are rounded to 0.001.
 """
 
-_ANEW = "copy or make the bundle anew"
-
-_INSTRUCTIONS = {
+_INSTRUCTION_SETS = {
     "AVX2": ("avx2",), "AVX-512": ("avx512f",), "VNNI": ("avx512_vnni", "avx_vnni"), "AMX": ("amx_int8",),
     "DOTPROD": ("asimddp",), "I8MM": ("i8mm",),
 }  # fmt: skip
-"""Instruction sets that int8 products use, and the flags by which Linux reports them."""
+"""Instruction sets for int8 products, and the flags under which Linux lists them in /proc/cpuinfo."""
 
 
-def expected_answer(folder: Path) -> dict[str, Any]:
-    """What the bundle in `folder` says about its own clip, as `expected.json` holds it."""
+def expected_prediction(folder: Path) -> dict[str, Any]:
+    """Classify the example clip of a bundle, and return the content of `expected.json`."""
     prediction = Classifier(folder).predict(folder / CLIP)
     return {
         "clip": CLIP,
@@ -50,12 +48,13 @@ def expected_answer(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Replay:
-    """The answer of this machine beside the expected one.
+    """The result of classifying the example clip on this machine.
 
     Attributes:
-        bundle: what was replayed.
-        difference: largest difference of a probability; infinite where the numbers of windows or species differ.
-        tolerance: largest difference that is no fault.
+        bundle: the bundle.
+        difference: largest difference of a probability from the expected one; infinite if the numbers of windows or species
+            differ.
+        tolerance: largest acceptable difference.
     """
 
     bundle: Bundle
@@ -64,51 +63,51 @@ class Replay:
 
     @property
     def passed(self) -> bool:
-        """Whether this machine gives the expected answer."""
+        """Whether the probabilities on this machine are the expected ones, within the tolerance."""
         return self.difference <= self.tolerance
 
 
 def replay(folder: Path) -> Replay:
-    """Let the bundle in `folder` answer its own clip.
+    """Classify the example clip of a bundle, and compare the probabilities with the expected ones.
 
     Raises:
-        AutobirdError: the bundle is not whole, or its clip or its expected answer is missing or damaged.
+        AutobirdError: the bundle is incomplete, or its clip or expected probabilities are missing or damaged.
     """
     bundle = Bundle.load(folder)
-    clip, probabilities, tolerance = _expectation(folder)
+    clip, expected, tolerance = _read_expected(folder)
     try:
         found = Classifier(folder).predict(clip).probabilities
     except UnusableAudio as error:
-        raise AutobirdError(f"{clip} cannot be read ({error}); {_ANEW}") from error
+        raise AutobirdError(f"{clip} cannot be read ({error}); {REMEDY}") from error
     difference = math.inf
-    if found.shape == probabilities.shape:
-        # A probability that is not a number is no expected answer either.
-        difference = float(np.nan_to_num(np.abs(found - probabilities), nan=math.inf).max(initial=0.0))
+    if found.shape == expected.shape:
+        # NaN must fail the comparison, so it counts as an infinite difference.
+        difference = float(np.nan_to_num(np.abs(found - expected), nan=math.inf).max(initial=0.0))
     return Replay(bundle, difference, tolerance)
 
 
-def _expectation(folder: Path) -> tuple[Path, NDArray[np.float64], float]:
-    """The clip, its expected probabilities of shape (windows, species), and the tolerance."""
+def _read_expected(folder: Path) -> tuple[Path, NDArray[np.float64], float]:
+    """Return the clip, its expected probabilities of shape (windows, species), and the tolerance."""
     file = folder / EXPECTED
     if not file.is_file():
-        raise AutobirdError(f"{folder} lacks {EXPECTED}; {_ANEW}")
+        raise AutobirdError(f"{folder}: {EXPECTED} is missing; {REMEDY}")
     try:
         text = json.loads(file.read_text(encoding="utf-8"))
         clip = folder / Path(text["clip"]).name
         probabilities = np.array(text["probabilities"], np.float64)
-        # Bundles made before the tolerance was measured allow 0.05.
+        # Old bundles have a tolerance of 0.05, which was chosen before differences were measured.
         tolerance = min(float(text["tolerance"]), TOLERANCE)
     except (KeyError, TypeError, ValueError) as error:
-        raise AutobirdError(f"{file} is damaged ({error!r}); {_ANEW}") from error
+        raise AutobirdError(f"{file} is damaged ({error!r}); {REMEDY}") from error
     if probabilities.ndim != 2 or not probabilities.size or not np.isfinite(probabilities).all() or not tolerance > 0:
-        raise AutobirdError(f"{file} is damaged (it holds no probabilities or no tolerance); {_ANEW}")
+        raise AutobirdError(f"{file} is damaged (it has no valid probabilities or no tolerance); {REMEDY}")
     if not clip.is_file():
-        raise AutobirdError(f"{folder} lacks {clip.name}; {_ANEW}")
+        raise AutobirdError(f"{folder}: {clip.name} is missing; {REMEDY}")
     return clip, probabilities, tolerance
 
 
-def machine() -> str:
-    """The CPU, its instruction sets for int8 as far as they are known, and the version of ONNX Runtime."""
+def describe_machine() -> str:
+    """Return the CPU, its instruction sets for int8 products (on Linux), and the version of ONNX Runtime."""
     model, flags = platform.processor() or platform.machine(), set[str]()
     info = Path("/proc/cpuinfo")
     for line in info.read_text(encoding="utf-8", errors="replace").splitlines() if info.is_file() else ():
@@ -118,31 +117,37 @@ def machine() -> str:
         elif key in ("flags", "Features"):
             flags = set(value.split())
             break
-    known = [name for name, needed in _INSTRUCTIONS.items() if not flags.isdisjoint(needed)]
+    known = [name for name, needed in _INSTRUCTION_SETS.items() if not flags.isdisjoint(needed)]
     return f"{model} ({', '.join([platform.machine(), *known])}), ONNX Runtime {onnxruntime.__version__}"
 
 
-def report(folder: Path) -> int:
-    """Print whether this machine gives the expected answer; 0 if it does, 1 if not or if the bundle is not whole."""
+def print_check(folder: Path) -> int:
+    """Check a bundle on this machine and print the result.
+
+    Returns:
+        exit status: 0 if the probabilities are the expected ones, 1 if they differ or the bundle is incomplete.
+    """
     try:
-        found = replay(folder)
+        result = replay(folder)
     except AutobirdError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(f"bundle:     {folder} ({found.bundle.name}, {found.bundle.variant}, {found.bundle.fingerprint})")
-    print(f"machine:    {machine()}")
-    print(f"difference: at most {found.difference:.4f} from the expected probabilities, tolerance {found.tolerance:g}")
-    if found.passed:
-        print("ok: this machine gives the expected answer")
+    print(f"bundle:     {folder} ({result.bundle.name}, {result.bundle.variant}, {result.bundle.fingerprint})")
+    print(f"machine:    {describe_machine()}")
+    print(
+        f"difference: at most {result.difference:.4f} from the expected probabilities, tolerance {result.tolerance:g}"
+    )
+    if result.passed:
+        print("ok: the example clip gives the expected probabilities on this machine")
         return 0
     print(
-        f"error: {folder} does not give its expected answer on this machine (difference {found.difference:.4f}, "
-        f"tolerance {found.tolerance:g}; {machine()}); do not use it here: make the bundle anew with this version "
-        "of Autobird, or install the version of onnxruntime that it was made with",
+        f"error: {folder}: the example clip does not give the expected probabilities on this machine (difference "
+        f"{result.difference:.4f}, tolerance {result.tolerance:g}; {describe_machine()}); do not use the bundle here: recreate "
+        "it with this version of Autobird, or install the version of onnxruntime that it was made with",
         file=sys.stderr,
     )
     return 1
 
 
 if __name__ == "__main__":
-    sys.exit(report(Path(sys.argv[1])))
+    sys.exit(print_check(Path(sys.argv[1])))

@@ -1,4 +1,4 @@
-"""From audio to probabilities and detections: the same decoding, resampling and mel as in training."""
+"""Classify a recording, with the same decoding, resampling and mel front end as in training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from numpy.typing import NDArray
 from autobird.audio.decode import UnusableAudio, decode
 from autobird.audio.mel import FrontEnd, window_moments
 from autobird.audio.windows import is_quiet, window_rms, window_starts
-from autobird.drift.monitor import features
-from autobird.predict.answers import answer
+from autobird.drift.monitor import drift_features
 from autobird.predict.bundle import GRAPH, Bundle
+from autobird.predict.classification import classify
 from autobird.predict.graph import Graph
 
 MAX_DURATION = 7200.0
-"""Longest recording, seconds of decoded sound, where nobody says otherwise."""
+"""Default of the longest accepted recording, seconds of decoded audio."""
 
 MIN_DURATION = 0.5
-"""Shortest recording that is answered, seconds: what `corpus.min_duration` keeps out of training by default."""
+"""Shortest recording that is classified, seconds; the default of `corpus.min_duration`, the limit in training."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """A species heard from `start` to `end` (seconds), with the highest probability of those windows."""
+    """A species detected from `start` to `end` (seconds), with its highest probability in these windows."""
 
     start: float
     end: float
@@ -35,19 +35,19 @@ class Detection:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a recording holds.
+    """Probabilities and detections of one recording, and the values that they were computed from.
 
     Attributes:
-        duration: seconds.
+        duration: length of the recording, seconds.
         starts: start of each window, seconds; shape (windows,).
-        probabilities: calibrated, by window; shape (windows, species), rows sum to 1.
-        detected: species that reach their threshold in a window that is not quiet; shape (windows, species).
-        recording: probabilities of the whole recording, over its windows that are not quiet; zeros if all are;
+        probabilities: calibrated probabilities of each window; rows sum to 1; shape (windows, species).
+        detected: whether a species reaches its threshold in a window that is not quiet; shape (windows, species).
+        recording: probabilities of the whole recording, from its windows that are not quiet; zeros if all windows are quiet;
             shape (species,).
-        quiet: windows that the filters of the training leave out; shape (windows,), bool.
-        frames: all mel frames, in the front end's units; shape (frames, mels).
+        quiet: windows below `features.min_rms` or `features.min_mel_std`, which training leaves out too; shape (windows,).
+        frames: mel frames of the recording, in the front end's units; shape (frames, mels).
         first_frames: first frame of each window in `frames`; shape (windows,).
-        rms: of each window, full scale = 1; shape (windows,).
+        rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
     """
 
     duration: float
@@ -62,7 +62,15 @@ class Prediction:
 
 
 class Classifier:
-    """A bundle ready to answer: `Classifier("results/demo/release/bundle").predict("dawn.mp3")`."""
+    """Classifies recordings with a bundle: `Classifier("results/demo/release/bundle").predict("dawn.mp3")`.
+
+    Args:
+        bundle: folder of the bundle.
+        threads: number of CPU threads of the network.
+
+    Raises:
+        AutobirdError: the folder is not a bundle, is damaged, or has another format.
+    """
 
     def __init__(self, bundle: Path | str, threads: int = 1) -> None:
         self.bundle = Bundle.load(Path(bundle))
@@ -75,70 +83,71 @@ class Classifier:
         return self.bundle.labels
 
     def predict(self, audio: Path | str | BinaryIO, max_duration: float = MAX_DURATION) -> Prediction:
-        """Listen to a recording.
+        """Classify a recording.
 
         Args:
-            audio: a path, or a seekable binary file; any format that libsndfile knows, told by content.
-            max_duration: longer recordings are refused, seconds of decoded sound.
+            audio: a path or a seekable binary file, in any format that libsndfile supports; the format is recognised by content.
+            max_duration: longest accepted recording, seconds of decoded audio.
 
         Raises:
-            TooLong: more sound than `max_duration`.
-            UnusableAudio: it cannot be decoded, is shorter than `MIN_DURATION`, or the model gives no finite answer; the
-                message says why.
+            TooLong: the recording is longer than `max_duration`.
+            UnusableAudio: the recording cannot be decoded, is shorter than `MIN_DURATION`, or gives logits that are not finite.
         """
         s = self.bundle.features
         samples = decode(Path(audio) if isinstance(audio, str) else audio, s.sample_rate, max_duration)
         duration = len(samples) / s.sample_rate
         if duration < MIN_DURATION:
-            raise UnusableAudio(f"{duration:.2f} s of sound are too short to tell; give at least {MIN_DURATION:g} s")
+            raise UnusableAudio(f"{duration:.2f} s of audio is too short to classify; give at least {MIN_DURATION:g} s")
         starts = window_starts(len(samples), s.window_samples, s.hop_samples)
         frames, firsts = self._front_end.windows(samples)
         rms = window_rms(samples, starts, s.window_samples)
-        stored = frames.astype(np.float16)  # as in the shards that the model was trained on
+        stored = frames.astype(np.float16)  # the model was trained on mel frames stored as float16
         size = self._front_end.frames_per_window
         _, std = window_moments(stored, firsts, size)
         quiet = is_quiet(rms, std, s)
         windows = stored[firsts[:, None] + np.arange(size)]
         logits = self._graph.logits(windows)
         if not np.isfinite(logits).all():
-            raise UnusableAudio("the model's answer is NaN or infinite; check the recording's level and the bundle")
-        # Quiet windows count as a second recording, so that nothing of them enters the answer about this one.
-        said = answer(logits, quiet.astype(np.int64), 2, self.bundle.calibration)
+            raise UnusableAudio("the model's output is NaN or infinite; check the recording's level and the bundle")
+        # Recording 0 has the windows that are not quiet. Quiet windows are assigned to recording 1, which is not used, so
+        # that they do not contribute to the probabilities of the recording.
+        result = classify(logits, quiet.astype(np.int64), 2, self.bundle.calibration)
         return Prediction(
             duration=duration,
             starts=starts / s.sample_rate,
-            probabilities=said.windows,
-            detected=said.detected & ~quiet[:, None],
-            recording=said.recordings[0],
+            probabilities=result.window_probabilities,
+            detected=result.window_detections & ~quiet[:, None],
+            recording=result.recording_probabilities[0],
             quiet=quiet,
             frames=frames,
             first_frames=firsts,
             rms=rms,
         )
 
-    def features(self, prediction: Prediction) -> dict[str, float]:
-        """What the drift report compares (`drift.monitor.FEATURES`)."""
-        heard = ~prediction.quiet if not prediction.quiet.all() else np.ones(len(prediction.quiet), bool)
-        return features(
+    def drift_features(self, prediction: Prediction) -> dict[str, float]:
+        """Return the features of a recording that the drift test compares (`drift.monitor.DRIFT_FEATURES`)."""
+        used = ~prediction.quiet if not prediction.quiet.all() else np.ones(len(prediction.quiet), bool)
+        return drift_features(
             prediction.frames,
-            prediction.first_frames[heard],
-            prediction.rms[heard],
-            prediction.probabilities[heard],
+            prediction.first_frames[used],
+            prediction.rms[used],
+            prediction.probabilities[used],
             self.bundle.features,
         )
 
     def detections(self, prediction: Prediction) -> list[Detection]:
-        """Species above their thresholds; neighbouring windows of one species become one detection. Sorted by time."""
+        """Return the detections sorted by start; consecutive windows with the same species are one detection."""
         window = self.bundle.features.window
-        found: list[Detection] = []
+        detections: list[Detection] = []
         for species, name in enumerate(self.labels):
             p = prediction.probabilities[:, species]
             for run in _runs(np.flatnonzero(prediction.detected[:, species])):
                 end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
-                found.append(Detection(float(prediction.starts[run[0]]), round(end, 3), name, float(p[run].max())))
-        return sorted(found, key=lambda d: (d.start, -d.probability, d.species))
+                start = float(prediction.starts[run[0]])
+                detections.append(Detection(start, round(end, 3), name, float(p[run].max())))
+        return sorted(detections, key=lambda d: (d.start, -d.probability, d.species))
 
 
 def _runs(indices: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
-    """Consecutive indices together."""
+    """Split increasing indices into runs of consecutive ones."""
     return np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1) if len(indices) else []

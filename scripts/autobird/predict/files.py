@@ -1,4 +1,4 @@
-"""Many files through one bundle, on all cores; one that cannot be read does not stop the others."""
+"""Classify many files in parallel; a file that cannot be read is reported and does not stop the others."""
 
 import multiprocessing
 import os
@@ -17,19 +17,19 @@ from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import MAX_DURATION, Classifier, Detection, Prediction
 
 _classifier: Classifier | None = None
-"""Each worker's own; loaded once."""
+"""The classifier of a worker process, loaded when the worker starts."""
 
 
 @dataclass(frozen=True)
 class WindowResult:
-    """The answer about one window.
+    """The result of one window.
 
     Attributes:
-        start: seconds.
-        end: seconds.
-        quiet: whether the filters of the training leave it out; it counts for nothing then.
-        probabilities: in the order of the labels.
-        detected: species that reach their threshold.
+        start: start of the window, seconds.
+        end: end of the window, seconds.
+        quiet: whether the window is quiet, and therefore not used for the recording.
+        probabilities: calibrated probabilities in the order of the labels.
+        detected: species whose probability reaches their threshold.
     """
 
     start: float
@@ -41,17 +41,17 @@ class WindowResult:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What one file holds, or why nobody could tell.
+    """The result of one file, or the reason why it was skipped.
 
     Attributes:
-        file: as it was named.
-        error: why it could not be read, or "".
-        duration: seconds.
-        species: the most probable species of the whole file and its probability; None if all of it is quiet.
-        detections: by time.
-        features: for the drift report (`drift.monitor.FEATURES`).
-        probabilities: of the whole file, in the order of the labels; empty if all of it is quiet or it could not be read.
-        windows: the answer about each window, where they were asked for.
+        file: name of the file, as given by the caller.
+        error: reason why the file was skipped, or "".
+        duration: length of the recording, seconds.
+        species: most probable species of the recording and its probability; None if the whole recording is quiet.
+        detections: detections sorted by start.
+        drift_features: features for the drift test (`drift.monitor.DRIFT_FEATURES`).
+        probabilities: probabilities of the recording in the order of the labels; empty if it is quiet or was skipped.
+        windows: result of each window, if requested.
     """
 
     file: str
@@ -59,7 +59,7 @@ class FileResult:
     duration: float
     species: tuple[str, float] | None
     detections: list[Detection]
-    features: dict[str, float]
+    drift_features: dict[str, float]
     probabilities: list[float] = field(default_factory=list)
     windows: list[WindowResult] | None = None
 
@@ -90,30 +90,30 @@ def predict_file(
     max_duration: float = MAX_DURATION,
     by_window: bool = False,
 ) -> FileResult:
-    """Everything about one file, or one open in a tar; nothing that is wrong with it raises.
+    """Classify one file; a file that cannot be used gives a result with an error instead of raising.
 
     Args:
-        classifier: the bundle that answers.
-        audio: a path, or a seekable binary file.
-        name: what the file is called in the result.
-        max_duration: longer recordings are refused, seconds.
-        by_window: whether the result holds the answer about each window.
+        classifier: the classifier to use.
+        audio: a path or a seekable binary file, for example a member of a tar archive.
+        name: name of the file in the result.
+        max_duration: longest accepted recording, seconds.
+        by_window: whether the result includes each window.
     """
     try:
         prediction = classifier.predict(audio, max_duration)
     except TooLong as error:
-        return FileResult(name, f"{error}; cut it, or allow more (--max-seconds)", 0.0, None, [], {})
+        return FileResult(name, f"{error}; cut the recording, or raise --max-seconds", 0.0, None, [], {})
     except UnusableAudio as error:
         return FileResult(name, str(error), 0.0, None, [], {})
-    best, some = int(prediction.recording.argmax()), bool(prediction.recording.any())
+    best, is_classified = int(prediction.recording.argmax()), bool(prediction.recording.any())
     return FileResult(
         file=name,
         error="",
         duration=prediction.duration,
-        species=(classifier.labels[best], float(prediction.recording[best])) if some else None,
+        species=(classifier.labels[best], float(prediction.recording[best])) if is_classified else None,
         detections=classifier.detections(prediction),
-        features=classifier.features(prediction),
-        probabilities=prediction.recording.tolist() if some else [],
+        drift_features=classifier.drift_features(prediction),
+        probabilities=prediction.recording.tolist() if is_classified else [],
         windows=_window_results(classifier, prediction) if by_window else None,
     )
 
@@ -135,26 +135,39 @@ def _window_results(classifier: Classifier, prediction: Prediction) -> list[Wind
 def predict_files(
     bundle: Path, files: Sequence[Path], jobs: int, max_duration: float = MAX_DURATION, by_window: bool = False
 ) -> Iterator[FileResult]:
-    """Results as they are ready, in no particular order; the largest files go first so that none is waited for."""
-    Bundle.load(bundle)  # a bundle that cannot be read is an error here, not in the workers
+    """Classify files in worker processes, and yield each result when it is ready, in no particular order.
+
+    Args:
+        bundle: folder of the bundle.
+        files: files to classify; large files are started first, so that the workers finish at about the same time.
+        jobs: number of worker processes.
+        max_duration: longest accepted recording, seconds.
+        by_window: whether the results include each window.
+
+    Raises:
+        AutobirdError: the folder is not a bundle, is damaged, or has another format.
+    """
+    Bundle.load(bundle)  # raise errors of the bundle here: errors in the start of a worker are hard to read
     order = sorted(files, key=file_size, reverse=True)
-    # Forked workers start at once where the system can; ONNX Runtime's threads are made in the workers only.
+    # Forked workers start at once where the system supports them. This process starts no threads of ONNX Runtime, which
+    # would not exist in a forked process.
     method = "fork" if "fork" in multiprocessing.get_all_start_methods() and os.name == "posix" else "spawn"
     context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(min(jobs, len(order)), context, initializer=_load, initargs=(bundle,)) as pool:
-        futures = [pool.submit(_work, path, max_duration, by_window) for path in order]
+    with ProcessPoolExecutor(min(jobs, len(order)), context, initializer=_start_worker, initargs=(bundle,)) as pool:
+        futures = [pool.submit(_predict_in_worker, path, max_duration, by_window) for path in order]
         for future in as_completed(futures):
             yield future.result()
 
 
-def _load(bundle: Path) -> None:
+def _start_worker(bundle: Path) -> None:
     global _classifier
-    # Decoders print warnings about damaged files on standard error; what matters of them is in the results.
+    # Decoders print warnings about damaged files to standard error. They are dropped, because the results hold an error for
+    # each file that cannot be used.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threadpool_limits(1)  # the processes share the cores; threads of BLAS that spin would slow them all
+    threadpool_limits(1)  # one thread per worker: spinning BLAS threads of all workers would slow each other down
     _classifier = Classifier(bundle)
 
 
-def _work(path: Path, max_duration: float, by_window: bool) -> FileResult:
+def _predict_in_worker(path: Path, max_duration: float, by_window: bool) -> FileResult:
     assert _classifier is not None
     return predict_file(_classifier, path, str(path), max_duration, by_window)

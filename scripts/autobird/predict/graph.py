@@ -1,4 +1,4 @@
-"""Run an ONNX graph on windows of mel frames, on the CPU."""
+"""Run an ONNX model on windows of mel frames, on the CPU."""
 
 from pathlib import Path
 
@@ -9,17 +9,21 @@ from numpy.typing import NDArray
 from autobird.core.errors import AutobirdError
 
 INPUT = "log_mel"
-"""Name of the graph's input, shape (windows, 1, mels, frames), float32; its first output is the logits."""
+"""Name of the model's input, shape (windows, 1, mels, frames), float32. The first output is the logits."""
 
 _BATCH = 16
-"""Windows per call: larger batches leave the cache."""
+"""Number of windows per call; the activations of larger batches do not fit into the CPU's cache."""
 
 
-def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
-    """An ONNX Runtime session on the CPU with so many threads, which do not spin while they wait.
+def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
+    """Open an ONNX file with ONNX Runtime on the CPU.
+
+    Args:
+        path: the ONNX file.
+        threads: number of threads; idle threads sleep instead of spinning, because other processes use the CPU too.
 
     Raises:
-        AutobirdError: this version of ONNX Runtime cannot load the graph.
+        AutobirdError: the installed version of ONNX Runtime cannot load the file.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -27,31 +31,34 @@ def session(path: Path, threads: int) -> onnxruntime.InferenceSession:
     options.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # its errors have no class in common
+    except Exception as error:  # the errors of ONNX Runtime have no common base class
         raise AutobirdError(
             f"{path} cannot be loaded by ONNX Runtime {onnxruntime.__version__} ({str(error).splitlines()[0]}); "
-            "install the version of onnxruntime that the bundle was made with, or make the bundle anew"
+            "install the version of onnxruntime that the bundle was made with, or recreate the bundle"
         ) from error
 
 
 class Graph:
-    """A graph that gives logits for windows.
+    """An ONNX model that computes logits of windows.
 
     Args:
         path: the ONNX file.
-        threads: CPU threads.
+        threads: number of CPU threads.
+
+    Raises:
+        AutobirdError: the installed version of ONNX Runtime cannot load the file.
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self._session = session(path, threads)
+        self._session = open_session(path, threads)
 
     @property
     def species(self) -> int:
-        """Number of logits of a window."""
+        """Number of logits per window."""
         return int(self._session.get_outputs()[0].shape[1])
 
     def logits(self, windows: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Logits of windows of shape (windows, frames, mels); shape (windows, species)."""
+        """Return the logits of windows of shape (windows, frames, mels); shape (windows, species)."""
         out = np.empty((len(windows), self.species), np.float32)
         for first in range(0, len(windows), _BATCH):
             x = windows[first : first + _BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]

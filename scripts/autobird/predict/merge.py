@@ -1,4 +1,4 @@
-"""Stage `predict` and others: the CSV tables of all batches as one, sorted."""
+"""Stages `predict_merge` and `drift_current`: concatenate the CSV tables of all batches, sorted by recording."""
 
 import csv
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from autobird.core.stage import log, parser, run, stage
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--tables", type=Path, nargs="+", required=True)
     p.add_argument("--output", type=Path, required=True)
@@ -21,10 +21,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             with path.open(encoding="utf-8", newline="") as file:
                 header, *body = list(csv.reader(file))
             rows += body
-        # The batches are in an order of hashes; within a file rows are by time already, and the sort is stable.
+        # Recordings are assigned to batches by a hash, so they are sorted here. Rows of one recording are already sorted by
+        # time, and the sort is stable.
         rows.sort(key=lambda row: row[0])
         write_text(args.output, csv_text([header, *rows]))
-        log.info("%d rows of %d tables", len(rows), len(args.tables))
+        log.info("merged %d rows of %d tables", len(rows), len(args.tables))
 
 
 if __name__ == "__main__":

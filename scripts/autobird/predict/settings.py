@@ -1,4 +1,4 @@
-"""Settings of the batch prediction by the workflow."""
+"""Settings of the batch prediction (`snakemake predict`)."""
 
 from pydantic import Field
 
@@ -7,9 +7,11 @@ from autobird.core.settings import Settings
 
 
 class PredictSettings(Settings):
-    """A folder of field recordings through a bundle, fanned out: `snakemake predict`."""
+    """Classification of a folder of recordings in parallel jobs: `snakemake predict`."""
 
-    input: str | None = Field(None, description="Folder of recordings, any depth.")
-    bundle: str | None = Field(None, description="Folder of the bundle; unset: the one of this run.")
-    name: Name = Field("predict", description="Folder of the answers: results/<run.name>/predict/<name>.")
-    batches: int = Field(8, ge=1, le=1000, description="Jobs that share the recordings.")
+    input: str | None = Field(None, description="Folder of the recordings to classify; subfolders are included.")
+    bundle: str | None = Field(
+        None, description="Folder of the bundle (the released model) to use; unset: the bundle of this run."
+    )
+    name: Name = Field("predict", description="Name of the folder of the results: results/<run.name>/predict/<name>.")
+    batches: int = Field(8, ge=1, le=1000, description="Number of jobs that the recordings are divided into.")

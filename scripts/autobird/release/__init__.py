@@ -1,4 +1,4 @@
-"""From a trained model to a released one: export, prune, quantize, compare, bundle."""
+"""Export, pruning, quantization and comparison of the trained network, and the bundle that is released."""
 
 from autobird.core.environment import spin_briefly
 

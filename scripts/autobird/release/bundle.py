@@ -1,4 +1,4 @@
-"""Stage `bundle`: the chosen variant and everything that turns its logits into answers, in one folder."""
+"""Stage `bundle`: write the released variant, and all that is needed to predict with it, into one folder."""
 
 import hashlib
 import json
@@ -16,32 +16,36 @@ from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table
 from autobird.evaluation.predictions import windows_to_predict
-from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, manifest
-from autobird.predict.check import CLIP, EXPECTED, expected_answer
+from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, bundle_manifest
+from autobird.predict.check import CLIP, EXPECTED, expected_prediction
 from autobird.release.card import model_card
-from autobird.release.reference import recording_features, reference
+from autobird.release.drift_reference import drift_reference, drift_table
 from autobird.synth.encode import encode
 from autobird.synth.plan import plan_species
 from autobird.synth.scene import render
 
 _EXAMPLE_SEED = 20
-"""Seed of the synthesised clip; no recording of a corpus goes into a bundle."""
+"""Seed of the synthesised example clip. A bundle holds no recording of the corpus."""
 
 
 def example_clip() -> bytes:
-    """A synthesised song as FLAC, the same bytes each time."""
+    """Return a synthesised song of 6 to 9 seconds as FLAC; every call returns the same bytes."""
     plan = next(p for p in plan_species(_EXAMPLE_SEED, 0, 50) if 6 < p.duration < 9)
     return encode(render(plan)[0], plan.sample_rate, "flac")
 
 
 def training_data(licences: dict[str, Any]) -> dict[str, Any]:
-    """What the recordings behind the bundle allow: how many under which licence, and what holds for all of them."""
-    used = {name: found["used"] for name, found in licences["licences"].items() if found["used"]}
+    """Return the number of used recordings by licence, and the terms that follow from all of these licences.
+
+    Args:
+        licences: `licences.json` of the corpus.
+    """
+    used = {name: entry["used"] for name, entry in licences["licences"].items() if entry["used"]}
     return {"recordings": used, **licences["training_data"]}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     for name in ("variants", "shards"):
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
@@ -51,16 +55,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     for name in inputs:
         p.add_argument(f"--{name}", type=Path, required=True)
-    p.add_argument("--name", required=True, help="of the run")
-    p.add_argument("--config", required=True, help="the whole configuration as JSON, for the provenance")
-    p.add_argument("--code", required=True, help="fingerprints of all stages as JSON, for the provenance")
+    p.add_argument("--name", required=True, help="name of the run")
+    p.add_argument("--config", required=True, help="complete configuration as JSON, for provenance.json")
+    p.add_argument("--code", required=True, help="code fingerprints of all stages as JSON, for provenance.json")
     p.add_argument("--folder", type=Path, required=True)
     args = p.parse_args(argv)
     features = settings_of(FeatureSettings, args.settings)
-    # One lock for the folder, beside it: what users carry away holds nothing but the bundle.
+    # The lock file is written next to the folder: users copy the folder, and it must hold only the bundle.
     with stage("bundle", args, [args.folder]):
         for stale in args.folder.iterdir() if args.folder.is_dir() else ():
-            stale.unlink()  # what a killed run left; the bundle holds just what is written below
+            stale.unlink()  # left by an interrupted run; the bundle must hold only the files written below
         released = read_json(args.released)
         model = read_json(args.model)
         labels: list[str] = model["labels"]
@@ -68,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_bytes(args.folder / GRAPH, graph.read_bytes())
 
         calibration = read_json(args.calibration)
-        temperature, chosen = calibration["temperature"], calibration["thresholds"]
+        temperature, thresholds = calibration["temperature"], calibration["thresholds"]
         licences = read_json(args.licences)
         write_json(
             args.folder / DESCRIPTION,
@@ -81,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "features": features.model_dump(mode="json"),
                 "aggregation": calibration["aggregation"],
                 "temperature": temperature,
-                "thresholds": [chosen[name]["threshold"] for name in labels],
+                "thresholds": [thresholds[name]["threshold"] for name in labels],
                 "training_data": training_data(licences),
             },
         )
@@ -89,8 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         windows = windows_to_predict(read_table(args.index), labels)
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         windows = windows[windows["split"] != "test"]
-        table = recording_features(windows, read_table(args.predictions), shards, features, temperature)
-        write_json(args.folder / "drift_reference.json", reference(table))
+        table = drift_table(windows, read_table(args.predictions), shards, features, temperature)
+        write_json(args.folder / "drift_reference.json", drift_reference(table))
 
         write_bytes(args.folder / "ATTRIBUTION.csv", args.attribution.read_bytes())
         catalogue = pq.read_table(args.catalogue, columns=["recording", "file_sha256"]).to_pandas()
@@ -113,15 +117,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             },
         )
         write_bytes(args.folder / CLIP, example_clip())
-        # The answer comes from the bundle as users get it, so the manifest is written before and after.
-        write_json(args.folder / MANIFEST, manifest(args.folder))
-        write_json(args.folder / EXPECTED, expected_answer(args.folder))
-        write_json(args.folder / MANIFEST, manifest(args.folder))
+        # `expected_prediction` loads the bundle as users do, which needs a manifest. The final manifest also lists
+        # expected.json.
+        write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
+        write_json(args.folder / EXPECTED, expected_prediction(args.folder))
+        write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
         log.info(
-            "%s, temperature %.3f, %d thresholds chosen",
+            "variant %s, temperature %.3f, thresholds chosen for %d species",
             released["released"],
             temperature,
-            sum(t["chosen"] for t in chosen.values()),
+            sum(t["chosen"] for t in thresholds.values()),
         )
 
 

@@ -1,9 +1,23 @@
-"""The model card: what a person should know before trusting the model (Mitchell et al. 2019)."""
+"""The model card: what users should know before they rely on the model (Mitchell et al. 2019)."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+_METRICS = {
+    "macro_f1": "macro-F1 of the most probable species",
+    "detection_precision": "precision of the detections",
+    "detection_recall": "recall of the detections",
+    "detection_f1": "F1 of the detections",
+    "detection_macro_f1": "macro-F1 of the detections",
+    "cmap": "cmAP (class-mean average precision)",
+    "auroc": "AUROC (area under the ROC curve)",
+}
+"""Metrics of `metrics.json` that the card shows, and their names there."""
+
+_WEAK_F1 = 0.5
+"""Species whose detections have a lower F1 on test recordings are listed among the limits."""
 
 
 def model_card(
@@ -17,61 +31,83 @@ def model_card(
     training_data: dict[str, Any],
     species: pd.DataFrame,
 ) -> str:
-    """Markdown, the same text for the same numbers."""
+    """Return the model card as Markdown; equal inputs give equal text.
+
+    Args:
+        name: name of the run.
+        labels: species that the model knows.
+        metrics: `metrics.json` of stage `evaluate`.
+        comparison: `comparison.csv` of stage `compare`.
+        released: `released.json` of stage `compare`.
+        counts: `counts.json` of the data set.
+        leakage: `leakage.json` of the data set.
+        training_data: licences of the training recordings (`release.bundle.training_data`).
+        species: `species.csv` of stage `evaluate`.
+    """
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
-    weak = species[species["detection_f1_by_recording"] < 0.5]["species"].tolist()
+    weak = species[species["detection_f1_by_recording"] < _WEAK_F1]["species"].tolist()
     untested = species[species["test_recordings"] == 0]["species"].tolist()
     lines = [
         f"# Model card: {name}",
         "",
-        f"Names {len(labels)} species of birds in windows of sound; `bundle.json` gives their length. "
-        f"Variant `{released['released']}`, made by Autobird.",
+        f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
+        f"window). It was made with Autobird. The bundle holds variant `{released['released']}`: `float` is the trained float32 "
+        "network, `pruned` has fewer channels, `int8` computes with 8-bit integers, `pruned_int8` has both changes.",
         "",
-        "## How good it is",
+        "## Performance",
         "",
-        f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent groups "
-        f"(sessions) that the model never heard; in brackets {metrics['confidence']:.0%} intervals from resampling groups.",
+        f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
+        "groups (recording sessions). No recording of these groups was used for training. "
+        f"Square brackets: {metrics['confidence']:.0%} confidence intervals, from a bootstrap over the groups.",
         "",
-        "| | by recording | by window |",
+        "| metric | per recording | per window |",
         "|---|---|---|",
         *[_metric_row(test, metric, text) for metric, text in _METRICS.items()],
         "",
+        "Macro-F1 is the mean of the species' F1 scores. cmAP and AUROC use no threshold: for each species they measure how well the "
+        "predicted probability ranks recordings (or windows) with the species above those without it. 1 is the best value of every metric.",
+        "",
         _several_species(test),
-        f"Difference of macro-F1 by recording to the float network, paired: "
+        "",
+        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
         f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
         "",
-        f"Why this variant: {released['reason']}.",
+        "The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
+        f"{released['reason']}.",
         "",
-        "## What it learnt from",
+        "## Training data",
         "",
-        f"{used['train']['recordings']} recordings ({used['train']['windows']} windows); {used['validation']['recordings']} more chose "
-        f"thresholds and variant. Of {counts['recordings']} recordings {counts['recordings_used']} were used, "
-        f"{counts['recordings_filtered']} filtered, {counts['recordings_quarantined']} quarantined.",
+        f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
+        f"{used['validation']['recordings']} validation recordings were used to select the variant, its thresholds and its temperature "
+        "(the number that the model's outputs are divided by, to make the probabilities match the observed accuracy). "
+        f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
+        f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
         "",
-        shared_in_words(leakage),
+        leakage_sentence(leakage),
         "",
-        "Licences of the recordings (`ATTRIBUTION.csv` names each):",
+        "Licences of the recordings (`ATTRIBUTION.csv` lists every recording):",
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
-        f"Together they ask: {training_data['statement']} The bundle holds weights and statistics (features of each recording "
-        "for the drift test), and no sound of theirs.",
+        f"Terms that follow from all licences together: {training_data['statement']} The bundle holds the network's weights, and "
+        "statistics of each recording for the drift test. It holds no audio of these recordings.",
         "",
         "## Limits",
         "",
-        "- It knows no other species and no other sounds: it names the nearest species it knows, or nothing.",
-        "- Scores hold for recordings like the test recordings; other places, microphones and seasons may differ. "
-        "The drift report says whether they do.",
-        f"- Weak species (F1 of the detections by recording below 0.5 on test): {', '.join(weak) if weak else 'none'}.",
-        *([f"- Not tested, as no test recording holds them: {', '.join(untested)}."] if untested else []),
+        "- The model can only report the species listed below. For any other species or sound it reports the most similar of them, or "
+        "nothing.",
+        "- The metrics apply to recordings like the test recordings. Results for other places, microphones and seasons may differ. "
+        "The drift report tests whether new recordings differ from those of the training.",
+        f"- Species with weak detections (F1 per test recording below {_WEAK_F1:g}): {', '.join(weak) if weak else 'none'}.",
+        *([f"- Not tested, because no test recording contains them: {', '.join(untested)}."] if untested else []),
         "",
         "## Species",
         "",
-        "Detections by test recording: of the recordings in which a species is reported, the share that hold it (precision); of the "
-        "recordings that hold it, the share in which it is reported (recall). One window in which its probability reaches the threshold "
-        "is enough to report a species.",
+        "A species is detected in a recording if its probability reaches its threshold in at least one window. Precision: of the test "
+        "recordings in which the species is detected, the share that contain it. Recall: of the test recordings that contain the "
+        "species, the share in which it is detected.",
         "",
         "| species | test recordings (groups) | threshold | precision | recall |",
         "|---|---|---|---|---|",
@@ -81,30 +117,20 @@ def model_card(
     return "\n".join(lines)
 
 
-_METRICS = {
-    "macro_f1": "macro-F1 of the most probable species",
-    "detection_precision": "precision of the detections",
-    "detection_recall": "recall of the detections",
-    "detection_f1": "F1 of the detections",
-    "detection_macro_f1": "macro-F1 of the detections",
-    "cmap": "cmAP",
-    "auroc": "AUROC",
-}
-
-
 def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:
     return f"| {text} | {_cell(test['by_recording'][metric])} | {_cell(test['by_window'][metric])} |"
 
 
 def _several_species(test: dict[str, Any]) -> str:
+    """State which test recordings each metric uses."""
     others = test["recordings"] - test["recordings_of_one_species"]
     if not others:
-        return "Every test recording holds one species as far as is known."
-    unsure = test["recordings"] - test["recordings_with_known_species"]
+        return "According to the metadata, every test recording contains exactly one species."
+    unnamed = test["recordings"] - test["recordings_with_known_species"]
     return (
-        f"{others} test recordings do not hold exactly one species: macro-F1 of the most probable species is over the other "
-        f"{test['recordings_of_one_species']}, everything else over all"
-        + (f" but the {unsure} in which somebody marked a sound without naming it." if unsure else ".")
+        f"{others} test recordings do not contain exactly one species. Macro-F1 of the most probable species uses the other "
+        f"{test['recordings_of_one_species']}; all other metrics use all test recordings"
+        + (f", except {unnamed} in which an annotator marked a sound without naming its species." if unnamed else ".")
     )
 
 
@@ -117,26 +143,28 @@ def _species_row(row: dict[str, Any]) -> str:
     return f"| *{row['species']}* | {counts} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} |"
 
 
-def shared_in_words(leakage: dict[str, Any]) -> str:
-    """What the test recordings share with training, in words; unknown is not 0 %."""
+def leakage_sentence(leakage: dict[str, Any]) -> str:
+    """State what the test recordings share with the training recordings; missing metadata is "unknown", not 0 %."""
     measures = {
-        "recordist": "a recordist", "recordist_and_species": "recordist and species",
-        "recordist_and_day": "recordist and day", "session": "a session", "near_duplicate": "the same sound",
+        "recordist": "same recordist", "recordist_and_species": "same recordist and species",
+        "recordist_and_day": "same recordist and day", "session": "same session", "near_duplicate": "same audio",
     }  # fmt: skip
     parts = []
-    for name, what in measures.items():
+    for name, text in measures.items():
         share, known = leakage["this_split"][name], leakage["known"][name]
         parts.append(
-            f"{what} unknown" if share is None else f"{what} {share:.0%} (of the {known} of which it is known)"
+            f"{text}: unknown" if share is None else f"{text}: {share:.0%} of the {known} for which it is known"
         )
-    return f"What the {leakage['test_recordings']} test recordings share with training: {', '.join(parts)}."
+    return (
+        f"Overlap of the {leakage['test_recordings']} test recordings with the training recordings: {'; '.join(parts)}."
+    )
 
 
 def _range(value: float, low: float, high: float) -> str:
     if np.isnan(value):
         return "not defined"
     if np.isnan(low):
-        return f"{value:.3f} [unknown: fewer than two groups]"
+        return f"{value:.3f} [interval unknown: fewer than two groups]"
     return f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 

@@ -1,4 +1,4 @@
-"""Stage `comparison_figure`: quality, size and speed of all variants side by side."""
+"""Stage `comparison_figure`: plot macro-F1, size and speed of all variants."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,39 +13,45 @@ from autobird.core.stage import parser, run, stage
 
 
 def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) -> None:
-    """Three panels, one row a variant; the released one is orange."""
+    """Write a figure of three panels with one row per variant; the released variant is orange.
+
+    Args:
+        path: image file to write.
+        table: `comparison.csv` of stage `compare`.
+        latency: `latency.json` of stage `latency`.
+    """
     test = table[table["split"] == "test"].reset_index(drop=True)
-    at = np.arange(len(test))[::-1]
+    y = np.arange(len(test))[::-1]
     colours = [ORANGE if released else BLUE for released in test["released"]]
     fig, axes = figure(11, 2.9, columns=3, sharey=True)
     low, high = test["macro_f1"] - test["macro_f1_low"], test["macro_f1_high"] - test["macro_f1"]
     for i, colour in enumerate(colours):
         axes[0].errorbar(
-            test["macro_f1"][i], at[i], xerr=[[low[i]], [high[i]]], fmt="o", color=colour, ecolor=GREY, capsize=3
+            test["macro_f1"][i], y[i], xerr=[[low[i]], [high[i]]], fmt="o", color=colour, ecolor=GREY, capsize=3
         )
-    axes[0].set_xlabel("macro-F1 by test recording, with interval")
-    axes[0].set_yticks(at, test["variant"])
+    axes[0].set_xlabel("macro-F1 per test recording, with interval")
+    axes[0].set_yticks(y, test["variant"])
     axes[0].grid(axis="x", alpha=0.3)
-    _bars(axes[1], at, test["bytes"] / 1000, colours, "size, kB", "{:.0f}")
+    _bars(axes[1], y, test["bytes"] / 1000, colours, "size, kB")
     speed = [latency["windows_per_second"][name] for name in test["variant"]]
-    times = [latency["times_eager"][name] for name in test["variant"]]
-    _bars(axes[2], at, np.array(speed), colours, "windows per second, one thread (x eager torch)", "{:.0f}", times)
+    speedup = [latency["times_eager"][name] for name in test["variant"]]
+    _bars(axes[2], y, np.array(speed), colours, "windows per second, one thread (relative to torch)", speedup)
     released = test.loc[test["released"], "variant"].iloc[0]
     fig.suptitle(f"released: {released}", color=ORANGE)
     save(fig, path)
 
 
-def _bars(ax: Any, at: Any, values: Any, colours: list[str], label: str, text: str, times: Any = None) -> None:
-    ax.barh(at, values, color=colours, height=0.6)
+def _bars(ax: Any, y: Any, values: Any, colours: list[str], label: str, speedup: Any = None) -> None:
+    ax.barh(y, values, color=colours, height=0.6)
     for i, value in enumerate(values):
-        extra = f" ({times[i]:.1f}x)" if times else ""
-        ax.text(value, at[i], f" {text.format(value)}{extra}", va="center", fontsize=9)
+        factor = f" ({speedup[i]:.1f}x)" if speedup else ""
+        ax.text(value, y[i], f" {value:.0f}{factor}", va="center", fontsize=9)
     ax.set_xlim(0, float(np.max(values)) * 1.35)
     ax.set_xlabel(label)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--comparison", type=Path, required=True)
     p.add_argument("--latency", type=Path, required=True)

@@ -1,4 +1,4 @@
-"""Stage `export`: the trained network as float ONNX."""
+"""Stage `export`: write the trained network as a float32 ONNX file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from autobird.release.onnx_files import export
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--weights", type=Path, required=True)

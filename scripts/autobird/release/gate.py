@@ -1,4 +1,7 @@
-"""Which variant is released: chosen on validation, by rules that do not depend on a measured time."""
+"""The release gate: the rule that selects the variant to release from its results on validation recordings.
+
+The rule uses no measured times, so the same variant is selected on every machine.
+"""
 
 from dataclasses import dataclass
 
@@ -7,17 +10,17 @@ from autobird.release.settings import GateSettings
 
 @dataclass(frozen=True)
 class Candidate:
-    """A variant of the model as the gate sees it.
+    """A variant of the model and its results on validation.
 
     Attributes:
-        name: of the variant; `float` is the one it is compared with.
-        f1_loss: macro-F1 by validation recording of float, minus its own; None if it is not defined.
-        f1_loss_low: lower end of the interval of that difference; None if it is not known.
-        f1_loss_high: upper end.
-        agreement: share of validation windows in which it names the same species as float.
-        multiply_adds: for one window.
+        name: name of the variant; `float` is the float32 model that the others are compared with.
+        f1_loss: macro-F1 per recording of the float32 model minus that of this variant; None if it is not defined.
+        f1_loss_low: lower end of the confidence interval of `f1_loss`; None if it is unknown.
+        f1_loss_high: upper end of that interval.
+        agreement: share of windows in which this variant and the float32 model name the same species.
+        multiply_adds: number of multiply-adds per window.
         bits: width of the numbers that are multiplied.
-        size: bytes of the file.
+        size: size of the file, bytes.
     """
 
     name: str
@@ -31,19 +34,19 @@ class Candidate:
 
     @property
     def cost(self) -> tuple[int, int, str]:
-        """Multiply-adds times bit width, then bytes."""
+        """Sort key, cheapest first: multiply-adds times bit width, then bytes, then name."""
         return self.multiply_adds * self.bits, self.size, self.name
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The released variant and why.
+class GateDecision:
+    """The selected variant, and the reasons.
 
     Attributes:
-        released: its name.
-        reason: one sentence.
-        underpowered: variants whose loss is known too imprecisely to judge it, so that agreement decided.
-        failed: what the others failed by.
+        released: name of the selected variant.
+        reason: the reasons as text, separated by semicolons.
+        underpowered: variants whose loss of macro-F1 has too wide an interval, so that agreement decided.
+        failed: for each variant that did not pass, the reason.
     """
 
     released: str
@@ -52,19 +55,19 @@ class Choice:
     failed: dict[str, str]
 
 
-def choose(candidates: list[Candidate], recordings: int, groups: int, settings: GateSettings) -> Choice:
-    """The cheapest candidate that passes; float always does.
+def select_variant(candidates: list[Candidate], recordings: int, groups: int, settings: GateSettings) -> GateDecision:
+    """Select the cheapest variant that passes; the float32 model always passes.
 
-    A variant passes if the upper end of the interval of its loss of macro-F1 is at most `max_f1_loss`. Where half the
-    width of that interval is larger than `max_f1_loss`, a variant without any loss would fail: the gate is
-    underpowered, and the variant passes if it agrees with float in `min_agreement` of the windows. A variant whose whole
-    interval lies above `max_f1_loss` fails, however wide it is.
+    A variant passes if the upper end of the interval of its loss of macro-F1 is at most `max_f1_loss`. If half the width of
+    this interval exceeds `max_f1_loss`, even a variant without any loss would fail: validation is too small for this
+    comparison. The variant then passes if it names the same species as the float32 model in at least `min_agreement` of the
+    windows. A variant whose whole interval lies above `max_f1_loss` fails in both cases.
 
     Args:
-        candidates: all variants, `float` among them.
-        recordings: number of validation recordings of exactly one species, which macro-F1 is about.
-        groups: number of independent groups that they belong to.
-        settings: the gate.
+        candidates: all variants, including `float`.
+        recordings: number of validation recordings of exactly one species, on which macro-F1 is computed.
+        groups: number of independent groups of these recordings.
+        settings: limits of the gate.
     """
     failed: dict[str, str] = {}
     underpowered = [c.name for c in candidates if c.name != "float" and _is_underpowered(c, settings)]
@@ -73,41 +76,46 @@ def choose(candidates: list[Candidate], recordings: int, groups: int, settings: 
             continue
         if c.f1_loss_low is not None and c.f1_loss_low > settings.max_f1_loss:
             failed[c.name] = (
-                f"loses at least {c.f1_loss_low:.4f} of macro-F1 on validation, more than {settings.max_f1_loss:g}"
+                f"loses at least {c.f1_loss_low:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
             )
         elif c.name in underpowered:
             if c.agreement < settings.min_agreement:
                 failed[c.name] = (
-                    f"agrees with float in {c.agreement:.4f} of the validation windows, less than {settings.min_agreement:g}"
+                    f"names the same species as the float32 model in {c.agreement:.4f} of the validation windows "
+                    f"(at least {settings.min_agreement:g} required)"
                 )
         elif c.f1_loss_high is not None and c.f1_loss_high > settings.max_f1_loss:
             failed[c.name] = (
-                f"may lose up to {c.f1_loss_high:.4f} of macro-F1 on validation, more than {settings.max_f1_loss:g}"
+                f"may lose up to {c.f1_loss_high:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
             )
     best = min((c for c in candidates if c.name not in failed), key=lambda c: c.cost)
-    cost = f"{best.multiply_adds / 1e6:.1f} million multiply-adds of {best.bits} bits"
-    parts = [f"{best.name}: the cheapest of those that pass, {cost}"]
+    cost = f"{best.multiply_adds / 1e6:.1f} million {best.bits}-bit multiply-adds per window"
+    parts = [f"{best.name}: the cheapest variant that passes the release gate, {cost}"]
     if best.name != "float":
-        parts.append(_basis(best, best.name in underpowered, recordings, groups, settings))
-    parts += [f"{name} {why}" for name, why in failed.items()]
+        parts.append(_why_it_passes(best, best.name in underpowered, recordings, groups, settings))
+    parts += [f"{name} {reason}" for name, reason in failed.items()]
     if underpowered:
         parts.append(
-            f"the gate was underpowered for {', '.join(underpowered)} ({recordings} validation recordings of one "
-            f"species in {groups} groups): agreement with float decided"
+            f"validation is too small ({recordings} recordings of one species in {groups} groups) to measure the loss of macro-F1 of "
+            f"{', '.join(underpowered)}: agreement with the float32 model decided"
         )
-    return Choice(best.name, "; ".join(parts), underpowered, failed)
+    return GateDecision(best.name, "; ".join(parts), underpowered, failed)
 
 
 def _is_underpowered(c: Candidate, settings: GateSettings) -> bool:
+    """Return whether the interval of the loss is too wide to compare it with `max_f1_loss`."""
     if c.f1_loss_low is None or c.f1_loss_high is None:
         return True
     return (c.f1_loss_high - c.f1_loss_low) / 2 > settings.max_f1_loss
 
 
-def _basis(best: Candidate, underpowered: bool, recordings: int, groups: int, settings: GateSettings) -> str:
+def _why_it_passes(best: Candidate, underpowered: bool, recordings: int, groups: int, settings: GateSettings) -> str:
     if underpowered:
-        return f"it agrees with float in {best.agreement:.4f} of the validation windows, at least {settings.min_agreement:g}"
+        return (
+            f"it names the same species as the float32 model in {best.agreement:.4f} of the validation windows "
+            f"(at least {settings.min_agreement:g} required)"
+        )
     return (
-        f"on {recordings} validation recordings of one species in {groups} groups its loss of macro-F1 against float is {best.f1_loss:.4f} "
-        f"[{best.f1_loss_low:.4f}, {best.f1_loss_high:.4f}], at most {settings.max_f1_loss:g}"
+        f"compared with the float32 model, it loses {best.f1_loss:.4f} [{best.f1_loss_low:.4f}, {best.f1_loss_high:.4f}] of macro-F1 on "
+        f"{recordings} validation recordings of one species in {groups} groups (upper end: at most {settings.max_f1_loss:g} allowed)"
     )

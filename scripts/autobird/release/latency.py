@@ -1,6 +1,6 @@
-"""Stage `latency`: how fast the variants and the eager float network are on this machine, side by side.
+"""Stage `latency`: measure how fast the variants and the torch network run on this machine.
 
-Measured times differ from machine to machine and run to run; nothing is chosen by them.
+Measured times differ between machines and between runs, so nothing is selected by them.
 """
 
 import platform
@@ -15,35 +15,42 @@ import torch
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.model.trained import load_trained
-from autobird.predict.graph import INPUT, session
+from autobird.predict.graph import INPUT, open_session
 from autobird.release.settings import LatencySettings
 
 _ROUNDS = 7
-"""Rounds in which all candidates take turns."""
+"""Number of rounds; each function is measured once per round."""
 
 
-def _turn(once: Callable[[], object], seconds: float) -> float:
-    """Calls per second over one turn."""
+def _call_rate(function: Callable[[], object], seconds: float) -> float:
+    """Return calls per second, measured for `seconds`."""
     calls, start = 0, time.perf_counter()
-    while (took := time.perf_counter() - start) < seconds:
-        once()
+    while (elapsed := time.perf_counter() - start) < seconds:
+        function()
         calls += 1
-    return calls / took
+    return calls / elapsed
 
 
-def measure(calls: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Median calls per second of each, taken in turns so that a noisy moment hits all."""
-    for once in calls.values():
-        once()
-    rounds: dict[str, list[float]] = {name: [] for name in calls}
+def call_rates(functions: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """Return the median over all rounds of each function's calls per second.
+
+    The functions alternate within a round, so that a disturbance by other processes affects all of them.
+
+    Args:
+        functions: what is measured, by name.
+        seconds: duration of one measurement.
+    """
+    for function in functions.values():
+        function()  # the first call is slower: memory is allocated
+    rounds: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(_ROUNDS):
-        for name, once in calls.items():
-            rounds[name].append(_turn(once, seconds))
+        for name, function in functions.items():
+            rounds[name].append(_call_rate(function, seconds))
     return {name: round(statistics.median(values), 1) for name, values in rounds.items()}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--variants", type=Path, nargs="+", required=True)
     p.add_argument("--model", type=Path, required=True)
@@ -63,15 +70,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         tensor = torch.from_numpy(x)
         with torch.inference_mode():
-            calls: dict[str, Callable[[], object]] = {"eager": lambda: network(tensor)}
+            functions: dict[str, Callable[[], object]] = {"eager": lambda: network(tensor)}
             for path in args.variants:
-                run_session = session(path, 1)
-                calls[path.stem] = lambda s=run_session: s.run(None, {INPUT: x})  # type: ignore[misc]
-            speed = measure(calls, settings.latency_seconds)
+                session = open_session(path, 1)
+                functions[path.stem] = lambda s=session: s.run(None, {INPUT: x})  # type: ignore[misc]
+            speed = call_rates(functions, settings.latency_seconds)
         write_json(
             args.output,
             {
-                "unit": "windows per second, one thread, one window at a time, median of rounds taken in turns",
+                "unit": "windows per second; one thread, one window at a time; median of alternating measurements",
                 "machine": platform.processor() or platform.machine(),
                 "windows_per_second": speed,
                 "times_eager": {name: round(v / speed["eager"], 2) for name, v in speed.items()},

@@ -1,4 +1,4 @@
-"""Networks as ONNX files: the same bytes each time, no paths inside; and their cost."""
+"""Write networks as reproducible ONNX files, and count their multiply-adds."""
 
 import warnings
 from pathlib import Path
@@ -13,15 +13,23 @@ from autobird.core.files import atomic
 from autobird.predict.graph import INPUT
 
 OUTPUT = "logits"
+"""Name of the graph's output, shape (windows, species), float32."""
 
 OPSET = 17
-"""ONNX opset: what ONNX Runtime has run since 1.13."""
+"""Version of the ONNX operator set; ONNX Runtime supports it since version 1.13."""
 
 
 def export(network: nn.Module, mels: int, frames: int, path: Path) -> None:
-    """Write a network as ONNX, batch normalisation folded into the convolutions.
+    """Write a network as ONNX, with batch normalisation folded into the convolutions.
 
-    The older exporter is used on purpose: the newer one writes absolute paths of the source into the file.
+    The file holds no paths of this machine, and equal networks give equal bytes. The older exporter of torch is used on
+    purpose: the newer one writes absolute paths of the source code into the file.
+
+    Args:
+        network: takes mel frames of shape (windows, 1, mels, frames) and returns logits of shape (windows, species).
+        mels: number of mel bands.
+        frames: number of frames per window.
+        path: file to write.
     """
     network = network.eval().float()
     sample = torch.zeros(2, 1, mels, frames)
@@ -46,13 +54,13 @@ def export(network: nn.Module, mels: int, frames: int, path: Path) -> None:
 
 
 def serialise(model: onnx.ModelProto) -> bytes:
-    """A graph as the same bytes each time, without the exporter's version."""
+    """Return the bytes of an ONNX model: equal for equal models, and without the version of the exporter."""
     model.producer_name, model.producer_version = "autobird", ""
     return bytes(model.SerializeToString(deterministic=True))
 
 
 def multiply_adds(path: Path) -> int:
-    """Multiply-adds of convolutions and matrix products for one window, from the shapes in the graph."""
+    """Return the number of multiply-adds of all convolutions and matrix products for one window."""
     model = onnx.load(path)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
     inferred = onnx.shape_inference.infer_shapes(model)
@@ -65,18 +73,18 @@ def multiply_adds(path: Path) -> int:
     total = 0
     for node in graph.node:
         if node.op_type == "Conv":
-            weight = _shape_behind(node.input[1], graph, shapes)
-            # Per output value: the inputs of its group times the kernel.
+            weight = _shape_of(node.input[1], graph, shapes)
+            # Multiply-adds per output value: input channels of its group times the size of the kernel.
             total += int(np.prod(shapes[node.output[0]])) * int(np.prod(weight[1:]))
         elif node.op_type in ("MatMul", "Gemm"):
-            left = _shape_behind(node.input[0], graph, shapes)
+            left = _shape_of(node.input[0], graph, shapes)
             total += int(np.prod(shapes[node.output[0]])) * int(left[-1])
     return total
 
 
-def _shape_behind(name: str, graph: Any, shapes: dict[str, list[int]]) -> list[int]:
-    """The shape of a value, or of what is dequantised into it."""
+def _shape_of(name: str, graph: Any, shapes: dict[str, list[int]]) -> list[int]:
+    """Return the shape of a value. A dequantized value has the shape of the quantized one that it is computed from."""
     if name in shapes:
         return shapes[name]
     node = next(n for n in graph.node if name in n.output)
-    return _shape_behind(node.input[0], graph, shapes)
+    return _shape_of(node.input[0], graph, shapes)

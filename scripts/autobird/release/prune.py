@@ -1,4 +1,4 @@
-"""Stage `prune`: remove the channels that matter least, fine-tune shortly, write as ONNX."""
+"""Stage `prune`: remove the least important channels (structured pruning), fine-tune, and write ONNX."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,16 +22,23 @@ from autobird.release.onnx_files import export
 from autobird.release.settings import PruneSettings
 
 _MULTIPLE = 8
-"""Channels are kept in multiples of this, which the int8 kernels of CPUs work in."""
+"""The number of channels that are kept is a multiple of this, because the int8 kernels of CPUs compute 8 at a time."""
 
 
 def prune(network: nn.Module, share: float) -> nn.Module:
-    """Remove that share of the inner channels, in place.
+    """Remove a share of the inner channels of a network, in place.
 
-    In a residual block these are the channels between its two convolutions, so that its input and output keep their
-    widths; in the CNN + transformer those after the first convolution, and the hidden units of the feed-forward
-    layers. A channel's importance is the L1 norm of the weights that make it (Li et al. 2017), times the scale of
-    the normalisation that follows.
+    In a residual block, the inner channels are those between its two convolutions: the widths of its input and output stay
+    the same. In the CNN + transformer, they are the channels after the first convolution and the hidden units of the
+    feed-forward layers. The importance of a channel is the L1 norm of the weights that compute it (Li et al. 2017), times
+    the scale of the batch normalisation after it.
+
+    Args:
+        network: the trained network.
+        share: share of the inner channels that is removed, 0 to 1; rounded so that multiples of 8 channels remain.
+
+    Returns:
+        `network`.
     """
     for module in network.modules():
         if isinstance(module, BasicBlock):
@@ -44,7 +51,7 @@ def prune(network: nn.Module, share: float) -> nn.Module:
 
 
 def _prune_pair(owner: nn.Module, first: str, norm: str | None, second: str, share: float) -> None:
-    """Keep the most important outputs of `first`, and the inputs of `second` that they feed."""
+    """Remove the least important outputs of layer `first`, and the inputs of layer `second` that they are connected to."""
     a, b = getattr(owner, first), getattr(owner, second)
     scale = getattr(owner, norm) if norm else None
     importance = a.weight.detach().abs().flatten(1).sum(1)
@@ -54,16 +61,16 @@ def _prune_pair(owner: nn.Module, first: str, norm: str | None, second: str, sha
     if count >= len(importance):
         return
     kept = torch.topk(importance, count).indices.sort().values
-    setattr(owner, first, _take(a, kept, 0))
-    setattr(owner, second, _take(b, kept, 1))
+    setattr(owner, first, _slice_layer(a, kept, 0))
+    setattr(owner, second, _slice_layer(b, kept, 1))
     if norm and scale is not None:
         small = nn.BatchNorm2d(count).train(scale.training)
         small.load_state_dict({k: v[kept] if v.dim() else v for k, v in scale.state_dict().items()})
         setattr(owner, norm, small)
 
 
-def _take(layer: nn.Module, kept: Tensor, axis: int) -> nn.Module:
-    """A convolution or linear layer with just some outputs (axis 0) or inputs (axis 1)."""
+def _slice_layer(layer: nn.Module, kept: Tensor, axis: int) -> nn.Module:
+    """Return a copy of a convolution or linear layer that has only the outputs (axis 0) or inputs (axis 1) in `kept`."""
     weight = layer.weight.detach().index_select(axis, kept)  # type: ignore[operator]
     bias = layer.bias.detach() if layer.bias is not None else None  # type: ignore[operator]
     if bias is not None and axis == 0:
@@ -79,7 +86,7 @@ def _take(layer: nn.Module, kept: Tensor, axis: int) -> nn.Module:
 
 
 def fine_tuning(settings: TrainSettings, prune: PruneSettings) -> TrainSettings:
-    """The recipe of the training, short and with a lower rate, ending at rate zero."""
+    """Return the training settings for fine-tuning: fewer epochs, and a lower learning rate that decays to zero."""
     return settings.model_copy(
         update={
             "epochs": prune.prune_epochs,
@@ -91,14 +98,14 @@ def fine_tuning(settings: TrainSettings, prune: PruneSettings) -> TrainSettings:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
-    p.add_argument("--code", default="", help="fingerprint of the code, part of the checkpoint's name")
-    p.add_argument("--checkpoints", required=True, help="folder or URL of checkpoints, not an output")
+    p.add_argument("--code", default="", help="code fingerprint; part of the name of the checkpoint")
+    p.add_argument("--checkpoints", required=True, help="folder or URL where checkpoints are kept between attempts")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(PruneSettings, args.settings)

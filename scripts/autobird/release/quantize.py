@@ -1,9 +1,10 @@
-"""Stage `quantize`: static int8 (QDQ, per channel), calibrated on training windows; the same answer on every x86 CPU.
+"""Stage `quantize`: static post-training quantization to int8 (QDQ, per channel), calibrated on training windows.
 
-Activations are 8-bit unsigned, weights 8-bit signed. Without VNNI instructions, ONNX Runtime multiplies such pairs by
-VPMADDUBSW, which adds two products in 16 bits and saturates: 2 x 255 x 127 = 64,770 is more than 32,767. Weights
-therefore keep to -64 to 64 (`reduce_range`), as 2 x 255 x 64 = 32,640 fits. Products of two activations (attention)
-are unsigned on both sides; these are widened to 16 bits before they are multiplied, which is exact on all CPUs.
+The result must not depend on the type of x86 CPU. Activations are unsigned 8-bit integers, weights are signed 8-bit
+integers. On a CPU without VNNI instructions, ONNX Runtime multiplies such pairs with VPMADDUBSW. This instruction adds
+two products in 16 bits and saturates: 2 x 255 x 127 = 64,770 exceeds 32,767. Weights are therefore limited to -64 to 64
+(`reduce_range`): 2 x 255 x 64 = 32,640 fits. In products of two activations (attention) both factors are unsigned. ONNX
+Runtime widens them to 16 bits before it multiplies, which is exact on all CPUs.
 """
 
 import tempfile
@@ -24,11 +25,11 @@ from autobird.release.onnx_files import serialise
 from autobird.release.settings import QuantizeSettings
 
 _OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool"]
-"""What becomes int8. The normalisation of the input stays float, as its range is wide."""
+"""Operators that are quantized. The normalisation of the input stays float32, because its values have a wide range."""
 
 
-class Calibration(CalibrationDataReader):  # type: ignore[misc]
-    """Hands the calibrator training windows, spread evenly over the training split."""
+class WindowReader(CalibrationDataReader):  # type: ignore[misc]
+    """Gives ONNX Runtime's calibrator batches of training windows, evenly spread over the training split."""
 
     def __init__(self, windows: WindowDataset, count: int) -> None:
         rows = np.unique(np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(np.int64))
@@ -37,19 +38,26 @@ class Calibration(CalibrationDataReader):  # type: ignore[misc]
         )
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next batch, or None at the end."""
+        """Return the next batch, or None after the last one."""
         return next(self._batches, None)
 
 
 def quantize(source: Path, target: Path, windows: WindowDataset, count: int) -> None:
-    """Write the int8 version of `source` to `target`, the same bytes each time."""
+    """Write the int8 version of an ONNX file; equal inputs give equal bytes.
+
+    Args:
+        source: float32 ONNX file.
+        target: file to write.
+        windows: training windows; the ranges of the activations are measured on some of them.
+        count: number of windows to use.
+    """
     with tempfile.TemporaryDirectory() as folder, atomic(target) as temporary:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             str(prepared),
             str(temporary),
-            Calibration(windows, count),
+            WindowReader(windows, count),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             reduce_range=True,
@@ -64,9 +72,9 @@ def quantize(source: Path, target: Path, windows: WindowDataset, count: int) -> 
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
-    p.add_argument("--source", type=Path, required=True, help="float ONNX")
+    p.add_argument("--source", type=Path, required=True, help="float32 ONNX file")
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
@@ -77,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         model = read_json(args.model)
         windows = WindowDataset.from_split(args.index, "train", model["labels"], args.shards, model["frames"])
         quantize(args.source, args.output, windows, settings.calibration_windows)
-        log.info("%d bytes became %d", args.source.stat().st_size, args.output.stat().st_size)
+        log.info("size reduced from %d to %d bytes", args.source.stat().st_size, args.output.stat().st_size)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Settings of the release: how the model is made smaller, and what it may lose by that."""
+"""Settings of the release: pruning, quantization, and the rule that selects the released variant."""
 
 from pydantic import Field
 
@@ -7,53 +7,66 @@ from autobird.evaluation.settings import EvaluationSettings
 
 
 class PruneSettings(Settings):
-    """Structured pruning and the fine-tuning after it (stage `prune`)."""
+    """Structured pruning, and the fine-tuning after it (stage `prune`)."""
 
-    prune: float = Field(0.5, ge=0, lt=1, description="Share of the channels inside the blocks that are removed.")
-    prune_epochs: int = Field(8, ge=1, le=1000, description="Epochs of fine-tuning after pruning.")
-    prune_learning_rate: float = Field(1e-3, gt=0, le=1, description="Highest learning rate of the fine-tuning.")
+    prune: float = Field(
+        0.5, ge=0, lt=1, description="Share of the channels inside each block of the network that pruning removes."
+    )
+    prune_epochs: int = Field(8, ge=1, le=1000, description="Training epochs after pruning (fine-tuning).")
+    prune_learning_rate: float = Field(
+        1e-3,
+        gt=0,
+        le=1,
+        description="Highest learning rate of the fine-tuning; `train.learning_rate` is used if it is lower.",
+    )
 
 
 class QuantizeSettings(Settings):
-    """Static int8 (stage `quantize`)."""
+    """Static post-training quantization to int8 (stage `quantize`)."""
 
     calibration_windows: int = Field(
-        512, ge=1, le=100000, description="Training windows from which the ranges of the activations are taken."
+        512,
+        ge=1,
+        le=100000,
+        description="Training windows that are run through the network to measure the range of its activations, which "
+        "quantization to 8-bit integers needs.",
     )
 
 
 class GateSettings(Settings):
-    """Which variant is released (stage `compare`), judged on validation recordings."""
+    """The release gate, the rule that selects the released variant on validation recordings (stage `compare`)."""
 
     max_f1_loss: float = Field(
         0.03,
         gt=0,
         le=1,
-        description="Largest loss of macro-F1 by recording against float: the upper end of its paired interval. Where the interval "
-        "is too wide to tell (half its width is larger), agreement decides.",
+        description="Largest acceptable loss of macro-F1 per recording of a pruned or quantized variant, compared with the float32 "
+        "model (the trained model before pruning and quantization). The upper end of the confidence interval of the loss counts. If "
+        "half the width of this interval exceeds `max_f1_loss`, there are too few recordings, and `min_agreement` decides.",
     )
     min_agreement: float = Field(
         0.98,
         ge=0,
         le=1,
-        description="Smallest share of validation windows in which the variant names the same species as float.",
+        description="Smallest acceptable share of validation windows in which a pruned or quantized variant and the float32 model name "
+        "the same species; used if the interval of the loss of macro-F1 is too wide.",
     )
 
 
 class CompareSettings(GateSettings, EvaluationSettings):
-    """What stage `compare` needs: the gate, and how a model is judged."""
+    """Settings of stage `compare`: the release gate, and the evaluation of a model."""
 
 
 class LatencySettings(Settings):
-    """How speed is measured (stage `latency`)."""
+    """Measurement of speed (stage `latency`)."""
 
     latency_seconds: float = Field(
         0.1,
         gt=0,
         le=60,
-        description="How long each variant is measured in each of seven rounds, in which all take turns.",
+        description="Duration of one speed measurement, seconds; each variant is measured seven times.",
     )
 
 
 class ReleaseSettings(PruneSettings, QuantizeSettings, GateSettings, LatencySettings):
-    """From the trained model to the released one."""
+    """From the trained model to the released variant: pruning, quantization, selection."""

@@ -1,4 +1,4 @@
-"""Stage `drift_current` on the test split: its features by recording, as the drift report compares them."""
+"""Stage `drift_current` for the test split: compute the drift features of its recordings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +9,13 @@ from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.drift.monitor import FEATURES
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.evaluation.predictions import windows_to_predict
-from autobird.release.reference import DIGITS, recording_features
+from autobird.release.drift_reference import DIGITS, drift_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--description", type=Path, required=True, help="bundle.json of the bundle")
     p.add_argument("--index", type=Path, required=True)
@@ -29,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         windows = windows_to_predict(read_table(args.index), description["labels"])
         windows = windows[windows["split"] == "test"]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        table = recording_features(windows, read_table(args.predictions), shards, settings, description["temperature"])
-        write_csv(args.output, table[["recording", *FEATURES]].round(DIGITS))
+        table = drift_table(windows, read_table(args.predictions), shards, settings, description["temperature"])
+        write_csv(args.output, table[["recording", *DRIFT_FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))
 
 

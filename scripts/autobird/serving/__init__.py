@@ -1,1 +1,1 @@
-"""The prediction server: Flask app, page, log of requests, metrics."""
+"""The prediction server: Flask app, web page, log of predictions, metrics."""

@@ -1,4 +1,4 @@
-"""The Flask app: a page, predictions, what the model is, health, metrics."""
+"""The Flask app: web page, predictions, description of the model, health check, metrics."""
 
 import io
 import json
@@ -14,27 +14,27 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from autobird.audio.decode import TooLong, UnusableAudio
 from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
-from autobird.serving.answers import answer
-from autobird.serving.log import Entry, PredictionLog
-from autobird.serving.openapi import document
+from autobird.serving.log import LogEntry, PredictionLog
+from autobird.serving.openapi import openapi_document
+from autobird.serving.response import response_body
 from autobird.serving.settings import ServeSettings
 
 log = logging.getLogger("autobird")
 
-_DRAINED = 256_000_000
-"""Most bytes of a refused upload that are read, so that its sender gets the answer."""
+_MAX_DRAINED = 256_000_000
+"""Largest number of bytes that are read of an upload that is too large (see `_drain`)."""
 
 _PAGE = Path(__file__).with_name("page.html")
 
 
 def create_app(bundle: Path, settings: ServeSettings) -> Flask:
-    """The app for a bundle.
+    """Create the app for a bundle.
 
     Raises:
         AutobirdError: the bundle cannot be read.
     """
     classifier = Classifier(bundle)
-    journal = PredictionLog(Path(settings.log)) if settings.log else None
+    prediction_log = PredictionLog(Path(settings.log)) if settings.log else None
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = int(settings.max_megabytes * 1e6)
@@ -46,48 +46,48 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
 
     @app.post("/v1/predict")
     def predict() -> Any:
-        begin = time.perf_counter()
+        start = time.perf_counter()
         with metrics.ACTIVE.track_inprogress():
             try:
-                audio = _upload()
+                audio = _uploaded_audio()
             except RequestEntityTooLarge:
                 _drain()
                 return _problem(
                     413,
-                    "Too large",
+                    "Upload too large",
                     f"the upload is larger than {settings.max_megabytes:g} MB; send a shorter or compressed recording",
                 )
             if audio is None:
                 return _problem(
                     400,
                     "No recording",
-                    "send the recording as the request's body, or as the field `file` of a multipart form",
+                    "send the recording as the body of the request, or as the field `file` of a multipart form",
                 )
             try:
                 prediction = classifier.predict(io.BytesIO(audio), settings.max_seconds)
             except TooLong as error:
-                return _problem(413, "Too long", f"{error}; cut it into pieces")
+                return _problem(413, "Recording too long", f"{error}; cut the recording into parts")
             except UnusableAudio as error:
                 return _problem(422, "Not a usable recording", str(error))
-            value = answer(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
-            best = value["species"][0] if value["species"] else None
-            if journal:
-                entry = Entry(
+            body = response_body(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
+            best = body["species"][0] if body["species"] else None
+            if prediction_log:
+                entry = LogEntry(
                     classifier.bundle.fingerprint,
                     prediction.duration,
                     best["species"] if best else None,
                     best["probability"] if best else None,
-                    classifier.features(prediction),
+                    classifier.drift_features(prediction),
                 )
                 try:
-                    journal.append(entry)
+                    prediction_log.append(entry)
                 except sqlite3.Error as error:
                     metrics.LOG_ERRORS.inc()
                     log.warning("the log %s cannot be written: %s", settings.log, error)
             metrics.PREDICTIONS.labels(best["species"] if best else "").inc()
             metrics.AUDIO_SECONDS.inc(prediction.duration)
-        metrics.DURATION.observe(time.perf_counter() - begin)
-        return value
+        metrics.DURATION.observe(time.perf_counter() - start)
+        return body
 
     @app.get("/v1/model")
     def model() -> Any:
@@ -112,28 +112,28 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
 
     @app.get("/metrics")
     def prometheus() -> Response:
-        return Response(metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(metrics.metrics_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
     @app.get("/openapi.json")
     def openapi() -> Any:
-        return document(settings)
+        return openapi_document(settings)
 
     @app.errorhandler(HTTPException)
-    def refused(error: HTTPException) -> Response:
-        remedy = {404: "; /openapi.json lists what there is", 405: "; /openapi.json lists the methods"}
+    def http_error(error: HTTPException) -> Response:
+        remedy = {404: "; /openapi.json lists the paths", 405: "; /openapi.json lists the methods"}
         status = error.code or 500
         return _problem(status, error.name, f"{(error.description or error.name).rstrip('.')}{remedy.get(status, '')}")
 
     @app.errorhandler(Exception)
-    def failed(error: Exception) -> Response:
-        log.exception("while answering %s %s", request.method, request.path, exc_info=error)
-        return _problem(500, "Internal error", "the server failed on this request; its log says how")
+    def internal_error(error: Exception) -> Response:
+        log.exception("error while processing %s %s", request.method, request.path, exc_info=error)
+        return _problem(500, "Internal error", "the request could not be processed; see the server's log")
 
     return app
 
 
-def _upload() -> bytes | None:
-    """The recording that was sent, whichever way; None if there is none."""
+def _uploaded_audio() -> bytes | None:
+    """Return the recording from the body or the form of the request; None if there is none."""
     if (request.mimetype or "").startswith("multipart/"):
         file = request.files.get("file")
         data = file.read() if file else b""
@@ -143,14 +143,14 @@ def _upload() -> bytes | None:
 
 
 def _drain() -> None:
-    """Read what is too large and forget it: a client that is still sending would not see why it is refused."""
-    left = min(request.content_length or 0, _DRAINED)
+    """Read and discard an upload that is too large: most clients read the response only after they have sent everything."""
+    left = min(request.content_length or 0, _MAX_DRAINED)
     while left > 0 and (chunk := request.environ["wsgi.input"].read(min(left, 1 << 16))):
         left -= len(chunk)
 
 
 def _problem(status: int, title: str, detail: str) -> Response:
-    """An error as RFC 9457 describes it."""
+    """Return an error response in the format of RFC 9457 (problem details), and count it."""
     metrics.ERRORS.labels(str(status)).inc()
     response = Response(status=status, content_type="application/problem+json")
     response.set_data(json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}))

@@ -1,4 +1,4 @@
-"""The log of requests: features of what came in and what was answered, in SQLite. No sound and no addresses are kept."""
+"""The log of predictions in SQLite: drift features and results. It holds no audio and no addresses of clients."""
 
 import sqlite3
 import threading
@@ -7,21 +7,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from autobird.drift.monitor import FEATURES
+from autobird.drift.monitor import DRIFT_FEATURES
 
-_COLUMNS = ("time", "bundle", "duration", "species", "probability", *FEATURES)
+_COLUMNS = ("time", "bundle", "duration", "species", "probability", *DRIFT_FEATURES)
 
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS predictions (
     id INTEGER PRIMARY KEY, time REAL NOT NULL, bundle TEXT NOT NULL, duration REAL NOT NULL, species TEXT, probability REAL,
-    {", ".join(f"{name} REAL NOT NULL" for name in FEATURES)}
+    {", ".join(f"{name} REAL NOT NULL" for name in DRIFT_FEATURES)}
 )
 """
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One answered recording; `species` is None if all of it was quiet."""
+class LogEntry:
+    """One classified recording.
+
+    Attributes:
+        bundle: fingerprint of the bundle.
+        duration: length of the recording, seconds.
+        species: most probable species; None if the whole recording is quiet.
+        probability: probability of that species; None if there is none.
+        features: drift features, by name.
+    """
 
     bundle: str
     duration: float
@@ -31,7 +39,7 @@ class Entry:
 
 
 class PredictionLog:
-    """Appends to a SQLite file that several processes share."""
+    """Writes to a SQLite file that several processes share; the file is created if it does not exist."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -39,16 +47,16 @@ class PredictionLog:
         self._local = threading.local()
         self._connection().execute(_SCHEMA)
         self._connection().commit()
-        self.close()  # a connection must not cross a fork
+        self.close()  # an SQLite connection must not be used in a forked process
 
-    def append(self, entry: Entry) -> None:
-        """Add one row.
+    def append(self, entry: LogEntry) -> None:
+        """Add one entry.
 
         Raises:
             sqlite3.Error: the file cannot be written.
         """
         values = (time.time(), entry.bundle, entry.duration, entry.species, entry.probability)
-        row = values + tuple(entry.features[name] for name in FEATURES)
+        row = values + tuple(entry.features[name] for name in DRIFT_FEATURES)
         connection = self._connection()
         with connection:
             connection.execute(
@@ -56,7 +64,7 @@ class PredictionLog:
             )
 
     def close(self) -> None:
-        """Close this thread's connection."""
+        """Close the connection of this thread."""
         if connection := getattr(self._local, "connection", None):
             connection.close()
             self._local.connection = None
@@ -72,22 +80,27 @@ class PredictionLog:
 
 
 def read_log(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """Name and features of each logged recording, in the order they came.
+    """Yield name and drift features of each logged recording, oldest first.
 
     Raises:
-        sqlite3.Error: not a log.
+        sqlite3.Error: the file is not a log.
     """
     connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
     try:
-        for number, *values in connection.execute(f"SELECT id, {', '.join(FEATURES)} FROM predictions ORDER BY id"):
-            yield f"request {number}", dict(zip(FEATURES, values, strict=True))
+        for number, *values in connection.execute(
+            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions ORDER BY id"
+        ):
+            yield f"request {number}", dict(zip(DRIFT_FEATURES, values, strict=True))
     finally:
         connection.close()
 
 
 def log_state(path: Path) -> str:
-    """What stands for a log's content: its rows are never changed, only added. The file itself does not tell, because
-    SQLite keeps new rows in another one for a while."""
+    """Return a text that changes when entries are added to a log.
+
+    Entries are never changed, so their number and the last one identify the content. A checksum of the file would not change
+    at once, because SQLite first writes new entries to another file (write-ahead log).
+    """
     try:
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:

@@ -1,4 +1,4 @@
-"""The server's own description, OpenAPI 3.1."""
+"""The OpenAPI 3.1 document of the server."""
 
 from importlib.metadata import version
 from typing import Any
@@ -6,35 +6,49 @@ from typing import Any
 from autobird.serving.settings import ServeSettings
 
 
-def _of(kind: str, **more: Any) -> dict[str, Any]:
-    return {"type": kind, **more}
+def _schema(kind: str, **keywords: Any) -> dict[str, Any]:
+    return {"type": kind, **keywords}
 
 
-_NAMED = _of("object", properties={"species": _of("string"), "probability": _of("number", minimum=0, maximum=1)})
-_SPAN = {"start": _of("number", description="seconds"), "end": _of("number", description="seconds")}
+_SPECIES = _schema(
+    "object", properties={"species": _schema("string"), "probability": _schema("number", minimum=0, maximum=1)}
+)
+_SPAN = {"start": _schema("number", description="seconds"), "end": _schema("number", description="seconds")}
 
-_PREDICTION = _of(
+_PREDICTION = _schema(
     "object",
     required=["model", "duration", "species", "detections", "windows"],
     properties={
-        "model": _of("object", properties={"name": _of("string"), "fingerprint": _of("string")}),
-        "duration": _of("number", description="seconds"),
-        "species": _of(
-            "array", items=_NAMED, description="most probable species of the recording; empty if all of it is quiet"
-        ),
-        "detections": _of(
-            "array", items=_of("object", properties=_SPAN | {"species": _of("string"), "probability": _of("number")})
-        ),
-        "windows": _of(
+        "model": _schema("object", properties={"name": _schema("string"), "fingerprint": _schema("string")}),
+        "duration": _schema("number", description="seconds"),
+        "species": _schema(
             "array",
-            items=_of("object", properties=_SPAN | {"quiet": _of("boolean"), "species": _of("array", items=_NAMED)}),
+            items=_SPECIES,
+            description="most probable species of the recording; empty if the whole recording is quiet",
         ),
-        "spectrogram": _of("object", description="log-mel as base64 bytes, where asked for"),
+        "detections": _schema(
+            "array",
+            items=_schema(
+                "object", properties=_SPAN | {"species": _schema("string"), "probability": _schema("number")}
+            ),
+        ),
+        "windows": _schema(
+            "array",
+            items=_schema(
+                "object", properties=_SPAN | {"quiet": _schema("boolean"), "species": _schema("array", items=_SPECIES)}
+            ),
+        ),
+        "spectrogram": _schema("object", description="mel spectrogram as base64 bytes, if requested"),
     },
 )
-_PROBLEM = _of(
+_PROBLEM = _schema(
     "object",
-    properties={"type": _of("string"), "title": _of("string"), "status": _of("integer"), "detail": _of("string")},
+    properties={
+        "type": _schema("string"),
+        "title": _schema("string"),
+        "status": _schema("integer"),
+        "detail": _schema("string"),
+    },
 )
 
 
@@ -42,43 +56,52 @@ def _json(schema: dict[str, Any], description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _refused(description: str) -> dict[str, Any]:
+def _error(description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/problem+json": {"schema": _PROBLEM}}}
 
 
-def document(settings: ServeSettings) -> dict[str, Any]:
-    """The whole description, with this server's limits."""
-    binary = {"schema": _of("string", format="binary")}
-    form = {"schema": _of("object", required=["file"], properties={"file": _of("string", format="binary")})}
+def openapi_document(settings: ServeSettings) -> dict[str, Any]:
+    """Return the OpenAPI document, with the limits of this server."""
+    binary = {"schema": _schema("string", format="binary")}
+    form = {"schema": _schema("object", required=["file"], properties={"file": _schema("string", format="binary")})}
     limits = f"at most {settings.max_megabytes:g} MB and {settings.max_seconds:g} s"
     predict = {
-        "summary": f"What sings in a recording, and when ({limits})",
+        "summary": f"Detect bird species in a recording ({limits})",
         "parameters": [
-            {"name": "spectrogram", "in": "query", "schema": _of("boolean"), "description": "send the spectrogram too"}
+            {
+                "name": "spectrogram",
+                "in": "query",
+                "schema": _schema("boolean"),
+                "description": "include the spectrogram",
+            }
         ],
         "requestBody": {
             "required": True,
             "content": {"application/octet-stream": binary, "audio/*": binary, "multipart/form-data": form},
         },
         "responses": {
-            "200": _json(_PREDICTION, "the answer"),
-            "400": _refused("no recording was sent"),
-            "413": _refused("too large or too long"),
-            "422": _refused("not a usable recording"),
+            "200": _json(_PREDICTION, "probabilities and detections"),
+            "400": _error("no recording was sent"),
+            "413": _error("the upload is too large or the recording too long"),
+            "422": _error("not a usable recording"),
         },
     }
-    thresholds = _of("array", items=_of("object", properties={"species": _of("string"), "threshold": _of("number")}))
-    text = {"description": "Prometheus's text format", "content": {"text/plain": {"schema": _of("string")}}}
+    thresholds = _schema(
+        "array", items=_schema("object", properties={"species": _schema("string"), "threshold": _schema("number")})
+    )
+    text = {"description": "Prometheus's text format", "content": {"text/plain": {"schema": _schema("string")}}}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Autobird", "version": version("autobird"), "license": {"name": "MIT", "identifier": "MIT"}},
         "paths": {
             "/v1/predict": {"post": predict},
-            "/v1/model": {"get": {"summary": "The model", "responses": {"200": _json(_of("object"), "the bundle")}}},
-            "/v1/species": {
-                "get": {"summary": "Its species", "responses": {"200": _json(thresholds, "with thresholds")}}
+            "/v1/model": {
+                "get": {"summary": "Model", "responses": {"200": _json(_schema("object"), "model and limits")}}
             },
-            "/healthz": {"get": {"summary": "Alive", "responses": {"200": _json(_of("object"), "ready to answer")}}},
+            "/v1/species": {
+                "get": {"summary": "Species", "responses": {"200": _json(thresholds, "species and thresholds")}}
+            },
+            "/healthz": {"get": {"summary": "Health check", "responses": {"200": _json(_schema("object"), "ready")}}},
             "/metrics": {"get": {"summary": "Metrics", "responses": {"200": text}}},
         },
     }

@@ -1,4 +1,4 @@
-"""The app under gunicorn: one process a core."""
+"""Run the app under gunicorn, in several worker processes."""
 
 import os
 import shutil
@@ -14,23 +14,26 @@ from autobird.core.errors import AutobirdError
 from autobird.predict.bundle import Bundle
 from autobird.serving.settings import ServeSettings
 
+_REQUEST_TIMEOUT = 120
+"""Time limit of a request, seconds; gunicorn restarts a worker that exceeds it."""
+
 
 def serve(bundle: Path, settings: ServeSettings) -> None:
-    """Answer requests until the process is told to end.
+    """Run the server until the process is terminated.
 
     Raises:
-        AutobirdError: the bundle cannot be read or does not give its expected answer on this machine, or the
-            server's packages are not installed.
+        AutobirdError: the bundle cannot be read, does not give the expected probabilities on this machine, or the packages of
+            the server are not installed.
     """
     try:
         from gunicorn.app.base import BaseApplication
     except ImportError as error:
         raise AutobirdError(
-            f"the server needs a package that is not there ({error}); pip install 'autobird[serve]'"
+            f"the server needs a package that is not installed ({error}); run: pip install 'autobird[serve]'"
         ) from error
 
-    _check(bundle)  # a bundle that cannot be read, or answers wrongly, is an error here, not in every worker
-    # Set before the metrics are made, which are files in that folder then.
+    _check_bundle(bundle)
+    # prometheus_client reads this variable when the metrics are created: they are then shared through files in the folder.
     folder = tempfile.mkdtemp(prefix="autobird-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
     from autobird.serving import metrics
@@ -42,45 +45,47 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
                 "workers": settings.workers,
                 "preload_app": False,
                 "control_socket_disable": True,
-                "timeout": settings.timeout,
+                "timeout": _REQUEST_TIMEOUT,
                 "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
-                "child_exit": lambda _server, worker: metrics.forget(worker.pid),
+                "child_exit": lambda _server, worker: metrics.remove_worker(worker.pid),
                 "on_exit": lambda _server: shutil.rmtree(folder, ignore_errors=True),
                 "accesslog": None,
                 "proc_name": "autobird",
             }
             for name, value in options.items():
-                if name in self.cfg.settings:  # older gunicorns have no control socket
+                if name in self.cfg.settings:  # older versions of gunicorn have no control socket
                     self.cfg.set(name, value)
 
         def load(self) -> Any:
-            # Only here, in each worker: threads that ONNX Runtime starts on import do not live on in a forked process.
+            # Imported in each worker: ONNX Runtime starts threads on import, and threads do not exist in a forked process.
             from autobird.serving.app import create_app
 
-            threadpool_limits(1)  # one worker a core; threads of BLAS that spin would slow them all
+            threadpool_limits(
+                1
+            )  # one thread per worker: spinning BLAS threads of all workers would slow each other down
             return create_app(bundle, settings)
 
     Application().run()
 
 
-def _check(bundle: Path) -> None:
-    """Let the bundle answer its own clip, once for all workers.
+def _check_bundle(bundle: Path) -> None:
+    """Check the bundle once, in a separate process (`autobird.predict.check`).
 
-    In a process of its own: ONNX Runtime must not be loaded here, as its threads do not live on in forked workers. A
-    check in each worker would be made once a worker, and gunicorn reports a worker that does not start as a crash.
+    The separate process is needed because the parent of forked workers must not load ONNX Runtime: its threads would not exist
+    in the workers. A check inside the workers would run once per worker, and gunicorn would report a failure as a crash.
 
     Raises:
-        AutobirdError: the bundle cannot be read or does not give its expected answer on this machine.
+        AutobirdError: the bundle cannot be read, or does not give the expected probabilities on this machine.
     """
     Bundle.load(bundle)
     done = subprocess.run(
         [sys.executable, "-m", "autobird.predict.check", str(bundle)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         raise AutobirdError(
-            said[-1].removeprefix("error: ")
-            if said
+            errors[-1].removeprefix("error: ")
+            if errors
             else f"{bundle} cannot be checked: the process ended with status {done.returncode}; "
-            f"see `autobird bundle check {bundle}`"
+            f"run `autobird bundle check {bundle}`"
         )

@@ -1,4 +1,4 @@
-"""Settings of the server; given on the command line of `autobird serve`, never part of a run."""
+"""Settings of the server: options of `autobird serve`, not part of the configuration of a run."""
 
 from pydantic import Field
 
@@ -6,16 +6,15 @@ from autobird.core.settings import Settings
 
 
 class ServeSettings(Settings):
-    """How the server answers."""
+    """Address, limits and log of the server."""
 
-    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all.")
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all network interfaces.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
-    workers: int = Field(1, ge=1, le=64, description="Processes that answer; one a core.")
+    workers: int = Field(1, ge=1, le=64, description="Number of worker processes; one per CPU core is enough.")
     max_megabytes: float = Field(64.0, gt=0, description="Largest upload, MB.")
     max_seconds: float = Field(
-        600.0, gt=0, description="Longest recording, seconds of decoded sound; a small file may hold hours."
+        600.0, gt=0, description="Longest recording, seconds of decoded audio; a small compressed file can hold hours."
     )
-    timeout: int = Field(120, ge=1, description="A request that takes longer is ended, seconds.")
     log: str | None = Field(
-        None, description="SQLite file for inputs' features and outputs, which the drift report reads."
+        None, description="SQLite file to which drift features and results are written; the drift test can read it."
     )

@@ -1,12 +1,12 @@
-"""Google Batch and Cloud Logging on loopback, over gRPC, for tests: really runs the jobs that it is given.
+"""A fake Google Batch and Cloud Logging on this machine, over gRPC, for tests; it runs the submitted jobs.
 
 usage: python fake_batch.py PORT FOLDER [--image]
 
-Each job gets its own /tmp/workdir, as its own machine would. Without --image its commands run as processes of this
-machine (with the environment that the image sets), with --image in the job's image by podman. FOLDER keeps each
-submitted Job as JSON (`<uid>.json`), and what it printed (`<uid>/log`). `<uid>/pid` names the process to kill for a
-machine that is taken back: its task is tried again as often as the job allows. The file FOLDER/refuse makes CreateJob
-answer with the status and text that it holds.
+Each job gets its own /tmp/workdir, like on its own machine. Without --image, its commands run as processes of this machine,
+with the environment variables of the image. With --image, they run in the image of the job with podman. FOLDER holds each
+submitted Job as JSON (`<uid>.json`) and its output (`<uid>/log`). `<uid>/pid` holds the id of the job's process: killing it
+simulates that Google reclaims the machine, and the task is tried again as often as the job allows. If the file
+FOLDER/reject exists, CreateJob fails with the status and text in this file.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from google.protobuf import empty_pb2
 State = batch_v1.JobStatus.State
 
 _EXECUTOR = Path(__file__).resolve().parents[3] / "envs" / "executor"
-"""What the image has instead of pip."""
+"""Files that the image has in place of pip."""
 
 _OWN_WORKDIR = 'mkdir -p /tmp/workdir && mount --bind "$0" /tmp/workdir && cd /tmp/workdir && exec "$@"'
 
 
 class Cloud:
-    """All jobs."""
+    """The state of all jobs, and the methods of the service."""
 
     def __init__(self, folder: Path, image: bool) -> None:
         self.folder, self.image = folder, image
@@ -45,7 +45,7 @@ class Cloud:
         self.lock = threading.Lock()
 
     def create(self, request: Any, context: Any) -> Any:
-        """CreateJob: keep it and start it."""
+        """CreateJob: store the job and start it."""
         job, name = request.job, f"{request.parent}/jobs/{request.job_id}"
         if not request.job_id or len(request.job_id) > 63:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"job_id {request.job_id!r}")
@@ -54,9 +54,9 @@ class Cloud:
         job.name, job.uid = name, f"{request.job_id}-{uuid.uuid4().hex[:12]}"
         message = json.dumps(json.loads(batch_v1.Job.to_json(job)), indent=1)
         (self.folder / f"{job.uid}.json").write_text(message)
-        refuse = self.folder / "refuse"
-        if refuse.exists():
-            code, _, text = refuse.read_text().partition(" ")
+        reject = self.folder / "reject"
+        if reject.exists():
+            code, _, text = reject.read_text().partition(" ")
             context.abort(getattr(grpc.StatusCode, code), text)
         with self.lock:
             self.jobs[name] = job
@@ -68,12 +68,12 @@ class Cloud:
         """GetJob."""
         return self.jobs.get(request.name) or context.abort(grpc.StatusCode.NOT_FOUND, request.name)
 
-    def every(self, request: Any, _context: Any) -> Any:
+    def list_jobs(self, request: Any, _context: Any) -> Any:
         """ListJobs."""
         return batch_v1.ListJobsResponse(jobs=[j for n, j in self.jobs.items() if n.startswith(request.parent)])
 
     def delete(self, request: Any, context: Any) -> Any:
-        """DeleteJob: end what it runs."""
+        """DeleteJob: kill the process of the job."""
         with self.lock:
             job = self.jobs.pop(request.name, None)
         if job is None:
@@ -154,7 +154,7 @@ class Cloud:
                 passed = {n: env[n] for n in (*names, *dict(runnable.environment.variables)) if n in env}
                 command = self._in_image(job, runnable.container, workdir, passed)
             else:
-                # Its own processes and its own /tmp/workdir; all end with the first.
+                # A separate process namespace, in which all processes end with the first, and a separate /tmp/workdir.
                 command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                            "/bin/bash", "-c", _OWN_WORKDIR, str(workdir), *command]  # fmt: skip
             process = subprocess.Popen(
@@ -175,7 +175,7 @@ class Cloud:
 
 
 def main() -> None:
-    """Serve until killed."""
+    """Run the server until the process is killed."""
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("port", type=int)
     p.add_argument("folder", type=Path)
@@ -194,7 +194,7 @@ def main() -> None:
         "google.cloud.batch.v1.BatchService": {
             "CreateJob": handler(cloud.create, batch_v1.CreateJobRequest, job),
             "GetJob": handler(cloud.get, batch_v1.GetJobRequest, job),
-            "ListJobs": handler(cloud.every, batch_v1.ListJobsRequest, batch_v1.ListJobsResponse.serialize),
+            "ListJobs": handler(cloud.list_jobs, batch_v1.ListJobsRequest, batch_v1.ListJobsResponse.serialize),
             "DeleteJob": handler(cloud.delete, batch_v1.DeleteJobRequest, operations_pb2.Operation.SerializeToString),
         },
         "google.logging.v2.LoggingServiceV2": {

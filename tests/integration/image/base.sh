@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A stand-in for the base image that envs/Dockerfile.train names, where no registry of images is reachable:
-# Debian's minimal system and its own Python, by debootstrap. usage: base.sh FOLDER NAME
+# Build a replacement for the base image of envs/Dockerfile.train, for machines without access to an image registry:
+# a minimal Debian system with its Python, made with debootstrap. usage: base.sh FOLDER NAME
 set -euo pipefail
 
 folder=$(realpath -m "$1")
@@ -20,13 +20,13 @@ if [ ! -e "$root/etc/debian_version" ]; then
     debootstrap --variant=minbase --include=ca-certificates,python3,python3-venv bookworm "$root" >"$folder/debootstrap.log" 2>&1
     rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/usr/share/{doc,man,locale,info}/*
     ln -s python3 "$root/usr/bin/python"
-    # What this machine needs to reach its package index, if anything.
+    # Copy the certificates and pip settings that this machine needs to reach its package index.
     cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
     { echo '[global]' && python3 -m pip config list 2>/dev/null |
         sed -nE "s/^(global|:env:)\.(cert|find-links|index-url)='(.*)'$/\2 = \3/p" | sort -u -t= -k1,1; } >"$root/etc/pip.conf"
 fi
 
-# A new one would make every layer on top of it anew.
+# Keep an existing image: a new one would make buildah rebuild every layer on top of it.
 [ -z "$(buildah images -q "$name" 2>/dev/null)" ] || exit 0
 
 container=$(buildah from scratch)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# End what up.sh started, by the process ids that it kept. usage: down.sh ROOT
+# Stop the processes that up.sh started, by their stored process ids. usage: down.sh ROOT
 set -uo pipefail
 
 root=$(realpath -m "$1")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A real Slurm on this machine, without systemd: munge, MariaDB, slurmdbd, slurmctld and N slurmd with two fake GPUs each.
-# Needs root and Debian (or Ubuntu); installs Slurm from the distribution if it is missing. Running it twice does no harm.
+# Start a real Slurm on this machine without systemd: munge, MariaDB, slurmdbd, slurmctld and N slurmd with two fake GPUs each.
+# Needs root on Debian or Ubuntu. Installs Slurm with apt-get if it is missing. Starts only processes that are not running.
 # usage: up.sh ROOT [NODES]      then: source ROOT/env
 set -euo pipefail
 
@@ -14,7 +14,7 @@ fail() {
     echo "up.sh: $*" >&2
     exit 1
 }
-[ "$(id -u)" = 0 ] || fail "a Slurm of one's own needs root"
+[ "$(id -u)" = 0 ] || fail "starting a Slurm cluster needs root"
 
 missing=()
 for program in munged mariadbd slurmdbd slurmctld slurmd sbatch; do
@@ -30,12 +30,12 @@ fi
 
 alive() { [ -s "$root/pid/$1.pid" ] && kill -0 "$(cat "$root/pid/$1.pid")" 2>/dev/null; }
 
-# until SECONDS COMMAND...: wait for the command to succeed
+# until_true SECONDS COMMAND...: wait until the command succeeds
 until_true() {
     local end=$((SECONDS + $1))
     shift
     until timeout 5 "$@" >/dev/null 2>&1; do
-        [ $SECONDS -lt "$end" ] || fail "gave up waiting for: $*"
+        [ $SECONDS -lt "$end" ] || fail "this command did not succeed in time: $*"
         sleep 0.1
     done
 }
@@ -83,7 +83,7 @@ StorageLoc=slurm_acct_db
 END
 chmod 600 "$root/etc/slurmdbd.conf"
 
-# Each node says that it has four cores, and a third of the memory: they share one machine.
+# Each node declares four cores and a third of the memory, because all nodes share one machine.
 cat >"$root/etc/slurm.conf" <<END
 ClusterName=autobird
 SlurmctldHost=localhost(127.0.0.1)
@@ -130,7 +130,7 @@ PartitionName=cpu Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP DefMem
 PartitionName=gpu Nodes=n[1-$nodes] MaxTime=INFINITE State=UP DefMemPerCPU=200
 END
 
-# Devices like /dev/null stand for GPUs; plain files would not be accepted.
+# Device files like /dev/null represent the GPUs, because Slurm does not accept plain files.
 for gpu in 0 1; do [ -c "$root/nvidia$gpu" ] || mknod "$root/nvidia$gpu" c 1 3; done
 cat >"$root/etc/gres.conf" <<END
 AutoDetect=off
@@ -138,11 +138,11 @@ Name=gpu Type=fake File=$root/nvidia[0-1] Flags=nvidia_gpu_env
 END
 printf 'CgroupPlugin=cgroup/v1\n' >"$root/etc/cgroup.conf"
 
-# The job step that Snakemake's plugin starts drops SLURM_CONF, so the files have to be where Slurm looks by itself.
+# The job step that Snakemake's plugin starts does not pass on SLURM_CONF, so the files must be in Slurm's default folder.
 mkdir -p /etc/slurm
 for file in slurm.conf gres.conf cgroup.conf; do
     if [ -e "/etc/slurm/$file" ] && [ ! -L "/etc/slurm/$file" ]; then
-        fail "/etc/slurm/$file is this machine's own; these tests want a machine without a Slurm"
+        fail "/etc/slurm/$file belongs to another Slurm on this machine; these tests need a machine without Slurm"
     fi
     ln -sfn "$root/etc/$file" "/etc/slurm/$file"
 done
@@ -155,7 +155,7 @@ until_true 30 sacctmgr -n show cluster
 sacctmgr -n show cluster autobird | grep -q autobird || sacctmgr -i add cluster autobird >/dev/null
 sacctmgr -n show account birds | grep -q birds || sacctmgr -i add account birds Description=test Organization=test >/dev/null
 sacctmgr -n show user root withassoc | grep -q birds || sacctmgr -i add user root account=birds >/dev/null
-# A QOS under which no job fits, for the tests of a refused quota.
+# A QOS whose limits no job meets, for the tests of an exceeded quota.
 sacctmgr -n show qos tiny | grep -q tiny || sacctmgr -i add qos tiny MaxTRESPerJob=mem=10 Flags=DenyOnLimit >/dev/null
 sacctmgr -i modify user root set defaultaccount=birds qos=normal,tiny >/dev/null || true
 
@@ -164,8 +164,8 @@ for n in $(seq "$nodes"); do alive "slurmd.n$n" || slurmd -N "n$n"; done
 up() { [ "$(sinfo -h -N -p cpu -o %t | grep -cxE 'idle|mix|alloc')" -ge "$nodes" ]; }
 end=$((SECONDS + 60))
 until up 2>/dev/null; do
-    [ $SECONDS -lt $end ] || fail "the nodes do not come up; see $root/log"
+    [ $SECONDS -lt $end ] || fail "the nodes did not start; see $root/log"
     sleep 0.2
 done
 echo "export SLURM_CONF=$SLURM_CONF" >"$root/env"
-sinfo -h -p cpu -o 'a Slurm of %D nodes, each %c cores, %m MB, %G'
+sinfo -h -p cpu -o 'Slurm with %D nodes; each has %c cores, %m MB, %G'

@@ -1,6 +1,7 @@
-"""On PYTHONPATH of a Snakemake under test: sends the clients of Google Batch and Cloud Logging to FAKE_BATCH.
+"""Connects the clients of Google Batch and Cloud Logging to the server FAKE_BATCH; Python imports this file at start-up.
 
-The plugins stay as they are. Storage needs nothing of this: its client knows STORAGE_EMULATOR_HOST.
+The folder of this file is in PYTHONPATH of the Snakemake under test, so its plugins are not changed. The client of Cloud
+Storage needs no change: it uses STORAGE_EMULATOR_HOST.
 """
 
 import importlib.abc

@@ -1,4 +1,4 @@
-"""A prediction as the JSON that the server answers."""
+"""The JSON response of `/v1/predict`."""
 
 import base64
 from typing import Any
@@ -8,19 +8,25 @@ import numpy as np
 from autobird.predict.classifier import Classifier, Prediction
 
 _TOP = 5
-"""Species listed for a window, and for the recording."""
+"""Number of most probable species in the response, for the recording and for each window."""
 
-_COLUMNS = 1600
-"""Most columns of the spectrogram: what a screen shows."""
+_MAX_COLUMNS = 1600
+"""Largest number of columns of the spectrogram: about the width of a screen in pixels."""
 
 
-def answer(classifier: Classifier, prediction: Prediction, spectrogram: bool) -> dict[str, Any]:
-    """Everything about a recording."""
+def response_body(classifier: Classifier, prediction: Prediction, spectrogram: bool) -> dict[str, Any]:
+    """Return the body of the response as JSON values.
+
+    Args:
+        classifier: the classifier that made the prediction.
+        prediction: probabilities and detections of the recording.
+        spectrogram: whether to include the spectrogram.
+    """
     window = classifier.bundle.features.window
-    out: dict[str, Any] = {
+    body: dict[str, Any] = {
         "model": {"name": classifier.bundle.name, "fingerprint": classifier.bundle.fingerprint},
         "duration": round(prediction.duration, 3),
-        "species": _top(classifier, prediction.recording) if prediction.recording.any() else [],
+        "species": _top_species(classifier, prediction.recording) if prediction.recording.any() else [],
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
             for d in classifier.detections(prediction)
@@ -30,30 +36,34 @@ def answer(classifier: Classifier, prediction: Prediction, spectrogram: bool) ->
                 "start": float(start),
                 "end": round(min(float(start) + window, prediction.duration), 3),
                 "quiet": bool(quiet),
-                "species": _top(classifier, p),
+                "species": _top_species(classifier, p),
             }
             for start, quiet, p in zip(prediction.starts, prediction.quiet, prediction.probabilities, strict=True)
         ],
     }
     if spectrogram:
-        out["spectrogram"] = _spectrogram(classifier, prediction)
-    return out
+        body["spectrogram"] = _spectrogram(classifier, prediction)
+    return body
 
 
-def _top(classifier: Classifier, probabilities: Any) -> list[dict[str, Any]]:
+def _top_species(classifier: Classifier, probabilities: Any) -> list[dict[str, Any]]:
     order = np.argsort(-np.asarray(probabilities), kind="stable")[:_TOP]
     return [{"species": classifier.labels[i], "probability": round(float(probabilities[i]), 4)} for i in order]
 
 
 def _spectrogram(classifier: Classifier, prediction: Prediction) -> dict[str, Any]:
-    """Log-mel as bytes: row by row from the lowest band, 0 the quietest and 255 the loudest per cent of the cells."""
+    """Return the mel frames as an 8-bit image, row by row from the lowest band.
+
+    0 is the 1st percentile of all cells, 255 the 99.5th. Long recordings are reduced to `_MAX_COLUMNS` columns by taking
+    maxima.
+    """
     s = classifier.bundle.features
     frames = prediction.frames[: int(prediction.duration * s.sample_rate / s.hop_length) + 1]
     if s.alignment == "window":
         frames = np.concatenate(
             [prediction.frames[f : f + s.hop_samples // s.hop_length] for f in prediction.first_frames]
         )
-    step = -(-len(frames) // _COLUMNS)
+    step = -(-len(frames) // _MAX_COLUMNS)
     edges = np.arange(0, len(frames), step)
     columns = np.maximum.reduceat(frames, edges, axis=0)
     low, high = np.percentile(columns, [1, 99.5])
