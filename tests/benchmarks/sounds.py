@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
+from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
 
 CONSTANT: dict[str, Any] = {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
 """Options for an mp3 of constant bit rate: soundfile passes the mode over without a level."""
@@ -42,7 +42,7 @@ def repeated(path: Path, times: int) -> Path:
     Its first frame, which says how long the file is, is left out.
     """
     data = path.read_bytes()
-    first = mpeg_start(data[: 1 << 16])
+    first = find_mpeg_frame(data[: 1 << 16])
     long = path.with_stem(f"{path.stem}x{times}")
     long.write_bytes(data[first + mpeg_frame_length(data[first : first + 4]) :] * times)
     return long

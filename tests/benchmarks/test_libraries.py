@@ -20,7 +20,7 @@ import soxr
 import torch
 from threadpoolctl import threadpool_limits
 
-from autobird.audio.decode import StreamedFile
+from autobird.audio.audio_file import SequentialSoundFile
 from autobird.model.audio_transforms import functional
 from tests.benchmarks import report, sounds
 
@@ -62,7 +62,7 @@ def medians(ways: dict[str, Callable[[], object]], seconds: float) -> dict[str, 
 
 
 def by_soundfile(path: Path) -> None:
-    with StreamedFile(path) as file:
+    with SequentialSoundFile(path) as file:
         block = np.empty((1 << 16, file.channels), np.float32)
         while len(file.read(out=block)):
             pass

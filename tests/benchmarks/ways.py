@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from autobird.audio import mel_shards
-from autobird.audio.decode import StreamedFile, decode
+from autobird.audio.audio_file import SequentialSoundFile
+from autobird.audio.decode import decode
 from autobird.audio.landmarks import LandmarkFile
-from autobird.audio.mel import FrontEnd, window_moments
+from autobird.audio.mel import FrontEnd, window_mean_std
 from autobird.audio.npy import NpyWriter
 from autobird.audio.segment import segment
 from autobird.audio.settings import FilterSettings, MelSettings, WindowSettings
@@ -28,7 +29,7 @@ MEL, FILTER = MelSettings(), FilterSettings()
 
 def decoded_blocks(path: Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """The sampling rate of a file and a block of its samples, over and over."""
-    with StreamedFile(path) as file:
+    with SequentialSoundFile(path) as file:
         buffer = np.empty((1 << 16, file.channels), np.float32)
         while len(block := file.read(out=buffer)):
             yield file.samplerate, block
@@ -112,12 +113,12 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
     settings = RecordingsStageSettings(near_duplicates=near_duplicates)
     rows = [dict.fromkeys(ROWS, "") | {"recording": str(n), "species": "x"} for n in range(len(files))]
     tasks = [
-        recordings.Task(row, path, "", out / f"{n}.pcm", settings)
+        recordings.RecordingJob(row, path, "", out / f"{n}.pcm", settings)
         for n, (row, path) in enumerate(zip(rows, files, strict=True))
     ]
-    patched = recordings.work_through, mel_shards.work_through
+    patched = recordings.process_batch, mel_shards.process_batch
     if not workers:
-        recordings.work_through = mel_shards.work_through = _here  # type: ignore[assignment]
+        recordings.process_batch = mel_shards.process_batch = _here  # type: ignore[assignment]
     try:
         heard = LandmarkFile(out / "landmarks")
         found = recordings.examine_batch(tasks, out / "pcm.npy", heard, workers)
@@ -126,13 +127,13 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
         table = segment([r["recording"] for r in rows], samples, out / "pcm.npy", WindowSettings())
         offsets = np.cumsum(samples) - samples
         shard_tasks = [
-            mel_shards.Task(out / "pcm.npy", int(o), int(n), out / f"{i}.f16", MEL)
+            mel_shards.MelJob(out / "pcm.npy", int(o), int(n), out / f"{i}.f16", MEL)
             for i, (o, n) in enumerate(zip(offsets, samples, strict=True))
             if n
         ]
-        windows = mel_shards.mel_shard(shard_tasks, out / "mels.npy", MEL, workers)
+        windows = mel_shards.write_mel_shard(shard_tasks, out / "mels.npy", MEL, workers)
     finally:
-        recordings.work_through, mel_shards.work_through = patched
+        recordings.process_batch, mel_shards.process_batch = patched
     std = np.concatenate([w.std for w in windows])
     assert len(std) == len(table["rms"])
     _ = (table["rms"] >= FILTER.min_rms) & (std >= FILTER.min_mel_std)
@@ -150,12 +151,12 @@ def chain(files: Sequence[Path], out: Path) -> None:
             frames, firsts = front_end.windows(samples)
             stored = frames.astype(np.float16)
             shard.append(stored)
-            _, std = window_moments(stored, firsts, front_end.frames_per_window)
+            _, std = window_mean_std(stored, firsts, front_end.frames_per_window)
             _ = (rms >= FILTER.min_rms) & (std >= FILTER.min_mel_std)
 
 
 def _here(function, tasks, workers, out):  # type: ignore[no-untyped-def]
-    """`work_through` without processes."""
+    """`process_batch` without processes."""
     for number, task in enumerate(tasks):
         result = function(task)
         if task.part.exists():

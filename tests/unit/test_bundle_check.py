@@ -114,7 +114,7 @@ def test_another_number_of_windows_fails(bundle: Path) -> None:
         ("expected.json", '{"clip": "example.flac", "probabilities": [[1]], "tolerance": "x"}', "is damaged"),
         ("expected.json", '{"clip": "../x.flac", "probabilities": [[1]], "tolerance": 1}', "lacks x.flac"),
         ("example.flac", None, "lacks example.flac; copy or make the bundle anew"),
-        ("example.flac", "words", "example.flac cannot be read (text, not sound)"),
+        ("example.flac", "words", "example.flac cannot be read (text, not audio)"),
     ],
 )
 def test_a_missing_or_damaged_expectation_is_named(

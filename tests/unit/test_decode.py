@@ -8,8 +8,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from autobird.audio.decode import Resampler, UnusableAudio, decode, probe
-from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
+from autobird.audio.audio_file import UnusableAudio
+from autobird.audio.decode import decode, probe
+from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
+from autobird.audio.resample import Resampler
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 1000.0, channels: int = 1) -> NDArray[np.float32]:
@@ -56,9 +58,9 @@ def test_channels_that_are_dead_or_cancel_are_left_out() -> None:
     a = tone(16000)[:, 0]
     b, noise = tone(16000, hertz=2500)[:, 0], 1e-3 * np.random.default_rng(0).standard_normal(16000)
     for channels, expected, words in (
-        ([a, 0 * a], a, "channel 2 of 2 is dead and left out"),
-        ([noise, a], a, "channel 1 of 2 is dead and left out"),
-        ([a, 0 * a, b, noise], (a + b) / 2, "channel 2, 4 of 4 is dead and left out"),
+        ([a, 0 * a], a, "channel 2 of 2 is silent and left out"),
+        ([noise, a], a, "channel 1 of 2 is silent and left out"),
+        ([a, 0 * a, b, noise], (a + b) / 2, "channel 2, 4 of 4 is silent and left out"),
         ([a, -a], a, "its channels cancel each other; only channel 1 is used"),
         ([-0.8 * a, a + noise], a + noise, "its channels cancel each other; only channel 2 is used"),
         ([0 * a, 0 * a], 0 * a, ""),
@@ -127,7 +129,7 @@ def test_an_mp3_of_variable_bit_rate_is_read_to_its_end_without_a_header(
     noise[: 15 * rate] *= 1e-4
     noise[15 * rate :] *= 0.2
     data = written(noise[::-1].copy(), rate, "MP3", None)
-    first = mpeg_start(data)
+    first = find_mpeg_frame(data)
     without = data[first + mpeg_frame_length(data[first : first + 4]) :]
     with soundfile.SoundFile(io.BytesIO(without)) as file:
         assert file.frames < 16 * rate
@@ -153,10 +155,10 @@ def test_the_same_sound_in_two_lossless_files_has_one_sha256() -> None:
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"just some words\n" * 100, "text, not sound"),
+        (b"just some words\n" * 100, "text, not audio"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
         (bytes(5000), "only zero bytes"),
-        (bytes(range(256)) * 40, "not a sound file"),
+        (bytes(range(256)) * 40, "not an audio file"),
     ],
 )
 def test_what_is_no_sound_is_refused_with_a_reason(data: bytes, reason: str, tmp_path: Path) -> None:
@@ -172,7 +174,7 @@ def test_nan_and_endless_sound_are_refused() -> None:
     bad[5] = np.nan
     with pytest.raises(UnusableAudio, match="not finite"):
         probe(io.BytesIO(written(bad, 16000, "WAV", "FLOAT")))
-    with pytest.raises(UnusableAudio, match=r"longer than 0\.5 s of decoded sound"):
+    with pytest.raises(UnusableAudio, match=r"longer than 0\.5 s of decoded audio"):
         probe(io.BytesIO(written(tone(16000), 16000, "FLAC")), max_duration=0.5)
 
 
@@ -221,4 +223,4 @@ def test_every_odd_file_is_used_or_refused_with_a_reason(odd_files: Path) -> Non
 def test_a_stream_with_a_hole_is_used_up_to_there_with_a_note(odd_files: Path, name: str) -> None:
     facts = probe(odd_files / "constructed_from_corpusA" / name)
     assert facts.duration > 4
-    assert "used up to there" in facts.note
+    assert "only the audio before is used" in facts.note

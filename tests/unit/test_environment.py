@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autobird.core.environment import prefer
+from autobird.core.environment import use_this_interpreter
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 HELD = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -35,6 +35,6 @@ def test_jobs_inherit_it_and_the_users_own_value_wins(own: dict[str, str], monke
         monkeypatch.delenv(name)
     for name, value in own.items():
         monkeypatch.setenv(name, value)
-    prefer(SCRIPTS)
+    use_this_interpreter(SCRIPTS)
     assert {n: os.environ[n] for n in HELD if n in os.environ} == (own or {"GOMP_SPINCOUNT": "3000"})
     assert os.environ["OPENBLAS_NUM_THREADS"] == "1"

@@ -112,10 +112,10 @@ def test_formats_say_the_same(bundle: Path, song: Path, tmp_path: Path) -> None:
     assert value["files"][0]["detections"][0]["end"] == 12.3
     assert value["files"][0]["probabilities"].keys() == set(classifier.labels)
     assert "windows" not in value["files"][0]
-    assert value["files"][1] == {"file": "t.wav", "error": "text, not sound"}
+    assert value["files"][1] == {"file": "t.wav", "error": "text, not audio"}
     table = as_table(results)
     assert "0:00.0 - 0:12.3" in table
-    assert "not read: text, not sound" in table
+    assert "not read: text, not audio" in table
     features = list(csv.DictReader(io.StringIO(as_feature_csv(results))))
     assert len(features) == 1
     assert set(features[0]) == {"recording", *FEATURES}
@@ -170,7 +170,7 @@ def test_the_command_goes_on_after_a_file_that_cannot_be_read(
     assert [Path(f["file"]).name for f in files] == ["broken.mp3", "a.flac", "a song.flac"]
     assert "error" in files[0]
     assert files[1]["detections"] == files[2]["detections"]
-    assert "broken.mp3: not read: text, not sound" in err
+    assert "broken.mp3: not read: text, not audio" in err
     assert "times real time" in err
 
 
@@ -248,7 +248,7 @@ def odd_sounds(folder: Path) -> dict[str, tuple[Path, str]]:
         "silent.wav": (np.zeros(6 * 16000), 16000, None, ""),
         "telephone.wav": (noise[: 6 * 8000], 8000, None, ""),
         "nan.wav": (bad, 16000, "FLOAT", "samples that are not finite"),
-        "hours.flac": (np.full(3 * 3600 * 8000, 0.01), 8000, None, "of decoded sound"),
+        "hours.flac": (np.full(3 * 3600 * 8000, 0.01), 8000, None, "of decoded audio"),
     }
     out = {}
     for name, (samples, rate, subtype, words) in sounds.items():
@@ -260,12 +260,12 @@ def odd_sounds(folder: Path) -> dict[str, tuple[Path, str]]:
     frames = second.getvalue()
     frames = frames[mpeg_frame_length(frames[:4]) :]  # the first one tells the length of the file
     (folder / "bomb.mp3").write_bytes(frames * 1200)
-    for name, data, words in (("text.wav", b"words", "text, not sound"), ("empty.wav", b"", "empty file")):
+    for name, data, words in (("text.wav", b"words", "text, not audio"), ("empty.wav", b"", "empty file")):
         (folder / name).write_bytes(data)
         out[name] = (folder / name, words)
     out["bomb.mp3"] = (
         folder / "bomb.mp3",
-        "longer than 7200 s of decoded sound; cut it, or allow more (--max-seconds)",
+        "longer than 7200 s of decoded audio; cut it, or allow more (--max-seconds)",
     )
     return out
 

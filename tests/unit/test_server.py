@@ -147,8 +147,8 @@ def test_the_spectrogram_comes_where_asked_for(server: Server, song: bytes) -> N
     [
         (b"", "application/octet-stream", 400, "send the recording as the request's body"),
         (*multipart("wrong", b"x"), 400, "field `file`"),
-        (b"just text", "audio/wav", 422, "text, not sound"),
-        (bytes(range(256)) * 20, "audio/wav", 422, "not a sound file"),
+        (b"just text", "audio/wav", 422, "text, not audio"),
+        (bytes(range(256)) * 20, "audio/wav", 422, "not an audio file"),
         (b"x" * 1_200_000, "application/octet-stream", 413, "larger than 1 MB"),
     ],
 )
@@ -167,7 +167,7 @@ def test_a_small_file_that_holds_much_sound_is_refused(server: Server, tmp_path:
     assert len(data) < 200_000
     status, value, _ = server.ask("/v1/predict", data)
     assert status == 413
-    assert value["detail"] == "longer than 20 s of decoded sound; cut it into pieces"
+    assert value["detail"] == "longer than 20 s of decoded audio; cut it into pieces"
 
 
 def test_hard_recordings_get_a_clear_answer(server: Server, tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_hard_recordings_get_a_clear_answer(server: Server, tmp_path: Path) -> N
         elif not data:
             assert status == 400
         elif words:
-            assert status == (413 if "of decoded sound" in words else 422), name
+            assert status == (413 if "of decoded audio" in words else 422), name
             assert words.split(";")[0].replace("7200", "20") in value["detail"]
         else:
             assert status == 200

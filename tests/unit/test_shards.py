@@ -19,7 +19,7 @@ from autobird.core.files import csv_text
 from autobird.core.tables import read_table
 from autobird.corpus import recordings
 from autobird.corpus.listing import ROWS
-from autobird.corpus.recordings import Task, examine
+from autobird.corpus.recordings import RecordingJob, examine
 
 NAMES = [f"{n}.{kind}" for n, kind in enumerate(("wav", "flac", "mp3", "ogg", "wav", "mp3", "flac", "wav", "ogg"))]
 RATES = (16000, 44100, 48000, 22050, 96000, 44100, 8000, 32000, 48000)
@@ -118,7 +118,7 @@ def test_a_batch_without_recordings_is_valid(root: Path, tmp_path: Path) -> None
         assert len(read_table(tmp_path / f"{number}/m.parquet")) == 0
 
 
-def crashing(task: Task) -> object:
+def crashing(task: RecordingJob) -> object:
     """What a decoder with a bug does: it has written something, and then ends the process."""
     if task.row["recording"] == "4.wav":
         faulthandler.disable()  # pytest's would print what is known

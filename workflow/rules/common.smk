@@ -15,7 +15,7 @@ sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
 from autobird.config import load
-from autobird.core.environment import prefer
+from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
 from autobird.corpus.listing import Listing
 from autobird.corpus.settings import (
@@ -41,7 +41,7 @@ from autobird.release.settings import (
 )
 from autobird.serving.log import log_state
 
-prefer(SCRIPTS)
+use_this_interpreter(SCRIPTS)
 
 
 def untracked(value):

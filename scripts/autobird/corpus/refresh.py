@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.stage import log, parser, run, say, settings_of, stage
+from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.corpus.fetch import kaggle, url, xeno_canto
 from autobird.corpus.settings import CorpusSettings
 from autobird.corpus.sources import url as url_source
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         changes = refresh(settings)
         for line in report(changes) if changes else ():
             log.info("%s", line)
-            say(f"[refresh_sources] {line}")
+            print_line(f"[refresh_sources] {line}")
 
 
 if __name__ == "__main__":

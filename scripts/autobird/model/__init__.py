@@ -1,5 +1,5 @@
 """Architectures, data set, augmentation, training. Only this area and the release import torch."""
 
-from autobird.core.environment import spin_briefly
+from autobird.core.environment import limit_openmp_spinning
 
-spin_briefly()  # before any module here imports torch
+limit_openmp_spinning()  # before any module here imports torch

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from autobird.core.store import store_of
+from autobird.core.store import open_store
 from autobird.model.loop import Trainer
 
 log = logging.getLogger("autobird")
@@ -41,7 +41,7 @@ class Checkpoints:
 
     def __init__(self, place: str, name: str, trainer: Trainer) -> None:
         self.place, self.name, self.trainer = f"{place}/{name}", name, trainer
-        self._store, self._file = store_of(place), f"{name}/checkpoint.pt"
+        self._store, self._file = open_store(place), f"{name}/checkpoint.pt"
         self._saved = time.monotonic()
         self._stop = False
         signal.signal(signal.SIGTERM, self._on_signal)
@@ -62,7 +62,7 @@ class Checkpoints:
 
     def save(self) -> None:
         """Write the checkpoint in one step, unless the last one is too young."""
-        if not self._stop and time.monotonic() - self._saved < self._store.pause:
+        if not self._stop and time.monotonic() - self._saved < self._store.min_interval:
             return
         data = io.BytesIO()
         torch.save(self.trainer.state(), data)

@@ -1,5 +1,5 @@
 """From a trained model to a released one: export, prune, quantize, compare, bundle."""
 
-from autobird.core.environment import spin_briefly
+from autobird.core.environment import limit_openmp_spinning
 
-spin_briefly()  # before any module here imports torch
+limit_openmp_spinning()  # before any module here imports torch

@@ -5,7 +5,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_stream
-from autobird.core.store import file_system
+from autobird.core.store import fsspec_file_system
 from autobird.corpus.settings import CorpusSettings
 from autobird.corpus.sources.folder import species_row
 from autobird.corpus.sources.lock import Entry
@@ -23,7 +23,7 @@ def listing(corpus: CorpusSettings, work: Path) -> list[Entry]:
         work: folder for the metadata table.
     """
     root = (corpus.root or "").rstrip("/")
-    files, base = file_system(root)
+    files, base = fsspec_file_system(root)
     try:
         found = files.find(base, detail=True)
     except Exception as error:
