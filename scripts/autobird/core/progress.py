@@ -13,7 +13,7 @@ class _Bar(tqdm):  # type: ignore[misc]
 
     monitor_interval = 0  # no monitoring thread, because the stages fork worker processes
 
-    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # noqa: ARG002 - the signature of tqdm
         """Show the bar, or a text instead of it; "" removes it (see `tqdm.display`)."""
         text = str(self) if msg is None else msg
         if self.fp.isatty():
