@@ -54,7 +54,9 @@ def test_a_crash_fails_only_the_task_that_caused_it(workers: int, fault: signal.
 
 def test_a_kill_from_outside_is_an_error_of_the_run_and_not_of_the_task() -> None:
     """The kernel kills processes when memory runs out. Another run may succeed, so the task must not count as faulty."""
-    with pytest.raises(AutobirdError, match=r"was killed by SIGKILL, perhaps because memory ran out; give the job more memory"):
+    with pytest.raises(
+        AutobirdError, match=r"was killed by SIGKILL, perhaps because memory ran out; give the job more memory"
+    ):
         list(run_each(crash_if_negative, [1, -signal.SIGKILL, 2], 2))
     assert no_process_left()
 
