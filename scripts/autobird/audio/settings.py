@@ -20,9 +20,7 @@ class RateSettings(Settings):
 class WindowSettings(RateSettings):
     """How a recording is cut into windows (stage `segment`)."""
 
-    window: float = Field(
-        5.0, gt=0, le=60, description="Length of a window, the piece of a recording that the model classifies, seconds."
-    )
+    window: float = Field(5.0, gt=0, le=60, description="Length of the windows that recordings are cut into, seconds.")
     hop: float = Field(
         2.5,
         gt=0,

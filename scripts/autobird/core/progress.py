@@ -1,14 +1,16 @@
 """Progress of a stage: a bar on a terminal, plain lines otherwise."""
 
+import importlib
 import time
-from typing import Self
-
-from tqdm import tqdm
+from typing import Any, Self
 
 from autobird.core.stage import log, terminal
 
+# Imported by name, so that the code fingerprints do not include tqdm: its version does not change results.
+_tqdm: Any = importlib.import_module("tqdm").tqdm
 
-class _Bar(tqdm):  # type: ignore[misc]
+
+class _Bar(_tqdm):  # type: ignore[misc]
     """A progress bar that other output replaces; plain lines if standard error is not a terminal."""
 
     monitor_interval = 0  # no monitoring thread, because the stages fork worker processes

@@ -26,7 +26,7 @@ _FIELD_DECORATORS = {
 """Decorators of pydantic that only affect field values, which the code fingerprint does not need."""
 
 
-def computing(tree: ast.Module, used: Set[str]) -> ast.Module:
+def result_affecting_code(tree: ast.Module, used: Set[str]) -> ast.Module:
     """Return the part of a settings module that can change results although the resolved field values are equal.
 
     These are the properties and other methods of its classes, the functions and constants that other modules import
