@@ -9,7 +9,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from autobird.audio.audio_file import UnusableAudio
-from autobird.audio.decode import decode, decode_into, probe
+from autobird.audio.decode import AudioProperties, decode, decode_into
 from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
 from autobird.audio.resample import Resampler
 
@@ -23,6 +23,21 @@ def written(samples: NDArray[np.float32], rate: int, fmt: str, subtype: str | No
     out = io.BytesIO()
     soundfile.write(out, samples, rate, format=fmt, subtype=subtype)
     return out.getvalue()
+
+
+class Collector:
+    """A sample consumer that keeps everything."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.parts: list[NDArray[np.float32]] = []
+
+    def add(self, mono: NDArray[np.float32], /) -> None:
+        self.parts.append(mono.copy())
+
+
+def probe(source: Path | io.BytesIO, max_duration: float = float("inf")) -> AudioProperties:
+    return decode_into(source, Collector, max_duration).properties
 
 
 @pytest.mark.parametrize(
@@ -79,17 +94,6 @@ def test_a_second_decode_attempt_leaves_no_trace_of_the_first() -> None:
     one, both = probe(alone), probe(inverted)
     assert (one.sha256, one.duration, one.silent_share) == (both.sha256, both.duration, both.silent_share)
     np.testing.assert_array_equal(decode(alone, 16000), decode(inverted, 16000))
-
-
-class Collector:
-    """A sample consumer that keeps everything."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.parts: list[NDArray[np.float32]] = []
-
-    def add(self, mono: NDArray[np.float32], /) -> None:
-        self.parts.append(mono.copy())
 
 
 def test_each_decode_attempt_gets_a_new_consumer_and_the_last_one_is_returned() -> None:

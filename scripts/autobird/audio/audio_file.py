@@ -28,11 +28,11 @@ class UnusableAudio(AutobirdError):
 
 
 class TooLong(UnusableAudio):
-    """More decoded audio than the caller allows; the caller adds what its user can do about it."""
+    """More decoded audio than the caller allows; the caller adds the remedy to the message."""
 
 
 class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
-    """A sound file that is read from start to end without seeking.
+    """An audio file that is read from start to end without seeking.
 
     `soundfile` seeks to the current position after each read of a seekable file. An mp3 decoder then restarts some
     frames earlier, which costs time.

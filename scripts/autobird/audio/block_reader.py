@@ -24,8 +24,8 @@ _WAV_LENGTH = re.compile(r"data : (\d+) \(should be (\d+)\)")
 """libsndfile's message on a WAV header: declared and actual bytes of the data chunk."""
 
 _UNFINISHED_WAV = (1 << 31) - 4096
-"""A WAV header that declares at least so many bytes of data, more than the file has, is a placeholder: the program that
-wrote it did not know the length yet and never corrected it."""
+"""If a WAV header declares at least this many bytes of data, more than the file has, the length is a placeholder that the
+recording program never replaced by the real length."""
 
 
 class BlockReader:

@@ -15,7 +15,7 @@ from autobird.audio.resample import Resampler, to_int16
 from autobird.audio.sample_statistics import SampleStatistics
 
 _UNREAD_TAIL = 16384
-"""Bytes that may be left unread at the end of an mp3 (tags) before it is decoded again with a counted length."""
+"""If more bytes at the end of an mp3 are left unread, it is decoded again; fewer bytes may be tags."""
 
 
 class SampleConsumer(Protocol):
@@ -84,14 +84,14 @@ def decode_into(
     """Decode an audio file, pass its mono samples to a consumer, and measure it in the same pass.
 
     A file is decoded again from its start if the first attempt shows that some channels are silent or cancel each
-    other (known at the end only, see `Downmix`), or that an mp3 is longer than libsndfile estimated.
+    other (this is known only at the end, see `Downmix`), or that an mp3 is longer than libsndfile estimated.
 
     Args:
         source: a path, or a seekable binary file.
         new_consumer: called with the file's sampling rate (Hz) once per decode attempt, before its first sample; two
-            or three times for a file that is decoded again. The consumers of earlier attempts are discarded, so a
-            factory whose consumers share a file must truncate it.
-        max_duration: decoding stops with `TooLong` after so many seconds, whatever the header declares.
+            or three times for a file that is decoded again. The consumers of earlier attempts are discarded. If
+            consumers write to a shared file, each new one must truncate it.
+        max_duration: decoding stops with `TooLong` after this many seconds of audio, whatever the header declares.
         span: start and end of the part of the file to decode, seconds.
 
     Raises:
@@ -117,13 +117,6 @@ def decode_into(
     return DecodeResult(properties, measured.consumer)
 
 
-def probe(
-    source: Path | BinaryIO, max_duration: float = float("inf"), span: tuple[float, float] = (0.0, float("inf"))
-) -> AudioProperties:
-    """Decode an audio file and return its properties only; arguments and errors as in `decode_into`."""
-    return decode_into(source, lambda _: _Discard(), max_duration, span).properties
-
-
 def decode(
     source: Path | BinaryIO,
     sample_rate: int,
@@ -136,13 +129,6 @@ def decode(
     """
     _, pcm = _decode(source, max_duration, span, lambda rate: _Pcm(rate, sample_rate))
     return np.concatenate([*pcm.parts, to_int16(pcm.resampler.finish())])
-
-
-class _Discard:
-    """A consumer that keeps nothing."""
-
-    def add(self, mono: NDArray[np.float32], /) -> None:
-        """Discard the samples."""
 
 
 class _Measured(Generic[C]):
@@ -182,7 +168,7 @@ _B = TypeVar("_B", bound=_BlockConsumer)
 
 @dataclass(frozen=True)
 class _Decoded:
-    """What is known after the last block; see `AudioProperties`."""
+    """Result of a decode attempt; see `AudioProperties`."""
 
     sample_rate: int
     channels: int
@@ -197,7 +183,7 @@ class _Decoded:
 def _decode(
     source: Path | BinaryIO, max_duration: float, span: tuple[float, float], new_consumer: Callable[[int], _B]
 ) -> tuple[_Decoded, _B]:
-    """Decode `source`, repeated where `decode_into` says so; returns the consumer of the last attempt."""
+    """Decode `source`, again if necessary (see `decode_into`); return the result and the consumer of the last attempt."""
     selected: tuple[int, ...] | None = None
     selection_note, counted = "", False
     while True:

@@ -11,8 +11,8 @@ _CANCELLED_SHARE = 0.05
 below -0.9. Two channels of independent noise keep half of the power, identical channels keep all of it."""
 
 _SAMPLED_EVERY = 32
-"""One of so many frames is enough to estimate the power of the channels. Its place is random, because a tone may be
-zero at regular distances."""
+"""The power of the channels is estimated from one of this many frames. Its position is random, because a tone may be zero
+at regular distances."""
 
 
 class Downmix:

@@ -42,18 +42,19 @@ _MEAN_FRAMES = 126
 """Frames (2 s) of the moving average that is subtracted from each band, so that stationary noise has no peaks."""
 
 _NEIGHBOURHOOD = (25, 5)
-"""A peak is the maximum of so many frames (0.4 s) and bands (160 Hz) around it."""
+"""A peak is the maximum of a neighbourhood of this many frames (0.4 s) and bands (160 Hz)."""
 
 _MIN_HEIGHT = 1.0
 """Minimum height of a peak above the moving average of its band, nats."""
 
 _PEAKS_PER_SECOND = 10
-"""Only so many of the highest peaks of each second are used."""
+"""Number of peaks used per second, the highest ones."""
 
 _PARTNERS = 8
-"""Each peak is paired with so many of the next peaks, at most `_MAX_DISTANCE` frames (2 s) later."""
+"""Number of following peaks that each peak is paired with."""
 
 _MAX_DISTANCE = 128
+"""Maximum time between the two peaks of a landmark, frames (2 s)."""
 
 _CHUNK = 1024
 """Frames whose peaks are searched at a time (16 s): about 1 MB, which fits into the cache."""
@@ -194,7 +195,7 @@ _SORTED_AT_ONCE = 1 << 20
 
 
 def _keys(rows: NDArray[np.void]) -> NDArray[np.uint64]:
-    """Combine hash and recording in one sort key: by hash alone one part could be very large, as hum repeats a hash."""
+    """Combine hash and recording in one sort key. With the hash alone one part could be huge, because hum repeats a hash."""
     return rows["hash"].astype(np.uint64) << np.uint64(32) | rows["recording"].astype(np.uint64)
 
 

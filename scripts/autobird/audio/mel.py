@@ -122,7 +122,7 @@ class FrontEnd:
         return self.frames(samples, int(firsts[-1]) + size if len(firsts) else 0), firsts
 
     def _separate_window(self, part: NDArray[np.int16], out: Floats) -> None:
-        """Compute the frames of one window alone: padded with zeros, then mirrored at both edges as in `torch.stft`."""
+        """Compute the frames of one window separately: padded with zeros, then mirrored at both edges as in `torch.stft`."""
         padded = np.zeros(self.settings.window_samples, np.float32)
         np.multiply(part, np.float32(1 / 32768), out=padded[: len(part)])
         mirrored = np.pad(padded, self.settings.n_fft // 2, mode="reflect")

@@ -4,7 +4,7 @@ import datetime as dt
 import re
 
 FIRST_YEAR = 1970
-"""Earlier years are rejected; recorders whose clock was never set start at or before this year."""
+"""Earlier years are rejected; computer clocks commonly count from 1970."""
 
 LAST_YEAR = dt.date.today().year + 1
 """Later years are rejected; next year is allowed for clocks that are fast at New Year."""

@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 from autobird.core.columns import write_arrow
 from autobird.core.files import atomic, write_text
 
+_CHUNK = 100_000
+"""Rows that are processed at a time, which bounds the memory for large corpora."""
+
 
 def write_table(path: Path, table: pd.DataFrame, schema: pa.Schema) -> None:
     """Write `table` as Parquet with exactly the columns and types of `schema`; it may be empty."""
@@ -26,11 +29,11 @@ def write_chunks(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema) -> N
             writer.write_table(chunk.replace_schema_metadata(None))
 
 
-def sorted_chunks(table: pa.Table, column: str, rows: int = 100_000) -> Iterator[pa.Table]:
-    """Yield a table sorted by a column in chunks of `rows` rows; one empty chunk if the table is empty."""
+def sorted_chunks(table: pa.Table, column: str) -> Iterator[pa.Table]:
+    """Yield a table sorted by a column in chunks of `_CHUNK` rows; one empty chunk if the table is empty."""
     order = pc.sort_indices(table[column])
-    for at in range(0, max(1, len(order)), rows):
-        yield table.take(order[at : at + rows])
+    for at in range(0, max(1, len(order)), _CHUNK):
+        yield table.take(order[at : at + _CHUNK])
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
@@ -44,12 +47,12 @@ def read_tables(paths: Sequence[Path], columns: Sequence[str] | None = None) -> 
     return pa.concat_tables(parts).to_pandas()
 
 
-def iter_tables(paths: Sequence[Path], columns: Sequence[str], rows: int = 100_000) -> Iterator[pd.DataFrame]:
-    """Yield some columns of the tables of all batches; small tables are joined until they have at least `rows` rows."""
+def iter_tables(paths: Sequence[Path], columns: Sequence[str]) -> Iterator[pd.DataFrame]:
+    """Yield some columns of the tables of all batches; small tables are joined until they have at least `_CHUNK` rows."""
     pending: list[pa.Table] = []
     for path in paths:
         pending.append(pq.read_table(path, columns=list(columns)))
-        if sum(map(len, pending)) >= rows:
+        if sum(map(len, pending)) >= _CHUNK:
             yield pa.concat_tables(pending).to_pandas()
             pending = []
     if pending:
