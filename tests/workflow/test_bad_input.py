@@ -20,7 +20,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("config", "line"),
     [
         ("train={learning_rat: 1}", "error: train.learning_rat: there is no such key; did you mean learning_rate?"),
-        ("features={fmax: 9000}", "error: features: fmax 9000 Hz lies above the Nyquist frequency of 16000 Hz"),
+        ("features={fmax: 9000}", "error: features: fmax 9000 Hz is above the Nyquist frequency of sample_rate 16000 Hz"),
         ("corpus={type: folder, root: nowhere}", "error: corpus.root: nowhere is not a folder"),
     ],
 )
