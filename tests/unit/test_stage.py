@@ -72,7 +72,7 @@ def test_progress_is_plain_lines_without_a_terminal(capsys: pytest.CaptureFixtur
     progress(10)
     start, *lines = capsys.readouterr().err.splitlines()
     assert start.startswith("[train] 0 of 10 epochs, ")
-    assert re.fullmatch(r"\[train\] 5 of 10 epochs, loss 1\.0, \d\d:\d\d left", lines[0])
+    assert re.fullmatch(r"\[train\] 5 of 10 epochs, \d\d:\d\d left, loss 1\.0", lines[0])
     assert re.fullmatch(r"\[train\] 10 of 10 epochs, 00:00 left", lines[1])
     assert len(lines) == 2
 

@@ -45,7 +45,7 @@ class Progress:
         self._bar = _Bar(
             desc=f"[{stage}]", total=total, initial=done, unit=unit, file=terminal(), leave=False,
             mininterval=interval, delay=interval, miniters=1, smoothing=0, dynamic_ncols=on_terminal,
-            bar_format=f"{{desc}}{bar} {{n_fmt}} of {{total_fmt}} {{unit}}{{postfix}}, {{remaining}} left",
+            bar_format=f"{{desc}}{bar} {{n_fmt}} of {{total_fmt}} {{unit}}, {{remaining}} left{{postfix}}",
         )  # fmt: skip
 
     def __call__(self, done: int, text: str = "") -> None:
