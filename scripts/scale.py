@@ -147,7 +147,7 @@ def catalogue(work: Path) -> dict[str, object]:
 
 def split(work: Path) -> dict[str, object]:
     """Groups, splits and leakage, as the stage `dataset` makes them."""
-    from autobird.core.tables import read_facts, read_tables
+    from autobird.core.tables import read_tables, read_text_csv
     from autobird.dataset.groups import clusters, group_keys
     from autobird.dataset.leakage import leakage
     from autobird.dataset.recorders import COLUMNS, recorder_sessions
@@ -155,7 +155,7 @@ def split(work: Path) -> dict[str, object]:
     from autobird.dataset.split import deal
 
     table = read_tables(sorted((work / "recordings").iterdir()), [*COLUMNS, "file_sha256", "sound_sha256"])
-    grouping, pairs = read_facts(work / "grouping.csv"), read_facts(work / "near_duplicates.csv")
+    grouping, pairs = read_text_csv(work / "grouping.csv"), read_text_csv(work / "near_duplicates.csv")
     recorders = recorder_sessions(table, grouping)
     table["group"] = table["recording"].map(group_keys(table, grouping, pairs, recorders))
     where = deal(table.assign(split=""), SplitSettings())

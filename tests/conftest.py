@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from autobird.audio.landmarks import Found, by_hash, landmark_rows
+from autobird.audio.landmarks import LandmarkArrays, landmark_array, sort_by_hash
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
@@ -43,9 +43,9 @@ def real_corpus() -> Path:
     return SHARED / "corpus"
 
 
-def landmark_table(heard: Sequence[Found]) -> NDArray[np.void]:
+def landmark_table(heard: Sequence[LandmarkArrays]) -> NDArray[np.void]:
     """The landmarks of recordings as one table, sorted by hash."""
-    return by_hash(np.concatenate([landmark_rows(n, found) for n, found in enumerate(heard)]))
+    return sort_by_hash(np.concatenate([landmark_array(n, found) for n, found in enumerate(heard)]))
 
 
 def copy_project(to: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 import grimp
 
 from autobird.core.errors import AutobirdError
-from autobird.core.python_code import computing, without_docstrings
+from autobird.core.python_code import result_affecting_code, without_docstrings
 
 PACKAGE = "autobird"
 
@@ -22,7 +22,7 @@ class CodeFingerprints:
     """CodeFingerprints of the stages of the package at `source`, with the versions in `lock`.
 
     Comments, docstrings and formatting do not count. Of a module named `settings` only what computes counts
-    (`computing`): the resolved values of its fields travel in each rule's `params`.
+    (`result_affecting_code`): the resolved values of its fields travel in each rule's `params`.
     """
 
     def __init__(self, source: Path, lock: Path) -> None:
@@ -78,9 +78,9 @@ class CodeFingerprints:
         return found
 
     def _digest_uncached(self, module: str, used: frozenset[str] | None) -> str:
-        """sha256 of what counts of a module; "" for settings that compute nothing. `used`: see `computing`."""
+        """sha256 of what counts of a module; "" for settings that compute nothing. `used`: see `result_affecting_code`."""
         tree = self._tree(module)
-        code = ast.unparse(tree if used is None else computing(tree, used))
+        code = ast.unparse(tree if used is None else result_affecting_code(tree, used))
         return hashlib.sha256(code.encode()).hexdigest() if code or used is None else ""
 
     def _used(self, module: str, reached: frozenset[str]) -> set[str]:
@@ -92,7 +92,7 @@ class CodeFingerprints:
         for importer in self._graph.find_modules_that_directly_import(module) & reached:
             tree = self._tree(importer)
             if _is_settings(importer):
-                tree = computing(tree, self._used(importer, reached))
+                tree = result_affecting_code(tree, self._used(importer, reached))
             used |= _imported(tree, module)
         return used
 

@@ -1,4 +1,4 @@
-"""`pytest tests/benchmarks/...` runs what is asked for by name, though a plain `pytest` leaves benchmarks out."""
+"""Run benchmarks that are named on the command line, although a plain `pytest` deselects them."""
 
 from pathlib import Path
 

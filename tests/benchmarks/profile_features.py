@@ -1,4 +1,4 @@
-"""Where the core-seconds from files to shards go, in another commit and in this one: docs/speed-profile.png.
+"""Profile of the CPU time from audio files to mel shards, of an earlier commit and of this one: docs/speed-profile.png.
 
 git worktree add ../before a7abffc
 python -m tests.benchmarks.profile_features ../before
@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("decode", "mono", "resample", "measures and hash", "landmarks", "mel and windows", "rest")
+RESAMPLE = ("decode.py", "resample.py")
+PARTS = ("decode", "mono", "resample", "statistics and hash", "landmarks", "mel and windows", "rest")
 
 
 def files() -> list[Path]:
@@ -25,7 +26,7 @@ def files() -> list[Path]:
 
 
 def before(paths: list[Path], out: Path) -> None:
-    """The three stages as they were up to commit a7abffc, which decoded every file twice."""
+    """The three stages of commit a7abffc, which decoded every file twice; names are those of that commit."""
     import numpy as np
     import pandas as pd
 
@@ -48,25 +49,28 @@ def before(paths: list[Path], out: Path) -> None:
 
 
 def after(paths: list[Path], out: Path) -> None:
-    """The stages as they are."""
-    from tests.benchmarks.ways import stages
+    """The stages of this commit."""
+    from tests.benchmarks.methods import stages
 
     stages(paths, out, near_duplicates=True)
 
 
 def profiled(which: str) -> dict[str, float]:
-    """Core-seconds of each part."""
+    """Return the core-seconds of each part."""
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
-        way = before if which == "before" else after
-        way(files()[:3], Path(tempfile.mkdtemp(dir=folder)))
+        run = before if which == "before" else after
+        run(files()[:3], Path(tempfile.mkdtemp(dir=folder)))
         profile = cProfile.Profile()
-        profile.runcall(way, files(), Path(tempfile.mkdtemp(dir=folder)))
+        profile.runcall(run, files(), Path(tempfile.mkdtemp(dir=folder)))
     stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
 
-    def total(file: str, name: str, caller: str = "", own: bool = False) -> float:
-        """Seconds in a function and what it calls, or in itself alone; of all its callers, or of those in a file."""
+    def total(file: str | tuple[str, ...], name: str, caller: str | tuple[str, ...] = "", own: bool = False) -> float:
+        """Return the seconds in a function with the functions that it calls, or without them (`own`).
+
+        `caller` restricts them to calls from one file. Files that were renamed since `before` are given with both names.
+        """
         seconds = 0.0
         for (path, _, function), (_, _, tt, ct, callers) in stats.items():
             if path.endswith(file) and function == name:
@@ -78,23 +82,23 @@ def profiled(which: str) -> dict[str, float]:
 
     found = {
         "decode": total("soundfile.py", "_cdata_io", own=True) + total("soundfile.py", "seek"),
-        "mono": total("mix.py", "__call__") + total("~", "<method 'mean' of 'numpy.ndarray' objects>", "decode.py"),
+        "mono": total("downmix.py", "__call__") + total("~", "<method 'mean' of 'numpy.ndarray' objects>", "decode.py"),
         "resample": total("soxr/__init__.py", "resample_chunk"),
-        "measures and hash": total("measures.py", "add")
+        "statistics and hash": total(("measures.py", "sample_statistics.py"), "add")
         + total("~", "<method 'update' of '_hashlib.HASH' objects>")
-        + total("decode.py", "to_int16"),
+        + total(RESAMPLE, "to_int16"),
         "landmarks": total("landmarks.py", "add")
         + total("landmarks.py", "finish")
         - total("soxr/__init__.py", "resample_chunk", "landmarks.py")
-        - (total("decode.py", "finish", "landmarks.py") + total("decode.py", "add", "landmarks.py")),
-        "mel and windows": total("mel.py", "windows") + total("mel.py", "window_moments") + total("windows.py", "window_rms"),
+        - (total(RESAMPLE, "finish", "landmarks.py") + total(RESAMPLE, "add", "landmarks.py")),
+        "mel and windows": total("mel.py", "windows") + total("mel.py", "window_moments") + total("mel.py", "window_mean_std") + total("windows.py", "window_rms"),
     }  # fmt: skip
     whole = sum(tt for _, _, tt, _, _ in stats.values())
     return found | {"rest": whole - sum(found.values())}
 
 
 def figure(results: dict[str, dict[str, float]], hours: float, path: Path) -> None:
-    """Two bars, a part of each beside its name."""
+    """Draw one bar per commit, divided into the parts."""
     from autobird.core import plots
 
     fig, axes = plots.figure(8, 3.1)
@@ -110,18 +114,18 @@ def figure(results: dict[str, dict[str, float]], hours: float, path: Path) -> No
             left += seconds
         ax.text(left + 0.1, row, f"{left:.1f}", va="center", fontsize=9)
     ax.set_yticks([0, 1], ["after", "before"])
-    ax.set_xlabel("core-seconds for an hour of sound")
+    ax.set_xlabel("core-seconds per hour of audio")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(ncols=4, fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.3))
     plots.save(fig, path)
 
 
 def main() -> None:
-    """Measure both, three times in turns, and draw the medians."""
+    """Measure both commits three times, alternating, and draw the medians."""
     import statistics
 
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("tree", type=Path, help="working tree of the commit before")
+    p.add_argument("tree", type=Path, help="working tree of the earlier commit")
     args = p.parse_args()
     import soundfile
 
@@ -140,7 +144,7 @@ def main() -> None:
     figure(results, hours, docs / "speed-profile.png")
     rounded = {w: {p: round(s / hours, 2) for p, s in found.items()} for w, found in results.items()}
     kept = json.loads((docs / "speed.json").read_text())
-    kept["profile, core-seconds an hour"] = rounded
+    kept["profile, core-seconds per hour"] = rounded
     (docs / "speed.json").write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
     print(json.dumps(rounded, indent=1))
 

@@ -1,4 +1,4 @@
-"""Where benchmarks write what they measured: docs/speed.json, and the tables of docs/speed.md and docs/threads.md."""
+"""Write the results of benchmarks to docs/speed.json and to the tables of docs/speed.md and docs/threads.md."""
 
 import json
 import os
@@ -13,7 +13,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def machine(*packages: str) -> dict[str, Any]:
-    """What the numbers were measured on and with."""
+    """Return processor, number of cores, and versions of Python and of `packages`."""
     cpu = platform.processor() or platform.machine()
     if (info := Path("/proc/cpuinfo")).exists():
         cpu = re.search(r"model name\s*: (.*)", info.read_text()) or cpu  # type: ignore[assignment]
@@ -38,7 +38,7 @@ def write(
     rows: Sequence[Sequence[object]],
     name: str = "speed.md",
 ) -> None:
-    """Replace a section of docs/speed.json, and the table between its marks in the page `name` of docs; print it."""
+    """Replace a section of docs/speed.json and the table between its markers in `docs/<name>`, and print the table."""
     path = DOCS / "speed.json"
     kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     path.write_text(json.dumps(dict(sorted((kept | {section: data}).items())), indent=1) + "\n", encoding="utf-8")
@@ -49,5 +49,5 @@ def write(
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    assert pattern.search(text), f"docs/{name} has no place for {section}"
+    assert pattern.search(text), f"docs/{name} has no markers for the table {section}"
     page.write_text(pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text), encoding="utf-8")

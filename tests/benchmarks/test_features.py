@@ -1,4 +1,4 @@
-"""From files to shards, side by side in one run: docs/speed.md explains the ways and the goals."""
+"""Speed and memory from audio files to mel shards; docs/speed.md explains the methods and the results."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from autobird.core.files import csv_text
 from autobird.sources.listing import ROWS
-from tests.benchmarks import report, sounds, ways
+from tests.benchmarks import methods, report, synthetic
 from tests.conftest import SHARED, copy_project
 
 pytestmark = pytest.mark.benchmark
@@ -28,24 +28,24 @@ REPEATS = int(os.environ.get("REPEATS", "5"))
 CORES = len(os.sched_getaffinity(0))
 PACKAGES = ("numpy", "scipy", "soundfile", "soxr", "torch", "torchaudio", "librosa", "snakemake")
 
-Way = Callable[[Sequence[Path], Path], None]
+Method = Callable[[Sequence[Path], Path], None]
 
 
 class Corpus(NamedTuple):
-    """Files, and the seconds of sound that they hold."""
+    """Files, and their total duration in seconds."""
 
     files: list[Path]
     seconds: float
 
 
 def corpora(folder: Path) -> dict[str, Corpus]:
-    """44.1 kHz mp3, stereo and mono: real recordings, or made ones where those are missing."""
+    """Return stereo and mono mp3 files of 44.1 kHz: real recordings, or synthetic ones where those are missing."""
     paths = sorted((SHARED / "corpus").rglob("*.mp3")) if SHARED.is_dir() else []
     if not paths:
         for channels in (1, 2):
             for n in range(6):
-                sound = sounds.song(60, 44100, channels, n)
-                paths.append(sounds.write(folder / f"{channels}-{n}.mp3", sound, 44100))
+                samples = synthetic.song(60, 44100, channels, n)
+                paths.append(synthetic.write(folder / f"{channels}-{n}.mp3", samples, 44100))
     found: dict[str, Corpus] = {}
     for name, channels in (("stereo", 2), ("mono", 1)):
         files, seconds = [], 0.0
@@ -53,7 +53,7 @@ def corpora(folder: Path) -> dict[str, Corpus]:
             try:
                 info = soundfile.info(path)
             except soundfile.LibsndfileError:
-                continue  # the other ways cannot open it
+                continue  # the other methods cannot open it
             if (info.samplerate, info.channels) == (44100, channels):
                 files.append(path)
                 seconds += info.duration
@@ -61,20 +61,20 @@ def corpora(folder: Path) -> dict[str, Corpus]:
     return found
 
 
-def timed(way: Way, corpus: Corpus, clock: Callable[[], float]) -> float:
+def timed(method: Method, corpus: Corpus, clock: Callable[[], float]) -> float:
     with tempfile.TemporaryDirectory() as out:
         start = clock()
-        way(corpus.files, Path(out))
+        method(corpus.files, Path(out))
         return clock() - start
 
 
-def interleaved(named: dict[str, Way], corpus: Corpus, clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each way, taken in turns, after one turn that does not count."""
+def interleaved(named: dict[str, Method], corpus: Corpus, clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Return the seconds of each method; methods alternate in each round, and the first round is a warm-up."""
     found: dict[str, list[float]] = {name: [] for name in named}
-    for turn in range(REPEATS + 1):
-        for name, way in named.items():
-            seconds = timed(way, corpus, clock)
-            if turn:
+    for round_ in range(REPEATS + 1):
+        for name, method in named.items():
+            seconds = timed(method, corpus, clock)
+            if round_:
                 found[name].append(seconds)
     return found
 
@@ -88,19 +88,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Corpus]:
     return corpora(tmp_path_factory.mktemp("made"))
 
 
-ONE_CORE: dict[str, Way] = {
-    "(a) decoding alone": ways.decoding,
-    "(a+) and resampling": ways.decoding_and_resampling,
-    "(b) the original way": ways.original,
-    "(c) librosa": ways.with_librosa,
-    "(d) this project": ways.stages,
-    "(d) without hash and measures": ways.chain,
-    "(d) with landmarks": lambda files, out: ways.stages(files, out, near_duplicates=True),
+ONE_CORE: dict[str, Method] = {
+    "(a) decoding": methods.decoding,
+    "(a+) decoding and resampling": methods.decoding_and_resampling,
+    "(b) original project": methods.original_project,
+    "(c) librosa": methods.with_librosa,
+    "(d) this project": methods.stages,
+    "(d) without hash and statistics": methods.samples_to_shard,
+    "(d) with landmarks": lambda files, out: methods.stages(files, out, near_duplicates=True),
 }
 
 
 def test_core_seconds(made: dict[str, Corpus]) -> None:
-    """One thread each, in one process, so that its CPU time is all there is."""
+    """CPU time of each method in one process with one thread."""
     named = dict(ONE_CORE)
     try:
         import librosa  # noqa: F401
@@ -121,39 +121,39 @@ def test_core_seconds(made: dict[str, Corpus]) -> None:
             speed = corpus.seconds / statistics.median(times[name])
             row += [
                 f"{speed:,.0f}",
-                f"{ratio(times[name], times['(a+) and resampling']):.2f}",
-                f"{ratio(times['(b) the original way'], times[name]):.2f}",
+                f"{ratio(times[name], times['(a+) decoding and resampling']):.2f}",
+                f"{ratio(times['(b) original project'], times[name]):.2f}",
             ]
         rows.append(row)
     header = ["one core"]
     for kind in made:
-        header += [f"{kind}, x real time", "core-s over (a+)", "(b) over it"]
+        header += [f"{kind}, x real time", "core-s / core-s of (a+)", "speedup over (b)"]
     report.write("core-seconds", data, header, rows)
     for kind in made:
-        assert ratio(found[kind]["(d) this project"], found[kind]["(a+) and resampling"]) < 2
-        assert ratio(found[kind]["(b) the original way"], found[kind]["(d) this project"]) > 1
+        assert ratio(found[kind]["(d) this project"], found[kind]["(a+) decoding and resampling"]) < 2
+        assert ratio(found[kind]["(b) original project"], found[kind]["(d) this project"]) > 1
 
 
 def test_all_cores(made: dict[str, Corpus]) -> None:
-    """Wall clock: the original way with its default threads, this project with a process a core."""
+    """Wall clock time: the original project with torch's default threads, this project with one process per core."""
     torch.set_num_threads(torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else CORES)
-    named: dict[str, Way] = {
-        "(b) the original way": ways.original,
-        "(d) this project": lambda files, out: ways.stages(files, out, CORES),
-        "(d) with landmarks": lambda files, out: ways.stages(files, out, CORES, near_duplicates=True),
+    named: dict[str, Method] = {
+        "(b) original project": methods.original_project,
+        "(d) this project": lambda files, out: methods.stages(files, out, CORES),
+        "(d) with landmarks": lambda files, out: methods.stages(files, out, CORES, near_duplicates=True),
     }
     data: dict[str, Any] = {"machine": report.machine(*PACKAGES), "repeats": REPEATS, "cores": CORES}
     rows = [[name] for name in named]
     for kind, once in made.items():
-        corpus = Corpus(3 * once.files, 3 * once.seconds)  # so that the start of processes counts little
+        corpus = Corpus(3 * once.files, 3 * once.seconds)  # so that the start of the processes has little weight
         found = interleaved(named, corpus, time.perf_counter)
         data[kind] = {"hours": corpus.seconds / 3600, "seconds": found}
         for row, name in zip(rows, named, strict=True):
             speed = corpus.seconds / statistics.median(found[name])
-            row += [f"{speed:,.0f}", f"{ratio(found['(b) the original way'], found[name]):.2f}"]
+            row += [f"{speed:,.0f}", f"{ratio(found['(b) original project'], found[name]):.2f}"]
     header = [f"{CORES} cores, wall clock"]
     for kind in made:
-        header += [f"{kind}, x real time", "(b) over it"]
+        header += [f"{kind}, x real time", "speedup over (b)"]
     report.write("all cores", data, header, rows)
 
 
@@ -161,7 +161,7 @@ BATCHES = 8
 
 
 def commands(batch: int, root: Path, results: Path, threads: int = 1) -> list[list[str]]:
-    """What the rules of a batch run, without Snakemake."""
+    """Return the commands of the rules of a batch, to run them without Snakemake."""
     f = {
         k: str(results / f"{batch}.{k}")
         for k in ("csv", "parquet", "l.npy", "p.npy", "s.parquet", "m.npy", "m.parquet")
@@ -178,7 +178,7 @@ def commands(batch: int, root: Path, results: Path, threads: int = 1) -> list[li
 
 
 def test_snakemake(made: dict[str, Corpus], tmp_path: Path) -> None:
-    """The three stages of eight batches: through Snakemake, and as the same commands on as many cores."""
+    """The three stages of eight batches: with Snakemake, and as same commands without Snakemake in parallel without it."""
     birds = tmp_path / "birds"
     files = [f for c in made.values() for f in c.files]
     for kind, corpus in made.items():
@@ -194,15 +194,15 @@ def test_snakemake(made: dict[str, Corpus], tmp_path: Path) -> None:
         "config/folder.yaml", "--config", f"corpus={{root: {birds}, batches: {BATCHES}}}", "features={name: bench}",
     ]  # fmt: skip
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": str(project / "scripts")}
-    found: dict[str, list[float]] = {"through Snakemake": [], "the same commands": []}
-    for turn in range(REPEATS + 1):
+    found: dict[str, list[float]] = {"with Snakemake": [], "same commands without Snakemake": []}
+    for round_ in range(REPEATS + 1):
         subprocess.run(
             ["rm", "-rf", str(project / "results"), str(project / ".snakemake"), str(project / ".autobird")], check=True
         )
         start = time.perf_counter()
         subprocess.run(snakemake, cwd=project, check=True, capture_output=True)
-        through = time.perf_counter() - start
-        direct = tmp_path / f"direct{turn}"
+        with_snakemake = time.perf_counter() - start
+        direct = tmp_path / f"direct{round_}"
         direct.mkdir()
         for batch in range(BATCHES):
             (direct / f"{batch}.csv").write_bytes((features / f"corpus/manifest/{batch}.csv").read_bytes())
@@ -214,22 +214,28 @@ def test_snakemake(made: dict[str, Corpus], tmp_path: Path) -> None:
         start = time.perf_counter()
         with ThreadPoolExecutor(CORES) as pool:
             list(pool.map(run, range(BATCHES)))
-        alone = time.perf_counter() - start
+        without = time.perf_counter() - start
         assert (features / "mels/3.npy").read_bytes() == (direct / "3.m.npy").read_bytes()
-        if turn:
-            found["through Snakemake"].append(through)
-            found["the same commands"].append(alone)
+        if round_:
+            found["with Snakemake"].append(with_snakemake)
+            found["same commands without Snakemake"].append(without)
     medians = {name: statistics.median(times) for name, times in found.items()}
-    more = statistics.median(a - b for a, b in zip(*found.values(), strict=True))
+    overhead = statistics.median(a - b for a, b in zip(*found.values(), strict=True))
     data = {
         "machine": report.machine(*PACKAGES),
         "hours": seconds / 3600,
         "seconds": found,
-        "more": more,
+        "overhead": overhead,
         "cores": CORES,
     }
     rows = [[name, f"{t:.1f}", f"{seconds / t:,.0f}"] for name, t in medians.items()]
-    rows.append(["Snakemake on top", f"{more:.1f}", f"{100 * more / medians['the same commands']:.0f} %"])
+    rows.append(
+        [
+            "overhead of Snakemake",
+            f"{overhead:.1f}",
+            f"{100 * overhead / medians['same commands without Snakemake']:.0f} %",
+        ]
+    )
     report.write(
         "Snakemake",
         data,
@@ -247,11 +253,11 @@ sys.stderr.buffer.write(done.stderr[-2000:])
 print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024]))
 sys.exit(done.returncode)
 """
-"""Runs a command as `/usr/bin/time -v` does: a process that was forked from a large one would count that one's memory."""
+"""Run a command from a small process, like `/usr/bin/time -v`: the memory of a forked process includes that of its parent."""
 
 
 def measured(command: list[str]) -> tuple[float, float]:
-    """Seconds of wall clock, and the highest resident memory of any of its processes, MB."""
+    """Return the wall clock time in seconds and the largest resident memory of any process of the command in MB."""
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
     launched = [sys.executable, "-S", "-c", _LAUNCHER, *command]
     done = subprocess.run(launched, stdout=subprocess.PIPE, check=True, env=environment)
@@ -260,7 +266,7 @@ def measured(command: list[str]) -> tuple[float, float]:
 
 
 def run_batch(files: Sequence[Path], folder: Path, threads: int) -> dict[str, tuple[float, float]]:
-    """Time and memory of each stage on one batch."""
+    """Return time and memory of each stage on one batch."""
     folder.mkdir()
     lines = [[p.name, "x", "", "", "", "", ""] for p in files]
     (folder / "0.csv").write_text(csv_text([list(ROWS), *lines]))
@@ -277,8 +283,10 @@ def run_batch(files: Sequence[Path], folder: Path, threads: int) -> dict[str, tu
 
 
 def test_scale(tmp_path: Path) -> None:
-    """Time and memory of one batch of 1, 10 and 100 hours; HOURS=1,10 leaves the largest out."""
-    sources = [sounds.write(tmp_path / f"{n}.mp3", sounds.song(120, 44100, 1 + n % 2, n), 44100) for n in range(6)]
+    """Time and memory of batches of 1, 10 and 100 hours; the environment variable HOURS=1,10 skips the largest."""
+    sources = [
+        synthetic.write(tmp_path / f"{n}.mp3", synthetic.song(120, 44100, 1 + n % 2, n), 44100) for n in range(6)
+    ]
     hours = [float(h) for h in os.environ.get("HOURS", "1,10,100").split(",")]
     birds = tmp_path / "birds"
     birds.mkdir()
@@ -303,9 +311,9 @@ def test_scale(tmp_path: Path) -> None:
             ]
         )
     header = [
-        f"a batch of, {CORES} cores",
-        "s beside start-up",
-        "s an hour",
+        f"batch size, {CORES} cores",
+        "s without start-up",
+        "s per hour of audio",
         "x real time",
         "recordings, MB",
         "segment, MB",
@@ -315,10 +323,10 @@ def test_scale(tmp_path: Path) -> None:
 
 
 def test_memory_of_long_recordings(tmp_path: Path) -> None:
-    """An hour of 48 kHz stereo in one file."""
+    """Memory of the stages for one file with an hour of 48 kHz stereo."""
     interpreter = measured([sys.executable, "-c", "pass"])[1]
-    minute = sounds.song(60, 48000, 2, 0)
-    mp3 = sounds.repeated(sounds.write(tmp_path / "a.mp3", minute, 48000, **sounds.CONSTANT), 60)
+    minute = synthetic.song(60, 48000, 2, 0)
+    mp3 = synthetic.repeated(synthetic.write(tmp_path / "a.mp3", minute, 48000, **synthetic.CONSTANT), 60)
     files = [mp3]
     for name, options in (("a.wav", {"subtype": "PCM_24"}), ("a.flac", {}), ("a.ogg", {"subtype": "VORBIS"})):
         path = tmp_path / name
@@ -337,7 +345,7 @@ def test_memory_of_long_recordings(tmp_path: Path) -> None:
 
 
 def test_start_up() -> None:
-    """How long a job takes to import what it needs."""
+    """Time and memory of the imports of each stage."""
     rows, data = [], {"machine": report.machine(*PACKAGES), "seconds": {}}
     for module in ("autobird.corpus.recordings", "autobird.audio.segment", "autobird.audio.mel_shards"):
         script = f"import {module}, sys; assert not {{'torch', 'pandas', 'matplotlib'}} & set(sys.modules)"

@@ -1,4 +1,4 @@
-"""Libraries that could decode, resample and transform, side by side; those that are not installed are left out.
+"""Speed of libraries for decoding, resampling and Fourier transforms; those that are not installed are skipped.
 
 pip install miniaudio av ducc0 pyfftw samplerate librosa torchcodec
 """
@@ -20,9 +20,9 @@ import soxr
 import torch
 from threadpoolctl import threadpool_limits
 
-from autobird.audio.decode import StreamedFile
+from autobird.audio.audio_file import SequentialSoundFile
 from autobird.model.audio_transforms import functional
-from tests.benchmarks import report, sounds
+from tests.benchmarks import report, synthetic
 
 pytestmark = pytest.mark.benchmark
 
@@ -49,20 +49,20 @@ def optional(name: str) -> Any:
         return None
 
 
-def medians(ways: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
-    """Times real time of each way, taken in turns, by CPU time."""
-    found: dict[str, list[float]] = {name: [] for name in ways}
-    for turn in range(REPEATS + 1):
-        for name, way in ways.items():
+def medians(methods: dict[str, Callable[[], object]], seconds: float) -> dict[str, float]:
+    """Return the speed of each method in multiples of real time, by CPU time; methods alternate in each round."""
+    found: dict[str, list[float]] = {name: [] for name in methods}
+    for round_ in range(REPEATS + 1):
+        for name, method in methods.items():
             start = time.process_time()
-            way()
-            if turn:
+            method()
+            if round_:
                 found[name].append(seconds / max(1e-9, time.process_time() - start))
     return {name: statistics.median(speeds) for name, speeds in found.items()}
 
 
 def by_soundfile(path: Path) -> None:
-    with StreamedFile(path) as file:
+    with SequentialSoundFile(path) as file:
         block = np.empty((1 << 16, file.channels), np.float32)
         while len(file.read(out=block)):
             pass
@@ -118,75 +118,75 @@ FILES = [
 
 
 def test_decoders(tmp_path: Path) -> None:
-    there = {name: way for name, (module, way) in DECODERS.items() if optional(module)}
+    installed = {name: method for name, (module, method) in DECODERS.items() if optional(module)}
     rows, data = [], {"machine": report.machine(*PACKAGES), "x real time": {}}
     for kind, rate, channels, seconds in FILES:
-        sound = sounds.song(min(seconds, 60), rate, channels, 0)
+        samples = synthetic.song(min(seconds, 60), rate, channels, 0)
         options = {
             "opus": {"format": "OGG", "subtype": "OPUS"},
             "ogg": {"subtype": "VORBIS"},
-            "mp3": sounds.CONSTANT,
+            "mp3": synthetic.CONSTANT,
         }.get(kind, {})
-        path = sounds.write(tmp_path / f"{rate}-{channels}-{seconds}.{kind}", sound, rate, **options)
+        path = synthetic.write(tmp_path / f"{rate}-{channels}-{seconds}.{kind}", samples, rate, **options)
         if seconds > 60 and kind == "mp3":
-            path = sounds.repeated(path, seconds // 60)
+            path = synthetic.repeated(path, seconds // 60)
         elif seconds > 60:
-            path = sounds.write(path, np.tile(sound, (seconds // 60, 1)), rate)
-        ways: dict[str, Callable[[], object]] = {
-            name: lambda way=way, path=path: way(path)  # type: ignore[misc]
-            for name, way in there.items()
+            path = synthetic.write(path, np.tile(samples, (seconds // 60, 1)), rate)
+        methods: dict[str, Callable[[], object]] = {
+            name: lambda method=method, path=path: method(path)  # type: ignore[misc]
+            for name, method in installed.items()
             if name != "miniaudio" or kind in ("mp3", "flac", "ogg", "wav")
         }
-        speeds = medians(ways, seconds)
+        speeds = medians(methods, seconds)
         name = f"{kind}, {rate / 1000:g} kHz, {'stereo' if channels == 2 else 'mono'}, {seconds} s"
         data["x real time"][name] = speeds
-        rows.append([name, *(f"{speeds[n]:,.0f}" if n in speeds else "" for n in there)])
+        rows.append([name, *(f"{speeds[n]:,.0f}" if n in speeds else "" for n in installed)])
         path.unlink()
-    report.write("decoders", data, ["one core, x real time", *there], rows)
+    report.write("decoders", data, ["one core, x real time", *installed], rows)
 
 
-def stream(quality: str, sound: np.ndarray, rate: int) -> np.ndarray:
+def stream(quality: str, samples: np.ndarray, rate: int) -> np.ndarray:
     resampler = soxr.ResampleStream(rate, 16000, 1, dtype="float32", quality=quality)
-    parts = [resampler.resample_chunk(sound[at : at + (1 << 16)]) for at in range(0, len(sound), 1 << 16)]
+    parts = [resampler.resample_chunk(samples[at : at + (1 << 16)]) for at in range(0, len(samples), 1 << 16)]
     return np.concatenate([*parts, resampler.resample_chunk(np.zeros(0, np.float32), last=True)])
 
 
 def test_resamplers() -> None:
-    """44.1 to 16 kHz: speed, the strongest alias of a tone above 8 kHz, and what is left of one at 7 kHz."""
+    """44.1 to 16 kHz: speed, the strongest alias of a tone above 8 kHz, and the level of a tone at 7 kHz."""
     rate, seconds = 44100, 60
-    ways: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
         f"soxr {q}": lambda x, q=q: stream(q, x, rate)  # type: ignore[misc]
         for q in ("HQ", "VHQ", "MQ", "LQ")
     }
-    ways["torchaudio, as it comes"] = lambda x: functional.resample(torch.from_numpy(x), rate, 16000).numpy()
-    ways["torchaudio, Kaiser, width 64"] = lambda x: functional.resample(
+    methods["torchaudio, default"] = lambda x: functional.resample(torch.from_numpy(x), rate, 16000).numpy()
+    methods["torchaudio, Kaiser, width 64"] = lambda x: functional.resample(
         torch.from_numpy(x), rate, 16000, 64, 0.9475937167399596, "sinc_interp_kaiser", 14.769656459379492
     ).numpy()
-    ways["scipy resample_poly"] = lambda x: scipy.signal.resample_poly(x, 160, 441).astype(np.float32)
+    methods["scipy resample_poly"] = lambda x: scipy.signal.resample_poly(x, 160, 441).astype(np.float32)
     if samplerate := optional("samplerate"):
-        ways["libsamplerate, medium"] = lambda x: samplerate.resample(x, 16000 / rate, "sinc_medium")
-    sound = sounds.song(seconds, rate, 1, 0)[:, 0]
+        methods["libsamplerate, medium"] = lambda x: samplerate.resample(x, 16000 / rate, "sinc_medium")
+    samples = synthetic.song(seconds, rate, 1, 0)[:, 0]
     t = np.arange(2 * rate) / rate
 
-    def level(way: Callable[[np.ndarray], np.ndarray], hertz: float) -> float:
-        out = way(np.sin(2 * np.pi * hertz * t).astype(np.float32))[3000:-3000].astype(np.float64)
+    def level(resample: Callable[[np.ndarray], np.ndarray], hertz: float) -> float:
+        out = resample(np.sin(2 * np.pi * hertz * t).astype(np.float32))[3000:-3000].astype(np.float64)
         return float(10 * np.log10(2 * np.mean(out**2) + 1e-20))
 
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        speeds = medians({n: lambda w=w: w(sound) for n, w in ways.items()}, seconds)  # type: ignore[misc]
-        alias = {n: max(level(w, f) for f in np.linspace(8010, 22000, 60)) for n, w in ways.items()}
-        kept = {n: level(w, 7000) for n, w in ways.items()}
-    data = {"machine": report.machine(*PACKAGES), "x real time": speeds, "alias_dB": alias, "at_7_kHz_dB": kept}
-    rows = [[n, f"{speeds[n]:,.0f}", f"{alias[n]:.0f}", f"{kept[n]:.2f}"] for n in ways]
+        speeds = medians({n: lambda m=m: m(samples) for n, m in methods.items()}, seconds)  # type: ignore[misc]
+        alias = {n: max(level(m, f) for f in np.linspace(8010, 22000, 60)) for n, m in methods.items()}
+        passband = {n: level(m, 7000) for n, m in methods.items()}
+    data = {"machine": report.machine(*PACKAGES), "x real time": speeds, "alias_dB": alias, "at_7_kHz_dB": passband}
+    rows = [[n, f"{speeds[n]:,.0f}", f"{alias[n]:.0f}", f"{passband[n]:.2f}"] for n in methods]
     report.write("resamplers", data, ["44.1 to 16 kHz", "x real time", "strongest alias, dB", "7 kHz, dB"], rows)
 
 
 def test_transforms() -> None:
-    """1,024-point real transforms of 64 tapered frames at a time, as the mel stage takes them."""
+    """1,024-point real FFTs of 64 windowed frames at a time, as in the stage `mel_shards`."""
     seconds = 300
-    sound = np.random.default_rng(0).standard_normal(seconds * 16000).astype(np.float32)
-    frames = np.lib.stride_tricks.sliding_window_view(sound, 1024)[::512]
+    samples = np.random.default_rng(0).standard_normal(seconds * 16000).astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, 1024)[::512]
     taper, buffer = np.hanning(1025)[:-1].astype(np.float32), np.empty((64, 1024), np.float32)
 
     def each(transform: Callable[[np.ndarray], object], size: int = 64) -> Callable[[], None]:
@@ -197,17 +197,17 @@ def test_transforms() -> None:
 
         return run
 
-    ways: dict[str, Callable[[], object]] = {
+    methods: dict[str, Callable[[], object]] = {
         "scipy (pocketfft)": each(lambda x: scipy.fft.rfft(x, axis=1)),
         "numpy (pocketfft)": each(lambda x: np.fft.rfft(x, axis=1)),
         "torch (MKL)": each(lambda x: torch.fft.rfft(torch.from_numpy(x))),
         "scipy, 2,048 frames at a time": each(lambda x: scipy.fft.rfft(x, axis=1), 2048),
         "torch.stft, all at once": lambda: torch.stft(
-            torch.from_numpy(sound), 1024, 512, window=torch.from_numpy(taper), return_complex=True
+            torch.from_numpy(samples), 1024, 512, window=torch.from_numpy(taper), return_complex=True
         ),
     }
     if ducc := optional("ducc0"):
-        ways["ducc0"] = each(lambda x: ducc.fft.r2c(x, axes=(1,), nthreads=1))
+        methods["ducc0"] = each(lambda x: ducc.fft.r2c(x, axes=(1,), nthreads=1))
     if fftw := optional("pyfftw"):
         source, target = fftw.empty_aligned((64, 1024), "float32"), fftw.empty_aligned((64, 513), "complex64")
         plan = fftw.FFTW(source, target, axes=(1,), threads=1)
@@ -216,10 +216,10 @@ def test_transforms() -> None:
             source[: len(x)] = x
             plan.execute()
 
-        ways["FFTW (pyfftw)"] = each(planned)
+        methods["FFTW (pyfftw)"] = each(planned)
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        speeds = medians(ways, seconds)
+        speeds = medians(methods, seconds)
     rows = [[name, f"{speed:,.0f}"] for name, speed in sorted(speeds.items(), key=lambda s: -s[1])]
     data = {"machine": report.machine(*PACKAGES), "x real time": speeds}
-    report.write("transforms", data, ["real FFT of tapered frames", "x real time"], rows)
+    report.write("transforms", data, ["real FFT of windowed frames", "x real time"], rows)

@@ -1,4 +1,4 @@
-"""Threads, alone and beside busy neighbours: training, ONNX Runtime and BLAS; docs/threads.md explains the table."""
+"""Speed of threads on an idle machine and beside busy processes: training, ONNX Runtime, BLAS; see docs/threads.md."""
 
 import contextlib
 import os
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.benchmark
 REPEATS = int(os.environ.get("REPEATS", "3"))
 CORES = len(os.sched_getaffinity(0))
 TURN = float(os.environ.get("TURN", "4"))
-"""Seconds that each way is measured at a time."""
-HELD = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+"""Duration of one measurement, seconds."""
+THREAD_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 TIMER = f"""
 import time
@@ -88,8 +88,8 @@ rate(lambda: a @ a, 1)
 )
 
 
-def ways() -> dict[str, tuple[str, list[str], dict[str, str]]]:
-    """What is measured: the program, its arguments and its environment, by name."""
+def programs() -> dict[str, tuple[str, list[str], dict[str, str]]]:
+    """Return the measured programs by name, with arguments and environment variables."""
     found: dict[str, tuple[str, list[str], dict[str, str]]] = {}
     policies = {
         ", sleeping (OMP_WAIT_POLICY=passive)": {"OMP_WAIT_POLICY": "passive"},
@@ -117,9 +117,9 @@ def ways() -> dict[str, tuple[str, list[str], dict[str, str]]]:
 
 
 @contextlib.contextmanager
-def neighbours(count: int) -> Iterator[None]:
-    """Processes that use the processor for nothing."""
-    # They end with this process, however it ends.
+def busy_processes(count: int) -> Iterator[None]:
+    """Run processes that keep `count` cores busy."""
+    # They end when this process ends, even if it is killed.
     loop = "import os; parent = os.getppid()\nwhile os.getppid() == parent: pass"
     busy = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
     try:
@@ -131,8 +131,8 @@ def neighbours(count: int) -> Iterator[None]:
 
 
 def speed(program: str, arguments: list[str], variables: dict[str, str]) -> float:
-    """What a program reports, in an environment that holds just these of the variables of threads."""
-    clean = {k: v for k, v in os.environ.items() if k not in HELD}
+    """Return the speed that a program prints; of the variables in `THREAD_VARIABLES` only `variables` are set."""
+    clean = {k: v for k, v in os.environ.items() if k not in THREAD_VARIABLES}
     path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2] / "scripts"), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
@@ -145,14 +145,14 @@ def speed(program: str, arguments: list[str], variables: dict[str, str]) -> floa
 
 
 def test_threads() -> None:
-    """Ways take turns; the median of their speeds, and how it compares with one thread alone."""
-    chosen = {n: w for n, w in ways().items() if os.environ.get("ONLY", "") in n}
+    """Median speed of each program, and its ratio to one thread on the idle machine; programs alternate in each round."""
+    chosen = {n: p for n, p in programs().items() if os.environ.get("ONLY", "") in n}
     speeds: dict[str, dict[str, list[float]]] = {"alone": {}, "beside": {}}
     for _ in range(REPEATS):
         for where, count in (("alone", 0), ("beside", CORES)):
-            with neighbours(count):
-                for name, way in chosen.items():
-                    speeds[where].setdefault(name, []).append(speed(*way))
+            with busy_processes(count):
+                for name, program in chosen.items():
+                    speeds[where].setdefault(name, []).append(speed(*program))
     medians = {where: {n: statistics.median(v) for n, v in found.items()} for where, found in speeds.items()}
     rows = []
     for name in chosen:

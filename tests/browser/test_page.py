@@ -68,7 +68,7 @@ def test_a_recording_is_shown_with_its_species_and_a_text_file_gives_an_error(tm
             page.screenshot(path=str(screenshot), full_page=True)
             page.set_input_files("#file", str(tmp_path / "words.txt"))
             page.wait_for_selector("#message.error", timeout=20_000)
-            assert page.inner_text("#message") == "words.txt: text, not sound"
+            assert page.inner_text("#message") == "words.txt: text, not audio"
             assert not page.is_visible("#result")
             assert errors == []
             browser.close()

@@ -12,7 +12,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from autobird.audio.decode import UnusableAudio, decode, probe
+from autobird.audio.audio_file import UnusableAudio
+from autobird.audio.decode import decode, decode_into
 from autobird.audio.landmarks import SAMPLE_RATE, Landmarks
 from autobird.corpus.near_duplicates import matches
 from autobird.corpus.settings import NearDuplicateSettings
@@ -101,13 +102,12 @@ def test_the_pairs_that_are_known_in_the_odd_files_are_found(real_corpus: Path, 
     paths = [*(odd_files / r["file"] for r in rows), *sorted(real_corpus.rglob("*.mp3"))]
     usable, tables = [], []
     for path in paths:
-        listeners: list[Landmarks] = []
         try:
-            probe(path, listener=lambda rate, to=listeners: to.append(Landmarks(rate)) or to[-1])
+            found_landmarks = decode_into(path, Landmarks).consumer.finish()
         except UnusableAudio:
             continue
         usable.append(path)
-        tables.append(listeners[-1].finish())
+        tables.append(found_landmarks)
     table = landmark_table(tables)
     found = {(usable[a].name, usable[b].name) for a, b, _, _ in matches(table, table, VOTES, same=True)}
     # SOURCES.csv says it: XC42999 came from a file called Andean Guan28.mp3.

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autobird.core.files import csv_text
-from autobird.core.tables import Lookup, write_table
+from autobird.core.tables import RecordingLookup, write_table
 from autobird.corpus import catalogue
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
 from autobird.sources.base import DETAILS, GROUPING
@@ -93,7 +93,7 @@ def test_licences_are_counted_and_the_strictest_speaks_for_all(made: Path) -> No
 
 def test_facts_of_nobody_are_empty_texts(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text("recording,recordist\na,\n")
-    facts = Lookup(tmp_path / "f.csv").of(pd.Series(["x", "a"], index=[7, 8]))
+    facts = RecordingLookup(tmp_path / "f.csv").of(pd.Series(["x", "a"], index=[7, 8]))
     assert facts.to_dict() == {"recordist": {7: "", 8: ""}}
     (tmp_path / "none.csv").write_text("recording,recordist\n")
-    assert Lookup(tmp_path / "none.csv").of(pd.Series(["x"])).to_dict() == {"recordist": {0: ""}}
+    assert RecordingLookup(tmp_path / "none.csv").of(pd.Series(["x"])).to_dict() == {"recordist": {0: ""}}

@@ -13,7 +13,7 @@ from autobird.cluster import google, slurm
 from autobird.cluster.hints import HINTS, HintHandler, hints_for
 from autobird.cluster.needs import NEEDS, AudioSizes, ResourceRequest, machine, resources
 from autobird.core.errors import AutobirdError
-from autobird.core.store import FolderStore, UrlStore, store_of
+from autobird.core.store import FolderStore, UrlStore, open_store
 from tests.conftest import ROOT
 
 MB = 1_000_000
@@ -281,7 +281,7 @@ def test_a_hint_is_printed_once_for_errors_in_log_records_and_in_the_logs_that_t
 @pytest.mark.parametrize("kind", ["folder", "url"])
 def test_a_store_writes_replaces_and_reads_files_and_deletes_other_folders(kind: str, tmp_path: Path) -> None:
     place = str(tmp_path / "s") if kind == "folder" else f"memory://autobird-{os.getpid()}-{tmp_path.name}"
-    store = store_of(place)
+    store = open_store(place)
     assert isinstance(store, FolderStore if kind == "folder" else UrlStore)
     with pytest.raises(FileNotFoundError):
         store.read("a/checkpoint.pt")
@@ -289,9 +289,9 @@ def test_a_store_writes_replaces_and_reads_files_and_deletes_other_folders(kind:
         store.write("a/checkpoint.pt", data)
         store.write("b/checkpoint.pt", data)
     store.keep_only("b")
-    assert store_of(place).read("b/checkpoint.pt") == b"two"
+    assert open_store(place).read("b/checkpoint.pt") == b"two"
     with pytest.raises(FileNotFoundError):
-        store_of(place).read("a/checkpoint.pt")
+        open_store(place).read("a/checkpoint.pt")
 
 
 def test_a_store_that_cannot_be_written_gives_a_warning(

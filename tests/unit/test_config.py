@@ -36,7 +36,7 @@ def merged(*names: str) -> dict[str, Any]:
         ({"train": {"epochs": 0}}, "train.epochs: 0 is not valid: input should be greater than or equal to 1"),
         ({"features": {"hop": 6}}, "features: hop 6 s is longer than window 5 s"),
         ({"features": {"hop_length": 2048}}, "features: hop_length 2048 is longer than n_fft 1024"),
-        ({"features": {"fmax": 9000}}, "features: fmax 9000 Hz lies above the Nyquist frequency"),
+        ({"features": {"fmax": 9000}}, "features: fmax 9000 Hz is above the Nyquist frequency"),
         ({"features": {"fmin": 8000}}, "features: fmin 8000 Hz is not below fmax 8000 Hz"),
         ({"features": {"window": 0.05, "hop": 0.05}}, "features: n_fft 1024 is longer than the window"),
         ({"features": {"name": "a/b"}}, "features.name: 'a/b' is not valid"),

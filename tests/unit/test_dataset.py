@@ -56,7 +56,7 @@ def windows(table: pd.DataFrame, per_recording: int = 3, rms: float = 0.1) -> pd
 def test_of_equal_sounds_one_is_used_and_under_two_labels_none() -> None:
     table = recordings(
         ("b", "x", "s1", ""), ("a", "x", "s1", ""), ("c", "x", "s2", ""), ("d", "y", "s2", ""), ("e", "y", "s3", ""),
-        ("f", "y", "", "text, not sound"),
+        ("f", "y", "", "text, not audio"),
     )  # fmt: skip
     why = reasons(table, NO_VERDICTS, NO_PAIRS)
     assert why["a"] == why["e"] == ""
@@ -127,7 +127,7 @@ def test_recordings_that_change_their_split_are_listed(tmp_path: Path, caplog: p
 
 def test_one_sound_under_two_labels_is_quarantined_twice_and_under_one_label_not_at_all() -> None:
     table = recordings(
-        ("a", "x", "1", ""), ("b", "x", "2", ""), ("c", "y", "3", ""), ("d", "y", "4", "text, not sound")
+        ("a", "x", "1", ""), ("b", "x", "2", ""), ("c", "y", "3", ""), ("d", "y", "4", "text, not audio")
     )
     pairs = pd.DataFrame([("a", "b"), ("b", "c"), ("a", "d")], columns=PAIRS[:2])
     why = reasons(table, NO_VERDICTS, pairs)

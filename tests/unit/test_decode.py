@@ -1,4 +1,4 @@
-"""Audio is told by its content; what cannot be used says why."""
+"""Decoding: formats are recognised by content, unusable files are refused with a reason, mono and resampling are exact."""
 
 import io
 from pathlib import Path
@@ -8,8 +8,10 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from autobird.audio.decode import Resampler, UnusableAudio, decode, probe
-from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
+from autobird.audio.audio_file import UnusableAudio
+from autobird.audio.decode import AudioProperties, decode, decode_into
+from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
+from autobird.audio.resample import Resampler
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 1000.0, channels: int = 1) -> NDArray[np.float32]:
@@ -23,13 +25,28 @@ def written(samples: NDArray[np.float32], rate: int, fmt: str, subtype: str | No
     return out.getvalue()
 
 
+class Collector:
+    """A sample consumer that keeps everything."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self.sample_rate = sample_rate
+        self.parts: list[NDArray[np.float32]] = []
+
+    def add(self, mono: NDArray[np.float32], /) -> None:
+        self.parts.append(mono.copy())
+
+
+def probe(source: Path | io.BytesIO, max_duration: float = float("inf")) -> AudioProperties:
+    return decode_into(source, Collector, max_duration).properties
+
+
 @pytest.mark.parametrize(
     ("fmt", "subtype"),
     [("WAV", "PCM_U8"), ("WAV", "DOUBLE"), ("FLAC", None), ("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", None)],
 )
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_format_decodes_to_16_khz_mono(fmt: str, subtype: str | None, channels: int, tmp_path: Path) -> None:
-    file = tmp_path / "wrong.txt"  # the name does not count
+    file = tmp_path / "wrong.txt"  # the name must not matter
     file.write_bytes(written(tone(48000, channels=channels), 48000, fmt, subtype))
     samples = decode(file, 16000)
     assert samples.dtype == np.int16
@@ -52,24 +69,24 @@ def test_mono_is_the_mean_of_the_channels() -> None:
         assert note == ""
 
 
-def test_channels_that_are_dead_or_cancel_are_left_out() -> None:
+def test_channels_that_are_silent_or_cancel_are_left_out() -> None:
     a = tone(16000)[:, 0]
     b, noise = tone(16000, hertz=2500)[:, 0], 1e-3 * np.random.default_rng(0).standard_normal(16000)
-    for channels, expected, words in (
-        ([a, 0 * a], a, "channel 2 of 2 is dead and left out"),
-        ([noise, a], a, "channel 1 of 2 is dead and left out"),
-        ([a, 0 * a, b, noise], (a + b) / 2, "channel 2, 4 of 4 is dead and left out"),
+    for channels, expected, expected_note in (
+        ([a, 0 * a], a, "channel 2 of 2 is silent and left out"),
+        ([noise, a], a, "channel 1 of 2 is silent and left out"),
+        ([a, 0 * a, b, noise], (a + b) / 2, "channel 2, 4 of 4 is silent and left out"),
         ([a, -a], a, "its channels cancel each other; only channel 1 is used"),
         ([-0.8 * a, a + noise], a + noise, "its channels cancel each other; only channel 2 is used"),
         ([0 * a, 0 * a], 0 * a, ""),
     ):
         samples, note = mixed(channels)
         np.testing.assert_allclose(samples, expected, atol=2e-4)
-        assert note == words
+        assert note == expected_note
 
 
-def test_a_recording_that_is_mixed_anew_is_heard_once() -> None:
-    """Its measures, hash and length are those of what is used, as if nothing had been decoded before."""
+def test_a_second_decode_attempt_leaves_no_trace_of_the_first() -> None:
+    """Properties and samples of a file with cancelling channels equal those of a file with the selected channel alone."""
     rng = np.random.default_rng(1)
     a = 0.2 * rng.standard_normal(200_000)
     alone = io.BytesIO(written(a[:, None].astype(np.float32), 16000, "WAV", "FLOAT"))
@@ -79,9 +96,29 @@ def test_a_recording_that_is_mixed_anew_is_heard_once() -> None:
     np.testing.assert_array_equal(decode(alone, 16000), decode(inverted, 16000))
 
 
+def test_each_decode_attempt_gets_a_new_consumer_and_the_last_one_is_returned() -> None:
+    a = tone(44100, 3.0)[:, 0]
+    for channels, attempts in (([a], 1), ([a, a], 1), ([a, -a], 2)):
+        consumers: list[Collector] = []
+
+        def new_consumer(sample_rate: int, consumers: list[Collector] = consumers) -> Collector:
+            consumers.append(Collector(sample_rate))
+            return consumers[-1]
+
+        file = io.BytesIO(written(np.stack(channels, 1), 44100, "WAV", "FLOAT"))
+        properties, consumer = decode_into(file, new_consumer)
+        assert len(consumers) == attempts
+        assert consumer is consumers[-1]
+        assert consumer.sample_rate == 44100
+        np.testing.assert_array_equal(np.concatenate(consumer.parts), a)  # all samples, each once
+        assert properties == probe(file)
+    # The first attempt used the mean of the cancelling channels.
+    np.testing.assert_array_equal(np.concatenate(consumers[0].parts), 0 * a)
+
+
 @pytest.mark.parametrize("source", [22050, 24000, 32000, 44100, 48000, 96000, 192000])
-def test_no_alias_of_a_sweep_comes_through_above_minus_90_db(source: int) -> None:
-    """Full-scale tones from the new Nyquist frequency to the old one, and one sweep through all of them."""
+def test_aliases_are_below_minus_90_db(source: int) -> None:
+    """For full-scale tones from the new Nyquist frequency to the old one, and for a sweep through all of them."""
     time = np.arange(source) / source
     levels = []
     for hertz in np.linspace(8000 * 1.001, source / 2 * 0.999, 40):
@@ -93,28 +130,28 @@ def test_no_alias_of_a_sweep_comes_through_above_minus_90_db(source: int) -> Non
 
 
 @pytest.mark.parametrize("source", [8000, 11025, 22050, 44100, 96000])
-def test_tones_below_keep_their_level_and_bring_no_images(source: int) -> None:
+def test_tones_below_the_nyquist_frequency_keep_their_level_without_images(source: int) -> None:
     time = np.arange(2 * source) / source
     for share in (0.05, 0.3, 0.6, 0.9):
         hertz = share * min(source, 16000) / 2
         out = resampled(np.sin(2 * np.pi * hertz * time), source)
         spectrum = np.abs(np.fft.rfft(out * np.blackman(len(out)))) ** 2
         at = round(hertz / 8000 * (len(spectrum) - 1))
-        wanted = spectrum[max(0, at - 40) : at + 41].sum()
-        assert 10 * np.log10((spectrum.sum() - wanted) / wanted) < -90
+        in_band = spectrum[max(0, at - 40) : at + 41].sum()
+        assert 10 * np.log10((spectrum.sum() - in_band) / in_band) < -90
         assert _level(out) == pytest.approx(0, abs=0.1)
 
 
 def resampled(samples: np.ndarray, source: int) -> np.ndarray:
-    """In blocks as the decoder gives them, without the edges."""
+    """Resample in blocks of the decoder's size; the edges are cut off."""
     resampler = Resampler(source, 16000)
-    sound = samples.astype(np.float32)
-    parts = [resampler.add(sound[at : at + (1 << 16)]) for at in range(0, len(sound), 1 << 16)]
+    mono = samples.astype(np.float32)
+    parts = [resampler.add(mono[at : at + (1 << 16)]) for at in range(0, len(mono), 1 << 16)]
     return np.concatenate([*parts, resampler.finish()])[2000:-2000].astype(np.float64)
 
 
 def _level(samples: np.ndarray) -> float:
-    """dB below a full-scale sine."""
+    """Level in dB relative to a full-scale sine."""
     return float(10 * np.log10(2 * np.mean(samples**2) + 1e-30))
 
 
@@ -122,26 +159,26 @@ def _level(samples: np.ndarray) -> float:
 def test_an_mp3_of_variable_bit_rate_is_read_to_its_end_without_a_header(
     rate: int, channels: int, tmp_path: Path
 ) -> None:
-    """libsndfile reads to the length that its first frames let expect: here a part of it."""
+    """libsndfile alone reads only to the length that it estimates from the first frames, here a part of the file."""
     noise = np.random.default_rng(0).standard_normal((20 * rate, channels)).astype(np.float32)
     noise[: 15 * rate] *= 1e-4
     noise[15 * rate :] *= 0.2
     data = written(noise[::-1].copy(), rate, "MP3", None)
-    first = mpeg_start(data)
+    first = find_mpeg_frame(data)
     without = data[first + mpeg_frame_length(data[first : first + 4]) :]
     with soundfile.SoundFile(io.BytesIO(without)) as file:
         assert file.frames < 16 * rate
     path = tmp_path / "a.mp3"
     path.write_bytes(without)
     for source in (path, io.BytesIO(without)):
-        facts = probe(source)
-        assert facts.duration == pytest.approx(20, abs=0.2)
-        assert facts.decoded_share == 1
+        properties = probe(source)
+        assert properties.duration == pytest.approx(20, abs=0.2)
+        assert properties.decoded_share == 1
         assert len(decode(source, 16000)) == pytest.approx(20 * 16000, rel=0.01)
     assert len(decode(path, 16000, span=(1, 3))) == pytest.approx(2 * 16000, abs=2)
 
 
-def test_the_same_sound_in_two_lossless_files_has_one_sha256() -> None:
+def test_the_same_audio_in_two_lossless_files_has_the_same_sha256() -> None:
     samples = np.rint(tone(22050) * 32767).astype(np.int16) / np.float32(32768)
     wav = probe(io.BytesIO(written(samples, 22050, "WAV", "PCM_16")))
     flac = probe(io.BytesIO(written(samples, 22050, "FLAC", "PCM_16")))
@@ -153,13 +190,13 @@ def test_the_same_sound_in_two_lossless_files_has_one_sha256() -> None:
     ("data", "reason"),
     [
         (b"", "empty file"),
-        (b"just some words\n" * 100, "text, not sound"),
+        (b"just some words\n" * 100, "text, not audio"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git-lfs pointer"),
         (bytes(5000), "only zero bytes"),
-        (bytes(range(256)) * 40, "not a sound file"),
+        (bytes(range(256)) * 40, "not an audio file"),
     ],
 )
-def test_what_is_no_sound_is_refused_with_a_reason(data: bytes, reason: str, tmp_path: Path) -> None:
+def test_files_without_audio_are_refused_with_a_reason(data: bytes, reason: str, tmp_path: Path) -> None:
     file = tmp_path / "x.wav"
     file.write_bytes(data)
     for source in (file, io.BytesIO(data)):
@@ -167,30 +204,31 @@ def test_what_is_no_sound_is_refused_with_a_reason(data: bytes, reason: str, tmp
             probe(source)
 
 
-def test_nan_and_endless_sound_are_refused() -> None:
+def test_nan_and_too_long_audio_are_refused() -> None:
     bad = tone(16000)
     bad[5] = np.nan
     with pytest.raises(UnusableAudio, match="not finite"):
         probe(io.BytesIO(written(bad, 16000, "WAV", "FLOAT")))
-    with pytest.raises(UnusableAudio, match=r"longer than 0\.5 s of decoded sound"):
+    with pytest.raises(UnusableAudio, match=r"longer than 0\.5 s of decoded audio"):
         probe(io.BytesIO(written(tone(16000), 16000, "FLAC")), max_duration=0.5)
 
 
-def test_sound_behind_other_bytes_is_found_in_files_and_in_tars(tmp_path: Path) -> None:
+def test_audio_after_other_bytes_is_found_in_paths_and_in_file_objects(tmp_path: Path) -> None:
     data = b"ID3" + bytes(200) + b"junk " * 4000 + written(tone(44100, 3.0), 44100, "MP3")
     (tmp_path / "a.mp3").write_bytes(data)
     assert probe(tmp_path / "a.mp3") == probe(io.BytesIO(data))
 
 
-def test_a_missing_file_is_refused_with_the_systems_reason(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_with_the_message_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(UnusableAudio, match="No such file"):
         probe(tmp_path / "gone.wav")
 
 
-def test_a_wav_shorter_than_its_header_says_is_used_up_to_there() -> None:
+def test_a_wav_shorter_than_its_declared_length_is_used_to_its_end() -> None:
     data = written(tone(16000, 2.0), 16000, "WAV", "PCM_16")
-    facts = probe(io.BytesIO(data[: len(data) // 2]))
-    assert facts.duration == pytest.approx(1.0, abs=0.01)
+    properties = probe(io.BytesIO(data[: len(data) // 2]))
+    assert properties.duration == pytest.approx(1.0, abs=0.01)
+    assert properties.decoded_share == pytest.approx(0.5, abs=0.01)
 
 
 def test_garbage_before_an_mp3_stream_is_skipped(tmp_path: Path) -> None:
@@ -204,12 +242,12 @@ def test_every_odd_file_is_used_or_refused_with_a_reason(odd_files: Path) -> Non
     usable, refused = set(), []
     for file in sorted(p for p in odd_files.rglob("*") if p.is_file() and p.name != "SOURCES.csv"):
         try:
-            facts = probe(file)
+            properties = probe(file)
         except UnusableAudio as error:
             refused.append(str(error))
         else:
-            assert facts.duration > 0
-            if facts.duration >= 0.5:  # corpus.min_duration refuses the others
+            assert properties.duration > 0
+            if properties.duration >= 0.5:  # shorter files are refused by corpus.min_duration
                 usable.add(file.parent.name)
     assert all(refused)
     assert usable == {
@@ -218,7 +256,7 @@ def test_every_odd_file_is_used_or_refused_with_a_reason(odd_files: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["middle_zeroed.mp3", "truncated.flac"])
-def test_a_stream_with_a_hole_is_used_up_to_there_with_a_note(odd_files: Path, name: str) -> None:
-    facts = probe(odd_files / "constructed_from_corpusA" / name)
-    assert facts.duration > 4
-    assert "used up to there" in facts.note
+def test_a_damaged_stream_is_used_up_to_the_damage_with_a_note(odd_files: Path, name: str) -> None:
+    properties = probe(odd_files / "constructed_from_corpusA" / name)
+    assert properties.duration > 4
+    assert "only the audio before is used" in properties.note

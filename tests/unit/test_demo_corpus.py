@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from autobird.audio.decode import decode, probe
+from autobird.audio.decode import decode, decode_into
+from autobird.audio.landmarks import Landmarks
 from autobird.core.files import csv_text
 from autobird.synth import synthesise
 from autobird.synth.encode import encode, with_serial
@@ -47,7 +48,7 @@ def test_every_format_is_the_same_bytes_each_time_and_can_be_decoded() -> None:
         plan = next(p for p in PLANS if p.format == fmt and p.duration < 8)
         first, second = (encode(render(plan)[0], plan.sample_rate, fmt) for _ in range(2))
         assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
-        facts = probe(io.BytesIO(first))
+        facts = decode_into(io.BytesIO(first), Landmarks).properties
         assert facts.sample_rate == plan.sample_rate
         assert facts.channels == plan.channels
         assert abs(facts.duration - plan.duration) < 0.1

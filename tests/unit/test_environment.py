@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from autobird.core.environment import prefer
+from autobird.core.environment import use_this_interpreter
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 THREAD_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
@@ -37,7 +37,7 @@ def test_jobs_inherit_the_spin_count_unless_the_user_has_set_a_value(
         monkeypatch.delenv(name)
     for name, value in set_by_user.items():
         monkeypatch.setenv(name, value)
-    prefer(SCRIPTS)
+    use_this_interpreter(SCRIPTS)
     assert {n: os.environ[n] for n in THREAD_VARIABLES if n in os.environ} == (
         set_by_user or {"GOMP_SPINCOUNT": "3000"}
     )

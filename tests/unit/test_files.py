@@ -1,4 +1,4 @@
-"""Outputs appear whole or not at all, and appended arrays are ordinary .npy files."""
+"""Atomic writes, lock files, and `.npy` files that are written by appending."""
 
 import threading
 import time
@@ -11,13 +11,13 @@ from autobird.audio.npy import NpyWriter
 from autobird.core.files import atomic, locked, write_text
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file_and_no_temporary_file(tmp_path: Path) -> None:
     file = tmp_path / "out.txt"
     write_text(file, "old")
 
     def fail() -> None:
         with atomic(file) as temporary:
-            temporary.write_text("half")
+            temporary.write_text("incomplete")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -26,42 +26,42 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     assert [p.name for p in tmp_path.iterdir()] == ["out.txt"]
 
 
-def test_a_successor_waits_for_an_orphan_and_removes_its_leftovers(tmp_path: Path) -> None:
+def test_a_process_waits_for_the_lock_and_removes_stale_temporary_files(tmp_path: Path) -> None:
     file = tmp_path / "out[1].txt"
     order: list[str] = []
     inside = threading.Event()
 
-    def orphan() -> None:
+    def other_process() -> None:
         with locked([file]):
             inside.set()
-            (tmp_path / ".out[1].txt.123.tmp").write_text("half")
-            order.append("orphan")
+            (tmp_path / ".out[1].txt.123.tmp").write_text("incomplete")
+            order.append("other starts")
             time.sleep(0.1)
-            order.append("orphan ends")
+            order.append("other ends")
 
-    thread = threading.Thread(target=orphan)
+    thread = threading.Thread(target=other_process)
     thread.start()
     assert inside.wait(10)
     with locked([file]):
-        order.append("successor")
+        order.append("own")
         assert not list(tmp_path.glob(".out*.tmp"))
     thread.join()
-    assert order == ["orphan", "orphan ends", "successor"]
+    assert order == ["other starts", "other ends", "own"]
 
 
-@pytest.mark.parametrize(("dtype", "row"), [("<i2", ()), ("<f2", (64,)), ("<f4", (3, 5))])
-def test_appended_arrays_load_as_one(tmp_path: Path, dtype: str, row: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(("dtype", "row_shape"), [("<i2", ()), ("<f2", (64,)), ("<f4", (3, 5))])
+def test_appended_arrays_load_as_one_array(tmp_path: Path, dtype: str, row_shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
-    parts = [rng.integers(0, 100, (n, *row)).astype(dtype) for n in (3, 0, 7)]
-    with NpyWriter(tmp_path / "x.npy", dtype, row) as out:
-        firsts = [out.append(p) for p in parts]
-    assert firsts == [0, 3, 3]
+    parts = [rng.integers(0, 100, (n, *row_shape)).astype(dtype) for n in (3, 0, 7)]
+    with NpyWriter(tmp_path / "x.npy", dtype, row_shape) as out:
+        for part in parts:
+            out.append(part)
     loaded = np.load(tmp_path / "x.npy", mmap_mode="r")
     np.testing.assert_array_equal(loaded, np.concatenate(parts))
     assert loaded.dtype == np.dtype(dtype)
 
 
-def test_an_empty_batch_is_a_valid_array(tmp_path: Path) -> None:
+def test_a_file_without_appended_arrays_is_valid(tmp_path: Path) -> None:
     with NpyWriter(tmp_path / "x.npy", "<f2", (64,)):
         pass
     assert np.load(tmp_path / "x.npy").shape == (0, 64)

@@ -1,4 +1,4 @@
-"""What recorders write into headers: GUANO, AudioMoth's comment, Wildlife Acoustics' chunk; damage says nothing."""
+"""Metadata in headers: GUANO, AudioMoth's comment, Wildlife Acoustics' chunk; damaged headers give none."""
 
 import io
 import random
@@ -59,16 +59,16 @@ def header(data: bytes) -> Header:
         (f"Recorded at 04:00:00.350 12/05/2023 (UTC) by AudioMoth {SERIAL} at medium gain", "+00:00"),
     ],
 )  # fmt: skip
-def test_audiomoth_tells_its_serial_number_and_the_time_in_words(comment: str, at: str) -> None:
+def test_the_comment_of_an_audiomoth_has_serial_number_and_time(comment: str, at: str) -> None:
     assert header(riff(info(comment), DATA)) == (SERIAL, f"2023-05-12T04:00:00{at}")
 
 
-def test_an_audiomoth_of_a_deployment_names_itself_as_the_artist() -> None:
+def test_the_artist_field_has_the_serial_number_during_a_deployment() -> None:
     comment = "Recorded at 04:00:00 12/05/2023 (UTC) during deployment 0123456789ABCDEF at medium gain"
     assert header(riff(info(comment, f"AudioMoth {SERIAL}"), DATA)) == (SERIAL, "2023-05-12T04:00:00+00:00")
 
 
-def test_the_first_firmware_wrote_an_address_that_is_the_same_for_all_devices() -> None:
+def test_the_memory_address_that_the_first_firmware_wrote_is_no_serial_number() -> None:
     comment = "Recorded at 04:00:00 12/05/2018 by AudioMoth 0FE081F80FE081F0 at gain setting 2"
     assert header(riff(info(comment), DATA)) == ("", "2018-05-12T04:00:00")
 
@@ -86,26 +86,26 @@ def test_the_first_firmware_wrote_an_address_that_is_the_same_for_all_devices() 
         ("", ""),
     ],
 )
-def test_guano_names_recorder_and_time_before_the_sound_or_after_it(timestamp: str, at: str) -> None:
+def test_guano_is_read_before_and_after_the_samples(timestamp: str, at: str) -> None:
     chunk = guano(Make="Wildlife Acoustics, Inc.", Serial="S4A01234", Timestamp=timestamp, Loc_Position="50.1 8.2")
     for chunks in ([chunk, DATA], [DATA, chunk], [(b"data", bytes(3201)), chunk]):
         assert header(riff(*chunks)) == ("S4A01234", at)
     assert header(riff(DATA, chunk, form=b"RIFX")) == ("S4A01234", at)
 
 
-def test_wildlife_acoustics_tells_it_in_binary_and_guano_goes_before() -> None:
+def test_wamd_is_read_and_guano_has_priority() -> None:
     own = wamd(model="SM4", serial="S4A09999", timestamp="2023-05-12 04:00:00-05:00")
     assert header(riff(DATA, own)) == ("S4A09999", "2023-05-12T04:00:00-05:00")
     assert header(riff(DATA, own, guano(Serial="S4A01234"))) == ("S4A01234", "2023-05-12T04:00:00-05:00")
 
 
-def test_a_chunk_of_odd_length_without_its_byte_of_padding_hides_nothing() -> None:
+def test_chunks_after_a_missing_padding_byte_are_read() -> None:
     whole = riff(DATA, (b"xtra", b"abc"), guano(Serial="A1"))
     at = whole.index(b"abc\0") + 3
     assert header(whole[:at] + whole[at + 1 :]) == ("A1", "")
 
 
-def test_files_of_more_than_four_gigabytes_say_where_their_sound_ends_elsewhere() -> None:
+def test_the_size_of_a_data_chunk_of_more_than_4_gib_is_read_from_ds64() -> None:
     size = len(DATA[1])
     whole = bytearray(riff((b"ds64", struct.pack("<QQQI", 0, size, 0, 0)), DATA, guano(Serial="A1"), form=b"RF64"))
     at = whole.index(b"data") + 4
@@ -114,14 +114,14 @@ def test_files_of_more_than_four_gigabytes_say_where_their_sound_ends_elsewhere(
 
 
 @pytest.mark.parametrize("name", ["a.flac", "a.ogg"])
-def test_the_comment_survives_in_the_tags_of_a_flac_or_ogg_file(tmp_path: Path, name: str) -> None:
+def test_the_comment_is_read_from_the_tags_of_flac_and_ogg_files(tmp_path: Path, name: str) -> None:
     with soundfile.SoundFile(tmp_path / name, "w", 16000, 1) as file:
         file.comment = f"Recorded at 04:00:00 12/05/2023 (UTC) by AudioMoth {SERIAL} at medium gain"
         file.write([0.0] * 16000)
     assert read_header(tmp_path / name) == (SERIAL, "2023-05-12T04:00:00+00:00")
 
 
-def test_other_comments_numbers_and_files_say_nothing(tmp_path: Path) -> None:
+def test_other_comments_serial_numbers_and_files_give_no_metadata(tmp_path: Path) -> None:
     assert header(riff(info("Recorded in the garden by Ann"), DATA)) == ("", "")
     assert header(riff(guano(Serial="0000", Timestamp="?"), DATA)) == ("", "")
     assert header(riff(guano(Serial="unknown"), DATA)) == ("", "")
@@ -129,7 +129,7 @@ def test_other_comments_numbers_and_files_say_nothing(tmp_path: Path) -> None:
     assert read_header(tmp_path / "gone.wav") == ("", "")
 
 
-WHOLE = riff(
+COMPLETE = riff(
     info(f"Recorded at 04:00:00 12/05/2023 (UTC) by AudioMoth {SERIAL} at medium gain"), DATA,
     wamd(serial="S4A09999", timestamp="2023-05-12 04:00:00"), guano(Serial="A1", Timestamp="2023-05-12T04:00:00"),
 )  # fmt: skip
@@ -138,7 +138,7 @@ WHOLE = riff(
 @given(st.integers(0, 10**6))
 def test_a_damaged_header_never_raises(seed: int) -> None:
     rng = random.Random(seed)
-    data = bytearray(WHOLE[: rng.randrange(len(WHOLE))] if rng.random() < 0.5 else WHOLE)
+    data = bytearray(COMPLETE[: rng.randrange(len(COMPLETE))] if rng.random() < 0.5 else COMPLETE)
     for _ in range(rng.choice((1, 5, 50))):
         if data:
             data[rng.randrange(len(data))] = rng.randrange(256)
@@ -148,7 +148,7 @@ def test_a_damaged_header_never_raises(seed: int) -> None:
 
 
 class Counting(io.BytesIO):
-    """A file that counts the bytes that are read."""
+    """A file object that counts the bytes read."""
 
     total = 0
 
@@ -158,7 +158,7 @@ class Counting(io.BytesIO):
         return data
 
 
-def test_a_header_that_claims_a_lot_costs_little() -> None:
+def test_the_number_of_bytes_read_from_a_huge_header_is_bounded() -> None:
     many = [(b"LIST", b"INFO" + bytes(200_000))] * 100
     file = Counting(riff(*many))
     assert read_header(file) == ("", "")

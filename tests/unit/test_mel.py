@@ -1,4 +1,4 @@
-"""The log-mel front end agrees with torchaudio, over whole recordings and window by window."""
+"""Front ends: mel frames agree with torchaudio, for whole recordings and single windows; PCEN and magnitude; float16."""
 
 from typing import Literal
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR
 from autobird.audio.mel import FrontEnd, filter_bank
+from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
 from autobird.model.audio_transforms import functional
 
@@ -36,16 +37,25 @@ def reference(samples: NDArray[np.int16], settings: MelSettings, pad_mode: str) 
     "settings",
     [MelSettings(), MelSettings(sample_rate=22050, n_fft=2048, hop_length=441, mels=128, fmin=150, fmax=11025)],
 )
-def test_the_filter_bank_is_torchaudios(settings: MelSettings) -> None:
+def test_the_filter_bank_agrees_with_torchaudio(settings: MelSettings) -> None:
     theirs = functional.melscale_fbanks(
         settings.n_fft // 2 + 1, settings.fmin, settings.fmax, settings.mels, settings.sample_rate
     ).numpy()
-    ours = filter_bank(settings.n_fft, settings.mels, settings.fmin, settings.fmax, settings.sample_rate)
-    np.testing.assert_allclose(ours, theirs, atol=2e-5)
+    np.testing.assert_allclose(filter_bank(settings), theirs, atol=2e-5)
+
+
+def test_band_centres_are_equally_spaced_on_the_mel_scale() -> None:
+    settings = MelSettings()
+    centres = band_centres(settings)
+    mel = 2595 * np.log10(1 + np.array([settings.fmin, *centres, settings.fmax]) / 700)
+    np.testing.assert_allclose(np.diff(mel), (mel[-1] - mel[0]) / 65)
+    bins = np.linspace(0, 8000, 513)
+    peaks = bins[filter_bank(settings).argmax(axis=0)]  # a filter is largest at its centre
+    np.testing.assert_allclose(peaks[16:], centres[16:], atol=8)
 
 
 @pytest.mark.parametrize("seconds", [0.7, 5.0, 12.34])
-def test_frames_agree_with_torchaudio_over_the_whole_recording(seconds: float) -> None:
+def test_frames_of_a_recording_agree_with_torchaudio(seconds: float) -> None:
     settings = MelSettings()
     samples = noise(seconds)
     frames, firsts = FrontEnd.of(settings).windows(samples)
@@ -55,7 +65,7 @@ def test_frames_agree_with_torchaudio_over_the_whole_recording(seconds: float) -
     np.testing.assert_allclose(frames, theirs, atol=1e-3)
 
 
-def test_a_window_computed_alone_agrees_with_the_original_projects_way() -> None:
+def test_separate_windows_agree_with_the_original_project() -> None:
     settings = MelSettings(alignment="window")
     samples = noise(9.0)
     frames, firsts = FrontEnd.of(settings).windows(samples)
@@ -72,12 +82,12 @@ def test_overlapping_windows_share_their_frames() -> None:
     assert len(frames) == 156 + 157
 
 
-def test_digital_silence_is_the_floor() -> None:
+def test_digital_silence_has_the_value_of_the_power_floor() -> None:
     frames, _ = FrontEnd.of(MelSettings()).windows(np.zeros(80_000, np.int16))
     np.testing.assert_allclose(frames, np.log(POWER_FLOOR), rtol=1e-6)
 
 
-def test_full_scale_and_silence_fit_float16_within_half_a_step() -> None:
+def test_float16_rounds_full_scale_and_silence_by_at_most_half_a_step() -> None:
     frames, _ = FrontEnd.of(MelSettings()).windows(
         np.concatenate([noise(5), np.full(16000, 32767, np.int16), noise(0)])
     )
@@ -88,12 +98,12 @@ def test_full_scale_and_silence_fit_float16_within_half_a_step() -> None:
 
 
 def magnitudes(values: NDArray[np.float32], exponent: float) -> NDArray[np.float64]:
-    """Magnitude to a power, from log-mel."""
+    """Magnitude raised to `exponent`, from log-mel."""
     return (np.exp(values.astype(np.float64)) - POWER_FLOOR).clip(0) ** (exponent / 2)
 
 
 def pcen(power: NDArray[np.float64], settings: MelSettings) -> NDArray[np.float64]:
-    """Wang et al. 2017, a frame at a time."""
+    """PCEN (Wang et al. 2017), frame by frame."""
     t = settings.pcen_time_constant * settings.sample_rate / settings.hop_length
     s = (np.sqrt(1 + 4 * t * t) - 1) / (2 * t * t)
     energy, level, out = power * 32768.0**2, power[0] * 32768.0**2, []
@@ -104,13 +114,13 @@ def pcen(power: NDArray[np.float64], settings: MelSettings) -> NDArray[np.float6
     return np.array(out)
 
 
-def test_other_front_ends_are_made_of_the_same_mel_power() -> None:
+def test_all_front_ends_use_the_same_mel_power() -> None:
     samples = np.concatenate([noise(11.0), np.zeros(8000, np.int16), noise(3.0) // 8])
     log_mel, firsts = FrontEnd.of(MelSettings()).windows(samples)
     for exponent in (0.25, 0.5, 1.0):
         front_end = FrontEnd.of(MelSettings(front_end="magnitude", magnitude_exponent=exponent))
-        values, again = front_end.windows(samples)
-        np.testing.assert_array_equal(again, firsts)
+        values, same_firsts = front_end.windows(samples)
+        np.testing.assert_array_equal(same_firsts, firsts)
         np.testing.assert_allclose(
             values, magnitudes(log_mel, exponent), rtol=1e-3, atol=0.03 * POWER_FLOOR ** (exponent / 2)
         )
@@ -126,32 +136,32 @@ def test_other_front_ends_are_made_of_the_same_mel_power() -> None:
         )
 
 
-def test_pcen_divides_out_a_recordings_level() -> None:
+def test_pcen_removes_the_level_of_a_recording() -> None:
     samples = noise(8.0)
     quiet, _ = FrontEnd.of(MelSettings(front_end="pcen", pcen_gain=1.0)).windows(samples // 10)
     loud, _ = FrontEnd.of(MelSettings(front_end="pcen", pcen_gain=1.0)).windows(samples // 10 * 10)
     np.testing.assert_allclose(quiet[:240], loud[:240], atol=1e-3)
 
 
-@pytest.mark.parametrize("front_end", ["log_mel", "pcen", "magnitude"])
+@pytest.mark.parametrize("name", ["log_mel", "pcen", "magnitude"])
 @pytest.mark.parametrize("alignment", ["recording", "window"])
-def test_every_front_end_fits_into_float16_and_knows_silence(
-    front_end: Literal["log_mel", "pcen", "magnitude"], alignment: Literal["recording", "window"]
+def test_every_front_end_fits_into_float16_and_gives_its_value_of_silence(
+    name: Literal["log_mel", "pcen", "magnitude"], alignment: Literal["recording", "window"]
 ) -> None:
-    it = FrontEnd.of(MelSettings(front_end=front_end, alignment=alignment))
+    front_end = FrontEnd.of(MelSettings(front_end=name, alignment=alignment))
     loudest = np.where(np.arange(80_000) // 8 % 2, 32767, -32768).astype(np.int16)
     for samples in (np.zeros(80_000, np.int16), loudest, np.concatenate([np.zeros(40_000, np.int16), loudest])):
-        values, _ = it.windows(samples)
+        values, _ = front_end.windows(samples)
         assert np.isfinite(values.astype(np.float16)).all()
-    silent, _ = it.windows(np.zeros(80_000, np.int16))
-    np.testing.assert_allclose(silent, it.scaling.silence, rtol=1e-6)
+    silent, _ = front_end.windows(np.zeros(80_000, np.int16))
+    np.testing.assert_allclose(silent, front_end.scaling.silence, rtol=1e-6)
 
 
-def test_blocks_do_not_show() -> None:
-    """Frames of a long recording are those of its parts: nothing depends on where a block begins."""
-    for front_end in ("log_mel", "magnitude"):
-        it = FrontEnd.of(MelSettings.model_validate({"front_end": front_end}))
+def test_frames_do_not_depend_on_the_limits_of_blocks() -> None:
+    """A part of a recording, where blocks start at other samples, has the same frames as the whole recording."""
+    for name in ("log_mel", "magnitude"):
+        front_end = FrontEnd.of(MelSettings.model_validate({"front_end": name}))
         samples = noise(20.0)
-        whole, _ = it.windows(samples)
-        shifted = it.frames(samples[512 * 37 :], 200)
+        whole, _ = front_end.windows(samples)
+        shifted = front_end.frames(samples[512 * 37 :], 200)
         np.testing.assert_allclose(shifted[2:190], whole[39:227], atol=1e-5)

@@ -9,8 +9,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from autobird.audio.decode import probe
-from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, LandmarkFile, Landmarks
+from autobird.audio.decode import decode_into
+from autobird.audio.landmarks import NO_LANDMARKS, SAMPLE_RATE, LandmarkFile, Landmarks
 from autobird.corpus.near_duplicates import matches
 from autobird.corpus.settings import NearDuplicateSettings
 from autobird.synth.plan import Plan, plan_corpus
@@ -115,9 +115,7 @@ def test_hum_that_all_recordings_share_makes_no_pairs(songs: list[Sound]) -> Non
 def test_the_same_audio_in_five_formats_is_one_sound(odd_files: Path) -> None:
     tables = []
     for path in sorted((odd_files / "same_audio_five_formats").iterdir()):
-        heard: list[Landmarks] = []
-        probe(path, listener=lambda rate, heard=heard: heard.append(Landmarks(rate)) or heard[-1])
-        tables.append(heard[-1].finish())
+        tables.append(decode_into(path, Landmarks).consumer.finish())
     found = matches(table := landmark_table(tables), table, VOTES, same=True)
     assert {(a, b) for a, b, _, _ in found} == {(a, b) for b in range(5) for a in range(b)}
 
@@ -125,7 +123,7 @@ def test_the_same_audio_in_five_formats_is_one_sound(odd_files: Path) -> None:
 def test_the_landmarks_of_a_large_batch_are_sorted_a_part_at_a_time(
     songs: list[Sound], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [landmarks(s) for s in songs] + [NOTHING]
+    found = [landmarks(s) for s in songs] + [NO_LANDMARKS]
     expected = landmark_table(found)
     for size in (10**6, 700, 1):
         monkeypatch.setattr("autobird.audio.landmarks._SORTED_AT_ONCE", max(size, len(expected) // 40))

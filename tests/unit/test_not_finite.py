@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from autobird.audio.mel_shards import Task, compute
+from autobird.audio.mel_shards import MelJob, compute_frames
 from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.model.data import WindowDataset
@@ -138,10 +138,10 @@ def test_values_beyond_the_range_of_float16_are_an_error_that_names_the_recordin
     loud = np.where(np.arange(80_000) // 16 % 2, 32767, -32768).astype(np.int16)
     np.save(tmp_path / "pcm.npy", loud)
     tasks = {
-        kind: Task(tmp_path / "pcm.npy", 0, len(loud), tmp_path / kind, MelSettings(front_end=kind, **keys), "loud.wav")
+        kind: MelJob(tmp_path / "pcm.npy", 0, len(loud), tmp_path / kind, MelSettings(front_end=kind, **keys), "loud.wav")
         for kind, keys in {"log_mel": {}, "magnitude": {"magnitude_exponent": 2.0}, "pcen": {"pcen_gain": 0.0, "pcen_power": 1.0}}.items()
     }  # fmt: skip
-    compute(tasks["log_mel"])
+    compute_frames(tasks["log_mel"])
     for kind in ("magnitude", "pcen"):
         with pytest.raises(AutobirdError, match=r"loud\.wav: .* float16"):
-            compute(tasks[kind])
+            compute_frames(tasks[kind])

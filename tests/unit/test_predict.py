@@ -113,7 +113,7 @@ def test_csv_json_and_table_have_the_same_detections(bundle: Path, song: Path, t
     assert value["files"][0]["detections"][0]["end"] == 12.3
     assert value["files"][0]["probabilities"].keys() == set(classifier.labels)
     assert "windows" not in value["files"][0]
-    assert value["files"][1] == {"file": "t.wav", "error": "text, not sound"}
+    assert value["files"][1] == {"file": "t.wav", "error": "text, not audio"}
     table = as_table(results)
     assert "0:00.0 - 0:12.3" in table
     assert "skipped: text, not sound" in table
@@ -254,7 +254,7 @@ def difficult_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
         "silent.wav": (np.zeros(6 * 16000), 16000, None, ""),
         "telephone.wav": (noise[: 6 * 8000], 8000, None, ""),
         "nan.wav": (bad, 16000, "FLOAT", "samples that are not finite"),
-        "hours.flac": (np.full(3 * 3600 * 8000, 0.01), 8000, None, "of decoded sound"),
+        "hours.flac": (np.full(3 * 3600 * 8000, 0.01), 8000, None, "of decoded audio"),
     }
     out = {}
     for name, (samples, rate, subtype, message) in recordings.items():

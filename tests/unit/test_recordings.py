@@ -15,11 +15,11 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from autobird.audio.access import Place, Sound, sounds_of
+from autobird.audio.access import AudioSource, RecordingLocation, audio_sources
 from autobird.core.files import csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
-from autobird.corpus.recordings import Task, examine
+from autobird.corpus.recordings import RecordingJob, examine
 from autobird.corpus.settings import RecordingsStageSettings
 from autobird.sources.listing import ROWS
 
@@ -27,13 +27,13 @@ TOLERANT = RecordingsStageSettings(min_duration=0)
 
 
 def examined(
-    sound: Sound | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
+    sound: AudioSource | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
 ) -> dict[str, Any]:
     """The row of a recording; its sound is kept if it is usable, and only then."""
     row = dict.fromkeys(ROWS, "") | {"recording": "a.wav", "species": "x"} | more
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
-        found, (hashes, _) = examine(Task(row, sound, missing, part, accept))
+        found, (hashes, _) = examine(RecordingJob(row, sound, missing, part, accept))
         assert (found["status"] == "ok") == (found["reason"] == "") == part.exists()
         assert found["samples"] == (part.stat().st_size / 2 if part.exists() else 0)
         assert part.exists() or not len(hashes)
@@ -76,7 +76,7 @@ def test_a_part_of_a_file_is_a_recording_of_its_own(tmp_path: Path) -> None:
     assert (to_the_end["duration"], to_the_end["note"]) == (1.0, "")
     beyond = examined(whole, start="4", end="7")
     assert beyond["duration"] == 1.0
-    assert "begins at 9 s of a file of 5.0 s" in reason(whole, start="9")
+    assert "starts at 9 s of a file of 5.0 s" in reason(whole, start="9")
 
 
 def test_silence_is_told_by_its_peak(tmp_path: Path) -> None:
@@ -87,19 +87,19 @@ def test_silence_is_told_by_its_peak(tmp_path: Path) -> None:
 
 def test_a_file_that_holds_a_small_share_of_what_it_promises_is_truncated(tmp_path: Path) -> None:
     whole = wav(tmp_path / "a.wav", tone(10)).read_bytes()
-    for share, words in ((0.1, "truncated: 1.0 s are 10% of what its header promises"), (0.5, "")):
+    for share, words in ((0.1, "truncated: 1.0 s are 10% of the length that its header declares"), (0.5, "")):
         (tmp_path / "b.wav").write_bytes(whole[: round(share * len(whole))])
         assert words in reason(tmp_path / "b.wav")
         assert (reason(tmp_path / "b.wav") == "") == (words == "")
     found = examined(tmp_path / "b.wav")
-    assert found["note"] == "5.0 s decoded of 10.0 s promised; used up to there"
+    assert found["note"] == "the header declares 10.0 s, the file has 5.0 s; these are used"
     assert found["decoded_share"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_header_that_was_never_finished_promises_nothing(odd_files: Path) -> None:
     found = examined(odd_files / "constructed_from_corpusA/wav_short_of_its_header.wav")
     assert (found["status"], found["decoded_share"]) == ("ok", 1.0)
-    assert found["note"] == "its header was never finished; used up to its end at 4.0 s"
+    assert found["note"] == "the header was never finished and declares no length; all 4.0 s of the file are used"
 
 
 def test_a_small_file_that_expands_to_hours_is_bounded(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_a_small_file_that_expands_to_hours_is_bounded(tmp_path: Path) -> None:
         for _ in range(900):
             file.write(np.full(80_000, 0.1, np.float32))
     assert path.stat().st_size < 2_000_000
-    assert "longer than 7200 s of decoded sound; cut it or raise corpus.max_duration" in reason(path)
+    assert "longer than 7200 s of decoded audio; cut it or raise corpus.max_duration" in reason(path)
 
 
 def test_why_a_recording_did_not_come_is_its_reason() -> None:
@@ -238,7 +238,7 @@ def test_what_a_recorder_wrote_into_the_header_comes_along_from_a_file_a_tar_and
     path.write_bytes(data)
     with tarfile.open(tmp_path / "0.tar", "w") as tar:
         tar.add(path, "a.wav")
-    (packed,) = sounds_of([Place("a.wav")], None, tmp_path / "0.tar")
+    (packed,) = audio_sources([RecordingLocation("a.wav")], None, tmp_path / "0.tar")
     for found in (examined(path), examined(packed), examined(path, recording="b", location="a.wav", start="1")):
         assert (found["recorder"], found["recorded_at"]) == ("S4A01234", "2023-05-12T04:00:00+02:00")
         assert found["status"] == "ok"

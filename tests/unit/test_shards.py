@@ -1,4 +1,4 @@
-"""PCM and shards: the same bytes for any number of workers, any order, any batches; a crash costs one recording."""
+"""PCM and mel shards: the same bytes for any number of workers, order and batches; a crash fails one recording only."""
 
 import faulthandler
 import io
@@ -18,7 +18,7 @@ from autobird.audio import mel_shards, segment
 from autobird.core.files import csv_text
 from autobird.core.tables import read_table
 from autobird.corpus import recordings
-from autobird.corpus.recordings import Task, examine
+from autobird.corpus.recordings import RecordingJob, examine
 from autobird.sources.listing import ROWS
 
 NAMES = [f"{n}.{kind}" for n, kind in enumerate(("wav", "flac", "mp3", "ogg", "wav", "mp3", "flac", "wav", "ogg"))]
@@ -27,23 +27,23 @@ RATES = (16000, 44100, 48000, 22050, 96000, 44100, 8000, 32000, 48000)
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Recordings of 0.8 to 17 s, mono and stereo, one with cancelling channels; two that are of no use."""
+    """Recordings of 0.8 to 17 s, mono and stereo, one with cancelling channels, and two unusable files."""
     folder = tmp_path_factory.mktemp("root")
     rng = np.random.default_rng(0)
     for n, (name, rate) in enumerate(zip(NAMES, RATES, strict=True)):
-        sound = 0.1 * rng.standard_normal((round((0.8 + 2 * n) * rate), 1 + n % 2)).astype(np.float32)
+        samples = 0.1 * rng.standard_normal((round((0.8 + 2 * n) * rate), 1 + n % 2)).astype(np.float32)
         if n == 3:
-            sound[:, 1] = -sound[:, 0]
-        with soundfile.SoundFile(folder / name, "w", rate, sound.shape[1]) as file:
-            for at in range(0, len(sound), 1 << 15):
-                file.write(sound[at : at + (1 << 15)])
-    (folder / "text.mp3").write_text("no sound")
+            samples[:, 1] = -samples[:, 0]
+        with soundfile.SoundFile(folder / name, "w", rate, samples.shape[1]) as file:
+            for at in range(0, len(samples), 1 << 15):
+                file.write(samples[at : at + (1 << 15)])
+    (folder / "text.mp3").write_text("no audio")
     soundfile.write(folder / "silent.wav", np.zeros(32000), 16000)
     return folder
 
 
 def run(folder: Path, root: Path, names: list[str], threads: int, tar: bool = False) -> dict[str, bytes]:
-    """All bytes that the three stages write for a batch."""
+    """Run the three stages on a batch; return the bytes of all files that they write."""
     folder.mkdir(parents=True)
     lines = [[n, "x", "", "", "", "", ""] for n in names]
     (folder / "rows.csv").write_text(csv_text([list(ROWS), *lines]))
@@ -82,7 +82,7 @@ def test_the_bytes_are_the_same_for_any_number_of_workers(
 
 
 def test_the_bytes_of_a_recording_are_the_same_in_any_batch_and_order(root: Path, tmp_path: Path) -> None:
-    def by_recording(folder: Path, names: list[str]) -> dict[str, tuple[bytes, bytes, list[float]]]:
+    def per_recording(folder: Path, names: list[str]) -> dict[str, tuple[bytes, bytes, list[float]]]:
         run(folder, root, names, 2, tar=len(names) < 5)
         pcm, shard = np.load(folder / "p.npy"), np.load(folder / "m.npy")
         windows = read_table(folder / "s.parquet").merge(read_table(folder / "m.parquet"), on=["recording", "start"])
@@ -94,16 +94,16 @@ def test_the_bytes_of_a_recording_are_the_same_in_any_batch_and_order(root: Path
             found[str(name)] = (pcm[at : at + count].tobytes(), frames.tobytes(), numbers)
         return found
 
-    one = by_recording(tmp_path / "one", ALL)
+    one = per_recording(tmp_path / "one", ALL)
     assert sorted(one) == NAMES
-    assert by_recording(tmp_path / "reversed", ALL[::-1]) == one
+    assert per_recording(tmp_path / "reversed", ALL[::-1]) == one
     several: dict[str, tuple[bytes, bytes, list[float]]] = {}
     for batch in range(3):
-        several |= by_recording(tmp_path / f"{batch}", ALL[batch::3])
+        several |= per_recording(tmp_path / f"{batch}", ALL[batch::3])
     assert several == one
 
 
-def test_what_is_unusable_leaves_no_sound(root: Path, expected: dict[str, bytes]) -> None:
+def test_unusable_recordings_have_no_samples(root: Path, expected: dict[str, bytes]) -> None:
     table = read_table(io.BytesIO(expected["r.parquet"]))  # type: ignore[arg-type]
     assert list(table["samples"][table["status"] != "ok"]) == [0, 0]
     assert table["samples"].sum() == len(np.load(io.BytesIO(expected["p.npy"])))
@@ -118,17 +118,17 @@ def test_a_batch_without_recordings_is_valid(root: Path, tmp_path: Path) -> None
         assert len(read_table(tmp_path / f"{number}/m.parquet")) == 0
 
 
-def crashing(task: Task) -> object:
-    """What a decoder with a bug does: it has written something, and then ends the process."""
-    if task.row["recording"] == "4.wav":
-        faulthandler.disable()  # pytest's would print what is known
-        task.part.write_bytes(b"half of it")
+def crashing(job: RecordingJob) -> object:
+    """A faulty decoder: it writes some bytes and crashes."""
+    if job.row["recording"] == "4.wav":
+        faulthandler.disable()  # pytest's handler would print a traceback
+        job.part.write_bytes(b"incomplete")
         os.kill(os.getpid(), signal.SIGSEGV)
-    return examine(task)
+    return examine(job)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_decoder_that_crashes_costs_one_recording(
+def test_a_crash_of_the_decoder_fails_one_recording_only(
     root: Path, threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(tmp_path / "without", root, [n for n in ALL if n != "4.wav"], threads)
@@ -136,13 +136,13 @@ def test_a_decoder_that_crashes_costs_one_recording(
     run(tmp_path / "with", root, ALL, threads)
     table = read_table(tmp_path / "with/r.parquet").set_index("recording")
     assert table.loc["4.wav", "reason"] == (
-        "decoding it ended the decoder's process (SIGSEGV); save it anew with another program"
+        "decoding it ended the decoder's process (SIGSEGV); save it again with another program"
     )
     for name in ("p.npy", "m.npy", "m.parquet"):
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()
 
 
-def test_a_stage_that_was_killed_runs_again_to_the_same_bytes(
+def test_a_killed_stage_gives_the_same_bytes_when_run_again(
     root: Path, expected: dict[str, bytes], tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"

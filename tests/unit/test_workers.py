@@ -1,4 +1,4 @@
-"""Tasks on several processes: results, crashes, kills, and what is left of the processes."""
+"""Worker processes: results, crashes, kills, and that no process is left behind."""
 
 import faulthandler
 import multiprocessing
@@ -19,19 +19,19 @@ def square(x: int) -> int:
     return x * x
 
 
-def unlucky(x: int) -> int:
-    """Negative numbers end the process with that signal."""
+def crash_if_negative(x: int) -> int:
+    """Kill the process with signal -x if x is negative."""
     if x < 0:
-        faulthandler.disable()  # pytest's would print what is known
+        faulthandler.disable()  # pytest's handler would print a traceback
         os.kill(os.getpid(), -x)
     return x
 
 
-def wrong(x: int) -> int:
+def fail(x: int) -> int:
     raise ValueError(f"no {x}")
 
 
-def none_left() -> bool:
+def no_process_left() -> bool:
     return not multiprocessing.active_children()
 
 
@@ -40,50 +40,51 @@ def none_left() -> bool:
 def test_every_task_is_done_once(workers: int, count: int) -> None:
     found = list(run_each(square, range(count), workers))
     assert sorted(found) == [(n, n * n) for n in range(count)]
-    assert none_left()
+    assert no_process_left()
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("fault", [signal.SIGSEGV, signal.SIGABRT])
-def test_a_crash_costs_the_task_that_caused_it(workers: int, fault: signal.Signals) -> None:
+def test_a_crash_fails_only_the_task_that_caused_it(workers: int, fault: signal.Signals) -> None:
     tasks = [1, -fault, 2, 3, -fault, -fault, 4]
-    found = dict(run_each(unlucky, tasks, workers))
+    found = dict(run_each(crash_if_negative, tasks, workers))
     assert found == {n: Crash(fault.name) if t < 0 else t for n, t in enumerate(tasks)}
-    assert none_left()
+    assert no_process_left()
 
 
-def test_a_kill_from_outside_is_no_fault_of_the_task() -> None:
-    """The kernel kills for want of memory: another run may succeed, so nothing must be made of it."""
-    with pytest.raises(AutobirdError, match=r"killed by SIGKILL, perhaps for want of memory; give the job more"):
-        list(run_each(unlucky, [1, -signal.SIGKILL, 2], 2))
-    assert none_left()
+def test_a_kill_from_outside_is_an_error_of_the_run_and_not_of_the_task() -> None:
+    """The kernel kills processes when memory runs out. Another run may succeed, so the task must not count as faulty."""
+    with pytest.raises(
+        AutobirdError, match=r"was killed by SIGKILL, perhaps because memory ran out; give the job more memory"
+    ):
+        list(run_each(crash_if_negative, [1, -signal.SIGKILL, 2], 2))
+    assert no_process_left()
 
 
-def test_an_exception_is_raised_here() -> None:
+def test_an_exception_of_the_function_is_raised_in_the_parent() -> None:
     with pytest.raises(ValueError, match="no 3"):
-        list(run_each(wrong, [3, 3, 3], 2))
-    assert none_left()
+        list(run_each(fail, [3, 3, 3], 2))
+    assert no_process_left()
 
 
-def test_workers_end_whatever_handlers_their_parent_has() -> None:
-    """They inherit them: one that takes SIGTERM, as W&B and pytest's helpers set, must not keep them alive."""
+def test_workers_stop_although_they_inherit_a_handler_of_sigterm() -> None:
+    """W&B and pytest-xdist, for example, install such handlers."""
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with pytest.raises(ValueError, match="no 3"):
-            list(run_each(wrong, [3, 3, 3], 2))
+            list(run_each(fail, [3, 3, 3], 2))
     finally:
         signal.signal(signal.SIGTERM, before)
-    assert none_left()
+    assert no_process_left()
 
 
-def test_workers_end_when_nobody_wants_more() -> None:
+def test_workers_stop_when_the_caller_stops_iterating() -> None:
     for _ in run_each(square, range(100), 2):
         break
-    assert none_left()
+    assert no_process_left()
 
 
-def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
-    """And keep its locks until then, as they are copies of it."""
+def test_workers_stop_when_their_parent_was_killed(tmp_path: Path) -> None:
     script = f"""
 import os, sys, time
 sys.path.insert(0, {str(Path(__file__).parents[2] / "scripts")!r})

@@ -20,7 +20,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("config", "line"),
     [
         ("train={learning_rat: 1}", "error: train.learning_rat: there is no such key; did you mean learning_rate?"),
-        ("features={fmax: 9000}", "error: features: fmax 9000 Hz lies above the Nyquist frequency of 16000 Hz"),
+        (
+            "features={fmax: 9000}",
+            "error: features: fmax 9000 Hz is above the Nyquist frequency of sample_rate 16000 Hz",
+        ),
         ("corpus={type: folder, root: nowhere}", "error: corpus.root: nowhere is not a folder"),
     ],
 )
@@ -58,7 +61,7 @@ def test_a_folder_of_text_files_ends_in_quarantine_and_says_where_to_read_why(pr
     assert "quarantine.csv" in result.text
     with (project / "results/features/texts/corpus/quarantine.csv").open(newline="") as file:
         assert [(r["recording"], r["reason"]) for r in csv.DictReader(file)] == [
-            ("A/a.mp3", "text, not sound"), ("A/b.wav", "text, not sound"), ("B/c.flac", "text, not sound"),
+            ("A/a.mp3", "text, not audio"), ("A/b.wav", "text, not audio"), ("B/c.flac", "text, not audio"),
         ]  # fmt: skip
 
 
@@ -80,7 +83,7 @@ def test_every_odd_file_ends_used_or_quarantined_with_a_reason(project: Path, od
     assert {name: why for name, why in reasons.items() if not name.startswith("git_lfs")} == {
         "broken/XC674818_Raage_clip28.mp3": "0.09 s is shorter than corpus.min_duration, 0.5 s",
         f"{constructed}/empty.mp3": "empty file (0 bytes)",
-        f"{constructed}/text_named.wav": "text, not sound",
+        f"{constructed}/text_named.wav": "text, not audio",
         "encodings/1up.wav": "0.42 s is shorter than corpus.min_duration, 0.5 s",
         "encodings/M1F1-float64-AFsp.wav": "the same sound as encodings/M1F1-float32-AFsp.wav, which is used",
         "encodings/gameover.wav": "the same sound as encodings/gameover-rifx.wav, which is used",
@@ -93,7 +96,7 @@ def test_every_odd_file_ends_used_or_quarantined_with_a_reason(project: Path, od
     assert "before the first MPEG frame were skipped" in notes["head_garbage.mp3"]
     assert "decoding stopped after 11.9 s" in notes["middle_zeroed.mp3"]
     assert "decoding stopped after 4.5 s" in notes["truncated.flac"]
-    assert "its header was never finished" in notes["wav_short_of_its_header.wav"]
+    assert "the header was never finished" in notes["wav_short_of_its_header.wav"]
     # What is one sound is known as one, whatever its format.
     with (project / corpus / "near_duplicates.csv").open(newline="") as file:
         pairs = {(r["recording"], r["other"]) for r in csv.DictReader(file)}

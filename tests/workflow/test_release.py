@@ -93,8 +93,8 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     out = folder / "results/test/predict/predict"
     with (out / "skipped.csv").open(newline="") as file:
         assert {r["file"]: r["reason"] for r in csv.DictReader(file)} == {
-            "SOURCES.csv": "text, not sound",
-            "broken.mp3": "text, not sound",
+            "SOURCES.csv": "text, not audio",
+            "broken.mp3": "text, not audio",
         }
     with (out / "detections.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -215,7 +215,7 @@ def test_another_rms_filter_reruns_the_dataset_and_what_follows(folder: Path) ->
 
 
 def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(folder: Path) -> None:
-    edit(folder / "scripts/autobird/audio/mel.py", r"out\[:\] = compress\(mel\)", "out[:] = compress(1.5 * mel)")
+    edit(folder / "scripts/autobird/audio/mel.py", r"out\[:\] = scale\(mel\)", "out[:] = scale(1.5 * mel)")
     result = run(folder)
     assert result.batches("mel_shards") == {"0", "1", "2"}
     assert result.rules == {"mel_shards", "dataset", *AFTER_DATASET}
@@ -234,7 +234,7 @@ def test_another_body_of_a_property_of_settings_reruns_the_stages_that_reach_it(
 
 def test_another_description_or_bound_of_a_setting_reruns_nothing(folder: Path) -> None:
     settings = folder / "scripts/autobird/audio/settings.py"
-    edit(settings, r"Length of a window, seconds\.", "How long a window is, seconds.")
+    edit(settings, r"Length of the windows", "Duration of the windows")
     edit(settings, r"Field\(5\.0, gt=0, le=60", "Field(5.0, gt=0, le=90")
     assert run(folder).jobs == set()
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(SCRIPTS))
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.config import load_config
-from autobird.core.environment import prefer
+from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import (
     CheckSettings,
@@ -42,7 +42,7 @@ from autobird.sources.lock import LockMissing
 from autobird.sources.select import is_downloaded, local_root, source_of
 from autobird.sources.settings import SourceSettings
 
-prefer(SCRIPTS)
+use_this_interpreter(SCRIPTS)
 
 
 def untracked(value):

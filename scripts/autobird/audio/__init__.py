@@ -1,1 +1,1 @@
-"""Decode, resample, windows, log-mel, and the files that hold them. No torch."""
+"""Decode, resample, cut into windows, compute mel spectrograms, and the files that hold them. No torch."""

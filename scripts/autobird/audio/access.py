@@ -1,4 +1,4 @@
-"""Recordings opened by their id: from the folder where they lie, or from the tar of their batch."""
+"""Open recordings by their id: from the folder of a local corpus, or from the tar of their batch."""
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +9,14 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from autobird.core.errors import AutobirdError
 
 
-class Place(NamedTuple):
-    """Where a recording lies.
+class RecordingLocation(NamedTuple):
+    """The file and the part of it that hold a recording.
 
     Attributes:
         recording: its id.
-        location: the file that holds it, if that is not its id.
-        start: where it begins in that file, seconds; "" for the beginning.
-        end: where it ends, seconds; "" for the end.
+        location: the file that holds it; "" if the id is the file's name.
+        start: start of the recording in that file, seconds; "" for the start of the file.
+        end: end of the recording, seconds; "" for the end of the file.
     """
 
     recording: str
@@ -25,33 +25,33 @@ class Place(NamedTuple):
     end: str = ""
 
     @classmethod
-    def of(cls, row: Mapping[str, str]) -> "Place":
-        """The place that a row of a table names."""
+    def from_row(cls, row: Mapping[str, str]) -> "RecordingLocation":
+        """Read the location from a row of a table with these columns."""
         return cls(*(row[name] for name in cls._fields))
 
     @property
     def file(self) -> str:
-        """Path of its file relative to the root, or its name in the tar."""
+        """Path of the file relative to the root, which is also its name in the tar."""
         return self.location or self.recording
 
     @property
     def span(self) -> tuple[float, float]:
-        """Its first and last second in that file."""
+        """Start and end of the recording in the file, seconds."""
         return float(self.start or 0), float(self.end or "inf")
 
 
-def places_of(table: Any) -> list[Place]:
-    """The places of a table of recordings (a data frame, which this module does not import pandas for)."""
-    return [Place(*row) for row in table[list(Place._fields)].itertuples(index=False)]
+def recording_locations(table: Any) -> list[RecordingLocation]:
+    """Return the locations of a table of recordings, a data frame (typed Any, as this module does not import pandas)."""
+    return [RecordingLocation(*row) for row in table[list(RecordingLocation._fields)].itertuples(index=False)]
 
 
-class Member(NamedTuple):
-    """A recording inside a tar; it can be sent to another process.
+class TarMember(NamedTuple):
+    """A file inside a tar; unlike an open file it can be sent to another process.
 
     Attributes:
         tar: the archive.
-        offset: where in it its bytes begin.
-        size: how many there are.
+        offset: position of the file's first byte in the archive.
+        size: number of bytes.
     """
 
     tar: Path
@@ -59,45 +59,50 @@ class Member(NamedTuple):
     size: int
 
 
-Sound = Path | Member
-"""Where the bytes of a recording are."""
+AudioSource = Path | TarMember
+"""A file that holds a recording."""
 
 
-def sounds_of(places: Sequence[Place], root: Path | None, tar: Path | None) -> list[Sound | None]:
-    """Where the recordings' bytes are, in the order of `places`; None where the tar lacks one.
+def audio_sources(
+    locations: Sequence[RecordingLocation], root: Path | None, tar: Path | None
+) -> list[AudioSource | None]:
+    """Return the files of recordings, in the order of `locations`; None for those that the tar lacks.
 
     Args:
-        places: where they lie.
+        locations: of the recordings.
         root: the folder of a local corpus.
         tar: the batch's `corpus/audio/<b>.tar`, read instead of `root` where given.
+
+    Raises:
+        AutobirdError: neither `root` nor `tar` is given.
     """
     if tar is None:
         if root is None:
-            raise AutobirdError("neither --root nor --audio was given; one of them says where recordings lie")
+            raise AutobirdError("neither --root nor --audio is given; give the folder or the tar of the recordings")
         folder = root.expanduser()
-        return [folder / place.file for place in places]
+        return [folder / location.file for location in locations]
     with tarfile.open(tar) as archive:
-        members = {m.name: Member(tar, m.offset_data, m.size) for m in archive}
-    return [members.get(place.file) for place in places]
+        members = {m.name: TarMember(tar, m.offset_data, m.size) for m in archive}
+    return [members.get(location.file) for location in locations]
 
 
-def size_of(sound: Sound | None) -> int:
-    """Bytes; 0 where there are none to be had."""
-    if isinstance(sound, Member):
-        return sound.size
+def source_size(source: AudioSource | None) -> int:
+    """Return the number of bytes; 0 for a missing file."""
+    if isinstance(source, TarMember):
+        return source.size
     try:
-        return sound.stat().st_size if sound else 0
+        return source.stat().st_size if source else 0
     except OSError:
         return 0
 
 
 @contextmanager
-def opened(sound: Sound) -> Iterator[Path | BinaryIO]:
-    """The recording's path, or a seekable file inside the tar."""
-    if isinstance(sound, Path):
-        yield sound
+def open_source(source: AudioSource) -> Iterator[Path | BinaryIO]:
+    """Yield the path of a file in a folder, or a seekable file object for a member of a tar."""
+    if isinstance(source, Path):
+        yield source
         return
     info = tarfile.TarInfo()
-    info.offset_data, info.size = sound.offset, sound.size
-    with tarfile.open(sound.tar) as archive, cast(BinaryIO, archive.extractfile(info)) as file:
+    info.offset_data, info.size = source.offset, source.size
+    with tarfile.open(source.tar) as archive, cast(BinaryIO, archive.extractfile(info)) as file:
         yield file

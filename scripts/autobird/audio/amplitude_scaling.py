@@ -1,6 +1,6 @@
-"""What becomes of mel power before a network sees it: its logarithm, PCEN, or a power of its magnitude.
+"""Amplitude scaling of mel power: logarithm, PCEN, or a power of the magnitude.
 
-Training, prediction and the server use these; all are numpy alone.
+Training, prediction and the server use these functions. They need numpy, and PCEN also scipy.
 """
 
 from collections.abc import Callable
@@ -14,27 +14,27 @@ from autobird.audio.settings import MelSettings
 Floats = NDArray[np.float32]
 
 POWER_FLOOR = 1e-6
-"""Added to mel power before its logarithm (power of samples in -1..1)."""
+"""Added to mel power before its logarithm, to avoid log(0) (power of samples in -1..1)."""
 
 
 class AmplitudeScaling(Protocol):
-    """How mel power becomes the values of a front end.
+    """Converts mel power to the values that a front end stores, and back.
 
     Attributes:
-        silence: the value of a cell without any power.
+        silence: the value for a power of 0.
     """
 
     silence: float
 
-    def start(self) -> Callable[[Floats], Floats]:
-        """What compresses a recording: called with its mel power from beginning to end, a block of frames at a time.
+    def new_scaler(self) -> Callable[[Floats], Floats]:
+        """Return a function that scales the mel power of one recording, from its start to its end in blocks of frames.
 
-        It takes and returns arrays of shape (frames, mels), and may write into what it is given.
+        The function takes and returns arrays of shape (frames, mels). It may overwrite its argument.
         """
         ...
 
     def power(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Mel power again, for what compares loudness and bandwidth (PCEN, which cannot be undone: the values)."""
+        """Invert the scaling, for measures of level and bandwidth; PCEN has no inverse and returns `values`."""
         ...
 
 
@@ -43,7 +43,7 @@ class Log:
 
     silence = float(np.log(POWER_FLOOR))
 
-    def start(self) -> Callable[[Floats], Floats]:
+    def new_scaler(self) -> Callable[[Floats], Floats]:
         """See `AmplitudeScaling`."""
         return _log
 
@@ -58,14 +58,14 @@ def _log(power: Floats) -> Floats:
 
 
 class Magnitude:
-    """magnitude ** exponent, where magnitude is the root of power: a softer logarithm that has no floor."""
+    """magnitude ** exponent, where magnitude = sqrt(power). Reduces the dynamic range less than the logarithm."""
 
     silence = 0.0
 
     def __init__(self, exponent: float) -> None:
         self.exponent = exponent
 
-    def start(self) -> Callable[[Floats], Floats]:
+    def new_scaler(self) -> Callable[[Floats], Floats]:
         """See `AmplitudeScaling`."""
         return lambda power: np.power(power, np.float32(self.exponent / 2), out=power)
 
@@ -77,9 +77,9 @@ class Magnitude:
 class Pcen:
     """Per-channel energy normalisation (Wang et al., ICASSP 2017): (E / (eps + M) ** gain + bias) ** power - bias ** power.
 
-    E is mel power of samples in -32768..32767, and M follows it band by band: M[t] = (1 - s) M[t - 1] + s E[t], from
-    M[-1] = E[0], with the s of a first-order low-pass of `time_constant` as librosa computes it. What lasts is divided
-    out, what begins stands out; so a recording's level and hum do not matter.
+    E is mel power of samples in -32768..32767. M is E smoothed over time in each band: M[t] = (1 - s) M[t - 1] + s E[t],
+    M[-1] = E[0], where s is the coefficient of a first-order low-pass filter of `time_constant`, computed as in librosa.
+    Dividing by M removes stationary noise and the level of the recording, and emphasises onsets.
     """
 
     silence = 0.0
@@ -91,15 +91,15 @@ class Pcen:
         frames = settings.pcen_time_constant * settings.sample_rate / settings.hop_length
         self._smoothing = (np.sqrt(1 + 4 * frames**2) - 1) / (2 * frames**2)
 
-    def start(self) -> Callable[[Floats], Floats]:
+    def new_scaler(self) -> Callable[[Floats], Floats]:
         """See `AmplitudeScaling`."""
-        # Imported here: it takes as long as all else, and log-mel does not need it.
+        # Imported here because scipy.signal takes as long to import as all other modules of the stage together.
         from scipy.signal import lfilter
 
         s, state = self._settings, None
         step, keep = self._smoothing, 1 - self._smoothing
 
-        def compress(power: Floats) -> Floats:
+        def scale(power: Floats) -> Floats:
             nonlocal state
             energy = power.astype(np.float64) * self._SCALE
             if state is None:
@@ -109,7 +109,7 @@ class Pcen:
             value = (energy / level**s.pcen_gain + s.pcen_bias) ** s.pcen_power - s.pcen_bias**s.pcen_power
             return np.asarray(value, np.float32)
 
-        return compress
+        return scale
 
     def power(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """See `AmplitudeScaling`."""
@@ -117,7 +117,7 @@ class Pcen:
 
 
 def scaling_of(settings: MelSettings) -> AmplitudeScaling:
-    """The scaling that `settings.front_end` names."""
+    """Return the scaling that `settings.front_end` names."""
     if settings.front_end == "pcen":
         return Pcen(settings)
     if settings.front_end == "magnitude":

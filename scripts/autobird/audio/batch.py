@@ -1,4 +1,4 @@
-"""The recordings of a batch on several cores: what each leaves in a file goes into one array, in their order."""
+"""Process the recordings of a batch on several cores, and join their arrays in the order of the recordings."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ from autobird.audio.npy import NpyWriter
 from autobird.core.workers import Crash, run_each
 
 
-class Task(Protocol):
-    """What is to be done with one recording.
+class BatchJob(Protocol):
+    """The work on one recording.
 
     Attributes:
-        part: the file that takes its rows of the array.
-        size: how long it will take, in any unit.
+        part: the temporary file for the recording's rows of the array.
+        size: expected duration of the work, in any unit.
     """
 
     @property
@@ -27,33 +27,34 @@ class Task(Protocol):
         ...
 
 
-T = TypeVar("T", bound=Task)
+J = TypeVar("J", bound=BatchJob)
 R = TypeVar("R")
 
 
-def work_through(
-    function: Callable[[T], R], tasks: Sequence[T], workers: int, out: NpyWriter
+def process_batch(
+    function: Callable[[J], R], jobs: Sequence[J], workers: int, out: NpyWriter
 ) -> Iterator[tuple[int, R | Crash]]:
-    """Run `function` on all tasks (see `run_each`), longest first, so that all workers end together.
+    """Run `function` on all jobs (see `run_each`) and append their parts to `out`, in the order of `jobs`.
 
-    A task whose `part` does not exist afterwards, or that crashed, adds nothing to `out`.
+    The largest jobs start first, so that the workers finish at about the same time. A job that crashed or that left no
+    file at `part` adds nothing to `out`.
 
     Yields:
-        The number of a task and its result, as they are done.
+        The index of a job and its result, in the order of completion.
     """
-    order = list(range(len(tasks)))
+    order = list(range(len(jobs)))
     if workers > 1:
-        order.sort(key=lambda n: -tasks[n].size)
-    done, following = [False] * len(tasks), 0
-    for at, result in run_each(function, [tasks[n] for n in order], workers):
+        order.sort(key=lambda n: -jobs[n].size)
+    done, following = [False] * len(jobs), 0
+    for at, result in run_each(function, [jobs[n] for n in order], workers):
         number = order[at]
         done[number] = True
         if isinstance(result, Crash):
-            tasks[number].part.unlink(missing_ok=True)
-        while following < len(tasks) and done[following]:
-            part = tasks[following].part
+            jobs[number].part.unlink(missing_ok=True)
+        while following < len(jobs) and done[following]:
+            part = jobs[following].part
             if part.exists():
-                out.extend(part)
+                out.append_file(part)
                 part.unlink()
             following += 1
         yield number, result

@@ -1,4 +1,4 @@
-"""Stage `mel_shards`: the mel frames of one batch, end to end in one memory-mappable file."""
+"""Stage `mel_shards`: compute the mel frames of one batch, stored one recording after the other in one `.npy` file."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -9,14 +9,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.batch import work_through
-from autobird.audio.mel import FrontEnd, window_moments
+from autobird.audio.batch import process_batch
+from autobird.audio.mel import FrontEnd, window_mean_std
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
 from autobird.core.columns import read_columns, write_columns
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, scratch
-from autobird.core.stage import Speed, log, parser, run, settings_of, stage
+from autobird.core.progress import RecordingProgress
+from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.workers import Crash
 
 MELS = pa.schema(
@@ -28,20 +29,20 @@ MELS = pa.schema(
         ("mel_std", pa.float64()),
     ]
 )
-"""One row a window, in the order of the segment table: its first frame in the shard, and mean and standard
-deviation of its cells in the front end's units, from which the filter and the normalisation are made."""
+"""One row per window, in the order of the segment table: its first frame in the shard, and mean and standard deviation
+of its mel values in the units of the front end, which the filter of quiet windows and the normalisation use."""
 
 
-class Task(NamedTuple):
-    """A recording whose frames are computed.
+class MelJob(NamedTuple):
+    """Computation of the frames of one recording.
 
     Attributes:
-        pcm: the batch's samples.
-        offset: the recording's first one.
-        samples: how many it has.
-        part: the file that takes its frames, float16.
+        pcm: `.npy` file of the batch's samples.
+        offset: first sample of the recording.
+        samples: number of its samples.
+        part: temporary file for its frames, float16.
         settings: the front end.
-        recording: its name, for an error.
+        recording: its name, for error messages.
     """
 
     pcm: Path
@@ -53,81 +54,86 @@ class Task(NamedTuple):
 
     @property
     def size(self) -> int:
-        """See `batch.Task`."""
+        """See `BatchJob`."""
         return self.samples
 
 
-class Windows(NamedTuple):
-    """The windows of a recording: first frame of each, mean and standard deviation; each of shape (windows,)."""
+class WindowFrames(NamedTuple):
+    """First frame, mean and standard deviation of each window of a recording; each of shape (windows,)."""
 
     firsts: NDArray[np.int64]
     mean: NDArray[np.float64]
     std: NDArray[np.float64]
 
 
-_NONE = Windows(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
+_NO_WINDOWS = WindowFrames(np.zeros(0, np.int64), np.zeros(0), np.zeros(0))
 
 _front_end = cache(FrontEnd.of)
 
 
-def compute(task: Task) -> tuple[int, Windows]:
-    """Write the frames of one recording, and say how many they are, and which windows they make.
+def compute_frames(job: MelJob) -> tuple[int, WindowFrames]:
+    """Write the frames of one recording to `job.part`; return their number, and the windows.
 
     Raises:
-        AutobirdError: some are too large for float16, in which they are stored.
+        AutobirdError: a value is too large for float16, in which frames are stored.
     """
-    front_end = _front_end(task.settings)
-    pcm: NDArray[np.int16] = np.load(task.pcm, mmap_mode="r")
-    frames, firsts = front_end.windows(pcm[task.offset : task.offset + task.samples])
+    front_end = _front_end(job.settings)
+    pcm: NDArray[np.int16] = np.load(job.pcm, mmap_mode="r")
+    frames, firsts = front_end.windows(pcm[job.offset : job.offset + job.samples])
     with np.errstate(over="ignore"):
         stored = frames.astype("<f2")
     if not np.isfinite(stored).all():
         raise AutobirdError(
-            f"{task.recording}: a value of its frames is {np.abs(frames).max():.3g}, and float16, in which frames are stored, "
-            f"ends at 65504; lower features.magnitude_exponent or features.pcen_power (front_end is {task.settings.front_end})"
+            f"{job.recording}: a value of its frames is {np.abs(frames).max():.3g}; frames are stored as float16, whose "
+            f"largest value is 65504. Lower features.magnitude_exponent or features.pcen_power (front_end is "
+            f"{job.settings.front_end})"
         )
-    task.part.write_bytes(stored.data)
-    return len(stored), Windows(firsts, *window_moments(stored, firsts, front_end.frames_per_window))
+    job.part.write_bytes(stored.data)
+    return len(stored), WindowFrames(firsts, *window_mean_std(stored, firsts, front_end.frames_per_window))
 
 
-def mel_shard(tasks: Sequence[Task], shard: Path, settings: MelSettings, workers: int) -> list[Windows]:
-    """Write the frames of all recordings to `shard`; their windows in order, with first frames in the shard."""
-    found: list[Windows] = [_NONE] * len(tasks)
-    counts = np.zeros(len(tasks), np.int64)
-    with Speed("mel_shards", len(tasks)) as speed, NpyWriter(shard, "<f2", (settings.mels,)) as out:
-        for number, result in work_through(compute, tasks, workers, out):
+def write_mel_shard(jobs: Sequence[MelJob], shard: Path, settings: MelSettings, workers: int) -> list[WindowFrames]:
+    """Write the frames of all recordings to `shard`; return their windows in order, with first frames in the shard."""
+    windows: list[WindowFrames] = [_NO_WINDOWS] * len(jobs)
+    counts = np.zeros(len(jobs), np.int64)
+    with RecordingProgress("mel_shards", len(jobs)) as progress, NpyWriter(shard, "<f2", (settings.mels,)) as out:
+        for number, result in process_batch(compute_frames, jobs, workers, out):
             if isinstance(result, Crash):
-                raise AutobirdError(f"computing the frames of a recording ended its process ({result.signal})")
-            counts[number], found[number] = result
-            speed(tasks[number].samples / settings.sample_rate)
+                raise AutobirdError(
+                    f"{jobs[number].recording}: the process that computed its frames crashed ({result.signal})"
+                )
+            counts[number], windows[number] = result
+            progress(jobs[number].samples / settings.sample_rate)
     first = np.cumsum(counts) - counts
-    return [w._replace(firsts=w.firsts + at) for w, at in zip(found, first, strict=True)]
+    return [w._replace(firsts=w.firsts + at) for w, at in zip(windows, first, strict=True)]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
-    p.add_argument("--segments", type=Path, required=True)
-    p.add_argument("--pcm", type=Path, required=True)
-    p.add_argument("--threads", type=int, default=1, help="processes that compute")
-    p.add_argument("--shard", type=Path, required=True)
-    p.add_argument("--table", type=Path, required=True)
+    p.add_argument("--segments", type=Path, required=True, help="table of windows")
+    p.add_argument("--pcm", type=Path, required=True, help="decoded samples of the batch")
+    p.add_argument("--threads", type=int, default=1, help="number of worker processes")
+    p.add_argument("--shard", type=Path, required=True, help="mel frames to write")
+    p.add_argument("--table", type=Path, required=True, help="table of the windows' frames to write")
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
     with stage("mel_shards", args, [args.shard, args.table]):
         names, starts, offsets, samples = read_columns(args.segments, ["recording", "start", "offset", "samples"])
         begins = np.flatnonzero(np.diff(offsets, prepend=-1))  # the first window of each recording
         with scratch(args.shard) as folder, atomic(args.shard) as temporary:
-            tasks = [
-                Task(args.pcm, int(offsets[at]), int(samples[at]), folder / f"{n}.f16", settings, names[at])
+            jobs = [
+                MelJob(args.pcm, int(offsets[at]), int(samples[at]), folder / f"{n}.f16", settings, names[at])
                 for n, at in enumerate(begins)
             ]
-            windows = mel_shard(tasks, temporary, settings, args.threads)
+            windows = write_mel_shard(jobs, temporary, settings, args.threads)
         columns: dict[str, Any] = {"recording": names, "start": starts}
-        for name, parts in zip(("first_frame", "mel_mean", "mel_std"), zip(*windows, _NONE, strict=True), strict=True):
+        for name, parts in zip(
+            ("first_frame", "mel_mean", "mel_std"), zip(*windows, _NO_WINDOWS, strict=True), strict=True
+        ):
             columns[name] = np.concatenate(parts)
         write_columns(args.table, columns, MELS)
-        log.info("%d windows of %d recordings", len(names), len(tasks))
+        log.info("%d windows of %d recordings", len(names), len(jobs))
 
 
 if __name__ == "__main__":

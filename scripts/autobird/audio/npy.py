@@ -1,4 +1,4 @@
-"""Arrays appended to a `.npy` file whose length is known only at the end."""
+"""Write a `.npy` file by appending arrays; the final length is known only at the end."""
 
 import math
 import shutil
@@ -10,37 +10,33 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 _HEADER = 128
-"""Bytes of magic and header together, a multiple of 64 as the format asks; the shape is filled in at the end."""
+"""Bytes of magic number and header together, a multiple of 64 as the format requires; the shape is filled in at the end."""
 
 
 class NpyWriter:
-    """Append arrays of shape (n, *row) to `path`; the file is an ordinary `.npy` once closed.
+    """Append arrays of shape (n, *row_shape) to `path`, which is an ordinary `.npy` file once the writer is closed.
 
-    Memory holds one array at a time, so that a batch may be larger than it.
+    Memory holds one array at a time, so the file may be larger than the memory.
     """
 
-    def __init__(self, path: Path, dtype: DTypeLike, row: tuple[int, ...] = ()) -> None:
-        self.dtype, self.row, self.length = np.dtype(dtype).newbyteorder("<"), row, 0
+    def __init__(self, path: Path, dtype: DTypeLike, row_shape: tuple[int, ...] = ()) -> None:
+        self.dtype, self.row_shape, self.length = np.dtype(dtype).newbyteorder("<"), row_shape, 0
         self._file: BinaryIO = path.open("wb")
-        self._header()
+        self._write_header()
 
-    def append(self, rows: NDArray[Any]) -> int:
-        """Append `rows` and return the index of the first of them."""
-        first = self.length
+    def append(self, rows: NDArray[Any]) -> None:
+        """Append the rows of an array."""
         self._file.write(np.ascontiguousarray(rows, self.dtype).data)
         self.length += len(rows)
-        return first
 
-    def extend(self, part: Path) -> int:
-        """Append rows that lie in a file without a header, and return the index of the first of them."""
-        first = self.length
+    def append_file(self, part: Path) -> None:
+        """Append the rows of a file that holds their bytes without a header."""
         with part.open("rb") as file:
             shutil.copyfileobj(file, self._file, 1 << 20)
-        self.length += part.stat().st_size // (self.dtype.itemsize * math.prod(self.row))
-        return first
+        self.length += part.stat().st_size // (self.dtype.itemsize * math.prod(self.row_shape))
 
-    def _header(self) -> None:
-        shape = (self.length, *self.row)
+    def _write_header(self) -> None:
+        shape = (self.length, *self.row_shape)
         text = f"{{'descr': {np.lib.format.dtype_to_descr(self.dtype)!r}, 'fortran_order': False, 'shape': {shape}, }}"
         padded = text.ljust(_HEADER - 11) + "\n"
         self._file.seek(0)
@@ -53,6 +49,6 @@ class NpyWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._header()
+            self._write_header()
         finally:
             self._file.close()

@@ -1,36 +1,37 @@
-"""Stage `pack`: put the recordings of one batch into one tar, where jobs cannot read the folder they lie in.
+"""Stage `pack`: copy the recordings of one batch into a tar, for jobs that cannot read the folder of the corpus.
 
-Rules then read `<batch>.tar` instead of the folder; what they write is the same, to the byte.
+The following rules read `<batch>.tar` instead of the folder; the bytes of their outputs are the same.
 """
 
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.access import Place
+from autobird.audio.access import RecordingLocation
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, read_rows
 from autobird.core.hashing import file_digest
-from autobird.core.stage import Progress, log, parser, run, stage
+from autobird.core.progress import Progress
+from autobird.core.stage import log, parser, run, stage
 
 
-def member(name: str, size: int) -> tarfile.TarInfo:
-    """A tar member without owner and time, so that the tar has the same bytes each time."""
+def tar_member(name: str, size: int) -> tarfile.TarInfo:
+    """Return a tar member without owner and time, so that the same files give the same tar, byte for byte."""
     info = tarfile.TarInfo(name)
     info.size = size
     return info
 
 
-def wanted(rows: Path) -> list[tuple[str, str]]:
-    """The files of a batch's recordings that can be read, each once, with their sha256.
+def files_with_digests(manifest: Path) -> list[tuple[str, str]]:
+    """Return the readable files of a batch, each once, with their sha256; files without sha256 are unreadable.
 
     Args:
-        rows: CSV with `recording`, and `sha256` (field recordings) or `content` and `location` (a corpus).
+        manifest: CSV with `recording`, and `sha256` (field recordings) or `content` and `location` (a corpus).
     """
     files = {
-        Place(r["recording"], r.get("location", "")).file: r.get("sha256")
+        RecordingLocation(r["recording"], r.get("location", "")).file: r.get("sha256")
         or r.get("content", "").removeprefix("sha256:")
-        for r in read_rows(rows)
+        for r in read_rows(manifest)
     }
     return [(name, digest) for name, digest in files.items() if digest]
 
@@ -44,17 +45,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     root = args.root.expanduser()
     with stage("pack", args, [args.output]):
-        found = wanted(args.manifest)
-        progress = Progress("pack", len(found), "recordings")
+        files = files_with_digests(args.manifest)
+        progress = Progress("pack", len(files), "recordings")
         with atomic(args.output) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-            for done, (name, digest) in enumerate(found, 1):
+            for done, (name, digest) in enumerate(files, 1):
                 path = root / name
                 if file_digest(path) != digest:
-                    raise AutobirdError(f"{path} changed while the run started; run again")
+                    raise AutobirdError(f"{path} has changed since the run started; run again")
                 with path.open("rb") as file:
-                    tar.addfile(member(name, path.stat().st_size), file)
+                    tar.addfile(tar_member(name, path.stat().st_size), file)
                 progress(done)
-        log.info("%d recordings, %.1f MB", len(found), args.output.stat().st_size / 1e6)
+        log.info("%d recordings, %.1f MB", len(files), args.output.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":

@@ -22,25 +22,25 @@ SEGMENTS = pa.schema(
         ("samples", pa.int64()),
     ]
 )
-"""One row a window: its first sample in the recording, its RMS over its real samples (full scale = 1), and
-where the recording lies in the batch's PCM: first sample and number of samples."""
+"""One row per window: its first sample in the recording, its RMS without padding (full scale = 1), and the position of
+the recording in the batch's PCM file: first sample and number of samples."""
 
 
 def segment(
     recordings: Sequence[str], samples: NDArray[np.int64], pcm: Path, settings: WindowSettings
 ) -> dict[str, Any]:
-    """The windows of a batch, as the columns of `SEGMENTS`.
+    """Return the windows of a batch as the columns of `SEGMENTS`.
 
     Args:
         recordings: names of all recordings of the batch.
-        samples: how many of the samples in `pcm` are each one's; 0 for an unusable one.
-        pcm: the file of their mono samples, end to end.
-        settings: how they are cut.
+        samples: number of samples of each recording in `pcm`; 0 for an unusable one.
+        pcm: `.npy` file of the mono samples of all recordings, one after the other.
+        settings: window length and hop.
     """
     window, hop = settings.window_samples, settings.hop_samples
     offsets = np.cumsum(samples) - samples
     starts = [window_starts(n, window, hop) for n in samples]
-    # Mapped anew for each recording, so that memory does not fill with those that are done.
+    # A new memory map for each recording, so that the pages of earlier recordings do not stay in memory.
     rms = [
         window_rms(np.load(pcm, mmap_mode="r")[o : o + n], s, window)
         for o, n, s in zip(offsets, samples, starts, strict=True)
@@ -58,9 +58,9 @@ def segment(
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
-    p.add_argument("--recordings", type=Path, required=True)
-    p.add_argument("--pcm", type=Path, required=True)
-    p.add_argument("--segments", type=Path, required=True)
+    p.add_argument("--recordings", type=Path, required=True, help="table of the stage `recordings`")
+    p.add_argument("--pcm", type=Path, required=True, help="decoded samples of the batch")
+    p.add_argument("--segments", type=Path, required=True, help="table of windows to write")
     args = p.parse_args(argv)
     settings = settings_of(WindowSettings, args.settings)
     with stage("segment", args, [args.segments]):
@@ -69,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_columns(args.segments, table, SEGMENTS)
         minutes, unusable = samples.sum() / settings.sample_rate / 60, int((samples == 0).sum())
         log.info(
-            "%d recordings (%.1f min) became %d windows; %d quarantined ones left out",
+            "%d recordings (%.1f min) cut into %d windows; %d unusable recordings skipped",
             len(names) - unusable, minutes, len(table["start"]), unusable,
         )  # fmt: skip
 

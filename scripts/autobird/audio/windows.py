@@ -1,4 +1,4 @@
-"""Where windows start, and which mel frames belong to them."""
+"""Positions of windows in a recording, their mel frames, their level, and which of them are quiet."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +7,10 @@ from autobird.audio.settings import FilterSettings
 
 
 def window_starts(samples: int, window: int, hop: int) -> NDArray[np.int64]:
-    """First samples of the windows of a recording of `samples` samples.
+    """Return the first samples of the windows of a recording with `samples` samples; shape (windows,).
 
-    A window starts every `hop` samples until one reaches the end of the recording; only that one may be
-    padded. Every sample lies in a window; a recording without samples has none. Shape (windows,).
+    A window starts every `hop` samples until one reaches the end of the recording; only the last one may need
+    padding. Every sample is in a window. A recording without samples has no windows.
     """
     if samples <= 0:
         return np.zeros(0, np.int64)
@@ -19,17 +19,17 @@ def window_starts(samples: int, window: int, hop: int) -> NDArray[np.int64]:
 
 
 def first_frames(starts: NDArray[np.int64], hop_length: int) -> NDArray[np.int64]:
-    """The frame whose centre is nearest to each start (frame i is centred on sample i * hop_length)."""
+    """Return the frame whose centre is nearest to each start (frame i is centred on sample i * hop_length)."""
     return (starts + hop_length // 2) // hop_length
 
 
 def frames_per_window(window: int, hop_length: int) -> int:
-    """Frames of one window, both edges included: 157 for 5 s at 16 kHz with a hop of 512."""
+    """Return the number of frames of a window, both edges included: 157 for 5 s at 16 kHz with a hop of 512."""
     return window // hop_length + 1
 
 
 def window_rms(samples: NDArray[np.int16], starts: NDArray[np.int64], window: int) -> NDArray[np.float32]:
-    """RMS of each window over its real samples (padding does not count), full scale = 1. Shape (windows,)."""
+    """Return the RMS of each window without its padding, full scale = 1; shape (windows,)."""
     out = np.empty(len(starts), np.float32)
     for i, start in enumerate(starts):
         part = samples[start : start + window].astype(np.float64)
@@ -38,11 +38,11 @@ def window_rms(samples: NDArray[np.int16], starts: NDArray[np.int64], window: in
 
 
 def is_quiet(rms: NDArray[np.floating], mel_std: NDArray[np.floating], settings: FilterSettings) -> NDArray[np.bool_]:
-    """Windows that training and prediction leave out alike; all of shape (windows,).
+    """Return which windows are quiet; training and prediction both skip them. All arrays have shape (windows,).
 
     Args:
-        rms: full scale = 1.
-        mel_std: standard deviation over the mel cells, in the front end's units.
-        settings: the smallest of both.
+        rms: RMS of each window, full scale = 1.
+        mel_std: standard deviation of each window's mel values, in the units of the front end.
+        settings: the lower bounds of both.
     """
     return (rms < settings.min_rms) | (mel_std < settings.min_mel_std)

@@ -1,1 +1,1 @@
-"""What every stage shares: settings, errors, files, tables, the frame a stage runs in."""
+"""Code that all stages share: settings, errors, files, tables, logging, progress and worker processes."""

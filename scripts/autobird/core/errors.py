@@ -1,5 +1,5 @@
-"""The one exception that is meant for people: it names the file, the value and the remedy in one line."""
+"""The exception for errors that users can correct; its message names the file, the value and the remedy in one line."""
 
 
 class AutobirdError(Exception):
-    """A problem that the user can mend. Shown without a traceback."""
+    """An error that the user can correct; shown without a traceback."""

@@ -1,6 +1,8 @@
-"""Outputs that appear whole or not at all, and a lock so that two processes never write the same one."""
+"""Write output files atomically, and lock them so that two processes never write the same file."""
 
 import csv
+import glob
+import io
 import json
 import logging
 import shutil
@@ -21,7 +23,7 @@ def _hidden(path: Path, suffix: str) -> Path:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a unique temporary path (a file to be made) beside `path`; renamed to it when all went well."""
+    """Yield a temporary path in the folder of `path`; the file written there is renamed to `path` if no error occurs."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _hidden(path, f"{uuid.uuid4().hex}.tmp")
     try:
@@ -33,7 +35,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def scratch(path: Path) -> Iterator[Path]:
-    """Yield a folder beside the output `path` for what is made on the way to it; removed in the end."""
+    """Yield a new folder beside the output `path` for intermediate files; it is removed at the end."""
     folder = _hidden(path, f"{uuid.uuid4().hex}.tmp")
     folder.mkdir(parents=True)
     try:
@@ -43,24 +45,24 @@ def scratch(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path` in one step."""
+    """Write `data` to `path` atomically."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_stream(path: Path, source: IO[bytes]) -> None:
-    """Write all that `source` yields to `path` in one step; memory is bounded."""
+    """Copy a file object to `path` atomically, in blocks."""
     with atomic(path) as temporary, temporary.open("wb") as target:
         shutil.copyfileobj(source, target, 1 << 20)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 with \\n line ends to `path` in one step."""
+    """Write `text` to `path` atomically, as UTF-8; line ends are not converted."""
     write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON; NaN is not JSON and raises ValueError."""
+    """Write `value` as indented JSON, atomically; NaN and infinity raise ValueError."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
@@ -70,27 +72,23 @@ def read_json(path: Path) -> Any:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Read the rows of a CSV table, each by the names of its columns."""
+    """Read a CSV table as one dict per row, with the column names as keys."""
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def csv_text(rows: list[list[str]]) -> str:
-    """Rows as CSV with \\n line ends."""
-
-    class Lines(list[str]):
-        write = list.append
-
-    lines = Lines()
-    csv.writer(lines, lineterminator="\n").writerows(rows)
-    return "".join(lines)
+    """Format rows as CSV with \\n line ends."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 @contextmanager
 def locked(outputs: Sequence[Path]) -> Iterator[None]:
-    """Hold the lock of every output; wait for an orphan of a killed run that still writes one of them.
+    """Hold a lock file for every output, and remove temporary files that a killed process left beside them.
 
-    What such an orphan left unfinished (temporary files beside the outputs) is removed.
+    Waits if another process holds a lock, for example an orphaned job of a killed run that still writes the output.
     """
     with ExitStack() as stack:
         for path in sorted(outputs):
@@ -99,15 +97,10 @@ def locked(outputs: Sequence[Path]) -> Iterator[None]:
             try:
                 lock.acquire(timeout=1)
             except Timeout:
-                log.warning("another process still writes %s; waiting for it to end", path)
+                log.warning("another process is writing %s; waiting until it ends", path)
                 lock.acquire()
             stack.callback(lock.release)
         for path in outputs:
-            for stale in path.parent.glob(f".{glob_escape(path.name)}.*.tmp"):
+            for stale in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
                 shutil.rmtree(stale) if stale.is_dir() else stale.unlink(missing_ok=True)
         yield
-
-
-def glob_escape(name: str) -> str:
-    """`name` with the characters that a glob would interpret made literal."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)

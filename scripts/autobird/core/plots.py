@@ -1,4 +1,4 @@
-"""How all figures look, and how they become the same bytes each time."""
+"""The common style of all figures, and saving them as reproducible PNG files."""
 
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,12 @@ plt.rcParams.update(
 
 
 def figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Any, Any]:
-    """A figure of `width` by `height` inches and its axes."""
+    """Create a figure of `width` by `height` inches; return it and its axes."""
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
 
 
 def save(fig: Any, path: Path) -> None:
-    """Write a figure as PNG (SVG would differ from run to run) without the time and the library's version."""
+    """Write and close a figure as PNG without metadata, so that the same data give the same bytes; SVG files would differ."""
     with atomic(path) as temporary:
         fig.savefig(temporary, format="png", metadata={"Software": None})
     plt.close(fig)

@@ -1,17 +1,12 @@
-"""Python source code reduced to what counts for its effect."""
+"""Reduce Python source code to the parts that affect results, for code fingerprints."""
 
 import ast
 import copy
 from collections.abc import Set
 
 
-def normalised(code: str) -> str:
-    """Source code without comments, docstrings and formatting."""
-    return ast.unparse(without_docstrings(ast.parse(code)))
-
-
 def without_docstrings(tree: ast.Module) -> ast.Module:
-    """A tree without its bare strings, in place: docstrings of modules, classes, functions and attributes."""
+    """Remove string statements from a tree, in place: docstrings of modules, classes, functions and attributes."""
     for node in ast.walk(tree):
         for field in ("body", "orelse", "finalbody"):
             block = getattr(node, field, None)
@@ -25,19 +20,19 @@ def _is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
-_OF_FIELDS = {
+_FIELD_DECORATORS = {
     "field_serializer", "field_validator", "model_serializer", "model_validator", "root_validator", "validator",
 }  # fmt: skip
-"""Decorators of pydantic whose effect is in the resolved values."""
+"""Decorators of pydantic that only affect field values, which the code fingerprint does not need."""
 
 
-def computing(tree: ast.Module, used: Set[str]) -> ast.Module:
-    """The part of a module of settings that computes something which the resolved values do not tell.
+def result_affecting_code(tree: ast.Module, used: Set[str]) -> ast.Module:
+    """Return the part of a settings module that can change results although the resolved field values are equal.
 
-    That is the properties and other methods of its classes, the functions and constants that other modules take
-    from it (`used`; all of them for `*`), and what these refer to. Left out are fields with their defaults, bounds and
-    descriptions, base classes (they bring fields), validators, serialisers, `model_config`, and what only these
-    refer to.
+    These are the properties and other methods of its classes, the functions and constants that other modules import
+    from it (`used`; all for `*`), and the names that these refer to. Left out are fields with their defaults, bounds
+    and descriptions, base classes (they contribute fields), validators, serialisers, `model_config`, and names that
+    only these refer to.
     """
     statements: list[ast.stmt] = []
     owners: dict[str, list[int]] = {}
@@ -68,7 +63,7 @@ def computing(tree: ast.Module, used: Set[str]) -> ast.Module:
 
 
 def _reduced(node: ast.ClassDef) -> list[ast.stmt]:
-    """A class of settings with its computing members alone; nothing if it has none."""
+    """Return a settings class with only its methods, properties and class variables; an empty list if it has none."""
     small = copy.copy(node)
     small.bases, small.keywords = [], []
     small.body = [item for item in node.body if not _is_declaration(item)]
@@ -80,19 +75,19 @@ def _is_declaration(item: ast.stmt) -> bool:
         return not item.target.id.startswith("_") and "ClassVar" not in ast.unparse(item.annotation)
     if isinstance(item, ast.FunctionDef):
         decorators = {ast.unparse(d.func if isinstance(d, ast.Call) else d) for d in item.decorator_list}
-        return any(name.split(".")[-1] in _OF_FIELDS for name in decorators)
+        return any(name.split(".")[-1] in _FIELD_DECORATORS for name in decorators)
     if isinstance(item, ast.Assign):
         return [ast.unparse(t) for t in item.targets] == ["model_config"]
     return isinstance(item, ast.Pass)
 
 
 def _with_names(node: ast.Import | ast.ImportFrom, alias: ast.alias) -> ast.stmt:
-    """An import of one name alone."""
+    """Return the import statement of one of its names."""
     return ast.Import([alias]) if isinstance(node, ast.Import) else ast.ImportFrom(node.module, [alias], node.level)
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """The names that a statement of a module defines."""
+    """Return the names that a statement of a module defines."""
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return {node.name}
     if isinstance(node, ast.Import | ast.ImportFrom):

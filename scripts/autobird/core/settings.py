@@ -1,13 +1,13 @@
-"""The base of all settings: frozen, no unknown keys, every field described."""
+"""The base class of all settings: immutable, and without unknown keys."""
 
 from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Settings of one area. Subclasses hold fields, bounds, validators and short properties.
+    """Settings of one area. Subclasses hold fields with bounds and descriptions, validators and short properties.
 
-    Fields and validators do not count in the code fingerprints, because the resolved values travel in each
-    rule's `params`; properties do.
+    The code fingerprints include properties. They leave out fields and validators, because the resolved values are
+    in the `params` of each rule.
     """
 
     model_config = ConfigDict(

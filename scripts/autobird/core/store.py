@@ -1,4 +1,4 @@
-"""State that is no output and outlives a job: checkpoints, the split of the last run. In a folder, or at a URL."""
+"""Storage for state that outlives a job and is not an output (checkpoints, the last split): a folder or a URL."""
 
 import importlib
 import logging
@@ -13,104 +13,109 @@ log = logging.getLogger("autobird")
 
 
 class Store(Protocol):
-    """Files below a place, each written in one step.
+    """Files below a root, each written atomically.
 
     Attributes:
-        pause: seconds that should lie between two writes of one file.
+        min_interval: minimum time between two writes of the same file, seconds.
     """
 
-    pause: float
+    min_interval: float
 
     def read(self, name: str) -> bytes:
-        """The content of a file, by its path below the place. Raises FileNotFoundError where there is none."""
+        """Return the content of a file, given by its path below the root. Raises FileNotFoundError if it is missing."""
         ...
 
     def write(self, name: str, data: bytes) -> None:
-        """Replace a file."""
+        """Write or replace a file."""
         ...
 
     def keep_only(self, folder: str) -> None:
-        """Remove all other folders directly below the place."""
+        """Remove all other folders directly below the root."""
         ...
 
 
 class FolderStore:
-    """A folder on a disk."""
+    """A folder on a disk.
 
-    pause = 0.0
+    fsspec's local file system does not replace it: it overwrites a file in place, so that a process killed during a
+    write destroys the old checkpoint, and its transactions copy from the system's temporary folder, with the same result
+    if that is on another disk.
+    """
+
+    min_interval = 0.0
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def read(self, name: str) -> bytes:
-        """As `Store` says."""
+        """See `Store`."""
         return (self._folder / name).read_bytes()
 
     def write(self, name: str, data: bytes) -> None:
-        """As `Store` says."""
+        """See `Store`."""
         write_bytes(self._folder / name, data)
 
     def keep_only(self, folder: str) -> None:
-        """As `Store` says."""
+        """See `Store`."""
         for other in self._folder.iterdir():
             if other.name != folder and other.is_dir():
                 shutil.rmtree(other, ignore_errors=True)
 
 
 class UrlStore:
-    """A URL that fsspec knows (`gs://`, `s3://`): what outlives a machine that is taken away.
+    """A URL that fsspec supports (`gs://`, `s3://`), for machines that may be shut down at any time.
 
-    A write that fails costs at most the time since the last one, so it is a warning.
+    A failed write is only a warning, as it costs at most the training since the last successful write.
     """
 
-    pause = 5.0  # Google Cloud Storage takes one write a second of an object
+    min_interval = 5.0  # Google Cloud Storage accepts one write per second to an object
 
     def __init__(self, url: str) -> None:
-        self._files, self._root = file_system(url)
+        self._files, self._root = fsspec_file_system(url)
 
     def read(self, name: str) -> bytes:
-        """As `Store` says."""
+        """See `Store`."""
         self._files.invalidate_cache()
         data: bytes = self._files.cat_file(f"{self._root}/{name}")
         return data
 
     def write(self, name: str, data: bytes) -> None:
-        """As `Store` says; a failure is logged."""
+        """See `Store`; a failure is logged."""
         path = f"{self._root}/{name}"
         try:
             self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._files.pipe_file(path, data)
         except Exception as error:
-            log.warning("%s was not written (%s); the work goes on without it", path, error)
+            log.warning("%s was not written (%s); the stage continues without it", path, error)
 
     def keep_only(self, folder: str) -> None:
-        """As `Store` says; a failure is logged."""
+        """See `Store`; a failure is logged."""
         try:
             self._files.invalidate_cache()
             for path in self._files.find(self._root):
                 if not path.startswith(f"{self._root}/{folder}/"):
                     self._files.rm_file(path)
         except Exception as error:
-            log.warning("old files are left below %s (%s)", self._root, error)
+            log.warning("old files below %s were not removed (%s)", self._root, error)
 
 
-def file_system(url: str) -> tuple[Any, str]:
-    """The file system of a URL that fsspec knows, and the path on it.
+def fsspec_file_system(url: str) -> tuple[Any, str]:
+    """Return the file system of a URL that fsspec supports, and the path on it.
 
     Raises:
-        AutobirdError: fsspec, or what it needs for this kind of URL, is not installed.
+        AutobirdError: fsspec, or the package that it needs for this kind of URL, is not installed.
     """
     try:
-        # By name, so that another version of it retrains and downloads nothing.
+        # Imported by name, so that the code fingerprints do not include fsspec: its version does not change results.
         fsspec = importlib.import_module("fsspec")
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
         raise AutobirdError(
-            f"files at {url} need a package more ({error}); install it, for gs:// autobird[gce]"
+            f"files at {url} need another package ({error}); install it, for gs:// `pip install autobird[gce]`"
         ) from error
     return files, path
 
 
-def store_of(place: str) -> Store:
-    """The store at a folder or a URL."""
+def open_store(place: str) -> Store:
+    """Return the store for a folder or a URL."""
     return UrlStore(place) if "://" in place else FolderStore(Path(place))

@@ -1,6 +1,6 @@
-"""Tasks on several processes, whose crashes cost the task that caused them and nothing else.
+"""Run tasks in worker processes; a crash of a worker fails only the task that caused it.
 
-`concurrent.futures` fails all tasks when one process dies, and does not say whose fault it was.
+`concurrent.futures` fails all tasks when one process dies, and does not say which task caused it.
 """
 
 import signal
@@ -23,17 +23,18 @@ if TYPE_CHECKING:
 else:
     Pipe = Connection
 
-_CRASHES = frozenset(
+_CRASH_SIGNALS = frozenset(
     getattr(signal, name) for name in ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGFPE", "SIGILL") if hasattr(signal, name)
 )
-"""Signals that a process's own code brings on it. Others come from outside: a kill for memory says nothing of a task."""
+"""Signals that a fault in a process's own code causes. Other signals come from outside, for example SIGKILL when the
+system is out of memory, and do not mean that the task is faulty."""
 
 
 class Crash(NamedTuple):
-    """What there is instead of a result where a task ended its process.
+    """The result of a task whose process crashed.
 
     Attributes:
-        signal: by name, for example `SIGSEGV`.
+        signal: name of the signal, for example `SIGSEGV`.
     """
 
     signal: str
@@ -44,115 +45,119 @@ class _Worker(NamedTuple):
     pipe: Pipe
 
 
-def _serve(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any], Any]) -> None:
-    """What a worker does until its parent closes the pipe, or dies."""
-    for other in inherited:  # a copy of the parent's end would keep the pipe open without the parent
+def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any], Any]) -> None:
+    """Receive tasks and send results until the parent process closes the pipe or dies."""
+    for other in inherited:  # a forked copy of the parent's end would keep the pipe open after the parent's death
         other.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent stops its workers
     with threadpool_limits(1):
         while True:
             try:
                 task = pipe.recv()
             except EOFError:
                 return
-            answer: tuple[Any, Exception | None]
+            reply: tuple[Any, Exception | None]
             try:
-                answer = function(task), None
+                reply = function(task), None
             except Exception as error:
-                answer = None, error
-            pipe.send(answer)
+                reply = None, error
+            pipe.send(reply)
 
 
-class _Crew(Generic[T, R]):
-    """Worker processes, and which task each of them has."""
+class _WorkerPool(Generic[T, R]):
+    """Worker processes and the tasks assigned to them."""
 
     def __init__(self, function: Callable[[T], R]) -> None:
-        # A fork starts in milliseconds and shares what is imported; elsewhere than on Linux it is not safe.
+        # A fork takes milliseconds and shares the imported modules. It is only safe on Linux.
         self._forks = sys.platform == "linux"
         self._context: Any = get_context("fork" if self._forks else "spawn")
         self._function = function
-        self._hired: list[_Worker] = []
+        self._workers: list[_Worker] = []
         self.tasks: dict[Pipe, tuple[_Worker, int]] = {}
+        """Worker and task number by the pipe of the worker."""
 
-    def hire(self) -> _Worker:
+    def start_worker(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        inherited = [*(w.pipe for w in self._hired), ours] if self._forks else []
-        process = self._context.Process(target=_serve, args=(theirs, inherited, self._function), daemon=True)
+        inherited = [*(w.pipe for w in self._workers), ours] if self._forks else []
+        process = self._context.Process(target=_worker_loop, args=(theirs, inherited, self._function), daemon=True)
         process.start()
         theirs.close()
-        self._hired.append(_Worker(process, ours))
-        return self._hired[-1]
+        self._workers.append(_Worker(process, ours))
+        return self._workers[-1]
 
-    def give(self, worker: _Worker, number: int, task: T) -> None:
+    def assign(self, worker: _Worker, number: int, task: T) -> None:
         self.tasks[worker.pipe] = (worker, number)
         worker.pipe.send(task)
 
-    def answers(self) -> Iterator[tuple[_Worker | None, int, R | Crash]]:
-        """What came back, of whom (None: the process is dead), and of which task; waits for at least one."""
+    def results(self) -> Iterator[tuple[_Worker | None, int, R | Crash]]:
+        """Wait for at least one result; yield the worker (None if it crashed), the task number and the result."""
         ready = wait(list(self.tasks))
         for pipe in [p for p in self.tasks if p in ready]:
             worker, number = self.tasks.pop(pipe)
             try:
                 result, error = pipe.recv()
             except (EOFError, ConnectionResetError):
-                self._hired.remove(worker)
-                yield None, number, _crash(worker)
+                self._workers.remove(worker)
+                yield None, number, _crash_of(worker)
                 continue
             if error is not None:
                 raise error
             yield worker, number, result
 
-    def dismiss(self, worker: _Worker) -> None:
-        """End a worker that has nothing to do."""
-        self._hired.remove(worker)
+    def stop_worker(self, worker: _Worker) -> None:
+        """Stop an idle worker."""
+        self._workers.remove(worker)
         worker.pipe.close()
         worker.process.join()
 
-    def end(self) -> None:
-        """End all workers, whatever they do; a signal that can be caught would run handlers of the parent's."""
-        for worker in self._hired:
+    def kill(self) -> None:
+        """Kill all workers, also busy ones. SIGTERM would run signal handlers that a worker inherited from the parent."""
+        for worker in self._workers:
             worker.process.kill()
             worker.process.join()
             worker.pipe.close()
 
 
-def _crash(worker: _Worker) -> Crash:
+def _crash_of(worker: _Worker) -> Crash:
+    """Return the crash of a dead worker. Raises AutobirdError if the cause was outside of its code."""
     worker.process.join()
     worker.pipe.close()
     code = worker.process.exitcode or 0
-    if -code in _CRASHES:
+    if -code in _CRASH_SIGNALS:
         return Crash(signal.Signals(-code).name)
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"gone with status {code}"
-    raise AutobirdError(f"a worker process was {how}, perhaps for want of memory; give the job more, and run again")
+    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+    raise AutobirdError(
+        f"a worker process {how}, perhaps because memory ran out; give the job more memory, and run again"
+    )
 
 
 def run_each(function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[tuple[int, R | Crash]]:
-    """Run `function` on each task, each in a process of its own that serves many; one BLAS and FFT thread each.
+    """Run `function` on each task in a pool of worker processes, with one BLAS and FFT thread each.
 
     Args:
-        function: of a module, so that it can be sent.
+        function: defined at the top level of a module, so that it can be pickled.
         tasks: started in this order.
-        workers: processes at a time; also 1 works in a process of its own, so that it may crash.
+        workers: number of processes; also 1 uses a separate process, because the task may crash.
 
     Yields:
-        The number of a task and its result, or `Crash`, as they are done.
+        The number of a task and its result, or `Crash`, in the order of completion.
 
     Raises:
-        AutobirdError: a process was killed from outside.
-        Exception: what `function` raises.
+        AutobirdError: a worker was killed from outside.
+        Exception: raised by `function`.
     """
-    crew = _Crew(function)
+    pool = _WorkerPool(function)
     waiting = iter(enumerate(tasks))
     try:
         for number, task in islice(waiting, max(1, workers)):
-            crew.give(crew.hire(), number, task)
-        while crew.tasks:
-            for worker, number, result in crew.answers():
+            pool.assign(pool.start_worker(), number, task)
+        while pool.tasks:
+            for worker, number, result in pool.results():
                 following = next(waiting, None)
                 if following:
-                    crew.give(worker or crew.hire(), *following)
+                    pool.assign(worker or pool.start_worker(), *following)
                 elif worker:
-                    crew.dismiss(worker)
+                    pool.stop_worker(worker)
                 yield number, result
     finally:
-        crew.end()
+        pool.kill()

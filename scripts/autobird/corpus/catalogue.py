@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import Lookup, in_parts, read_facts, sorted_parts, write_parts
+from autobird.core.tables import RecordingLookup, iter_tables, read_text_csv, sorted_chunks, write_chunks
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
 from autobird.sources.licences import UNKNOWN, allowed, family, terms, url
 from autobird.sources.settings import LicenceSettings
@@ -23,7 +23,7 @@ _LINES = 50_000
 
 
 def catalogue(
-    recordings: pd.DataFrame, known: Sequence[Lookup], quarantined: "pd.Series[str]", settings: LicenceSettings
+    recordings: pd.DataFrame, known: Sequence[RecordingLookup], quarantined: "pd.Series[str]", settings: LicenceSettings
 ) -> pa.Table:
     """Join what was measured of some recordings with what people know (`CATALOGUE`).
 
@@ -115,16 +115,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(LicenceSettings, args.settings)
     with stage("catalogue", args, [args.catalogue, args.attribution, args.page, args.licences]):
         measured = [name for name in RECORDINGS.names if name in CATALOGUE.names]
-        known = [Lookup(args.grouping), Lookup(args.details)]
-        quarantined = read_facts(args.quarantine).set_index("recording")["reason"]
+        known = [RecordingLookup(args.grouping), RecordingLookup(args.details)]
+        quarantined = read_text_csv(args.quarantine).set_index("recording")["reason"]
         table = pa.concat_tables(
-            [catalogue(part, known, quarantined, settings) for part in in_parts(args.recordings, measured)]
+            [catalogue(part, known, quarantined, settings) for part in iter_tables(args.recordings, measured)]
         )
         del known
-        write_parts(args.catalogue, sorted_parts(table, "recording"), CATALOGUE)
+        write_chunks(args.catalogue, sorted_chunks(table, "recording"), CATALOGUE)
         used = table.filter(pc.equal(table["quarantined"], ""))
         with atomic(args.attribution) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            for number, part in enumerate(sorted_parts(used, "recording")):
+            for number, part in enumerate(sorted_chunks(used, "recording")):
                 attribution(part.to_pandas()).to_csv(file, index=False, header=number == 0, lineterminator="\n")
         with atomic(args.page) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in attribution_page(used))

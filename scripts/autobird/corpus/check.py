@@ -8,7 +8,7 @@ import pandas as pd
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_facts, read_tables
+from autobird.core.tables import read_tables, read_text_csv
 from autobird.corpus.settings import CheckSettings
 from autobird.sources.policy import REFUSED, TAKEN_DOWN
 
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(CheckSettings, args.settings)
     with stage("check_corpus", args, [args.output]):
         recordings = read_tables(args.recordings, ["recording"])
-        reasons = read_facts(args.quarantine)["reason"]
+        reasons = read_text_csv(args.quarantine)["reason"]
         counts = check(len(recordings), reasons, args.quarantine, settings)
         write_json(args.output, counts)
         log.info("%s", counts)

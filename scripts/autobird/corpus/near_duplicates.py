@@ -12,7 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.audio.landmarks import FRAME_SECONDS
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
+from autobird.core.progress import Progress
+from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import NearDuplicateSettings

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_facts, read_tables, write_csv
+from autobird.core.tables import read_tables, read_text_csv, write_csv
 from autobird.sources.policy import HASH
 
 QUARANTINE = ["recording", "species", "reason"]
@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         recordings = read_tables(
             args.recordings, ["recording", "species", "file_sha256", "sound_sha256", "status", "reason"]
         )
-        table = quarantine(recordings, read_facts(args.exclusions), read_facts(args.near_duplicates))
+        table = quarantine(recordings, read_text_csv(args.exclusions), read_text_csv(args.near_duplicates))
         write_csv(args.output, table)
         log.info("%d of %d recordings are quarantined", len(table), len(recordings))
 

@@ -10,21 +10,24 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.access import Place, Sound, opened, size_of, sounds_of
-from autobird.audio.batch import work_through
-from autobird.audio.decode import Resampler, TooLong, UnusableAudio, probe, to_int16
+from autobird.audio.access import AudioSource, RecordingLocation, audio_sources, open_source, source_size
+from autobird.audio.audio_file import TooLong, UnusableAudio
+from autobird.audio.batch import process_batch
+from autobird.audio.decode import decode_into
 from autobird.audio.headers import read_header
-from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, Found, LandmarkFile, Landmarks
+from autobird.audio.landmarks import NO_LANDMARKS, SAMPLE_RATE, LandmarkArrays, LandmarkFile, Landmarks
 from autobird.audio.npy import NpyWriter
+from autobird.audio.resample import Resampler, to_int16
 from autobird.core.columns import write_arrow
 from autobird.core.files import atomic, read_rows, scratch
-from autobird.core.stage import Speed, log, parser, run, settings_of, stage
+from autobird.core.progress import RecordingProgress
+from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.workers import Crash
 from autobird.corpus.schemas import RECORDINGS
 from autobird.corpus.settings import RecordingsStageSettings
 
 
-class Task(NamedTuple):
+class RecordingJob(NamedTuple):
     """A recording to examine.
 
     Attributes:
@@ -36,30 +39,30 @@ class Task(NamedTuple):
     """
 
     row: dict[str, str]
-    sound: Sound | None
+    sound: AudioSource | None
     missing: str
     part: Path
     settings: RecordingsStageSettings
 
     @property
     def size(self) -> int:
-        """Bytes of its file: see `batch.Task`."""
-        return size_of(self.sound)
+        """Bytes of its file: see `batch.BatchJob`."""
+        return source_size(self.sound)
 
 
-def examine(task: Task) -> tuple[dict[str, Any], Found]:
+def examine(task: RecordingJob) -> tuple[dict[str, Any], LandmarkArrays]:
     """One row of `RECORDINGS`, and the landmarks of a usable recording; nothing that is wrong with one raises."""
-    facts, landmarks = _unknown(task.row), NOTHING
+    facts, landmarks = _unknown(task.row), NO_LANDMARKS
     if task.row["problem"]:
         return facts | {"reason": task.row["problem"]}, landmarks
     if task.sound is None:
         return facts | {"reason": task.missing or "missing from the batch's archive"}, landmarks
     try:
-        with opened(task.sound) as audio, task.part.open("wb") as pcm:
+        with open_source(task.sound) as audio, task.part.open("wb") as pcm:
             if not isinstance(audio, Path):
                 facts["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
             facts |= read_header(audio)._asdict()
-            landmarks = _listen(audio, task, pcm, facts)
+            landmarks = _decode(audio, task, pcm, facts)
         facts["reason"] = _unfit(facts, task.settings)
     except TooLong as error:
         facts["reason"] = f"{error}; cut it or raise corpus.max_duration"
@@ -67,22 +70,22 @@ def examine(task: Task) -> tuple[dict[str, Any], Found]:
         facts["reason"] = str(error)
     if facts["reason"]:
         task.part.unlink(missing_ok=True)
-        return facts | {"samples": 0}, NOTHING
+        return facts | {"samples": 0}, NO_LANDMARKS
     return facts | {"status": "ok"}, landmarks
 
 
-def _listen(audio: Path | BinaryIO, task: Task, pcm: BinaryIO, facts: dict[str, Any]) -> Found:
-    """Decode a recording into `pcm` and fill in its `facts`; its landmarks."""
-    ears: list[_Ear] = []
-
-    def listener(sample_rate: int) -> _Ear:
-        ears[:] = [_Ear(sample_rate, task.settings, pcm)]
-        return ears[0]
-
-    measured = dataclasses.asdict(probe(audio, task.settings.max_duration, Place.of(task.row).span, listener))
+def _decode(audio: Path | BinaryIO, task: RecordingJob, pcm: BinaryIO, facts: dict[str, Any]) -> LandmarkArrays:
+    """Decode a recording into `pcm` and fill in its `facts`; return its landmarks."""
+    properties, consumer = decode_into(
+        audio,
+        lambda sample_rate: _PcmAndLandmarks(sample_rate, task.settings, pcm),
+        task.settings.max_duration,
+        RecordingLocation.from_row(task.row).span,
+    )
+    measured = dataclasses.asdict(properties)
     facts["sound_sha256"] = measured.pop("sha256")
     facts |= {name: round(v, 6) if isinstance(v, float) and name != "duration" else v for name, v in measured.items()}
-    facts["samples"], landmarks = ears[0].finish()
+    facts["samples"], landmarks = consumer.finish()
     return landmarks
 
 
@@ -94,8 +97,11 @@ def _unknown(row: dict[str, str]) -> dict[str, Any]:
     return out
 
 
-class _Ear:
-    """What a recording leaves while it is decoded: its sound at the features' rate, and its landmarks."""
+class _PcmAndLandmarks:
+    """Consumer of one decode attempt: writes the samples at the features' rate, and finds the landmarks.
+
+    A new one truncates `pcm`, which may hold the samples of an earlier attempt.
+    """
 
     def __init__(self, sample_rate: int, settings: RecordingsStageSettings, pcm: BinaryIO) -> None:
         pcm.seek(0)
@@ -107,18 +113,18 @@ class _Ear:
         self._landmarks = Landmarks(rate) if settings.near_duplicates else None
 
     def add(self, mono: NDArray[np.float32]) -> None:
-        """See `Listener`."""
+        """See `SampleConsumer`."""
         resampled = self._resampler.add(mono)
         self._keep(resampled)
         if self._landmarks:
             self._landmarks.add(resampled if self._shared else mono)
 
-    def finish(self) -> tuple[int, Found]:
-        """The number of samples, and the landmarks."""
+    def finish(self) -> tuple[int, LandmarkArrays]:
+        """Return the number of samples, and the landmarks."""
         rest = self._resampler.finish()
         self._keep(rest)
         if not self._landmarks:
-            return self._samples, NOTHING
+            return self._samples, NO_LANDMARKS
         if self._shared:
             self._landmarks.add(rest)
         return self._samples, self._landmarks.finish()
@@ -135,7 +141,7 @@ def _unfit(found: dict[str, Any], settings: RecordingsStageSettings) -> str:
         return f"silent: no sample is above {settings.min_peak:g} of full scale (corpus.min_peak)"
     if share < settings.min_decoded_share:
         return (
-            f"truncated: {duration:.1f} s are {share:.0%} of what its header promises, less than "
+            f"truncated: {duration:.1f} s are {share:.0%} of the length that its header declares, less than "
             f"corpus.min_decoded_share, {settings.min_decoded_share:.0%}"
         )
     if duration < settings.min_duration:
@@ -143,18 +149,22 @@ def _unfit(found: dict[str, Any], settings: RecordingsStageSettings) -> str:
     return ""
 
 
-def examine_batch(tasks: Sequence[Task], pcm: Path, landmarks: LandmarkFile, workers: int) -> list[dict[str, Any]]:
+def examine_batch(
+    tasks: Sequence[RecordingJob], pcm: Path, landmarks: LandmarkFile, workers: int
+) -> list[dict[str, Any]]:
     """The rows of a batch, in the order of `tasks`; the sound of all of them goes to `pcm`, and their landmarks."""
     found: list[dict[str, Any]] = [{}] * len(tasks)
-    with Speed("recordings", len(tasks)) as speed, NpyWriter(pcm, "<i2") as out:
-        for number, result in work_through(examine, tasks, workers, out):
+    with RecordingProgress("recordings", len(tasks)) as progress, NpyWriter(pcm, "<i2") as out:
+        for number, result in process_batch(examine, tasks, workers, out):
             if isinstance(result, Crash):
-                reason = f"decoding it ended the decoder's process ({result.signal}); save it anew with another program"
+                reason = (
+                    f"decoding it ended the decoder's process ({result.signal}); save it again with another program"
+                )
                 found[number] = _unknown(tasks[number].row) | {"reason": reason}
             else:
                 found[number], heard = result
                 landmarks.add(number, heard)
-            speed(found[number]["duration"], quarantined=found[number]["status"] != "ok")
+            progress(found[number]["duration"], unusable=found[number]["status"] != "ok")
     return found
 
 
@@ -174,10 +184,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("recordings", args, [args.recordings, args.landmarks, args.pcm]):
         rows = read_rows(args.manifest)
         missing = {r["recording"]: r["problem"] for r in read_rows(args.fetched)} if args.fetched else {}
-        sounds = sounds_of([Place.of(row) for row in rows], args.root, args.audio)
+        sounds = audio_sources([RecordingLocation.from_row(row) for row in rows], args.root, args.audio)
         with scratch(args.pcm) as folder, atomic(args.pcm) as temporary:
             tasks = [
-                Task(row, sound, missing.get(row["recording"], ""), folder / f"{n}.pcm", settings)
+                RecordingJob(row, sound, missing.get(row["recording"], ""), folder / f"{n}.pcm", settings)
                 for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
             ]
             landmarks = LandmarkFile(folder / "landmarks")

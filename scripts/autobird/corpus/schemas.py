@@ -30,10 +30,10 @@ RECORDINGS = pa.schema(
     ]
 )
 """One row a recording. `status` is `ok` or `unusable` with a `reason`; a `note` tells of trouble with a file that
-is used all the same. `location`, `start`, `end`: where it lies, if not in a file of its own (`audio.access.Place`).
+is used all the same. `location`, `start`, `end`: where it lies, if not in a file of its own (`audio.access.RecordingLocation`).
 `sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound; `bits` 0 where the codec has
 none; `recorder` and `recorded_at` are what the file's header says (`audio.headers.Header`), "" where it says nothing;
-the measures are those of `audio.decode.Facts`. `samples`: how many of the batch's PCM are this recording's, after
+the measures are those of `audio.decode.AudioProperties`. `samples`: how many of the batch's PCM are this recording's, after
 those of the rows above it."""
 
 CATALOGUE = pa.schema(

@@ -13,8 +13,8 @@ from autobird.audio.windows import is_quiet
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.store import Store, store_of
-from autobird.core.tables import read_facts, read_table, read_tables, write_table
+from autobird.core.store import Store, open_store
+from autobird.core.tables import read_table, read_tables, read_text_csv, write_table
 from autobird.dataset.boxes import label_windows, recording_truth
 from autobird.dataset.groups import clusters, group_keys
 from autobird.dataset.leakage import leakage
@@ -45,11 +45,11 @@ class Known(NamedTuple):
     @classmethod
     def read(cls, grouping: Path, quarantine: Path, pairs: Path, boxes: Path | None) -> "Known":
         """From the files of the stages before."""
-        quarantined = frozenset(read_facts(quarantine)["recording"])
+        quarantined = frozenset(read_text_csv(quarantine)["recording"])
         table = None
         if boxes is not None:
-            table = read_facts(boxes).astype({"start": float, "end": float})
-        return cls(read_facts(grouping), quarantined, read_facts(pairs), table)
+            table = read_text_csv(boxes).astype({"start": float, "end": float})
+        return cls(read_text_csv(grouping), quarantined, read_text_csv(pairs), table)
 
 
 def windows_of(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
@@ -282,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.leakage, found)
         numbers = counts(recordings, index, known)
         write_json(args.counts, numbers)
-        report_moves(store_of(args.state), index)
+        report_moves(open_store(args.state), index)
         for species, why in numbers["untestable"].items():
             log.warning("%s: %s", species, why)
         log.info("%s", numbers)

@@ -2,7 +2,7 @@
 
 import re
 
-from autobird.core.clock import moment
+from autobird.core.clock import valid_datetime
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _YEAR_FIRST = re.compile(r"(\d{4})(?P<s>[-/. ])(\d{1,2})(?P=s)(\d{1,2})(?:[t ].*)?")
@@ -34,5 +34,5 @@ def day_of(text: str) -> str:
 
 
 def _iso(year: int, month: int, day: int) -> str:
-    at = moment(year, month, day)
+    at = valid_datetime(year, month, day)
     return at.date().isoformat() if at else ""

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
-from autobird.core.tables import read_facts, read_table, read_tables
+from autobird.core.tables import read_table, read_tables, read_text_csv
 from autobird.dataset.leakage import SHARED
 from autobird.dataset.split import SPLITS
 
@@ -110,9 +111,7 @@ def spectrograms(
     fig, axes = figure(11, 2.3 * rows + 0.4, rows=rows, columns=columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(best) :]:
         ax.set_axis_off()
-    low, high = (2595 * np.log10(1 + f / 700) for f in (settings.fmin, settings.fmax))
-    bands = np.linspace(low, high, settings.mels + 2)[1:-1]
-    hertz = 700 * (10 ** (bands / 2595) - 1)
+    hertz = band_centres(settings)
     ticks = [f for f in (500, 1000, 2000, 4000, 8000, 16000) if hertz[0] < f < hertz[-1]]
     for ax, row in zip(axes.flat, best.itertuples(), strict=False):
         frames = np.asarray(shards[row.shard][row.first_frame : row.first_frame + size], np.float32)
@@ -141,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         index = read_table(args.index)
         species_counts(args.species, index)
         recordings = read_tables(args.recordings)
-        durations(args.durations, recordings, read_facts(args.quarantine)["recording"])
+        durations(args.durations, recordings, read_text_csv(args.quarantine)["recording"])
         leakage_bars(args.leakage_figure, read_json(args.leakage))
         spectrograms(args.spectrograms, index, recordings, [np.load(s, mmap_mode="r") for s in args.shards], settings)
 

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from autobird.core.clock import LAST_YEAR, moment
+from autobird.core.clock import LAST_YEAR, valid_datetime
 
 _STAMP = re.compile(
     r"""
@@ -53,7 +53,7 @@ def stamp(name: str) -> Stamp | None:
         if found["second"] is None and found["t"] == "_" and not found["d"]:
             continue  # 20230512_12_34 may as well end in two numbers
         year, month, day, hour, minute = map(int, found.group("year", "month", "day", "hour", "minute"))
-        at = moment(year, month, day, hour, minute, int(found["second"] or 0))
+        at = valid_datetime(year, month, day, hour, minute, int(found["second"] or 0))
         if at is not None:
             # BirdNET-Pi writes species and confidence before the time of its clips.
             return Stamp("" if found["birdnet"] else _recorder(name[: found.start()]), at)

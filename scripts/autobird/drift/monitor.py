@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, scaling_of
+from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 
@@ -70,12 +71,6 @@ def drift_features(
         "confidence": float(p.max(axis=1).mean()),
         "entropy": float(-(p * np.log(p)).sum(axis=1).mean()),
     }
-
-
-def band_centres(settings: MelSettings) -> Floats:
-    """Return the centre frequency of each mel band, Hz (HTK mel scale); shape (mels,)."""
-    low, high = (2595 * np.log10(1 + f / 700) for f in (settings.fmin, settings.fmax))
-    return np.asarray(700 * (10 ** (np.linspace(low, high, settings.mels + 2)[1:-1] / 2595) - 1))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from autobird.core.store import store_of
+from autobird.core.store import open_store
 from autobird.model.loop import Trainer
 
 log = logging.getLogger("autobird")
@@ -55,7 +55,7 @@ class Checkpointer:
 
     def __init__(self, location: str, training_id: str, trainer: Trainer) -> None:
         self.location, self.training_id, self.trainer = f"{location}/{training_id}", training_id, trainer
-        self._store, self._file = store_of(location), f"{training_id}/checkpoint.pt"
+        self._store, self._file = open_store(location), f"{training_id}/checkpoint.pt"
         self._saved_at = time.monotonic()
         self._sigterm_received = False
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -81,7 +81,7 @@ class Checkpointer:
 
         After SIGTERM the pause does not count.
         """
-        if not self._sigterm_received and time.monotonic() - self._saved_at < self._store.pause:
+        if not self._sigterm_received and time.monotonic() - self._saved_at < self._store.min_interval:
             return
         data = io.BytesIO()
         torch.save(self.trainer.state_dict(), data)

@@ -12,7 +12,8 @@ from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 from autobird.core.files import read_json, write_bytes, write_json
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
+from autobird.core.progress import Progress
+from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset

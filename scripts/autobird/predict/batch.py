@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.access import Place, opened, sounds_of
+from autobird.audio.access import RecordingLocation, audio_sources, open_source
 from autobird.core.files import csv_text, read_rows, write_text
-from autobird.core.stage import Progress, log, parser, run, stage
+from autobird.core.progress import Progress
+from autobird.core.stage import log, parser, run, stage
 from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.predict.classifier import Classifier
 from autobird.predict.files import FileResult, predict_file
@@ -42,11 +43,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         classifier = Classifier(args.bundle)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = []
-        sounds = sounds_of([Place(row["recording"]) for row in rows], args.root, args.audio)
+        sounds = audio_sources([RecordingLocation(row["recording"]) for row in rows], args.root, args.audio)
         for done, (row, sound) in enumerate(zip(rows, sounds, strict=True), 1):
             name = row["recording"]
             if row["sha256"] and sound is not None:
-                with opened(sound) as audio:
+                with open_source(sound) as audio:
                     results.append(predict_file(classifier, audio, name))
             else:
                 results.append(

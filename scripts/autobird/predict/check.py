@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from autobird.audio.decode import UnusableAudio
+from autobird.audio.audio_file import UnusableAudio
 from autobird.core.errors import AutobirdError
 from autobird.predict.bundle import REMEDY, Bundle
 from autobird.predict.classifier import Classifier

@@ -8,8 +8,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.audio.decode import UnusableAudio, decode
-from autobird.audio.mel import FrontEnd, window_moments
+from autobird.audio.audio_file import UnusableAudio
+from autobird.audio.decode import decode
+from autobird.audio.mel import FrontEnd, window_mean_std
 from autobird.audio.windows import is_quiet, window_rms, window_starts
 from autobird.drift.monitor import drift_features
 from autobird.predict.bundle import GRAPH, Bundle
@@ -103,7 +104,7 @@ class Classifier:
         rms = window_rms(samples, starts, s.window_samples)
         stored = frames.astype(np.float16)  # the model was trained on mel frames stored as float16
         size = self._front_end.frames_per_window
-        _, std = window_moments(stored, firsts, size)
+        _, std = window_mean_std(stored, firsts, size)
         quiet = is_quiet(rms, std, s)
         windows = stored[firsts[:, None] + np.arange(size)]
         logits = self._graph.logits(windows)

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from threadpoolctl import threadpool_limits
 
-from autobird.audio.decode import TooLong, UnusableAudio
+from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.core.errors import AutobirdError
 from autobird.core.walk import file_size, files_below
 from autobird.predict.bundle import Bundle

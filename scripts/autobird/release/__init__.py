@@ -1,5 +1,5 @@
 """Export, pruning, quantization and comparison of the trained network, and the bundle that is released."""
 
-from autobird.core.environment import spin_briefly
+from autobird.core.environment import limit_openmp_spinning
 
-spin_briefly()  # before any module here imports torch
+limit_openmp_spinning()  # before any module here imports torch

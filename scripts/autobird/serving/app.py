@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from autobird.audio.decode import TooLong, UnusableAudio
+from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
 from autobird.serving.log import LogEntry, PredictionLog

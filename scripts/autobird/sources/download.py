@@ -12,14 +12,15 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.access import places_of
-from autobird.audio.pack import member
+from autobird.audio.access import recording_locations
+from autobird.audio.pack import tar_member
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text, write_stream, write_text
 from autobird.core.hashing import digest_of, file_digest
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
-from autobird.core.store import file_system
-from autobird.core.tables import read_facts
+from autobird.core.progress import Progress
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.store import fsspec_file_system
+from autobird.core.tables import read_text_csv
 from autobird.sources.fetch import url
 from autobird.sources.fetch.http import Client, Withdrawn
 from autobird.sources.settings import FetchSettings
@@ -71,7 +72,7 @@ class Batch:
             digest = content.removeprefix("sha256:") if content.startswith("sha256:") else ""
             self._client.download(location, path, digest)
         else:
-            files, inner = file_system(location)
+            files, inner = fsspec_file_system(location)
             try:
                 url.fetch(files, inner, path)
             except FileNotFoundError as error:
@@ -84,7 +85,7 @@ class Batch:
         """Write the tar of the files that came, by member name, and keep it for the next time."""
         with atomic(tar) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as out:
             for name, (path, content) in found.items():
-                info = member(name, path.stat().st_size)
+                info = tar_member(name, path.stat().st_size)
                 info.pax_headers = {_CONTENT: content}
                 with path.open("rb") as file:
                     out.addfile(info, file)
@@ -120,9 +121,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(FetchSettings, args.settings)
     with stage("download", args, [args.audio, args.fetched]):
-        rows = read_facts(args.manifest)
+        rows = read_text_csv(args.manifest)
         rows = rows[rows["problem"] == ""]
-        files = [place.file for place in places_of(rows)]
+        files = [place.file for place in recording_locations(rows)]
         batch = Batch(args.audio, Client(settings.interval, settings.patience), args.archive)
         batch.recall(dict(zip(files, rows["content"], strict=True)))
         progress = Progress("download", len(rows), "recordings")

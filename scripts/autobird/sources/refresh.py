@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.stage import log, parser, run, say, settings_of, stage
+from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.sources import url as url_source
 from autobird.sources import xeno_canto as xeno_canto_source
 from autobird.sources.fetch import kaggle, url, xeno_canto
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         changes = refresh(settings)
         for line in report(changes) if changes else ():
             log.info("%s", line)
-            say(f"[refresh_sources] {line}")
+            print_line(f"[refresh_sources] {line}")
 
 
 if __name__ == "__main__":

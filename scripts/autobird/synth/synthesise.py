@@ -5,10 +5,11 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.pack import member
+from autobird.audio.pack import tar_member
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text, read_rows, write_text
-from autobird.core.stage import Progress, log, parser, run, settings_of, stage
+from autobird.core.progress import Progress
+from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.synth.encode import encode
 from autobird.synth.plan import Plan, plan_corpus
 from autobird.synth.scene import Event, render
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             for done, name in enumerate(ids, 1):
                 data, rows = synthesise(plans[name])
-                tar.addfile(member(name, len(data)), io.BytesIO(data))
+                tar.addfile(tar_member(name, len(data)), io.BytesIO(data))
                 truth += rows
                 progress(done)
         write_text(args.truth, csv_text(truth))

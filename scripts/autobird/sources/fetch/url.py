@@ -5,7 +5,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_stream
-from autobird.core.store import file_system
+from autobird.core.store import fsspec_file_system
 from autobird.sources.folder import species_row
 from autobird.sources.lock import Entry
 from autobird.sources.metadata import read_metadata
@@ -23,7 +23,7 @@ def listing(corpus: SourceSettings, work: Path) -> list[Entry]:
         work: folder for the metadata table.
     """
     root = (corpus.root or "").rstrip("/")
-    files, base = file_system(root)
+    files, base = fsspec_file_system(root)
     try:
         found = files.find(base, detail=True)
     except Exception as error:

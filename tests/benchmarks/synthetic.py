@@ -1,4 +1,4 @@
-"""Sound for benchmarks where no real recordings are at hand, and in formats that they do not have."""
+"""Synthetic recordings for benchmarks, in formats that the real recordings do not have, or where those are missing."""
 
 from pathlib import Path
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
+from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
 
 CONSTANT: dict[str, Any] = {"bitrate_mode": "CONSTANT", "compression_level": 0.5}
-"""Options for an mp3 of constant bit rate: soundfile passes the mode over without a level."""
+"""Options for an mp3 of constant bit rate; soundfile ignores the mode if no level is given."""
 
 
 def song(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
-    """Chirps over pink noise, different in each channel; shape (frames, channels), float32."""
+    """Return chirps in noise, different in each channel; shape (frames, channels), float32."""
     rng = np.random.default_rng(seed)
     n = round(seconds * rate)
     time = np.arange(n) / rate
@@ -27,22 +27,22 @@ def song(seconds: float, rate: int, channels: int, seed: int) -> np.ndarray:
     return (0.25 * (chirp * envelope)[:, None] * gain + noise).astype(np.float32)
 
 
-def write(path: Path, sound: np.ndarray, rate: int, **options: Any) -> Path:
-    """Write in blocks, as libsndfile crashes on long ones in some formats."""
+def write(path: Path, samples: np.ndarray, rate: int, **options: Any) -> Path:
+    """Write a file in blocks, because libsndfile crashes on long ones in some formats."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with soundfile.SoundFile(path, "w", rate, sound.shape[1], **options) as file:
-        for at in range(0, len(sound), 1 << 15):
-            file.write(sound[at : at + (1 << 15)])
+    with soundfile.SoundFile(path, "w", rate, samples.shape[1], **options) as file:
+        for at in range(0, len(samples), 1 << 15):
+            file.write(samples[at : at + (1 << 15)])
     return path
 
 
 def repeated(path: Path, times: int) -> Path:
-    """An mp3 of constant bit rate whose frames follow each other so many times: a long recording in no time.
+    """Repeat the frames of an mp3 of constant bit rate `times` times, a fast way to a long recording.
 
-    Its first frame, which says how long the file is, is left out.
+    The first frame, which declares the length, is left out.
     """
     data = path.read_bytes()
-    first = mpeg_start(data[: 1 << 16])
+    first = find_mpeg_frame(data[: 1 << 16])
     long = path.with_stem(f"{path.stem}x{times}")
     long.write_bytes(data[first + mpeg_frame_length(data[first : first + 4]) :] * times)
     return long

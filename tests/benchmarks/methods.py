@@ -1,4 +1,4 @@
-"""Ways from files to mel windows: this project's, the original project's, librosa's, and what none can do without."""
+"""Methods to get from audio files to mel windows: this project, the original project, librosa, and the minimum of all."""
 
 import importlib
 from collections.abc import Iterator, Sequence
@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from autobird.audio import mel_shards
-from autobird.audio.decode import StreamedFile, decode
+from autobird.audio.audio_file import SequentialSoundFile
+from autobird.audio.decode import decode
 from autobird.audio.landmarks import LandmarkFile
-from autobird.audio.mel import FrontEnd, window_moments
+from autobird.audio.mel import FrontEnd, window_mean_std
 from autobird.audio.npy import NpyWriter
 from autobird.audio.segment import segment
 from autobird.audio.settings import FilterSettings, MelSettings, WindowSettings
@@ -27,22 +28,22 @@ MEL, FILTER = MelSettings(), FilterSettings()
 
 
 def decoded_blocks(path: Path) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The sampling rate of a file and a block of its samples, over and over."""
-    with StreamedFile(path) as file:
+    """Yield the sampling rate of a file and a block of its samples until the end of the file."""
+    with SequentialSoundFile(path) as file:
         buffer = np.empty((1 << 16, file.channels), np.float32)
         while len(block := file.read(out=buffer)):
             yield file.samplerate, block
 
 
 def decoding(files: Sequence[Path], _: Path) -> None:
-    """(a) Decode every file and throw the sound away."""
+    """(a) Decode every file and discard the samples."""
     for path in files:
         for _block in decoded_blocks(path):
             pass
 
 
 def decoding_and_resampling(files: Sequence[Path], _: Path) -> None:
-    """(a+) Decode, take the mean of the channels, resample."""
+    """(a+) Decode, average the channels, resample."""
     for path in files:
         resampler = None
         for rate, block in decoded_blocks(path):
@@ -51,8 +52,8 @@ def decoding_and_resampling(files: Sequence[Path], _: Path) -> None:
             resampler.resample_chunk(mono)
 
 
-def original(files: Sequence[Path], out: Path) -> None:
-    """(b) As the original project does: whole files, torchaudio's resampler, each window's transform built anew."""
+def original_project(files: Sequence[Path], out: Path) -> None:
+    """(b) The original project: whole files, torchaudio's resampler, and a new filter bank for each window."""
     for number, path in enumerate(files):
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         x = torch.from_numpy(samples).mean(dim=1)
@@ -80,7 +81,7 @@ def original(files: Sequence[Path], out: Path) -> None:
 
 
 def with_librosa(files: Sequence[Path], out: Path) -> None:
-    """(c) librosa: load (soundfile and soxr), and its mel spectrogram of each window."""
+    """(c) librosa: `load` (soundfile and soxr), and `melspectrogram` of each window."""
     librosa = importlib.import_module("librosa")
     for number, path in enumerate(files):
         x, _ = librosa.load(path, sr=MEL.sample_rate, mono=True)
@@ -101,45 +102,45 @@ def with_librosa(files: Sequence[Path], out: Path) -> None:
 
 
 def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: bool = False) -> None:
-    """(d) What the stages `recordings`, `segment` and `mel_shards` do with a batch.
+    """(d) The stages `recordings`, `segment` and `mel_shards` on one batch.
 
     Args:
         files: the batch.
         out: an empty folder.
-        workers: processes; 0 does everything in this one, so that its time can be told.
-        near_duplicates: also look for landmarks.
+        workers: number of processes; 0 runs everything in this process, so that its CPU time can be measured.
+        near_duplicates: whether to find landmarks.
     """
     settings = RecordingsStageSettings(near_duplicates=near_duplicates)
     rows = [dict.fromkeys(ROWS, "") | {"recording": str(n), "species": "x"} for n in range(len(files))]
-    tasks = [
-        recordings.Task(row, path, "", out / f"{n}.pcm", settings)
+    jobs = [
+        recordings.RecordingJob(row, path, "", out / f"{n}.pcm", settings)
         for n, (row, path) in enumerate(zip(rows, files, strict=True))
     ]
-    patched = recordings.work_through, mel_shards.work_through
+    patched = recordings.process_batch, mel_shards.process_batch
     if not workers:
-        recordings.work_through = mel_shards.work_through = _here  # type: ignore[assignment]
+        recordings.process_batch = mel_shards.process_batch = _in_this_process  # type: ignore[assignment]
     try:
-        heard = LandmarkFile(out / "landmarks")
-        found = recordings.examine_batch(tasks, out / "pcm.npy", heard, workers)
-        heard.write(out / "landmarks.npy")
+        landmarks = LandmarkFile(out / "landmarks")
+        found = recordings.examine_batch(jobs, out / "pcm.npy", landmarks, workers)
+        landmarks.write(out / "landmarks.npy")
         samples = np.array([f["samples"] for f in found], np.int64)
         table = segment([r["recording"] for r in rows], samples, out / "pcm.npy", WindowSettings())
         offsets = np.cumsum(samples) - samples
-        shard_tasks = [
-            mel_shards.Task(out / "pcm.npy", int(o), int(n), out / f"{i}.f16", MEL)
+        mel_jobs = [
+            mel_shards.MelJob(out / "pcm.npy", int(o), int(n), out / f"{i}.f16", MEL)
             for i, (o, n) in enumerate(zip(offsets, samples, strict=True))
             if n
         ]
-        windows = mel_shards.mel_shard(shard_tasks, out / "mels.npy", MEL, workers)
+        windows = mel_shards.write_mel_shard(mel_jobs, out / "mels.npy", MEL, workers)
     finally:
-        recordings.work_through, mel_shards.work_through = patched
+        recordings.process_batch, mel_shards.process_batch = patched
     std = np.concatenate([w.std for w in windows])
     assert len(std) == len(table["rms"])
     _ = (table["rms"] >= FILTER.min_rms) & (std >= FILTER.min_mel_std)
 
 
-def chain(files: Sequence[Path], out: Path) -> None:
-    """(d) without what `recordings` finds out beside: sound to PCM, windows, frames, shard; no hash, no measures."""
+def samples_to_shard(files: Sequence[Path], out: Path) -> None:
+    """(d) without hash and statistics: decode to PCM, cut into windows, compute frames, write the shard."""
     front_end = FrontEnd.of(MEL)
     with NpyWriter(out / "pcm.npy", "<i2") as pcm, NpyWriter(out / "mels.npy", "<f2", (MEL.mels,)) as shard:
         for path in files:
@@ -150,15 +151,15 @@ def chain(files: Sequence[Path], out: Path) -> None:
             frames, firsts = front_end.windows(samples)
             stored = frames.astype(np.float16)
             shard.append(stored)
-            _, std = window_moments(stored, firsts, front_end.frames_per_window)
+            _, std = window_mean_std(stored, firsts, front_end.frames_per_window)
             _ = (rms >= FILTER.min_rms) & (std >= FILTER.min_mel_std)
 
 
-def _here(function, tasks, workers, out):  # type: ignore[no-untyped-def]
-    """`work_through` without processes."""
-    for number, task in enumerate(tasks):
-        result = function(task)
-        if task.part.exists():
-            out.extend(task.part)
-            task.part.unlink()
+def _in_this_process(function, jobs, workers, out):  # type: ignore[no-untyped-def]
+    """`process_batch` without worker processes."""
+    for number, job in enumerate(jobs):
+        result = function(job)
+        if job.part.exists():
+            out.append_file(job.part)
+            job.part.unlink()
         yield number, result
