@@ -207,7 +207,7 @@ def test_a_bucket_is_a_source_like_a_folder(
         monkeypatch.setenv(name, google.env[name])
     config = ["--config", f"corpus={{type: url, root: 'gs://{google.bucket.name}/birds'}}"]
     listed = snakemake(project, "refresh_sources", *config)
-    assert "27 recordings came" in listed.text, listed.text
+    assert "27 recordings added" in listed.text, listed.text
     result = snakemake(project, "results/test/dataset/index.parquet", *config)
     assert result.code == 0, result.text
     same = {

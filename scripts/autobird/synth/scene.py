@@ -12,7 +12,7 @@ from autobird.synth.plan import Plan
 from autobird.synth.voice import render_song
 
 Samples = NDArray[np.float32]
-"""Single precision: the Fourier transforms take half the time, and the result differs from that of double precision by -70 dB (measured)."""
+"""Single precision: the Fourier transforms take half the time, and the result differs from double precision by -70 dB (measured)."""
 
 _BACKGROUND_SPECIES = 40
 """Number of species that sing in the background."""
