@@ -24,7 +24,7 @@ RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)
 5\tSpectrogram 1\t1\t11.000\t12.000\t1000\t5000\tCorvus_corone
 """
 AUDACITY = "1,0\t2,5\tParus major\n\\\t1000\t5000\n7\t8\t\n"
-GENERIC = "file,start,end,label\nb/deep.wav,1,2,Parus major\ndeep.wav,3,4,Corvus corone\ngone.wav,1,2,Pica pica\n"
+GENERIC = "file,start,end,label\nb/deep.wav,1,2,Parus major\ndeep.wav,3,4,Corvus corone\nmissing.wav,1,2,Pica pica\n"
 
 
 def write(root: Path, name: str, text: str | None = None) -> None:
@@ -36,17 +36,17 @@ def write(root: Path, name: str, text: str | None = None) -> None:
 
 def source(root: Path, **annotations: object) -> AnnotationSource:
     settings = CorpusSettings(type="annotations", root=str(root), annotations=annotations)
-    found = source_of(settings, root.parent / "c.sqlite")
-    assert isinstance(found, AnnotationSource)
-    return found
+    annotated = source_of(settings, root.parent / "c.sqlite")
+    assert isinstance(annotated, AnnotationSource)
+    return annotated
 
 
 def test_duplicates_empty_labels_and_boxes_of_no_length_in_a_raven_table_are_counted(tmp_path: Path) -> None:
     write(tmp_path / "r", "a.wav")
     write(tmp_path / "r", "a.Table.1.selections.txt", RAVEN)
-    found = source(tmp_path / "r")
+    annotated = source(tmp_path / "r")
     assert [
-        (b.start, b.end, b.species, b.problem) for b in sorted(found.boxes(), key=lambda b: (b.start, b.problem))
+        (b.start, b.end, b.species, b.problem) for b in sorted(annotated.boxes(), key=lambda b: (b.start, b.problem))
     ] == [
         (0.0, 0.0, "Parus major", "no time"),
         (1.0, 2.5, "Parus major", ""),
@@ -55,7 +55,7 @@ def test_duplicates_empty_labels_and_boxes_of_no_length_in_a_raven_table_are_cou
         (8.0, 9.0, "", "no label"),
         (11.0, 12.0, "Corvus corone", ""),
     ]
-    assert sorted(found.notes()) == [
+    assert sorted(annotated.notes()) == [
         "1 of 6 annotations are not used: duplicate row",
         "1 of 6 annotations are not used: no label",
         "1 of 6 annotations are not used: no time",
@@ -68,8 +68,8 @@ def test_audacity_and_csv_tables_are_recognised_by_their_first_line(tmp_path: Pa
     write(tmp_path / "r", "x/a.txt", AUDACITY)
     write(tmp_path / "r", "x/b.wav")
     write(tmp_path / "r", "x/b.csv", "Start (s);End (s);Common name\n1;2;Great Tit\n")
-    found = source(tmp_path / "r")
-    assert [(b.recording, b.start, b.end, b.species, b.problem) for b in found.boxes()] == [
+    annotated = source(tmp_path / "r")
+    assert [(b.recording, b.start, b.end, b.species, b.problem) for b in annotated.boxes()] == [
         ("x/a.wav", 1.0, 2.5, "Parus major", ""),
         ("x/a.wav", 7.0, 8.0, "", "no label"),
         ("x/b.wav", 1.0, 2.0, "Great Tit", ""),
@@ -80,18 +80,18 @@ def test_one_table_may_describe_all_recordings(tmp_path: Path) -> None:
     write(tmp_path / "r", "b/deep.wav")
     write(tmp_path / "r", "c/other.wav")
     write(tmp_path / "r", "all.csv", GENERIC)
-    found = source(tmp_path / "r", table="all.csv")
-    assert {(b.recording, b.species) for b in found.boxes()} == {
+    annotated = source(tmp_path / "r", table="all.csv")
+    assert {(b.recording, b.species) for b in annotated.boxes()} == {
         ("b/deep.wav", "Parus major"),
         ("b/deep.wav", "Corvus corone"),
     }
-    assert found.notes() == ["1 annotation tables or rows belong to no recording, for example all.csv: gone.wav"]
-    problems = {r.recording: r.problem for r in found.recordings()}
+    assert annotated.notes() == ["1 annotation tables or rows belong to no recording, for example all.csv: missing.wav"]
+    problems = {r.recording: r.problem for r in annotated.recordings()}
     assert problems == {
         "b/deep.wav": "",
         "c/other.wav": "not annotated; add its annotation table or remove the recording",
     }
-    assert all(r.species == "" for r in found.recordings())
+    assert all(r.species == "" for r in annotated.recordings())
 
 
 def test_a_corrected_box_changes_only_the_table_of_boxes(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_table_without_a_label_column_is_refused_with_the_remedy(tmp_path: Pat
     with pytest.raises(AutobirdError, match=r"has no label column \(.*Who\); set corpus\.annotations\.label"):
         source(tmp_path / "r")
     assert source(tmp_path / "r", label="Who").boxes()[0].species == "Parus major"
-    with pytest.raises(AutobirdError, match=r"annotations\.table: gone is not a file"):
-        source(tmp_path / "r", table="gone")
+    with pytest.raises(AutobirdError, match=r"annotations\.table: missing is not a file"):
+        source(tmp_path / "r", table="missing")
 
 
 def windows(*starts: float) -> pd.DataFrame:
@@ -138,16 +138,16 @@ def boxes(*rows: tuple[float, float, str]) -> pd.DataFrame:
 
 
 def labels(starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object) -> list[tuple[str, str]]:
-    found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(found[["species", "dropped"]].itertuples(index=False, name=None))
+    labelled = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
+    return list(labelled[["species", "dropped"]].itertuples(index=False, name=None))
 
 
 def truth(
     starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object
 ) -> list[tuple[list[str], bool]]:
     """Return the species of each window, and whether it can hold no other species."""
-    found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(found[["present", "complete"]].itertuples(index=False, name=None))
+    labelled = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
+    return list(labelled[["present", "complete"]].itertuples(index=False, name=None))
 
 
 def test_the_truth_of_a_window_is_its_set_of_species_and_whether_that_is_complete() -> None:
@@ -168,9 +168,9 @@ def test_the_truth_of_a_recording_comes_from_its_boxes() -> None:
     w = windows(0, 2.5, 5)
     w["present"] = label_windows(w, drawn, DatasetStageSettings(centre=True))["present"]
     assert w["present"].tolist() == [[], [], ["y"]]
-    found = recording_truth(w, drawn)
-    assert found["recording_species"].tolist() == [["x", "y"]] * 3
-    assert found["recording_complete"].all()
+    labelled = recording_truth(w, drawn)
+    assert labelled["recording_species"].tolist() == [["x", "y"]] * 3
+    assert labelled["recording_complete"].all()
     assert not recording_truth(w, boxes((0.2, 1.5, "x"), (2.0, 3.0, "")))["recording_complete"].any()
 
 
@@ -198,14 +198,14 @@ def test_a_window_of_several_species_is_left_out() -> None:
 
 
 def test_a_window_is_background_only_if_it_overlaps_no_box() -> None:
-    found = labels((0, 5, 10), (4.8, 5.2, "x"), (5.5, 6.5, "x"), background="background")
-    assert found == [("", NO_BOX), ("x", ""), ("background", "")]
+    result = labels((0, 5, 10), (4.8, 5.2, "x"), (5.5, 6.5, "x"), background="background")
+    assert result == [("", NO_BOX), ("x", ""), ("background", "")]
 
 
 @pytest.mark.parametrize("label", ["", "unknown"])
 def test_a_box_without_a_species_gives_neither_a_label_nor_background(label: str) -> None:
-    found = labels((0, 5, 10), (1, 2, label), (6, 7, label), (7, 8, "x"), background="background")
-    assert found == [("", NO_BOX), ("x", ""), ("background", "")]
+    result = labels((0, 5, 10), (1, 2, label), (6, 7, label), (7, 8, "x"), background="background")
+    assert result == [("", NO_BOX), ("x", ""), ("background", "")]
 
 
 def test_the_table_of_boxes_marks_labels_that_are_not_species(tmp_path: Path) -> None:

@@ -89,19 +89,19 @@ def test_every_reader_of_metadata_drops_placeholders(tmp_path: Path, kind: str, 
         )
     elif kind == "url":
         settings = CorpusSettings(type="url", root="gs://bucket/birds", lock=str(lock))
-        metadata = RecordingMetadata(name, **dict.fromkeys(COLUMNS, placeholder))._asdict()
+        values = RecordingMetadata(name, **dict.fromkeys(COLUMNS, placeholder))._asdict()
         line = {
             "recording": name,
             "row": {"recording": name, "species": "Parus major", "content": "x"},
-            "facts": metadata,
+            "facts": values,
         }
         write_lock(lock, url.source_key("gs://bucket/birds"), [line], "recording")
     else:
         settings = CorpusSettings(type=kind, root=str(root))  # type: ignore[arg-type]
-    (found,) = metadata_of(settings, tmp_path)
+    (metadata,) = metadata_of(settings, tmp_path)
     columns = [c for c in COLUMNS if kind != "xeno_canto" or c not in ("number", "split", "background")]
-    assert {c: getattr(found, c) for c in columns} == dict.fromkeys(columns, "")
-    assert "remark" not in json.loads(found.extra or "{}")
+    assert {c: getattr(metadata, c) for c in columns} == dict.fromkeys(columns, "")
+    assert "remark" not in json.loads(metadata.extra or "{}")
 
 
 def test_labels_and_file_names_may_be_placeholders_and_a_missing_interval_is_the_whole_file(tmp_path: Path) -> None:
@@ -109,24 +109,25 @@ def test_labels_and_file_names_may_be_placeholders_and_a_missing_interval_is_the
     lines = [{"file": "NA.wav", "species": "None", "start": "NaN", "end": "nan", "sha256": "NA"}]
     pd.DataFrame(lines).to_csv(tmp_path / "t.csv", index=False)
     source = source_of(CorpusSettings(type="table", table=str(tmp_path / "t.csv")), tmp_path / "cache.sqlite")
-    (found,) = source.recordings()
-    assert (found.recording, found.species, found.start, found.end, found.problem) == ("NA.wav", "None", "", "", "")
+    (recording,) = source.recordings()
+    assert (recording.recording, recording.species) == ("NA.wav", "None")
+    assert (recording.start, recording.end, recording.problem) == ("", "", "")
 
 
 @pytest.mark.parametrize(("lat", "lon"), [("-999", "-999"), ("0", "0.0"), ("91", "5"), ("nan", "nan"), ("50", "NA")])
 def test_missing_or_impossible_coordinates_give_no_place(tmp_path: Path, lat: str, lon: str) -> None:
     (tmp_path / "t.csv").write_text(f"file,species,lat,lon\na.wav,x,{lat},{lon}\n")
-    (found,) = metadata_of(CorpusSettings(type="table", table=str(tmp_path / "t.csv")), tmp_path)
-    assert found.place == ""
+    (metadata,) = metadata_of(CorpusSettings(type="table", table=str(tmp_path / "t.csv")), tmp_path)
+    assert metadata.place == ""
 
 
 def test_recordings_without_recordist_and_place_do_not_form_a_session(tmp_path: Path) -> None:
-    rows = "".join(
+    lines = "".join(
         f"{n}.wav,x,{placeholder},{placeholder},2021-05-01\n" for n, placeholder in enumerate(("NA", "NA", "unknown"))
     )
-    (tmp_path / "t.csv").write_text(f"file,species,recordist,location,date\n{rows}")
-    found = metadata_of(CorpusSettings(type="table", table=str(tmp_path / "t.csv")), tmp_path)
-    grouping = pd.DataFrame(found)[["recording", "recordist", "date", "place", "split"]]
+    (tmp_path / "t.csv").write_text(f"file,species,recordist,location,date\n{lines}")
+    metadata = metadata_of(CorpusSettings(type="table", table=str(tmp_path / "t.csv")), tmp_path)
+    grouping = pd.DataFrame(metadata)[["recording", "recordist", "date", "place", "split"]]
     table = grouping[["recording"]].assign(
         species="x", location="", start="", duration=1.0, recorder="", recorded_at="", file_sha256=list("abc"), sound_sha256=list("abc")
     )  # fmt: skip

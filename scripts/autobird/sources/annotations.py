@@ -21,7 +21,7 @@ _START_COLUMNS = ("begin time (s)", "start", "start_time", "start (s)", "onset",
 _END_COLUMNS = ("end time (s)", "end", "end_time", "end (s)", "offset", "offset_s")
 _FILE_COLUMNS = ("begin file", "file", "filename", "recording", "begin path", "audio_file")
 
-NO_TIME, ZERO_LENGTH, DUPLICATE = "no time", "zero length", "duplicate row"
+_NO_TIME, _ZERO_LENGTH, _DUPLICATE = "no time", "zero length", "duplicate row"
 """Reasons why a box is not used. Duplicates are common: Raven writes a selection once per view (waveform, spectrogram)."""
 
 _NOT_ANNOTATED = "not annotated; add its annotation table or remove the recording"
@@ -220,10 +220,10 @@ def _box(recording: str, annotation: Annotation) -> Box:
     try:
         start, end = float(annotation.start.replace(",", ".")), float(annotation.end.replace(",", "."))
     except ValueError:
-        return Box(recording, 0.0, 0.0, species, NO_TIME)
+        return Box(recording, 0.0, 0.0, species, _NO_TIME)
     if not (math.isfinite(start) and math.isfinite(end)):
-        return Box(recording, 0.0, 0.0, species, NO_TIME)
-    problem = ZERO_LENGTH if end <= start else "" if species else NO_LABEL
+        return Box(recording, 0.0, 0.0, species, _NO_TIME)
+    problem = _ZERO_LENGTH if end <= start else "" if species else NO_LABEL
     return Box(recording, start, end, species, problem)
 
 
@@ -232,7 +232,7 @@ def _mark_duplicates(boxes: list[Box]) -> list[Box]:
     marked: list[Box] = []
     seen: set[Box] = set()
     for box in sorted(boxes):
-        marked.append(box if box not in seen or box.problem else box._replace(problem=DUPLICATE))
+        marked.append(box if box not in seen or box.problem else box._replace(problem=_DUPLICATE))
         seen.add(box)
     return marked
 

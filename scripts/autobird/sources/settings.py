@@ -60,7 +60,8 @@ class AnnotationSettings(Settings):
     table: str | None = Field(
         None,
         description="One table for all recordings (CSV with a column of files, or Raven with Begin File). Not set: each "
-        "recording has a table in its folder whose name starts with the recording's name.",
+        "recording has its own table in the same folder, whose name starts with the recording's: dawn.wav, "
+        "dawn.Table.1.selections.txt.",
     )
     label: str = Field(
         "auto",
@@ -167,7 +168,8 @@ class SourceSettings(Settings):
         ColumnSettings(), description="Names of the columns in the table of recordings or metadata."
     )
     species_suffix: str = Field(
-        "", description="Text that is removed from the end of each species folder's name (`_sound` for Kaggle)."
+        "",
+        description="Text that is removed from the end of each species folder's name (`_sound` in the default Kaggle data set).",
     )
     unknown_species: tuple[str, ...] = Field(
         ("", "unknown", "Mystery mystery", "Sonus naturalis"),
@@ -189,7 +191,7 @@ class SourceSettings(Settings):
     take_down: str | None = Field(
         None,
         description="Take-down list, a CSV table with the columns kind (`id`, `recordist` or `sha256`) and value. "
-        "Recordings on it are removed from all outputs but the quarantine list.",
+        "Recordings on it are not used, and the outputs keep nothing of them but their id.",
     )
     demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
     annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")

@@ -17,7 +17,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.core.stage import log
 
-USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
+_USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
 
 _RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 """Status codes after which the same request may succeed later."""
@@ -85,7 +85,7 @@ class Client:
     _last_request: float = field(default=float("-inf"), repr=False)
     _http: httpx.Client = field(
         default_factory=lambda: httpx.Client(
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(30.0),
             follow_redirects=True,
         ),
