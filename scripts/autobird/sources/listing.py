@@ -68,7 +68,7 @@ class Listing:
         self.species = sorted(labels - set(settings.unknown_species))
         self.notes = source.notes()
         self.manifests = Manifests(self._tables)
-        del self._tables  # `Manifests.store` frees their memory, and nothing else may hold them then
+        del self._tables  # `Manifests.store` frees the memory of the tables, so nothing else may refer to them
 
     def check(self) -> None:
         """Refuse a source that no classifier can be trained on, before any job starts.
@@ -89,7 +89,7 @@ class Listing:
         """Add every recording to the tables. Return the labels, and (if `annotated`) the recordings without a problem."""
         labels: set[str] = set()
         readable: set[str] = set()
-        values_of = {name: attrgetter(*columns) for name, columns in _METADATA_TABLES.items()}
+        getters = {name: attrgetter(*columns) for name, columns in _METADATA_TABLES.items()}
         for recording, metadata in _with_metadata(source, self.unmatched):
             if self._take_down.covers(recording, metadata):
                 # Keep the name only, so that no other data of the recording reaches an output.
@@ -101,10 +101,10 @@ class Listing:
                 if annotated:
                     readable.add(recording.recording)
             self._add_to_batch(recording)
-            if metadata is not None:
-                for name, values in values_of.items():
-                    if any(cells := values(metadata)):
-                        self._tables[name].add(recording.recording, *cells)
+            for name, get_values in getters.items() if metadata is not None else ():
+                values = get_values(metadata)
+                if any(values):
+                    self._tables[name].add(recording.recording, *values)
         return labels, readable
 
     def _add_to_batch(self, recording: ListedRecording) -> None:
