@@ -21,10 +21,13 @@ class ColumnSettings(Settings):
     url: str = Field("url", description="Column with the URL of the recording, instead of a path (type `table`).")
     species: str = Field("species", description="Column with the name of the species (type `table`).")
     id: str = Field(
-        "id", description="Column with an id of the recording (type `table`). Default id: the path, or that of the URL."
+        "id",
+        description="Column with an id of the recording (type `table`). By default its path, or that of its URL, is its id.",
     )
-    start: str = Field("start", description="Column with the start of the recording in its file, s (type `table`).")
-    end: str = Field("end", description="Column with the end of the recording in its file, s (type `table`).")
+    start: str = Field(
+        "start", description="Column with the start of the recording in its file, seconds (type `table`)."
+    )
+    end: str = Field("end", description="Column with the end of the recording in its file, seconds (type `table`).")
     sha256: str = Field(
         "sha256",
         description="Column with the sha256 checksum of the file; a file with another one is quarantined (type `table`).",
@@ -149,7 +152,7 @@ class SourceSettings(Settings):
     type: Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"] = Field(
         "demo",
         description="`demo`: synthesised recordings of invented species, no download; `folder`: "
-        "<root>/<Species name>/<any depth>/<file>; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
+        "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
         "recordings with tables of annotation boxes; `xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; "
         "`url`: a folder in a bucket, as gs://bucket/birds, with the layout of `folder`.",
     )
