@@ -78,13 +78,13 @@ def batches_for(count: int) -> int:
 
 def listing(table: Path, kept: Path, count: int) -> dict[str, object]:
     """What the Snakefile does while it is parsed: list the source, deal it into batches, keep the tables."""
-    from autobird.sources.listing import TABLES, Listing
+    from autobird.sources.listing import CORPUS_TABLES, Listing
     from autobird.sources.select import source_of
 
     settings = corpus_settings(table, batches_for(count))
     found = Listing(source_of(settings, kept / "cache.sqlite"), settings)
     found.check()
-    tables = (*map(str, range(settings.batches)), *TABLES)
+    tables = (*map(str, range(settings.batches)), *CORPUS_TABLES)
     digests = {t: found.manifests.digest(t) for t in tables}
     found.manifests.store(kept)
     return {"digests": digests}

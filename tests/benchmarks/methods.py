@@ -22,7 +22,7 @@ from autobird.audio.windows import window_rms, window_starts
 from autobird.corpus import recordings
 from autobird.corpus.settings import RecordingsStageSettings
 from autobird.model.audio_transforms import functional
-from autobird.sources.listing import ROWS
+from autobird.sources.listing import MANIFEST_COLUMNS
 
 MEL, FILTER = MelSettings(), FilterSettings()
 
@@ -111,7 +111,7 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
         near_duplicates: whether to find landmarks.
     """
     settings = RecordingsStageSettings(near_duplicates=near_duplicates)
-    rows = [dict.fromkeys(ROWS, "") | {"recording": str(n), "species": "x"} for n in range(len(files))]
+    rows = [dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": str(n), "species": "x"} for n in range(len(files))]
     jobs = [
         recordings.RecordingJob(row, path, "", out / f"{n}.pcm", settings)
         for n, (row, path) in enumerate(zip(rows, files, strict=True))

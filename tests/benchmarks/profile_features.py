@@ -35,11 +35,11 @@ def before(paths: list[Path], out: Path) -> None:
     from autobird.audio.settings import MelSettings, SegmentSettings
     from autobird.corpus.recordings import examine
     from autobird.corpus.settings import ExamineSettings
-    from autobird.sources.listing import ROWS
+    from autobird.sources.listing import MANIFEST_COLUMNS
 
     found = []
     for path in paths:
-        row = pd.Series(dict.fromkeys(ROWS, "") | {"recording": str(path), "species": "x"})
+        row = pd.Series(dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": str(path), "species": "x"})
         facts, landmarks = examine(row, path, "", ExamineSettings())
         found.append(facts)
         if landmarks:

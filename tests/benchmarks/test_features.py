@@ -18,7 +18,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from autobird.core.files import csv_text
-from autobird.sources.listing import ROWS
+from autobird.sources.listing import MANIFEST_COLUMNS
 from tests.benchmarks import methods, report, synthetic
 from tests.conftest import SHARED, copy_project
 
@@ -269,7 +269,7 @@ def run_batch(files: Sequence[Path], folder: Path, threads: int) -> dict[str, tu
     """Return time and memory of each stage on one batch."""
     folder.mkdir()
     lines = [[p.name, "x", "", "", "", "", ""] for p in files]
-    (folder / "0.csv").write_text(csv_text([list(ROWS), *lines]))
+    (folder / "0.csv").write_text(csv_text([list(MANIFEST_COLUMNS), *lines]))
     found = {}
     for name, command in zip(
         ("recordings", "segment", "mel_shards"),

@@ -212,7 +212,7 @@ def test_a_bucket_of_recordings_gives_the_segments_and_split_of_the_same_folder(
         monkeypatch.setenv(name, google.env[name])
     config = ["--config", f"corpus={{type: url, root: 'gs://{google.bucket.name}/birds'}}"]
     listed = snakemake(project, "refresh_sources", *config)
-    assert "27 recordings came" in listed.text, listed.text
+    assert "27 recordings added" in listed.text, listed.text
     result = snakemake(project, "results/test/dataset/index.parquet", *config)
     assert result.code == 0, result.text
     same = {

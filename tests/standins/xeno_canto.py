@@ -1,4 +1,4 @@
-"""A stand-in for xeno-canto on this machine: its API of version 3 and its files, with the manners of a bad day."""
+"""A local server with the API (version 3) and the files of xeno-canto, which can be made to fail in the ways servers fail."""
 
 import json
 import random
@@ -14,49 +14,49 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-KEY = "a-secret-key"
+API_KEY = "a-secret-key"
 
 
 @dataclass
-class Mood:
-    """What goes wrong.
+class Faults:
+    """Faults that the server simulates.
 
     Attributes:
-        throttle: every n-th request is answered 429 with a Retry-After of 0 seconds.
-        fail: every n-th request is answered 503.
-        cut: files are cut off after so many bytes of each answer.
-        lie: numbers of recordings whose length is announced too large.
-        withdrawn: numbers of recordings that answer 404.
-        ranges: whether a part of a file can be asked for.
-        closed: connections are dropped before any answer.
+        throttle: every n-th request is answered with status 429 and a Retry-After of 0 seconds; 0 for none.
+        fail: every n-th request is answered with status 503; 0 for none.
+        cut: the connection is closed after so many bytes of a file; 0 for never.
+        wrong_length: numbers of recordings whose declared length is larger than the file.
+        withdrawn: numbers of recordings that are answered with status 404.
+        ranges: whether the server supports Range requests.
+        closed: whether connections are closed without an answer.
     """
 
     throttle: int = 0
     fail: int = 0
     cut: int = 0
-    lie: set[str] = field(default_factory=set)
+    wrong_length: set[str] = field(default_factory=set)
     withdrawn: set[str] = field(default_factory=set)
     ranges: bool = True
     closed: bool = False
 
 
 @dataclass
-class StandIn:
+class FakeServer:
     """A running server.
 
     Attributes:
         url: its address.
-        entries: what the API lists; `file` is filled in.
-        files: sound by number.
-        mood: what goes wrong.
-        requests: (seconds, path) of every request that came.
-        sent: bytes of sound that were sent, by number.
+        entries: the recordings that the API lists; an empty `file` is filled in.
+        files: audio files or their bytes, by number.
+        faults: the faults that it simulates.
+        requests: time in seconds and path of every request received.
+        sent: bytes of audio sent, by number.
     """
 
     url: str
     entries: list[dict[str, Any]]
     files: dict[str, Path | bytes]
-    mood: Mood = field(default_factory=Mood)
+    faults: Faults = field(default_factory=Faults)
     requests: list[tuple[float, str]] = field(default_factory=list)
     sent: Counter[str] = field(default_factory=Counter)
 
@@ -65,20 +65,20 @@ class StandIn:
         """Address of the API."""
         return f"{self.url}/api/3/recordings"
 
-    def sound(self, number: str) -> bytes:
-        """The file of a recording."""
-        found = self.files[number]
-        return found.read_bytes() if isinstance(found, Path) else found
+    def audio(self, number: str) -> bytes:
+        """Return the file of a recording."""
+        file = self.files[number]
+        return file.read_bytes() if isinstance(file, Path) else file
 
-    def settings(self, **more: Any) -> dict[str, Any]:
-        """The section `corpus` of a run that asks this server."""
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Return the section `corpus` of a run that uses this server, with changes to the section `xeno_canto`."""
         species = sorted({f"{e['gen']} {e['sp']}" for e in self.entries})
-        asks = {"species": species, "api": self.api, "per_page": 50} | more
-        return {"type": "xeno_canto", "xeno_canto": asks, "fetch": {"interval": 0, "patience": 20}}
+        xeno_canto = {"species": species, "api": self.api, "per_page": 50} | changes
+        return {"type": "xeno_canto", "xeno_canto": xeno_canto, "fetch": {"interval": 0, "retry_seconds": 20}}
 
 
-def entry(number: str, species: str, file_name: str, **known: str) -> dict[str, Any]:
-    """One recording as the API tells it; https://xeno-canto.org/explore/api lists the fields."""
+def entry(number: str, species: str, file_name: str, **fields: Any) -> dict[str, Any]:
+    """Return a recording as the API describes it (https://xeno-canto.org/explore/api lists the fields)."""
     genus, _, epithet = species.partition(" ")
     return {
         "id": number, "gen": genus, "sp": epithet, "ssp": "", "grp": "birds", "en": "", "rec": "", "cnt": "", "loc": "",
@@ -87,12 +87,17 @@ def entry(number: str, species: str, file_name: str, **known: str) -> dict[str, 
         "sono": {"small": f"//xeno-canto.org/sounds/{number}-small.png"}, "osci": {}, "lic": "", "q": "A",
         "length": "0:10", "time": "", "date": "", "uploaded": "2020-01-01", "also": [], "rmk": "",
         "animal-seen": "no", "playback-used": "no", "temp": "", "regnr": "", "auto": "no", "dvc": "", "mic": "", "smp": "44100",
-    } | known  # fmt: skip
+    } | fields  # fmt: skip
 
 
 @contextmanager
-def serve(entries: list[dict[str, Any]], files: dict[str, Path | bytes]) -> Iterator[StandIn]:
-    """Run the stand-in on a free port."""
+def serve(entries: list[dict[str, Any]], files: dict[str, Path | bytes]) -> Iterator[FakeServer]:
+    """Run the server on a free port of this machine.
+
+    Args:
+        entries: the recordings that its API lists.
+        files: their audio files, by number.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -101,92 +106,85 @@ def serve(entries: list[dict[str, Any]], files: dict[str, Path | bytes]) -> Iter
             pass
 
         def do_GET(self) -> None:
-            here.requests.append((time.monotonic(), self.path))
-            mood, count = here.mood, len(here.requests)
-            if mood.closed:
+            fake.requests.append((time.monotonic(), self.path))
+            faults, count = fake.faults, len(fake.requests)
+            if faults.closed:
                 self.close_connection = True
                 return
-            if mood.throttle and count % mood.throttle == 0:
-                self._say(429, b"slow down", {"Retry-After": "0"})
-            elif mood.fail and count % mood.fail == 0:
-                self._say(503, b"busy")
+            if faults.throttle and count % faults.throttle == 0:
+                self._answer(429, b"slow down", {"Retry-After": "0"})
+            elif faults.fail and count % faults.fail == 0:
+                self._answer(503, b"busy")
             elif self.path.startswith("/api/3/recordings?"):
-                self._list(parse_qs(urlsplit(self.path).query))
+                self._answer_query(parse_qs(urlsplit(self.path).query))
             elif self.path.startswith("/sound/"):
-                self._sound(unquote(self.path.split("/")[2]))
+                self._answer_audio(unquote(self.path.split("/")[2]))
             else:
-                self._say(404, b'{"error": "not_found"}')
+                self._answer(404, b'{"error": "not_found"}')
 
-        def _list(self, query: dict[str, list[str]]) -> None:
-            if query.get("key") != [KEY]:
-                self._say(401, b'{"error": "client_error", "message": "Missing or invalid key"}')
+        def _answer_query(self, query: dict[str, list[str]]) -> None:
+            if query.get("key") != [API_KEY]:
+                self._answer(401, b'{"error": "client_error", "message": "Missing or invalid key"}')
                 return
-            asked = query["query"][0]
-            species = re.search(r'sp:"([^"]+)"', asked)
-            found = [e for e in here.entries if not species or f"{e['gen']} {e['sp']}".lower() == species[1]]
+            species = re.search(r'sp:"([^"]+)"', query["query"][0])
+            found = [e for e in fake.entries if not species or f"{e['gen']} {e['sp']}".lower() == species[1]]
             page, size = int(query["page"][0]), int(query["per_page"][0])
-            part = found[(page - 1) * size : page * size]
-            answer = {
+            content = {
                 "numRecordings": str(len(found)), "numSpecies": "1", "page": page,
-                "numPages": -(-len(found) // size), "recordings": part,
+                "numPages": -(-len(found) // size), "recordings": found[(page - 1) * size : page * size],
             }  # fmt: skip
-            self._say(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+            self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
-        def _sound(self, number: str) -> None:
-            mood = here.mood
-            if number not in here.files or number in mood.withdrawn:
-                self._say(404, b"gone")
+        def _answer_audio(self, number: str) -> None:
+            faults = fake.faults
+            if number not in fake.files or number in faults.withdrawn:
+                self._answer(404, b"gone")
                 return
-            data, first = here.sound(number), 0
-            total = len(data) + (1000 if number in mood.lie else 0)
-            wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+            data, first = fake.audio(number), 0
+            total = len(data) + (1000 if number in faults.wrong_length else 0)
+            requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
             headers = {"Accept-Ranges": "bytes"}
-            if wanted and mood.ranges:
-                first = int(wanted[1])
+            if requested and faults.ranges:
+                first = int(requested[1])
                 if first >= total:
-                    self._say(416, b"", {"Content-Range": f"bytes */{total}"})
+                    self._answer(416, b"", {"Content-Range": f"bytes */{total}"})
                     return
                 headers["Content-Range"] = f"bytes {first}-{total - 1}/{total}"
-            body = data[first : first + mood.cut] if mood.cut else data[first:]
-            here.sent[number] += len(body)
-            self._say(206 if "Content-Range" in headers else 200, body, headers, total - first)
+            body = data[first : first + faults.cut] if faults.cut else data[first:]
+            fake.sent[number] += len(body)
+            self._answer(206 if "Content-Range" in headers else 200, body, headers, total - first)
 
-        def _say(
-            self, status: int, body: bytes, headers: dict[str, str] | None = None, length: int | None = None
+        def _answer(
+            self, status: int, body: bytes, headers: dict[str, str] | None = None, declared_length: int | None = None
         ) -> None:
             self.send_response(status)
             for name, value in (headers or {}).items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body) if length is None else length))
+            self.send_header("Content-Length", str(len(body) if declared_length is None else declared_length))
             self.end_headers()
             self.wfile.write(body)
-            if length not in (None, len(body)):
+            if declared_length not in (None, len(body)):
                 self.close_connection = True
 
     class Server(ThreadingHTTPServer):
         def handle_error(self, *arguments: object) -> None:
-            pass  # a client that hangs up is part of the day
+            pass  # clients that close the connection are expected here
 
     server = Server(("127.0.0.1", 0), Handler)
-    here = StandIn(f"http://127.0.0.1:{server.server_address[1]}", entries, files)
+    fake = FakeServer(f"http://127.0.0.1:{server.server_address[1]}", entries, files)
     for e in entries:
-        e["file"] = e["file"] or f"{here.url}/sound/{e['id']}/download"
+        e["file"] = e["file"] or f"{fake.url}/sound/{e['id']}/download"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
-        yield here
+        yield fake
     finally:
         server.shutdown()
         server.server_close()
 
 
-def shuffled(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same entries in another order, as an API may give them."""
-    return random.Random(1).sample(entries, len(entries))
-
-
-def from_sources(table: list[dict[str, str]], root: Path) -> tuple[list[dict[str, Any]], dict[str, Path | bytes]]:
-    """Entries and files of recordings that lie in a folder as `<Genus>_<species>/XC<number>.<extension>`.
+def entries_and_files(table: list[dict[str, str]], root: Path) -> tuple[list[dict[str, Any]], dict[str, Path | bytes]]:
+    """Return entries in a random order, and the files, of a folder in the layout `<Genus>_<species>/XC<number>.<extension>`.
 
     Args:
         table: rows of its SOURCES.csv.
@@ -204,4 +202,4 @@ def from_sources(table: list[dict[str, str]], root: Path) -> tuple[list[dict[str
             )
         )  # fmt: skip
         files[number] = path
-    return shuffled(entries), files
+    return random.Random(1).sample(entries, len(entries)), files

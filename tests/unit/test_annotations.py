@@ -1,4 +1,4 @@
-"""Boxes that people drew: read from each program's tables, counted with all their oddities, and made labels of windows."""
+"""Annotation boxes: read from the tables of several programs, checked, counted, and turned into labels of windows."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import CorpusSettings
 from autobird.dataset.boxes import NO_BOX, SEVERAL, label_windows, recording_truth
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.annotations import AnnotationSource, by_beginning, owner
+from autobird.sources.annotations import AnnotationSource, recording_of_table, recordings_by_stem
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
 
@@ -24,51 +24,52 @@ RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)
 5\tSpectrogram 1\t1\t11.000\t12.000\t1000\t5000\tCorvus_corone
 """
 AUDACITY = "1,0\t2,5\tParus major\n\\\t1000\t5000\n7\t8\t\n"
-GENERIC = "file,start,end,label\nb/deep.wav,1,2,Parus major\ndeep.wav,3,4,Corvus corone\ngone.wav,1,2,Pica pica\n"
+GENERIC = "file,start,end,label\nb/deep.wav,1,2,Parus major\ndeep.wav,3,4,Corvus corone\nmissing.wav,1,2,Pica pica\n"
 
 
-def put(root: Path, name: str, text: str = "sound of ") -> None:
+def write(root: Path, name: str, text: str | None = None) -> None:
+    """Write an annotation table, or without `text` a file with a content of its own."""
     path = root / name
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text + (name if text == "sound of " else ""), encoding="utf-8")
+    path.write_text(f"audio of {name}" if text is None else text, encoding="utf-8")
 
 
 def source(root: Path, **annotations: object) -> AnnotationSource:
     settings = CorpusSettings(type="annotations", root=str(root), annotations=annotations)
-    found = source_of(settings, root.parent / "c.sqlite")
-    assert isinstance(found, AnnotationSource)
-    return found
+    annotated = source_of(settings, root.parent / "c.sqlite")
+    assert isinstance(annotated, AnnotationSource)
+    return annotated
 
 
-def test_a_raven_table_with_doubled_rows_empty_labels_and_zero_boxes_is_counted(tmp_path: Path) -> None:
-    put(tmp_path / "r", "a.wav")
-    put(tmp_path / "r", "a.Table.1.selections.txt", RAVEN)
-    found = source(tmp_path / "r")
+def test_duplicates_empty_labels_and_boxes_of_no_length_in_a_raven_table_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "a.Table.1.selections.txt", RAVEN)
+    annotated = source(tmp_path / "r")
     assert [
-        (b.start, b.end, b.species, b.problem) for b in sorted(found.boxes(), key=lambda b: (b.start, b.problem))
+        (b.start, b.end, b.species, b.problem) for b in sorted(annotated.boxes(), key=lambda b: (b.start, b.problem))
     ] == [
         (0.0, 0.0, "Parus major", "no time"),
         (1.0, 2.5, "Parus major", ""),
-        (1.0, 2.5, "Parus major", "doubled row"),
+        (1.0, 2.5, "Parus major", "duplicate row"),
         (7.0, 7.0, "Parus major", "zero length"),
         (8.0, 9.0, "", "no label"),
         (11.0, 12.0, "Corvus corone", ""),
     ]
-    assert sorted(found.notes()) == [
-        "1 of 6 annotations do not count: doubled row",
-        "1 of 6 annotations do not count: no label",
-        "1 of 6 annotations do not count: no time",
-        "1 of 6 annotations do not count: zero length",
+    assert sorted(annotated.notes()) == [
+        "1 of 6 annotations are not used: duplicate row",
+        "1 of 6 annotations are not used: no label",
+        "1 of 6 annotations are not used: no time",
+        "1 of 6 annotations are not used: zero length",
     ]
 
 
-def test_audacity_labels_and_csv_tables_are_told_apart_by_their_first_line(tmp_path: Path) -> None:
-    put(tmp_path / "r", "x/a.wav")
-    put(tmp_path / "r", "x/a.txt", AUDACITY)
-    put(tmp_path / "r", "x/b.wav")
-    put(tmp_path / "r", "x/b.csv", "Start (s);End (s);Common name\n1;2;Great Tit\n")
-    found = source(tmp_path / "r")
-    assert [(b.recording, b.start, b.end, b.species, b.problem) for b in found.boxes()] == [
+def test_audacity_and_csv_tables_are_recognised_by_their_first_line(tmp_path: Path) -> None:
+    write(tmp_path / "r", "x/a.wav")
+    write(tmp_path / "r", "x/a.txt", AUDACITY)
+    write(tmp_path / "r", "x/b.wav")
+    write(tmp_path / "r", "x/b.csv", "Start (s);End (s);Common name\n1;2;Great Tit\n")
+    annotated = source(tmp_path / "r")
+    assert [(b.recording, b.start, b.end, b.species, b.problem) for b in annotated.boxes()] == [
         ("x/a.wav", 1.0, 2.5, "Parus major", ""),
         ("x/a.wav", 7.0, 8.0, "", "no label"),
         ("x/b.wav", 1.0, 2.0, "Great Tit", ""),
@@ -76,24 +77,27 @@ def test_audacity_labels_and_csv_tables_are_told_apart_by_their_first_line(tmp_p
 
 
 def test_one_table_may_describe_all_recordings(tmp_path: Path) -> None:
-    put(tmp_path / "r", "b/deep.wav")
-    put(tmp_path / "r", "c/other.wav")
-    put(tmp_path / "r", "all.csv", GENERIC)
-    found = source(tmp_path / "r", table="all.csv")
-    assert {(b.recording, b.species) for b in found.boxes()} == {
+    write(tmp_path / "r", "b/deep.wav")
+    write(tmp_path / "r", "c/other.wav")
+    write(tmp_path / "r", "all.csv", GENERIC)
+    annotated = source(tmp_path / "r", table="all.csv")
+    assert {(b.recording, b.species) for b in annotated.boxes()} == {
         ("b/deep.wav", "Parus major"),
         ("b/deep.wav", "Corvus corone"),
     }
-    assert found.notes() == ["1 annotation tables or rows belong to no recording, for example all.csv: gone.wav"]
-    problems = {r.recording: r.problem for r in found.recordings()}
-    assert problems == {"b/deep.wav": "", "c/other.wav": "nobody annotated it; add its table or remove it"}
-    assert all(r.species == "" for r in found.recordings())
+    assert annotated.notes() == ["1 annotation tables or rows belong to no recording, for example all.csv: missing.wav"]
+    problems = {r.recording: r.problem for r in annotated.recordings()}
+    assert problems == {
+        "b/deep.wav": "",
+        "c/other.wav": "not annotated; add its annotation table or remove the recording",
+    }
+    assert all(r.species == "" for r in annotated.recordings())
 
 
-def test_a_corrected_box_changes_the_boxes_alone(tmp_path: Path) -> None:
+def test_a_corrected_box_changes_only_the_table_of_boxes(tmp_path: Path) -> None:
     settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"), batches=2)
-    put(tmp_path / "r", "a.wav")
-    put(tmp_path / "r", "a.txt", "1\t2\tParus major\n5\t6\tCorvus corone\n")
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "a.txt", "1\t2\tParus major\n5\t6\tCorvus corone\n")
 
     def digests() -> dict[str, str]:
         listing = Listing(source_of(settings, tmp_path / "c"), settings)
@@ -101,27 +105,27 @@ def test_a_corrected_box_changes_the_boxes_alone(tmp_path: Path) -> None:
         return {t: listing.manifests.digest(t) for t in ("0", "1", "grouping", "details", "exclusions", "boxes")}
 
     before = digests()
-    put(tmp_path / "r", "a.txt", "1\t2.5\tParus major\n5\t6\tCorvus corone\n")
+    write(tmp_path / "r", "a.txt", "1\t2.5\tParus major\n5\t6\tCorvus corone\n")
     assert {t for t, d in digests().items() if d != before[t]} == {"boxes"}
 
 
-def test_a_table_belongs_to_the_recording_whose_name_it_begins_with() -> None:
-    names = by_beginning({"x/a.wav", "x/a.b.wav", "y/a.wav", "top.wav"})
-    assert owner("top.txt", names) == "top.wav"
-    assert owner("x/a.Table.1.selections.txt", names) == "x/a.wav"
-    assert owner("x/a.b.txt", names) == "x/a.b.wav"
-    assert owner("x/a.wav.txt", names) == "x/a.wav"
-    assert owner("x/ab.txt", names) is None
+def test_the_name_of_a_table_starts_with_that_of_its_recording() -> None:
+    stems = recordings_by_stem({"x/a.wav", "x/a.b.wav", "y/a.wav", "top.wav"})
+    assert recording_of_table("top.txt", stems) == "top.wav"
+    assert recording_of_table("x/a.Table.1.selections.txt", stems) == "x/a.wav"
+    assert recording_of_table("x/a.b.txt", stems) == "x/a.b.wav"
+    assert recording_of_table("x/a.wav.txt", stems) == "x/a.wav"
+    assert recording_of_table("x/ab.txt", stems) is None
 
 
-def test_a_table_without_labels_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    put(tmp_path / "r", "a.wav")
-    put(tmp_path / "r", "a.txt", "Begin Time (s)\tEnd Time (s)\tWho\n1\t2\tParus major\n")
-    with pytest.raises(AutobirdError, match=r"no column of the label \(.*Who\); set corpus\.annotations\.label"):
+def test_a_table_without_a_label_column_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "a.txt", "Begin Time (s)\tEnd Time (s)\tWho\n1\t2\tParus major\n")
+    with pytest.raises(AutobirdError, match=r"has no label column \(.*Who\); set corpus\.annotations\.label"):
         source(tmp_path / "r")
     assert source(tmp_path / "r", label="Who").boxes()[0].species == "Parus major"
-    with pytest.raises(AutobirdError, match=r"annotations\.table: gone is not a file"):
-        source(tmp_path / "r", table="gone")
+    with pytest.raises(AutobirdError, match=r"annotations\.table: missing is not a file"):
+        source(tmp_path / "r", table="missing")
 
 
 def windows(*starts: float) -> pd.DataFrame:
@@ -134,43 +138,43 @@ def boxes(*rows: tuple[float, float, str]) -> pd.DataFrame:
 
 
 def labels(starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object) -> list[tuple[str, str]]:
-    found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(found[["species", "dropped"]].itertuples(index=False, name=None))
+    labelled = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
+    return list(labelled[["species", "dropped"]].itertuples(index=False, name=None))
 
 
 def truth(
     starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object
 ) -> list[tuple[list[str], bool]]:
-    """The species of each window as a set, and whether no other species can sing there."""
-    found = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(found[["present", "complete"]].itertuples(index=False, name=None))
+    """Return the species of each window, and whether it can hold no other species."""
+    labelled = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
+    return list(labelled[["present", "complete"]].itertuples(index=False, name=None))
 
 
-def test_the_truth_of_a_window_is_the_set_of_its_species_and_whether_that_is_all() -> None:
+def test_the_truth_of_a_window_is_its_set_of_species_and_whether_that_is_complete() -> None:
     rows = ((1.0, 2.0, "x"), (3.0, 4.0, "y"), (9.8, 11.0, "x"), (16.0, 17.0, ""))
     assert truth((0, 5, 10, 15, 30), *rows) == [
         (["x", "y"], True),
         ([], False),  # a box reaches 0.2 s into it
         (["x"], True),
-        ([], False),  # somebody marked a sound without saying whose
+        ([], False),  # a box without a species
         ([], True),
     ]
     assert truth((30,), *rows, background="nothing") == [(["nothing"], True)]
 
 
 def test_the_truth_of_a_recording_comes_from_its_boxes() -> None:
-    """A short box may hold the centre of no window, and an unnamed one may be anybody."""
+    """A short box may contain the centre of no window, and a box without a species may be of any species."""
     drawn = boxes((0.2, 1.5, "x"), (7.0, 9.0, "y"))
     w = windows(0, 2.5, 5)
     w["present"] = label_windows(w, drawn, DatasetStageSettings(centre=True))["present"]
     assert w["present"].tolist() == [[], [], ["y"]]
-    found = recording_truth(w, drawn)
-    assert found["recording_species"].tolist() == [["x", "y"]] * 3
-    assert found["recording_complete"].all()
+    labelled = recording_truth(w, drawn)
+    assert labelled["recording_species"].tolist() == [["x", "y"]] * 3
+    assert labelled["recording_complete"].all()
     assert not recording_truth(w, boxes((0.2, 1.5, "x"), (2.0, 3.0, "")))["recording_complete"].any()
 
 
-def test_a_window_takes_the_label_of_the_boxes_that_it_overlaps_enough() -> None:
+def test_a_window_has_the_label_of_the_boxes_that_it_overlaps_enough() -> None:
     assert labels((0, 2.5, 5, 20), (4.7, 6.0, "x"), min_overlap=0.5) == [
         ("", NO_BOX),
         ("x", ""),
@@ -180,11 +184,11 @@ def test_a_window_takes_the_label_of_the_boxes_that_it_overlaps_enough() -> None
     assert labels((0,), (4.7, 6.0, "x"), min_overlap=0.3) == [("x", "")]
 
 
-def test_a_box_shorter_than_the_overlap_counts_if_it_lies_within_the_window() -> None:
+def test_a_box_shorter_than_the_minimum_overlap_counts_if_it_is_within_the_window() -> None:
     assert labels((0, 2.5), (2.4, 2.6, "x")) == [("x", ""), ("", NO_BOX)]
 
 
-def test_the_centre_rule_asks_where_the_middle_of_the_window_lies() -> None:
+def test_with_the_centre_rule_the_centre_of_the_window_must_be_in_the_box() -> None:
     assert labels((0, 2.5), (2.0, 3.0, "x"), centre=True) == [("x", ""), ("", NO_BOX)]
 
 
@@ -193,20 +197,20 @@ def test_a_window_of_several_species_is_left_out() -> None:
     assert labels((0,), (1, 2, "x"), (3, 4, "x")) == [("x", "")]
 
 
-def test_unlabelled_time_serves_as_background_only_where_no_box_touches_it() -> None:
-    found = labels((0, 5, 10), (4.8, 5.2, "x"), (5.5, 6.5, "x"), background="background")
-    assert found == [("", NO_BOX), ("x", ""), ("background", "")]
+def test_a_window_is_background_only_if_it_overlaps_no_box() -> None:
+    result = labels((0, 5, 10), (4.8, 5.2, "x"), (5.5, 6.5, "x"), background="background")
+    assert result == [("", NO_BOX), ("x", ""), ("background", "")]
 
 
-@pytest.mark.parametrize("nobody", ["", "unknown"])
-def test_a_box_that_names_no_species_gives_no_label_and_is_no_background(nobody: str) -> None:
-    found = labels((0, 5, 10), (1, 2, nobody), (6, 7, nobody), (7, 8, "x"), background="background")
-    assert found == [("", NO_BOX), ("x", ""), ("background", "")]
+@pytest.mark.parametrize("label", ["", "unknown"])
+def test_a_box_without_a_species_gives_neither_a_label_nor_background(label: str) -> None:
+    result = labels((0, 5, 10), (1, 2, label), (6, 7, label), (7, 8, "x"), background="background")
+    assert result == [("", NO_BOX), ("x", ""), ("background", "")]
 
 
-def test_labels_that_name_no_species_are_told_by_the_listing(tmp_path: Path) -> None:
-    put(tmp_path / "r", "a.wav")
-    put(tmp_path / "r", "a.txt", "1\t2\tunknown\n4000.123456\t4000.987654\tCorvus corone\n")
+def test_the_table_of_boxes_marks_labels_that_are_not_species(tmp_path: Path) -> None:
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "a.txt", "1\t2\tunknown\n4000.123456\t4000.987654\tCorvus corone\n")
     settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"))
     text = Listing(source_of(settings, tmp_path / "c"), settings).manifests.text("boxes")
     assert text.splitlines()[1:] == ["a.wav,1.0,2.0,unknown,no species", "a.wav,4000.123456,4000.987654,Corvus corone,"]
@@ -217,7 +221,7 @@ def test_labels_that_name_no_species_are_told_by_the_listing(tmp_path: Path) -> 
     st.floats(0.05, 5),
     st.booleans(),
 )
-def test_every_window_has_a_label_or_a_reason(
+def test_every_window_has_either_a_label_or_a_reason(
     rows: list[tuple[float, float, str]], overlap: float, centre: bool
 ) -> None:
     drawn = [(start, start + length, species) for start, length, species in rows]

@@ -11,7 +11,7 @@ from autobird.core.files import csv_text
 from autobird.core.tables import RecordingLookup, write_table
 from autobird.corpus import catalogue
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
-from autobird.sources.base import DETAILS, GROUPING
+from autobird.sources.base import DETAIL_COLUMNS, GROUPING_COLUMNS
 from autobird.sources.settings import LicenceSettings
 
 KNOWN = {
@@ -34,7 +34,7 @@ def made(tmp_path: Path) -> Path:
         ]
         batches.append(tmp_path / f"{number}.parquet")
         write_table(batches[-1], pd.DataFrame(rows), RECORDINGS)
-    for name, columns in (("grouping", GROUPING), ("details", DETAILS)):
+    for name, columns in (("grouping", GROUPING_COLUMNS), ("details", DETAIL_COLUMNS)):
         lines = [[r, *(facts.get(c, "") for c in columns)] for r, facts in KNOWN.items()]
         (tmp_path / f"{name}.csv").write_text(csv_text([["recording", *columns], *lines]), encoding="utf-8")
     (tmp_path / "quarantine.csv").write_text("recording,species,reason\nd,Parus major,silent\n")

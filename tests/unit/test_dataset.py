@@ -14,7 +14,7 @@ from autobird.corpus.schemas import PAIRS, RECORDINGS
 from autobird.corpus.settings import CheckSettings
 from autobird.dataset.dataset import Known, build_index, counts, normalisation, report_moves
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.policy import REFUSED
+from autobird.sources.policy import LICENCE_REFUSED
 
 NOBODY = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
 NO_VERDICTS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
@@ -97,7 +97,7 @@ def test_an_unknown_split_name_is_refused() -> None:
 
 def test_the_check_fails_above_the_share_and_names_the_file() -> None:
     def reasons_(wrong: int, refused: int = 0) -> "pd.Series[str]":
-        return pd.Series(["silent"] * wrong + [REFUSED] * refused, dtype=str)
+        return pd.Series(["silent"] * wrong + [LICENCE_REFUSED] * refused, dtype=str)
 
     assert check(10, reasons_(2), Path("q.csv"), CheckSettings())["accepted"] == 8
     with pytest.raises(AutobirdError, match=r"3 of 10 .*max_quarantined_share 0\.2; read the reasons in q\.csv"):

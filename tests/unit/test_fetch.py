@@ -1,4 +1,4 @@
-"""Servers on a bad day: what is asked is polite, what breaks off goes on, and what cannot come is said."""
+"""Requests to servers that throttle, fail, cut connections or withdraw recordings."""
 
 import csv
 import itertools
@@ -18,117 +18,120 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import digest_of
 from autobird.corpus.settings import CorpusSettings
 from autobird.sources import download, refresh
-from autobird.sources.fetch.http import Client, Incomplete, Withdrawn, retry_after
-from autobird.sources.fetch.xeno_canto import KEY as VARIABLE
+from autobird.sources.fetch.http import Client, Incomplete, Unavailable, parse_retry_after
+from autobird.sources.fetch.xeno_canto import KEY_VARIABLE
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
 from autobird.sources.settings import FetchSettings
-from tests.standins.xeno_canto import KEY, Mood, StandIn, entry, serve
+from tests.standins.xeno_canto import API_KEY, FakeServer, Faults, entry, serve
 
-SOUND = bytes(range(256)) * 1000
+AUDIO = bytes(range(256)) * 1000
 
 
 @pytest.fixture
-def server() -> Iterator[StandIn]:
+def server() -> Iterator[FakeServer]:
     """120 recordings of two species."""
     entries = [entry(str(i), ("Parus major", "Corvus corone")[i % 2], f"XC{i}-long name.MP3") for i in range(120)]
-    with serve(entries, {str(i): SOUND + bytes([i]) for i in range(120)}) as running:
+    with serve(entries, {str(i): AUDIO + bytes([i]) for i in range(120)}) as running:
         yield running
 
 
-def fetched(server: StandIn, to: Path, number: str = "1", **options: float) -> bytes:
-    Client(**({"interval": 0, "patience": 5} | options)).download(f"{server.url}/sound/{number}/download", to)  # type: ignore[arg-type]
+def downloaded(server: FakeServer, to: Path, interval: float = 0, retry_seconds: float = 5) -> bytes:
+    """Download recording 1 to `to` and return its bytes."""
+    Client(interval, retry_seconds).download(f"{server.url}/sound/1/download", to)
     return to.read_bytes()
 
 
-def test_a_download_survives_cut_connections_throttling_and_failures(server: StandIn, tmp_path: Path) -> None:
-    server.mood = Mood(throttle=3, fail=5, cut=50_000)
-    assert fetched(server, tmp_path / "a") == SOUND + b"\x01"
-    assert server.sent["1"] < 1.2 * len(SOUND)
+def test_a_download_survives_cut_connections_throttling_and_failures(server: FakeServer, tmp_path: Path) -> None:
+    server.faults = Faults(throttle=3, fail=5, cut=50_000)
+    assert downloaded(server, tmp_path / "a") == AUDIO + b"\x01"
+    assert server.sent["1"] < 1.2 * len(AUDIO)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a"]
 
 
-def test_a_download_goes_on_where_a_killed_one_left_off(server: StandIn, tmp_path: Path) -> None:
-    (tmp_path / "a.part").write_bytes(SOUND[:200_000])
-    assert fetched(server, tmp_path / "a") == SOUND + b"\x01"
-    assert server.sent["1"] == len(SOUND) + 1 - 200_000
+def test_a_download_resumes_where_a_killed_one_stopped(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "a.part").write_bytes(AUDIO[:200_000])
+    assert downloaded(server, tmp_path / "a") == AUDIO + b"\x01"
+    assert server.sent["1"] == len(AUDIO) + 1 - 200_000
 
 
-def test_a_download_from_a_server_without_ranges_begins_again(server: StandIn, tmp_path: Path) -> None:
-    server.mood = Mood(ranges=False)
+def test_a_download_from_a_server_without_ranges_starts_from_the_beginning(server: FakeServer, tmp_path: Path) -> None:
+    server.faults = Faults(ranges=False)
     (tmp_path / "a.part").write_bytes(b"something else")
-    assert fetched(server, tmp_path / "a") == SOUND + b"\x01"
+    assert downloaded(server, tmp_path / "a") == AUDIO + b"\x01"
 
 
-def test_a_part_that_is_longer_than_the_file_is_thrown_away(server: StandIn, tmp_path: Path) -> None:
-    (tmp_path / "a.part").write_bytes(SOUND + bytes(500))
-    assert fetched(server, tmp_path / "a") == SOUND + b"\x01"
+def test_a_partial_file_that_is_longer_than_the_file_is_discarded(server: FakeServer, tmp_path: Path) -> None:
+    (tmp_path / "a.part").write_bytes(AUDIO + bytes(500))
+    assert downloaded(server, tmp_path / "a") == AUDIO + b"\x01"
 
 
-def test_a_server_that_lies_about_the_length_is_found_out(server: StandIn, tmp_path: Path) -> None:
-    server.mood = Mood(lie={"1"})
-    with pytest.raises(Incomplete, match=f"sends only {len(SOUND) + 1} bytes of what it promises"):
-        fetched(server, tmp_path / "a")
+def test_a_file_that_is_always_shorter_than_declared_is_incomplete(server: FakeServer, tmp_path: Path) -> None:
+    server.faults = Faults(wrong_length={"1"})
+    with pytest.raises(Incomplete, match=f"sends only {len(AUDIO) + 1} bytes, less than the declared length"):
+        downloaded(server, tmp_path / "a")
 
 
-def test_a_withdrawn_recording_says_so(server: StandIn, tmp_path: Path) -> None:
-    server.mood = Mood(withdrawn={"1"})
-    with pytest.raises(Withdrawn, match=r"withdrawn: .* answers 404"):
-        fetched(server, tmp_path / "a")
+def test_a_withdrawn_recording_is_reported_with_the_status(server: FakeServer, tmp_path: Path) -> None:
+    server.faults = Faults(withdrawn={"1"})
+    with pytest.raises(Unavailable, match=r"withdrawn: .* answers 404"):
+        downloaded(server, tmp_path / "a")
 
 
-def test_other_bytes_than_promised_are_refused(server: StandIn, tmp_path: Path) -> None:
+def test_a_file_with_another_checksum_than_expected_is_refused(server: FakeServer, tmp_path: Path) -> None:
     with pytest.raises(Incomplete, match="another sha256"):
         Client(0, 5).download(f"{server.url}/sound/1/download", tmp_path / "a", digest_of("x"))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_dead_server_ends_the_job_and_what_came_is_kept(server: StandIn, tmp_path: Path) -> None:
-    server.mood = Mood(closed=True)
-    (tmp_path / "a.part").write_bytes(SOUND[:1000])
-    with pytest.raises(AutobirdError, match=r"does not answer .* run again later: what has come so far is kept"):
-        fetched(server, tmp_path / "a", patience=0.5)
+def test_a_server_that_does_not_respond_ends_the_job_and_received_data_is_kept(
+    server: FakeServer, tmp_path: Path
+) -> None:
+    server.faults = Faults(closed=True)
+    (tmp_path / "a.part").write_bytes(AUDIO[:1000])
+    with pytest.raises(AutobirdError, match=r"does not respond .* run again later: the data received so far is kept"):
+        downloaded(server, tmp_path / "a", retry_seconds=0.5)
     assert (tmp_path / "a.part").stat().st_size == 1000
 
 
-def test_a_server_that_comes_back_in_time_is_waited_for(server: StandIn, tmp_path: Path) -> None:
-    server.mood = Mood(closed=True)
-    back = threading.Timer(1.0, lambda: setattr(server, "mood", Mood()))
-    back.start()
-    assert fetched(server, tmp_path / "a", patience=20) == SOUND + b"\x01"
-    back.join()
+def test_requests_are_repeated_until_the_server_responds_again(server: FakeServer, tmp_path: Path) -> None:
+    server.faults = Faults(closed=True)
+    recovery = threading.Timer(1.0, lambda: setattr(server, "faults", Faults()))
+    recovery.start()
+    assert downloaded(server, tmp_path / "a", retry_seconds=20) == AUDIO + b"\x01"
+    recovery.join()
 
 
-def test_requests_keep_their_distance(server: StandIn, tmp_path: Path) -> None:
-    client = Client(interval=0.2, patience=5)
+def test_the_interval_between_requests_is_kept(server: FakeServer, tmp_path: Path) -> None:
+    client = Client(interval=0.2, retry_seconds=5)
     for number in ("1", "2", "3"):
         client.download(f"{server.url}/sound/{number}/download", tmp_path / number)
     times = [at for at, _ in server.requests]
     assert all(b - a > 0.18 for a, b in itertools.pairwise(times))
 
 
-def test_a_server_may_say_how_long_to_wait() -> None:
-    assert retry_after("7") == 7
-    assert retry_after(None) == retry_after("soon") == 0
-    soon = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 30))
-    assert 20 < retry_after(soon) <= 30
+def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
+    assert parse_retry_after("7") == 7
+    assert parse_retry_after(None) == parse_retry_after("soon") == 0
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 30))
+    assert 20 < parse_retry_after(date) <= 30
 
 
-def settings_for(server: StandIn, tmp_path: Path, **asks: object) -> CorpusSettings:
-    return CorpusSettings(**server.settings(**asks), lock=str(tmp_path / "lock.jsonl"), batches=2)
+def settings_for(server: FakeServer, tmp_path: Path, **changes: object) -> CorpusSettings:
+    return CorpusSettings(**server.settings(**changes), lock=str(tmp_path / "lock.jsonl"), batches=2)
 
 
-def test_a_refresh_lists_every_page_of_every_species_and_says_what_changed(
-    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_refresh_lists_every_page_of_every_species_and_reports_the_changes(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, KEY)
-    server.mood = Mood(throttle=4)
+    monkeypatch.setenv(KEY_VARIABLE, API_KEY)
+    server.faults = Faults(throttle=4)
     settings = settings_for(server, tmp_path)
-    came = refresh.refresh(settings)
-    assert came is not None
-    assert (len(came.came), len(came.went), len(came.changed)) == (120, 0, 0)
-    first = (tmp_path / "lock.jsonl").read_bytes()
-    assert KEY.encode() not in first
+    first = refresh.refresh(settings)
+    assert first is not None
+    assert (len(first.added), len(first.removed), len(first.changed)) == (120, 0, 0)
+    lock = (tmp_path / "lock.jsonl").read_bytes()
+    assert API_KEY.encode() not in lock
     assert len(source_of(settings, tmp_path / "c").recordings()) == 120
     server.entries[:] = [e for e in server.entries[::-1] if e["id"] != "7"]
     server.entries.append(entry("200", "Parus major", "XC200.mp3", file="x"))
@@ -136,13 +139,17 @@ def test_a_refresh_lists_every_page_of_every_species_and_says_what_changed(
     changes = refresh.refresh(settings)
     assert changes is not None
     assert changes == (["200"], ["7"], [server.entries[0]["id"]])
-    assert refresh.report(changes)[0] == "1 recordings came: 200"
+    assert refresh.describe(changes) == [
+        "1 recordings added: 200",
+        "1 recordings removed: 7",
+        f"1 recordings changed: {server.entries[0]['id']}",
+    ]
 
 
-def test_the_same_listing_in_another_order_gives_the_same_lock(
-    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_recordings_in_another_order_give_the_same_lock_file(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, KEY)
+    monkeypatch.setenv(KEY_VARIABLE, API_KEY)
     settings = settings_for(server, tmp_path)
     refresh.refresh(settings)
     first = (tmp_path / "lock.jsonl").read_bytes()
@@ -151,130 +158,130 @@ def test_the_same_listing_in_another_order_gives_the_same_lock(
     assert (tmp_path / "lock.jsonl").read_bytes() == first
 
 
-def test_a_missing_or_wrong_key_is_said_without_telling_it(
-    server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_messages_about_a_missing_or_wrong_api_key_do_not_show_it(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    with pytest.raises(AutobirdError, match=VARIABLE):
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    with pytest.raises(AutobirdError, match=KEY_VARIABLE):
         refresh.refresh(settings_for(server, tmp_path))
-    monkeypatch.setenv(VARIABLE, "wrong-and-private")
-    with pytest.raises(AutobirdError, match="answers 401") as error:
+    monkeypatch.setenv(KEY_VARIABLE, "wrong-and-private")
+    with pytest.raises(AutobirdError, match="answers 401") as refused:
         refresh.refresh(settings_for(server, tmp_path))
-    monkeypatch.setenv(VARIABLE, KEY)
-    server.mood = Mood(closed=True)
-    hasty = settings_for(server, tmp_path).model_copy(update={"fetch": FetchSettings(interval=0, patience=1)})
-    with pytest.raises(AutobirdError, match="does not answer") as silent:
-        refresh.refresh(hasty)
-    told = f"{error.value} {silent.value} {caplog.text}"
-    assert "private" not in told
-    assert KEY not in told
+    monkeypatch.setenv(KEY_VARIABLE, API_KEY)
+    server.faults = Faults(closed=True)
+    short_retry = FetchSettings(interval=0, retry_seconds=1)
+    with pytest.raises(AutobirdError, match="does not respond") as closed:
+        refresh.refresh(settings_for(server, tmp_path).model_copy(update={"fetch": short_retry}))
+    messages = f"{refused.value} {closed.value} {caplog.text}"
+    assert "private" not in messages
+    assert API_KEY not in messages
 
 
-def batch(settings: CorpusSettings, tmp_path: Path, number: str = "0") -> tuple[Path, Path, list[dict[str, str]]]:
-    """Download one batch; its tar, its table, and what came."""
-    rows, tar, came = tmp_path / "rows.csv", tmp_path / "out" / "0.tar", tmp_path / "out" / "0.csv"
+def download_batch(
+    settings: CorpusSettings, tmp_path: Path, number: str = "0"
+) -> tuple[Path, Path, list[dict[str, str]]]:
+    """Download one batch; return its archive, the path of its table of fetched recordings, and the rows of that."""
+    manifest, archive, table = tmp_path / "manifest.csv", tmp_path / "out" / "0.tar", tmp_path / "out" / "0.csv"
     tmp_path.mkdir(exist_ok=True)
-    rows.write_text(Listing(source_of(settings, tmp_path / "c"), settings).manifests.text(number), encoding="utf-8")
-    archive = ["--archive", settings.root or ""] if settings.type == "kaggle" else []
+    manifest.write_text(Listing(source_of(settings, tmp_path / "c"), settings).manifests.text(number), encoding="utf-8")
+    zip_file = ["--archive", settings.root or ""] if settings.type == "kaggle" else []
     download.main(
-        [
-            "--settings", settings.fetch.model_dump_json(), "--manifest", str(rows), *archive, "--audio", str(tar), "--fetched", str(came),
-        ]
+        ["--settings", settings.fetch.model_dump_json(), "--manifest", str(manifest), *zip_file, "--audio", str(archive), "--fetched", str(table)]
     )  # fmt: skip
-    with came.open(newline="", encoding="utf-8") as file:
-        return tar, came, list(csv.DictReader(file))
+    with table.open(newline="", encoding="utf-8") as file:
+        return archive, table, list(csv.DictReader(file))
 
 
 @pytest.fixture
-def listed(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CorpusSettings:
-    """A lock of the server's recordings."""
-    monkeypatch.setenv(VARIABLE, KEY)
+def refreshed(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CorpusSettings:
+    """Settings with a lock file of the server's recordings."""
+    monkeypatch.setenv(KEY_VARIABLE, API_KEY)
     settings = settings_for(server, tmp_path)
     refresh.refresh(settings)
     return settings
 
 
-def test_a_batch_becomes_one_tar_with_the_same_bytes_on_good_and_bad_days(
-    server: StandIn, listed: CorpusSettings, tmp_path: Path
+def test_an_archive_has_the_same_bytes_with_and_without_server_faults(
+    server: FakeServer, refreshed: CorpusSettings, tmp_path: Path
 ) -> None:
-    tar, came, _ = batch(listed, tmp_path / "good")
-    server.mood = Mood(throttle=5, fail=7, cut=100_000)
-    other, there, _ = batch(listed, tmp_path / "bad")
-    assert tar.read_bytes() == other.read_bytes()
-    assert came.read_bytes() == there.read_bytes()
-    with tarfile.open(tar) as archive:
-        assert all(m.mtime == 0 and m.uname == "" for m in archive)
+    archive, table, _ = download_batch(refreshed, tmp_path / "without")
+    server.faults = Faults(throttle=5, fail=7, cut=100_000)
+    other_archive, other_table, _ = download_batch(refreshed, tmp_path / "with")
+    assert archive.read_bytes() == other_archive.read_bytes()
+    assert table.read_bytes() == other_table.read_bytes()
+    with tarfile.open(archive) as tar:
+        assert all(m.mtime == 0 and m.uname == "" for m in tar)
 
 
-def test_withdrawn_recordings_cost_themselves_alone(server: StandIn, listed: CorpusSettings, tmp_path: Path) -> None:
-    everything = [r["recording"] for r in batch(listed, tmp_path / "all")[2]]
-    number = everything[0].split("XC")[1].removesuffix(".MP3")
-    server.mood = Mood(withdrawn={number})
-    rows = batch(listed, tmp_path / "less")[2]
-    assert [r["recording"] for r in rows] == everything
-    assert [bool(r["problem"]) for r in rows] == [True] + [False] * (len(rows) - 1)
-
-
-def test_an_added_recording_is_the_only_one_that_is_downloaded(
-    server: StandIn, listed: CorpusSettings, tmp_path: Path
+def test_a_withdrawn_recording_does_not_affect_the_others(
+    server: FakeServer, refreshed: CorpusSettings, tmp_path: Path
 ) -> None:
-    tar, came, before = batch(listed, tmp_path)
+    all_recordings = [r["recording"] for r in download_batch(refreshed, tmp_path / "all")[2]]
+    number = all_recordings[0].split("XC")[1].removesuffix(".MP3")
+    server.faults = Faults(withdrawn={number})
+    fetched = download_batch(refreshed, tmp_path / "fewer")[2]
+    assert [r["recording"] for r in fetched] == all_recordings
+    assert [bool(r["problem"]) for r in fetched] == [True] + [False] * (len(fetched) - 1)
+
+
+def test_only_an_added_recording_is_downloaded(server: FakeServer, refreshed: CorpusSettings, tmp_path: Path) -> None:
+    archive, table, before = download_batch(refreshed, tmp_path)
     server.sent.clear()
     # Snakemake deletes the outputs before a rule runs again.
-    tar.unlink()
-    came.unlink()
+    archive.unlink()
+    table.unlink()
     number = 300
-    while True:
+    while True:  # until a new recording belongs to batch 0
         new = entry(str(number), "Parus major", "x.mp3")
         new["file"] = f"{server.url}/sound/{number}/download"
         server.entries.append(new)
         server.files[str(number)] = b"new"
-        refresh.refresh(listed)
-        if f"XC{number}.mp3" in Listing(source_of(listed, tmp_path / "c"), listed).manifests.text("0"):
+        refresh.refresh(refreshed)
+        if f"XC{number}.mp3" in Listing(source_of(refreshed, tmp_path / "c"), refreshed).manifests.text("0"):
             break
         number += 1
-    after = batch(listed, tmp_path)[2]
+    after = download_batch(refreshed, tmp_path)[2]
     assert len(after) == len(before) + 1
     assert set(server.sent) == {str(number)}
 
 
-def test_files_in_a_zip_come_into_the_tar(tmp_path: Path) -> None:
-    with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
+def test_files_in_a_zip_are_copied_into_the_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w") as data_set:
         for i in range(6):
-            archive.writestr(f"x/Species {i % 2}_sound/{i}.mp3", f"sound {i}")
+            data_set.writestr(f"x/Species {i % 2}_sound/{i}.mp3", f"audio {i}")
     settings = CorpusSettings(type="kaggle", root=str(tmp_path / "d.zip"), batches=1)
-    tar, _, came = batch(settings, tmp_path)
-    assert len(came) == 6
-    with tarfile.open(tar) as archive:
-        assert {archive.extractfile(m).read() for m in archive} == {f"sound {i}".encode() for i in range(6)}  # type: ignore[union-attr]
+    archive, _, fetched = download_batch(settings, tmp_path)
+    assert len(fetched) == 6
+    with tarfile.open(archive) as tar:
+        assert {tar.extractfile(m).read() for m in tar} == {f"audio {i}".encode() for i in range(6)}  # type: ignore[union-attr]
 
 
-def test_files_at_a_url_come_into_the_tar(tmp_path: Path) -> None:
+def test_files_at_a_url_are_copied_into_the_archive(tmp_path: Path) -> None:
     for i in range(6):
         path = tmp_path / f"root/Species {i % 2}/{i}.mp3"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(f"sound {i}".encode())
+        path.write_bytes(f"audio {i}".encode())
     (tmp_path / "root/SOURCES.csv").write_text("file,recordist\nSpecies 0/0.mp3,Ann\n")
     settings = CorpusSettings(
         type="url", root=f"file://{tmp_path / 'root'}", lock=str(tmp_path / "lock.jsonl"), batches=1
     )
     refresh.refresh(settings)
     assert json.loads((tmp_path / "lock.jsonl").read_text().splitlines()[1])["facts"]["recordist"] == "Ann"
-    _, _, came = batch(settings, tmp_path)
-    assert [r["sha256"] for r in came] == [digest_of(f"sound {i}") for i in (0, 2, 4, 1, 3, 5)]
+    _, _, fetched = download_batch(settings, tmp_path)
+    assert [r["sha256"] for r in fetched] == [digest_of(f"audio {i}") for i in (0, 2, 4, 1, 3, 5)]
 
 
-def test_kagglehub_is_asked_for_the_pinned_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kagglehub_downloads_the_configured_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = CorpusSettings(type="kaggle")
     with pytest.raises(AutobirdError, match="kagglehub is not installed; pip install kagglehub"):
         refresh.refresh(settings)
-    asked: list[str] = []
-    hub = types.SimpleNamespace(dataset_download=lambda handle: asked.append(handle) or str(tmp_path))
-    monkeypatch.setitem(sys.modules, "kagglehub", hub)
+    handles: list[str] = []
+    kagglehub = types.SimpleNamespace(dataset_download=lambda handle: handles.append(handle) or str(tmp_path))
+    monkeypatch.setitem(sys.modules, "kagglehub", kagglehub)
     assert refresh.refresh(settings) is None
-    assert asked == ["soumendraprasad/sound-of-114-species-of-birds-till-2022/versions/1"]
+    assert handles == ["soumendraprasad/sound-of-114-species-of-birds-till-2022/versions/1"]
 
 
-def test_what_lies_on_a_disk_has_nothing_to_refresh() -> None:
+def test_a_local_source_cannot_be_refreshed() -> None:
     with pytest.raises(AutobirdError, match="nothing to refresh"):
         refresh.refresh(CorpusSettings())

@@ -21,7 +21,7 @@ from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
 from autobird.corpus.recordings import RecordingJob, examine
 from autobird.corpus.settings import RecordingsStageSettings
-from autobird.sources.listing import ROWS
+from autobird.sources.listing import MANIFEST_COLUMNS
 
 TOLERANT = RecordingsStageSettings(min_duration=0)
 
@@ -30,7 +30,7 @@ def examined(
     sound: AudioSource | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
 ) -> dict[str, Any]:
     """The row of a recording; its sound is kept if it is usable, and only then."""
-    row = dict.fromkeys(ROWS, "") | {"recording": "a.wav", "species": "x"} | more
+    row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": "a.wav", "species": "x"} | more
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
         found, (hashes, _) = examine(RecordingJob(row, sound, missing, part, accept))
@@ -145,7 +145,7 @@ def stages(folder: Path, root: Path, names: list[str]) -> tuple[pd.DataFrame, pd
     """Run `recordings` and `segment` on some files as the rules do, each bounded in time."""
     lines = [[n, n.split("/")[0], f"sha256:{file_digest(root / n)}", "", "", "", ""] for n in sorted(names)]
     folder.mkdir()
-    (folder / "rows.csv").write_text(csv_text([list(ROWS), *lines]), encoding="utf-8")
+    (folder / "rows.csv").write_text(csv_text([list(MANIFEST_COLUMNS), *lines]), encoding="utf-8")
     recordings, pcm, segments = folder / "r.parquet", folder / "p.npy", folder / "s.parquet"
     for arguments in (
         [

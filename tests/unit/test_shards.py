@@ -19,7 +19,7 @@ from autobird.core.files import csv_text
 from autobird.core.tables import read_table
 from autobird.corpus import recordings
 from autobird.corpus.recordings import RecordingJob, examine
-from autobird.sources.listing import ROWS
+from autobird.sources.listing import MANIFEST_COLUMNS
 
 NAMES = [f"{n}.{kind}" for n, kind in enumerate(("wav", "flac", "mp3", "ogg", "wav", "mp3", "flac", "wav", "ogg"))]
 RATES = (16000, 44100, 48000, 22050, 96000, 44100, 8000, 32000, 48000)
@@ -46,7 +46,7 @@ def run(folder: Path, root: Path, names: list[str], threads: int, tar: bool = Fa
     """Run the three stages on a batch; return the bytes of all files that they write."""
     folder.mkdir(parents=True)
     lines = [[n, "x", "", "", "", "", ""] for n in names]
-    (folder / "rows.csv").write_text(csv_text([list(ROWS), *lines]))
+    (folder / "rows.csv").write_text(csv_text([list(MANIFEST_COLUMNS), *lines]))
     f = {k: str(folder / k) for k in ("rows.csv", "r.parquet", "l.npy", "p.npy", "s.parquet", "m.npy", "m.parquet")}
     where = ["--root", str(root)]
     if tar:
@@ -147,7 +147,7 @@ def test_a_killed_stage_gives_the_same_bytes_when_run_again(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "rows.csv").write_text(csv_text([list(ROWS), *([n, "x", "", "", "", "", ""] for n in ALL)]))
+    (folder / "rows.csv").write_text(csv_text([list(MANIFEST_COLUMNS), *([n, "x", "", "", "", "", ""] for n in ALL)]))
     paths = [v for o, n in (("recordings", "r.parquet"), ("landmarks", "l.npy"), ("pcm", "p.npy")) for v in (f"--{o}", str(folder / n))]  # fmt: skip
     where = ["--manifest", str(folder / "rows.csv"), "--root", str(root), "--log", str(folder / "log")]
     command = [sys.executable, "-m", "autobird.corpus.recordings", *where, "--threads", "2", *paths]

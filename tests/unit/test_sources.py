@@ -1,4 +1,4 @@
-"""Every source lists what it holds, by one interface: the same suite runs against all of them."""
+"""The interface of the sources: the same tests run on every source, then tests of single sources."""
 
 import csv
 import json
@@ -17,8 +17,8 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache, batch_of
 from autobird.corpus.settings import CorpusSettings
 from autobird.sources import url, xeno_canto
-from autobird.sources.base import DETAILS, GROUPING, Source
-from autobird.sources.listing import TABLES, Listing
+from autobird.sources.base import DETAIL_COLUMNS, GROUPING_COLUMNS, Source
+from autobird.sources.listing import CORPUS_TABLES, Listing
 from autobird.sources.lock import LockMissing, write_lock
 from autobird.sources.metadata import read_metadata
 from autobird.sources.select import is_downloaded, source_of
@@ -32,35 +32,35 @@ FILES = (
     "Parus_major/XC4.mp3",
     "Parus_major/XC5.wav",
 )
-LICENCE = {"XC1": "CC0"}
+LICENCES = {"XC1": "CC0"}
+"""Licences of recordings; the others have CC BY 4.0."""
 
 
-class Known(NamedTuple):
-    """A corpus of five recordings of two species, as one source has it."""
+class Example(NamedTuple):
+    """A corpus of five recordings of two species in one source, and whether that gives their metadata."""
 
     settings: CorpusSettings
-    facts: bool = True
-    tables: bool = True
+    has_metadata: bool = True
 
 
-def put(root: Path, name: str, data: bytes = b"x") -> None:
+def write_file(root: Path, name: str, data: bytes = b"x") -> None:
     file = root / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(data)
 
 
-def rows(files: tuple[str, ...], **more: str) -> list[dict[str, str]]:
+def metadata_rows(files: tuple[str, ...]) -> list[dict[str, str]]:
     return [
         {
             "file": f, "species": f.split("/")[0].replace("_", " "), "recordist": "Ann", "date": f"2021-05-0{f[-5]}",
-            "location": "Wood", "lat": "50.5", "lon": "8.5", "licence": LICENCE.get(Path(f).stem, "CC BY 4.0"), "remark": "wind",
+            "location": "Wood", "lat": "50.5", "lon": "8.5", "licence": LICENCES.get(Path(f).stem, "CC BY 4.0"), "remark": "wind",
             "xc_id": Path(f).stem,
-        } | more
+        }
         for f in files
     ]  # fmt: skip
 
 
-def write(path: Path, table: list[dict[str, str]], delimiter: str = ",") -> Path:
+def write_table(path: Path, table: list[dict[str, str]], delimiter: str = ",") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, table[0], delimiter=delimiter)
@@ -69,46 +69,46 @@ def write(path: Path, table: list[dict[str, str]], delimiter: str = ",") -> Path
     return path
 
 
-def folder(tmp: Path, files: tuple[str, ...]) -> Known:
+def folder(tmp: Path, files: tuple[str, ...]) -> Example:
     for f in files:
-        put(tmp / "root", f, f.encode())
-    write(tmp / "root/SOURCES.csv", rows(files))
-    return Known(CorpusSettings(type="folder", root=str(tmp / "root")))
+        write_file(tmp / "root", f, f.encode())
+    write_table(tmp / "root/SOURCES.csv", metadata_rows(files))
+    return Example(CorpusSettings(type="folder", root=str(tmp / "root")))
 
 
-def table(tmp: Path, files: tuple[str, ...]) -> Known:
+def table(tmp: Path, files: tuple[str, ...]) -> Example:
     folder(tmp, files)
-    return Known(CorpusSettings(type="table", table=str(tmp / "root/SOURCES.csv")))
+    return Example(CorpusSettings(type="table", table=str(tmp / "root/SOURCES.csv")))
 
 
-def tsv(tmp: Path, files: tuple[str, ...]) -> Known:
+def tsv(tmp: Path, files: tuple[str, ...]) -> Example:
     folder(tmp, files)
-    path = write(tmp / "birds.tsv", rows(files), "\t")
-    return Known(CorpusSettings(type="table", table=str(path), root=str(tmp / "root")))
+    path = write_table(tmp / "birds.tsv", metadata_rows(files), "\t")
+    return Example(CorpusSettings(type="table", table=str(path), root=str(tmp / "root")))
 
 
-def parquet(tmp: Path, files: tuple[str, ...]) -> Known:
+def parquet(tmp: Path, files: tuple[str, ...]) -> Example:
     folder(tmp, files)
-    pq.write_table(pa.Table.from_pylist(rows(files)), tmp / "birds.parquet")
-    return Known(CorpusSettings(type="table", table=str(tmp / "birds.parquet"), root=str(tmp / "root")))
+    pq.write_table(pa.Table.from_pylist(metadata_rows(files)), tmp / "birds.parquet")
+    return Example(CorpusSettings(type="table", table=str(tmp / "birds.parquet"), root=str(tmp / "root")))
 
 
-def urls(tmp: Path, files: tuple[str, ...]) -> Known:
-    lines = [{**r, "url": f"https://birds.example/{r['file']}"} for r in rows(files)]
+def urls(tmp: Path, files: tuple[str, ...]) -> Example:
+    lines = [{**r, "url": f"https://birds.example/{r['file']}"} for r in metadata_rows(files)]
     for line in lines:
         del line["file"]
-    return Known(CorpusSettings(type="table", table=str(write(tmp / "urls.csv", lines))))
+    return Example(CorpusSettings(type="table", table=str(write_table(tmp / "urls.csv", lines))))
 
 
-def annotations(tmp: Path, files: tuple[str, ...]) -> Known:
-    known = folder(tmp, files)
+def annotations(tmp: Path, files: tuple[str, ...]) -> Example:
+    example = folder(tmp, files)
     for f in files:
         label = f.split("/")[0].replace("_", " ")
-        put(tmp / "root", f.rsplit(".", 1)[0] + ".txt", f"1.0\t2.5\t{label}\n".encode())
-    return Known(CorpusSettings(type="annotations", root=known.settings.root))
+        write_file(tmp / "root", f.rsplit(".", 1)[0] + ".txt", f"1.0\t2.5\t{label}\n".encode())
+    return Example(CorpusSettings(type="annotations", root=example.settings.root))
 
 
-def xc(tmp: Path, files: tuple[str, ...]) -> Known:
+def xc(tmp: Path, files: tuple[str, ...]) -> Example:
     lock = tmp / "lock.jsonl"
     settings = CorpusSettings(type="xeno_canto", lock=str(lock), xeno_canto={"query": "grp:birds"})
     lines = [
@@ -116,49 +116,49 @@ def xc(tmp: Path, files: tuple[str, ...]) -> Known:
             Path(r["file"]).stem[2:], r["species"], Path(r["file"]).name, rec=r["recordist"], date=r["date"], loc=r["location"],
             lat=r["lat"], lon=r["lon"], lic=r["licence"], file=f"//xeno-canto.org/{r['file']}/download", rmk=r["remark"],
         )
-        for r in rows(files)
+        for r in metadata_rows(files)
     ]  # fmt: skip
     write_lock(lock, xeno_canto.source_key(settings.xeno_canto), lines, "id")
-    return Known(settings)
+    return Example(settings)
 
 
-def kaggle_folder(tmp: Path, files: tuple[str, ...]) -> Known:
+def kaggle_folder(tmp: Path, files: tuple[str, ...]) -> Example:
     for f in files:
-        put(tmp / "data" / "Voice of Birds" / "Voice of Birds", f.replace("/", "_sound/"), f.encode())
-    return Known(CorpusSettings(type="kaggle", root=str(tmp / "data")), facts=False)
+        write_file(tmp / "data" / "Voice of Birds" / "Voice of Birds", f.replace("/", "_sound/"), f.encode())
+    return Example(CorpusSettings(type="kaggle", root=str(tmp / "data")), has_metadata=False)
 
 
-def kaggle_zip(tmp: Path, files: tuple[str, ...]) -> Known:
+def kaggle_zip(tmp: Path, files: tuple[str, ...]) -> Example:
     tmp.mkdir(exist_ok=True)
     with zipfile.ZipFile(tmp / "data.zip", "w") as archive:
         for f in files:
             archive.writestr("Voice of Birds/Voice of Birds/" + f.replace("/", "_sound/"), f.encode())
-    return Known(CorpusSettings(type="kaggle", root=str(tmp / "data.zip")), facts=False)
+    return Example(CorpusSettings(type="kaggle", root=str(tmp / "data.zip")), has_metadata=False)
 
 
-def bucket(tmp: Path, files: tuple[str, ...]) -> Known:
-    from autobird.sources.fetch.url import listing
+def bucket(tmp: Path, files: tuple[str, ...]) -> Example:
+    from autobird.sources.fetch.url import list_recordings
 
     folder(tmp, files)
     settings = CorpusSettings(type="url", root=f"file://{tmp / 'root'}", lock=str(tmp / "lock.jsonl"))
-    write_lock(tmp / "lock.jsonl", url.source_key(settings.root or ""), listing(settings, tmp), "recording")
-    return Known(settings)
+    write_lock(tmp / "lock.jsonl", url.source_key(settings.root or ""), list_recordings(settings, tmp), "recording")
+    return Example(settings)
 
 
-SOURCES: list[Callable[[Path, tuple[str, ...]], Known]] = [
+SOURCES: list[Callable[[Path, tuple[str, ...]], Example]] = [
     folder, table, tsv, parquet, urls, annotations, xc, kaggle_folder, kaggle_zip, bucket,
 ]  # fmt: skip
 
 
 @pytest.fixture(params=SOURCES, ids=lambda make: make.__name__)
-def make(request: pytest.FixtureRequest) -> Callable[[Path, tuple[str, ...]], Known]:
-    """One of the sources."""
+def make(request: pytest.FixtureRequest) -> Callable[[Path, tuple[str, ...]], Example]:
+    """A function that makes the example corpus for one source."""
     return request.param
 
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Any use of the network fails."""
+    """Every use of the network fails."""
 
     def refuse(*arguments: object) -> None:
         raise AssertionError("the network was used")
@@ -167,69 +167,71 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def opened(known: Known, tmp: Path) -> Source:
-    return source_of(known.settings, tmp / "cache" / "x.sqlite")
+def opened(example: Example, tmp: Path) -> Source:
+    return source_of(example.settings, tmp / "cache" / "x.sqlite")
 
 
-def digests(known: Known, tmp: Path, batches: int = 3) -> dict[str, str]:
-    found = Listing(opened(known, tmp), known.settings.model_copy(update={"batches": batches}))
-    return {t: found.manifests.digest(t) for t in (*map(str, range(batches)), *TABLES)}
+def digests(example: Example, tmp: Path, batches: int = 3) -> dict[str, str]:
+    listing = Listing(opened(example, tmp), example.settings.model_copy(update={"batches": batches}))
+    return {t: listing.manifests.digest(t) for t in (*map(str, range(batches)), *CORPUS_TABLES)}
 
 
-def test_a_source_lists_each_recording_once_with_what_stands_for_its_bytes(make, tmp_path: Path, offline: None) -> None:
-    known = make(tmp_path, FILES)
-    listed = list(opened(known, tmp_path).recordings())
+def test_a_source_lists_each_recording_once_with_an_identifier_of_its_content(
+    make, tmp_path: Path, offline: None
+) -> None:
+    example = make(tmp_path, FILES)
+    listed = list(opened(example, tmp_path).recordings())
     ids = [r.recording.replace("_sound", "").removeprefix("birds.example/") for r in listed]
     assert ids == sorted(FILES)
     assert all(r.content and not r.problem for r in listed)
     assert len({r.content for r in listed}) == len(FILES)
-    if opened(known, tmp_path).boxes() is None:
+    if opened(example, tmp_path).boxes() is None:
         assert {r.species for r in listed} == {"Corvus corone", "Parus major"}
-    assert list(opened(known, tmp_path).recordings()) == listed
+    assert list(opened(example, tmp_path).recordings()) == listed
 
 
-def test_a_source_knows_what_its_table_knows(make, tmp_path: Path, offline: None) -> None:
-    known = make(tmp_path, FILES)
-    facts = list(opened(known, tmp_path).metadata())
-    if not known.facts:
-        assert facts == []
+def test_a_source_gives_the_metadata_of_its_table(make, tmp_path: Path, offline: None) -> None:
+    example = make(tmp_path, FILES)
+    metadata = list(opened(example, tmp_path).metadata())
+    if not example.has_metadata:
+        assert metadata == []
         return
-    assert [f.recording for f in facts] == [r.recording for r in list(opened(known, tmp_path).recordings())]
-    first = facts[0]
+    assert [m.recording for m in metadata] == [r.recording for r in list(opened(example, tmp_path).recordings())]
+    first = metadata[0]
     assert (first.recordist, first.date, first.place, first.licence) == ("Ann", "2021-05-01", "Wood", "CC0")
     assert (first.latitude, first.longitude, first.number) == ("50.5", "8.5", "XC1")
     assert first.page.endswith("xeno-canto.org/1")
     assert "wind" in json.loads(first.extra).values()
 
 
-def test_an_added_recording_changes_its_batch_alone(make, tmp_path: Path, offline: None) -> None:
+def test_an_added_recording_changes_only_its_batch(make, tmp_path: Path, offline: None) -> None:
     before = digests(make(tmp_path / "a", FILES[:4]), tmp_path)
-    known = make(tmp_path / "b", FILES)
-    after = digests(known, tmp_path)
-    new = next(r.recording for r in list(opened(known, tmp_path).recordings()) if r.recording.endswith("XC5.wav"))
+    example = make(tmp_path / "b", FILES)
+    after = digests(example, tmp_path)
+    new = next(r.recording for r in list(opened(example, tmp_path).recordings()) if r.recording.endswith("XC5.wav"))
     changed = {t for t in before if before[t] != after[t] and t.isdigit()}
-    if known.settings.type == "url":
-        return  # its entries tell when a file was written, which differs here
+    if example.settings.type == "url":
+        return  # its entries hold the times of the files, which differ between the two folders
     assert changed == {str(batch_of(new, 3))}
 
 
-def test_a_corrected_licence_changes_the_details_alone(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not make(tmp_path / "probe", FILES).facts or make is bucket:
-        pytest.skip("no licences, or times of files that differ here")
+def test_a_corrected_licence_changes_only_the_details(make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not make(tmp_path / "probe", FILES).has_metadata or make is bucket:
+        pytest.skip("the source has no licences, or holds the times of the files, which differ")
     before = digests(make(tmp_path / "a", FILES), tmp_path)
-    monkeypatch.setitem(LICENCE, "XC1", "CC BY-SA 4.0")
+    monkeypatch.setitem(LICENCES, "XC1", "CC BY-SA 4.0")
     after = digests(make(tmp_path / "b", FILES), tmp_path)
     assert {t for t in before if before[t] != after[t]} == {"details"}
 
 
-def test_the_names_of_columns_are_where_they_belong() -> None:
-    assert set(GROUPING).isdisjoint(DETAILS)
+def test_no_column_is_in_both_tables_of_metadata() -> None:
+    assert set(GROUPING_COLUMNS).isdisjoint(DETAIL_COLUMNS)
 
 
-def test_species_are_the_top_folders_and_files_lie_at_any_depth(tmp_path: Path) -> None:
+def test_the_top_folder_is_the_species_and_files_may_be_at_any_depth(tmp_path: Path) -> None:
     root = tmp_path / "birds"
     for name in ("Parus_major/a.mp3", "Parus_major/2021/May/b.wav", "Corvus corone/.mp3", "Andean Guan_sound/c.MP3"):
-        put(root, name)
+        write_file(root, name)
     settings = CorpusSettings(type="folder", root=str(root), species_suffix="_sound")
     listed = source_of(settings, tmp_path / "c.sqlite").recordings()
     assert [(r.recording, r.species) for r in listed] == [
@@ -240,37 +242,37 @@ def test_species_are_the_top_folders_and_files_lie_at_any_depth(tmp_path: Path) 
     ]
 
 
-def in_folder(root: Path) -> Source:
+def folder_source(root: Path) -> Source:
     return source_of(CorpusSettings(type="folder", root=str(root)), root.parent / "cache" / "x.sqlite")
 
 
-def test_a_species_is_one_however_its_accents_are_encoded(tmp_path: Path) -> None:
-    put(tmp_path / "r", "Fiofi\u0301o/a.wav")
-    put(tmp_path / "r", "Fiof\u00edo/b.wav")
-    assert {r.species for r in in_folder(tmp_path / "r").recordings()} == {"Fiof\u00edo"}
+def test_composed_and_decomposed_accents_give_the_same_species(tmp_path: Path) -> None:
+    write_file(tmp_path / "r", "Fiofi\u0301o/a.wav")
+    write_file(tmp_path / "r", "Fiof\u00edo/b.wav")
+    assert {r.species for r in folder_source(tmp_path / "r").recordings()} == {"Fiof\u00edo"}
 
 
-def test_files_outside_species_folders_and_unreadable_names_are_rows_with_a_problem(tmp_path: Path) -> None:
-    put(tmp_path / "r", "stray.wav")
-    put(tmp_path / "r", "A/a.wav")
+def test_files_outside_species_folders_and_names_that_are_not_utf8_have_a_problem(tmp_path: Path) -> None:
+    write_file(tmp_path / "r", "stray.wav")
+    write_file(tmp_path / "r", "A/a.wav")
     try:
         (tmp_path / "r" / "A" / os.fsdecode(b"b\xff.wav")).write_bytes(b"x")
     except OSError:
-        pytest.skip("this file system takes no names that are not UTF-8")
-    problems = {r.recording: r.problem for r in in_folder(tmp_path / "r").recordings()}
+        pytest.skip("this file system refuses names that are not UTF-8")
+    problems = {r.recording: r.problem for r in folder_source(tmp_path / "r").recordings()}
     assert problems["A/a.wav"] == ""
     assert "species folder" in problems["stray.wav"]
     assert "not UTF-8" in problems["A/b\\xff.wav"]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="links need a privilege on Windows")
-def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
-    put(tmp_path / "r", "A/a.wav")
+@pytest.mark.skipif(os.name == "nt", reason="creating links needs a privilege on Windows")
+def test_a_folder_is_visited_once_however_many_links_lead_to_it(tmp_path: Path) -> None:
+    write_file(tmp_path / "r", "A/a.wav")
     (tmp_path / "r" / "A" / "loop").symlink_to(tmp_path / "r")
-    assert [r.recording for r in in_folder(tmp_path / "r").recordings()] == ["A/a.wav"]
+    assert [r.recording for r in folder_source(tmp_path / "r").recordings()] == ["A/a.wav"]
 
 
-def test_a_file_replaced_under_the_same_name_size_and_time_has_another_hash(tmp_path: Path) -> None:
+def test_a_replaced_file_of_the_same_name_size_and_time_is_hashed_again(tmp_path: Path) -> None:
     file = tmp_path / "a.wav"
     file.write_bytes(b"one")
     with HashCache(tmp_path / "c.sqlite") as cache:
@@ -283,24 +285,23 @@ def test_a_file_replaced_under_the_same_name_size_and_time_has_another_hash(tmp_
         assert cache.sha256([tmp_path / "gone"]) == [None]
 
 
-def test_the_batch_of_a_recording_follows_from_its_id_alone() -> None:
+def test_recordings_are_spread_evenly_over_the_batches() -> None:
     counts = [0] * 8
     for i in range(4000):
         counts[batch_of(f"A/{i}.wav", 8)] += 1
     assert min(counts) > 400
 
 
-def test_metadata_is_read_by_column_names_and_the_first_row_of_a_file_counts(tmp_path: Path) -> None:
+def test_metadata_is_read_by_column_names_and_the_first_row_of_a_file_is_used(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text(
         "\ufefffile,rec,date,licence\nA/a.wav,Ann,2021-05-01,CC0\nA/a.wav,Bob,,\n,Nobody,,\n", encoding="utf-8"
     )
-    facts = read_metadata(path, ColumnSettings(recordist="rec"))
-    assert len(facts) == 1
-    assert (facts[0].recordist, facts[0].date, facts[0].place, facts[0].licence) == ("Ann", "2021-05-01", "", "CC0")
+    (metadata,) = read_metadata(path, ColumnSettings(recordist="rec"))
+    assert (metadata.recordist, metadata.date, metadata.place, metadata.licence) == ("Ann", "2021-05-01", "", "CC0")
 
 
-def test_a_place_may_be_known_by_its_coordinates_and_a_day_that_never_was_is_unknown(tmp_path: Path) -> None:
+def test_coordinates_give_a_place_and_a_date_of_zeros_is_missing(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     path.write_text("file;date;lat;lon\na.wav;0000-00-00;50.12345;8.1\nb.wav;1997-11-00;x;y\n")
     first, second = read_metadata(path, ColumnSettings())
@@ -324,9 +325,9 @@ def test_a_wrong_metadata_table_is_refused_with_the_remedy(
         read_metadata(tmp_path / "m.csv", ColumnSettings(**columns))
 
 
-def test_every_line_of_a_table_is_a_row_whatever_is_wrong_with_it(tmp_path: Path) -> None:
-    put(tmp_path, "a.wav", b"sound")
-    lines = [
+def test_every_row_of_a_table_is_listed_whatever_is_wrong_with_it(tmp_path: Path) -> None:
+    write_file(tmp_path, "a.wav", b"audio")
+    table_rows = [
         {"file": "a.wav", "species": "Parus_major", "start": "", "end": "", "sha256": ""},
         {"file": "a.wav", "species": "Parus_major", "start": "1", "end": "2.5", "sha256": ""},
         {"file": "a.wav", "species": "Parus_major", "start": "3", "end": "2", "sha256": ""},
@@ -336,68 +337,72 @@ def test_every_line_of_a_table_is_a_row_whatever_is_wrong_with_it(tmp_path: Path
         {"file": "", "species": "Corvus corone", "start": "", "end": "", "sha256": ""},
         {"file": "a.wav", "species": "Corvus corone", "start": "0", "end": "9", "sha256": "0" * 64},
     ]
-    settings = CorpusSettings(type="table", table=str(write(tmp_path / "t.csv", lines)))
+    settings = CorpusSettings(type="table", table=str(write_table(tmp_path / "t.csv", table_rows)))
     listed = list(source_of(settings, tmp_path / "c" / "x.sqlite").recordings())
-    assert len(listed) == len(lines) == len({r.recording for r in listed})
+    assert len(listed) == len(table_rows) == len({r.recording for r in listed})
     problems = {r.recording: r.problem for r in listed}
     assert problems["a.wav"] == problems["a.wav#1-2.5"] == ""
-    assert "does not lie before" in problems["a.wav#3-2"]
-    assert "no number" in problems["a.wav#x-"]
+    assert "not before end" in problems["a.wav#3-2"]
+    assert "is not a number" in problems["a.wav#x-"]
     assert "same id" in problems["a.wav#again-line-6"]
-    assert "no such file" in problems["gone.wav"]
-    assert "names no file" in problems["line 8"]
+    assert "does not exist" in problems["gone.wav"]
+    assert "gives no file" in problems["line 8"]
     assert "sha256" in problems["a.wav#0-9"]
     excerpt = next(r for r in listed if r.recording == "a.wav#1-2.5")
     assert (excerpt.location, excerpt.start, excerpt.end, excerpt.species) == ("a.wav", "1", "2.5", "Parus major")
 
 
-def test_a_lock_of_another_query_is_refused_until_it_is_refreshed(tmp_path: Path) -> None:
-    known = xc(tmp_path, FILES)
-    other = known.settings.model_copy(
-        update={"xeno_canto": known.settings.xeno_canto.model_copy(update={"query": "q:A"})}
+def test_a_lock_file_of_another_query_is_refused_until_it_is_refreshed(tmp_path: Path) -> None:
+    example = xc(tmp_path, FILES)
+    other = example.settings.model_copy(
+        update={"xeno_canto": example.settings.xeno_canto.model_copy(update={"query": "q:A"})}
     )
     with pytest.raises(LockMissing, match="refresh_sources"):
         source_of(other, tmp_path / "c")
     (tmp_path / "lock.jsonl").unlink()
-    with pytest.raises(LockMissing, match=r"lock\.jsonl is not there; `snakemake refresh_sources`"):
-        source_of(known.settings, tmp_path / "c")
+    with pytest.raises(LockMissing, match=r"lock\.jsonl does not exist; write it with `snakemake refresh_sources`"):
+        source_of(example.settings, tmp_path / "c")
     (tmp_path / "lock.jsonl").write_text("{nonsense")
     with pytest.raises(AutobirdError, match="damaged"):
-        source_of(known.settings, tmp_path / "c")
+        source_of(example.settings, tmp_path / "c")
 
 
-def test_the_filters_of_xeno_canto_pass_over_what_they_say_and_count_it(tmp_path: Path) -> None:
+def test_the_filters_of_xeno_canto_leave_out_recordings_and_count_them(tmp_path: Path) -> None:
     lock = tmp_path / "lock.jsonl"
-    lines = [
+    entries = [
         entry(str(i), "Parus major", f"{i}.mp3", q="ABCDE"[i % 5], length=f"0:{10 + i}", file="https://x/y", also=["Pica pica"] if i == 7 else [])
         for i in range(10)
     ] + [entry("99", "Corvus corone", "99.mp3", length="1:00:00", file="")]  # fmt: skip
-    wanted = {"query": "x", "quality": ["A", "B", "C"], "min_length": 11, "max_length": 1000, "no_background": True, "max_per_species": 2}  # fmt: skip
-    settings = CorpusSettings(type="xeno_canto", lock=str(lock), xeno_canto=wanted)
-    write_lock(lock, xeno_canto.source_key(settings.xeno_canto), lines, "id")
+    filters = {"query": "x", "quality": ["A", "B", "C"], "min_length": 11, "max_length": 1000, "no_background": True, "max_per_species": 2}  # fmt: skip
+    settings = CorpusSettings(type="xeno_canto", lock=str(lock), xeno_canto=filters)
+    write_lock(lock, xeno_canto.source_key(settings.xeno_canto), entries, "id")
     source = source_of(settings, tmp_path / "c")
     assert len(source.recordings()) == 2
     notes = " ".join(source.notes())
     for key in ("quality", "min_length", "max_length", "no_background", "max_per_species"):
-        assert f"xeno_canto.{key}" in notes
-    everything = settings.model_copy(update={"xeno_canto": type(settings.xeno_canto)(query="x", max_length=9999)})
-    rows_ = source_of(everything, tmp_path / "c").recordings()
-    assert len(rows_) == 11
-    assert "keeps its sound back" in next(r.problem for r in rows_ if r.recording.startswith("Corvus"))
+        assert f"xeno_canto.{key} leaves out" in notes
+    unfiltered = settings.model_copy(update={"xeno_canto": type(settings.xeno_canto)(query="x", max_length=9999)})
+    recordings = source_of(unfiltered, tmp_path / "c").recordings()
+    assert len(recordings) == 11
+    assert "restricts access" in next(r.problem for r in recordings if r.recording.startswith("Corvus"))
 
 
-def test_what_is_downloaded_and_what_is_read_where_it_lies(tmp_path: Path) -> None:
-    remote = {m.__name__ for m in SOURCES if is_downloaded(m(tmp_path / m.__name__, FILES).settings)}
-    assert remote == {"urls", "xc", "kaggle_zip", "bucket"}
+def test_which_sources_are_downloaded(tmp_path: Path) -> None:
+    downloaded = {m.__name__ for m in SOURCES if is_downloaded(m(tmp_path / m.__name__, FILES).settings)}
+    assert downloaded == {"urls", "xc", "kaggle_zip", "bucket"}
 
 
-def test_kaggle_without_a_folder_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kaggle_data_set_that_was_not_downloaded_is_an_error_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "hub"))
     settings = CorpusSettings(type="kaggle")
     with pytest.raises(LockMissing, match=r"version 1 is not on this machine; run `snakemake refresh_sources`"):
         source_of(settings, tmp_path / "c")
-    there = tmp_path / "hub/datasets/soumendraprasad/sound-of-114-species-of-birds-till-2022/versions/1/Voice of Birds"
-    put(there, "Andean Guan_sound/Andean Guan2.mp3")
+    data_set = (
+        tmp_path / "hub/datasets/soumendraprasad/sound-of-114-species-of-birds-till-2022/versions/1/Voice of Birds"
+    )
+    write_file(data_set, "Andean Guan_sound/Andean Guan2.mp3")
     assert [r.species for r in source_of(settings, tmp_path / "c").recordings()] == ["Andean Guan"]
 
 
@@ -409,23 +414,23 @@ def test_kaggle_without_a_folder_says_how_to_get_it(tmp_path: Path, monkeypatch:
         (("a.wav",), r"two species \(none\)"),
     ],
 )
-def test_a_folder_that_cannot_become_a_classifier_is_refused(
+def test_a_folder_without_recordings_or_with_fewer_than_two_species_is_refused(
     tmp_path: Path, names: tuple[str, ...], message: str
 ) -> None:
     root = tmp_path / "r"
     root.mkdir()
     for name in names:
-        put(root, name)
+        write_file(root, name)
     with pytest.raises(AutobirdError, match=message):
-        Listing(in_folder(root), CorpusSettings(type="folder", root=str(root))).check()
+        Listing(folder_source(root), CorpusSettings(type="folder", root=str(root))).check()
 
 
-def test_a_root_that_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_root_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AutobirdError, match="is not a folder"):
-        in_folder(tmp_path / "gone")
+        folder_source(tmp_path / "gone")
 
 
-def test_the_demo_lists_its_recipes_without_making_a_sound(tmp_path: Path) -> None:
+def test_the_demo_is_listed_without_synthesising_it(tmp_path: Path) -> None:
     settings = CorpusSettings(demo={"species": 3, "recordings": 5}, batches=2)
     listing = Listing(source_of(settings, tmp_path / "c"), settings)
     assert listing.count == 15

@@ -1,4 +1,4 @@
-"""One walk of folders serves training, `snakemake predict`, `autobird predict` and drift."""
+"""Training, `snakemake predict`, `autobird predict` and drift find the same files below a folder."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ from autobird.sources.folder import FolderSource
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two species; one of the folders is a link to a folder elsewhere, and one link leads back up."""
-    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    """Two species folders. One of them is a link to another folder, and a link in the other one leads back to the root."""
+    root, linked = tmp_path / "root", tmp_path / "linked"
     (root / "Parus major").mkdir(parents=True)
-    elsewhere.mkdir()
+    linked.mkdir()
     (root / "Parus major" / "b.wav").write_bytes(b"1")
     (root / "Parus major" / "a.wav").write_bytes(b"22")
-    (elsewhere / "c.wav").write_bytes(b"333")
-    (root / "Corvus corone").symlink_to(elsewhere, target_is_directory=True)
+    (linked / "c.wav").write_bytes(b"333")
+    (root / "Corvus corone").symlink_to(linked, target_is_directory=True)
     (root / "Parus major" / "loop").symlink_to(root, target_is_directory=True)
     return root
 
@@ -33,7 +33,7 @@ def test_links_to_folders_are_followed_and_each_folder_is_visited_once(folder: P
     assert sorted(files_below(folder)) == FILES
 
 
-def test_every_command_finds_the_same_files(folder: Path, tmp_path: Path) -> None:
+def test_all_commands_find_the_same_files(folder: Path, tmp_path: Path) -> None:
     assert find_files([folder]) == [folder / name for name in FILES]
     assert [r.recording for r in FolderSource(folder, tmp_path / "cache").recordings()] == FILES
     field = FieldRecordings(folder, tmp_path / "cache", 2, "predict.input")

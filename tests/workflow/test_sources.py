@@ -1,4 +1,4 @@
-"""Whole runs on other sources than a folder: the same recordings give the same bytes, and bad days cost nothing."""
+"""Whole runs on sources other than a folder: the same recordings give the same bytes, also after interruptions."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.conftest import copy_project
-from tests.standins.xeno_canto import KEY, Mood, StandIn, from_sources, serve
+from tests.standins.xeno_canto import API_KEY, FakeServer, Faults, entries_and_files, serve
 from tests.workflow.conftest import Result, command, environment, snakemake
 from tests.workflow.delivered import assert_delivered
 from tests.workflow.outputs import promised
@@ -33,17 +33,17 @@ def run(project: Path, *arguments: str) -> Result:
 
 @pytest.fixture(scope="module")
 def part(real_corpus: Path) -> tuple[list[dict[str, str]], Path]:
-    """The shorter real recordings of the corpus with enough of each species for a split."""
+    """The real recordings of less than 25 s, which are enough of each species for a split, and their folder."""
     with (real_corpus / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
         table = [r for r in csv.DictReader(file) if float(r["duration_s"]) < 25]
     return table, real_corpus
 
 
 @pytest.fixture
-def server(part: tuple[list[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """A stand-in for xeno-canto that holds them."""
-    monkeypatch.setenv("XENO_CANTO_KEY", KEY)
-    with serve(*from_sources(*part)) as running:
+def server(part: tuple[list[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeServer]:
+    """A fake xeno-canto that holds them."""
+    monkeypatch.setenv("XENO_CANTO_KEY", API_KEY)
+    with serve(*entries_and_files(*part)) as running:
         yield running
 
 
@@ -52,15 +52,15 @@ def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
 
 
-def wanted(project: Path) -> dict[str, str]:
-    """Digests of the segments and the split."""
+def segments_and_split(project: Path) -> dict[str, str]:
+    """Return the checksums of the segments and of the split, by file."""
     return {
         n: d for n, d in promised(project).items() if "/segments/" in n or "/pcm/" in n or n.endswith("index.parquet")
     }
 
 
 def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_split(
-    project: Path, part: tuple[list[dict[str, str]], Path], server: StandIn
+    project: Path, part: tuple[list[dict[str, str]], Path], server: FakeServer
 ) -> None:
     table, root = part
     for row in table:
@@ -72,7 +72,7 @@ def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_spl
         writer.writeheader()
         writer.writerows(table)
     found = {}
-    server.mood = Mood(throttle=11, cut=100_000)
+    server.faults = Faults(throttle=11, cut=100_000)
     for name, corpus in {
         "folder": {"type": "folder", "root": "birds"},
         "table": {"type": "table", "table": "birds/SOURCES.csv"},
@@ -82,23 +82,25 @@ def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_spl
         if name == "xeno_canto":
             missing = run(project, DATASET)
             assert missing.code == 1
-            assert "config/sources.lock.jsonl is not there; `snakemake refresh_sources`" in missing.text
+            assert "config/sources.lock.jsonl does not exist; write it with `snakemake refresh_sources`" in missing.text
             listed = run(project, "refresh_sources")
-            assert f"{len(table)} recordings came" in listed.text
-            assert KEY not in listed.text
+            assert f"{len(table)} recordings added" in listed.text
+            assert API_KEY not in listed.text
         result = run(project, DATASET)
         assert result.code == 0, result.text
-        found[name] = wanted(project)
+        found[name] = segments_and_split(project)
         subprocess.run(["rm", "-r", str(project / "results")], check=True)
     assert found["folder"] == found["table"] == found["xeno_canto"]
     assert len(found["folder"]) == 3 + 3 + 1
 
 
-def test_a_killed_download_and_a_server_that_is_away_end_with_the_same_bytes(project: Path, server: StandIn) -> None:
+def test_a_killed_download_and_a_server_that_does_not_respond_end_with_the_same_bytes(
+    project: Path, server: FakeServer
+) -> None:
     configured(project, server.settings())
     assert run(project, "refresh_sources").code == 0
     tars = [f"results/features/test/corpus/audio/{b}.tar" for b in range(3)]
-    server.mood = Mood(cut=30_000)
+    server.faults = Faults(cut=30_000)
     arguments = [*command("--cores", "2", *tars), "--configfile", "config/test.yaml", "mine.json"]
     with (project / "killed.txt").open("w") as said:
         running = subprocess.Popen(
@@ -109,29 +111,29 @@ def test_a_killed_download_and_a_server_that_is_away_end_with_the_same_bytes(pro
             time.sleep(0.02)
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-    # Away: connections are dropped, longer than the job is patient.
-    server.mood = Mood(closed=True)
-    configured(project, server.settings() | {"fetch": {"interval": 0, "patience": 1}})
+    # The server closes all connections for longer than the retry deadline.
+    server.faults = Faults(closed=True)
+    configured(project, server.settings() | {"fetch": {"interval": 0, "retry_seconds": 1}})
     snakemake(project, "--unlock")
-    away = run(project, *tars)
-    assert away.code == 1
-    assert "run again later: what has come so far is kept" in away.text
-    server.mood = Mood()
+    failed = run(project, *tars)
+    assert failed.code == 1
+    assert "run again later: the data received so far is kept" in failed.text
+    server.faults = Faults()
     configured(project, server.settings())
     again = run(project, *tars)
     assert again.code == 0, again.text
-    assert sum(server.sent.values()) < 1.3 * sum(len(server.sound(n)) for n in server.files)
+    assert sum(server.sent.values()) < 1.3 * sum(len(server.audio(n)) for n in server.files)
     first = promised(project)
     subprocess.run(["rm", "-r", str(project / "results")], check=True)
     assert run(project, *tars).code == 0
     assert promised(project) == first
 
 
-def test_a_withdrawn_recording_is_quarantined_and_a_new_one_downloads_itself_alone(
-    project: Path, server: StandIn
+def test_a_withdrawn_recording_is_quarantined_and_only_a_new_one_is_downloaded(
+    project: Path, server: FakeServer
 ) -> None:
     gone = server.entries[0]
-    server.mood = Mood(withdrawn={gone["id"]})
+    server.faults = Faults(withdrawn={gone["id"]})
     new = server.entries.pop()
     configured(project, server.settings())
     quarantine = "results/features/test/corpus/quarantine.csv"
@@ -145,13 +147,13 @@ def test_a_withdrawn_recording_is_quarantined_and_a_new_one_downloads_itself_alo
     server.entries.append(new)
     server.sent.clear()
     refreshed = run(project, "refresh_sources")
-    assert f"1 recordings came: {new['id']}" in refreshed.text
+    assert f"1 recordings added: {new['id']}" in refreshed.text
     result = run(project, quarantine)
     assert len(result.batches("download")) == 1
     assert set(server.sent) == {new["id"]}
 
 
-def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finished_folder: Path) -> None:
+def test_a_model_is_trained_on_annotated_recordings(project: Path, finished_folder: Path) -> None:
     with (finished_folder / "my birds" / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     lines = []
@@ -175,7 +177,7 @@ def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finis
     result = run(project, "results/test/release/bundle/bundle.json")
     assert result.code == 0, result.text
     assert_delivered(project / "results/test", project / "field", truth)
-    assert f"note: {len(table)} of {len(lines)} annotations do not count: doubled row" in result.text
+    assert f"note: {len(table)} of {len(lines)} annotations are not used: duplicate row" in result.text
     index = pq.read_table(project / DATASET).to_pandas()
     assert set(index.loc[index["start"] == 0, "dropped"]) == {""}
     alone = ~index["recording"].isin([row["file"].replace("/", "-") for row in others])
@@ -183,7 +185,7 @@ def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finis
     several = index.groupby("recording")["present"].agg(lambda sets: len(set().union(*sets)))
     assert set(several[~several.index.isin(index.loc[alone, "recording"])]) == {1, 2}  # some end before 8 s
     counts = json.loads((project / "results/test/dataset/counts.json").read_text())
-    assert counts["boxes"] == {"doubled row": len(table), "used": len(table) + len(others)}
+    assert counts["boxes"] == {"duplicate row": len(table), "used": len(table) + len(others)}
     # A corrected box decodes nothing.
     boxes = project / "field" / "boxes.txt"
     boxes.write_text(boxes.read_text().replace("\t3.0\t", "\t2.9\t", 2))

@@ -36,7 +36,7 @@ from autobird.release.settings import (
 )
 from autobird.serving.log import log_state
 from autobird.sources.field import FieldRecordings
-from autobird.sources.kaggle import zip_of
+from autobird.sources.kaggle import kaggle_archive
 from autobird.sources.listing import Listing
 from autobird.sources.lock import LockMissing
 from autobird.sources.select import is_downloaded, local_root, source_of
@@ -88,7 +88,7 @@ try:
     # Whether recordings come as corpus/audio/<b>.tar, or from where they lie.
     DOWNLOADED = is_downloaded(CONFIG.corpus)
     SOURCE_ROOT = "" if DOWNLOADED else local_root(CONFIG.corpus)
-    ARCHIVE = zip_of(CONFIG.corpus) if CONFIG.corpus.type == "kaggle" else ""
+    ARCHIVE = kaggle_archive(CONFIG.corpus) if CONFIG.corpus.type == "kaggle" else ""
 except AutobirdError as error:
     # What is not there yet is asked for when something needs it: see listing().
     DOWNLOADED, SOURCE_ROOT, ARCHIVE = False, "", ""

@@ -12,7 +12,7 @@ from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import RecordingLookup, iter_tables, read_text_csv, sorted_chunks, write_chunks
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
-from autobird.sources.licences import UNKNOWN, allowed, family, terms, url
+from autobird.sources.licences import UNKNOWN, allowed, family, licence_url, terms
 from autobird.sources.settings import LicenceSettings
 
 ATTRIBUTION = ["recording", "number", "species", "recordist", "licence", "licence_url", "page", "date", "place"]
@@ -46,7 +46,7 @@ def catalogue(
 def attribution(table: pd.DataFrame) -> pd.DataFrame:
     """Who recorded what under which licence, for the recordings that are used (`ATTRIBUTION`)."""
     used = table[table["quarantined"] == ""]
-    out = used.assign(licence=used["licence"].replace("", UNKNOWN), licence_url=used["licence"].map(url))
+    out = used.assign(licence=used["licence"].replace("", UNKNOWN), licence_url=used["licence"].map(licence_url))
     return out[ATTRIBUTION]
 
 
@@ -73,7 +73,7 @@ def attribution_page(table: pa.Table) -> Iterator[str]:
                 line += ", "
             if new:
                 licence = r["licence"]
-                name, link = r["licence_family"], url(licence)
+                name, link = r["licence_family"], licence_url(licence)
                 yield f"\n## {f'CC {name}' if name.startswith('BY') else name}\n"
                 yield (f"<{link}>" if link else f"As the source says it: {licence or 'nothing'}") + "\n"
             name = r["number"] or r["recording"]

@@ -10,7 +10,7 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_tables, read_text_csv
 from autobird.corpus.settings import CheckSettings
-from autobird.sources.policy import REFUSED, TAKEN_DOWN
+from autobird.sources.policy import LICENCE_REFUSED, TAKEN_DOWN
 
 
 def check(recordings: int, reasons: "pd.Series[str]", file: Path, settings: CheckSettings) -> dict[str, int]:
@@ -27,7 +27,7 @@ def check(recordings: int, reasons: "pd.Series[str]", file: Path, settings: Chec
     Raises:
         AutobirdError: the quarantined share is above `max_quarantined_share`, or nothing is left.
     """
-    quarantined, refused = len(reasons), int(reasons.isin([REFUSED, TAKEN_DOWN]).sum())
+    quarantined, refused = len(reasons), int(reasons.isin([LICENCE_REFUSED, TAKEN_DOWN]).sum())
     wrong, judged = quarantined - refused, recordings - refused
     share = wrong / max(1, judged)
     if share > settings.max_quarantined_share:

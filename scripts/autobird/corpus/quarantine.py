@@ -7,7 +7,7 @@ import pandas as pd
 
 from autobird.core.stage import log, parser, run, stage
 from autobird.core.tables import read_tables, read_text_csv, write_csv
-from autobird.sources.policy import HASH
+from autobird.sources.base import SHA256_PREFIX
 
 QUARANTINE = ["recording", "species", "reason"]
 """Columns of `quarantine.csv`."""
@@ -27,7 +27,7 @@ def reasons(recordings: pd.DataFrame, exclusions: pd.DataFrame, pairs: pd.DataFr
     table = recordings.sort_values("recording").set_index("recording")
     reason = table["reason"].where(table["status"] != "ok", "")
     forbidden = exclusions.set_index("recording")["reason"]
-    for known in (table.index, HASH + table["file_sha256"], HASH + table["sound_sha256"]):
+    for known in (table.index, SHA256_PREFIX + table["file_sha256"], SHA256_PREFIX + table["sound_sha256"]):
         said = pd.Series(known, table.index).map(forbidden)
         reason = reason.where((reason != "") | said.isna(), said)
     _exact(table[reason == ""], reason)

@@ -1,1 +1,1 @@
-"""Where recordings come from: each source lists what it holds; no network, no decoding."""
+"""Sources of recordings: each lists its recordings and their metadata without network access and without decoding audio."""

@@ -1,35 +1,37 @@
-"""What every source offers: a list of recordings, what people know about them, and boxes where there are any."""
+"""The interface of all sources: listed recordings, their metadata, and annotation boxes where the source has them."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import NamedTuple
 
-GROUPING = ("recordist", "date", "place", "split")
-"""Columns from which groups and splits are made; correcting one of them deals the splits anew."""
+GROUPING_COLUMNS = ("recordist", "date", "place", "split")
+"""Metadata that decides groups and splits. A correction here assigns recordings to splits again."""
 
-DETAILS = (
+DETAIL_COLUMNS = (
     "number", "page", "time", "latitude", "longitude", "licence", "quality", "background", "extra",
 )  # fmt: skip
-"""Columns that only the catalogue and what reads licences need; correcting one of them retrains nothing."""
+"""Metadata that only the catalogue and the licence report read. A correction here retrains nothing."""
 
+SHA256_PREFIX = "sha256:"
+"""Prefix of a checksum, in `ListedRecording.content` and in the table of exclusions."""
 
 NO_LABEL, NO_NAME = "no label", "no species"
-"""Why a box names no species: somebody marked a sound there, but did not say whose."""
+"""Reasons why a box has no species: its label is empty, or its label is one of `corpus.unknown_species`."""
 
 
 class ListedRecording(NamedTuple):
     """A recording as its source lists it.
 
     Attributes:
-        recording: its id, a path with `/`.
-        species: its label, "" if unknown or if boxes label its windows.
-        content: what stands for its bytes: `sha256:...` of the file, the recipe of a synthesised one, or what a
-            server tells of it.
-        problem: why it cannot be used though nobody has listened to it, or "".
-        size: bytes of its file, as far as known; what jobs ask for follows from it, never what they compute.
-        location: where its file lies, if that is not its id: a path relative to the root, or a URL.
-        start: where it begins in that file, seconds; "" for the beginning.
-        end: where it ends, seconds; "" for the end.
+        recording: id, a path with `/`.
+        species: label; "" if unknown or if boxes label the windows.
+        content: text that changes when the audio changes: `sha256:...` of the file, the parameters of a synthesised
+            recording, or the checksum or modification time that a server reports.
+        problem: why the recording cannot be used, as far as the listing shows; "" if no problem was found.
+        size: bytes of the file, 0 if unknown. It sets the resources that jobs request and never changes their results.
+        location: path relative to the root, or URL; "" if it is the id.
+        start: start of the recording in its file, seconds; "" for the start of the file.
+        end: end of the recording in its file, seconds; "" for the end of the file.
     """
 
     recording: str
@@ -43,7 +45,7 @@ class ListedRecording(NamedTuple):
 
 
 class RecordingMetadata(NamedTuple):
-    """What people know about a recording; "" where unknown. `extra` is JSON of all that has no column of its own."""
+    """Metadata of a recording; "" where a value is missing. `extra` is a JSON object of the columns not listed here."""
 
     recording: str
     recordist: str = ""
@@ -62,7 +64,10 @@ class RecordingMetadata(NamedTuple):
 
 
 class Box(NamedTuple):
-    """A song that somebody marked in a recording: seconds, and the species; `problem` says why it does not count."""
+    """An annotated time interval of a recording, in seconds, and its species.
+
+    `problem` says why the box is not used; "" if it is used.
+    """
 
     recording: str
     start: float
@@ -72,23 +77,23 @@ class Box(NamedTuple):
 
 
 class Source(ABC):
-    """A place that recordings come from. All lists are sorted by recording; nothing here uses the network."""
+    """A collection of recordings. All lists are sorted by recording. No method uses the network."""
 
     name: str
-    """What the source is called in messages: `corpus.root: /my birds`."""
+    """Name of the source in messages, for example `corpus.root: /my birds`."""
 
     @abstractmethod
     def recordings(self) -> Iterable[ListedRecording]:
-        """All recordings, usable or not."""
+        """Return all recordings, including those that cannot be used."""
 
     @abstractmethod
     def metadata(self) -> Iterable[RecordingMetadata]:
-        """What people know about the recordings."""
+        """Return the metadata of the recordings that have any."""
 
     def boxes(self) -> list[Box] | None:
-        """Boxes of annotated recordings; None where a recording has one label."""
+        """Return the boxes of annotated recordings; None if each recording has one label instead."""
         return None
 
     def notes(self) -> list[str]:
-        """What a person should know about the listing: what was passed over, and why."""
+        """Return messages for the user: how many recordings or boxes are not used, and why."""
         return []

@@ -1,7 +1,7 @@
-"""Stage `download`: bring the recordings of one batch into one tar.
+"""Stage `download`: fetch the recordings of one batch into a tar archive.
 
-Each recording is kept as soon as it is there, and the last tar of the batch is used again, so that nothing is
-downloaded twice: not after a kill, and not when one recording is added.
+No recording is downloaded twice. A job that is killed keeps the recordings that it has fetched, and a rerun copies unchanged
+recordings from the batch's previous archive.
 """
 
 import contextlib
@@ -21,46 +21,59 @@ from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.store import fsspec_file_system
 from autobird.core.tables import read_text_csv
+from autobird.sources.base import SHA256_PREFIX
 from autobird.sources.fetch import url
-from autobird.sources.fetch.http import Client, Withdrawn
+from autobird.sources.fetch.http import Client, Unavailable
 from autobird.sources.settings import FetchSettings
 
-FETCHED = ["recording", "sha256", "size", "problem"]
-"""Columns of what came: one row a recording that was to come, with the reason in words if it did not."""
+FETCHED_COLUMNS = ["recording", "sha256", "size", "problem"]
+"""Columns of the table of fetched recordings: one row per requested recording; `problem` says why it was not fetched."""
+
+_CONTENT_HEADER = "AUTOBIRD.content"
+"""Extended tar header (PAX) that holds `ListedRecording.content` of a member, to recognise unchanged recordings."""
 
 
-class Batch:
-    """The recordings of one batch, gathered in a folder beside its tar.
+class BatchDownload:
+    """The recordings of one batch, fetched into a folder beside the archive.
 
     Args:
-        tar: the tar that will be written.
-        client: for http and https.
-        archive: the zip that `zip://` locations lie in.
+        archive: the tar archive to write.
+        client: for URLs with http and https.
+        zip_file: zip file that `zip://` locations refer to; None if there is none.
     """
 
-    def __init__(self, tar: Path, client: Client, archive: Path | None) -> None:
-        self._parts = tar.with_name(f".{tar.stem}.parts")
-        self._kept = tar.with_name(f".{tar.stem}.last")
-        self._client, self._archive = client, archive
+    def __init__(self, archive: Path, client: Client, zip_file: Path | None) -> None:
+        self._archive, self._client, self._zip_file = archive, client, zip_file
+        self._parts = archive.with_name(f".{archive.stem}.parts")
+        self._previous = archive.with_name(f".{archive.stem}.last")
 
-    def recall(self, contents: dict[str, str]) -> None:
-        """Take from the last tar what has not changed since; `contents`: what stands for each member's bytes."""
-        if not self._kept.is_file():
+    def reuse_previous_archive(self, contents: dict[str, str]) -> None:
+        """Copy the unchanged recordings from the archive that the last run wrote.
+
+        Args:
+            contents: `ListedRecording.content` of each recording, by location.
+        """
+        if not self._previous.is_file():
             return
-        with contextlib.suppress(tarfile.TarError, OSError), tarfile.open(self._kept) as old:
-            for info in old:
-                path = self._path(info.name, contents.get(info.name, ""))
-                if info.name not in contents or info.pax_headers.get(_CONTENT) != contents[info.name] or path.exists():
+        with contextlib.suppress(tarfile.TarError, OSError), tarfile.open(self._previous) as previous:
+            for info in previous:
+                content = contents.get(info.name)
+                if content is None or info.pax_headers.get(_CONTENT_HEADER) != content:
                     continue
-                source = old.extractfile(info)
-                if source is not None:
+                path = self._path(info.name, content)
+                if not path.exists() and (source := previous.extractfile(info)) is not None:
                     write_stream(path, source)
 
-    def bring(self, location: str, content: str) -> Path:
-        """The file of one location, downloaded if it is not there yet.
+    def fetch(self, location: str, content: str) -> Path:
+        """Return the local file of a recording; download it if a previous call has not.
+
+        Args:
+            location: URL, or `zip://` and the name in the zip file.
+            content: as in `ListedRecording`; a checksum is verified.
 
         Raises:
-            Withdrawn: it cannot be had; the message says why.
+            Unavailable: the recording cannot be fetched; the message says why.
+            AutobirdError: fetching failed and may succeed later.
         """
         path = self._path(location, content)
         if path.exists():
@@ -69,79 +82,80 @@ class Batch:
         if scheme == "zip":
             self._unzip(location.removeprefix("zip://"), path)
         elif scheme in ("http", "https"):
-            digest = content.removeprefix("sha256:") if content.startswith("sha256:") else ""
-            self._client.download(location, path, digest)
+            sha256 = content.removeprefix(SHA256_PREFIX) if content.startswith(SHA256_PREFIX) else ""
+            self._client.download(location, path, sha256)
         else:
             files, inner = fsspec_file_system(location)
             try:
-                url.fetch(files, inner, path)
+                url.copy_file(files, inner, path)
             except FileNotFoundError as error:
-                raise Withdrawn("withdrawn: no longer there") from error
+                raise Unavailable("withdrawn: the file no longer exists") from error
             except Exception as error:
                 raise AutobirdError(f"{location} cannot be read ({error}); run again later") from error
         return path
 
-    def write(self, tar: Path, found: dict[str, tuple[Path, str]]) -> None:
-        """Write the tar of the files that came, by member name, and keep it for the next time."""
-        with atomic(tar) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as out:
-            for name, (path, content) in found.items():
-                info = tar_member(name, path.stat().st_size)
-                info.pax_headers = {_CONTENT: content}
+    def write_archive(self, fetched: dict[str, tuple[Path, str]]) -> None:
+        """Write the archive, and keep it for `reuse_previous_archive`.
+
+        Args:
+            fetched: local file and `ListedRecording.content` of each recording, by location.
+        """
+        with atomic(self._archive) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+            for location, (path, content) in fetched.items():
+                info = tar_member(location, path.stat().st_size)
+                info.pax_headers = {_CONTENT_HEADER: content}
                 with path.open("rb") as file:
-                    out.addfile(info, file)
-        # A second name for the same bytes: Snakemake deletes the first before the rule runs again.
-        self._kept.unlink(missing_ok=True)
+                    archive.addfile(info, file)
+        # A hard link: Snakemake deletes the archive itself before the rule runs again.
+        self._previous.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
-            os.link(tar, self._kept)
+            os.link(self._archive, self._previous)
         shutil.rmtree(self._parts, ignore_errors=True)
 
     def _path(self, location: str, content: str) -> Path:
         return self._parts / digest_of(f"{location}\n{content}")
 
     def _unzip(self, name: str, path: Path) -> None:
-        if self._archive is None:
-            raise AutobirdError(f"{name} lies in a zip, and corpus.root names none")
+        if self._zip_file is None:
+            raise AutobirdError(f"{name} is in a zip file, but corpus.root names none; set corpus.root to the zip file")
         try:
-            with zipfile.ZipFile(self._archive) as archive, archive.open(name) as source:
+            with zipfile.ZipFile(self._zip_file) as archive, archive.open(name) as source:
                 write_stream(path, source)
         except (KeyError, zipfile.BadZipFile) as error:
-            raise Withdrawn(f"the zip does not yield it ({error})") from error
-
-
-_CONTENT = "AUTOBIRD.content"
+            raise Unavailable(f"cannot be read from the zip file ({error})") from error
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--archive", type=Path, nargs="?", help="the zip that the recordings lie in")
-    p.add_argument("--audio", type=Path, required=True, help="the tar to write")
-    p.add_argument("--fetched", type=Path, required=True, help="what came")
+    p.add_argument("--archive", type=Path, nargs="?", help="zip file that holds the recordings")
+    p.add_argument("--audio", type=Path, required=True, help="tar archive to write")
+    p.add_argument("--fetched", type=Path, required=True, help="table of fetched recordings to write")
     args = p.parse_args(argv)
     settings = settings_of(FetchSettings, args.settings)
     with stage("download", args, [args.audio, args.fetched]):
-        rows = read_text_csv(args.manifest)
-        rows = rows[rows["problem"] == ""]
-        files = [place.file for place in recording_locations(rows)]
-        batch = Batch(args.audio, Client(settings.interval, settings.patience), args.archive)
-        batch.recall(dict(zip(files, rows["content"], strict=True)))
-        progress = Progress("download", len(rows), "recordings")
-        came: dict[str, tuple[Path, str]] = {}
-        lines = [FETCHED]
-        for done, (file, row) in enumerate(zip(files, rows.itertuples(), strict=True), 1):
+        manifest = read_text_csv(args.manifest)
+        manifest = manifest[manifest["problem"] == ""]
+        locations = [place.file for place in recording_locations(manifest)]
+        batch = BatchDownload(args.audio, Client(settings.interval, settings.retry_seconds), args.archive)
+        batch.reuse_previous_archive(dict(zip(locations, manifest["content"], strict=True)))
+        progress = Progress("download", len(manifest), "recordings")
+        fetched: dict[str, tuple[Path, str]] = {}
+        table = [FETCHED_COLUMNS]
+        for done, (location, recording) in enumerate(zip(locations, manifest.itertuples(), strict=True), 1):
             try:
-                path = batch.bring(file, row.content)
-            except Withdrawn as error:
-                log.warning("%s: %s", row.recording, error)
-                lines.append([row.recording, "", "", str(error)])
+                path = batch.fetch(location, recording.content)
+            except Unavailable as error:
+                log.warning("%s: %s", recording.recording, error)
+                table.append([recording.recording, "", "", str(error)])
             else:
-                came[file] = path, row.content
-                lines.append([row.recording, file_digest(path) or "", str(path.stat().st_size), ""])
+                fetched[location] = path, recording.content
+                table.append([recording.recording, file_digest(path) or "", str(path.stat().st_size), ""])
             progress(done)
-        batch.write(args.audio, came)
-        write_text(args.fetched, csv_text(lines))
-        log.info("%d of %d recordings, %.1f MB", len(came), len(rows), args.audio.stat().st_size / 1e6)
+        batch.write_archive(fetched)
+        write_text(args.fetched, csv_text(table))
+        log.info("%d of %d recordings, %.1f MB", len(fetched), len(manifest), args.audio.stat().st_size / 1e6)
 
 
 if __name__ == "__main__":

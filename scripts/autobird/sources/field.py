@@ -1,4 +1,4 @@
-"""A folder of field recordings without labels, as batch manifests: for `snakemake predict` and the drift report."""
+"""A folder of unlabelled field recordings, as batch manifests for `snakemake predict` and the drift report."""
 
 from pathlib import Path
 
@@ -11,29 +11,29 @@ class FieldRecordings:
     """All files below a folder, assigned to batches by a stable hash of their path.
 
     Attributes:
-        manifests: one table a batch, with the columns recording and sha256 ("" where a file cannot be read).
+        manifests: one table per batch, with the columns recording and sha256 ("" if the file cannot be read).
         sizes: bytes of each file, by batch.
 
     Args:
         root: the folder.
         cache: file of the checksum cache.
         batches: number of batches.
-        key: the setting that names the folder, for messages.
+        setting: name of the setting that gives the folder, for messages.
 
     Raises:
         AutobirdError: `root` is not a folder, or holds no file.
     """
 
-    def __init__(self, root: Path, cache: Path, batches: int, key: str) -> None:
+    def __init__(self, root: Path, cache: Path, batches: int, setting: str) -> None:
         if not root.is_dir():
-            raise AutobirdError(f"{key}: {root} is not a folder; give a folder of recordings")
-        found = hashed_files(root, cache)
-        if not found:
-            raise AutobirdError(f"{key}: {root} holds no files; give a folder of recordings")
+            raise AutobirdError(f"{setting}: {root} is not a folder; give a folder of recordings")
+        files = hashed_files(root, cache)
+        if not files:
+            raise AutobirdError(f"{setting}: {root} holds no files; give a folder of recordings")
         tables = [CsvTable("recording", "sha256") for _ in range(batches)]
         self.sizes: list[list[int]] = [[] for _ in range(batches)]
-        for _, name, digest, size in found:
-            batch = batch_of(name, batches)
-            tables[batch].add(name, digest or "")
-            self.sizes[batch].append(size)
-        self.manifests = Manifests({str(number): table for number, table in enumerate(tables)})
+        for file in files:
+            batch = batch_of(file.name, batches)
+            tables[batch].add(file.name, file.sha256 or "")
+            self.sizes[batch].append(file.size)
+        self.manifests = Manifests({str(batch): table for batch, table in enumerate(tables)})

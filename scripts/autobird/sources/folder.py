@@ -1,89 +1,106 @@
-"""A folder of recordings on a disk, one folder a species, with a table of metadata beside them."""
+"""A local folder as a source: one folder per species, and optionally a metadata table."""
 
 import unicodedata
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashedFile, hashed_files
-from autobird.sources.base import ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
 from autobird.sources.metadata import read_metadata
 from autobird.sources.settings import ColumnSettings
 
+_METADATA_FILES = ("SOURCES.csv", "metadata.csv")
 
-def species_of(folder: str, suffix: str) -> str:
-    """The species that a folder's name stands for, without `suffix`."""
+_NOT_UTF8 = "the file's name is not UTF-8; rename it"
+
+
+def metadata_names(setting: str) -> tuple[str, ...]:
+    """Return the possible paths of the metadata table below the root, for a value of `corpus.metadata`."""
+    return _METADATA_FILES if setting == "auto" else (setting,)
+
+
+def _species_name(folder: str, suffix: str) -> str:
+    """Return the species that a folder is named after, without `suffix`."""
     species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
     suffix = suffix.replace("_", " ")
     return species.removesuffix(suffix).strip() if suffix else species
 
 
-def species_row(name: str, content: str, size: int, suffix: str, location: str = "") -> ListedRecording:
-    """The row of a file in the layout `<Species name>/<any depth>/<file>`."""
+def labelled_recording(name: str, content: str, size: int, suffix: str, location: str = "") -> ListedRecording:
+    """Return the recording of a file in the layout `<Species name>/<any depth>/<file>`.
+
+    Args:
+        name: path of the file below the root, the id of the recording.
+        content: as in `ListedRecording`.
+        size: bytes of the file.
+        suffix: removed from the end of the species folder's name.
+        location: where the file is stored, if that differs from `name`.
+    """
     folder, _, rest = name.partition("/")
     if not rest:
         return ListedRecording(name, "", content, "not inside a species folder; move it into one", size, location)
-    return ListedRecording(name, species_of(folder, suffix), content, size=size, location=location)
+    return ListedRecording(name, _species_name(folder, suffix), content, size=size, location=location)
 
 
-NOT_TEXT = "the file's name is not UTF-8; rename it"
-
-
-def _file_row(found: HashedFile) -> ListedRecording:
-    """The row of a file, whatever it holds."""
-    file, name, digest, size = found
-    if name != file:
-        return ListedRecording(name, "", "", NOT_TEXT)
-    if digest is None:
-        return ListedRecording(name, "", "", "cannot be read; check the file's permissions", size)
-    return ListedRecording(name, "", f"sha256:{digest}", size=size)
+def _unlabelled_recording(hashed: HashedFile) -> ListedRecording:
+    """Return the recording of a file, without a species."""
+    if hashed.name != hashed.file:
+        return ListedRecording(hashed.name, "", "", _NOT_UTF8)
+    if hashed.sha256 is None:
+        return ListedRecording(hashed.name, "", "", "cannot be read; check the file's permissions", hashed.size)
+    return ListedRecording(hashed.name, "", f"{SHA256_PREFIX}{hashed.sha256}", size=hashed.size)
 
 
 class FolderSource(Source):
-    """`<root>/<Species name>/<any depth>/<file>`; every file is a row, whatever it is called.
+    """Recordings in the layout `<root>/<Species name>/<any depth>/<file>`. Every file is listed, whatever its name.
 
     Args:
         root: the folder.
-        cache: file of the sha256 cache.
-        metadata: the table's name below the root, `auto` or `none`.
+        cache: file of the checksum cache.
+        metadata: path of the metadata table below the root, `auto` or `none`.
         columns: names of its columns.
         suffix: removed from the end of the species folders' names.
+
+    Raises:
+        AutobirdError: `root` is not a folder, or the metadata table does not exist.
     """
 
     def __init__(
         self, root: Path, cache: Path, metadata: str = "auto", columns: ColumnSettings | None = None, suffix: str = ""
     ) -> None:
-        self.root, self.cache, self.suffix = root.expanduser(), cache, suffix
-        self.columns = columns or ColumnSettings()
+        self.root = root.expanduser()
         self.name = f"corpus.root: {root}"
+        self._cache, self._suffix = cache, suffix
+        self._columns = columns or ColumnSettings()
         if not self.root.is_dir():
             raise AutobirdError(f"{self.name} is not a folder; give the folder that holds one folder per species")
-        self.metadata_file = self._find_metadata(metadata)
+        self._metadata_file = self._find_metadata(metadata)
 
     def recordings(self) -> list[ListedRecording]:
-        """Every file below the root but the metadata table, with the species that its folder names."""
-        return [self._labelled(row) for row in self.files()]
+        """Return every file below the root except the metadata table, with the species of its folder."""
+        return [self._labelled(recording) for recording in self.files()]
 
     def files(self) -> list[ListedRecording]:
-        """The same without species, wherever they lie; hashed (through the cache)."""
-        rows = [_file_row(found) for found in hashed_files(self.root, self.cache, self.metadata_file)]
-        return sorted(rows, key=lambda r: r.recording)
+        """Return the same files without species, at any depth. Their checksums are computed, or read from the cache."""
+        recordings = map(_unlabelled_recording, hashed_files(self.root, self._cache, self._metadata_file))
+        return sorted(recordings, key=lambda r: r.recording)
 
     def metadata(self) -> list[RecordingMetadata]:
-        """The rows of the metadata table."""
-        return read_metadata(self.metadata_file, self.columns) if self.metadata_file else []
+        """Return the rows of the metadata table."""
+        return read_metadata(self._metadata_file, self._columns) if self._metadata_file else []
 
-    def _labelled(self, row: ListedRecording) -> ListedRecording:
-        if row.problem == NOT_TEXT:
-            return row
-        labelled = species_row(row.recording, row.content, row.size, self.suffix)
-        return labelled._replace(problem=labelled.problem or row.problem)
+    def _labelled(self, recording: ListedRecording) -> ListedRecording:
+        if recording.problem == _NOT_UTF8:
+            return recording
+        labelled = labelled_recording(recording.recording, recording.content, recording.size, self._suffix)
+        return labelled._replace(problem=labelled.problem or recording.problem)
 
-    def _find_metadata(self, choice: str) -> Path | None:
-        if choice == "none":
+    def _find_metadata(self, setting: str) -> Path | None:
+        if setting == "none":
             return None
-        if choice == "auto":
-            return next((p for n in ("SOURCES.csv", "metadata.csv") if (p := self.root / n).is_file()), None)
-        path = self.root / choice
-        if not path.is_file():
-            raise AutobirdError(f"corpus.metadata: {path} is not a file; give a path relative to corpus.root, or none")
-        return path
+        found = next((path for name in metadata_names(setting) if (path := self.root / name).is_file()), None)
+        if found is None and setting != "auto":
+            raise AutobirdError(
+                f"corpus.metadata: {self.root / setting} is not a file; give a path relative to corpus.root, or none"
+            )
+        return found

@@ -1,4 +1,4 @@
-"""A data set of Kaggle's: a folder or a zip on a disk, or what kagglehub downloaded."""
+"""A Kaggle data set as a source: a folder, a zip file, or the folder into which kagglehub downloaded it."""
 
 import os
 import zipfile
@@ -6,34 +6,36 @@ from pathlib import Path, PurePosixPath
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.base import ListedRecording, RecordingMetadata, Source
-from autobird.sources.folder import FolderSource, species_row
+from autobird.sources.folder import FolderSource, labelled_recording
 from autobird.sources.lock import LockMissing
 from autobird.sources.settings import KaggleSettings, SourceSettings
 
-_SUFFIX = "_sound"
-_AUDIO = (".mp3", ".wav", ".ogg", ".flac", ".m4a")
+_SPECIES_SUFFIX = "_sound"
+"""End of the species folders' names in the default data set."""
+
+_AUDIO_EXTENSIONS = (".mp3", ".wav", ".ogg", ".flac", ".m4a")
 
 
-def downloaded(kaggle: KaggleSettings) -> Path:
-    """Where kagglehub keeps the data set on this machine."""
+def _download_folder(kaggle: KaggleSettings) -> Path:
+    """Return the folder into which kagglehub downloads the data set on this machine."""
     cache = os.environ.get("KAGGLEHUB_CACHE") or Path.home() / ".cache" / "kagglehub"
     return Path(cache) / "datasets" / kaggle.dataset / "versions" / str(kaggle.version)
 
 
-def zip_of(corpus: SourceSettings) -> Path | None:
-    """The zip that `corpus.root` names, if it is one."""
+def kaggle_archive(corpus: SourceSettings) -> Path | None:
+    """Return the zip file at `corpus.root`; None if that is not a zip file."""
     root = Path(corpus.root or "").expanduser()
     return root if root.suffix.lower() == ".zip" else None
 
 
-def folder_of(corpus: SourceSettings) -> Path:
-    """The folder that holds one folder per species, however deep the data set buries it.
+def kaggle_folder(corpus: SourceSettings) -> Path:
+    """Return the folder that holds one folder per species, at any depth in the data set.
 
     Raises:
-        LockMissing: not downloaded yet.
-        AutobirdError: `corpus.root` is no folder, or no audio lies below it.
+        LockMissing: the data set has not been downloaded yet.
+        AutobirdError: `corpus.root` is not a folder, or there is no audio file below it.
     """
-    root = Path(corpus.root).expanduser() if corpus.root else downloaded(corpus.kaggle)
+    root = Path(corpus.root).expanduser() if corpus.root else _download_folder(corpus.kaggle)
     if not root.is_dir():
         if corpus.root:
             raise AutobirdError(
@@ -45,24 +47,32 @@ def folder_of(corpus: SourceSettings) -> Path:
         )
     for folder, folders, files in os.walk(root):
         folders.sort()
-        if any(f.endswith(_SUFFIX) for f in folders):
+        if any(f.endswith(_SPECIES_SUFFIX) for f in folders):
             return Path(folder)
-        if any(f.lower().endswith(_AUDIO) for f in files) and Path(folder) != root:
+        if any(f.lower().endswith(_AUDIO_EXTENSIONS) for f in files) and Path(folder) != root:
             return Path(folder).parent
     raise AutobirdError(f"{root} holds no audio; give the data set's folder or zip as corpus.root")
 
 
 def kaggle_source(corpus: SourceSettings, cache: Path) -> Source:
-    """The source of the data set; the suffix of its species folders is `_sound` if the configuration names none."""
-    suffix = corpus.species_suffix or _SUFFIX
-    archive = zip_of(corpus)
+    """Return the source of the data set. `_sound` is the default of `corpus.species_suffix` here."""
+    suffix = corpus.species_suffix or _SPECIES_SUFFIX
+    archive = kaggle_archive(corpus)
     if archive is not None:
         return ZipSource(archive, suffix)
-    return FolderSource(folder_of(corpus), cache, corpus.metadata, suffix=suffix)
+    return FolderSource(kaggle_folder(corpus), cache, corpus.metadata, suffix=suffix)
 
 
 class ZipSource(Source):
-    """The audio files in a zip; what lies above the species folders is left off their names."""
+    """The audio files in a zip file. Folders above the species folders are not part of the recordings' ids.
+
+    Args:
+        archive: the zip file.
+        suffix: removed from the end of the species folders' names.
+
+    Raises:
+        AutobirdError: the zip file cannot be read.
+    """
 
     def __init__(self, archive: Path, suffix: str) -> None:
         self.name = f"corpus.root: {archive}"
@@ -70,22 +80,22 @@ class ZipSource(Source):
             with zipfile.ZipFile(archive) as opened:
                 members = [m for m in opened.infolist() if not m.is_dir()]
         except (OSError, zipfile.BadZipFile) as error:
-            raise AutobirdError(f"{self.name} is no zip that can be read ({error}); download it again") from error
-        rows: list[ListedRecording] = []
+            raise AutobirdError(f"{self.name} is not a readable zip file ({error}); download it again") from error
+        recordings: list[ListedRecording] = []
         for member in members:
             path = PurePosixPath(member.filename)
-            if path.suffix.lower() not in _AUDIO:
+            if path.suffix.lower() not in _AUDIO_EXTENSIONS:
                 continue
             name = "/".join(path.parts[-2:])
             content = f"zip:{member.CRC:08x}-{member.file_size}"
             location = f"zip://{member.filename}"
-            rows.append(species_row(name, content, member.file_size, suffix, location))
-        self._rows = sorted(rows, key=lambda r: r.recording)
+            recordings.append(labelled_recording(name, content, member.file_size, suffix, location))
+        self._recordings = sorted(recordings, key=lambda r: r.recording)
 
     def recordings(self) -> list[ListedRecording]:
-        """Every audio file, known by its CRC-32 and size as the zip's directory has them."""
-        return self._rows
+        """Return every audio file. CRC-32 and size in the zip's directory identify its content."""
+        return self._recordings
 
     def metadata(self) -> list[RecordingMetadata]:
-        """Nothing: tables in a zip are not read."""
+        """Return an empty list: metadata tables in a zip file are not read."""
         return []

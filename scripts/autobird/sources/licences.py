@@ -1,15 +1,15 @@
-"""Licences by their family, and what a policy lets one do with a recording."""
+"""Licences: their families, and the uses that a policy allows."""
 
 import re
 from collections.abc import Iterable
 from functools import cache
 
-from autobird.sources.missing import known
+from autobird.sources.missing import drop_placeholder
 from autobird.sources.settings import CREATIVE_COMMONS
 
 UNKNOWN = "unknown"
 STRICTEST = CREATIVE_COMMONS[-1]
-"""What an unknown licence counts as."""
+"""An unknown licence is treated as this one."""
 
 _URL = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|(publicdomain/(?:zero|mark)))(?:/(\d\.\d))?", re.I)
 _NAME = re.compile(
@@ -21,30 +21,32 @@ _ZERO = re.compile(r"(?:cc[ -]*0|cc[ -]*zero|public domain)(?:[ -]*(\d\.\d))?", 
 
 @cache
 def family(licence: str) -> str:
-    """The family that a licence's URL or name says: one of `CREATIVE_COMMONS`, `unknown`, or the text as it is.
+    """Return the family of a licence, given by its URL or name.
 
-    A text that speaks of Creative Commons without saying which one is unknown.
+    The family is one of `CREATIVE_COMMONS`, `unknown`, or the text itself for other licences. A text that mentions Creative
+    Commons without naming one of its licences is unknown.
     """
-    text = known(licence)
+    text = drop_placeholder(licence)
     if not text:
         return UNKNOWN
     if match := _URL.search(text):
-        return "CC0" if match[2] else _known(match[1], text)
+        return "CC0" if match[2] else _creative_commons(match[1], text)
     if _ZERO.fullmatch(text):
         return "CC0"
     if match := _NAME.fullmatch(text):
-        return _known(match[1], text)
+        return _creative_commons(match[1], text)
     return UNKNOWN if re.search(r"\bcc\b|creative ?commons", text, re.I) else text
 
 
-def _known(parts: str, text: str) -> str:
-    words = set(re.split(r"[ -]+", parts.lower()))
+def _creative_commons(elements: str, text: str) -> str:
+    """Return the family with these elements (`by-sa-nc`, in any order); `text` if Creative Commons has no such licence."""
+    words = set(re.split(r"[ -]+", elements.lower()))
     name = "-".join(w.upper() for w in ("by", "nc", "nd", "sa") if w in words)
     return name if name in CREATIVE_COMMONS else text
 
 
-def url(licence: str) -> str:
-    """Where a licence of Creative Commons can be read; "" for others."""
+def licence_url(licence: str) -> str:
+    """Return the address of a Creative Commons licence; "" for other licences."""
     text = licence.strip()
     if text.startswith("//"):
         text = f"https:{text}"
@@ -61,22 +63,22 @@ def url(licence: str) -> str:
 
 @cache
 def allowed(licence: str, policy: tuple[str, ...]) -> bool:
-    """Whether a licence is among those of a policy; an unknown one counts as the strictest."""
+    """Return whether a policy lists the family of a licence. An unknown licence is treated as the strictest family."""
     name = family(licence)
-    wanted = {entry.upper().removeprefix("CC ").strip() for entry in policy}
-    return (STRICTEST if name == UNKNOWN else name).upper() in wanted
+    listed = {entry.upper().removeprefix("CC ").strip() for entry in policy}
+    return (STRICTEST if name == UNKNOWN else name).upper() in listed
 
 
 def terms(families: Iterable[str]) -> dict[str, bool | str]:
-    """What all recordings together allow: the strictest of their licences decides, word by word.
+    """Return the combined terms of all recordings in use: a condition of any licence applies to the whole.
 
     Args:
-        families: of the recordings in use; `unknown` counts as `STRICTEST`, and so does a licence of another kind,
-            as nobody here has read it.
+        families: licence families of the recordings in use. `unknown` is treated as `STRICTEST`, and so are licences other
+            than Creative Commons, because this code cannot interpret them.
     """
     names = sorted(set(families))
     words = {w for name in names for w in (name if name in CREATIVE_COMMONS else STRICTEST).split("-")}
-    unread = [name for name in names if name not in CREATIVE_COMMONS]
+    not_interpreted = [name for name in names if name not in CREATIVE_COMMONS]
     conditions = [
         ("BY", "name the recordists (ATTRIBUTION.csv)"),
         ("NC", "no commercial use"),
@@ -84,8 +86,10 @@ def terms(families: Iterable[str]) -> dict[str, bool | str]:
         ("SA", "pass on what is made from it under the same licence"),
     ]
     statement = "; ".join(text for word, text in conditions if word in words) or "no conditions"
-    if unread:
-        statement += f"; licences that are unknown or not of Creative Commons count as {STRICTEST}: {', '.join(unread)}"
+    if not_interpreted:
+        statement += (
+            f"; licences that are unknown or not of Creative Commons count as {STRICTEST}: {', '.join(not_interpreted)}"
+        )
     return {
         "attribution": "BY" in words,
         "commercial_use": "NC" not in words,

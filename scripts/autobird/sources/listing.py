@@ -1,89 +1,80 @@
-"""What a source holds now, as tables: their texts, their digests, and where the texts are kept for the rules."""
+"""The recordings of a source as tables: one batch manifest per batch, and tables about all recordings."""
 
 from collections.abc import Iterator
 from operator import attrgetter
 
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import batch_of
-from autobird.sources.base import DETAILS, GROUPING, NO_NAME, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import (
+    DETAIL_COLUMNS,
+    GROUPING_COLUMNS,
+    NO_NAME,
+    SHA256_PREFIX,
+    Box,
+    ListedRecording,
+    RecordingMetadata,
+    Source,
+)
 from autobird.sources.manifest import CsvTable, Manifests
-from autobird.sources.policy import HASH, TAKEN_DOWN, take_down_of, verdict
+from autobird.sources.policy import TAKEN_DOWN, exclusion_reason, read_take_down_list
 from autobird.sources.settings import SourceSettings
 
-ROWS = ("recording", "species", "content", "problem", "location", "start", "end")
-"""Columns of a batch's table."""
+MANIFEST_COLUMNS = ("recording", "species", "content", "problem", "location", "start", "end")
+"""Columns of a batch manifest."""
 
-TABLES = ("grouping", "details", "exclusions", "boxes")
-"""Tables about all recordings, each with a digest of its own, so that a correction reruns just what reads it."""
+CORPUS_TABLES = ("grouping", "details", "exclusions", "boxes")
+"""Tables about all recordings. Each has its own checksum, so that a correction reruns only the stages that read the table."""
 
-_FACTS = {"grouping": GROUPING, "details": DETAILS}
+_METADATA_TABLES = {"grouping": GROUPING_COLUMNS, "details": DETAIL_COLUMNS}
 
 
 class Listing:
-    """The tables of a source: one a batch, and `TABLES`.
+    """The tables of a source: one batch manifest per batch, and `CORPUS_TABLES`.
 
     Attributes:
+        manifests: the tables, by batch number or name.
         sizes: bytes of each recording's file, by batch.
-        count: recordings.
-        accepted: those that nothing is known against.
-        species: the labels that name a species.
-        unmatched: recordings that the metadata names and the source does not hold.
-        notes: what a person should know.
+        count: number of recordings.
+        species: names of the species, sorted.
+        unmatched: recordings that have metadata and are not in the source.
+        notes: messages for the user.
+
+    Args:
+        source: the source.
+        settings: number of batches, unknown species, licence policy and take-down list.
+
+    Raises:
+        AutobirdError: the take-down list cannot be read.
     """
 
     def __init__(self, source: Source, settings: SourceSettings) -> None:
         self._name = source.name
-        boxes = source.boxes()
-        taken = take_down_of(settings)
+        self._settings = settings
+        self._take_down = read_take_down_list(settings)
+        self._tables = {str(batch): CsvTable(*MANIFEST_COLUMNS) for batch in range(settings.batches)}
+        self._tables |= {name: CsvTable("recording", *columns) for name, columns in _METADATA_TABLES.items()}
+        self._tables["exclusions"] = CsvTable("recording", "reason")
+        self._tables["boxes"] = CsvTable("recording", "start", "end", "species", "problem")
         self.sizes: list[list[int]] = [[] for _ in range(settings.batches)]
-        self.count = self.accepted = 0
-        batches = [CsvTable(*ROWS) for _ in range(settings.batches)]
-        tables = {name: CsvTable("recording", *columns) for name, columns in _FACTS.items()}
-        chosen = {name: attrgetter(*columns) for name, columns in _FACTS.items()}
-        exclusions = CsvTable("recording", "reason")
-        labels: set[str] = set()
-        usable: set[str] = set()
+        self.count = 0
         self.unmatched: list[str] = []
-        for row, known in _joined(source, self.unmatched):
-            if taken.covers(row, known):
-                # Nothing but its name stays.
-                row, known = ListedRecording(row.recording, "", "", TAKEN_DOWN), None
-            why = "" if row.problem else verdict(row, known, settings, annotated=boxes is not None)
-            if why:
-                exclusions.add(row.recording, why)
-            if not row.problem:
-                labels.add(row.species)
-                self.accepted += not why
-                if boxes is not None:
-                    usable.add(row.recording)
-            batch = batch_of(row.recording, settings.batches)
-            batches[batch].add(row.recording, row.species, row.content, row.problem, *row[5:])
-            self.sizes[batch].append(row.size)
-            self.count += 1
-            for name, get in chosen.items() if known else ():
-                values = get(known)
-                if any(values):
-                    tables[name].add(row.recording, *values)
-        # What is downloaded tells its sha256 only then.
-        for value in sorted(taken.hashes):
-            exclusions.add(f"{HASH}{value}", TAKEN_DOWN)
-        drawn = CsvTable("recording", "start", "end", "species", "problem")
-        for box in sorted(boxes or ()):
-            if box.recording in usable:
-                nameless = "" if box.problem or box.species not in settings.unknown_species else NO_NAME
-                drawn.add(box.recording, repr(box.start), repr(box.end), box.species, box.problem or nameless)
+
+        boxes = source.boxes()
+        labels, readable = self._add_recordings(source, annotated=boxes is not None)
+        self._add_excluded_checksums()
         if boxes is not None:
-            labels = {b.species for b in boxes if not b.problem}
+            self._add_boxes(boxes, readable)
+            labels = {box.species for box in boxes if not box.problem}
         self.species = sorted(labels - set(settings.unknown_species))
         self.notes = source.notes()
-        tables |= {"exclusions": exclusions, "boxes": drawn} | {str(b): part for b, part in enumerate(batches)}
-        self.manifests = Manifests(tables)
+        self.manifests = Manifests(self._tables)
+        del self._tables  # `Manifests.store` frees the memory of the tables, so nothing else may refer to them
 
     def check(self) -> None:
-        """Refuse what cannot become a classifier, before any job.
+        """Refuse a source that no classifier can be trained on, before any job starts.
 
         Raises:
-            AutobirdError: no recordings, or fewer than two species.
+            AutobirdError: the source has no recordings, or fewer than two species.
         """
         if not self.count:
             raise AutobirdError(f"{self._name} holds no recordings; give a source that holds some")
@@ -94,20 +85,66 @@ class Listing:
                 "a folder needs one folder per species"
             )
 
+    def _add_recordings(self, source: Source, annotated: bool) -> tuple[set[str], set[str]]:
+        """Add every recording to the tables. Return the labels, and (if `annotated`) the recordings without a problem."""
+        labels: set[str] = set()
+        readable: set[str] = set()
+        getters = {name: attrgetter(*columns) for name, columns in _METADATA_TABLES.items()}
+        for recording, metadata in _with_metadata(source, self.unmatched):
+            if self._take_down.covers(recording, metadata):
+                # Keep the name only, so that no other data of the recording reaches an output.
+                recording, metadata = ListedRecording(recording.recording, "", "", TAKEN_DOWN), None
+            if not recording.problem:
+                if reason := exclusion_reason(recording, metadata, self._settings, annotated):
+                    self._tables["exclusions"].add(recording.recording, reason)
+                labels.add(recording.species)
+                if annotated:
+                    readable.add(recording.recording)
+            self._add_to_batch(recording)
+            for name, get_values in getters.items() if metadata is not None else ():
+                values = get_values(metadata)
+                if any(values):
+                    self._tables[name].add(recording.recording, *values)
+        return labels, readable
 
-def _joined(source: Source, unmatched: list[str]) -> Iterator[tuple[ListedRecording, RecordingMetadata | None]]:
-    """Every row with what is known about it; both lists are sorted. RecordingMetadata about no recording go to `unmatched`."""
-    facts = iter(source.metadata())
-    known = next(facts, None)
-    for row in source.recordings():
-        while known is not None and known.recording < row.recording:
-            unmatched.append(known.recording)
-            known = next(facts, None)
-        if known is not None and known.recording == row.recording:
-            yield row, known
-            known = next(facts, None)
+    def _add_to_batch(self, recording: ListedRecording) -> None:
+        batch = batch_of(recording.recording, self._settings.batches)
+        self._tables[str(batch)].add(
+            recording.recording, recording.species, recording.content, recording.problem,
+            recording.location, recording.start, recording.end,
+        )  # fmt: skip
+        self.sizes[batch].append(recording.size)
+        self.count += 1
+
+    def _add_excluded_checksums(self) -> None:
+        """Exclude all checksums of the take-down list: that of a remote file is known only after the download."""
+        for checksum in sorted(self._take_down.checksums):
+            self._tables["exclusions"].add(f"{SHA256_PREFIX}{checksum}", TAKEN_DOWN)
+
+    def _add_boxes(self, boxes: list[Box], readable: set[str]) -> None:
+        """Add the boxes of recordings without a problem."""
+        for box in sorted(boxes):
+            if box.recording in readable:
+                problem = box.problem or (NO_NAME if box.species in self._settings.unknown_species else "")
+                self._tables["boxes"].add(box.recording, repr(box.start), repr(box.end), box.species, problem)
+
+
+def _with_metadata(source: Source, unmatched: list[str]) -> Iterator[tuple[ListedRecording, RecordingMetadata | None]]:
+    """Yield every recording with its metadata; both lists are sorted by recording.
+
+    The recordings of metadata that belong to none are appended to `unmatched`.
+    """
+    remaining = iter(source.metadata())
+    metadata = next(remaining, None)
+    for recording in source.recordings():
+        while metadata is not None and metadata.recording < recording.recording:
+            unmatched.append(metadata.recording)
+            metadata = next(remaining, None)
+        if metadata is not None and metadata.recording == recording.recording:
+            yield recording, metadata
+            metadata = next(remaining, None)
         else:
-            yield row, None
-    while known is not None:
-        unmatched.append(known.recording)
-        known = next(facts, None)
+            yield recording, None
+    while metadata is not None:
+        unmatched.append(metadata.recording)
+        metadata = next(remaining, None)

@@ -1,4 +1,4 @@
-"""What a remote source held when somebody looked: a file of JSON lines that git tracks."""
+"""The lock file of a remote source: JSON lines, kept in git, that list the recordings found by the last refresh."""
 
 import json
 from collections.abc import Iterable
@@ -9,33 +9,36 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_text
 
 Entry = dict[str, Any]
+"""A JSON object, one line of a lock file."""
 
 
 class LockMissing(AutobirdError):
-    """There is no lock file yet, or it was made for something else."""
+    """There is no lock file, or it was written for another source."""
 
 
 class Changes(NamedTuple):
-    """What a refresh changed: ids that came, went, or have other content."""
+    """Ids of the entries that a refresh added to a lock file, removed from it, or changed."""
 
-    came: list[str]
-    went: list[str]
+    added: list[str]
+    removed: list[str]
     changed: list[str]
 
 
 def read_lock(path: Path, source: Entry) -> list[Entry]:
-    """The entries of a lock file.
+    """Read the entries of a lock file.
 
     Args:
         path: the file.
-        source: what the configuration asks for; the lock's first line says what it was made for.
+        source: key of the configured source; the first line of the file holds the key that it was written for.
 
     Raises:
-        LockMissing: no such file, or made for another source.
-        AutobirdError: damaged.
+        LockMissing: there is no such file, or it was written for another source.
+        AutobirdError: the file is damaged.
     """
     if not path.is_file():
-        raise LockMissing(f"corpus.lock: {path} is not there; `snakemake refresh_sources` writes it (by the network)")
+        raise LockMissing(
+            f"corpus.lock: {path} does not exist; write it with `snakemake refresh_sources` (uses the network)"
+        )
     try:
         with path.open(encoding="utf-8") as file:
             header = json.loads(next(file, "null"))
@@ -43,18 +46,25 @@ def read_lock(path: Path, source: Entry) -> list[Entry]:
     except ValueError as error:
         raise AutobirdError(f"{path} is damaged ({error}); restore it from git or refresh it") from error
     if header != {"source": source}:
-        asked = json.dumps(source, ensure_ascii=False)
+        configured = json.dumps(source, ensure_ascii=False)
         raise LockMissing(
-            f"{path} was not made for what the configuration asks ({asked}); run `snakemake refresh_sources`"
+            f"{path} was written for another source than the configured one ({configured}); run `snakemake refresh_sources`"
         )
     return entries
 
 
 def write_lock(path: Path, source: Entry, entries: Iterable[Entry], key: str) -> Changes:
-    """Write a lock file, one line an entry, sorted by `key`; return what changed against the file that was there."""
+    """Write a lock file, one line per entry, and return the differences from the previous file.
+
+    Args:
+        path: the file.
+        source: key of the source, written as the first line.
+        entries: one per recording.
+        key: the entries' field that holds their id; they are sorted by it.
+    """
     new = {str(e[key]): e for e in entries}
     try:
-        old = {str(e[key]): e for e in _any_lock(path)}
+        old = {str(e[key]): e for e in _entries_of_any_source(path)}
     except (ValueError, KeyError, TypeError):
         old = {}
     lines = [{"source": source}, *(new[k] for k in sorted(new))]
@@ -66,7 +76,7 @@ def write_lock(path: Path, source: Entry, entries: Iterable[Entry], key: str) ->
     )
 
 
-def _any_lock(path: Path) -> list[Entry]:
+def _entries_of_any_source(path: Path) -> list[Entry]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8") as file:

@@ -1,7 +1,7 @@
-"""Batch manifests: tables of what a source holds, stored by checksum, and the stage `manifest` that hands one to the rules.
+"""Batch manifests and the other tables of a source, stored by checksum; stage `manifest` copies one of them to its output.
 
-The Snakefile lists the source once and stores its tables by their sha256. The rule of each table receives that sha256 as a
-parameter, so that a job reruns when its table changes, and the source is not listed again for each batch.
+The Snakefile lists the source once and stores its tables under their sha256. The rule of each table receives that sha256 as
+a parameter. A job therefore reruns when its table changes, and the source is not listed again for each batch.
 """
 
 import csv
@@ -16,11 +16,15 @@ from autobird.core.hashing import digest_of
 from autobird.core.stage import log, parser, run, stage
 
 _KEEP_DAYS = 7
-"""Days for which tables that the present listing does not hold are kept, because another run in this folder may need them."""
+"""Tables that the present listing does not hold are kept for this time: another run in the same folder may need them."""
 
 
 class CsvTable:
-    """A CSV table that grows row by row, as bytes: the tables of a million recordings must fit into memory."""
+    """A CSV table that is built row by row, held as bytes because tables of a million recordings must fit into memory.
+
+    Args:
+        header: names of the columns.
+    """
 
     def __init__(self, *header: str) -> None:
         self.data = bytearray()
@@ -44,15 +48,15 @@ class Manifests:
         self._digests = {name: hashlib.sha256(data).hexdigest() for name, data in self._texts.items()}
 
     def text(self, table: str) -> str:
-        """Return a table as CSV. Available until `store` is called."""
-        return self._texts[_key(table)].decode()
+        """Return a table as CSV; available until `store` is called."""
+        return self._texts[_table_name(table)].decode()
 
     def digest(self, table: str) -> str:
         """Return the sha256 of a table."""
-        return self._digests[_key(table)]
+        return self._digests[_table_name(table)]
 
     def store(self, folder: Path) -> None:
-        """Write every table to `folder` under its sha256, where the stage `manifest` reads it, and free its memory."""
+        """Write every table to `folder` under its sha256, where stage `manifest` reads it, and free its memory."""
         folder.mkdir(parents=True, exist_ok=True)
         stored = {p.name: p for p in folder.iterdir()}
         for table, digest in self._digests.items():
@@ -66,12 +70,13 @@ class Manifests:
         self._texts.clear()
 
 
-def _key(table: str) -> str:
+def _table_name(table: str) -> str:
+    """Return the name of a table; file names pad the numbers of batches with zeros."""
     return str(int(table)) if table.isdigit() else table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--digest", required=True, help="sha256 of the table when the Snakefile listed the source")
     p.add_argument("--tables", type=Path, required=True, help="folder in which the Snakefile stored the tables")

@@ -1,4 +1,4 @@
-"""Tables that people keep about recordings: read from CSV, TSV or parquet, by the names of their columns."""
+"""Tables of recordings and their metadata (CSV, TSV or parquet), read by the names of their columns."""
 
 import csv
 import difflib
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.base import RecordingMetadata
-from autobird.sources.missing import known
+from autobird.sources.missing import drop_placeholder
 from autobird.sources.settings import ColumnSettings
 
 _ALIASES = {
@@ -19,98 +19,104 @@ _ALIASES = {
     "recordist": ("rec",),
     "quality": ("q",),
 }
-"""Other names that a column may have where the settings name none."""
+"""Other accepted column names, for columns whose setting has its default."""
 
-_SHORT = 40
-"""Longer texts are mostly unlike each other."""
+_MAX_INTERNED_LENGTH = 40
+"""Longer texts rarely repeat, so interning them would save no memory. Characters."""
 
-_NO_FACTS = ("file", "url", "species", "id", "start", "end", "sha256")
+_NOT_METADATA = ("file", "url", "species", "id", "start", "end", "sha256")
+"""Columns that describe the file or its label; they are not part of `RecordingMetadata`."""
 
-_json = json.JSONEncoder(ensure_ascii=False).encode
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 _XENO_CANTO_PAGE = "https://xeno-canto.org/"
 
-
-Line = tuple[str, ...]
+Row = tuple[str, ...]
+"""The cells of a table row, one per column."""
 
 
 class Table:
-    """A table whose columns are asked for by our names.
+    """A table with the columns of `ColumnSettings`, under the names that the settings give them.
 
     Attributes:
-        path: where it lies.
-        header: the names of its columns.
-        lines: its rows, each with as many texts as there are columns.
+        path: the file.
+        header: names of its columns.
+        rows: its rows; each has one cell per column.
+
+    Args:
+        path: the file.
+        columns: names of the columns.
+
+    Raises:
+        AutobirdError: the file is not a readable table, or lacks a column whose name was set by the user.
     """
 
     def __init__(self, path: Path, columns: ColumnSettings) -> None:
         self.path = path
-        self.header, self.lines = _read(path)
-        default = ColumnSettings()
-        self._at: dict[str, int] = {}
-        for ours, theirs in columns.model_dump().items():
-            if theirs not in self.header and theirs != getattr(default, ours):
-                self._refuse(ours, theirs)
-            names = (theirs, *_ALIASES.get(ours, ())) if theirs == getattr(default, ours) else (theirs,)
-            found = next((n for n in names if n in self.header), None)
+        self.header, self.rows = _read(path)
+        defaults = ColumnSettings()
+        self._positions: dict[str, int] = {}
+        for column, name in columns.model_dump().items():
+            is_default = name == getattr(defaults, column)
+            if name not in self.header and not is_default:
+                self._refuse(column, name)
+            accepted = (name, *_ALIASES.get(column, ())) if is_default else (name,)
+            found = next((n for n in accepted if n in self.header), None)
             if found is not None:
-                self._at[ours] = self.header.index(found)
-        self._facts = [(ours, self._at[ours]) for ours in self._at if ours not in _NO_FACTS]
-        known = set(self._at.values())
-        self._extra = [(name, at) for at, name in enumerate(self.header) if name and at not in known]
+                self._positions[column] = self.header.index(found)
+        self._metadata = [(c, position) for c, position in self._positions.items() if c not in _NOT_METADATA]
+        named = set(self._positions.values())
+        self._extra = [(name, i) for i, name in enumerate(self.header) if name and i not in named]
 
-    def has(self, column: str) -> bool:
-        """Whether the table has a column of ours."""
-        return column in self._at
-
-    def need(self, column: str) -> None:
-        """Refuse a table without a column of ours.
+    def require(self, column: str) -> None:
+        """Refuse a table that lacks a column of `ColumnSettings`.
 
         Raises:
-            AutobirdError: it is not there.
+            AutobirdError: the column is missing.
         """
-        if not self.has(column):
+        if column not in self._positions:
             self._refuse(column, column)
 
-    def get(self, line: Line, column: str) -> str:
-        """A value of a row, "" if there is none."""
-        at = self._at.get(column)
-        return "" if at is None else line[at]
+    def text(self, row: Row, column: str) -> str:
+        """Return a cell as it is written; "" if the table lacks the column."""
+        position = self._positions.get(column)
+        return "" if position is None else row[position]
 
-    def known(self, line: Line, column: str) -> str:
-        """The same, "" too where the table only says that nothing is known."""
-        return known(self.get(line, column))
+    def value(self, row: Row, column: str) -> str:
+        """Return a cell; "" if it holds a placeholder for a missing value, or if the table lacks the column."""
+        return drop_placeholder(self.text(row, column))
 
-    def facts(self, recording: str, line: Line) -> RecordingMetadata:
-        """What a row knows about a recording; columns that we have no name for become `extra`."""
-        values = {ours: line[at] for ours, at in self._facts}
-        extra = {name: text for name, at in self._extra if (text := known(line[at]))}
-        return complete(RecordingMetadata(recording, **values, extra=_json(extra) if extra else ""))
+    def metadata_of(self, recording: str, row: Row) -> RecordingMetadata:
+        """Return the metadata in a row. Columns that `ColumnSettings` does not list become `extra`."""
+        values = {column: row[position] for column, position in self._metadata}
+        extra = {name: value for name, position in self._extra if (value := drop_placeholder(row[position]))}
+        return normalise(RecordingMetadata(recording, **values, extra=_to_json(extra) if extra else ""))
 
-    def _refuse(self, ours: str, theirs: str) -> None:
-        near = difflib.get_close_matches(theirs, self.header, n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
+    def _refuse(self, column: str, name: str) -> None:
+        similar = difflib.get_close_matches(name, self.header, n=1)
+        hint = f"did you mean {similar[0]!r}? " if similar else ""
         raise AutobirdError(
-            f"{self.path} has no column {theirs!r}; {hint}set corpus.columns.{ours} to one of {', '.join(self.header)}"
+            f"{self.path} has no column {name!r}; {hint}set corpus.columns.{column} to one of {', '.join(self.header)}"
         )
 
 
-def complete(facts: RecordingMetadata) -> RecordingMetadata:
-    """RecordingMetadata without texts that only say that nothing is known, and with what follows from them.
+def normalise(metadata: RecordingMetadata) -> RecordingMetadata:
+    """Return metadata without placeholders for missing values, and with values that follow from others.
 
-    That is XC numbers and their page, and a place from coordinates.
+    Those are the xeno-canto number as XC123, the page of that number, and a place from the coordinates.
     """
-    recording, *texts, extra = facts
-    facts = RecordingMetadata._make((recording, *map(known, texts), extra))
-    number = facts.number
-    if number.isdigit():
-        number = f"XC{number}"
-    page = f"{_XENO_CANTO_PAGE}{number[2:]}" if not facts.page and number[:2] == "XC" else facts.page
-    return facts._replace(number=number, page=page, place=facts.place or _place_at(facts.latitude, facts.longitude))
+    recording, *values, extra = metadata
+    metadata = RecordingMetadata._make((recording, *map(drop_placeholder, values), extra))
+    number = f"XC{metadata.number}" if metadata.number.isdigit() else metadata.number
+    page = metadata.page
+    if not page and number.startswith("XC"):
+        page = f"{_XENO_CANTO_PAGE}{number.removeprefix('XC')}"
+    place = metadata.place or _place_from_coordinates(metadata.latitude, metadata.longitude)
+    return metadata._replace(number=number, page=page, place=place)
 
 
-def _place_at(latitude: str, longitude: str) -> str:
-    """A place from its coordinates, "" if there is none on Earth, or if both are 0, which tables write for unknown."""
+def _place_from_coordinates(latitude: str, longitude: str) -> str:
+    """Return coordinates as a place; "" if they are missing, impossible, or both 0, which tables write for missing."""
     if not latitude or not longitude:
         return ""
     try:
@@ -124,24 +130,25 @@ def _place_at(latitude: str, longitude: str) -> str:
 
 
 def read_metadata(path: Path, columns: ColumnSettings) -> list[RecordingMetadata]:
-    """Read the table at `path`, sorted by recording; of rows for the same file the first counts.
+    """Read a metadata table, sorted by recording. Of several rows for the same file the first is used.
 
     Raises:
-        AutobirdError: not UTF-8, no column of files, or a renamed column that is not there.
+        AutobirdError: not a readable table, no column of files, or no column of a name that was set by the user.
     """
     table = Table(path, columns)
-    table.need("file")
+    table.require("file")
     found: dict[str, RecordingMetadata] = {}
-    for line in table.lines:
-        name = table.get(line, "file")
-        if name and name not in found:
-            found[name] = table.facts(name, line)
-    return [found[name] for name in sorted(found)]
+    for row in table.rows:
+        file = table.text(row, "file")
+        if file and file not in found:
+            found[file] = table.metadata_of(file, row)
+    return [found[file] for file in sorted(found)]
 
 
-def header_of(path: Path) -> list[str]:
-    """The names of a table's columns, without reading its rows."""
+def read_header(path: Path) -> list[str]:
+    """Return the names of a table's columns, without reading its rows."""
     if path.suffix.lower() == ".parquet":
+        # Imported here: every job of a cluster parses the Snakefile, and pyarrow would slow that down.
         import pyarrow.parquet as pq
 
         return list(pq.read_schema(path).names)
@@ -149,7 +156,7 @@ def header_of(path: Path) -> list[str]:
         return next(csv.reader(file, delimiter=_delimiter(path)), [])
 
 
-def _read(path: Path) -> tuple[list[str], list[Line]]:
+def _read(path: Path) -> tuple[list[str], list[Row]]:
     try:
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet as pq
@@ -160,23 +167,23 @@ def _read(path: Path) -> tuple[list[str], list[Line]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, delimiter=_delimiter(path))
             header = next(reader, [])
-            return header, [_line(row, len(header)) for row in reader if row]
+            return header, [_padded(cells, len(header)) for cells in reader if cells]
     except UnicodeDecodeError as error:
         raise AutobirdError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (csv.Error, ValueError) as error:
-        raise AutobirdError(f"{path} is not a table that can be read: {error}") from error
+        raise AutobirdError(f"{path} is not a readable table ({error}); save it as CSV, TSV or parquet") from error
     except OSError as error:
         raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
 
 
-def _line(row: list[str], width: int) -> Line:
-    """A row with exactly `width` cells; values that come again and again are kept once."""
-    cells = row[:width] + [""] * (width - len(row))
-    return tuple([sys.intern(c.strip()) if len(c) < _SHORT else c.strip() for c in cells])
+def _padded(cells: list[str], width: int) -> Row:
+    """Return a row of exactly `width` cells. Short texts are interned, because columns repeat the same few values."""
+    padded = cells[:width] + [""] * (width - len(cells))
+    return tuple([sys.intern(c.strip()) if len(c) < _MAX_INTERNED_LENGTH else c.strip() for c in padded])
 
 
 def _delimiter(path: Path) -> str:
-    """What separates the columns: the most frequent of tab, semicolon and comma in the first line."""
+    """Return the delimiter of a CSV or TSV file: the most frequent of comma, tab and semicolon in its first line."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first = file.readline()
-    return max(",\t;", key=first.count)
+        first_line = file.readline()
+    return max(",\t;", key=first_line.count)

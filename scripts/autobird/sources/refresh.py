@@ -1,6 +1,6 @@
-"""Stage `refresh_sources`: ask a remote source what it holds and write that down; prints what changed.
+"""Stage `refresh_sources`: list the recordings of a remote source in the lock file, and print what changed.
 
-The only stage besides `download` that uses the network.
+Only this stage and stage `download` use the network.
 """
 
 import tempfile
@@ -15,46 +15,49 @@ from autobird.sources.fetch import kaggle, url, xeno_canto
 from autobird.sources.lock import Changes, write_lock
 from autobird.sources.settings import SourceSettings
 
-_SHOWN = 20
-"""Ids of each kind that are printed; all of them stand in the lock file's diff."""
+_MAX_PRINTED_IDS = 20
+"""Maximum number of ids printed per kind of change; the diff of the lock file shows all."""
 
 
 def refresh(settings: SourceSettings) -> Changes | None:
-    """Renew what is known of the source; None where it has no lock file."""
+    """Update the lock file of the source; None for a Kaggle data set, which is downloaded and has no lock file.
+
+    Raises:
+        AutobirdError: the source is local, or cannot be listed.
+    """
     lock = Path(settings.lock)
     match settings.type:
         case "xeno_canto":
-            wanted = settings.xeno_canto
-            entries = xeno_canto.listing(wanted, settings.fetch)
-            return write_lock(lock, xeno_canto_source.source_key(wanted), entries, "id")
+            entries = xeno_canto.list_recordings(settings.xeno_canto, settings.fetch)
+            return write_lock(lock, xeno_canto_source.source_key(settings.xeno_canto), entries, "id")
         case "url":
-            root = settings.root or ""
             with tempfile.TemporaryDirectory() as work:
-                return write_lock(lock, url_source.source_key(root), url.listing(settings, Path(work)), "recording")
+                entries = url.list_recordings(settings, Path(work))
+            return write_lock(lock, url_source.source_key(settings.root or ""), entries, "recording")
         case "kaggle" if settings.root is None:
-            kaggle.bring(settings.kaggle)
+            kaggle.fetch(settings.kaggle)
             return None
         case _:
-            raise AutobirdError(f"corpus.type {settings.type} is read where it lies; there is nothing to refresh")
+            raise AutobirdError(f"corpus.type {settings.type} is not a remote source; there is nothing to refresh")
 
 
-def report(changes: Changes) -> list[str]:
-    """What changed, in lines for people."""
+def describe(changes: Changes) -> list[str]:
+    """Return one line per kind of change: the number of recordings and their first ids."""
     lines = []
-    for word, ids in (("came", changes.came), ("went", changes.went), ("changed", changes.changed)):
-        shown = ", ".join(ids[:_SHOWN]) + (", ..." if len(ids) > _SHOWN else "")
-        lines.append(f"{len(ids)} recordings {word}{': ' + shown if ids else ''}")
+    for kind, ids in changes._asdict().items():
+        printed = ", ".join(ids[:_MAX_PRINTED_IDS]) + (", ..." if len(ids) > _MAX_PRINTED_IDS else "")
+        lines.append(f"{len(ids)} recordings {kind}{': ' + printed if ids else ''}")
     return lines
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     args = p.parse_args(argv)
     settings = settings_of(SourceSettings, args.settings)
     with stage("refresh_sources", args, [Path(settings.lock)]):
         changes = refresh(settings)
-        for line in report(changes) if changes else ():
+        for line in describe(changes) if changes else ():
             log.info("%s", line)
             print_line(f"[refresh_sources] {line}")
 

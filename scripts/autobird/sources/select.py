@@ -1,4 +1,4 @@
-"""Which source a configuration names, and where its recordings lie."""
+"""The source that a configuration selects, and where its recordings are stored."""
 
 from pathlib import Path
 
@@ -6,8 +6,7 @@ from autobird.sources.annotations import AnnotationSource
 from autobird.sources.base import Source
 from autobird.sources.demo import DemoSource
 from autobird.sources.folder import FolderSource
-from autobird.sources.kaggle import folder_of, kaggle_source
-from autobird.sources.kaggle import zip_of as kaggle_zip
+from autobird.sources.kaggle import kaggle_archive, kaggle_folder, kaggle_source
 from autobird.sources.settings import SourceSettings
 from autobird.sources.table import TableSource, is_remote
 from autobird.sources.url import UrlSource
@@ -15,11 +14,15 @@ from autobird.sources.xeno_canto import XenoCantoSource
 
 
 def source_of(settings: SourceSettings, cache: Path) -> Source:
-    """The source that `settings.type` names.
+    """Return the source of type `settings.type`.
 
     Args:
         settings: the section `corpus`.
-        cache: file of the sha256 cache, outside `results/`.
+        cache: file of the checksum cache, outside `results/`.
+
+    Raises:
+        LockMissing: the source is remote and has not been refreshed yet.
+        AutobirdError: the source cannot be read.
     """
     root = Path(settings.root or "")
     match settings.type:
@@ -40,18 +43,18 @@ def source_of(settings: SourceSettings, cache: Path) -> Source:
 
 
 def local_root(settings: SourceSettings) -> Path:
-    """The folder that the recordings of a local source lie in."""
+    """Return the folder to which the paths of a local source's recordings are relative."""
     if settings.type == "table" and not settings.root:
         return Path(settings.table or "").expanduser().parent
     if settings.type == "kaggle":
-        return Path() if kaggle_zip(settings) else folder_of(settings)
+        return Path() if kaggle_archive(settings) else kaggle_folder(settings)
     return Path(settings.root or "").expanduser()
 
 
 def is_downloaded(settings: SourceSettings) -> bool:
-    """Whether the recordings of a source come as `corpus/audio/<b>.tar`, as they lie in no folder."""
+    """Return whether stage `download` writes the recordings to `corpus/audio/<batch>.tar`, because no folder holds them."""
     if settings.type == "table":
         return is_remote(Path(settings.table or "").expanduser(), settings.columns)
     if settings.type == "kaggle":
-        return kaggle_zip(settings) is not None
+        return kaggle_archive(settings) is not None
     return settings.type in ("demo", "xeno_canto", "url")

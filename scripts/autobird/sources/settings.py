@@ -1,4 +1,4 @@
-"""Settings of the sources: where recordings come from, and what is known about them."""
+"""Settings of the sources: where recordings come from, how their metadata is read, and which of them may be used."""
 
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -11,78 +11,106 @@ from autobird.synth.settings import DemoSettings
 XENO_CANTO_HOST = "xeno-canto.org"
 
 CREATIVE_COMMONS = ("CC0", "BY", "BY-SA", "BY-NC", "BY-NC-SA", "BY-ND", "BY-NC-ND")
-"""The licences of Creative Commons, from the freest to the strictest."""
+"""The licence families of Creative Commons, from the freest to the strictest."""
 
 
 class ColumnSettings(Settings):
-    """Names of the columns in a table of recordings; a column that is not there leaves its values unknown."""
+    """Names of the columns in a table of recordings. Where the table lacks a column, its values count as missing."""
 
-    file: str = Field("file", description="Path of the recording, relative to the root, with `/`.")
-    url: str = Field("url", description="Where to download the recording from (type `table`, instead of a path).")
-    species: str = Field("species", description="Name of the species (type `table`).")
+    file: str = Field("file", description="Column with the path of the recording, relative to the root, with `/`.")
+    url: str = Field("url", description="Column with the URL of the recording, instead of a path (type `table`).")
+    species: str = Field("species", description="Column with the name of the species (type `table`).")
     id: str = Field(
-        "id", description="Name by which the recording is known (type `table`); without it, its path or URL is."
+        "id",
+        description="Column with an id of the recording (type `table`). By default its path, or that of its URL, is its id.",
     )
-    start: str = Field("start", description="Where the recording begins in its file, seconds (type `table`).")
-    end: str = Field("end", description="Where it ends, seconds (type `table`).")
-    sha256: str = Field("sha256", description="sha256 of the file; another content is quarantined (type `table`).")
-    recordist: str = Field("recordist", description="Who recorded it.")
-    date: str = Field("date", description="Day of the recording, YYYY-MM-DD.")
-    time: str = Field("time", description="Time of day.")
-    place: str = Field("location", description="Where it was recorded, in words.")
-    latitude: str = Field("latitude", description="Latitude, degrees; `lat` is found too.")
-    longitude: str = Field("longitude", description="Longitude, degrees; `lon` is found too.")
-    split: str = Field("split", description="`train`, `validation` or `test`: a split that was decided elsewhere wins.")
-    licence: str = Field("licence", description="Licence of the recording: a URL or a name; `license` is found too.")
-    quality: str = Field("quality", description="Quality as graded by people, for example A to E.")
-    number: str = Field("xc_id", description="Number in xeno-canto, as XC123.")
-    background: str = Field("background_species", description="Species heard in the background, separated by commas.")
+    start: str = Field(
+        "start", description="Column with the start of the recording in its file, seconds (type `table`)."
+    )
+    end: str = Field("end", description="Column with the end of the recording in its file, seconds (type `table`).")
+    sha256: str = Field(
+        "sha256",
+        description="Column with the sha256 checksum of the file; a file with another one is quarantined (type `table`).",
+    )
+    recordist: str = Field("recordist", description="Column with the name of the recordist.")
+    date: str = Field("date", description="Column with the date of the recording, YYYY-MM-DD.")
+    time: str = Field("time", description="Column with the time of day.")
+    place: str = Field("location", description="Column with the name of the place.")
+    latitude: str = Field("latitude", description="Column with the latitude, degrees; `lat` is accepted too.")
+    longitude: str = Field("longitude", description="Column with the longitude, degrees; `lon` is accepted too.")
+    split: str = Field(
+        "split",
+        description="Column with a given split (`train`, `validation` or `test`), which replaces the assigned one.",
+    )
+    licence: str = Field(
+        "licence", description="Column with the licence, as a URL or a name; `license` is accepted too."
+    )
+    quality: str = Field("quality", description="Column with the quality grade, for example A to E.")
+    number: str = Field("xc_id", description="Column with the catalogue number in xeno-canto, as XC123.")
+    background: str = Field(
+        "background_species", description="Column with the species in the background, separated by commas."
+    )
 
 
 class AnnotationSettings(Settings):
-    """Boxes that people drew around songs (type `annotations`)."""
+    """Tables of annotation boxes: time intervals in which somebody marked a species (type `annotations`)."""
 
     format: Literal["auto", "raven", "audacity", "csv"] = Field(
         "auto",
-        description="`raven`: selection tables (.txt, tab-separated, with a header); `audacity`: label tracks (.txt, no header); "
-        "`csv`: file, start, end, label; `auto`: told from each table's first line.",
+        description="`raven`: Raven selection tables (.txt, tab-separated, with a header); `audacity`: Audacity label tracks "
+        "(.txt, no header); `csv`: columns file, start, end, label; `auto`: recognised by each table's first line.",
     )
     table: str | None = Field(
         None,
-        description="One table for all recordings (CSV with a column of files, or Raven's with Begin File). Without it, each "
-        "recording's table lies beside it and begins with its name.",
+        description="One table for all recordings (CSV with a column of files, or Raven with Begin File). Not set: each "
+        "recording has its own table in the same folder, whose name starts with the recording's: dawn.wav, "
+        "dawn.Table.1.selections.txt.",
     )
     label: str = Field(
         "auto",
-        description="Column of the label. `auto`: the first there is of species, label, annotation, class, code, common name.",
+        description="Column with the label. `auto`: the first column found of species, label, annotation, class, code, "
+        "common name, species code.",
     )
 
 
 class FetchSettings(Settings):
-    """How a server is asked (stage `download`)."""
+    """Requests to servers (stages `refresh_sources` and `download`)."""
 
-    interval: float = Field(1.0, ge=0, description="Seconds between two requests; xeno-canto allows one a second.")
-    patience: float = Field(
-        300.0, ge=1, description="How long a server that does not answer is tried again before the job fails, seconds."
+    interval: float = Field(
+        1.0, ge=0, description="Minimum time between two requests, seconds; xeno-canto allows one request per second."
+    )
+    retry_seconds: float = Field(
+        300.0,
+        ge=1,
+        description="Requests to a server that does not respond are repeated for this time before the job fails, seconds.",
     )
 
 
 class XenoCantoSettings(Settings):
-    """Recordings of xeno-canto (type `xeno_canto`); the key is taken from XENO_CANTO_KEY in the environment."""
+    """Recordings of xeno-canto (type `xeno_canto`). The API key is read from the environment variable XENO_CANTO_KEY."""
 
-    query: str = Field("", description='What to list, in xeno-canto\'s tags: `cnt:"Poland" grp:birds q:A`.')
-    species: tuple[str, ...] = Field((), description="Binomials to list, each together with `query`.")
-    quality: tuple[str, ...] = Field((), description="Grades to keep, for example [A, B]; empty keeps all.")
-    min_length: float = Field(0.0, ge=0, description="Shorter recordings are not downloaded, seconds.")
-    max_length: float = Field(3600.0, gt=0, description="Longer recordings are not downloaded, seconds.")
-    no_background: bool = Field(False, description="Keep only recordings without species in the background.")
+    query: str = Field("", description='Search query with xeno-canto\'s tags, as `cnt:"Poland" grp:birds q:A`.')
+    species: tuple[str, ...] = Field(
+        (), description="Scientific names of species; each is searched for separately, together with `query`."
+    )
+    quality: tuple[str, ...] = Field(
+        (), description="Quality grades to use, for example [A, B]; empty: all recordings, graded or not."
+    )
+    min_length: float = Field(0.0, ge=0, description="Shorter recordings are not used, seconds.")
+    max_length: float = Field(3600.0, gt=0, description="Longer recordings are not used, seconds.")
+    no_background: bool = Field(
+        False, description="Use only recordings for which xeno-canto lists no species in the background."
+    )
     max_per_species: int | None = Field(
-        None, ge=1, description="At most so many a species: the best grades first, then by a stable hash."
+        None,
+        ge=1,
+        description="Maximum number of recordings per species: best grades first, within a grade by a stable hash.",
     )
     api: str = Field(
-        f"https://{XENO_CANTO_HOST}/api/3/recordings", description="Address of the API, version 3; for stand-ins."
+        f"https://{XENO_CANTO_HOST}/api/3/recordings",
+        description="Address of the API (version 3); another one serves tests.",
     )
-    per_page: int = Field(500, ge=50, le=500, description="Recordings in one answer of the API.")
+    per_page: int = Field(500, ge=50, le=500, description="Number of recordings per response of the API.")
 
     @model_validator(mode="after")
     def _lengths_fit(self) -> Self:
@@ -94,24 +122,27 @@ class XenoCantoSettings(Settings):
 
 
 class KaggleSettings(Settings):
-    """A data set of Kaggle's (type `kaggle`): a folder or zip named by `corpus.root`, else downloaded by kagglehub."""
+    """A Kaggle data set (type `kaggle`): a folder or zip at `corpus.root`; if that is not set, kagglehub downloads it."""
 
     dataset: str = Field(
-        "soumendraprasad/sound-of-114-species-of-birds-till-2022", description="Owner and name of the data set."
+        "soumendraprasad/sound-of-114-species-of-birds-till-2022",
+        description="Owner and name of the data set on Kaggle, separated by `/`.",
     )
-    version: int = Field(1, ge=1, description="Version of the data set; another one is another corpus.")
+    version: int = Field(1, ge=1, description="Version of the data set.")
 
 
 class LicenceSettings(Settings):
-    """What licences allow. An unknown licence counts as the strictest, BY-NC-ND."""
+    """Uses that licences allow. An unknown licence is treated as the strictest one, BY-NC-ND."""
 
     train: tuple[str, ...] = Field(
         CREATIVE_COMMONS,
-        description="Licences to train on: families of Creative Commons, or other licences word for word.",
+        description="Recordings under these licences may be used for training: families of Creative Commons (CC0, BY, "
+        "BY-NC-SA, ...), or the exact text of another licence.",
     )
     redistribute: tuple[str, ...] = Field(
         CREATIVE_COMMONS[:5],
-        description="Licences under which shards and excerpts may be passed on. No derivatives (ND) forbids it.",
+        description="Audio and spectrograms made from recordings under these licences may be passed on. The default "
+        "leaves out the licences that forbid derivatives (ND).",
     )
 
 
@@ -120,61 +151,67 @@ class SourceSettings(Settings):
 
     type: Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"] = Field(
         "demo",
-        description="`demo`: synthesised, no downloads; `folder`: <root>/<Species name>/<any depth>/<file>; `table`: a CSV, TSV or "
-        "parquet table of paths or URLs; `annotations`: recordings with tables of boxes; `xeno_canto`; `kaggle`; `url`: a "
-        "folder in a bucket, as gs://bucket/birds, laid out like `folder`.",
+        description="`demo`: synthesised recordings of invented species, no download; `folder`: "
+        "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
+        "recordings with tables of annotation boxes; `xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; "
+        "`url`: a folder in a bucket, as gs://bucket/birds, with the layout of `folder`.",
     )
     root: str | None = Field(
         None,
-        description="Folder of the recordings (`folder`, `annotations`; `table`: what paths are relative to, if not the table's "
-        "folder; `kaggle`: the folder or zip, if it is there already), or their URL (`url`).",
+        description="Folder of the recordings (`folder`, `annotations`); URL of that folder (`url`); folder to which paths "
+        "are relative, by default that of the table (`table`); folder or zip of the data set (`kaggle`).",
     )
-    table: str | None = Field(None, description="The table of recordings (type `table`).")
+    table: str | None = Field(None, description="Path of the table of recordings (type `table`).")
     metadata: str = Field(
         "auto",
-        description="CSV table about the recordings, relative to the root. `auto`: SOURCES.csv or metadata.csv if there; "
-        "`none`: no table.",
+        description="CSV table with metadata of the recordings, relative to the root. `auto`: SOURCES.csv or "
+        "metadata.csv, if there is one; `none`: no table.",
     )
-    columns: ColumnSettings = Field(ColumnSettings(), description="Names of the table's columns.")
+    columns: ColumnSettings = Field(
+        ColumnSettings(), description="Names of the columns in the table of recordings or metadata."
+    )
     species_suffix: str = Field(
-        "", description="Removed from the end of each species folder's name (`_sound` in the Kaggle corpus)."
+        "",
+        description="Text that is removed from the end of each species folder's name (`_sound` in the default Kaggle data set).",
     )
     unknown_species: tuple[str, ...] = Field(
         ("", "unknown", "Mystery mystery", "Sonus naturalis"),
-        description="Labels that name no species; their recordings are quarantined.",
+        description="Labels that do not name a species. Recordings with such a label are quarantined.",
     )
     batches: int = Field(
         8,
         ge=1,
         le=1000,
-        description="Recordings fall into so many batches by a stable hash of their id; a job works on one.",
+        description="Number of batches. A stable hash of its id assigns each recording to a batch; a job processes one batch.",
     )
     lock: str = Field(
         "config/sources.lock.jsonl",
-        description="What a remote source holds (`xeno_canto`, `url`), kept in git; `snakemake refresh_sources` renews it.",
+        description="Lock file that lists the recordings of a remote source (`xeno_canto`, `url`); keep it in git. "
+        "`snakemake refresh_sources` updates it.",
     )
-    fetch: FetchSettings = Field(FetchSettings(), description="How servers are asked.")
-    licences: LicenceSettings = Field(LicenceSettings(), description="What licences allow.")
+    fetch: FetchSettings = Field(FetchSettings(), description="Requests to servers.")
+    licences: LicenceSettings = Field(LicenceSettings(), description="Uses that licences allow.")
     take_down: str | None = Field(
         None,
-        description="CSV table of what must not be used: kind (`id`, `recordist` or `sha256`) and value.",
+        description="Take-down list, a CSV table with the columns kind (`id`, `recordist` or `sha256`) and value. "
+        "Recordings on it are not used, and the outputs keep nothing of them but their id.",
     )
-    demo: DemoSettings = Field(DemoSettings(), description="The embedded corpus (type `demo`).")
-    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Boxes (type `annotations`).")
+    demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
+    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
     xeno_canto: XenoCantoSettings = Field(XenoCantoSettings(), description="Recordings of xeno-canto.")
-    kaggle: KaggleSettings = Field(KaggleSettings(), description="A data set of Kaggle's.")
+    kaggle: KaggleSettings = Field(KaggleSettings(), description="A Kaggle data set.")
 
     @model_validator(mode="after")
     def _source_is_named(self) -> Self:
         if self.type in ("folder", "annotations", "url") and not self.root:
-            what = "the folder that holds one folder per species" if self.type != "annotations" else "their folder"
-            raise ValueError(f"type {self.type} needs root, {what}; set corpus.root")
+            contents = "one folder per species" if self.type != "annotations" else "the recordings"
+            raise ValueError(f"type {self.type} needs root, the folder that holds {contents}; set corpus.root")
         if self.type == "url" and "://" not in (self.root or ""):
-            raise ValueError(f"root {self.root!r} is no URL; give one as gs://bucket/birds, or use type folder")
+            raise ValueError(f"root {self.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
         if self.type == "table" and not self.table:
             raise ValueError("type table needs table, the CSV, TSV or parquet file of recordings; set corpus.table")
         if self.type == "xeno_canto" and not (self.xeno_canto.query or self.xeno_canto.species):
-            raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species")
+            raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
         host = urlsplit(self.xeno_canto.api).hostname or ""
         if self.type == "xeno_canto" and self.fetch.interval < 1 and host.endswith(XENO_CANTO_HOST):
             raise ValueError(

@@ -1,4 +1,4 @@
-"""A table of recordings: paths or URLs with their species, and whatever else is known."""
+"""A table of recordings as a source: local paths or URLs, with species and metadata."""
 
 import unicodedata
 from collections.abc import Iterator
@@ -8,17 +8,20 @@ from urllib.parse import unquote, urlsplit
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache
 from autobird.core.walk import file_size
-from autobird.sources.base import ListedRecording, RecordingMetadata, Source
-from autobird.sources.metadata import Line, Table, header_of
+from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
+from autobird.sources.metadata import Row, Table, read_header
 from autobird.sources.settings import ColumnSettings
+
+_REPEATED = "#again-line-"
+"""Part of the id that a repeated row gets; the number of its line follows."""
 
 
 def is_remote(table: Path, columns: ColumnSettings) -> bool:
-    """Whether a table's recordings are downloaded: it has a column of URLs and none of paths."""
+    """Return whether the table's recordings are downloaded: it has a column of URLs and none of paths."""
     try:
-        header = header_of(table)
+        header = read_header(table)
     except (OSError, ValueError):
-        return False
+        return False  # TableSource reports the error
     return _has_urls(header, columns)
 
 
@@ -27,13 +30,16 @@ def _has_urls(header: list[str], columns: ColumnSettings) -> bool:
 
 
 class TableSource(Source):
-    """One recording a row: a whole file, or the part of it from `start` to `end`.
+    """One recording per row: a whole file, or the part of it from `start` to `end`.
 
     Args:
-        table: CSV, TSV or parquet.
-        root: what paths are relative to.
-        cache: file of the sha256 cache.
+        table: CSV, TSV or parquet file.
+        root: folder to which paths are relative.
+        cache: file of the checksum cache.
         columns: names of the columns.
+
+    Raises:
+        AutobirdError: the table does not exist, cannot be read, or lacks a column of paths or URLs, or of species.
     """
 
     def __init__(self, table: Path, root: Path, cache: Path, columns: ColumnSettings) -> None:
@@ -43,79 +49,86 @@ class TableSource(Source):
         self._root, self._cache = root, cache
         self._table = Table(table, columns)
         self._remote = _has_urls(self._table.header, columns)
-        self._where = "url" if self._remote else "file"
-        self._table.need(self._where)
-        self._table.need("species")
+        self._location_column = "url" if self._remote else "file"
+        self._table.require(self._location_column)
+        self._table.require("species")
         self._ids = self._unique_ids()
 
     def recordings(self) -> Iterator[ListedRecording]:
-        """One row a line; a line that cannot be used has a problem."""
-        hashes = {} if self._remote else self._hash()
-        return (self._row(name, line, hashes) for name, line in self._sorted())
+        """Return one recording per row. A row that cannot be used has a problem."""
+        checksums = {} if self._remote else self._checksums()
+        return (self._recording(recording, row, checksums) for recording, row in self._sorted_rows())
 
     def metadata(self) -> Iterator[RecordingMetadata]:
-        """The other columns."""
-        return (self._table.facts(name, line) for name, line in self._sorted())
+        """Return the metadata in the rows."""
+        return (self._table.metadata_of(recording, row) for recording, row in self._sorted_rows())
 
-    def _sorted(self) -> Iterator[tuple[str, Line]]:
-        ids, lines = self._ids, self._table.lines
-        return ((ids[i], lines[i]) for i in sorted(range(len(ids)), key=ids.__getitem__))
+    def _sorted_rows(self) -> Iterator[tuple[str, Row]]:
+        ids, rows = self._ids, self._table.rows
+        return ((ids[i], rows[i]) for i in sorted(range(len(ids)), key=ids.__getitem__))
 
-    def _row(self, name: str, line: Line, hashes: dict[str, tuple[str | None, int]]) -> ListedRecording:
-        get = self._table.get
-        where, wanted = get(line, self._where), self._table.known(line, "sha256").lower()
-        species = unicodedata.normalize("NFC", get(line, "species")).replace("_", " ")
-        start, end = self._table.known(line, "start"), self._table.known(line, "end")
-        row = ListedRecording(name, species, "", location="" if where == name else where, start=start, end=end)
-        if not where:
-            return row._replace(problem=f"the table names no {self._where}")
-        if problem := _bad_span(start, end):
-            return row._replace(problem=problem)
-        if "#again" in name:
-            return row._replace(problem="another row of the table has the same id; give each its own")
+    def _recording(self, name: str, row: Row, checksums: dict[str, tuple[str | None, int]]) -> ListedRecording:
+        text, value = self._table.text, self._table.value
+        location, expected = text(row, self._location_column), value(row, "sha256").lower()
+        species = unicodedata.normalize("NFC", text(row, "species")).replace("_", " ")
+        start, end = value(row, "start"), value(row, "end")
+        recording = ListedRecording(
+            name, species, "", location="" if location == name else location, start=start, end=end
+        )
+        if not location:
+            return recording._replace(problem=f"the table gives no {self._location_column}; add it, or remove the row")
+        if problem := _interval_problem(start, end):
+            return recording._replace(problem=problem)
+        if _REPEATED in name:
+            return recording._replace(problem="another row of the table has the same id; give each its own")
         if self._remote:
-            return row._replace(content=f"sha256:{wanted}" if wanted else f"url:{where}")
-        digest, size = hashes[where]
-        if digest is None:
-            return row._replace(problem="no such file, or it cannot be read; check the path and its permissions")
-        if wanted and wanted != digest:
-            return row._replace(
-                content=f"sha256:{digest}", problem="its sha256 is not the table's; fetch the file again"
+            return recording._replace(content=f"{SHA256_PREFIX}{expected}" if expected else f"url:{location}")
+        checksum, size = checksums[location]
+        if checksum is None:
+            return recording._replace(
+                problem="the file does not exist or cannot be read; check the path and its permissions"
             )
-        return row._replace(content=f"sha256:{digest}", size=size)
+        content = f"{SHA256_PREFIX}{checksum}"
+        if expected and expected != checksum:
+            return recording._replace(
+                content=content, problem="the file's sha256 differs from the one in the table; get the file again"
+            )
+        return recording._replace(content=content, size=size)
 
-    def _hash(self) -> dict[str, tuple[str | None, int]]:
-        names = sorted({self._table.get(line, "file") for line in self._table.lines} - {""})
+    def _checksums(self) -> dict[str, tuple[str | None, int]]:
+        """Return sha256 (None if unreadable) and size in bytes of each file in the table, by path."""
+        names = sorted({self._table.text(row, "file") for row in self._table.rows} - {""})
         paths = [self._root / n for n in names]
         with HashCache(self._cache) as cache:
-            digests = cache.sha256(paths)
-        return {n: (d, file_size(p)) for n, p, d in zip(names, paths, digests, strict=True)}
+            checksums = cache.sha256(paths)
+        return {n: (c, file_size(p)) for n, p, c in zip(names, paths, checksums, strict=True)}
 
     def _unique_ids(self) -> list[str]:
-        """The id of each line; those that come again get a suffix, so that every line is accounted for."""
-        get, seen, ids = self._table.get, set[str](), []
-        for number, line in enumerate(self._table.lines, 2):
-            name = get(line, "id") or self._name(line) or f"line {number}"
+        """Return the id of each row. An id that occurs again gets a suffix, so that every row is listed."""
+        seen, ids = set[str](), []
+        for line, row in enumerate(self._table.rows, 2):
+            name = self._table.text(row, "id") or self._default_id(row) or f"line {line}"
             if name in seen:
-                name = f"{name}#again-line-{number}"
+                name = f"{name}{_REPEATED}{line}"
             seen.add(name)
             ids.append(name)
         return ids
 
-    def _name(self, line: Line) -> str:
-        """The id of a line that has none: its path or that of its URL, and the part of the file."""
-        where = self._table.get(line, self._where)
-        start, end = self._table.known(line, "start"), self._table.known(line, "end")
+    def _default_id(self, row: Row) -> str:
+        """Return the id of a row without one: the path of its file or URL, and the interval if it is part of a file."""
+        path = self._table.text(row, self._location_column)
+        start, end = self._table.value(row, "start"), self._table.value(row, "end")
         if self._remote:
-            where = unquote(urlsplit(where).path).strip("/") or where
-        return f"{where}#{start or '0'}-{end}" if where and (start or end) else where
+            path = unquote(urlsplit(path).path).strip("/") or path
+        return f"{path}#{start or '0'}-{end}" if path and (start or end) else path
 
 
-def _bad_span(start: str, end: str) -> str:
+def _interval_problem(start: str, end: str) -> str:
+    """Return what is wrong with the interval of a recording in its file; "" if nothing is."""
     if not start and not end:
         return ""
     try:
         first, last = float(start or 0), float(end or "inf")
     except ValueError:
-        return f"start {start!r} or end {end!r} is no number of seconds"
-    return "" if 0 <= first < last else f"start {start or 0} s does not lie before end {end} s"
+        return f"start {start!r} or end {end!r} is not a number of seconds"
+    return "" if 0 <= first < last else f"start {start or 0} s is negative or not before end {end} s"

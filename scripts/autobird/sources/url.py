@@ -1,40 +1,45 @@
-"""A folder of recordings in a bucket or on a server that fsspec knows, as the lock file lists it."""
+"""A folder of recordings at a URL that fsspec supports (`gs://`, `s3://`, ...), as the lock file lists it."""
 
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.base import ListedRecording, RecordingMetadata, Source
 from autobird.sources.lock import Entry, read_lock
-from autobird.sources.metadata import complete
+from autobird.sources.metadata import normalise
 
 
 def source_key(root: str) -> Entry:
-    """What a lock was made for."""
+    """Return the key that a lock file of this source starts with."""
     return {"url": root.rstrip("/")}
 
 
 class UrlSource(Source):
-    """`<root>/<Species name>/<any depth>/<file>` at a URL.
+    """Recordings in the layout `<root>/<Species name>/<any depth>/<file>` at a URL.
 
     Args:
-        lock: the lock file; each entry is {"row": `ListedRecording`, "facts": `RecordingMetadata` or null}, both as objects.
+        lock: the lock file. Each entry holds the objects `row` (`ListedRecording`) and `facts` (`RecordingMetadata` or null).
         root: the URL.
+
+    Raises:
+        LockMissing: there is no lock file for this URL.
+        AutobirdError: the lock file is damaged.
     """
 
     def __init__(self, lock: Path, root: str) -> None:
         self.name = f"corpus.root: {root}"
         entries = read_lock(lock, source_key(root))
         try:
-            self._rows = sorted((ListedRecording(**e["row"]) for e in entries), key=lambda r: r.recording)
-            known = [complete(RecordingMetadata(**e["facts"])) for e in entries if e["facts"]]
+            recordings = [ListedRecording(**e["row"]) for e in entries]
+            metadata = [normalise(RecordingMetadata(**e["facts"])) for e in entries if e["facts"]]
         except (KeyError, TypeError) as error:
             raise AutobirdError(f"{lock} is damaged ({error!r}); refresh it") from error
-        self._facts = sorted(known, key=lambda f: f.recording)
+        self._recordings = sorted(recordings, key=lambda r: r.recording)
+        self._metadata = sorted(metadata, key=lambda m: m.recording)
 
     def recordings(self) -> list[ListedRecording]:
-        """Every file below the URL."""
-        return self._rows
+        """Return every file below the URL."""
+        return self._recordings
 
     def metadata(self) -> list[RecordingMetadata]:
-        """The rows of its metadata table."""
-        return self._facts
+        """Return the rows of the metadata table at the URL."""
+        return self._metadata

@@ -1,60 +1,65 @@
-"""Recordings of xeno-canto, as its API listed them in the lock file."""
+"""Recordings of xeno-canto as a source: the responses of its API, as the lock file lists them."""
 
 import hashlib
 import json
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.base import ListedRecording, RecordingMetadata, Source
 from autobird.sources.lock import Entry, read_lock
-from autobird.sources.metadata import complete
+from autobird.sources.metadata import normalise
 from autobird.sources.settings import XenoCantoSettings
 
 _GRADES = "ABCDE"
-_BYTES_PER_SECOND = 20_000
-"""Typical size of xeno-canto's mp3; the API tells none."""
+"""Quality grades, best first."""
 
-_OWN = ("rec", "date", "loc", "time", "lat", "lon", "lic", "q", "also", "id")
-"""Fields of the API that have a column of their own in the catalogue; all others go to `extra`."""
+_BYTES_PER_SECOND = 20_000
+"""Typical size of an mp3 file of xeno-canto; the API does not give the size."""
+
+_METADATA_FIELDS = ("rec", "date", "loc", "time", "lat", "lon", "lic", "q", "also", "id")
+"""Fields of the API that have a column in the catalogue. All other fields become `extra`."""
 
 
 def source_key(settings: XenoCantoSettings) -> Entry:
-    """What a lock was made for: the queries, not what is chosen from their answers."""
+    """Return the key that a lock file of this source starts with: the queries, without the filters on their results."""
     return {"xeno_canto": queries(settings)}
 
 
 def queries(settings: XenoCantoSettings) -> list[str]:
-    """The queries to send: one for all, or one a species."""
+    """Return the queries to send: one per species, or a single one if no species are set."""
     if not settings.species:
         return [settings.query]
     return [f'sp:"{name.lower()}" {settings.query}'.strip() for name in settings.species]
 
 
-def seconds(length: str) -> float:
-    """`m:ss` or `h:mm:ss` as seconds; 0 if it says nothing."""
+def length_in_seconds(length: str) -> float:
+    """Return a length given as `m:ss` or `h:mm:ss` in seconds; 0 if it is not in that form."""
     try:
-        total = 0.0
+        seconds = 0.0
         for part in length.split(":"):
-            total = 60 * total + float(part)
+            seconds = 60 * seconds + float(part)
     except ValueError:
         return 0.0
-    return total
+    return seconds
 
 
 def recording_id(entry: Entry) -> str:
-    """`<Genus>_<species>/XC<number>.<extension>`: the same as in a folder that was filled from xeno-canto."""
+    """Return `<Genus>_<species>/XC<number>.<extension>`, as in a folder of files downloaded from xeno-canto."""
     extension = PurePosixPath(str(entry.get("file-name") or "")).suffix or ".mp3"
     return f"{entry.get('gen', '')}_{entry.get('sp', '')}/XC{entry['id']}{extension}"
 
 
 class XenoCantoSource(Source):
-    """What the lock file lists, less what the settings pass over.
+    """The recordings in the lock file that pass the filters of the settings.
 
     Args:
-        lock: the lock file.
-        settings: which of its recordings to use.
+        lock: the lock file. Each entry is a recording as the API describes it.
+        settings: the filters.
+
+    Raises:
+        LockMissing: there is no lock file for these queries.
+        AutobirdError: the lock file is damaged.
     """
 
     name = "corpus.xeno_canto"
@@ -62,97 +67,98 @@ class XenoCantoSource(Source):
     def __init__(self, lock: Path, settings: XenoCantoSettings) -> None:
         entries = read_lock(lock, source_key(settings))
         try:
-            self._entries, self._passed = choose(entries, settings)
-            self._rows = sorted(map(_row, self._entries), key=lambda r: r.recording)
+            selected, self._filtered_out = select_recordings(entries, settings)
+            self._recordings = sorted(map(_listed, selected), key=lambda r: r.recording)
         except (KeyError, TypeError, AttributeError) as error:
             raise AutobirdError(f"{lock} is damaged ({error!r}); refresh it") from error
-        self._total = len(entries)
+        self._selected, self._total = selected, len(entries)
 
     def recordings(self) -> list[ListedRecording]:
-        """One row a recording; those whose sound xeno-canto keeps back have a problem."""
-        return self._rows
+        """Return the selected recordings. Those whose audio xeno-canto restricts have a problem."""
+        return self._recordings
 
     def metadata(self) -> list[RecordingMetadata]:
-        """Everything that the API tells."""
-        return sorted(map(_facts, self._entries), key=lambda f: f.recording)
+        """Return all fields of the API."""
+        return sorted(map(_metadata, self._selected), key=lambda m: m.recording)
 
     def notes(self) -> list[str]:
-        """How many the filters pass over."""
-        return [f"{n} of {self._total} recordings of the lock are passed over: {why}" for why, n in self._passed]
+        """Return how many recordings each filter leaves out."""
+        return [f"{setting} leaves out {n} of {self._total} recordings" for setting, n in self._filtered_out]
 
 
-def choose(entries: list[Entry], settings: XenoCantoSettings) -> tuple[list[Entry], list[tuple[str, int]]]:
-    """The entries that the settings let through, and how many each filter keeps back."""
-    passed: Counter[str] = Counter()
-    kept: list[Entry] = []
+def select_recordings(entries: list[Entry], settings: XenoCantoSettings) -> tuple[list[Entry], list[tuple[str, int]]]:
+    """Return the entries that pass the filters, and how many entries each filter leaves out, by its setting."""
+    filtered_out: Counter[str] = Counter()
+    selected: list[Entry] = []
     for entry in entries:
-        length = seconds(str(entry.get("length") or ""))
+        length = length_in_seconds(str(entry.get("length") or ""))
         if settings.quality and entry.get("q") not in settings.quality:
-            passed["xeno_canto.quality"] += 1
+            filtered_out["xeno_canto.quality"] += 1
         elif length < settings.min_length:
-            passed["xeno_canto.min_length"] += 1
+            filtered_out["xeno_canto.min_length"] += 1
         elif length > settings.max_length:
-            passed["xeno_canto.max_length"] += 1
+            filtered_out["xeno_canto.max_length"] += 1
         elif settings.no_background and _background(entry):
-            passed["xeno_canto.no_background"] += 1
+            filtered_out["xeno_canto.no_background"] += 1
         else:
-            kept.append(entry)
+            selected.append(entry)
     if settings.max_per_species is not None:
         by_species: dict[tuple[str, str], list[Entry]] = {}
-        for entry in sorted(kept, key=_preference):
+        for entry in sorted(selected, key=_rank):
             by_species.setdefault((str(entry.get("gen")), str(entry.get("sp"))), []).append(entry)
-        before = len(kept)
-        kept = [e for part in by_species.values() for e in part[: settings.max_per_species]]
-        passed["xeno_canto.max_per_species"] += before - len(kept)
-    return kept, sorted((why, n) for why, n in passed.items() if n)
+        best = [e for ranked in by_species.values() for e in ranked[: settings.max_per_species]]
+        filtered_out["xeno_canto.max_per_species"] += len(selected) - len(best)
+        selected = best
+    return selected, sorted((setting, n) for setting, n in filtered_out.items() if n)
 
 
-def _preference(entry: Entry) -> tuple[int, str]:
+def _rank(entry: Entry) -> tuple[int, str]:
+    """Return the sort key of an entry: grade (best first, ungraded last), then a stable hash of its number."""
     grade = _GRADES.find(str(entry.get("q") or "?"))
     return (grade if grade >= 0 else len(_GRADES)), hashlib.sha256(str(entry["id"]).encode()).hexdigest()
 
 
 def _background(entry: Entry) -> str:
-    also = entry.get("also") or []
-    return ", ".join(also) if isinstance(also, list) else str(also)
+    species = entry.get("also") or []
+    return ", ".join(species) if isinstance(species, list) else str(species)
 
 
-def _https(url: str) -> str:
+def _with_scheme(url: str) -> str:
+    """Return a URL with `https:`, which the API leaves out."""
     return f"https:{url}" if url.startswith("//") else url
 
 
-def _row(entry: Entry) -> ListedRecording:
-    url = _https(str(entry.get("file") or ""))
-    # The API tells no checksum: a replaced file has another upload time, length or name.
+def _listed(entry: Entry) -> ListedRecording:
+    url = _with_scheme(str(entry.get("file") or ""))
+    # The API gives no checksum. A replaced file has another upload time, length, name or sampling rate.
     content = "-".join(str(entry.get(k) or "") for k in ("id", "uploaded", "length", "file-name", "smp"))
     return ListedRecording(
         recording_id(entry),
         f"{entry['gen']} {entry['sp']}".strip(),
         f"xeno-canto:{content}",
-        "" if url else "xeno-canto keeps its sound back, to protect the species",
-        round(seconds(str(entry.get("length") or "")) * _BYTES_PER_SECOND),
+        "" if url else "xeno-canto restricts access to this audio, to protect the species",
+        round(length_in_seconds(str(entry.get("length") or "")) * _BYTES_PER_SECOND),
         url,
     )
 
 
-def _facts(entry: Entry) -> RecordingMetadata:
-    def get(key: str) -> str:
-        value: Any = entry.get(key)
-        return "" if value is None else str(value)
+def _metadata(entry: Entry) -> RecordingMetadata:
+    def text(field: str) -> str:
+        return "" if entry.get(field) is None else str(entry[field])
 
-    extra = {k: v for k, v in entry.items() if k not in _OWN and v not in ("", None)}
-    return complete(
+    extra = {k: v for k, v in entry.items() if k not in _METADATA_FIELDS and v not in ("", None)}
+    return normalise(
         RecordingMetadata(
             recording_id(entry),
-            recordist=get("rec"),
-            date=get("date"),
-            place=get("loc"),
-            number=f"XC{get('id')}",
-            time=get("time"),
-            latitude=get("lat"),
-            longitude=get("lon") or get("lng"),
-            licence=_https(get("lic")),
-            quality=get("q"),
+            recordist=text("rec"),
+            date=text("date"),
+            place=text("loc"),
+            number=f"XC{text('id')}",
+            time=text("time"),
+            latitude=text("lat"),
+            longitude=text("lon") or text("lng"),
+            licence=_with_scheme(text("lic")),
+            quality=text("q"),
             background=_background(entry),
             extra=json.dumps(extra, ensure_ascii=False, sort_keys=True),
         )

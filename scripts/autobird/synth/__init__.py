@@ -1,1 +1,1 @@
-"""The embedded corpus: a synthesiser of bird songs that writes real audio files."""
+"""The demo corpus: synthetic bird recordings, written as real audio files."""

@@ -1,4 +1,4 @@
-"""Samples as the bytes of a wav, flac, ogg or mp3 file, the same bytes each time."""
+"""Encoding of samples as wav, flac, ogg or mp3 files, with the same bytes for the same samples."""
 
 import io
 import zlib
@@ -7,32 +7,39 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-_SUBTYPES = {
+_FORMATS = {
     "wav": ("WAV", "PCM_16"),
     "flac": ("FLAC", "PCM_16"),
     "ogg": ("OGG", "VORBIS"),
     "mp3": ("MP3", "MPEG_LAYER_III"),
 }
+"""Container and codec of each format, as libsndfile names them."""
 
 _BLOCK = 4096
-"""Frames written at a time: libsndfile has crashed when long ogg or mp3 files were written in one call."""
+"""Frames written per call: libsndfile has crashed when long ogg or mp3 files were written in one call."""
 
 
 def encode(samples: NDArray[np.float32], sample_rate: int, fmt: str) -> bytes:
-    """Encode samples of shape (n, channels); `fmt` is wav, flac, ogg or mp3."""
-    container, subtype = _SUBTYPES[fmt]
+    """Return samples as an audio file.
+
+    Args:
+        samples: shape (n, channels), full scale = 1.
+        sample_rate: Hz.
+        fmt: wav, flac, ogg or mp3.
+    """
+    container, codec = _FORMATS[fmt]
     out = io.BytesIO()
-    with soundfile.SoundFile(out, "w", sample_rate, samples.shape[1], format=container, subtype=subtype) as file:
+    with soundfile.SoundFile(out, "w", sample_rate, samples.shape[1], format=container, subtype=codec) as file:
         for start in range(0, len(samples), _BLOCK):
             file.write(samples[start : start + _BLOCK])
     data = out.getvalue()
-    return with_serial(data, zlib.crc32(samples.tobytes())) if fmt == "ogg" else data
+    return with_serial_number(data, zlib.crc32(samples.tobytes())) if fmt == "ogg" else data
 
 
-def with_serial(data: bytes, serial: int) -> bytes:
-    """An ogg stream under another serial number; libsndfile draws one from the clock.
+def with_serial_number(data: bytes, serial: int) -> bytes:
+    """Return an ogg stream with another serial number; libsndfile derives it from the clock.
 
-    Each page carries the number and a checksum over itself (RFC 3533, section 6).
+    Every page holds the serial number and a checksum of the page (RFC 3533, section 6).
     """
     out, at = bytearray(data), 0
     while at < len(out):
@@ -45,14 +52,14 @@ def with_serial(data: bytes, serial: int) -> bytes:
     return bytes(out)
 
 
-_REVERSED = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
+_REVERSED_BITS = bytes(int(f"{i:08b}"[::-1], 2) for i in range(256))
 
 
 def _ogg_crc(page: bytes) -> int:
-    """CRC-32 with polynomial 0x04c11db7, most significant bit first, no inversion.
+    """Return the checksum of an ogg page: CRC-32, polynomial 0x04c11db7, most significant bit first, no inversion.
 
-    zlib's CRC has the same polynomial with reversed bits and inverted ends; reversing the bits of the
-    bytes and undoing both inversions makes one from the other at zlib's speed.
+    zlib's CRC-32 has the same polynomial, but the least significant bit first, and inverts its start and end value. It is
+    used here because it is fast: the bits of each byte and of the result are reversed, and both inversions are undone.
     """
-    crc = zlib.crc32(page.translate(_REVERSED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    crc = zlib.crc32(page.translate(_REVERSED_BITS), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{crc:032b}"[::-1], 2)

@@ -1,4 +1,4 @@
-"""The embedded corpus unpacked as a folder of files, as a user's own recordings would lie."""
+"""The demo corpus as a folder of audio files with a metadata table, like a user's own recordings."""
 
 from pathlib import Path
 
@@ -9,7 +9,14 @@ from autobird.synth.scene import render
 
 
 def write_folder(folder: Path, species: int, recordings: int, seed: int) -> int:
-    """Write `<folder>/<Species>/<file>` and `SOURCES.csv`; return the number of recordings."""
+    """Write `<folder>/<Species>/<file>` and `<folder>/SOURCES.csv`; return the number of recordings.
+
+    Args:
+        folder: the folder to write.
+        species: number of species.
+        recordings: number of recordings per species.
+        seed: seed of the random number generator.
+    """
     plans = plan_corpus(seed, species, recordings)
     table = [["file", "species", "recordist", "date", "location", "licence", "quality"]]
     for plan in plans:

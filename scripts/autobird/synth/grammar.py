@@ -1,4 +1,4 @@
-"""Species as grammars of syllables, and individuals that vary them."""
+"""Song grammars of the invented species, and their variation between individuals."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -8,24 +8,24 @@ import numpy as np
 Kind = Literal["whistle", "trill", "buzz", "harmonics"]
 KINDS: tuple[Kind, ...] = ("whistle", "trill", "buzz", "harmonics")
 
-STRANGERS = 10_000
-"""Grammars from this index on are never species of the corpus: the other birds in the background."""
+FIRST_BACKGROUND_SPECIES = 10_000
+"""Species with this index or a higher one are never labels: they sing in the background."""
 
 
 @dataclass(frozen=True)
 class Syllable:
-    """One sound of a repertoire.
+    """Parameters of a syllable.
 
     Attributes:
-        kind: how it is made.
-        frequency: centre of its contour (fundamental of `harmonics`), Hz.
-        slope: rise over the syllable, octaves (negative: it falls).
-        bend: how far the middle lies above the straight line between the ends, octaves.
+        kind: method of synthesis.
+        frequency: centre of the frequency contour (of the fundamental, for `harmonics`), Hz.
+        slope: rise of the contour over the syllable, octaves; negative if it falls.
+        bend: height of the contour's middle above the straight line between its ends, octaves.
         duration: seconds.
-        rate: elements per second of a trill, amplitude modulation of a buzz, vibrato else, Hz.
-        depth: vibrato, octaves (peak).
-        attack: share of the duration until the loudest point.
-        harmonics: number of partials of `harmonics`.
+        rate: elements per second of a trill, amplitude modulation of a buzz, vibrato of the other kinds, Hz.
+        depth: peak deviation of the vibrato, octaves.
+        attack: position of the loudest point, as a share of the duration.
+        harmonics: number of partials, for `harmonics`.
     """
 
     kind: Kind
@@ -41,13 +41,13 @@ class Syllable:
 
 @dataclass(frozen=True)
 class Grammar:
-    """What a species sings: syllables, the order of a song, and how often it comes.
+    """The song of a species or an individual.
 
     Attributes:
         syllables: the repertoire.
-        song: indices into `syllables` in singing order, each with its usual number of repeats.
-        gap: seconds between two syllables.
-        pause: seconds between two songs.
+        song: indices into `syllables` in order, each with its usual number of repeats.
+        gap: mean time between two syllables, seconds.
+        pause: mean time between two songs, seconds.
     """
 
     syllables: tuple[Syllable, ...]
@@ -56,7 +56,8 @@ class Grammar:
     pause: float
 
 
-def _ancestor(seed: int, pair: int) -> Grammar:
+def _pair_grammar(seed: int, pair: int) -> Grammar:
+    """Return the grammar from which both species of a pair are derived."""
     rng = np.random.default_rng([seed, 1, pair])
     syllables = []
     for kind in rng.permutation(np.array(KINDS))[: rng.integers(3, 5)]:
@@ -81,26 +82,26 @@ def _ancestor(seed: int, pair: int) -> Grammar:
 
 
 def species_grammar(seed: int, index: int) -> Grammar:
-    """The grammar of species `index`.
+    """Return the grammar of species `index`.
 
-    Species come in sister pairs that share register, timbre and tempo; the second sings the syllables of
-    the first mirrored in time and in the opposite order. Their average spectra are the same, so only a
-    classifier that hears contour and order tells them apart.
+    Species come in pairs with the same frequencies, timbres and tempo. The second species of a pair sings the syllables of the
+    first one reversed in time and in reverse order. Their mean spectra are therefore the same, and only a classifier that uses
+    frequency contours and the order of syllables can distinguish them.
     """
-    grammar = _ancestor(seed, index // 2)
+    grammar = _pair_grammar(seed, index // 2)
     if index % 2 == 0:
         return grammar
-    mirrored = tuple(replace(s, slope=-s.slope, attack=1.0 - s.attack) for s in grammar.syllables)
-    return replace(grammar, syllables=mirrored, song=grammar.song[::-1])
+    reversed_syllables = tuple(replace(s, slope=-s.slope, attack=1.0 - s.attack) for s in grammar.syllables)
+    return replace(grammar, syllables=reversed_syllables, song=grammar.song[::-1])
 
 
-def individual(grammar: Grammar, rng: np.random.Generator) -> Grammar:
-    """One bird's version: its own register, tempo and contours, and now and then a syllable left out."""
-    register, tempo = np.exp(rng.normal(0, 0.085)), np.exp(rng.normal(0, 0.085))
+def individual_grammar(grammar: Grammar, rng: np.random.Generator) -> Grammar:
+    """Return the variant of one bird: frequencies, tempo and contours vary, and sometimes a syllable is left out."""
+    pitch, tempo = np.exp(rng.normal(0, 0.085)), np.exp(rng.normal(0, 0.085))
     syllables = tuple(
         replace(
             s,
-            frequency=s.frequency * register * np.exp(rng.normal(0, 0.045)),
+            frequency=s.frequency * pitch * np.exp(rng.normal(0, 0.045)),
             slope=s.slope * np.exp(rng.normal(0, 0.2)),
             bend=s.bend + rng.normal(0, 0.055),
             duration=s.duration * tempo * np.exp(rng.normal(0, 0.08)),

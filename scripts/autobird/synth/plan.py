@@ -1,90 +1,64 @@
-"""What each recording of the embedded corpus is, without making a sound: parsing the Snakefile reads this."""
+"""The recordings of the demo corpus as parameters, without synthesis: the Snakefile reads them while it is parsed."""
 
 import datetime as dt
 from dataclasses import dataclass
 
 import numpy as np
 
-_EPITHETS = [
-    "alba",
-    "boreas",
-    "cantans",
-    "dubia",
-    "errans",
-    "fluviatilis",
-    "gracilis",
-    "hortensis",
-    "insularis",
-    "juncea",
-    "lacustris",
-    "montana",
-    "nivalis",
-    "obscura",
-    "pallida",
-    "querula",
-    "rufa",
-    "silvestris",
-    "tristis",
-    "umbrosa",
-    "vespertina",
-]
-_RECORDISTS = [
-    "Ada Moss",
-    "Bo Lind",
-    "Cleo Hart",
-    "Dag Voll",
-    "Elif Kaya",
-    "Finn Roe",
-    "Gul Aydin",
-    "Hana Sato",
-    "Ivo Petr",
-    "Jun Park",
-    "Kofi Mensah",
-    "Lea Blum",
-    "Milo Costa",
-    "Nia Owen",
-    "Otto Falk",
-    "Pia Rossi",
-    "Quin Doyle",
-    "Rui Alves",
-    "Sara Nunez",
-    "Tom Birch",
-    "Uma Rao",
-    "Vera Kos",
-    "Wim Bos",
-    "Zoe Lark",
-]
-_PLACES = [
-    "Alder Fen",
-    "Birch Ridge",
-    "Clay Pits",
-    "Dune Slack",
-    "East Moor",
-    "Fern Gully",
-    "Gravel Bay",
-    "Heron Lake",
-    "Ivy Wood",
-    "Juniper Hill",
-    "Kelp Point",
-    "Larch Valley",
-]
+_EPITHETS = (
+    "alba", "boreas", "cantans", "dubia", "errans", "fluviatilis", "gracilis", "hortensis", "insularis", "juncea", "lacustris",
+    "montana", "nivalis", "obscura", "pallida", "querula", "rufa", "silvestris", "tristis", "umbrosa", "vespertina",
+)  # fmt: skip
+_RECORDISTS = (
+    "Ada Moss", "Bo Lind", "Cleo Hart", "Dag Voll", "Elif Kaya", "Finn Roe", "Gul Aydin", "Hana Sato", "Ivo Petr", "Jun Park",
+    "Kofi Mensah", "Lea Blum", "Milo Costa", "Nia Owen", "Otto Falk", "Pia Rossi", "Quin Doyle", "Rui Alves", "Sara Nunez",
+    "Tom Birch", "Uma Rao", "Vera Kos", "Wim Bos", "Zoe Lark",
+)  # fmt: skip
+_PLACES = (
+    "Alder Fen", "Birch Ridge", "Clay Pits", "Dune Slack", "East Moor", "Fern Gully", "Gravel Bay", "Heron Lake", "Ivy Wood",
+    "Juniper Hill", "Kelp Point", "Larch Valley",
+)  # fmt: skip
+
 _LICENCES = (
     "https://creativecommons.org/licenses/by-nc-sa/4.0/",
     "https://creativecommons.org/licenses/by/4.0/",
     "https://creativecommons.org/licenses/by-nc-nd/4.0/",
 )
-_FORMATS = ("mp3", "ogg", "flac", "wav")
-_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
-_SESSION_SIZES = (0.6, 0.25, 0.15)
-"""Shares of sessions of one, two and three recordings."""
+_LICENCE_SHARES = (0.6, 0.12, 0.28)
+
+_GRADES, _GRADE_SHARES = ("A", "B", "C", "D"), (0.3, 0.4, 0.2, 0.1)
+
+_FORMATS, _FORMAT_SHARES = ("mp3", "ogg", "flac", "wav"), (0.3, 0.2, 0.3, 0.2)
+
+_SAMPLE_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
+
+_SESSION_SIZES, _SESSION_SHARES = (1, 2, 3), (0.6, 0.25, 0.15)
+"""Numbers of recordings in a session, and the shares of sessions with that number."""
 
 _LONG_SHARE = 0.05
-"""Share of recordings of 30 to 60 s; the others last 4 to 15 s."""
+"""Share of recordings of 30 to 60 s. The others last 4 to 15 s."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One recording to be synthesised. Depends on nothing but seed, species and number."""
+    """Parameters of a recording to be synthesised. They depend only on the seed, the species and the recording's number.
+
+    Attributes:
+        seed: seed of the corpus.
+        species: index of the species.
+        number: index of the recording within its species.
+        session: index of the session within its species.
+        name: name of the species.
+        format: file format: mp3, ogg, flac or wav.
+        sample_rate: Hz.
+        channels: 1 or 2.
+        duration: seconds.
+        recordist: invented name.
+        date: YYYY-MM-DD.
+        place: invented name.
+        licence: URL.
+        quality: grade, A to D.
+    """
 
     seed: int
     species: int
@@ -107,40 +81,43 @@ class Plan:
         return f"{self.name.replace(' ', '_')}/demo-{self.species:02d}-{self.number:04d}.{self.format}"
 
 
-def recipe(plan: Plan) -> str:
-    """What the sound of a recording follows from, as one word; who recorded it under which licence is not part of it."""
+def audio_parameters(plan: Plan) -> str:
+    """Return the parameters that determine the audio, as one word. Metadata such as recordist and licence do not count."""
     p = plan
     return f"{p.seed}-{p.species}-{p.number}-{p.session}-{p.sample_rate}-{p.channels}-{p.duration:.3f}-{p.format}"
 
 
 def species_name(index: int) -> str:
-    """An invented binomial: nobody should take the demo for real birds."""
+    """Return an invented scientific name, which nobody can confuse with a real species."""
     genus = "Fictornis" if index < len(_EPITHETS) else f"Fictornis-{index // len(_EPITHETS) + 1}"
     return f"{genus} {_EPITHETS[index % len(_EPITHETS)]}"
 
 
 def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
-    """The recordings of one species; the first n of them are the same for any larger number.
+    """Return the recordings of one species. A larger number of recordings does not change the first ones.
 
-    One to three, mostly one, make a session: one bird, one recordist, one day, one place.
+    Recordings come in sessions of one to three, mostly one. A session has one bird, recordist, date and place.
+
+    Args:
+        seed: seed of the corpus.
+        species: index of the species.
+        recordings: number of recordings.
     """
     plans: list[Plan] = []
     session = -1
     while len(plans) < recordings:
         session += 1
-        s = np.random.default_rng([seed, 2, species, session])
-        size = int(s.choice((1, 2, 3), p=_SESSION_SIZES))
-        recordist, place = str(s.choice(_RECORDISTS)), str(s.choice(_PLACES))
-        date = dt.date(2021, 3, 1) + dt.timedelta(days=int(s.integers(0, 4 * 365)))
-        licence, quality = (
-            str(s.choice(_LICENCES, p=(0.6, 0.12, 0.28))),
-            str(s.choice(list("ABCD"), p=(0.3, 0.4, 0.2, 0.1))),
-        )
-        rate, channels = int(s.choice(_RATES)), int(s.choice((1, 2), p=(0.65, 0.35)))
+        # The order of these draws is part of the corpus: another order gives other recordings.
+        rng = np.random.default_rng([seed, 2, species, session])
+        size = int(rng.choice(_SESSION_SIZES, p=_SESSION_SHARES))
+        recordist, place = str(rng.choice(_RECORDISTS)), str(rng.choice(_PLACES))
+        date = dt.date(2021, 3, 1) + dt.timedelta(days=int(rng.integers(0, 4 * 365)))
+        licence, quality = str(rng.choice(_LICENCES, p=_LICENCE_SHARES)), str(rng.choice(_GRADES, p=_GRADE_SHARES))
+        sample_rate, channels = int(rng.choice(_SAMPLE_RATES)), int(rng.choice((1, 2), p=(0.65, 0.35)))
         for _ in range(size):
-            long = s.random() < _LONG_SHARE
-            duration = s.uniform(30, 60) if long else s.uniform(4, 15)
-            fmt = str(s.choice(_FORMATS, p=(0.3, 0.2, 0.3, 0.2)))
+            is_long = rng.random() < _LONG_SHARE
+            duration = rng.uniform(30, 60) if is_long else rng.uniform(4, 15)
+            fmt = str(rng.choice(_FORMATS, p=_FORMAT_SHARES))
             if len(plans) < recordings:
                 plans.append(
                     Plan(
@@ -150,7 +127,7 @@ def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
                         session=session,
                         name=species_name(species),
                         format=fmt,
-                        sample_rate=rate,
+                        sample_rate=sample_rate,
                         channels=channels,
                         duration=round(float(duration), 3),
                         recordist=recordist,
@@ -164,5 +141,11 @@ def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
 
 
 def plan_corpus(seed: int, species: int, recordings: int) -> list[Plan]:
-    """All recordings of the embedded corpus, species by species."""
-    return [p for i in range(species) for p in plan_species(seed, i, recordings)]
+    """Return all recordings of the demo corpus, species by species.
+
+    Args:
+        seed: seed of the corpus.
+        species: number of species.
+        recordings: number of recordings per species.
+    """
+    return [plan for index in range(species) for plan in plan_species(seed, index, recordings)]

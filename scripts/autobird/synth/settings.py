@@ -1,4 +1,4 @@
-"""Settings of the synthesised demo corpus."""
+"""Settings of the demo corpus."""
 
 from pydantic import Field
 
@@ -6,10 +6,12 @@ from autobird.core.settings import Settings
 
 
 class DemoSettings(Settings):
-    """The embedded corpus, synthesised from a seed."""
+    """The demo corpus: recordings of invented species, synthesised from a seed."""
 
     species: int = Field(10, ge=2, le=200, description="Number of species.")
-    recordings: int = Field(60, ge=3, le=10000, description="Recordings of each species.")
+    recordings: int = Field(60, ge=3, le=10000, description="Number of recordings per species.")
     seed: int = Field(
-        7, ge=0, description="Seed of grammars, individuals and scenes; the same seed gives the same bytes."
+        7,
+        ge=0,
+        description="Seed of the random number generator; the same seed gives the same recordings, to the byte.",
     )

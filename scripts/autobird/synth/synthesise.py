@@ -1,4 +1,4 @@
-"""Stage `download` of the embedded corpus: synthesise one batch into one tar."""
+"""Stage `download` for the demo corpus: synthesise the recordings of one batch into a tar archive."""
 
 import io
 import tarfile
@@ -12,53 +12,52 @@ from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.synth.encode import encode
 from autobird.synth.plan import Plan, plan_corpus
-from autobird.synth.scene import Event, render
+from autobird.synth.scene import SungNote, render
 from autobird.synth.settings import DemoSettings
 
-TRUTH = ["recording", "species", "onset", "offset", "low", "high"]
-"""Columns of the truth: when the labelled species sings, seconds, and in which band, Hz."""
+TRUTH_COLUMNS = ["recording", "species", "onset", "offset", "low", "high"]
+"""Columns of the ground truth: one row per note of the labelled species, times in seconds, frequencies in Hz."""
 
 
-def truth_rows(plan: Plan, events: Sequence[Event]) -> list[list[str]]:
-    """The truth about one recording, one row a note."""
-    return [[plan.id, plan.name, f"{e.onset:.3f}", f"{e.offset:.3f}", f"{e.low:.0f}", f"{e.high:.0f}"] for e in events]
+def _truth_row(plan: Plan, note: SungNote) -> list[str]:
+    return [plan.id, plan.name, f"{note.onset:.3f}", f"{note.offset:.3f}", f"{note.low:.0f}", f"{note.high:.0f}"]
 
 
 def synthesise(plan: Plan) -> tuple[bytes, list[list[str]]]:
-    """The bytes of a recording's audio file, and its truth."""
-    samples, events = render(plan)
-    return encode(samples, plan.sample_rate, plan.format), truth_rows(plan, events)
+    """Return the audio file of a recording and its ground truth (`TRUTH_COLUMNS`)."""
+    samples, notes = render(plan)
+    return encode(samples, plan.sample_rate, plan.format), [_truth_row(plan, note) for note in notes]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Command line of the stage."""
+    """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--audio", type=Path, required=True, help="the tar to write")
-    p.add_argument("--truth", type=Path, required=True)
+    p.add_argument("--audio", type=Path, required=True, help="tar archive to write")
+    p.add_argument("--truth", type=Path, required=True, help="table of the ground truth to write")
     args = p.parse_args(argv)
     settings = settings_of(DemoSettings, args.settings)
     with stage("download", args, [args.audio, args.truth]):
         plans = {q.id: q for q in plan_corpus(settings.seed, settings.species, settings.recordings)}
-        ids = [row["recording"] for row in read_rows(args.manifest)]
-        unknown = [i for i in ids if i not in plans]
+        recordings = [row["recording"] for row in read_rows(args.manifest)]
+        unknown = [name for name in recordings if name not in plans]
         if unknown:
             raise AutobirdError(
-                f"{args.manifest} names {unknown[0]}, which the demo corpus does not hold; delete that file"
+                f"{args.manifest} lists {unknown[0]}, which is not in the demo corpus; delete {args.manifest}"
             )
-        truth = [TRUTH]
-        progress = Progress("download", len(ids), "recordings synthesised")
-        with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-            for done, name in enumerate(ids, 1):
-                data, rows = synthesise(plans[name])
-                tar.addfile(tar_member(name, len(data)), io.BytesIO(data))
-                truth += rows
+        truth = [TRUTH_COLUMNS]
+        progress = Progress("download", len(recordings), "recordings synthesised")
+        with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+            for done, name in enumerate(recordings, 1):
+                data, truth_of_recording = synthesise(plans[name])
+                archive.addfile(tar_member(name, len(data)), io.BytesIO(data))
+                truth += truth_of_recording
                 progress(done)
         write_text(args.truth, csv_text(truth))
         log.info(
-            "%d recordings, %.1f s of sound, %d notes",
-            len(ids),
-            sum(plans[i].duration for i in ids),
+            "%d recordings, %.1f s of audio, %d notes",
+            len(recordings),
+            sum(plans[name].duration for name in recordings),
             len(truth) - 1,
         )
 

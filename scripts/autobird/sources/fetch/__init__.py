@@ -1,1 +1,1 @@
-"""What speaks to servers: the lists of remote sources, and their recordings. Nothing here runs while the Snakefile is parsed."""
+"""Network access of the stages `refresh_sources` and `download`. The Snakefile imports nothing from here."""

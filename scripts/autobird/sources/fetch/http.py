@@ -1,4 +1,4 @@
-"""HTTP as a polite guest: a pause between requests, patience with a busy server, downloads that go on where they broke off."""
+"""An HTTP client with a rate limit, retries with exponential backoff, and downloads that resume after an interruption."""
 
 import email.utils
 import logging
@@ -17,44 +17,48 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.core.stage import log
 
-USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
+_USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
 
-_BUSY = {408, 425, 429, 500, 502, 503, 504}
-"""Statuses after which the same request may succeed."""
+_RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
+"""Status codes after which the same request may succeed later."""
 
-_GONE = {401, 403, 404, 410, 451}
-"""Statuses of a recording that is withdrawn or was never public."""
+_WITHDRAWN_STATUSES = {401, 403, 404, 410, 451}
+"""Status codes for a recording that was withdrawn or never was public."""
 
-_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 60.0
-"""Seconds before another attempt, which double from the first to the last, unless the server asks for more."""
+_MIN_BACKOFF, _MAX_BACKOFF = 0.1, 60.0
+"""First and longest delay before another attempt, seconds. The delay doubles each time; `Retry-After` may extend it."""
 
-_BROKEN = 1000
-"""Connections of one file that may break after they brought something."""
+_MAX_INTERRUPTIONS = 1000
+"""Maximum number of interruptions of one download that received data before."""
 
-_SHORT_ATTEMPTS = 3
-"""How often in a row a server may end a file at the same byte, short of what it promised, before that is its end."""
+_ATTEMPTS_AT_SAME_END = 3
+"""After so many attempts in a row that end at the same byte, before the declared length, the file counts as incomplete."""
 
-logging.getLogger("httpx").setLevel(logging.WARNING)  # its lines hold whole URLs, keys included
-
-
-class Busy(Exception):
-    """The server cannot answer now. `after`: seconds that it asks to wait, if it said so."""
-
-    def __init__(self, what: str, after: float = 0.0) -> None:
-        super().__init__(what)
-        self.after = after
+logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO messages show whole URLs, which hold the API key
 
 
-class Withdrawn(AutobirdError):
-    """The server has no such recording for us; the message is the reason in words."""
+class ServerBusy(Exception):
+    """The server cannot respond now. `retry_after`: delay in seconds that it asks for, 0 if it does not."""
+
+    def __init__(self, reason: str, retry_after: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
 
 
-class Incomplete(Withdrawn):
-    """The server sends less, or other bytes, than was promised, each time."""
+class Unavailable(AutobirdError):
+    """A recording cannot be downloaded. The message is the reason, for the quarantine list."""
 
 
-def retry_after(value: str | None) -> float:
-    """Seconds that a Retry-After header asks for (RFC 9110, 10.2.3); 0 if it says nothing that can be read."""
+class Incomplete(Unavailable):
+    """Every attempt ends before the declared length, or the file has another checksum than expected."""
+
+
+class _Interrupted(Exception):
+    """The connection broke after it had transferred data."""
+
+
+def parse_retry_after(value: str | None) -> float:
+    """Return the delay in seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is not valid."""
     if not value:
         return 0.0
     if value.strip().isdigit():
@@ -67,21 +71,21 @@ def retry_after(value: str | None) -> float:
 
 @dataclass
 class Client:
-    """One guest of a server.
+    """An HTTP client for one server at a time.
 
     Attributes:
-        interval: seconds between the starts of two requests.
-        patience: seconds for which a server that does not answer is tried again.
-        secrets: what must never show in a message.
+        interval: minimum time between the starts of two requests, seconds.
+        retry_seconds: time for which requests to a server that does not respond are repeated, seconds.
+        secrets: texts that messages must not show, such as an API key.
     """
 
     interval: float = 1.0
-    patience: float = 300.0
+    retry_seconds: float = 300.0
     secrets: tuple[str, ...] = ()
-    _last: float = field(default=float("-inf"), repr=False)
+    _last_request: float = field(default=float("-inf"), repr=False)
     _http: httpx.Client = field(
         default_factory=lambda: httpx.Client(
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            headers={"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(30.0),
             follow_redirects=True,
         ),
@@ -89,177 +93,179 @@ class Client:
     )
 
     def get_json(self, url: str, parameters: Mapping[str, str | int]) -> Any:
-        """The JSON that a URL answers.
+        """Return the JSON response of a URL.
 
         Raises:
-            AutobirdError: refused, not JSON, or no answer for `patience` seconds; never tells a secret.
+            AutobirdError: an error status, a response that is not JSON, or no response for `retry_seconds`. The message
+                shows no secret.
         """
 
-        def once() -> Any:
-            self._pause()
+        def attempt() -> Any:
+            self._wait_for_interval()
             try:
-                answer = self._http.get(url, params=dict(parameters), follow_redirects=False)
+                # No redirects: they would send the API key to another server.
+                response = self._http.get(url, params=dict(parameters), follow_redirects=False)
             except httpx.HTTPError as error:
-                raise Busy(self._safe(f"{type(error).__name__}: {error}")) from None
-            _raise_if_busy(answer)
-            if answer.status_code != 200:
-                said = self._safe(answer.text[:200].replace("\n", " "))
-                raise AutobirdError(f"{_host(url)} answers {answer.status_code}: {said}")
+                raise ServerBusy(self._without_secrets(f"{type(error).__name__}: {error}")) from None
+            _raise_if_busy(response)
+            if response.status_code != 200:
+                text = self._without_secrets(response.text[:200].replace("\n", " "))
+                raise AutobirdError(f"{_host(url)} answers {response.status_code}: {text}")
             try:
-                return answer.json()
+                return response.json()
             except ValueError as error:
                 raise AutobirdError(
-                    f"{_host(url)} answers no JSON; look at its address in the configuration"
+                    f"{_host(url)} does not answer with JSON; check its address in the configuration"
                 ) from error
 
-        return self._patiently(once, _host(url))
+        return self._with_retries(attempt, _host(url))
 
     def download(self, url: str, to: Path, sha256: str = "") -> None:
-        """Bring a file to `to`; what an earlier call left in `<to>.part` is gone on with.
+        """Download a file to `to`, resuming from `<to>.part` if an earlier call left one.
 
         Args:
-            url: http or https.
-            to: appears only when all of it is there.
-            sha256: what it must have, if known.
+            url: address, http or https.
+            to: local path, written only when the download is complete.
+            sha256: expected checksum, "" if unknown.
 
         Raises:
-            Withdrawn: the server has it not, or `Incomplete`: it never sends what it promises.
-            AutobirdError: no answer for `patience` seconds; what has come is kept for the next call.
+            Unavailable: the server does not have the file; `Incomplete`: it sends too little, or another content.
+            AutobirdError: no response for `retry_seconds`. The data received so far is kept for the next call.
         """
         part = to.with_name(to.name + ".part")
         to.parent.mkdir(parents=True, exist_ok=True)
-        ends: list[int] = []
+        ends: list[int] = []  # size of the part after each attempt, bytes
 
-        def once() -> None:
-            self._pause()
+        def attempt() -> None:
+            self._wait_for_interval()
             before = part.stat().st_size if part.is_file() else 0
             try:
                 self._receive(url, part, before, ends)
-            except (httpx.HTTPError, _Progress) as error:
-                if ends and ends[-_SHORT_ATTEMPTS:] == ends[-1:] * _SHORT_ATTEMPTS:
+            except (httpx.HTTPError, _Interrupted) as error:
+                if ends and ends[-_ATTEMPTS_AT_SAME_END:] == ends[-1:] * _ATTEMPTS_AT_SAME_END:
                     raise Incomplete(
-                        f"{_host(url)} sends only {ends[-1]} bytes of what it promises; to try again, "
+                        f"{_host(url)} sends only {ends[-1]} bytes, less than the declared length; to try again, "
                         "remove the .csv beside the batch's tar"
                     ) from None
-                what = self._safe(f"{type(error).__name__}: {error}")
-                came = isinstance(error, _Progress) or (part.is_file() and part.stat().st_size > before)
-                raise (_Progress(what) if came else Busy(what)) from None
+                reason = self._without_secrets(f"{type(error).__name__}: {error}")
+                received = isinstance(error, _Interrupted) or (part.is_file() and part.stat().st_size > before)
+                raise (_Interrupted(reason) if received else ServerBusy(reason)) from None
 
-        self._patiently(once, _host(url))
-        _tag(part).unlink(missing_ok=True)
+        self._with_retries(attempt, _host(url))
+        _validator_file(part).unlink(missing_ok=True)
         if sha256 and file_digest(part) != sha256:
             part.unlink()
-            raise Incomplete(f"{_host(url)} sends bytes of another sha256 than the table promises")
+            raise Incomplete(f"{_host(url)} sends a file with another sha256 than the table gives")
         part.replace(to)
 
     def _receive(self, url: str, part: Path, before: int, ends: list[int]) -> None:
-        # If-Range: a file that was replaced meanwhile comes whole, not its end alone.
-        known = _tag(part).read_text() if before and _tag(part).is_file() else ""
-        headers = {"Range": f"bytes={before}-"} | ({"If-Range": known} if known else {}) if before else {}
-        with self._http.stream("GET", url, headers=headers) as answer:
-            _raise_if_busy(answer)
-            status = answer.status_code
-            if status in _GONE:
-                raise Withdrawn(f"withdrawn: {_host(url)} answers {status}")
-            if status == 416:
-                # Nothing lies beyond what we have: it is whole if the server says that this is its size.
-                if _total(answer) == before:
+        """Request the bytes after the first `before` ones, append them to `part`, and its new size to `ends`."""
+        # If-Range: if the file was replaced in the meantime, the server sends all of it, not only the rest.
+        validator = _validator_file(part).read_text() if before and _validator_file(part).is_file() else ""
+        headers = {"Range": f"bytes={before}-"} | ({"If-Range": validator} if validator else {}) if before else {}
+        with self._http.stream("GET", url, headers=headers) as response:
+            _raise_if_busy(response)
+            status = response.status_code
+            if status in _WITHDRAWN_STATUSES:
+                raise Unavailable(f"withdrawn: {_host(url)} answers {status}")
+            if status == 416:  # range not satisfiable: the file is complete if its size is that of the part
+                if _total_size(response) == before:
                     return
                 part.unlink()
-                raise _Progress("another size than before")
+                raise _Interrupted("the size of the file has changed")
             if status not in (200, 206):
-                raise Withdrawn(f"{_host(url)} answers {status}")
-            resumed = status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {before}-")
-            promised = _total(answer) if resumed else _length(answer)
+                raise Unavailable(f"{_host(url)} answers {status}")
+            resumed = status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {before}-")
+            declared = _total_size(response) if resumed else _content_length(response)
             if not resumed:
-                _tag(part).write_text(_validator(answer))
+                _validator_file(part).write_text(_validator(response))
             with part.open("ab" if resumed else "wb") as file:
                 try:
-                    for block in answer.iter_raw():
+                    for block in response.iter_raw():
                         file.write(block)
                 finally:
                     file.flush()
                     os.fsync(file.fileno())
                     ends.append(file.tell())
-        if promised is not None and ends[-1] != promised:
-            raise _Progress(f"{ends[-1]} of {promised} bytes")
+        if declared is not None and ends[-1] != declared:
+            raise _Interrupted(f"{ends[-1]} of {declared} bytes")
 
-    def _patiently(self, once: Callable[[], Any], host: str) -> Any:
-        """Call `once` until it succeeds; a failure that brought bytes does not wear the patience out."""
+    def _with_retries(self, attempt: Callable[[], Any], host: str) -> Any:
+        """Call `attempt` until it succeeds, with exponential backoff.
+
+        An interruption after received data restarts `retry_seconds` and the backoff: a slow download is not a dead server.
+        """
         started = time.monotonic()
-        failures = broken = 0
+        failures = interruptions = 0
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
-            asked = error.after if isinstance(error, Busy) else 0.0
-            pause = max(_SHORTEST_PAUSE, self.interval)
-            return max(asked, min(_LONGEST_PAUSE, pause * 2 ** min(10, failures - 1))) if failures else 0.0
+            requested = error.retry_after if isinstance(error, ServerBusy) else 0.0
+            first = max(_MIN_BACKOFF, self.interval)
+            return max(requested, min(_MAX_BACKOFF, first * 2 ** min(10, failures - 1))) if failures else 0.0
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            nonlocal failures, broken, started
-            if state.outcome and isinstance(state.outcome.exception(), _Progress):
-                failures, broken, started = 0, broken + 1, time.monotonic()
-                return broken > _BROKEN
+            nonlocal failures, interruptions, started
+            if state.outcome and isinstance(state.outcome.exception(), _Interrupted):
+                failures, interruptions, started = 0, interruptions + 1, time.monotonic()
+                return interruptions > _MAX_INTERRUPTIONS
             failures += 1
-            return time.monotonic() - started > self.patience
+            return time.monotonic() - started > self.retry_seconds
 
-        def tell(state: tenacity.RetryCallState) -> None:
+        def warn(state: tenacity.RetryCallState) -> None:
             error = state.outcome.exception() if state.outcome else None
-            pause = state.next_action.sleep if state.next_action else 0.0
-            log.warning("%s: %s; trying again in %.0f s", host, error, pause)
+            delay = state.next_action.sleep if state.next_action else 0.0
+            log.warning("%s: %s; next attempt in %.0f s", host, error, delay)
 
         try:
             return tenacity.Retrying(
-                retry=tenacity.retry_if_exception_type((Busy, _Progress)),
+                retry=tenacity.retry_if_exception_type((ServerBusy, _Interrupted)),
                 wait=wait,
                 stop=stop,
-                before_sleep=tell,
+                before_sleep=warn,
                 reraise=True,
-            )(once)
-        except (Busy, _Progress) as error:
+            )(attempt)
+        except (ServerBusy, _Interrupted) as error:
             raise AutobirdError(
-                f"{host} does not answer ({error}); run again later: what has come so far is kept"
+                f"{host} does not respond ({error}); run again later: the data received so far is kept"
             ) from None
 
-    def _pause(self) -> None:
-        wait = self._last + self.interval - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        self._last = time.monotonic()
+    def _wait_for_interval(self) -> None:
+        remaining = self._last_request + self.interval - time.monotonic()
+        if remaining > 0:
+            time.sleep(remaining)
+        self._last_request = time.monotonic()
 
-    def _safe(self, text: str) -> str:
+    def _without_secrets(self, text: str) -> str:
         for secret in self.secrets:
             text = text.replace(secret, "***") if secret else text
         return text
 
 
-class _Progress(Exception):
-    """The connection broke, after bytes had come."""
+def _raise_if_busy(response: httpx.Response) -> None:
+    if response.status_code in _RETRY_STATUSES:
+        delay = parse_retry_after(response.headers.get("Retry-After"))
+        raise ServerBusy(f"answers {response.status_code}", delay)
 
 
-def _raise_if_busy(answer: httpx.Response) -> None:
-    if answer.status_code in _BUSY:
-        raise Busy(f"answers {answer.status_code}", retry_after(answer.headers.get("Retry-After")))
+def _validator(response: httpx.Response) -> str:
+    """Return what identifies this version of a file (RFC 9110, section 8.8): a strong ETag, else Last-Modified."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _validator(answer: httpx.Response) -> str:
-    """What tells this version of a file from others: a strong ETag, or the time of its last change."""
-    tag = answer.headers.get("ETag", "")
-    return tag if tag.startswith('"') else answer.headers.get("Last-Modified", "")
-
-
-def _tag(part: Path) -> Path:
+def _validator_file(part: Path) -> Path:
     return part.with_name(part.name + ".tag")
 
 
-def _length(answer: httpx.Response) -> int | None:
-    text = answer.headers.get("Content-Length", "")
+def _content_length(response: httpx.Response) -> int | None:
+    text = response.headers.get("Content-Length", "")
     return int(text) if text.isdigit() else None
 
 
-def _total(answer: httpx.Response) -> int | None:
-    """The whole size, from `Content-Range: bytes 5-9/10` or `bytes */10`."""
-    text = answer.headers.get("Content-Range", "").rpartition("/")[2]
+def _total_size(response: httpx.Response) -> int | None:
+    """Return the size of the whole file in bytes, from `Content-Range: bytes 5-9/10` or `bytes */10`."""
+    text = response.headers.get("Content-Range", "").rpartition("/")[2]
     return int(text) if text.isdigit() else None
 
 

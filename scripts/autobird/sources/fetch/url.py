@@ -1,4 +1,4 @@
-"""A bucket or server that fsspec knows: what lies below a URL, and its files."""
+"""Files at a URL that fsspec supports: list the recordings below it, and copy single files."""
 
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -6,57 +6,71 @@ from typing import Any
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_stream
 from autobird.core.store import fsspec_file_system
-from autobird.sources.folder import species_row
+from autobird.sources.folder import labelled_recording, metadata_names
 from autobird.sources.lock import Entry
 from autobird.sources.metadata import read_metadata
 from autobird.sources.settings import SourceSettings
 
-_CHECKSUMS = ("md5Hash", "crc32c", "ETag", "etag", "sha256", "generation", "checksum")
-"""What file systems tell of a file's content, best first."""
+_CHECKSUM_KEYS = ("md5Hash", "crc32c", "ETag", "etag", "sha256", "generation", "checksum")
+"""Keys under which file systems report something that identifies a file's content, most reliable first."""
+
+_TIME_KEYS = ("updated", "mtime", "LastModified", "created")
+"""Keys under which file systems report the time of the last change."""
 
 
-def listing(corpus: SourceSettings, work: Path) -> list[Entry]:
-    """Every file below `corpus.root`, with what its server tells of its content, and the metadata table's rows.
+def list_recordings(corpus: SourceSettings, work: Path) -> list[Entry]:
+    """Return an entry of the lock file for every file below `corpus.root` except the metadata table.
 
     Args:
         corpus: the section `corpus`.
-        work: folder for the metadata table.
+        work: folder for a copy of the metadata table.
+
+    Raises:
+        AutobirdError: the URL cannot be listed, or the metadata table cannot be read.
     """
     root = (corpus.root or "").rstrip("/")
     files, base = fsspec_file_system(root)
     try:
-        found = files.find(base, detail=True)
+        details = files.find(base, detail=True)
     except Exception as error:
         raise AutobirdError(
-            f"corpus.root: {root} cannot be listed ({error}); look at the URL and your rights"
+            f"corpus.root: {root} cannot be listed ({error}); check the URL and your access rights"
         ) from error
-    names = {path: PurePosixPath(path).relative_to(base).as_posix() for path in found}
-    wanted = ("SOURCES.csv", "metadata.csv") if corpus.metadata == "auto" else (corpus.metadata,)
-    table = next((p for w in wanted for p, n in names.items() if n == w), None)
-    facts = {}
+    names = {path: PurePosixPath(path).relative_to(base).as_posix() for path in details}
+    wanted = metadata_names(corpus.metadata)
+    table = next((path for w in wanted for path, name in names.items() if name == w), None)
+    metadata = {}
     if table is not None:
-        local = work / PurePosixPath(table).name
-        fetch(files, table, local)
-        facts = {f.recording: f._asdict() for f in read_metadata(local, corpus.columns)}
+        copy = work / PurePosixPath(table).name
+        copy_file(files, table, copy)
+        metadata = {m.recording: m._asdict() for m in read_metadata(copy, corpus.columns)}
     entries: list[Entry] = []
     for path, name in sorted(names.items()):
         if path == table:
             continue
-        detail = found[path]
-        checksum = next((f"{k}:{detail[k]}" for k in _CHECKSUMS if detail.get(k)), "")
-        content = f"{checksum} {detail.get('size')}" if checksum else f"changed {_changed(detail)} {detail.get('size')}"
-        row = species_row(
-            name, content.replace('"', ""), int(detail.get("size") or 0), corpus.species_suffix, f"{root}/{name}"
+        size = int(details[path].get("size") or 0)
+        recording = labelled_recording(
+            name, _content(details[path]), size, corpus.species_suffix, location=f"{root}/{name}"
         )
-        entries.append({"recording": name, "row": row._asdict(), "facts": facts.get(name)})
+        entries.append({"recording": name, "row": recording._asdict(), "facts": metadata.get(name)})
     return entries
 
 
-def _changed(detail: dict[str, Any]) -> str:
-    return str(next((detail[k] for k in ("updated", "mtime", "LastModified", "created") if detail.get(k)), ""))
+def _content(detail: dict[str, Any]) -> str:
+    """Return a text that changes when a file changes: its checksum, else the time of its last change; and its size."""
+    state = next((f"{key}:{detail[key]}" for key in _CHECKSUM_KEYS if detail.get(key)), "")
+    if not state:
+        state = f"changed {next((detail[key] for key in _TIME_KEYS if detail.get(key)), '')}"
+    return f"{state} {detail.get('size')}".replace('"', "")
 
 
-def fetch(files: Any, path: str, to: Path) -> None:
-    """Copy one file of a file system to `to`."""
+def copy_file(files: Any, path: str, to: Path) -> None:
+    """Copy a file to a local path.
+
+    Args:
+        files: the fsspec file system.
+        path: path of the file on it.
+        to: local path.
+    """
     with files.open(path, "rb") as source:
         write_stream(to, source)

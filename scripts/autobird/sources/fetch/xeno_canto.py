@@ -1,4 +1,4 @@
-"""What xeno-canto holds: its API, version 3, page by page (https://xeno-canto.org/explore/api)."""
+"""The recordings that match queries to xeno-canto, from its API version 3 (https://xeno-canto.org/explore/api)."""
 
 import os
 from collections.abc import Iterator
@@ -11,60 +11,61 @@ from autobird.sources.lock import Entry
 from autobird.sources.settings import FetchSettings, XenoCantoSettings
 from autobird.sources.xeno_canto import queries
 
-KEY = "XENO_CANTO_KEY"
+KEY_VARIABLE = "XENO_CANTO_KEY"
+"""Environment variable that holds the user's API key."""
 
 
-def key_from_environment() -> str:
-    """The personal key.
-
-    Raises:
-        AutobirdError: it is not set.
-    """
-    key = os.environ.get(KEY, "").strip()
+def _api_key() -> str:
+    key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise AutobirdError(
-            f"{KEY} is not set; xeno-canto shows your key at https://xeno-canto.org/account, put it into the environment"
+            f"{KEY_VARIABLE} is not set; copy your API key from https://xeno-canto.org/account into that environment variable"
         )
     return key
 
 
-def listing(settings: XenoCantoSettings, fetch: FetchSettings) -> list[Entry]:
-    """Every recording that the queries find, once, with all fields of the API."""
-    key = key_from_environment()
-    client = Client(fetch.interval, fetch.patience, (key,))
+def list_recordings(settings: XenoCantoSettings, fetch: FetchSettings) -> list[Entry]:
+    """Return every recording that a query finds, once, with all fields of the API.
+
+    Raises:
+        AutobirdError: the API key is not set or not valid, or the server does not respond.
+    """
+    key = _api_key()
+    client = Client(fetch.interval, fetch.retry_seconds, (key,))
     found: dict[str, Entry] = {}
     for query in queries(settings):
         before = len(found)
-        for entry in pages(client, settings, query, key):
+        for entry in _query(client, settings, query, key):
             found.setdefault(str(entry["id"]), entry)
         log.info("%s: %d recordings", query, len(found) - before)
         if len(found) == before:
-            log.warning("%s: nothing found; look at the spelling of the query", query)
+            log.warning("%s: no recordings found; check the spelling of the query", query)
     return list(found.values())
 
 
-def pages(client: Client, settings: XenoCantoSettings, query: str, key: str) -> Iterator[Entry]:
-    """The recordings of one query.
+def _query(client: Client, settings: XenoCantoSettings, query: str, key: str) -> Iterator[Entry]:
+    """Yield the recordings of one query, page by page.
 
     Raises:
-        AutobirdError: an answer that is not the API's, or fewer recordings than it announces.
+        AutobirdError: a response does not have the form of API version 3.
     """
-    page, pages_, announced, seen = 1, 1, 0, 0
-    while page <= pages_:
-        answer = client.get_json(
+    page, page_count, announced, received = 1, 1, 0, 0
+    while page <= page_count:
+        response = client.get_json(
             settings.api, {"query": query, "page": page, "per_page": settings.per_page, "key": key}
         )
         try:
-            pages_, announced = int(answer["numPages"]), int(answer["numRecordings"])
-            recordings: list[dict[str, Any]] = answer["recordings"]
+            page_count, announced = int(response["numPages"]), int(response["numRecordings"])
+            recordings: list[dict[str, Any]] = response["recordings"]
             for entry in recordings:
                 int(entry["id"]), entry["gen"], entry["sp"]
         except (KeyError, TypeError, ValueError) as error:
             raise AutobirdError(
-                f"xeno-canto's answer to {query!r}, page {page}, is not that of its API, version 3 ({error!r})"
+                f"xeno-canto's response to {query!r}, page {page}, does not have the form of API version 3 ({error!r}); "
+                "check corpus.xeno_canto.api"
             ) from error
-        seen += len(recordings)
+        received += len(recordings)
         yield from recordings
         page += 1
-    if seen < announced:
-        log.warning("%s: %d recordings of %d announced", query, seen, announced)
+    if received < announced:
+        log.warning("%s: received %d of %d announced recordings", query, received, announced)
