@@ -120,7 +120,7 @@ def test_a_different_number_of_windows_fails(bundle: Path) -> None:
         ("expected.json", '{"clip": "example.flac", "probabilities": [[1]], "tolerance": "x"}', "is damaged"),
         ("expected.json", '{"clip": "../x.flac", "probabilities": [[1]], "tolerance": 1}', "x.flac is missing"),
         ("example.flac", None, "example.flac is missing; copy the bundle again or recreate it"),
-        ("example.flac", "words", "example.flac cannot be read (text, not sound)"),
+        ("example.flac", "words", "example.flac cannot be read (text, not audio)"),
     ],
 )
 def test_a_missing_or_damaged_clip_or_expected_output_is_named(

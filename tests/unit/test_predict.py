@@ -116,7 +116,7 @@ def test_csv_json_and_table_have_the_same_detections(bundle: Path, song: Path, t
     assert value["files"][1] == {"file": "t.wav", "error": "text, not audio"}
     table = as_table(results)
     assert "0:00.0 - 0:12.3" in table
-    assert "skipped: text, not sound" in table
+    assert "skipped: text, not audio" in table
     features = list(csv.DictReader(io.StringIO(drift_features_csv(results))))
     assert len(features) == 1
     assert set(features[0]) == {"recording", *DRIFT_FEATURES}
@@ -171,7 +171,7 @@ def test_the_command_continues_after_a_file_that_cannot_be_read(
     assert [Path(f["file"]).name for f in files] == ["broken.mp3", "a.flac", "a song.flac"]
     assert "error" in files[0]
     assert files[1]["detections"] == files[2]["detections"]
-    assert "broken.mp3: skipped: text, not sound" in err
+    assert "broken.mp3: skipped: text, not audio" in err
     assert "times real time); 1 skipped" in err
 
 
@@ -266,12 +266,12 @@ def difficult_recordings(folder: Path) -> dict[str, tuple[Path, str]]:
     frames = minute.getvalue()
     frames = frames[mpeg_frame_length(frames[:4]) :]  # without the first frame, which declares the length of the file
     (folder / "bomb.mp3").write_bytes(frames * 1200)
-    for name, data, message in (("text.wav", b"words", "text, not sound"), ("empty.wav", b"", "empty file")):
+    for name, data, message in (("text.wav", b"words", "text, not audio"), ("empty.wav", b"", "empty file")):
         (folder / name).write_bytes(data)
         out[name] = (folder / name, message)
     out["bomb.mp3"] = (
         folder / "bomb.mp3",
-        "longer than 7200 s of decoded sound; cut the recording, or raise --max-seconds",
+        "longer than 7200 s of decoded audio; cut the recording, or raise --max-seconds",
     )
     return out
 

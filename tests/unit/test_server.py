@@ -175,7 +175,7 @@ def test_a_small_file_of_a_long_recording_is_rejected(server: Server, tmp_path: 
     assert len(data) < 200_000
     status, value, _ = server.ask("/v1/predict", data)
     assert status == 413
-    assert value["detail"] == "longer than 20 s of decoded sound; cut the recording into parts"
+    assert value["detail"] == "longer than 20 s of decoded audio; cut the recording into parts"
 
 
 def test_difficult_recordings_are_classified_or_rejected_with_a_reason(server: Server, tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_difficult_recordings_are_classified_or_rejected_with_a_reason(server: S
         elif not data:
             assert status == 400
         elif message:
-            assert status == (413 if "of decoded sound" in message else 422), name
+            assert status == (413 if "of decoded audio" in message else 422), name
             assert message.split(";")[0].replace("7200", "20") in value["detail"]
         else:
             assert status == 200

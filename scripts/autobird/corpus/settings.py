@@ -16,7 +16,7 @@ class AcceptSettings(Settings):
     max_duration: float = Field(
         7200.0,
         gt=0,
-        description="Longer recordings are quarantined, seconds of decoded sound, whatever the header says.",
+        description="Longer recordings are quarantined, seconds of decoded audio, whatever the header says.",
     )
     min_decoded_share: float = Field(
         0.25,
