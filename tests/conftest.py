@@ -1,4 +1,4 @@
-"""What tests share: the real recordings, where they are at hand, and a copy of the project to run in."""
+"""Fixtures and functions for all tests: real recordings, landmark tables, copies of the project and of its runs."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "py
 
 @pytest.fixture(scope="session")
 def odd_files() -> Path:
-    """Real files that break pipelines."""
+    """Folder of real files that are damaged or unusual."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "odd"
@@ -27,19 +27,19 @@ def odd_files() -> Path:
 
 @pytest.fixture(scope="session")
 def real_corpus() -> Path:
-    """150 real recordings of 13 species."""
+    """Folder of 150 real recordings of 13 species."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "corpus"
 
 
-def landmark_table(heard: Sequence[Found]) -> NDArray[np.void]:
-    """The landmarks of recordings as one table, sorted by hash."""
-    return by_hash(np.concatenate([landmark_rows(n, found) for n, found in enumerate(heard)]))
+def landmark_table(landmarks: Sequence[Found]) -> NDArray[np.void]:
+    """Return the landmarks of several recordings as one table (`LANDMARK`), sorted by hash."""
+    return by_hash(np.concatenate([landmark_rows(number, found) for number, found in enumerate(landmarks)]))
 
 
 def copy_project(to: Path) -> Path:
-    """The files that a run needs, in a folder of their own."""
+    """Copy the files that a run needs to the new folder `to`, and return it."""
     to.mkdir(parents=True)
     for name in PROJECT:
         source = ROOT / name
@@ -51,6 +51,6 @@ def copy_project(to: Path) -> Path:
 
 
 def copy_run(source: Path, to: Path) -> Path:
-    """A finished run with everything that Snakemake and the caches remember, times included."""
+    """Copy a finished run with the state of Snakemake and the caches, including file times, and return the copy."""
     subprocess.run(["cp", "-a", str(source), str(to)], check=True)
     return to

@@ -112,7 +112,7 @@ def stages(files: Sequence[Path], out: Path, workers: int = 0, near_duplicates: 
     settings = RecordingsStageSettings(near_duplicates=near_duplicates)
     rows = [dict.fromkeys(ROWS, "") | {"recording": str(n), "species": "x"} for n in range(len(files))]
     tasks = [
-        recordings.Task(row, path, "", out / f"{n}.pcm", settings)
+        recordings.RecordingJob(row, path, "", out / f"{n}.pcm", settings)
         for n, (row, path) in enumerate(zip(rows, files, strict=True))
     ]
     patched = recordings.work_through, mel_shards.work_through

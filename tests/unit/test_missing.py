@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import CorpusSettings
-from autobird.dataset.days import day_of
+from autobird.dataset.days import normalise_day
 from autobird.dataset.groups import group_keys
 from autobird.dataset.recorders import recorder_sessions
 from autobird.sources import url, xeno_canto
@@ -135,9 +135,9 @@ def test_two_recordings_by_nobody_in_particular_are_no_session(tmp_path: Path) -
     ],
 )  # fmt: skip
 def test_days_as_people_write_them(text: str, day: str) -> None:
-    assert day_of(text) == day
+    assert normalise_day(text) == day
 
 
 @given(st.text(max_size=20))
 def test_no_date_raises(text: str) -> None:
-    day_of(text)
+    normalise_day(text)

@@ -18,7 +18,7 @@ from autobird.audio import mel_shards, segment
 from autobird.core.files import csv_text
 from autobird.core.tables import read_table
 from autobird.corpus import recordings
-from autobird.corpus.recordings import Task, examine
+from autobird.corpus.recordings import RecordingJob, examine
 from autobird.sources.listing import ROWS
 
 NAMES = [f"{n}.{kind}" for n, kind in enumerate(("wav", "flac", "mp3", "ogg", "wav", "mp3", "flac", "wav", "ogg"))]
@@ -118,13 +118,13 @@ def test_a_batch_without_recordings_is_valid(root: Path, tmp_path: Path) -> None
         assert len(read_table(tmp_path / f"{number}/m.parquet")) == 0
 
 
-def crashing(task: Task) -> object:
+def crashing(job: RecordingJob) -> object:
     """What a decoder with a bug does: it has written something, and then ends the process."""
-    if task.row["recording"] == "4.wav":
+    if job.row["recording"] == "4.wav":
         faulthandler.disable()  # pytest's would print what is known
-        task.part.write_bytes(b"half of it")
+        job.part.write_bytes(b"half of it")
         os.kill(os.getpid(), signal.SIGSEGV)
-    return examine(task)
+    return examine(job)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -136,7 +136,7 @@ def test_a_decoder_that_crashes_costs_one_recording(
     run(tmp_path / "with", root, ALL, threads)
     table = read_table(tmp_path / "with/r.parquet").set_index("recording")
     assert table.loc["4.wav", "reason"] == (
-        "decoding it ended the decoder's process (SIGSEGV); save it anew with another program"
+        "the decoder crashed on this file (SIGSEGV); save the file again with another program"
     )
     for name in ("p.npy", "m.npy", "m.parquet"):
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()

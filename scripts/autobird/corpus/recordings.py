@@ -1,4 +1,4 @@
-"""Stage `recordings`: decode every recording of one batch once; keep its sound, and say what it is or why it is unusable."""
+"""Stage `recordings`: decode every recording of one batch once, write its samples, and record its properties."""
 
 import dataclasses
 import hashlib
@@ -24,168 +24,185 @@ from autobird.corpus.schemas import RECORDINGS
 from autobird.corpus.settings import RecordingsStageSettings
 
 
-class Task(NamedTuple):
-    """A recording to examine.
+class RecordingJob(NamedTuple):
+    """A recording to decode and check.
 
     Attributes:
-        row: of the batch's table.
-        sound: where its bytes are, None if they did not come.
-        missing: why they did not come, if anybody knows.
-        part: the file that takes its mono samples, int16 at the features' rate; there is none if it is unusable.
-        settings: what a recording must fulfil.
+        row: its row of the batch manifest.
+        audio: where its bytes are; None if the download did not provide them.
+        download_problem: why the download did not provide them, "" if unknown.
+        part: file for its mono samples, int16 at the sampling rate of the features. It does not exist afterwards if the
+            recording is unusable.
+        settings: what a recording must meet to be used.
     """
 
     row: dict[str, str]
-    sound: Sound | None
-    missing: str
+    audio: Sound | None
+    download_problem: str
     part: Path
     settings: RecordingsStageSettings
 
     @property
     def size(self) -> int:
-        """Bytes of its file: see `batch.Task`."""
-        return size_of(self.sound)
+        """Size of the recording's file in bytes, as an estimate of the work (see `audio.batch`)."""
+        return size_of(self.audio)
 
 
-def examine(task: Task) -> tuple[dict[str, Any], Found]:
-    """One row of `RECORDINGS`, and the landmarks of a usable recording; nothing that is wrong with one raises."""
-    facts, landmarks = _unknown(task.row), NOTHING
-    if task.row["problem"]:
-        return facts | {"reason": task.row["problem"]}, landmarks
-    if task.sound is None:
-        return facts | {"reason": task.missing or "missing from the batch's archive"}, landmarks
+def examine(job: RecordingJob) -> tuple[dict[str, Any], Found]:
+    """Return a recording's row of `RECORDINGS`, and its landmarks if it is usable.
+
+    A problem with the recording raises no error: it becomes the row's `reason`.
+    """
+    row = _row_without_properties(job.row)
+    if job.row["problem"]:
+        return row | {"reason": job.row["problem"]}, NOTHING
+    if job.audio is None:
+        return row | {"reason": job.download_problem or "missing from the batch's archive"}, NOTHING
+    landmarks = NOTHING
     try:
-        with opened(task.sound) as audio, task.part.open("wb") as pcm:
+        with opened(job.audio) as audio, job.part.open("wb") as pcm:
             if not isinstance(audio, Path):
-                facts["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
-            facts |= read_header(audio)._asdict()
-            landmarks = _listen(audio, task, pcm, facts)
-        facts["reason"] = _unfit(facts, task.settings)
+                row["file_sha256"] = hashlib.file_digest(audio, "sha256").hexdigest()  # type: ignore[arg-type]
+            row |= read_header(audio)._asdict()
+            landmarks = _decode(audio, job, pcm, row)
+        row["reason"] = _rejection_reason(row, job.settings)
     except TooLong as error:
-        facts["reason"] = f"{error}; cut it or raise corpus.max_duration"
+        row["reason"] = f"{error}; cut it or raise corpus.max_duration"
     except UnusableAudio as error:
-        facts["reason"] = str(error)
-    if facts["reason"]:
-        task.part.unlink(missing_ok=True)
-        return facts | {"samples": 0}, NOTHING
-    return facts | {"status": "ok"}, landmarks
+        row["reason"] = str(error)
+    if row["reason"]:
+        job.part.unlink(missing_ok=True)
+        return row | {"samples": 0}, NOTHING
+    return row | {"status": "ok"}, landmarks
 
 
-def _listen(audio: Path | BinaryIO, task: Task, pcm: BinaryIO, facts: dict[str, Any]) -> Found:
-    """Decode a recording into `pcm` and fill in its `facts`; its landmarks."""
-    ears: list[_Ear] = []
+def _decode(audio: Path | BinaryIO, job: RecordingJob, pcm: BinaryIO, row: dict[str, Any]) -> Found:
+    """Decode a recording into `pcm`, add its measured properties to `row`, and return its landmarks."""
+    consumers: list[_SampleConsumer] = []
 
-    def listener(sample_rate: int) -> _Ear:
-        ears[:] = [_Ear(sample_rate, task.settings, pcm)]
-        return ears[0]
+    def new_consumer(sample_rate: int) -> _SampleConsumer:
+        # Called again if the file is decoded a second time; only the samples of the last pass count.
+        consumers[:] = [_SampleConsumer(sample_rate, job.settings, pcm)]
+        return consumers[0]
 
-    measured = dataclasses.asdict(probe(audio, task.settings.max_duration, Place.of(task.row).span, listener))
-    facts["sound_sha256"] = measured.pop("sha256")
-    facts |= {name: round(v, 6) if isinstance(v, float) and name != "duration" else v for name, v in measured.items()}
-    facts["samples"], landmarks = ears[0].finish()
+    properties = dataclasses.asdict(probe(audio, job.settings.max_duration, Place.of(job.row).span, new_consumer))
+    row["sound_sha256"] = properties.pop("sha256")
+    for name, value in properties.items():
+        row[name] = round(value, 6) if isinstance(value, float) and name != "duration" else value
+    row["samples"], landmarks = consumers[0].finish()
     return landmarks
 
 
-def _unknown(row: dict[str, str]) -> dict[str, Any]:
-    """A row of `RECORDINGS` of which nothing is known but what its source says."""
-    out: dict[str, Any] = {f.name: "" if pa.types.is_string(f.type) else 0 for f in RECORDINGS}
-    out |= {name: row[name] for name in ("recording", "species", "location", "start", "end")} | {"status": "unusable"}
-    out["file_sha256"] = row["content"].removeprefix("sha256:") if row["content"].startswith("sha256:") else ""
-    return out
+def _row_without_properties(manifest_row: dict[str, str]) -> dict[str, Any]:
+    """Return a row of `RECORDINGS` that holds only the values of the batch manifest."""
+    row: dict[str, Any] = {f.name: "" if pa.types.is_string(f.type) else 0 for f in RECORDINGS}
+    row |= {name: manifest_row[name] for name in ("recording", "species", "location", "start", "end")}
+    row["status"] = "unusable"
+    content = manifest_row["content"]
+    row["file_sha256"] = content.removeprefix("sha256:") if content.startswith("sha256:") else ""
+    return row
 
 
-class _Ear:
-    """What a recording leaves while it is decoded: its sound at the features' rate, and its landmarks."""
+class _SampleConsumer:
+    """Writes the decoded samples of one recording at the sampling rate of the features, and finds its landmarks."""
 
     def __init__(self, sample_rate: int, settings: RecordingsStageSettings, pcm: BinaryIO) -> None:
+        # Removes the samples of an earlier decoding pass.
         pcm.seek(0)
         pcm.truncate()
         self._pcm, self._samples = pcm, 0
         self._resampler = Resampler(sample_rate, settings.sample_rate)
-        self._shared = settings.sample_rate == SAMPLE_RATE
-        rate = SAMPLE_RATE if self._shared else sample_rate
-        self._landmarks = Landmarks(rate) if settings.near_duplicates else None
+        # Resampled once if the features and the landmarks have the same sampling rate.
+        self._same_rate = settings.sample_rate == SAMPLE_RATE
+        landmark_input_rate = SAMPLE_RATE if self._same_rate else sample_rate
+        self._landmarks = Landmarks(landmark_input_rate) if settings.near_duplicates else None
 
     def add(self, mono: NDArray[np.float32]) -> None:
-        """See `Listener`."""
+        """Process the next mono samples, shape (n,)."""
         resampled = self._resampler.add(mono)
-        self._keep(resampled)
+        self._write(resampled)
         if self._landmarks:
-            self._landmarks.add(resampled if self._shared else mono)
+            self._landmarks.add(resampled if self._same_rate else mono)
 
     def finish(self) -> tuple[int, Found]:
-        """The number of samples, and the landmarks."""
-        rest = self._resampler.finish()
-        self._keep(rest)
+        """Process the end of the recording; return the number of samples written, and the landmarks."""
+        remaining = self._resampler.finish()
+        self._write(remaining)
         if not self._landmarks:
             return self._samples, NOTHING
-        if self._shared:
-            self._landmarks.add(rest)
+        if self._same_rate:
+            self._landmarks.add(remaining)
         return self._samples, self._landmarks.finish()
 
-    def _keep(self, samples: NDArray[np.float32]) -> None:
+    def _write(self, samples: NDArray[np.float32]) -> None:
         self._pcm.write(to_int16(samples).astype("<i2", copy=False).data)
         self._samples += len(samples)
 
 
-def _unfit(found: dict[str, Any], settings: RecordingsStageSettings) -> str:
-    """Why a recording that was decoded is not used, or ""."""
-    duration, share = found["duration"], found["decoded_share"]
-    if found["peak"] <= settings.min_peak:
+def _rejection_reason(row: dict[str, Any], settings: RecordingsStageSettings) -> str:
+    """Return why a decoded recording is not used, "" if it is used."""
+    duration, decoded_share = row["duration"], row["decoded_share"]
+    if row["peak"] <= settings.min_peak:
         return f"silent: no sample is above {settings.min_peak:g} of full scale (corpus.min_peak)"
-    if share < settings.min_decoded_share:
+    if decoded_share < settings.min_decoded_share:
         return (
-            f"truncated: {duration:.1f} s are {share:.0%} of what its header promises, less than "
-            f"corpus.min_decoded_share, {settings.min_decoded_share:.0%}"
+            f"truncated: {duration:.1f} s could be decoded, {decoded_share:.0%} of the length that its header declares, less "
+            f"than corpus.min_decoded_share, {settings.min_decoded_share:.0%}"
         )
     if duration < settings.min_duration:
         return f"{duration:.2f} s is shorter than corpus.min_duration, {settings.min_duration:g} s"
     return ""
 
 
-def examine_batch(tasks: Sequence[Task], pcm: Path, landmarks: LandmarkFile, workers: int) -> list[dict[str, Any]]:
-    """The rows of a batch, in the order of `tasks`; the sound of all of them goes to `pcm`, and their landmarks."""
-    found: list[dict[str, Any]] = [{}] * len(tasks)
-    with Speed("recordings", len(tasks)) as speed, NpyWriter(pcm, "<i2") as out:
-        for number, result in work_through(examine, tasks, workers, out):
+def examine_batch(
+    jobs: Sequence[RecordingJob], pcm: Path, landmarks: LandmarkFile, workers: int
+) -> list[dict[str, Any]]:
+    """Return the rows of `RECORDINGS` of a batch, in the order of `jobs`.
+
+    Writes the samples of all usable recordings to `pcm` in the same order, and adds their landmarks to `landmarks`,
+    numbered by position in `jobs`.
+    """
+    rows: list[dict[str, Any]] = [{}] * len(jobs)
+    with Speed("recordings", len(jobs)) as speed, NpyWriter(pcm, "<i2") as pcm_writer:
+        for number, result in work_through(examine, jobs, workers, pcm_writer):
             if isinstance(result, Crash):
-                reason = f"decoding it ended the decoder's process ({result.signal}); save it anew with another program"
-                found[number] = _unknown(tasks[number].row) | {"reason": reason}
+                reason = f"the decoder crashed on this file ({result.signal}); save the file again with another program"
+                rows[number] = _row_without_properties(jobs[number].row) | {"reason": reason}
             else:
-                found[number], heard = result
-                landmarks.add(number, heard)
-            speed(found[number]["duration"], quarantined=found[number]["status"] != "ok")
-    return found
+                rows[number], recording_landmarks = result
+                landmarks.add(number, recording_landmarks)
+            speed(rows[number]["duration"], quarantined=rows[number]["status"] != "ok")
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus, read where --audio is empty")
+    p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus; used if --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
-    p.add_argument("--fetched", type=Path, nargs="?", help="what the download brought, and what it did not")
-    p.add_argument("--threads", type=int, default=1, help="processes that decode")
+    p.add_argument("--fetched", type=Path, nargs="?", help="table of the batch's downloads and their problems")
+    p.add_argument("--threads", type=int, default=1, help="number of processes that decode")
     p.add_argument("--recordings", type=Path, required=True)
     p.add_argument("--landmarks", type=Path, required=True)
     p.add_argument("--pcm", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(RecordingsStageSettings, args.settings)
     with stage("recordings", args, [args.recordings, args.landmarks, args.pcm]):
-        rows = read_rows(args.manifest)
-        missing = {r["recording"]: r["problem"] for r in read_rows(args.fetched)} if args.fetched else {}
-        sounds = sounds_of([Place.of(row) for row in rows], args.root, args.audio)
-        with scratch(args.pcm) as folder, atomic(args.pcm) as temporary:
-            tasks = [
-                Task(row, sound, missing.get(row["recording"], ""), folder / f"{n}.pcm", settings)
-                for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
+        manifest = read_rows(args.manifest)
+        download_problems = {r["recording"]: r["problem"] for r in read_rows(args.fetched)} if args.fetched else {}
+        audio_of_each = sounds_of([Place.of(row) for row in manifest], args.root, args.audio)
+        with scratch(args.pcm) as folder, atomic(args.pcm) as temporary_pcm:
+            jobs = [
+                RecordingJob(row, audio, download_problems.get(row["recording"], ""), folder / f"{n}.pcm", settings)
+                for n, (row, audio) in enumerate(zip(manifest, audio_of_each, strict=True))
             ]
             landmarks = LandmarkFile(folder / "landmarks")
-            found = examine_batch(tasks, temporary, landmarks, args.threads)
-            with atomic(args.landmarks) as sorted_landmarks:
-                landmarks.write(sorted_landmarks)
-        write_arrow(args.recordings, pa.Table.from_pylist(found, schema=RECORDINGS))
-        for row in found:
+            rows = examine_batch(jobs, temporary_pcm, landmarks, args.threads)
+            with atomic(args.landmarks) as temporary_landmarks:
+                landmarks.write(temporary_landmarks)
+        write_arrow(args.recordings, pa.Table.from_pylist(rows, schema=RECORDINGS))
+        for row in rows:
             if row["reason"] or row["note"]:
                 log.warning("%s: %s", row["recording"], row["reason"] or row["note"])
 
