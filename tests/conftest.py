@@ -1,4 +1,4 @@
-"""Fixtures and functions for all tests: real recordings, landmark tables, copies of the project and of its runs."""
+"""Shared fixtures: the real recordings, where they are available, and copies of the project."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "py
 
 @pytest.fixture(scope="session")
 def odd_files() -> Path:
-    """Folder of real files that are damaged or unusual."""
+    """Folder of real files with unusual or damaged content."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "odd"
@@ -39,7 +39,7 @@ def landmark_table(landmarks: Sequence[Found]) -> NDArray[np.void]:
 
 
 def copy_project(to: Path) -> Path:
-    """Copy the files that a run needs to the new folder `to`, and return it."""
+    """Copy the files that a run needs to a new folder."""
     to.mkdir(parents=True)
     for name in PROJECT:
         source = ROOT / name
@@ -51,6 +51,6 @@ def copy_project(to: Path) -> Path:
 
 
 def copy_run(source: Path, to: Path) -> Path:
-    """Copy a finished run with the state of Snakemake and the caches, including file times, and return the copy."""
+    """Copy a finished run with Snakemake's records, the caches and all modification times."""
     subprocess.run(["cp", "-a", str(source), str(to)], check=True)
     return to

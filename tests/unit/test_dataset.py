@@ -14,7 +14,7 @@ from autobird.corpus.schemas import PAIRS, RECORDINGS
 from autobird.corpus.settings import CheckSettings
 from autobird.dataset.counts import count_dataset
 from autobird.dataset.dataset import report_moves
-from autobird.dataset.index import build_index, normalisation, read_windows
+from autobird.dataset.index import build_index, normalisation
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.policy import REFUSED
@@ -199,15 +199,3 @@ def test_the_quarantine_joins_reasons_by_recording_in_any_order_of_rows() -> Non
     expected = [("b", "x", "silent"), ("c", "x", "too short")]
     for rows in (table, table[::-1], table.set_index(pd.Index([7, 7, 7]))):
         assert list(quarantine(rows, NO_EXCLUSIONS, NO_PAIRS).itertuples(index=False, name=None)) == expected
-
-
-def test_windows_of_tables_in_another_order_are_refused(tmp_path: Path) -> None:
-    segments = pd.DataFrame({"recording": ["a", "a", "b"], "start": [0, 1, 0], "rms": np.float32([0.1, 0.2, 0.3])})
-    mels = segments[["recording", "start"]].assign(first_frame=[0, 157, 314], mel_mean=0.0, mel_std=1.0)
-    segments.to_parquet(tmp_path / "s.parquet")
-    mels.to_parquet(tmp_path / "m.parquet")
-    assert read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])["first_frame"].tolist() == [0, 157, 314]
-    for wrong in (mels.iloc[[1, 0, 2]], mels.iloc[:2], mels.assign(recording=["a", "a", "c"])):
-        wrong.reset_index(drop=True).to_parquet(tmp_path / "m.parquet")
-        with pytest.raises(AutobirdError, match=r"m\.parquet and .*s\.parquet do not have the same windows"):
-            read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])

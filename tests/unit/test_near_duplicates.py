@@ -14,7 +14,7 @@ from autobird.audio.decode import probe
 from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, LandmarkFile, Landmarks
 from autobird.core.errors import AutobirdError
 from autobird.corpus.landmark_matching import match_recordings
-from autobird.corpus.near_duplicates import load_landmarks
+from autobird.corpus.near_duplicates import load_landmarks, near_duplicates
 from autobird.corpus.settings import NearDuplicateSettings
 from autobird.synth.plan import Plan, plan_corpus
 from autobird.synth.scene import render
@@ -164,3 +164,18 @@ def test_landmarks_of_a_batch_without_recordings_are_valid(tmp_path: Path) -> No
     assert (
         len(load_landmarks(tmp_path / "0.npy", pd.DataFrame({"recording": [], "status": []}), Path("0.parquet"))) == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"), [(("a", "b"), -30_001 / SAMPLE_RATE), (("b", "a"), 30_001 / SAMPLE_RATE)]
+)
+def test_the_offset_is_the_position_in_other_at_which_recording_starts(
+    songs: list[Audio], tmp_path: Path, names: tuple[str, str], expected: float
+) -> None:
+    """The second recording is an excerpt of the first; the pair is listed with the name that sorts first as `recording`."""
+    whole, excerpt = songs[0], songs[0][30_001:]
+    np.save(tmp_path / "0.npy", landmark_table([landmarks(whole), landmarks(excerpt)]))
+    table = pd.DataFrame({"recording": names, "species": "x", "status": "ok"})
+    pairs = near_duplicates([table], [tmp_path / "0.npy"], [Path("0.parquet")], MIN_MATCHES)
+    assert pairs[["recording", "other"]].to_numpy().tolist() == [["a", "b"]]
+    assert pairs["offset"].iloc[0] == pytest.approx(expected, abs=0.05)
