@@ -18,7 +18,6 @@ _MAX_SPECIES_LABELS = 120
 """Species names that can be read on the axis; with more species, only every n-th name is shown."""
 
 _REASON_KINDS = {
-    "near-duplicate of": "same audio, other species",
     "which has another species": "same audio, other species",
     "the same audio as": "exact copy",
     "shorter than": "too short",
@@ -26,15 +25,20 @@ _REASON_KINDS = {
     "truncated": "truncated",
     "silent": "silent",
     "withdrawn": "withdrawn",
+    "sha256": "other sha256",
+    "sends only": "incomplete download",
     "licence": "licence",
     "taken down": "taken down",
+    "to protect the species": "access restricted",
+    "species": "no species",
+    "annotat": "not annotated",
     "git-lfs": "git-lfs pointer",
     "empty": "empty",
     "text": "text",
-    "species": "no species",
+    "UTF-8": "name not UTF-8",
     "finite": "not finite",
 }
-"""Words in a quarantine reason, and the kind of reason; the first match decides."""
+"""Words in a quarantine reason, and the kind of the reason. The first match decides, so the order matters."""
 
 
 def overview(path: Path, catalogue: pd.DataFrame) -> None:

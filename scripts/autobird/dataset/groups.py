@@ -14,8 +14,6 @@ from autobird.dataset.days import normalise_day
 from autobird.dataset.recorder_names import normalise_text
 from autobird.dataset.recorders import grouping_of
 
-_SESSION_COLUMNS = ["recordist", "date", "place"]
-
 
 def metadata_sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> pd.DataFrame:
     """Return the session of each recording according to the metadata: recordist, day and place.
