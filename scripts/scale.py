@@ -1,11 +1,11 @@
-"""How the corpus stage grows with the number of recordings: docs/scale.*, and a table in docs/corpus.md, from simulated metadata.
+"""Measure how time and memory of the corpus stages grow with the number of recordings, from simulated metadata.
 
-Only what people know about recordings is simulated, no sound: 10,000 species and 300,000 recordists for a million
-recordings, in proportion for fewer, both as unequal as in real collections. Each step runs in a process of its own, as
-in a run, and tells its time and its peak memory.
+Writes docs/scale.json, docs/scale.png and the table in docs/corpus.md. Only metadata are simulated, no audio: 10,000 species
+and 300,000 recordists for a million recordings, in proportion for fewer, with frequencies as unequal as in real
+collections. Each step runs in a process of its own, as in a run, and reports its time and its peak memory.
 
-    python scripts/scale.py                 # 1e3 to 1e6, some minutes; writes docs/scale.*
-    python scripts/scale.py listing 1e5     # one step, as JSON
+    python scripts/scale.py                                      # 1e3 to 1e6 recordings, some minutes
+    python scripts/scale.py split --work FOLDER --table TABLE    # one step in a prepared folder; prints JSON
 """
 
 import argparse
@@ -14,31 +14,37 @@ import json
 import os
 import re
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
 
+# The modules of the package are imported by the functions that use them, so that the memory of a step is its own.
+
 STEPS = ("listing", "catalogue", "split")
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-MORE = 1_000
-"""Recordings that are added afterwards."""
+ADDED = 1_000
+"""Number of recordings that are added to the largest corpus."""
+
+DRY_RUN_BATCHES = (8, 100, 1000)
 
 _HEADER = "url,species,id,recordist,date,location,lat,lon,licence,quality,sha256,duration\n"
 
 
 def write_corpus(path: Path, count: int) -> None:
-    """A table of `count` recordings; the first n lines are the same for any larger count but for their proportions."""
+    """Write a table of metadata of `count` recordings, the same for the same count."""
     import numpy as np
 
     rng = np.random.default_rng(1)
     total = max(count, 1000)
-    species = _unequal(rng, total, max(10, total // 100))
-    recordist = _unequal(rng, total, max(10, 3 * total // 10))
+    species = _unequal_kinds(rng, total, max(10, total // 100))
+    recordist = _unequal_kinds(rng, total, max(10, 3 * total // 10))
     day, place = rng.integers(0, 3650, total), rng.integers(0, 40, total)
     lat, lon = rng.uniform(-60, 70, total), rng.uniform(-180, 180, total)
     licence = rng.choice(["by-nc-sa/4.0", "by-nc-nd/4.0", "by/4.0"], total, p=(0.65, 0.28, 0.07))
@@ -55,161 +61,171 @@ def write_corpus(path: Path, count: int) -> None:
             )
 
 
-def _unequal(rng, count: int, kinds: int):  # type: ignore[no-untyped-def]
-    """One of `kinds` for each of `count`: every kind once, the rest by a power law."""
+def _unequal_kinds(rng: Any, count: int, kinds: int) -> Any:
+    """Return one of `kinds` for each of `count` recordings: each kind at least once, the others by a power law."""
     import numpy as np
 
     weights = 1 / np.arange(1, kinds + 1) ** 0.7
-    rest = rng.choice(kinds, count - kinds, p=weights / weights.sum()) if count > kinds else np.zeros(0, int)
-    return rng.permutation(np.concatenate([np.arange(kinds), rest])[:count])
-
-
-def corpus_settings(table: Path, batches: int):  # type: ignore[no-untyped-def]
-    """A run on that table."""
-    from autobird.corpus.settings import CorpusSettings
-
-    return CorpusSettings(type="table", table=str(table), batches=batches)
+    others = rng.choice(kinds, count - kinds, p=weights / weights.sum()) if count > kinds else np.zeros(0, int)
+    return rng.permutation(np.concatenate([np.arange(kinds), others])[:count])
 
 
 def batches_for(count: int) -> int:
-    """1,000 recordings a batch, as far as the settings go."""
+    """Return the number of batches for 1,000 recordings per batch, within the limits of the setting."""
     return min(1000, max(8, count // 1000))
 
 
-def listing(table: Path, kept: Path, count: int) -> dict[str, object]:
-    """What the Snakefile does while it is parsed: list the source, deal it into batches, keep the tables."""
+def listing(table: Path, folder: Path) -> dict[str, Any]:
+    """List the source, assign its recordings to batches and store the tables, as the Snakefile does when it is parsed."""
+    from autobird.corpus.settings import CorpusSettings
     from autobird.sources.listing import CORPUS_TABLES, Listing
     from autobird.sources.select import source_of
 
-    settings = corpus_settings(table, batches_for(count))
-    found = Listing(source_of(settings, kept / "cache.sqlite"), settings)
-    found.check()
+    with table.open(encoding="utf-8") as file:
+        count = sum(1 for _ in file) - 1
+    settings = CorpusSettings(type="table", table=str(table), batches=batches_for(count))
+    listed = Listing(source_of(settings, folder / "cache.sqlite"), settings)
+    listed.check()
     tables = (*map(str, range(settings.batches)), *CORPUS_TABLES)
-    digests = {t: found.manifests.digest(t) for t in tables}
-    found.manifests.store(kept)
+    digests = {name: listed.manifests.digest(name) for name in tables}
+    listed.manifests.store(folder)
     return {"digests": digests}
 
 
-def _recordings(table: Path):  # type: ignore[no-untyped-def]
-    """The tables of all batches as they would be after decoding, and what the source knows."""
+def _recordings(table: Path) -> Any:
+    """Return a table of `RECORDINGS` as if all recordings had been decoded."""
     import pandas as pd
 
     from autobird.corpus.schemas import RECORDINGS
 
-    known = pd.read_csv(table, dtype=str, keep_default_na=False)
-    found = pd.DataFrame({"recording": known["id"], "species": known["species"], "location": known["url"]})
-    found["file_sha256"] = found["sound_sha256"] = known["sha256"]
-    found["duration"] = known["duration"].astype(float)
+    metadata = pd.read_csv(table, dtype=str, keep_default_na=False)
+    recordings = pd.DataFrame(
+        {"recording": metadata["id"], "species": metadata["species"], "location": metadata["url"]}
+    )
+    recordings["file_sha256"] = recordings["sound_sha256"] = metadata["sha256"]
+    recordings["duration"] = metadata["duration"].astype(float)
     for field in RECORDINGS:
-        if field.name not in found:
-            found[field.name] = "" if field.type == "string" else 0
-    found["status"], found["codec"] = "ok", "MP3 MPEG_LAYER_III"
-    return found[RECORDINGS.names]
+        if field.name not in recordings:
+            recordings[field.name] = "" if field.type == "string" else 0
+    recordings["status"], recordings["codec"] = "ok", "MP3 MPEG_LAYER_III"
+    return recordings[RECORDINGS.names]
 
 
-def prepare(table: Path, work: Path) -> None:
-    """What the steps read: the recordings in parquet, and the tables by their names."""
-    import shutil
-
+def prepare(table: Path, folder: Path, digests: dict[str, str]) -> None:
+    """Write the inputs of the steps after the listing: tables of recordings, metadata, near-duplicates, quarantine."""
     from autobird.core.hashing import batch_of
     from autobird.core.tables import write_table
     from autobird.corpus.schemas import RECORDINGS
 
     recordings = _recordings(table)
     batches = batches_for(len(recordings))
-    (work / "recordings").mkdir(exist_ok=True)
-    for batch, part in recordings.groupby(recordings["recording"].map(lambda r: batch_of(r, batches))):
-        write_table(work / f"recordings/{batch:03d}.parquet", part, RECORDINGS)
-    digests = json.loads((work / "digests.json").read_text())
+    (folder / "recordings").mkdir(exist_ok=True)
+    for batch, rows in recordings.groupby(recordings["recording"].map(lambda name: batch_of(name, batches))):
+        write_table(folder / f"recordings/{batch:03d}.parquet", rows, RECORDINGS)
     for name in ("grouping", "details", "exclusions"):
-        shutil.copy(work / digests[name], work / f"{name}.csv")
-    (work / "near_duplicates.csv").write_text("recording,other,votes,offset,species,other_species\n")
-    (work / "quarantine.csv").write_text("recording,species,reason\n")
+        shutil.copy(folder / digests[name], folder / f"{name}.csv")
+    (folder / "near_duplicates.csv").write_text("recording,other,votes,offset,species,other_species\n")
 
 
-def catalogue(work: Path) -> dict[str, object]:
-    """The stages `quarantine` and `catalogue`."""
-    from autobird.corpus import catalogue as stage
+def catalogue(folder: Path) -> dict[str, Any]:
+    """Run the stages `quarantine` and `catalogue`."""
+    from autobird.corpus import catalogue as catalogue_stage
     from autobird.corpus import quarantine
 
-    recordings = ["--recordings", *map(str, sorted((work / "recordings").iterdir()))]
+    recordings = ["--recordings", *map(str, sorted((folder / "recordings").iterdir()))]
     quarantine.main(
-        [*recordings, "--exclusions", str(work / "exclusions.csv"), "--near-duplicates", str(work / "near_duplicates.csv"),
-         "--output", str(work / "q.csv"), "--log", str(work / "log")]
-    )  # fmt: skip
-    options = {
+        [
+            *recordings,
+            *_options(folder, exclusions="exclusions.csv", near_duplicates="near_duplicates.csv", output="q.csv"),
+        ]
+    )
+    files = {
         "grouping": "grouping.csv", "details": "details.csv", "quarantine": "q.csv", "catalogue": "catalogue.parquet",
-        "attribution": "a.csv", "page": "a.md", "licences": "l.json", "log": "log",
+        "attribution": "a.csv", "page": "a.md", "licences": "l.json",
     }  # fmt: skip
-    stage.main([*recordings, *(x for name, file in options.items() for x in (f"--{name}", str(work / file)))])
+    catalogue_stage.main([*recordings, *_options(folder, **files)])
     return {}
 
 
-def split(work: Path) -> dict[str, object]:
-    """Groups, splits and leakage, as the stage `dataset` makes them."""
+def _options(folder: Path, **files: str) -> list[str]:
+    """Return the command-line options of a stage for files in `folder`."""
+    options = files | {"log": "log"}
+    return [text for name, file in options.items() for text in (f"--{name.replace('_', '-')}", str(folder / file))]
+
+
+def split(folder: Path) -> dict[str, Any]:
+    """Compute groups, splits and leakage as the stage `dataset` does."""
     from autobird.core.tables import read_tables, read_text_csv
-    from autobird.dataset.groups import clusters, group_keys
-    from autobird.dataset.leakage import leakage
+    from autobird.dataset.groups import group_keys, near_duplicate_clusters
+    from autobird.dataset.leakage import measure_leakage
     from autobird.dataset.recorders import COLUMNS, recorder_sessions
     from autobird.dataset.settings import SplitSettings
-    from autobird.dataset.split import deal
+    from autobird.dataset.split import assign_splits
 
-    table = read_tables(sorted((work / "recordings").iterdir()), [*COLUMNS, "file_sha256", "sound_sha256"])
-    grouping, pairs = read_text_csv(work / "grouping.csv"), read_text_csv(work / "near_duplicates.csv")
+    table = read_tables(sorted((folder / "recordings").iterdir()), [*COLUMNS, "file_sha256", "sound_sha256"])
+    grouping, pairs = read_text_csv(folder / "grouping.csv"), read_text_csv(folder / "near_duplicates.csv")
     recorders = recorder_sessions(table, grouping)
     table["group"] = table["recording"].map(group_keys(table, grouping, pairs, recorders))
-    where = deal(table.assign(split=""), SplitSettings())
-    table["split"] = table["group"].map(where)
-    leakage(table, grouping, recorders, clusters(pairs), 4)
-    table[["recording", "split"]].to_parquet(work / "split.parquet")
-    return {"groups": len(where), "species": int(table["species"].nunique())}
+    settings = SplitSettings()
+    assigned = assign_splits(table.assign(split=""), settings)
+    table["split"] = table["group"].map(assigned)
+    measure_leakage(table, grouping, recorders, near_duplicate_clusters(pairs), settings.seed)
+    table[["recording", "split"]].to_parquet(folder / "split.parquet")
+    return {"groups": len(assigned), "species": int(table["species"].nunique())}
 
 
-def measured(step: str, count: int, work: Path, table: Path) -> dict[str, object]:
-    """Run one step in a process of its own; its time, its peak memory, and what it found."""
-    command = [sys.executable, __file__, step, str(count), "--work", str(work), "--table", str(table)]
+def run_step(step: str, table: Path, folder: Path) -> dict[str, Any]:
+    """Run one step, and return its time, its peak memory and its result."""
+    start = time.monotonic()
+    result = listing(table, folder) if step == "listing" else {"catalogue": catalogue, "split": split}[step](folder)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"seconds": round(time.monotonic() - start, 2), "mb": round(peak_mb), **result}
+
+
+def run_in_process(step: str, table: Path, folder: Path) -> dict[str, Any]:
+    """Run one step in a new process; see `run_step`."""
+    command = [sys.executable, __file__, step, "--work", str(folder), "--table", str(table)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def simulate(count: int, work: Path) -> dict[str, dict[str, object]]:
-    """All steps on a corpus of `count` recordings."""
-    table = work / "birds.csv"
+def measure_size(count: int, folder: Path) -> dict[str, dict[str, Any]]:
+    """Run all steps on a corpus of `count` recordings."""
+    table = folder / "birds.csv"
     write_corpus(table, count)
-    found = {"listing": measured("listing", count, work, table)}
-    (work / "digests.json").write_text(json.dumps(found["listing"].pop("digests")))
-    prepare(table, work)
-    return found | {step: measured(step, count, work, table) for step in STEPS[1:]}
+    results = {"listing": run_in_process("listing", table, folder)}
+    prepare(table, folder, results["listing"].pop("digests"))
+    return results | {step: run_in_process(step, table, folder) for step in STEPS[1:]}
 
 
-def added(count: int, folder: Path) -> dict[str, object]:
-    """What `MORE` more recordings change: batches that run again, and recordings that move between splits."""
+def measure_addition(count: int, folder: Path) -> dict[str, Any]:
+    """Count the batches that run again, and the recordings that move to another split, if `ADDED` recordings are added."""
     import pandas as pd
 
-    works = [folder / "before", folder / "after"]
     table = folder / "birds.csv"
-    write_corpus(table, count + MORE)
+    write_corpus(table, count + ADDED)
     lines = table.read_text(encoding="utf-8").splitlines(keepends=True)
     digests, splits = [], []
-    for work, number in zip(works, (count, count + MORE), strict=True):
-        work.mkdir()
-        (work / "birds.csv").write_text("".join(lines[: number + 1]), encoding="utf-8")
-        digests.append(measured("listing", count, work, work / "birds.csv").pop("digests"))
-        (work / "digests.json").write_text(json.dumps(digests[-1]))
-        prepare(work / "birds.csv", work)
-        measured("split", count, work, work / "birds.csv")
-        splits.append(pd.read_parquet(work / "split.parquet").set_index("recording")["split"])
+    for name, number in (("before", count), ("after", count + ADDED)):
+        subfolder = folder / name
+        subfolder.mkdir()
+        birds = subfolder / "birds.csv"
+        birds.write_text("".join(lines[: number + 1]), encoding="utf-8")
+        digests.append(run_in_process("listing", birds, subfolder).pop("digests"))
+        prepare(birds, subfolder, digests[-1])
+        run_in_process("split", birds, subfolder)
+        splits.append(pd.read_parquet(subfolder / "split.parquet").set_index("recording")["split"])
     before, after = splits
-    changed = sum(digests[0][t] != digests[1][t] for t in digests[0] if t.isdigit())
+    changed_batches = sum(digests[0][name] != digests[1].get(name) for name in digests[0] if name.isdigit())
     moved = int((after[before.index] != before).sum())
     return {
-        "recordings": count, "added": MORE, "batches": batches_for(count), "batches_again": changed,
+        "recordings": count, "added": ADDED, "batches": batches_for(count), "batches_again": changed_batches,
         "moved": moved, "moved_share": moved / count,
     }  # fmt: skip
 
 
-def dry_run(batches: int) -> dict[str, float]:
-    """Seconds and MB of `snakemake -n` on a demo that falls into so many batches."""
+def time_dry_run(batches: int) -> dict[str, float]:
+    """Return the seconds that `snakemake -n` needs for a demo with `batches` batches."""
     command = [
         sys.executable, "-m", "snakemake", "-n", "--quiet", "all", "--configfile", str(ROOT / "config/test.yaml"), "--config",
         f"corpus={{batches: {batches}, demo: {{species: 10, recordings: 300}}}}", "--directory",
@@ -221,83 +237,66 @@ def dry_run(batches: int) -> dict[str, float]:
     return {"batches": batches, "seconds": round(seconds, 1)}
 
 
-def figure(results: dict[str, object], path: Path) -> None:
-    """Time and memory over the number of recordings."""
+def figure(results: dict[str, Any], path: Path) -> None:
+    """Draw time and memory over the number of recordings."""
     from autobird.core import plots
 
     fig, axes = plots.figure(9, 3.6, columns=2)
-    sizes = [int(s) for s in results["sizes"]]  # type: ignore[attr-defined]
+    sizes = [int(size) for size in results["sizes"]]
     for step, colour in zip(STEPS, (plots.BLUE, plots.GREEN, plots.ORANGE), strict=True):
-        runs = [results["sizes"][str(n)][step] for n in sizes]  # type: ignore[index]
+        runs = [results["sizes"][str(size)][step] for size in sizes]
         for ax, key in zip(axes, ("seconds", "mb"), strict=True):
-            ax.plot(sizes, [r[key] for r in runs], "o-", color=colour, label=step)
-    for ax, what, bound in zip(axes, ("seconds", "peak memory, MB"), (60, 2000), strict=True):
-        ax.axhline(bound, color=plots.GREY, linestyle="--", linewidth=1)
+            ax.plot(sizes, [run[key] for run in runs], "o-", color=colour, label=step)
+    for ax, label, limit in zip(axes, ("seconds", "peak memory, MB"), (60, 2000), strict=True):
+        ax.axhline(limit, color=plots.GREY, linestyle="--", linewidth=1)
         ax.set_xscale("log")
         ax.set_yscale("log")
         ax.set_xlabel("recordings")
-        ax.set_ylabel(what)
+        ax.set_ylabel(label)
     axes[0].legend()
     plots.save(fig, path)
 
 
-def table(results: dict[str, object]) -> str:
-    """The rows of the table in docs/corpus.md."""
-    sizes = results["sizes"]
-    lines = [
-        f"| `{step}`: s, MB | "
-        + " | ".join(f"{run[step]['seconds']:.1f}, {run[step]['mb']:,}" for run in sizes.values())
-        + " |"  # type: ignore[attr-defined]
-        for step in STEPS
-    ]
-    more, runs = results["added"], results["dry_run"]
-    return "\n".join(
-        [
-            "| recordings | " + " | ".join(f"{int(n):,}" for n in sizes) + " |",  # type: ignore[attr-defined]
-            "|---" * (len(SIZES) + 1) + "|",
-            *lines,
-            "",
-            f"{more['added']:,} recordings added to {more['recordings']:,} in {more['batches']:,} batches: "  # type: ignore[index]
-            f"{more['batches_again']} batches run again "  # type: ignore[index]
-            f"(they fall into no more), and {more['moved']} of the others move between splits. `snakemake -n` takes "  # type: ignore[index]
-            + ", ".join(f"{run['seconds']} s on {run['batches']:,} batches" for run in runs)
-            + ".",  # type: ignore[attr-defined]
-        ]
+def markdown(results: dict[str, Any]) -> str:
+    """Return the table in docs/corpus.md, and the sentence below it."""
+    sizes, added = results["sizes"], results["added"]
+    lines = ["| recordings | " + " | ".join(f"{int(size):,}" for size in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+    for step in STEPS:
+        cells = [f"{runs[step]['seconds']:.1f}, {runs[step]['mb']:,}" for runs in sizes.values()]
+        lines.append(f"| `{step}`: s, MB | " + " | ".join(cells) + " |")
+    dry_runs = ", ".join(f"{run['seconds']} s with {run['batches']:,} batches" for run in results["dry_run"])
+    sentence = (
+        f"If {added['added']:,} recordings are added to {added['recordings']:,} in {added['batches']:,} batches, "
+        f"{added['batches_again']} batches run again (those that get at least one of the added recordings), and {added['moved']} of the "
+        f"other recordings move to another split. `snakemake -n` takes {dry_runs}."
     )
+    return "\n".join([*lines, "", sentence])
 
 
 def main() -> None:
     """Command line."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("step", nargs="?", choices=STEPS)
-    p.add_argument("count", nargs="?", type=lambda text: int(float(text)))
     p.add_argument("--work", type=Path)
     p.add_argument("--table", type=Path)
     args = p.parse_args()
     if args.step:
-        start = time.monotonic()
-        done = (
-            listing(args.table, args.work, args.count)
-            if args.step == "listing"
-            else {"catalogue": catalogue, "split": split}[args.step](args.work)
-        )
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": round(time.monotonic() - start, 2), "mb": round(peak), **done}))
+        print(json.dumps(run_step(args.step, args.table, args.work)))
         return
-    results: dict[str, object] = {"cores": os.cpu_count(), "sizes": {}}
+    results: dict[str, Any] = {"cores": os.cpu_count(), "sizes": {}}
     for count in SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            results["sizes"][str(count)] = simulate(count, Path(folder))  # type: ignore[index]
-            print(count, results["sizes"][str(count)], file=sys.stderr)  # type: ignore[index]
+            results["sizes"][str(count)] = measure_size(count, Path(folder))
+            print(count, results["sizes"][str(count)], file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
-        results["added"] = added(SIZES[-1], Path(folder))
+        results["added"] = measure_addition(SIZES[-1], Path(folder))
         print(results["added"], file=sys.stderr)
-    results["dry_run"] = [dry_run(b) for b in (8, 100, 1000)]
+    results["dry_run"] = [time_dry_run(batches) for batches in DRY_RUN_BATCHES]
     (ROOT / "docs/scale.json").write_text(json.dumps(results, indent=2) + "\n")
     figure(results, ROOT / "docs/scale.png")
     page = ROOT / "docs/corpus.md"
     text = page.read_text(encoding="utf-8")
-    text = re.sub(r"(?s)(<!-- scale -->\n).*?(<!-- /scale -->)", lambda m: f"{m[1]}{table(results)}\n{m[2]}", text)
+    text = re.sub(r"(?s)(<!-- scale -->\n).*?(<!-- /scale -->)", lambda m: f"{m[1]}{markdown(results)}\n{m[2]}", text)
     page.write_text(text, encoding="utf-8")
 
 

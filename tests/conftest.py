@@ -1,4 +1,4 @@
-"""What tests share: the real recordings, where they are at hand, and a copy of the project to run in."""
+"""Shared fixtures: the real recordings, where they are available, and copies of the project."""
 
 import shutil
 import subprocess
@@ -29,7 +29,7 @@ PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "py
 
 @pytest.fixture(scope="session")
 def odd_files() -> Path:
-    """Real files that break pipelines."""
+    """Folder of real files with unusual or damaged content."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "odd"
@@ -37,19 +37,19 @@ def odd_files() -> Path:
 
 @pytest.fixture(scope="session")
 def real_corpus() -> Path:
-    """150 real recordings of 13 species."""
+    """Folder of 150 real recordings of 13 species."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "corpus"
 
 
-def landmark_table(heard: Sequence[LandmarkArrays]) -> NDArray[np.void]:
-    """The landmarks of recordings as one table, sorted by hash."""
-    return sort_by_hash(np.concatenate([landmark_array(n, found) for n, found in enumerate(heard)]))
+def landmark_table(landmarks: Sequence[LandmarkArrays]) -> NDArray[np.void]:
+    """Return the landmarks of several recordings as one table (`LANDMARK`), sorted by hash."""
+    return sort_by_hash(np.concatenate([landmark_array(number, found) for number, found in enumerate(landmarks)]))
 
 
 def copy_project(to: Path) -> Path:
-    """The files that a run needs, in a folder of their own."""
+    """Copy the files that a run needs to a new folder."""
     to.mkdir(parents=True)
     for name in PROJECT:
         source = ROOT / name
@@ -61,6 +61,6 @@ def copy_project(to: Path) -> Path:
 
 
 def copy_run(source: Path, to: Path) -> Path:
-    """A finished run with everything that Snakemake and the caches remember, times included."""
+    """Copy a finished run with Snakemake's records, the caches and all modification times."""
     subprocess.run(["cp", "-a", str(source), str(to)], check=True)
     return to

@@ -1,4 +1,4 @@
-"""The whole configuration: composed of the areas' settings, checked before any job, explained for people."""
+"""The configuration of a run: its sections, its validation, and the generated reference of all settings."""
 
 import difflib
 import json
@@ -20,29 +20,32 @@ from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
 
 
-def _named(value: Any) -> Any:
-    """`run.tracking` as YAML's true, false and null say it."""
+def _tracking_mode(value: Any) -> Any:
+    """Return the mode for a boolean or null in YAML; any other value is returned as it is."""
     if isinstance(value, bool) or value is None:
         return "offline" if value else "none"
     return value
 
 
-_Modes = Literal["none", "offline", "online"]
+_TrackingMode = Literal["none", "offline", "online"]
 
-Tracking = Annotated[_Modes, BeforeValidator(_named, json_schema_input_type=_Modes | bool | None)]
+Tracking = Annotated[_TrackingMode, BeforeValidator(_tracking_mode, json_schema_input_type=_TrackingMode | bool | None)]
 
 
 class RunSettings(Settings):
-    """The run: its name, so that runs stand side by side."""
+    """The name of the run, and the tracking of its training."""
 
     name: Name = Field(
-        "demo", description="Folder of the run: results/<name>. Not `features`, which holds what runs share."
+        "demo",
+        description="Name of the run. Its results are written to the folder results/<name>, so several runs can be kept side by "
+        "side. The name `features` is reserved for results that runs share.",
     )
     tracking: Tracking = Field(
         "offline",
-        description="Log the training to Weights & Biases, if it is installed. `offline`: files on this machine (`wandb sync` "
-        "sends them); `online`: send it, which needs a login; `none`: nothing. WANDB_MODE=online asks for online too, "
-        "WANDB_MODE=offline or disabled prevents it; being logged in alone sends nothing. true and false mean offline and none.",
+        description="Whether the training is logged to Weights & Biases, if that package is installed. `offline`: to files on this "
+        "machine, which `wandb sync` uploads; `online`: to the service, which requires a login; `none`: not at all. `true` means "
+        "`offline` and `false` means `none`. The environment variable WANDB_MODE=online turns the upload on, WANDB_MODE=offline or "
+        "disabled turns it off; a login alone never uploads anything.",
     )
 
 
@@ -61,84 +64,89 @@ class Config(Settings):
     predict: PredictSettings = Field(PredictSettings(), description=PredictSettings.__doc__)
 
     def provenance(self) -> str:
-        """What a bundle says of its making, as JSON: no paths of this machine, and nothing that came after it."""
+        """Return the settings that a bundle records as its provenance, as JSON.
+
+        Left out are paths on this machine, and the sections that do not influence the bundle.
+        """
         sections = self.model_dump(mode="json", exclude={"drift", "predict", "run"})
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")
         return json.dumps(sections, ensure_ascii=False)
 
-    def part(self, kind: type[Settings], *sections: str) -> str:
+    def settings_json(self, model: type[Settings], *sections: str) -> str:
         """Return the settings of one stage as the JSON that its rule passes to it.
 
         Args:
-            kind: settings of the stage; every field is taken from the section that has a key of this name.
-            sections: the sections to look in.
+            model: settings of the stage; each field is taken from the section that has a key of this name.
+            sections: the sections to search.
 
         Raises:
-            ValueError: a field is a key of no section, or of several, whose values may differ.
+            ValueError: a field is a key of no section, or of several sections, whose values may differ.
         """
         values: dict[str, Any] = {}
-        for name in sorted(kind.model_fields):
+        for name in sorted(model.model_fields):
             owners = [s for s in sections if name in type(getattr(self, s)).model_fields]
             if len(owners) != 1:
-                raise ValueError(f"{kind.__name__}.{name} must be a key of one of {sections}, not of {owners}")
+                raise ValueError(f"{model.__name__}.{name} must be a key of one of {sections}, not of {owners}")
             values[name] = getattr(self, owners[0]).model_dump(mode="json", include={name})[name]
         return json.dumps(values, ensure_ascii=False)
 
 
 def load_config(raw: Mapping[str, Any]) -> Config:
-    """Check a configuration as YAML gives it.
+    """Validate a configuration that was read from YAML.
 
     Raises:
-        AutobirdError: one line that names the first wrong key, its value and the remedy.
+        AutobirdError: one line that names the first invalid key, its value and the remedy.
     """
     try:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
-        raise AutobirdError(_sentence(error.errors()[0])) from error
+        raise AutobirdError(_error_line(error.errors()[0])) from error
     if config.run.name == "features":
-        raise AutobirdError("run.name: 'features' is the folder of what runs share; choose another name")
+        raise AutobirdError("run.name: 'features' is reserved for results that runs share; choose another name")
     return config
 
 
-def _sentence(error: ErrorDetails) -> str:
-    path = [str(part) for part in error["loc"]]
+def _error_line(error: ErrorDetails) -> str:
+    """Return a validation error as one line with key, value and remedy."""
+    path = [str(key) for key in error["loc"]]
     key = ".".join(path) or "configuration"
     if error["type"] == "extra_forbidden":
-        owner = _model_at(path[:-1])
-        near = difflib.get_close_matches(path[-1], owner.model_fields, n=1)
-        known = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(owner.model_fields)}"
-        return f"{key}: there is no such key; {known}"
-    text = error["msg"].removeprefix("Value error, ")
+        valid_keys = _model_at(path[:-1]).model_fields
+        similar = difflib.get_close_matches(path[-1], valid_keys, n=1)
+        hint = f"did you mean {similar[0]}?" if similar else f"valid keys are {', '.join(valid_keys)}"
+        return f"{key}: there is no such key; {hint}"
+    message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "value_error":
-        return f"{key}: {text}"
-    return f"{key}: {error['input']!r} is not valid: {text[0].lower()}{text[1:]}; see config/README.md"
+        return f"{key}: {message}"
+    return f"{key}: {error['input']!r} is not valid: {message[0].lower()}{message[1:]}; see config/README.md"
 
 
 def _model_at(path: list[str]) -> type[BaseModel]:
+    """Return the model of the section, or of the group of keys inside a section, at `path`."""
     model: type[BaseModel] = Config
-    for part in path:
-        kind = model.model_fields[part].annotation
+    for key in path:
+        kind = model.model_fields[key].annotation
         assert isinstance(kind, type)
         assert issubclass(kind, BaseModel)
         model = kind
     return model
 
 
-def reference() -> str:
-    """The table of all keys, as Markdown: what `config/README.md` holds below its marker."""
+def settings_reference() -> str:
+    """Return tables of all keys as Markdown, for `config/README.md`."""
     lines: list[str] = []
     for name, field in Config.model_fields.items():
-        model = _model_at([name])
         lines += [f"## `{name}`", "", (field.description or "").strip().splitlines()[0], ""]
         lines += ["| key | default | meaning |", "|---|---|---|"]
-        lines += [f"| `{name}.{key}` | {default} | {text} |" for key, default, text in _fields(model)]
+        lines += [f"| `{name}.{key}` | {default} | {text} |" for key, default, text in _fields(_model_at([name]))]
         lines += [""]
     return "\n".join(lines)
 
 
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
+    """Yield key, default and description of each field, also of nested models."""
     for key, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -148,6 +156,6 @@ def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str
         yield f"{prefix}{key}", default, (field.description or "").replace("|", "\\|")
 
 
-def schema() -> str:
-    """The JSON schema of a configuration file, for editors."""
+def json_schema() -> str:
+    """Return the JSON schema of a configuration file, which editors use to check it."""
     return json.dumps(Config.model_json_schema(), indent=2, ensure_ascii=False) + "\n"

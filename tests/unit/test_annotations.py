@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import CorpusSettings
-from autobird.dataset.boxes import NO_BOX, SEVERAL, label_windows, recording_truth
+from autobird.dataset.boxes import NO_BOX, SEVERAL, label_recordings, label_windows
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.annotations import AnnotationSource, recording_of_table, recordings_by_stem
 from autobird.sources.listing import Listing
@@ -168,10 +168,10 @@ def test_the_truth_of_a_recording_comes_from_its_boxes() -> None:
     w = windows(0, 2.5, 5)
     w["present"] = label_windows(w, drawn, DatasetStageSettings(centre=True))["present"]
     assert w["present"].tolist() == [[], [], ["y"]]
-    labelled = recording_truth(w, drawn)
-    assert labelled["recording_species"].tolist() == [["x", "y"]] * 3
-    assert labelled["recording_complete"].all()
-    assert not recording_truth(w, boxes((0.2, 1.5, "x"), (2.0, 3.0, "")))["recording_complete"].any()
+    found = label_recordings(w, drawn)
+    assert found["recording_species"].tolist() == [["x", "y"]] * 3
+    assert found["recording_complete"].all()
+    assert not label_recordings(w, boxes((0.2, 1.5, "x"), (2.0, 3.0, "")))["recording_complete"].any()
 
 
 def test_a_window_has_the_label_of_the_boxes_that_it_overlaps_enough() -> None:

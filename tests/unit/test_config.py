@@ -1,4 +1,4 @@
-"""The configuration: every mistake is one line that names key, value and remedy."""
+"""The configuration: each mistake gives one line that names key, value and remedy."""
 
 import json
 from pathlib import Path
@@ -31,7 +31,7 @@ def merged(*names: str) -> dict[str, Any]:
             {"corpus": {"columns": {"recordst": "x"}}},
             "corpus.columns.recordst: there is no such key; did you mean recordist?",
         ),
-        ({"run": {"zzz": 1}}, "run.zzz: there is no such key; known keys are name, tracking"),
+        ({"run": {"zzz": 1}}, "run.zzz: there is no such key; valid keys are name, tracking"),
         ({"train": {"epochs": "many"}}, "train.epochs: 'many' is not valid: input should be a valid integer"),
         ({"train": {"epochs": 0}}, "train.epochs: 0 is not valid: input should be greater than or equal to 1"),
         ({"features": {"hop": 6}}, "features: hop 6 s is longer than window 5 s"),
@@ -48,31 +48,31 @@ def merged(*names: str) -> dict[str, Any]:
         ),
         ({"dataset": {"fold": 5}}, "dataset: fold 5 is not below folds 5"),
         ({"train": {"heads": 3}}, "train: d_model 64 is not a multiple of heads 3; set d_model to 63"),
-        ({"run": {"name": "features"}}, "run.name: 'features' is the folder of what runs share"),
+        ({"run": {"name": "features"}}, "run.name: 'features' is reserved for results that runs share"),
         ({"train": 3}, "train: 3 is not valid"),
     ],
 )
-def test_a_mistake_is_one_line(raw: dict[str, Any], message: str) -> None:
+def test_a_mistake_gives_one_line(raw: dict[str, Any], message: str) -> None:
     with pytest.raises(AutobirdError) as error:
         load_config(raw)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
 
 
-def test_values_from_the_command_line_arrive_as_text() -> None:
+def test_numbers_may_be_given_as_text_as_on_the_command_line() -> None:
     config = load_config({"train": {"learning_rate": "1e-3", "epochs": "7"}, "dataset": {"fold": "2"}})
     assert (config.train.learning_rate, config.train.epochs, config.dataset.fold) == (1e-3, 7, 2)
 
 
 @pytest.mark.parametrize("name", sorted(p.stem for p in (ROOT / "config").glob("*.yaml")))
-def test_every_ready_configuration_is_valid_over_the_default(name: str, tmp_path: Path) -> None:
+def test_every_provided_configuration_is_valid_on_top_of_the_default(name: str, tmp_path: Path) -> None:
     raw = merged("config", name)
     if raw["corpus"]["type"] == "folder":
         raw["corpus"]["root"] = str(tmp_path)
     assert load_config(raw).run.name == ("demo" if name == "config" else name)
 
 
-def test_the_baseline_is_the_original_project() -> None:
+def test_the_baseline_has_the_settings_of_the_original_project() -> None:
     raw = merged("config", "baseline")
     raw["corpus"]["root"] = "x"
     c = load_config(raw)
@@ -109,37 +109,37 @@ def test_the_baseline_is_the_original_project() -> None:
     assert (t.mix_probability, t.mask_probability, t.ema_decay, t.roll, t.label_smoothing) == (0, 0, 0, False, 0)
 
 
-def test_naming_the_architecture_brings_its_recipe_and_keys_still_win() -> None:
+def test_an_architecture_sets_the_defaults_of_its_recipe() -> None:
     train = load_config({"train": {"architecture": "cnn_transformer", "epochs": 3}}).train
     assert (train.optimizer, train.epochs, train.select) == ("adam", 3, "best")
 
 
-def test_a_stage_is_handed_just_its_keys() -> None:
-    part = yaml.safe_load(Config().part(MelSettings, "features"))
-    assert set(part) == set(MelSettings.model_fields)
-    assert "min_rms" not in part
+def test_a_stage_gets_only_its_own_keys() -> None:
+    values = yaml.safe_load(Config().settings_json(MelSettings, "features"))
+    assert set(values) == set(MelSettings.model_fields)
+    assert "min_rms" not in values
 
 
-def test_every_key_is_explained() -> None:
-    def walk(model: Any, path: str) -> None:
+def test_every_key_has_a_description() -> None:
+    def check_fields(model: Any, path: str) -> None:
         for name, field in model.model_fields.items():
             assert field.description, f"{path}{name}"
             if hasattr(field.annotation, "model_fields"):
-                walk(field.annotation, f"{path}{name}.")
+                check_fields(field.annotation, f"{path}{name}.")
 
-    walk(Config, "")
+    check_fields(Config, "")
 
 
-class _Part(Settings):
+class _StageSettings(Settings):
     seed: int = 0
 
 
-def test_a_part_takes_each_key_from_the_one_section_that_has_it() -> None:
-    assert json.loads(Config().part(MelSettings, "corpus", "features"))["mels"] == 64
-    assert json.loads(Config().part(_Part, "dataset")) == {"seed": Config().dataset.seed}
+def test_each_key_comes_from_the_one_section_that_has_it() -> None:
+    assert json.loads(Config().settings_json(MelSettings, "corpus", "features"))["mels"] == 64
+    assert json.loads(Config().settings_json(_StageSettings, "dataset")) == {"seed": Config().dataset.seed}
 
 
 @pytest.mark.parametrize("sections", [("dataset", "train"), ("run",)])
-def test_a_part_refuses_a_key_of_two_sections_or_of_none(sections: tuple[str, ...]) -> None:
-    with pytest.raises(ValueError, match=r"_Part\.seed must be a key of one of"):
-        Config().part(_Part, *sections)
+def test_a_key_of_two_sections_or_of_none_is_refused(sections: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"_StageSettings\.seed must be a key of one of"):
+        Config().settings_json(_StageSettings, *sections)

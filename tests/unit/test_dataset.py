@@ -1,4 +1,4 @@
-"""From recordings and windows to the index: what is left out, and that the counts add up."""
+"""Quarantine and the index of windows: reasons, filters, labels, and counts that add up."""
 
 from pathlib import Path
 
@@ -8,27 +8,32 @@ import pytest
 
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore
-from autobird.corpus.check import check
-from autobird.corpus.quarantine import quarantine, reasons
+from autobird.corpus.check import check_quarantined_share
+from autobird.corpus.quarantine import quarantine, quarantine_reasons
 from autobird.corpus.schemas import PAIRS, RECORDINGS
 from autobird.corpus.settings import CheckSettings
-from autobird.dataset.dataset import Known, build_index, counts, normalisation, report_moves
+from autobird.dataset.counts import count_dataset
+from autobird.dataset.dataset import report_moves
+from autobird.dataset.index import build_index, normalisation
+from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.policy import LICENCE_REFUSED
 
-NOBODY = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
-NO_VERDICTS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
+NO_METADATA = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
+NO_EXCLUSIONS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
 
 
-def known(table: pd.DataFrame, grouping: pd.DataFrame = NOBODY, **more: pd.DataFrame) -> Known:
-    """What is known besides the sound, with the quarantine that follows from the recordings."""
-    why = reasons(table, NO_VERDICTS, NO_PAIRS)
-    return Known(grouping, frozenset(why.index[why != ""]), **({"pairs": NO_PAIRS} | more))
+def tables_of(
+    table: pd.DataFrame, grouping: pd.DataFrame = NO_METADATA, **other_tables: pd.DataFrame
+) -> RecordingTables:
+    """Return the tables about recordings, with the quarantine that follows from `table`."""
+    reasons = quarantine_reasons(table, NO_EXCLUSIONS, NO_PAIRS)
+    return RecordingTables(grouping, frozenset(reasons.index[reasons != ""]), **({"pairs": NO_PAIRS} | other_tables))
 
 
 def recordings(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
-    """Rows of (recording, species, sound, reason)."""
+    """Return a table of recordings from (recording, species, checksum of the audio, reason)."""
     table = pd.DataFrame(rows, columns=["recording", "species", "sound_sha256", "reason"])
     table["file_sha256"] = table["sound_sha256"]
     table["status"] = np.where(table["reason"] == "", "ok", "unusable")
@@ -53,66 +58,66 @@ def windows(table: pd.DataFrame, per_recording: int = 3, rms: float = 0.1) -> pd
     )  # fmt: skip
 
 
-def test_of_equal_sounds_one_is_used_and_under_two_labels_none() -> None:
+def test_one_of_exact_duplicates_is_used_and_none_if_their_species_differ() -> None:
     table = recordings(
         ("b", "x", "s1", ""), ("a", "x", "s1", ""), ("c", "x", "s2", ""), ("d", "y", "s2", ""), ("e", "y", "s3", ""),
         ("f", "y", "", "text, not audio"),
     )  # fmt: skip
-    why = reasons(table, NO_VERDICTS, NO_PAIRS)
-    assert why["a"] == why["e"] == ""
-    assert why["b"] == "the same sound as a, which is used"
-    assert "d under another species" in why["c"]
-    assert "c under another species" in why["d"]
-    assert quarantine(table, NO_VERDICTS, NO_PAIRS)["recording"].tolist() == ["b", "c", "d", "f"]
+    reasons = quarantine_reasons(table, NO_EXCLUSIONS, NO_PAIRS)
+    assert reasons["a"] == reasons["e"] == ""
+    assert reasons["b"] == "the same audio as a, which is used"
+    assert reasons["c"] == "the same audio as d, which has another species; remove the wrong one"
+    assert reasons["d"] == "the same audio as c, which has another species; remove the wrong one"
+    assert quarantine(table, NO_EXCLUSIONS, NO_PAIRS)["recording"].tolist() == ["b", "c", "d", "f"]
 
 
-def test_recordings_and_windows_add_up() -> None:
+def test_counts_of_recordings_and_windows_add_up() -> None:
     table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""), ("bad", "x", "", "empty file (0 bytes)"))
-    found = windows(table)
-    found.loc[found["recording"] == "x/3", "rms"] = 0.001
-    found.loc[found["recording"] == "x/4", "mel_std"] = 0.01
-    index = build_index(table, found, known(table), DatasetStageSettings(min_windows=5))
-    numbers = counts(table, index, known(table))
-    parts = [numbers[f"recordings_{p}"] for p in ("used", "filtered", "quarantined")]
-    assert parts == [58, 3, 1]
-    assert sum(parts) == numbers["recordings"]
-    assert numbers["windows"] == len(found) == numbers["windows_used"] + sum(numbers["windows_dropped"].values())
-    assert numbers["windows_dropped"] == {
+    window_table = windows(table)
+    window_table.loc[window_table["recording"] == "x/3", "rms"] = 0.001
+    window_table.loc[window_table["recording"] == "x/4", "mel_std"] = 0.01
+    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
+    counts = count_dataset(table, index, tables_of(table))
+    recording_counts = [counts[f"recordings_{kind}"] for kind in ("used", "filtered", "quarantined")]
+    assert recording_counts == [58, 3, 1]
+    assert sum(recording_counts) == counts["recordings"]
+    assert counts["windows"] == len(window_table) == counts["windows_used"] + sum(counts["windows_dropped"].values())
+    assert counts["windows_dropped"] == {
         "RMS below 0.005": 3, "mel standard deviation below 0.1": 3, "species with fewer than 5 windows": 3,
     }  # fmt: skip
 
 
-def test_one_species_left_names_the_keys_that_help() -> None:
+def test_an_index_of_one_species_is_refused_with_the_settings_to_change() -> None:
     table = recordings(*many("x", 30), ("z/0", "z", "z0", ""))
     with pytest.raises(AutobirdError, match=r"1 species .* remain of 2 .*dataset\.min_windows"):
-        build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
+        build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
 
 
 def test_an_unknown_split_name_is_refused() -> None:
     table = recordings(*many("x", 5), *many("y", 5))
-    grouping = pd.DataFrame([("x/0", "", "", "", "training")], columns=NOBODY.columns)
+    grouping = pd.DataFrame([("x/0", "", "", "", "training")], columns=NO_METADATA.columns)
     with pytest.raises(AutobirdError, match=r"x/0 the split 'training'; use one of train, validation, test"):
-        build_index(table, windows(table), known(table, grouping), DatasetStageSettings())
+        build_index(table, windows(table), tables_of(table, grouping), DatasetStageSettings())
 
 
-def test_the_check_fails_above_the_share_and_names_the_file() -> None:
-    def reasons_(wrong: int, refused: int = 0) -> "pd.Series[str]":
-        return pd.Series(["silent"] * wrong + [LICENCE_REFUSED] * refused, dtype=str)
+def test_the_check_fails_above_the_quarantined_share_and_names_the_file() -> None:
+    def reasons(defective: int, excluded: int = 0) -> "pd.Series[str]":
+        return pd.Series(["silent"] * defective + [LICENCE_REFUSED] * excluded, dtype=str)
 
-    assert check(10, reasons_(2), Path("q.csv"), CheckSettings())["accepted"] == 8
+    assert check_quarantined_share(10, reasons(2), Path("q.csv"), CheckSettings())["accepted"] == 8
     with pytest.raises(AutobirdError, match=r"3 of 10 .*max_quarantined_share 0\.2; read the reasons in q\.csv"):
-        check(10, reasons_(3), Path("q.csv"), CheckSettings())
+        check_quarantined_share(10, reasons(3), Path("q.csv"), CheckSettings())
     with pytest.raises(AutobirdError, match="none of 10"):
-        check(10, reasons_(10), Path("q.csv"), CheckSettings(max_quarantined_share=1))
-    # What a policy refuses says nothing about the corpus.
-    assert check(10, reasons_(1, 5), Path("q.csv"), CheckSettings()) == {
+        check_quarantined_share(10, reasons(10), Path("q.csv"), CheckSettings(max_quarantined_share=1))
+    # Recordings that a policy excludes are not counted in the share.
+    assert check_quarantined_share(10, reasons(1, 5), Path("q.csv"), CheckSettings()) == {
         "recordings": 10, "accepted": 4, "quarantined": 6, "refused_by_policy": 5,
     }  # fmt: skip
     with pytest.raises(AutobirdError, match=r"2 of 5 recordings"):
-        check(10, reasons_(2, 5), Path("q.csv"), CheckSettings())
+        check_quarantined_share(10, reasons(2, 5), Path("q.csv"), CheckSettings())
 
 
-def test_the_normalisation_is_that_of_all_cells() -> None:
+def test_the_normalisation_is_that_of_all_mel_cells() -> None:
     cells = np.random.default_rng(0).normal(-7, 2, (5, 157, 64))
     table = pd.DataFrame({"mel_mean": cells.mean(axis=(1, 2)), "mel_std": cells.std(axis=(1, 2))})
     assert normalisation(table) == pytest.approx({"mean": cells.mean(), "std": cells.std()})
@@ -125,60 +130,72 @@ def test_recordings_that_change_their_split_are_listed(tmp_path: Path, caplog: p
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == ["moved from train to test: a"]
 
 
-def test_one_sound_under_two_labels_is_quarantined_twice_and_under_one_label_not_at_all() -> None:
+def test_near_duplicates_are_quarantined_only_if_their_species_differ() -> None:
     table = recordings(
         ("a", "x", "1", ""), ("b", "x", "2", ""), ("c", "y", "3", ""), ("d", "y", "4", "text, not audio")
     )
     pairs = pd.DataFrame([("a", "b"), ("b", "c"), ("a", "d")], columns=PAIRS[:2])
-    why = reasons(table, NO_VERDICTS, pairs)
-    assert why["a"] == ""
-    assert "nearly the same sound as c under another species" in why["b"]
-    assert "nearly the same sound as b under another species" in why["c"]
+    reasons = quarantine_reasons(table, NO_EXCLUSIONS, pairs)
+    assert reasons["a"] == ""
+    assert "near-duplicate of c, which has another species" in reasons["b"]
+    assert "near-duplicate of b, which has another species" in reasons["c"]
 
 
-def test_what_is_forbidden_is_quarantined_by_name_and_by_content_and_accuses_nobody_else() -> None:
+def test_excluded_recordings_are_found_by_id_and_checksum_and_do_not_count_as_duplicates() -> None:
     table = recordings(("a", "x", "1", ""), ("b", "y", "1", ""), ("c", "x", "2", ""), ("d", "y", "3", ""))
     exclusions = pd.DataFrame([("a", "its licence"), ("sha256:2", "taken down")], columns=["recording", "reason"])
     pairs = pd.DataFrame([("a", "d")], columns=PAIRS[:2])
-    assert reasons(table, exclusions, pairs).to_dict() == {"a": "its licence", "b": "", "c": "taken down", "d": ""}
+    assert quarantine_reasons(table, exclusions, pairs).to_dict() == {
+        "a": "its licence",
+        "b": "",
+        "c": "taken down",
+        "d": "",
+    }
 
 
-def test_species_with_few_windows_are_kept_apart_as_examples_of_the_unknown() -> None:
+def test_species_with_few_windows_get_the_split_unknown() -> None:
     table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""))
-    index = build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
-    apart = index[index["species"] == "z"]
-    assert set(apart["split"]) == {"unknown"}
-    assert (apart["dropped"] != "").all()
-    assert counts(table, index, known(table))["unknown"] == {"recordings": 1, "windows": 3, "species": ["z"]}
+    index = build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
+    rare = index[index["species"] == "z"]
+    assert set(rare["split"]) == {"unknown"}
+    assert (rare["dropped"] != "").all()
+    assert count_dataset(table, index, tables_of(table))["unknown"] == {"recordings": 1, "windows": 3, "species": ["z"]}
 
 
 def test_a_species_that_cannot_be_tested_is_reported() -> None:
     table = recordings(*many("x", 30), *many("y", 30), *many("z", 2))
-    index = build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
-    lacking = counts(table, index, known(table))["untestable"]
-    assert list(lacking) == ["z"]
-    assert "no validation recordings: 2 independent groups (three are needed)" in lacking["z"]
+    index = build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
+    untestable = count_dataset(table, index, tables_of(table))["untestable"]
+    assert list(untestable) == ["z"]
+    assert "no validation recordings: 2 independent groups (three are needed)" in untestable["z"]
 
 
-def test_recordings_whose_windows_were_all_filtered_take_no_place_in_a_small_species() -> None:
+def test_recordings_without_windows_in_use_are_not_counted_in_the_split_of_a_small_species() -> None:
     table = recordings(*many("x", 30), *many("y", 6))
-    found = windows(table)
-    found.loc[found["recording"].isin(["y/0", "y/1", "y/2"]), "rms"] = 0.0
-    index = build_index(table, found, known(table), DatasetStageSettings(min_windows=5))
-    kept = index[(index["dropped"] == "") & (index["species"] == "y")]
-    assert set(kept["split"]) == {"train", "validation", "test"}
+    window_table = windows(table)
+    window_table.loc[window_table["recording"].isin(["y/0", "y/1", "y/2"]), "rms"] = 0.0
+    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
+    used = index[(index["dropped"] == "") & (index["species"] == "y")]
+    assert set(used["split"]) == {"train", "validation", "test"}
 
 
-def test_windows_of_annotated_recordings_take_their_labels_from_boxes() -> None:
+def test_windows_of_annotated_recordings_get_their_labels_from_boxes() -> None:
     table = recordings(*((f"{i}", "", f"{i}", "") for i in range(40)))
     boxes = pd.DataFrame(
         [(str(i), 0.0, 4.0, "xy"[i % 2], "") for i in range(40)] + [("0", 9.0, 9.0, "x", "zero length")],
         columns=["recording", "start", "end", "species", "problem"],
     )
-    facts = known(table, boxes=boxes)
-    index = build_index(table, windows(table), facts, DatasetStageSettings(min_windows=5))
-    kept = index[index["dropped"] == ""]
-    assert set(kept["species"]) == {"x", "y"}
-    numbers = counts(table, index, facts)
-    assert numbers["boxes"] == {"used": 40, "zero length": 1}
-    assert numbers["windows"] == numbers["windows_used"] + sum(numbers["windows_dropped"].values())
+    tables = tables_of(table, boxes=boxes)
+    index = build_index(table, windows(table), tables, DatasetStageSettings(min_windows=5))
+    used = index[index["dropped"] == ""]
+    assert set(used["species"]) == {"x", "y"}
+    counts = count_dataset(table, index, tables)
+    assert counts["boxes"] == {"used": 40, "zero length": 1}
+    assert counts["windows"] == counts["windows_used"] + sum(counts["windows_dropped"].values())
+
+
+def test_the_quarantine_joins_reasons_by_recording_in_any_order_of_rows() -> None:
+    table = recordings(("b", "x", "1", "silent"), ("a", "y", "2", ""), ("c", "x", "3", "too short"))
+    expected = [("b", "x", "silent"), ("c", "x", "too short")]
+    for rows in (table, table[::-1], table.set_index(pd.Index([7, 7, 7]))):
+        assert list(quarantine(rows, NO_EXCLUSIONS, NO_PAIRS).itertuples(index=False, name=None)) == expected

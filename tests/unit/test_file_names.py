@@ -1,4 +1,4 @@
-"""Times and recorders from file names: what recorders and phones write, and what must not be taken for a time."""
+"""Timestamps in file names: names that recorders and phones write, and ambiguous names that must give no time."""
 
 import datetime as dt
 import string
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.clock import FIRST_YEAR, LAST_YEAR
-from autobird.dataset.file_names import stamp
+from autobird.dataset.file_names import parse_timestamp
 
 FOUR = "2023-05-12T04:00:00"
 
 
 @pytest.mark.parametrize(
-    ("name", "prefix", "at"),
+    ("name", "prefix", "start"),
     [
         ("SM4A_20230512_040000.wav", "SM4A", FOUR),
         ("S4A01234_20230512_040000.wav", "S4A01234", FOUR),
@@ -59,8 +59,8 @@ FOUR = "2023-05-12T04:00:00"
         ("Plot_A_20230512_040000.wav", "Plot_A", FOUR),
     ],
 )  # fmt: skip
-def test_what_recorders_and_phones_write(name: str, prefix: str, at: str) -> None:
-    assert stamp(name) == (prefix, dt.datetime.fromisoformat(at))
+def test_names_of_recorders_and_phones(name: str, prefix: str, start: str) -> None:
+    assert parse_timestamp(name) == (prefix, dt.datetime.fromisoformat(start))
 
 
 @pytest.mark.parametrize(
@@ -74,31 +74,31 @@ def test_what_recorders_and_phones_write(name: str, prefix: str, at: str) -> Non
         "20230512_1.wav", "2023-05-12.wav", "2023-05-12_3.wav", "1-187207-A.ogg", "21100_36_48.wav", "ML203012151.mp3", "file000000.wav", "",
     ],
 )  # fmt: skip
-def test_what_is_not_certain_is_unknown(name: str) -> None:
-    assert stamp(name) is None
+def test_ambiguous_names_give_no_time(name: str) -> None:
+    assert parse_timestamp(name) is None
 
 
 times = st.datetimes(dt.datetime(FIRST_YEAR, 1, 1), dt.datetime(LAST_YEAR, 12, 31)).map(
-    lambda at: at.replace(microsecond=0)
+    lambda time: time.replace(microsecond=0)
 )
 prefixes = st.text(string.ascii_letters, min_size=2, max_size=8)
 
 
 @given(prefixes, times, st.sampled_from(["%Y%m%d_%H%M%S", "%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H-%M-%S", "%Y-%m-%d %H:%M:%S"]))
-def test_every_time_in_every_form_comes_back_and_what_follows_changes_nothing(
-    prefix: str, at: dt.datetime, form: str
+def test_every_time_is_read_in_every_format_and_with_any_suffix(
+    prefix: str, start: dt.datetime, time_format: str
 ) -> None:
     for suffix in (".wav", "_000.wav", " (1).wav", "_part2.WAV", "_0_5.flac"):
-        assert stamp(f"{prefix}_{at.strftime(form)}{suffix}") == (prefix, at)
+        assert parse_timestamp(f"{prefix}_{start.strftime(time_format)}{suffix}") == (prefix, start)
 
 
 @given(st.text(max_size=40))
 def test_no_name_raises(name: str) -> None:
-    stamp(name)
+    parse_timestamp(name)
 
 
-@given(times.filter(lambda at: at.year >= 2016))
-def test_hexadecimal_time_comes_back_where_a_letter_tells_it_from_a_number(at: dt.datetime) -> None:
-    digits = f"{round((at - dt.datetime(1970, 1, 1)).total_seconds()):08X}"
-    found = stamp(f"{digits}.WAV")
-    assert found == (None if digits.isdecimal() else ("", at))
+@given(times.filter(lambda time: time.year >= 2016))
+def test_hexadecimal_times_with_a_letter_are_read(start: dt.datetime) -> None:
+    digits = f"{round((start - dt.datetime(1970, 1, 1)).total_seconds()):08X}"
+    expected = None if digits.isdecimal() else ("", start)
+    assert parse_timestamp(f"{digits}.WAV") == expected

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import CorpusSettings
-from autobird.dataset.days import day_of
+from autobird.dataset.days import normalise_day
 from autobird.dataset.groups import group_keys
 from autobird.dataset.recorders import recorder_sessions
 from autobird.sources import url, xeno_canto
@@ -146,10 +146,10 @@ def test_recordings_without_recordist_and_place_do_not_form_a_session(tmp_path: 
         ("2021-13-40", "2021-13-40"), ("2021-??-??", ""),
     ],
 )  # fmt: skip
-def test_dates_in_the_forms_that_people_write(text: str, day: str) -> None:
-    assert day_of(text) == day
+def test_days_as_people_write_them(text: str, day: str) -> None:
+    assert normalise_day(text) == day
 
 
 @given(st.text(max_size=20))
-def test_no_text_for_a_date_raises(text: str) -> None:
-    day_of(text)
+def test_no_date_raises(text: str) -> None:
+    normalise_day(text)

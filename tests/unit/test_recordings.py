@@ -1,4 +1,4 @@
-"""What the stage `recordings` says of a file, and that one mutated file costs itself alone."""
+"""Stage `recordings`: measured properties, reasons of unusable files, and that damaged files do not affect other recordings."""
 
 import random
 import subprocess
@@ -27,13 +27,16 @@ TOLERANT = RecordingsStageSettings(min_duration=0)
 
 
 def examined(
-    sound: AudioSource | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str
+    audio: AudioSource | None,
+    accept: RecordingsStageSettings = TOLERANT,
+    download_problem: str = "",
+    **manifest_columns: str,
 ) -> dict[str, Any]:
-    """The row of a recording; its sound is kept if it is usable, and only then."""
-    row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": "a.wav", "species": "x"} | more
+    """Return the row of a recording. Its samples are kept only if it is usable."""
+    row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": "a.wav", "species": "x"} | manifest_columns
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
-        found, (hashes, _) = examine(RecordingJob(row, sound, missing, part, accept))
+        found, (hashes, _) = examine(RecordingJob(row, audio, download_problem, part, accept))
         assert (found["status"] == "ok") == (found["reason"] == "") == part.exists()
         assert found["samples"] == (part.stat().st_size / 2 if part.exists() else 0)
         assert part.exists() or not len(hashes)
@@ -49,11 +52,13 @@ def tone(seconds: float, rate: int = 16000) -> np.ndarray:
     return 0.5 * np.sin(2 * np.pi * 1000 * np.arange(round(seconds * rate)) / rate)
 
 
-def reason(path: Path | None, accept: RecordingsStageSettings = TOLERANT, missing: str = "", **more: str) -> str:
-    return str(examined(path, accept, missing, **more)["reason"])
+def reason(
+    path: Path | None, accept: RecordingsStageSettings = TOLERANT, download_problem: str = "", **manifest_columns: str
+) -> str:
+    return str(examined(path, accept, download_problem, **manifest_columns)["reason"])
 
 
-def test_the_measures_of_a_recording(tmp_path: Path) -> None:
+def test_measured_properties(tmp_path: Path) -> None:
     samples = np.concatenate([tone(1.0), np.zeros(16000), np.full(8000, 1.0)]) + 0.0
     found = examined(wav(tmp_path / "a.wav", np.stack([samples, samples], 1), subtype="PCM_24"))
     assert (found["codec"], found["bits"], found["channels"], found["sample_rate"]) == ("WAV PCM_24", 24, 2, 16000)
@@ -65,7 +70,7 @@ def test_the_measures_of_a_recording(tmp_path: Path) -> None:
     assert found["decoded_share"] == 1.0
 
 
-def test_a_part_of_a_file_is_a_recording_of_its_own(tmp_path: Path) -> None:
+def test_an_interval_of_a_file_is_decoded_like_a_file_of_its_own(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).uniform(-0.5, 0.5, 5 * 16000)
     whole, part = wav(tmp_path / "a.wav", samples), wav(tmp_path / "b.wav", samples[16000:40000])
     cut = examined(whole, recording="a#1-2.5", location="a.wav", start="1", end="2.5")
@@ -74,20 +79,23 @@ def test_a_part_of_a_file_is_a_recording_of_its_own(tmp_path: Path) -> None:
     assert cut["sound_sha256"] == alone["sound_sha256"]
     to_the_end = examined(whole, start="4")
     assert (to_the_end["duration"], to_the_end["note"]) == (1.0, "")
-    beyond = examined(whole, start="4", end="7")
-    assert beyond["duration"] == 1.0
+    past_the_end = examined(whole, start="4", end="7")
+    assert past_the_end["duration"] == 1.0
     assert "starts at 9 s of a file of 5.0 s" in reason(whole, start="9")
 
 
-def test_silence_is_told_by_its_peak(tmp_path: Path) -> None:
+def test_recordings_with_a_low_peak_are_silent(tmp_path: Path) -> None:
     assert "silent" in reason(wav(tmp_path / "a.wav", np.zeros(16000)))
     assert "silent" in reason(wav(tmp_path / "b.wav", np.full(16000, 5e-5), subtype="FLOAT"))
     assert reason(wav(tmp_path / "c.wav", 0.01 * tone(1))) == ""
 
 
-def test_a_file_that_holds_a_small_share_of_what_it_promises_is_truncated(tmp_path: Path) -> None:
+def test_a_file_with_a_small_share_of_its_declared_length_is_truncated(tmp_path: Path) -> None:
     whole = wav(tmp_path / "a.wav", tone(10)).read_bytes()
-    for share, words in ((0.1, "truncated: 1.0 s are 10% of the length that its header declares"), (0.5, "")):
+    for share, words in (
+        (0.1, "truncated: 1.0 s could be decoded, 10% of the length that its header declares"),
+        (0.5, ""),
+    ):
         (tmp_path / "b.wav").write_bytes(whole[: round(share * len(whole))])
         assert words in reason(tmp_path / "b.wav")
         assert (reason(tmp_path / "b.wav") == "") == (words == "")
@@ -96,13 +104,13 @@ def test_a_file_that_holds_a_small_share_of_what_it_promises_is_truncated(tmp_pa
     assert found["decoded_share"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_a_header_that_was_never_finished_promises_nothing(odd_files: Path) -> None:
+def test_an_unfinished_header_declares_no_length(odd_files: Path) -> None:
     found = examined(odd_files / "constructed_from_corpusA/wav_short_of_its_header.wav")
     assert (found["status"], found["decoded_share"]) == ("ok", 1.0)
     assert found["note"] == "the header was never finished and declares no length; all 4.0 s of the file are used"
 
 
-def test_a_small_file_that_expands_to_hours_is_bounded(tmp_path: Path) -> None:
+def test_decoding_stops_at_the_maximum_length(tmp_path: Path) -> None:
     path = tmp_path / "a.flac"
     with soundfile.SoundFile(path, "w", 8000, 1, format="FLAC") as file:
         for _ in range(900):
@@ -111,38 +119,38 @@ def test_a_small_file_that_expands_to_hours_is_bounded(tmp_path: Path) -> None:
     assert "longer than 7200 s of decoded audio; cut it or raise corpus.max_duration" in reason(path)
 
 
-def test_why_a_recording_did_not_come_is_its_reason() -> None:
-    assert reason(None, missing="withdrawn: the server answers 404") == "withdrawn: the server answers 404"
+def test_problems_of_the_download_and_the_manifest_become_the_reason() -> None:
+    assert reason(None, download_problem="withdrawn: the server answers 404") == "withdrawn: the server answers 404"
     assert reason(None) == "missing from the batch's archive"
     assert reason(None, problem="no such file") == "no such file"
 
 
 def mutated(data: bytes, how: str, seed: int, others: list[bytes]) -> bytes:
-    """A real file as accidents leave it."""
+    """Return a damaged copy of a file."""
     rng = random.Random(seed)
-    at, end = sorted(rng.sample(range(len(data)), 2))
+    start, end = sorted(rng.sample(range(len(data)), 2))
     if how == "cut":
-        return data[at:end]
+        return data[start:end]
     if how == "head":
-        return data[:at]
+        return data[:start]
     if how == "flip":
         changed = bytearray(data)
         for _ in range(rng.choice((1, 50, 5000))):
             changed[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         return bytes(changed)
     if how == "zero":
-        return data[:at] + bytes(end - at) + data[end:]
+        return data[:start] + bytes(end - start) + data[end:]
     if how == "header":
         changed = bytearray(data)
         for _ in range(8):
             changed[rng.randrange(min(64, len(data)))] = rng.randrange(256)
         return bytes(changed)
     other = rng.choice(others)
-    return data[:at] + other[rng.randrange(len(other)) :]
+    return data[:start] + other[rng.randrange(len(other)) :]
 
 
 def stages(folder: Path, root: Path, names: list[str]) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-    """Run `recordings` and `segment` on some files as the rules do, each bounded in time."""
+    """Run `recordings` and `segment` on some files as the rules do, each with a time limit."""
     lines = [[n, n.split("/")[0], f"sha256:{file_digest(root / n)}", "", "", "", ""] for n in sorted(names)]
     folder.mkdir()
     (folder / "rows.csv").write_text(csv_text([list(MANIFEST_COLUMNS), *lines]), encoding="utf-8")
@@ -171,7 +179,7 @@ def stages(folder: Path, root: Path, names: list[str]) -> tuple[pd.DataFrame, pd
 
 @pytest.fixture(scope="module")
 def good(real_corpus: Path, odd_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some short real files of several formats, in a folder of their own."""
+    """A folder with some short real files of several formats."""
     root = tmp_path_factory.mktemp("good")
     short = sorted(real_corpus.rglob("*.mp3"), key=lambda p: (p.stat().st_size, p.name))[:3]
     formats = sorted((odd_files / "same_audio_five_formats").iterdir())
@@ -188,50 +196,52 @@ def good(real_corpus: Path, odd_files: Path, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture(scope="module")
 def expected(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame, np.ndarray]:
-    """What the stages make of the good files alone."""
+    """The outputs of the stages for the undamaged files only."""
     names = [p.relative_to(good).as_posix() for p in good.rglob("*") if p.is_file()]
     return stages(tmp_path_factory.mktemp("expected") / "run", good, names)
 
 
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 10**6))
-def test_mutated_files_cost_themselves_alone(
+def test_damaged_files_do_not_affect_other_recordings(
     good: Path,
     expected: tuple[pd.DataFrame, pd.DataFrame, np.ndarray],
     tmp_path_factory: pytest.TempPathFactory,
     seed: int,
 ) -> None:
-    """Each example mutates ten real files in as many ways, under names that sort among the good ones."""
+    """Each example adds ten damaged files whose names sort between those of the undamaged ones."""
     rng = random.Random(seed)
     root = tmp_path_factory.mktemp("mixed")
     files = sorted(good.glob("good/*"))
     (root / "good").symlink_to(good / "good")
     data = [f.read_bytes() for f in files]
-    bad = []
+    damaged = []
     for number in range(10):
         how = rng.choice(("cut", "head", "flip", "zero", "header", "splice"))
         suffix = rng.choice((".mp3", ".wav", ".FLAC", "", ".txt", ".ogg"))
         name = f"{rng.choice(('aa', 'good-', 'zz'))}/{how} {number} é{suffix}"
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_bytes(mutated(rng.choice(data), how, seed + number, data))
-        bad.append(name)
+        damaged.append(name)
     names = [f"good/{f.name}" for f in files]
-    recordings, segments, pcm = stages(tmp_path_factory.mktemp("run") / "run", root, names + bad)
-    assert sorted(recordings["recording"]) == sorted(names + bad)
+    recordings, segments, pcm = stages(tmp_path_factory.mktemp("run") / "run", root, names + damaged)
+    assert sorted(recordings["recording"]) == sorted(names + damaged)
     assert ((recordings["status"] == "ok") == (recordings["reason"] == "")).all()
-    table, windows, sound = expected
+    table, windows, expected_pcm = expected
     pd.testing.assert_frame_equal(recordings[recordings["recording"].isin(names)].reset_index(drop=True), table)
     mine = segments[segments["recording"].isin(names)].reset_index(drop=True)
     pd.testing.assert_frame_equal(mine.drop(columns="offset"), windows.drop(columns="offset"))
-    for (at, n), (there, m) in zip(
+    for (offset, samples), (expected_offset, expected_samples) in zip(
         mine[["offset", "samples"]].drop_duplicates().to_numpy(),
         windows[["offset", "samples"]].drop_duplicates().to_numpy(),
         strict=True,
     ):
-        assert np.array_equal(pcm[at : at + n], sound[there : there + m])
+        assert np.array_equal(
+            pcm[offset : offset + samples], expected_pcm[expected_offset : expected_offset + expected_samples]
+        )
 
 
-def test_what_a_recorder_wrote_into_the_header_comes_along_from_a_file_a_tar_and_for_a_part(tmp_path: Path) -> None:
+def test_recorder_and_time_are_read_from_the_header_of_files_tar_members_and_intervals(tmp_path: Path) -> None:
     path = wav(tmp_path / "a.wav", tone(2))
     lines = b"Serial: S4A01234\nTimestamp: 2023-05-12T04:00:00+02:00\n"
     data = path.read_bytes() + b"guan" + len(lines).to_bytes(4, "little") + lines + bytes(len(lines) % 2)
@@ -242,5 +252,5 @@ def test_what_a_recorder_wrote_into_the_header_comes_along_from_a_file_a_tar_and
     for found in (examined(path), examined(packed), examined(path, recording="b", location="a.wav", start="1")):
         assert (found["recorder"], found["recorded_at"]) == ("S4A01234", "2023-05-12T04:00:00+02:00")
         assert found["status"] == "ok"
-    silent = examined(wav(tmp_path / "b.wav", tone(1)))
-    assert (silent["recorder"], silent["recorded_at"]) == ("", "")
+    without_header = examined(wav(tmp_path / "b.wav", tone(1)))
+    assert (without_header["recorder"], without_header["recorded_at"]) == ("", "")

@@ -119,10 +119,10 @@ def test_a_batch_without_recordings_is_valid(root: Path, tmp_path: Path) -> None
 
 
 def crashing(job: RecordingJob) -> object:
-    """A faulty decoder: it writes some bytes and crashes."""
+    """What a decoder with a bug does: it has written something, and then ends the process."""
     if job.row["recording"] == "4.wav":
-        faulthandler.disable()  # pytest's handler would print a traceback
-        job.part.write_bytes(b"incomplete")
+        faulthandler.disable()  # pytest's would print what is known
+        job.part.write_bytes(b"half of it")
         os.kill(os.getpid(), signal.SIGSEGV)
     return examine(job)
 
@@ -136,7 +136,7 @@ def test_a_crash_of_the_decoder_fails_one_recording_only(
     run(tmp_path / "with", root, ALL, threads)
     table = read_table(tmp_path / "with/r.parquet").set_index("recording")
     assert table.loc["4.wav", "reason"] == (
-        "decoding it ended the decoder's process (SIGSEGV); save it again with another program"
+        "the decoder crashed on this file (SIGSEGV); save the file again with another program"
     )
     for name in ("p.npy", "m.npy", "m.parquet"):
         assert (tmp_path / "with" / name).read_bytes() == (tmp_path / "without" / name).read_bytes()

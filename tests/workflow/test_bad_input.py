@@ -85,9 +85,9 @@ def test_every_odd_file_ends_used_or_quarantined_with_a_reason(project: Path, od
         f"{constructed}/empty.mp3": "empty file (0 bytes)",
         f"{constructed}/text_named.wav": "text, not audio",
         "encodings/1up.wav": "0.42 s is shorter than corpus.min_duration, 0.5 s",
-        "encodings/M1F1-float64-AFsp.wav": "the same sound as encodings/M1F1-float32-AFsp.wav, which is used",
-        "encodings/gameover.wav": "the same sound as encodings/gameover-rifx.wav, which is used",
-        "identical_copies/Andean_Guan29.mp3": "the same sound as identical_copies/Andean_Guan28.mp3, which is used",
+        "encodings/M1F1-float64-AFsp.wav": "the same audio as encodings/M1F1-float32-AFsp.wav, which is used",
+        "encodings/gameover.wav": "the same audio as encodings/gameover-rifx.wav, which is used",
+        "identical_copies/Andean_Guan29.mp3": "the same audio as identical_copies/Andean_Guan28.mp3, which is used",
     }
     pointers = [why for name, why in reasons.items() if name.startswith("git_lfs")]
     assert len(pointers) == 4

@@ -153,7 +153,7 @@ rule recordings:
     resources:
         **needs("recordings"),
     params:
-        settings=CONFIG.part(RecordingsStageSettings, "corpus", "features"),
+        settings=CONFIG.settings_json(RecordingsStageSettings, "corpus", "features"),
         code=code("corpus.recordings"),
         root=untracked(SOURCE_ROOT),
     shell:
@@ -192,7 +192,7 @@ rule near_duplicates:
     resources:
         **needs("near_duplicates"),
     params:
-        settings=CONFIG.part(NearDuplicateSettings, "corpus"),
+        settings=CONFIG.settings_json(NearDuplicateSettings, "corpus"),
         code=code("corpus.near_duplicates"),
     shell:
         r"""
@@ -344,7 +344,7 @@ rule check_corpus:
     resources:
         **needs("check_corpus"),
     params:
-        settings=CONFIG.part(CheckSettings, "corpus"),
+        settings=CONFIG.settings_json(CheckSettings, "corpus"),
         code=code("corpus.check"),
     shell:
         r"""
@@ -365,7 +365,7 @@ rule refresh_sources:
     conda:
         "../../envs/autobird.yaml"
     params:
-        settings=untracked(CONFIG.part(SourceSettings, "corpus")),
+        settings=untracked(CONFIG.settings_json(SourceSettings, "corpus")),
     shell:
         r"""
         python -m autobird.sources.refresh \

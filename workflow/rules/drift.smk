@@ -31,7 +31,7 @@ rule drift:
     resources:
         **needs("drift"),
     params:
-        settings=CONFIG.part(DriftTestSettings, "drift"),
+        settings=CONFIG.settings_json(DriftTestSettings, "drift"),
         code=code("drift.report"),
     shell:
         r"""
@@ -64,7 +64,7 @@ if CURRENT_KIND == "test":
         resources:
             **needs("drift_current"),
         params:
-            settings=CONFIG.part(MelSettings, "features"),
+            settings=CONFIG.settings_json(MelSettings, "features"),
             code=code("release.split_features"),
         shell:
             r"""

@@ -20,7 +20,7 @@ rule segment:
     resources:
         **needs("segment"),
     params:
-        settings=CONFIG.part(WindowSettings, "features"),
+        settings=CONFIG.settings_json(WindowSettings, "features"),
         code=code("audio.segment"),
     shell:
         r"""
@@ -49,7 +49,7 @@ rule mel_shards:
     resources:
         **needs("mel_shards"),
     params:
-        settings=CONFIG.part(MelSettings, "features"),
+        settings=CONFIG.settings_json(MelSettings, "features"),
         code=code("audio.mel_shards"),
     shell:
         r"""
@@ -99,7 +99,7 @@ rule dataset:
     resources:
         **needs("dataset"),
     params:
-        settings=CONFIG.part(DatasetStageSettings, "dataset", "features", "corpus"),
+        settings=CONFIG.settings_json(DatasetStageSettings, "dataset", "features", "corpus"),
         code=code("dataset.dataset"),
         state=state("dataset"),
     shell:
@@ -164,7 +164,7 @@ rule data_figures:
     resources:
         **needs("data_figures"),
     params:
-        settings=CONFIG.part(MelSettings, "features"),
+        settings=CONFIG.settings_json(MelSettings, "features"),
         code=code("dataset.figures"),
     shell:
         r"""

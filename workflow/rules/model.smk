@@ -25,8 +25,8 @@ rule train:
     resources:
         **needs("train", gpu=gpus()),
     params:
-        settings=CONFIG.part(TrainSettings, "train"),
-        front_end=CONFIG.part(MelSettings, "features"),
+        settings=CONFIG.settings_json(TrainSettings, "train"),
+        front_end=CONFIG.settings_json(MelSettings, "features"),
         code=code("model.train"),
         track=untracked(CONFIG.run.tracking),
         checkpoints=state(".checkpoints/train"),

@@ -51,7 +51,7 @@ rule prune:
     resources:
         **needs("prune", gpu=gpus()),
     params:
-        settings=CONFIG.part(PruneSettings, "release"),
+        settings=CONFIG.settings_json(PruneSettings, "release"),
         code=code("release.prune"),
         checkpoints=state(".checkpoints/prune"),
     shell:
@@ -89,7 +89,7 @@ rule quantize:
     resources:
         **needs("quantize"),
     params:
-        settings=CONFIG.part(QuantizeSettings, "release"),
+        settings=CONFIG.settings_json(QuantizeSettings, "release"),
         code=code("release.quantize"),
     shell:
         r"""
@@ -165,7 +165,7 @@ rule compare:
     resources:
         **needs("compare"),
     params:
-        settings=CONFIG.part(CompareSettings, "release", "evaluation"),
+        settings=CONFIG.settings_json(CompareSettings, "release", "evaluation"),
         code=code("release.compare"),
     shell:
         r"""
@@ -228,7 +228,7 @@ rule evaluate:
     resources:
         **needs("evaluate"),
     params:
-        settings=CONFIG.part(EvaluationSettings, "evaluation"),
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
         code=code("evaluation.evaluate"),
     shell:
         r"""
@@ -266,7 +266,7 @@ rule latency:
     resources:
         **needs("latency"),
     params:
-        settings=CONFIG.part(LatencySettings, "release"),
+        settings=CONFIG.settings_json(LatencySettings, "release"),
         code=code("release.latency"),
     shell:
         r"""
@@ -352,7 +352,7 @@ rule bundle:
     resources:
         **needs("bundle"),
     params:
-        settings=CONFIG.part(FeatureSettings, "features"),
+        settings=CONFIG.settings_json(FeatureSettings, "features"),
         name=CONFIG.run.name,
         config=CONFIG.provenance(),
         stages=stages(),

@@ -108,6 +108,45 @@ def write_mel_shard(jobs: Sequence[MelJob], shard: Path, settings: MelSettings, 
     return [w._replace(firsts=w.firsts + at) for w, at in zip(windows, first, strict=True)]
 
 
+def check_pcm(segments: Path, pcm: Path, offsets: NDArray[np.int64], samples: NDArray[np.int64]) -> None:
+    """Check that a table of segments belongs to a PCM file: the recordings in the table fill the file.
+
+    Raises:
+        AutobirdError: otherwise.
+    """
+    stored = len(np.load(pcm, mmap_mode="r"))
+    expected = int((offsets + samples).max(initial=0))
+    if stored != expected:
+        raise AutobirdError(
+            f"{pcm} has {stored} samples, but the recordings in {segments} have {expected}; delete both files and run again"
+        )
+
+
+def check_windows(
+    segments: Path, names: Sequence[str], begins: NDArray[np.intp], windows: Sequence[WindowFrames]
+) -> None:
+    """Check that each recording has as many computed windows as rows in the table of segments.
+
+    The computed windows are joined with the table by the order of its rows.
+
+    Args:
+        segments: file of the table, for the error message.
+        names: recording of each row of the table.
+        begins: first row of each recording.
+        windows: computed windows of each recording.
+
+    Raises:
+        AutobirdError: otherwise.
+    """
+    expected = np.diff([*begins, len(names)])
+    computed = np.array([len(w.firsts) for w in windows], int)
+    for number in np.flatnonzero(computed != expected)[:1]:
+        raise AutobirdError(
+            f"{segments} has {expected[number]} windows of {names[begins[number]]}, but {computed[number]} were computed; delete the "
+            "file and run again"
+        )
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
@@ -121,12 +160,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("mel_shards", args, [args.shard, args.table]):
         names, starts, offsets, samples = read_columns(args.segments, ["recording", "start", "offset", "samples"])
         begins = np.flatnonzero(np.diff(offsets, prepend=-1))  # the first window of each recording
+        check_pcm(args.segments, args.pcm, offsets, samples)
         with scratch(args.shard) as folder, atomic(args.shard) as temporary:
             jobs = [
                 MelJob(args.pcm, int(offsets[at]), int(samples[at]), folder / f"{n}.f16", settings, names[at])
                 for n, at in enumerate(begins)
             ]
             windows = write_mel_shard(jobs, temporary, settings, args.threads)
+        check_windows(args.segments, names, begins, windows)
         columns: dict[str, Any] = {"recording": names, "start": starts}
         for name, parts in zip(
             ("first_frame", "mel_mean", "mel_std"), zip(*windows, _NO_WINDOWS, strict=True), strict=True

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from autobird.audio.settings import WindowSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.core.columns import read_columns, write_columns
+from autobird.core.errors import AutobirdError
 from autobird.core.stage import log, parser, run, settings_of, stage
 
 SEGMENTS = pa.schema(
@@ -36,7 +37,15 @@ def segment(
         samples: number of samples of each recording in `pcm`; 0 for an unusable one.
         pcm: `.npy` file of the mono samples of all recordings, one after the other.
         settings: window length and hop.
+
+    Raises:
+        AutobirdError: `pcm` does not have as many samples as the recordings, so the two do not belong together.
     """
+    stored_samples = len(np.load(pcm, mmap_mode="r"))
+    if stored_samples != samples.sum():
+        raise AutobirdError(
+            f"{pcm} has {stored_samples} samples, but the recordings of its batch have {samples.sum()}; delete the file and run again"
+        )
     window, hop = settings.window_samples, settings.hop_samples
     offsets = np.cumsum(samples) - samples
     starts = [window_starts(n, window, hop) for n in samples]

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -31,33 +31,26 @@ class HashCache:
 
     def sha256(self, paths: Sequence[Path]) -> list[str | None]:
         """Return the hexadecimal digest of each path, None for files that cannot be read. Uses all cores."""
-        cached_rows = self._db.execute("SELECT path, state, sha256 FROM files")
-        cached = {path: (state, digest) for path, state, digest in cached_rows}
-        states = [_state(p) for p in paths]
-        keys = [os.path.abspath(p) for p in paths]  # noqa: PTH100 - links are not resolved: the path is the key
-        found = [
-            cached.get(k, ("", ""))[1] if s and cached.get(k, ("", ""))[0] == s else None
-            for k, s in zip(keys, states, strict=True)
-        ]
-        missing = [i for i, digest in enumerate(found) if digest is None and states[i]]
-        start = printed = time.monotonic()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for done, (i, digest) in enumerate(
-                zip(missing, pool.map(file_digest, [paths[i] for i in missing]), strict=True), 1
-            ):
-                found[i] = digest
-                now = time.monotonic()
-                if now - printed > _PROGRESS_SECONDS:
-                    printed, left = now, (now - start) / done * (len(missing) - done)
-                    print(
-                        f"hashed {done} of {len(missing)} files, {left:.0f} s to go",
-                        file=sys.stderr,
-                        flush=True,
-                    )
-        fresh = [(keys[i], states[i], found[i]) for i in missing if found[i]]
+        keys = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links are not resolved: the path is the key
+        states = [_state(path) for path in paths]
+        digests = self._cached_digests(keys, states)
+        missing = [i for i, digest in enumerate(digests) if digest is None and states[i]]
+        for i, digest in zip(missing, _hash_files([paths[i] for i in missing]), strict=True):
+            digests[i] = digest
+        new_rows = [(keys[i], states[i], digests[i]) for i in missing if digests[i]]
         with self._db:
-            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", fresh)
-        return found
+            self._db.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", new_rows)
+        return digests
+
+    def _cached_digests(self, keys: Sequence[str], states: Sequence[str | None]) -> list[str | None]:
+        """Return the digest of each file whose state is the one in the cache, else None."""
+        rows = self._db.execute("SELECT path, state, sha256 FROM files")
+        cached = {path: (state, digest) for path, state, digest in rows}
+        digests: list[str | None] = []
+        for key, state in zip(keys, states, strict=True):
+            cached_state, digest = cached.get(key, (None, None))
+            digests.append(digest if state and state == cached_state else None)
+        return digests
 
     def __enter__(self) -> Self:
         return self
@@ -68,7 +61,20 @@ class HashCache:
         self._db.close()
 
 
+def _hash_files(paths: Sequence[Path]) -> Iterator[str | None]:
+    """Yield the digest of each file in order, and print the progress."""
+    start = last_print = time.monotonic()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, digest in enumerate(pool.map(file_digest, paths), 1):
+            yield digest
+            now = time.monotonic()
+            if now - last_print > _PROGRESS_SECONDS:
+                last_print, remaining = now, (now - start) / done * (len(paths) - done)
+                print(f"hashed {done} of {len(paths)} files, {remaining:.0f} s to go", file=sys.stderr, flush=True)
+
+
 def _state(path: Path) -> str | None:
+    """Return device, inode, size, mtime and ctime of a file, None if it cannot be found."""
     try:
         s = path.stat()
     except OSError:
@@ -89,10 +95,10 @@ class HashedFile(NamedTuple):
     """A file below a folder, with its checksum.
 
     Attributes:
-        file: path relative to the folder, with `/`, as the file system has it.
-        name: the same path as text that can be written anywhere; it differs from `file` where that is not UTF-8.
-        sha256: hexadecimal; None where the path is not UTF-8 or the file cannot be read.
-        size: bytes; 0 where the file cannot be found.
+        file: path relative to the folder, with `/`, as the file system stores it.
+        name: the same path as printable text; it differs from `file` if the path is not UTF-8.
+        sha256: hexadecimal; None if the path is not UTF-8 or the file cannot be read.
+        size: bytes; 0 if the file cannot be found.
     """
 
     file: str
@@ -101,23 +107,23 @@ class HashedFile(NamedTuple):
     size: int
 
 
-def hashed_files(root: Path, cache: Path, without: Path | None = None) -> list[HashedFile]:
-    """Return every file below `root`, except the file `without`, sorted by path.
+def hashed_files(root: Path, cache: Path, excluded: Path | None = None) -> list[HashedFile]:
+    """Return every file below `root`, except the file `excluded`, sorted by path.
 
     Args:
         root: the folder.
         cache: file of the checksum cache.
-        without: a file below `root` that is left out.
+        excluded: a file below `root` to leave out.
     """
-    found = [f for f in sorted(files_below(root)) if root / f != without]
-    hashable = [f for f in found if is_utf8(f)]
+    files = [f for f in sorted(files_below(root)) if root / f != excluded]
+    hashable = [f for f in files if is_utf8(f)]
     with HashCache(cache) as hashes:
         digests = dict(zip(hashable, hashes.sha256([root / f for f in hashable]), strict=True))
-    return [HashedFile(f, printable(f), digests.get(f), file_size(root / f)) for f in found]
+    return [HashedFile(f, printable(f), digests.get(f), file_size(root / f)) for f in files]
 
 
 def batch_of(recording: str, batches: int) -> int:
-    """Return the batch of a recording, which depends on its id alone: adding a recording moves no other one."""
+    """Return the batch of a recording. It depends only on the id, so adding recordings does not move others."""
     return int.from_bytes(hashlib.sha256(recording.encode()).digest()[:8], "big") % batches
 
 

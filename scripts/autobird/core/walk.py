@@ -1,4 +1,4 @@
-"""Files below a folder: one walk for training, prediction and drift."""
+"""List the files below a folder, in the same way for training, prediction and drift."""
 
 import os
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""Where recordings come from, what is known about them, and which split they belong to."""
+"""The checked corpus: decoded recordings, near-duplicates, quarantine, catalogue."""

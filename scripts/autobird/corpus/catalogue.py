@@ -1,4 +1,4 @@
-"""Stage `catalogue`: everything known about every recording, whom to thank for it, and what its licence allows."""
+"""Stage `catalogue`: join the measured properties of all recordings with their metadata, licences and attribution."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,76 +18,94 @@ from autobird.sources.settings import LicenceSettings
 ATTRIBUTION = ["recording", "number", "species", "recordist", "licence", "licence_url", "page", "date", "place"]
 """Columns of `ATTRIBUTION.csv`."""
 
-_LINES = 50_000
-"""Recordings of which the page is made at a time."""
+_PAGE_BLOCK = 50_000
+"""Recordings of `ATTRIBUTION.md` that are converted to Python objects at a time, to bound the memory."""
 
 
-def catalogue(
-    recordings: pd.DataFrame, known: Sequence[RecordingLookup], quarantined: "pd.Series[str]", settings: LicenceSettings
+def catalogue_rows(
+    recordings: pd.DataFrame,
+    metadata: Sequence[RecordingLookup],
+    quarantine_reasons: "pd.Series[str]",
+    settings: LicenceSettings,
 ) -> pa.Table:
-    """Join what was measured of some recordings with what people know (`CATALOGUE`).
+    """Return the catalogue rows (`CATALOGUE`) of some recordings.
 
     Args:
-        recordings: some of `RECORDINGS`.
-        known: grouping columns and details.
-        quarantined: why recordings are left out, by recording.
+        recordings: rows of `RECORDINGS`.
+        metadata: the grouping columns and the details of all recordings.
+        quarantine_reasons: the reason of each quarantined recording, indexed by recording.
         settings: the licence policy.
     """
     names = recordings["recording"]
-    table = pd.concat([recordings, *(facts.of(names) for facts in known)], axis=1)
-    table["quarantined"] = names.map(quarantined).fillna("")
-    for name in ("latitude", "longitude"):
-        table[name] = pd.to_numeric(table[name], errors="coerce")
+    table = pd.concat([recordings, *(lookup.of(names) for lookup in metadata)], axis=1)
+    table["quarantined"] = names.map(quarantine_reasons).fillna("")
+    for column in ("latitude", "longitude"):
+        table[column] = pd.to_numeric(table[column], errors="coerce")
     table["licence_family"] = table["licence"].map(family)
     table["may_redistribute"] = table["licence"].map(lambda licence: allowed(licence, settings.redistribute))
     return pa.Table.from_pandas(table[CATALOGUE.names], schema=CATALOGUE, preserve_index=False)
 
 
-def attribution(table: pd.DataFrame) -> pd.DataFrame:
-    """Who recorded what under which licence, for the recordings that are used (`ATTRIBUTION`)."""
-    used = table[table["quarantined"] == ""]
-    out = used.assign(licence=used["licence"].replace("", UNKNOWN), licence_url=used["licence"].map(licence_url))
-    return out[ATTRIBUTION]
+def attribution_table(catalogue: pd.DataFrame) -> pd.DataFrame:
+    """Return recordist, licence and page (`ATTRIBUTION`) of the recordings in use."""
+    used = catalogue[catalogue["quarantined"] == ""]
+    table = used.assign(licence=used["licence"].replace("", UNKNOWN), licence_url=used["licence"].map(licence_url))
+    return table[ATTRIBUTION]
 
 
-def attribution_page(table: pa.Table) -> Iterator[str]:
-    """The same for people, as lines of Markdown: by licence and recordist.
+def attribution_lines(used: pa.Table) -> Iterator[str]:
+    """Yield the lines of `ATTRIBUTION.md`: a section per licence, a list item per recordist.
 
     Args:
-        table: recordings in use (`CATALOGUE`).
+        used: the recordings in use (`CATALOGUE`).
     """
-    yield f"# Attribution\n\n{len(table)} recordings, used under the licences that their recordists chose.\n"
+    yield f"# Attribution\n\n{len(used)} recordings, used under the licences that their recordists chose.\n"
+    licence = recordist = None
+    item = ""
+    for row in _by_licence_and_recordist(used):
+        new_licence = row["licence"] != licence
+        if new_licence or row["recordist"] != recordist:
+            if item:
+                yield item
+            recordist = row["recordist"]
+            item = f"- {recordist or 'unknown recordist'}: "
+        else:
+            item += ", "
+        if new_licence:
+            licence = row["licence"]
+            yield from _licence_heading(row["licence_family"], licence)
+        name = row["number"] or row["recording"]
+        item += f"[{name}]({row['page']}) *{row['species']}*" if row["page"] else f"{name} *{row['species']}*"
+    if item:
+        yield item
+
+
+def _by_licence_and_recordist(used: pa.Table) -> Iterator[dict[str, str]]:
+    """Yield the rows of `ATTRIBUTION.md` in the order of the page."""
     columns = ["licence_family", "licence", "recordist", "recording", "number", "page", "species"]
-    order = pc.sort_indices(table, sort_keys=[(c, "ascending") for c in columns[:4]])
-    licence = person = None
-    line = ""
-    for at in range(0, len(order), _LINES):
-        for r in table.select(columns).take(order[at : at + _LINES]).to_pylist():
-            new = r["licence"] != licence
-            if new or r["recordist"] != person:
-                if line:
-                    yield line
-                line = f"- {r['recordist'] or 'unknown recordist'}: "
-                person = r["recordist"]
-            else:
-                line += ", "
-            if new:
-                licence = r["licence"]
-                name, link = r["licence_family"], licence_url(licence)
-                yield f"\n## {f'CC {name}' if name.startswith('BY') else name}\n"
-                yield (f"<{link}>" if link else f"As the source says it: {licence or 'nothing'}") + "\n"
-            name = r["number"] or r["recording"]
-            line += f"[{name}]({r['page']}) *{r['species']}*" if r["page"] else f"{name} *{r['species']}*"
-    if line:
-        yield line
+    order = pc.sort_indices(used, sort_keys=[(column, "ascending") for column in columns[:4]])
+    for start in range(0, len(order), _PAGE_BLOCK):
+        yield from used.select(columns).take(order[start : start + _PAGE_BLOCK]).to_pylist()
 
 
-def licences(table: pd.DataFrame, settings: LicenceSettings) -> dict[str, Any]:
-    """How many recordings and hours stand under which licence, and what all of those in use allow together."""
-    used = table[table["quarantined"] == ""]
+def _licence_heading(licence_family: str, licence: str) -> Iterator[str]:
+    title = f"CC {licence_family}" if licence_family.startswith("BY") else licence_family
+    link = licence_url(licence)
+    yield f"\n## {title}\n"
+    yield (f"<{link}>" if link else f"Licence as given by the source: {licence or 'none'}") + "\n"
+
+
+def licence_counts(catalogue: pd.DataFrame, settings: LicenceSettings) -> dict[str, Any]:
+    """Return the content of `licences.json`: recordings and hours per licence, and the common terms of those in use.
+
+    Args:
+        catalogue: columns licence_family, may_redistribute, quarantined, duration.
+        settings: the licence policy.
+    """
+    used = catalogue[catalogue["quarantined"] == ""]
     hours = used.groupby("licence_family")["duration"].sum() / 3600
-    listed = table["licence_family"].value_counts().sort_index()
-    free = used[used["may_redistribute"]]
+    recordings_per_family = catalogue["licence_family"].value_counts().sort_index()
+    redistributable = used[used["may_redistribute"]]
     return {
         "policy": settings.model_dump(mode="json"),
         "licences": {
@@ -98,11 +116,22 @@ def licences(table: pd.DataFrame, settings: LicenceSettings) -> dict[str, Any]:
                 "may_train": allowed(name, settings.train),
                 "may_redistribute": allowed(name, settings.redistribute),
             }
-            for name, count in listed.items()
+            for name, count in recordings_per_family.items()
         },
-        "redistributable": {"recordings": len(free), "hours": round(float(free["duration"].sum()) / 3600, 4)},
+        "redistributable": {
+            "recordings": len(redistributable),
+            "hours": round(float(redistributable["duration"].sum()) / 3600, 4),
+        },
         "training_data": terms(used["licence_family"].unique()),
     }
+
+
+def _write_attribution(used: pa.Table, table_path: Path, page_path: Path) -> None:
+    with atomic(table_path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        for number, rows in enumerate(sorted_chunks(used, "recording")):
+            attribution_table(rows.to_pandas()).to_csv(file, index=False, header=number == 0, lineterminator="\n")
+    with atomic(page_path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(f"{line}\n" for line in attribution_lines(used))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -115,23 +144,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(LicenceSettings, args.settings)
     with stage("catalogue", args, [args.catalogue, args.attribution, args.page, args.licences]):
         measured = [name for name in RECORDINGS.names if name in CATALOGUE.names]
-        known = [RecordingLookup(args.grouping), RecordingLookup(args.details)]
-        quarantined = read_text_csv(args.quarantine).set_index("recording")["reason"]
+        metadata = [RecordingLookup(args.grouping), RecordingLookup(args.details)]
+        reasons = read_text_csv(args.quarantine).set_index("recording")["reason"]
         table = pa.concat_tables(
-            [catalogue(part, known, quarantined, settings) for part in iter_tables(args.recordings, measured)]
+            [catalogue_rows(rows, metadata, reasons, settings) for rows in iter_tables(args.recordings, measured)]
         )
-        del known
+        del metadata  # frees its memory before the table is sorted
         write_chunks(args.catalogue, sorted_chunks(table, "recording"), CATALOGUE)
-        used = table.filter(pc.equal(table["quarantined"], ""))
-        with atomic(args.attribution) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            for number, part in enumerate(sorted_chunks(used, "recording")):
-                attribution(part.to_pandas()).to_csv(file, index=False, header=number == 0, lineterminator="\n")
-        with atomic(args.page) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in attribution_page(used))
+        _write_attribution(table.filter(pc.equal(table["quarantined"], "")), args.attribution, args.page)
         columns = ["licence_family", "may_redistribute", "quarantined", "duration"]
-        found = licences(table.select(columns).to_pandas(), settings)
-        write_json(args.licences, found)
-        for name, numbers in found["licences"].items():
+        counts = licence_counts(table.select(columns).to_pandas(), settings)
+        write_json(args.licences, counts)
+        for name, numbers in counts["licences"].items():
             log.info("%d recordings under %s, %d used", numbers["recordings"], name, numbers["used"])
 
 

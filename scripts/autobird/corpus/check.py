@@ -1,4 +1,4 @@
-"""Stage `check_corpus`: fail where so much is quarantined that something must be wrong; else write the counts."""
+"""Stage `check_corpus`: count the quarantined recordings, and stop the run if their share is too large."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,33 +13,36 @@ from autobird.corpus.settings import CheckSettings
 from autobird.sources.policy import LICENCE_REFUSED, TAKEN_DOWN
 
 
-def check(recordings: int, reasons: "pd.Series[str]", file: Path, settings: CheckSettings) -> dict[str, int]:
-    """Counts of recordings: all = accepted + quarantined.
+def check_quarantined_share(
+    recordings: int, quarantine_reasons: "pd.Series[str]", quarantine_file: Path, settings: CheckSettings
+) -> dict[str, int]:
+    """Return the numbers of all, accepted, quarantined and policy-excluded recordings; all = accepted + quarantined.
 
-    What a policy refuses (licences, take-downs) is quarantined too, but says nothing about the state of the corpus.
+    Recordings that a policy excludes (licences, take-downs) are quarantined too, but they are left out of the share:
+    they do not indicate damaged files.
 
     Args:
-        recordings: how many there are.
-        reasons: why some are quarantined.
-        file: where those are listed.
-        settings: how many may be.
+        recordings: number of recordings in the corpus.
+        quarantine_reasons: the reason of each quarantined recording.
+        quarantine_file: the table of quarantined recordings, for error messages.
+        settings: the limit.
 
     Raises:
-        AutobirdError: the quarantined share is above `max_quarantined_share`, or nothing is left.
+        AutobirdError: the quarantined share is above `max_quarantined_share`, or all recordings are quarantined.
     """
-    quarantined, refused = len(reasons), int(reasons.isin([LICENCE_REFUSED, TAKEN_DOWN]).sum())
-    wrong, judged = quarantined - refused, recordings - refused
-    share = wrong / max(1, judged)
+    quarantined, excluded = len(quarantine_reasons), int(quarantine_reasons.isin([LICENCE_REFUSED, TAKEN_DOWN]).sum())
+    defective, checked = quarantined - excluded, recordings - excluded
+    share = defective / max(1, checked)
     if share > settings.max_quarantined_share:
         raise AutobirdError(
-            f"{wrong} of {judged} recordings ({share:.0%}) are quarantined, more than "
-            f"corpus.max_quarantined_share {settings.max_quarantined_share:g}; read the reasons in {file}, mend the files or "
-            "raise that key"
+            f"{defective} of {checked} recordings ({share:.0%}) are quarantined, more than "
+            f"corpus.max_quarantined_share {settings.max_quarantined_share:g}; read the reasons in {quarantine_file}, "
+            "then fix the files or raise the setting"
         )
     if quarantined == recordings:
-        raise AutobirdError(f"none of {recordings} recordings can be used; read the reasons in {file}")
+        raise AutobirdError(f"none of {recordings} recordings can be used; read the reasons in {quarantine_file}")
     return {
-        "recordings": recordings, "accepted": recordings - quarantined, "quarantined": quarantined, "refused_by_policy": refused,
+        "recordings": recordings, "accepted": recordings - quarantined, "quarantined": quarantined, "refused_by_policy": excluded,
     }  # fmt: skip
 
 
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("check_corpus", args, [args.output]):
         recordings = read_tables(args.recordings, ["recording"])
         reasons = read_text_csv(args.quarantine)["reason"]
-        counts = check(len(recordings), reasons, args.quarantine, settings)
+        counts = check_quarantined_share(len(recordings), reasons, args.quarantine, settings)
         write_json(args.output, counts)
         log.info("%s", counts)
 

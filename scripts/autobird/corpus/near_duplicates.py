@@ -1,7 +1,7 @@
-"""Stage `near_duplicates`: pairs of recordings that hold the same sound, found by their landmarks.
+"""Stage `near_duplicates`: list the pairs of recordings of the same audio, found by their landmarks.
 
-Batches are compared two at a time, so that memory is bounded by the batch. Labels play no part: the same pairs
-come out whatever the recordings are called; what follows from a pair is decided by `acceptance` and `split`.
+Batches are compared two at a time, which bounds the memory by the size of a batch. The labels are not used. Stage
+`quarantine` and the groups of the data set decide what follows from a pair.
 """
 
 from collections.abc import Sequence
@@ -12,152 +12,81 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.audio.landmarks import FRAME_SECONDS
+from autobird.core.errors import AutobirdError
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
+from autobird.corpus.landmark_matching import MatchedPair, match_recordings
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import NearDuplicateSettings
 
-_COMMON = 10_000
-"""A landmark that makes more pairs than this between two batches says nothing about any of them: hum, insects."""
 
-_BLOCK = 250_000
-"""Landmarks of one batch that are compared at a time: those of about 100 recordings of half a minute."""
+def load_landmarks(path: Path, recordings: pd.DataFrame, recordings_file: Path) -> NDArray[np.void]:
+    """Read the landmarks of a batch and check that they belong to the batch's table of recordings.
 
-_TOLERANCE = 1
-"""Frames by which the distances of landmarks may differ where one recording was cut between two frames of the other."""
-
-
-def matches(
-    a: NDArray[np.void], b: NDArray[np.void], votes: int, same: bool = False
-) -> list[tuple[int, int, int, int]]:
-    """Pairs of recordings of two batches that have landmarks in common at one distance in time.
+    Landmarks refer to their recording by its row number in that table, so the two files must come from the same job.
+    The check finds row numbers that are not in the table or that belong to an unusable recording, which has no
+    landmarks.
 
     Args:
-        a: landmarks of one batch (`LANDMARK`), sorted by hash.
-        b: those of another one, or `a` itself.
-        votes: moments that they must have in common.
-        same: whether `b` is `a`; each pair is then found once.
+        path: landmarks of the batch (`LANDMARK`).
+        recordings: columns recording, status; in the order of the file.
+        recordings_file: the file of `recordings`, for the error message.
 
-    Returns:
-        (number in a, number in b, votes, distance): the sound is `distance` frames later in a than in b.
+    Raises:
+        AutobirdError: the files do not belong together.
     """
-    a = _telling(a, b)
-    found: list[tuple[int, int, int, int]] = []
-    # Some recordings at a time, so that memory does not grow with what two batches have in common.
-    for numbers in _blocks(a["recording"]):
-        part = a[np.isin(a["recording"], numbers)]
-        found += _matches(part, b, votes, same)
-    return sorted(found)
-
-
-def _matches(a: NDArray[np.void], b: NDArray[np.void], votes: int, same: bool) -> list[tuple[int, int, int, int]]:
-    left, right = _joined(a, b)
-    one, other = a["recording"][left].astype(np.int64), b["recording"][right].astype(np.int64)
-    if same:
-        kept = one < other
-        left, right, one, other = left[kept], right[kept], one[kept], other[kept]
-    time = a["frame"][left].astype(np.int64)
-    distance = time - b["frame"][right].astype(np.int64)
-    pair = (one << 32) | other
-    likely = _likely(pair, distance, votes)
-    pair, time, distance = pair[likely], time[likely], distance[likely]
-    order = np.argsort(pair, kind="stable")
-    found = []
-    for rows in np.split(order, np.flatnonzero(np.diff(pair[order])) + 1) if len(order) else ():
-        count, at = _best(distance[rows], time[rows])
-        if count >= votes:
-            first = int(pair[rows[0]])
-            found.append((first >> 32, first & 0xFFFFFFFF, count, at))
-    return found
-
-
-def _likely(pair: NDArray[np.int64], distance: NDArray[np.int64], votes: int) -> NDArray[np.bool_]:
-    """Rows whose pair has enough of them at one distance; by far the most coincide by chance, and once."""
-    width = 4 * _TOLERANCE
-    enough = np.zeros(len(pair), bool)
-    # Two grids, half a cell apart, so that distances that differ by the tolerance share a cell of one of them.
-    for shift in (0, width // 2):
-        order = np.lexsort(((distance + shift) // width, pair))
-        cell = (distance[order] + shift) // width
-        new = np.flatnonzero((np.diff(pair[order], prepend=-1) != 0) | (np.diff(cell, prepend=cell[:1] - 1) != 0))
-        sizes = np.diff(np.append(new, len(order)))
-        enough[order] |= np.repeat(sizes >= votes, sizes)
-    return enough
-
-
-def _telling(a: NDArray[np.void], b: NDArray[np.void]) -> NDArray[np.void]:
-    """The landmarks of `a` that are not too common to tell anything."""
-    count = np.searchsorted(b["hash"], a["hash"], side="right") - np.searchsorted(b["hash"], a["hash"], side="left")
-    _, inverse, mine = np.unique(a["hash"], return_inverse=True, return_counts=True)
-    return a[count * mine[inverse] <= _COMMON]
-
-
-def _blocks(recordings: NDArray[np.uint32]) -> list[NDArray[np.int64]]:
-    """The numbers of the recordings in blocks of about `_BLOCK` landmarks."""
-    sizes = np.bincount(recordings) if len(recordings) else np.zeros(0, int)
-    block = np.cumsum(sizes) // _BLOCK
-    return [np.flatnonzero(block == n) for n in np.unique(block)]
-
-
-def _joined(a: NDArray[np.void], b: NDArray[np.void]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices of all pairs of rows with the same hash."""
-    low = np.searchsorted(b["hash"], a["hash"], side="left")
-    count = np.searchsorted(b["hash"], a["hash"], side="right") - low
-    left = np.repeat(np.arange(len(a)), count)
-    within = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count)
-    return left, low[left] + within
-
-
-def _best(distance: NDArray[np.int64], time: NDArray[np.int64]) -> tuple[int, int]:
-    """The distance with the most votes, and how many: moments, not landmarks, as one peak has several partners."""
-    moments = np.unique(np.stack([distance, time], axis=1), axis=0)
-    values, counts = np.unique(moments[:, 0], return_counts=True)
-    best, at = 0, 0
-    # A cut between two frames spreads the votes over neighbouring distances.
-    for value in values[np.argsort(-counts, kind="stable")[:3]]:
-        near = np.abs(moments[:, 0] - value) <= _TOLERANCE
-        count = len(np.unique(moments[near, 1]))
-        if count > best:
-            best, at = count, int(value)
-    return best, at
+    landmarks: NDArray[np.void] = np.load(path)
+    numbers = landmarks["recording"]
+    unusable = np.flatnonzero(recordings["status"] != "ok")
+    if (highest := int(numbers.max(initial=0))) >= max(1, len(recordings)):
+        problem = f"row {highest} of a table of {len(recordings)} rows"
+    elif len(wrong := np.intersect1d(unusable, np.flatnonzero(np.bincount(numbers)))):
+        problem = f"the unusable recording {recordings['recording'].iloc[wrong[0]]}"
+    else:
+        return landmarks
+    raise AutobirdError(
+        f"{path} does not belong to {recordings_file}: it has landmarks of {problem}; delete both files and run again"
+    )
 
 
 def near_duplicates(
-    names: Sequence[pd.DataFrame], landmarks: Sequence[Path], settings: NearDuplicateSettings
+    recordings: Sequence[pd.DataFrame], landmarks: Sequence[Path], recordings_files: Sequence[Path], min_matches: int
 ) -> pd.DataFrame:
-    """The pairs (`PAIRS`) of all batches, sorted.
+    """Return the near-duplicates (`PAIRS`) of all batches, sorted.
 
     Args:
-        names: recording and species of each batch, in the order of its landmarks' numbers.
-        landmarks: their files.
-        settings: how much they must have in common.
+        recordings: columns recording, species, status of each batch.
+        landmarks: the landmark file of each batch.
+        recordings_files: the files of `recordings`, for error messages.
+        min_matches: minimum number of aligned landmark matches.
+
+    Raises:
+        AutobirdError: a landmark file does not belong to the table of its batch.
     """
     rows = []
-    total = len(landmarks) * (len(landmarks) + 1) // 2
-    progress, done = Progress("near_duplicates", total, "pairs of batches"), 0
-    for i in range(len(landmarks)):
-        a = np.load(landmarks[i])
-        for j in range(i, len(landmarks)):
-            b = a if i == j else np.load(landmarks[j])
-            for one, other, votes, distance in matches(a, b, settings.near_duplicate_votes, same=i == j):
-                first, second = names[i].iloc[one], names[j].iloc[other]
-                seconds = -distance * FRAME_SECONDS
-                if second["recording"] < first["recording"]:
-                    first, second, seconds = second, first, -seconds
-                rows.append(
-                    [
-                        first["recording"],
-                        second["recording"],
-                        votes,
-                        round(seconds, 3),
-                        first["species"],
-                        second["species"],
-                    ]
-                )
+    batches = list(zip(landmarks, recordings, recordings_files, strict=True))
+    progress, done = Progress("near_duplicates", len(batches) * (len(batches) + 1) // 2, "pairs of batches"), 0
+    for i, first_batch in enumerate(batches):
+        first = load_landmarks(*first_batch)
+        for j, second_batch in enumerate(batches[i:], i):
+            second = first if i == j else load_landmarks(*second_batch)
+            for pair in match_recordings(first, second, min_matches, same_batch=i == j):
+                rows.append(_pair_row(pair, recordings[i], recordings[j]))
             done += 1
             progress(done)
     return pd.DataFrame(sorted(rows), columns=PAIRS)
+
+
+def _pair_row(pair: MatchedPair, first_table: pd.DataFrame, second_table: pd.DataFrame) -> list[object]:
+    """Return a row of `PAIRS`; of the two recordings, the one that sorts first comes first."""
+    first, second = first_table.iloc[pair.first], second_table.iloc[pair.second]
+    offset_seconds = -pair.offset * FRAME_SECONDS
+    if second["recording"] < first["recording"]:
+        first, second, offset_seconds = second, first, -offset_seconds
+    return [
+        first["recording"], second["recording"], pair.matches, round(offset_seconds, 3), first["species"], second["species"],
+    ]  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -169,12 +98,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(NearDuplicateSettings, args.settings)
     with stage("near_duplicates", args, [args.output]):
-        names = [read_table(path, ["recording", "species"]) for path in args.recordings]
-        pairs = near_duplicates(names, args.landmarks, settings)
+        recordings = [read_table(path, ["recording", "species", "status"]) for path in args.recordings]
+        pairs = near_duplicates(recordings, args.landmarks, args.recordings, settings.near_duplicate_votes)
         write_csv(args.output, pairs)
-        log.info(
-            "%d pairs, %d of them under two labels", len(pairs), (pairs["species"] != pairs["other_species"]).sum()
-        )
+        conflicting = (pairs["species"] != pairs["other_species"]).sum()
+        log.info("%d pairs, %d of them with two different species", len(pairs), conflicting)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Stage `quarantine`: list the recordings that are left out, each with its reason in words."""
+"""Stage `quarantine`: list the recordings that are not used, each with the reason."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,57 +13,60 @@ QUARANTINE = ["recording", "species", "reason"]
 """Columns of `quarantine.csv`."""
 
 
-def reasons(recordings: pd.DataFrame, exclusions: pd.DataFrame, pairs: pd.DataFrame) -> "pd.Series[str]":
-    """Why each recording is quarantined, "" if it is not; indexed by recording, sorted.
+def quarantine_reasons(recordings: pd.DataFrame, exclusions: pd.DataFrame, pairs: pd.DataFrame) -> "pd.Series[str]":
+    """Return why each recording is quarantined, "" for a recording in use; indexed by recording, sorted.
 
-    Of recordings with the same decoded sound and label the first by name is used. Where labels of one sound differ,
-    be it the same to the bit or found by its landmarks, nobody can tell which is right, and none is.
+    Of several recordings with the same decoded audio and the same species, the first by name is used. If recordings
+    of the same audio (identical samples, or near-duplicates) have different species, it is unknown which label is
+    right, and all of them are quarantined.
 
     Args:
         recordings: the tables of all batches (`RECORDINGS`).
-        exclusions: recording (or `sha256:` of a file or sound) and reason.
+        exclusions: columns recording (an id, or `sha256:` and the checksum of a file or of decoded audio) and reason.
         pairs: near-duplicates (`PAIRS`).
     """
     table = recordings.sort_values("recording").set_index("recording")
-    reason = table["reason"].where(table["status"] != "ok", "")
-    forbidden = exclusions.set_index("recording")["reason"]
-    for known in (table.index, SHA256_PREFIX + table["file_sha256"], SHA256_PREFIX + table["sound_sha256"]):
-        said = pd.Series(known, table.index).map(forbidden)
-        reason = reason.where((reason != "") | said.isna(), said)
-    _exact(table[reason == ""], reason)
-    _near(table[reason == ""], pairs, reason)
-    return reason
+    reasons = table["reason"].where(table["status"] != "ok", "")
+    excluded = exclusions.set_index("recording")["reason"]
+    for identifiers in (table.index, SHA256_PREFIX + table["file_sha256"], SHA256_PREFIX + table["sound_sha256"]):
+        exclusion_reasons = pd.Series(identifiers, table.index).map(excluded)
+        reasons = reasons.where((reasons != "") | exclusion_reasons.isna(), exclusion_reasons)
+    _add_exact_duplicates(table[reasons == ""], reasons)
+    _add_near_duplicates(table[reasons == ""], pairs, reasons)
+    return reasons
 
 
-def _exact(usable: pd.DataFrame, reason: "pd.Series[str]") -> None:
-    """Quarantine all but one of recordings with the same decoded sound."""
-    repeated = usable[usable["sound_sha256"].duplicated(keep=False)]
-    for _, same in repeated.groupby("sound_sha256", sort=True):
-        first = same.index[0]
-        if same["species"].nunique() == 1:
-            reason[same.index[1:]] = f"the same sound as {first}, which is used"
+def _add_exact_duplicates(usable: pd.DataFrame, reasons: "pd.Series[str]") -> None:
+    """Add the reasons of recordings whose decoded audio equals that of another one, in place."""
+    duplicates = usable[usable["sound_sha256"].duplicated(keep=False)]
+    for _, copies in duplicates.groupby("sound_sha256", sort=True):
+        first = copies.index[0]
+        if copies["species"].nunique() == 1:
+            reasons[copies.index[1:]] = f"the same audio as {first}, which is used"
             continue
-        for name in same.index:
-            other = next(n for n in same.index if same.at[n, "species"] != same.at[name, "species"])
-            reason[name] = f"the same sound as {other} under another species; remove the wrong one"
+        for name in copies.index:
+            other = next(n for n in copies.index if copies.at[n, "species"] != copies.at[name, "species"])
+            reasons[name] = f"the same audio as {other}, which has another species; remove the wrong one"
 
 
-def _near(usable: pd.DataFrame, pairs: pd.DataFrame, reason: "pd.Series[str]") -> None:
-    """Quarantine both of two recordings of one sound under two labels."""
+def _add_near_duplicates(usable: pd.DataFrame, pairs: pd.DataFrame, reasons: "pd.Series[str]") -> None:
+    """Add the reasons of near-duplicates with different species, in place."""
     species = usable["species"]
-    a, b = pairs["recording"].map(species), pairs["other"].map(species)
-    for pair in pairs[a.notna() & b.notna() & (a != b)].itertuples():
+    first_species, second_species = pairs["recording"].map(species), pairs["other"].map(species)
+    conflicting = first_species.notna() & second_species.notna() & (first_species != second_species)
+    for pair in pairs[conflicting].itertuples():
         for name, other in ((pair.recording, pair.other), (pair.other, pair.recording)):
-            if not reason[name]:
-                reason[name] = (
-                    f"nearly the same sound as {other} under another species; listen, and remove or relabel the wrong one"
+            if not reasons[name]:
+                reasons[name] = (
+                    f"near-duplicate of {other}, which has another species; listen to both, and remove or relabel the wrong one"
                 )
 
 
 def quarantine(recordings: pd.DataFrame, exclusions: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `quarantine.csv`, sorted by recording."""
-    why = reasons(recordings, exclusions, pairs)
-    table = recordings.sort_values("recording").assign(reason=why.to_numpy())
+    """Return the rows of `quarantine.csv`, sorted by recording. The arguments are those of `quarantine_reasons`."""
+    reasons = quarantine_reasons(recordings, exclusions, pairs)
+    table = recordings.sort_values("recording")
+    table["reason"] = table["recording"].map(reasons)
     return table.loc[table["reason"] != "", QUARANTINE]
 
 

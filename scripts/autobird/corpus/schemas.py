@@ -1,4 +1,4 @@
-"""The columns of the tables that the corpus stages hand on."""
+"""Column definitions of the tables that the corpus stages write."""
 
 import pyarrow as pa
 
@@ -29,12 +29,17 @@ RECORDINGS = pa.schema(
         ("note", pa.string()),
     ]
 )
-"""One row a recording. `status` is `ok` or `unusable` with a `reason`; a `note` tells of trouble with a file that
-is used all the same. `location`, `start`, `end`: where it lies, if not in a file of its own (`audio.access.RecordingLocation`).
-`sound_sha256` is of the decoded mono samples, `duration` in seconds of decoded sound; `bits` 0 where the codec has
-none; `recorder` and `recorded_at` are what the file's header says (`audio.headers.Header`), "" where it says nothing;
-the measures are those of `audio.decode.AudioProperties`. `samples`: how many of the batch's PCM are this recording's, after
-those of the rows above it."""
+"""One row per recording of a batch, in the order of the batch manifest.
+
+- `status`: `ok`, or `unusable` with a `reason`. A `note` describes a problem with a file that is used nevertheless.
+- `location`, `start`, `end`: the file and the interval in seconds, if the recording is not a whole file of its own
+  (`audio.access.RecordingLocation`).
+- `sound_sha256`: checksum of the decoded mono samples.
+- `duration`: decoded length, seconds. `bits`: 0 for codecs without a sample size.
+- `recorder`, `recorded_at`: from the file's header (`audio.headers.Header`), "" if the header has no such field.
+- `codec` to `silent_share` without these: the properties that `audio.decode` measures.
+- `samples`: number of samples of this recording in the batch's PCM file. The PCM file holds the recordings in the order
+  of these rows, so a recording starts after the samples of all rows above it."""
 
 CATALOGUE = pa.schema(
     [
@@ -49,10 +54,11 @@ CATALOGUE = pa.schema(
         pa.field("may_redistribute", pa.bool_()),
     ]
 )
-"""One row a recording, used or not; `quarantined` is the reason, or "". Unknown values are "", unknown coordinates
-NaN. `licence` as its source says it, `licence_family` as `corpus.licences` reads it; `extra`: JSON of all other
-fields of the source."""
+"""One row per recording, used or quarantined. `quarantined` is the reason, "" for a recording in use. Unknown values
+are "", unknown coordinates are NaN. `licence` is the text of the source, `licence_family` the family that
+`sources.licences` recognises in it. `extra`: all other fields of the source, as JSON."""
 
 PAIRS = ["recording", "other", "votes", "offset", "species", "other_species"]
-"""Columns of `near_duplicates.csv`: two recordings of one sound (`recording` sorts first), the moments that they have
-in common, and the seconds from the second's beginning to the first's: where the other's sound starts in it."""
+"""Columns of `near_duplicates.csv`, one row per pair of recordings of the same audio. `recording` sorts before `other`.
+`votes`: number of aligned landmark matches. `offset`: position in `other` at which `recording` starts, seconds; negative
+if `recording` starts earlier."""

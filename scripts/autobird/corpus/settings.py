@@ -10,69 +10,73 @@ from autobird.sources.settings import SourceSettings
 
 
 class AcceptSettings(Settings):
-    """What a file must fulfil to be used (stage `recordings`)."""
+    """Requirements that a recording must meet to be used (stage `recordings`)."""
 
-    min_duration: float = Field(0.5, ge=0, description="Shorter recordings are quarantined, seconds.")
+    min_duration: float = Field(0.5, ge=0, description="Minimum length in seconds. Shorter recordings are quarantined.")
     max_duration: float = Field(
         7200.0,
         gt=0,
-        description="Longer recordings are quarantined, seconds of decoded audio, whatever the header says.",
+        description="Maximum length in seconds. Longer recordings are quarantined. The length is measured by decoding, "
+        "because the length in a file's header can be wrong.",
     )
     min_decoded_share: float = Field(
         0.25,
         ge=0,
         le=1,
-        description="A file that yields a smaller share of what its header promises is quarantined as truncated; "
-        "above, it is used up to what is there.",
+        description="Minimum share of the length declared in a file's header that can be decoded. Files with a smaller share "
+        "are quarantined as truncated. Files with a larger share are used up to the point where decoding ends.",
     )
     min_peak: float = Field(
         1e-4,
         ge=0,
         lt=1,
-        description="Recordings whose peak is not above this are quarantined as silent; full scale = 1.",
+        description="Silence threshold: a recording is quarantined as silent if its largest sample is not above this value. "
+        "Full scale is 1.",
     )
 
 
 class CheckSettings(Settings):
-    """How much may be wrong with a corpus (stage `check_corpus`)."""
+    """Limit on the quarantined share of the corpus (stage `check_corpus`)."""
 
     max_quarantined_share: float = Field(
         0.2,
         ge=0,
         le=1,
-        description="The run stops if a larger share of the recordings is quarantined, not counting what a policy "
-        "refuses (licences, take-downs).",
+        description="The run stops if a larger share of the recordings is quarantined. Recordings excluded by a policy "
+        "(licence, take-down) are not counted.",
     )
 
 
 class NearDuplicateSettings(Settings):
-    """Which recordings hold the same sound (stage `near_duplicates`)."""
+    """When two recordings count as near-duplicates (stage `near_duplicates`)."""
 
     near_duplicate_votes: int = Field(
         6,
         ge=3,
-        description="Moments that two recordings must have in common, in the same order and at the same distance, to be one sound.",
+        description="Minimum number of aligned landmark matches between two recordings to treat them as the same audio. "
+        "A landmark is a pair of spectral peaks; matches are aligned if they occur in both recordings with the same time offset.",
     )
 
 
 class SearchSettings(Settings):
-    """Whether recordings are compared with each other."""
+    """Whether the search for near-duplicates runs."""
 
     near_duplicates: bool = Field(
-        True, description="Look for recordings that hold the same sound: copies, excerpts, other encodings."
+        True,
+        description="Search for recordings of the same audio: copies, excerpts, and the same recording in another format.",
     )
 
 
 class ExamineSettings(AcceptSettings, SearchSettings):
-    """What is looked for in recordings."""
+    """Settings of the corpus section that stage `recordings` uses."""
 
 
 class RecordingsStageSettings(ExamineSettings, RateSettings):
-    """What stage `recordings` needs."""
+    """All settings of stage `recordings`."""
 
 
 class CorpusSettings(SourceSettings, ExamineSettings, CheckSettings, NearDuplicateSettings):
-    """Recordings: their source and which files are accepted."""
+    """Recordings: their source, and which files are accepted."""
 
     @model_validator(mode="after")
     def _durations_fit(self) -> Self:

@@ -1,1 +1,1 @@
-"""From checked recordings to training data: labels, groups, splits, leakage, and the index of windows."""
+"""The data set: labels of windows, groups of recordings, splits, and the index of windows."""

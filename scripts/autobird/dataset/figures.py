@@ -1,4 +1,4 @@
-"""Stage `data_figures`: what the corpus looks like: species, durations, and some spectrograms."""
+"""Stage `data_figures`: figures of the data set: species, durations, leakage, and example spectrograms."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,78 +15,93 @@ from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
-from autobird.dataset.leakage import SHARED
+from autobird.dataset.leakage import RANDOM_SPLITS, SHARED
 from autobird.dataset.split import SPLITS
 
 _EXAMPLES = 12
-"""Species that the figure of spectrograms shows."""
+"""Maximum number of species in the figure of spectrograms."""
 
 
 def species_counts(path: Path, index: pd.DataFrame) -> None:
-    """Recordings and windows of each species by split."""
-    kept = index[index["dropped"] == ""]
-    by_recording = kept.drop_duplicates("recording").groupby(["species", "split"]).size().unstack(fill_value=0)
-    by_window = kept.groupby(["species", "split"]).size().unstack(fill_value=0)
-    order = by_window.sum(axis=1).sort_values(kind="stable").index
+    """Draw the number of recordings and windows of each species and split."""
+    used = index[index["dropped"] == ""]
+    recordings_per_split = used.drop_duplicates("recording").groupby(["species", "split"]).size().unstack(fill_value=0)
+    windows_per_split = used.groupby(["species", "split"]).size().unstack(fill_value=0)
+    order = windows_per_split.sum(axis=1).sort_values(kind="stable").index
     fig, axes = figure(11, float(np.clip(1.6 + 0.26 * len(order), 2.8, 32)), columns=2, sharey=True)
-    for ax, table, what in zip(axes, (by_recording, by_window), ("recordings", "windows"), strict=True):
+    for ax, table, label in zip(
+        axes, (recordings_per_split, windows_per_split), ("recordings", "windows"), strict=True
+    ):
         left = np.zeros(len(order))
         for split, colour in zip(SPLITS, (BLUE, GREEN, ORANGE), strict=True):
             values = table.reindex(index=order, columns=list(SPLITS), fill_value=0)[split].to_numpy()
             ax.barh(np.arange(len(order)), values, left=left, color=colour, label=split)
             left += values
-        ax.set_xlabel(what)
+        ax.set_xlabel(label)
     axes[0].set_yticks(np.arange(len(order)), list(order), style="italic", fontsize=9)
     axes[1].legend(loc="lower right")
     save(fig, path)
 
 
-def durations(path: Path, recordings: pd.DataFrame, left_out: "pd.Series[str]") -> None:
-    """Histogram of the durations of all decodable recordings, used and quarantined (`left_out` names those)."""
-    out = recordings.sort_values("recording")
-    quarantined = out["recording"].isin(left_out).to_numpy()
-    seconds = out["duration"].to_numpy()
-    decodable = seconds > 0
+def durations(path: Path, recordings: pd.DataFrame, quarantined_recordings: "pd.Series[str]") -> None:
+    """Draw a histogram of the durations of all recordings that could be decoded, accepted and quarantined.
+
+    Args:
+        path: of the figure.
+        recordings: columns recording, duration (seconds; 0 if the recording could not be decoded).
+        quarantined_recordings: ids of the quarantined recordings.
+    """
+    table = recordings.sort_values("recording")
+    quarantined = table["recording"].isin(quarantined_recordings).to_numpy()
+    seconds = table["duration"].to_numpy()
+    decoded = seconds > 0
     fig, ax = figure(7, 3.6)
-    if decodable.any():
-        edges = np.geomspace(max(0.1, seconds[decodable].min() * 0.99), seconds.max() * 1.01, 40)
-        parts = [seconds[decodable & ~quarantined], seconds[decodable & quarantined]]
-        names = [f"accepted ({len(parts[0])})", f"quarantined ({len(parts[1])})"]
-        ax.hist(parts, bins=edges, stacked=True, color=[BLUE, GREY], label=names)
+    if decoded.any():
+        edges = np.geomspace(max(0.1, seconds[decoded].min() * 0.99), seconds.max() * 1.01, 40)
+        series = [seconds[decoded & ~quarantined], seconds[decoded & quarantined]]
+        labels = [f"accepted ({len(series[0])})", f"quarantined ({len(series[1])})"]
+        ax.hist(series, bins=edges, stacked=True, color=[BLUE, GREY], label=labels)
         ax.set_xscale("log")
-        ax.set_xticks(
-            ticks := [
-                t for t in (0.1, 0.3, 1, 2, 5, 10, 20, 60, 120, 300, 900, 3600, 7200) if edges[0] <= t <= edges[-1]
-            ]
-        )
+        ticks = [t for t in (0.1, 0.3, 1, 2, 5, 10, 20, 60, 120, 300, 900, 3600, 7200) if edges[0] <= t <= edges[-1]]
+        ax.set_xticks(ticks)
         ax.set_xticklabels([f"{t:g}" for t in ticks])
         ax.minorticks_off()
         ax.legend()
     ax.set_xlabel("duration, seconds")
     ax.set_ylabel("recordings")
-    ax.set_title(f"{len(out)} recordings, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
+    ax.set_title(f"{len(table)} recordings, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
     save(fig, path)
 
 
 def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
-    """What test recordings share with training recordings, in this split and in random ones; text where it is unknown."""
-    names = list(SHARED)
-    at = np.arange(len(names))
-    mine = np.array([leakage["this_split"][n] for n in names], float)
-    theirs = [leakage["random_split"][n] or dict.fromkeys(("mean", "low", "high"), np.nan) for n in names]
-    means = np.array([t["mean"] for t in theirs])
-    spread = np.abs([[t["mean"] - t["low"], t["high"] - t["mean"]] for t in theirs]).T
+    """Draw the shares of test recordings that share a property with training, beside those of random splits.
+
+    Args:
+        path: of the figure.
+        leakage: result of `measure_leakage`. An unknown share has the text "unknown" instead of a bar.
+    """
+    properties = list(SHARED)
+    positions = np.arange(len(properties))
+    shares = np.array([leakage["this_split"][name] for name in properties], float)
+    unknown = dict.fromkeys(("mean", "low", "high"), np.nan)
+    random = [leakage["random_split"][name] or unknown for name in properties]
+    random_means = np.array([r["mean"] for r in random])
+    ranges = np.abs([[r["mean"] - r["low"], r["high"] - r["mean"]] for r in random]).T
     fig, ax = figure(8, 3.4)
-    ax.barh(at - 0.2, mine, 0.36, color=BLUE, label="this split")
-    ax.barh(at + 0.2, means, 0.36, xerr=spread, color=GREY, ecolor="#444", label="random over recordings (range of 20)")
-    for y, value in [*zip(at - 0.2, mine, strict=True), *zip(at + 0.2, means, strict=True)]:
+    ax.barh(positions - 0.2, shares, 0.36, color=BLUE, label="this split")
+    ax.barh(
+        positions + 0.2, random_means, 0.36, xerr=ranges, color=GREY, ecolor="#444",
+        label=f"random splits (mean and range of {RANDOM_SPLITS})",
+    )  # fmt: skip
+    bars = [*zip(positions - 0.2, shares, strict=True), *zip(positions + 0.2, random_means, strict=True)]
+    for y, value in bars:
         text = "unknown" if np.isnan(value) else f"{value:.0%}"
         ax.text(1.01, y, text, va="center", fontsize=8, transform=ax.get_yaxis_transform())
-    known = [f"{n.replace('_', ' ').replace('and', '+')}\n(known of {leakage['known'][n]})" for n in names]
-    ax.set_yticks(at, known, fontsize=8)
-    ax.set_ylim(len(names) - 0.5, -0.5)  # unknown shares have no bars
+    labels = [f"{n.replace('_', ' ').replace('and', '+')}\n(known of {leakage['known'][n]})" for n in properties]
+    ax.set_yticks(positions, labels, fontsize=8)
+    ax.set_ylim(len(properties) - 0.5, -0.5)  # explicit, because unknown shares have no bars to scale the axis
     ax.set_xlim(0, 1)
-    ax.set_xlabel(f"share of those of the {leakage['test_recordings']} test recordings of which it is known")
+    ax.set_xlabel(f"share of the test recordings with known values ({leakage['test_recordings']} test recordings)")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
     save(fig, path)
 
@@ -98,22 +113,27 @@ def spectrograms(
     shards: Sequence[NDArray[np.float16]],
     settings: MelSettings,
 ) -> None:
-    """Of each of up to twelve species the window with the widest spread, one without padding where there is one."""
-    kept = index[(index["dropped"] == "") & (index["split"] == "train")]
-    kept = kept.merge(recordings[["recording", "duration"]], on="recording")
-    kept["padded"] = kept["start"] / settings.sample_rate + settings.window > kept["duration"]
-    order = ["padded", "mel_std", "recording", "start"]
-    best = kept.sort_values(order, ascending=[True, False, True, True]).drop_duplicates("species")
-    best = best.sort_values("species").head(_EXAMPLES)
+    """Draw one training window of each of up to twelve species: the one with the largest standard deviation.
+
+    Windows that are padded with silence at the end of a recording are drawn only if the species has no others.
+
+    Args:
+        path: of the figure.
+        index: the index of windows (`INDEX`).
+        recordings: columns recording, duration (seconds).
+        shards: mel frames of each batch, in the order of the shard numbers of the index; shape (frames, mels).
+        settings: the front end.
+    """
+    windows = _example_windows(index, recordings, settings)
     size = frames_per_window(settings.window_samples, settings.hop_length)
     columns = 3
-    rows = -(-len(best) // columns)
+    rows = -(-len(windows) // columns)
     fig, axes = figure(11, 2.3 * rows + 0.4, rows=rows, columns=columns, squeeze=False, sharex=True, sharey=True)
-    for ax in axes.flat[len(best) :]:
+    for ax in axes.flat[len(windows) :]:
         ax.set_axis_off()
     hertz = band_centres(settings)
     ticks = [f for f in (500, 1000, 2000, 4000, 8000, 16000) if hertz[0] < f < hertz[-1]]
-    for ax, row in zip(axes.flat, best.itertuples(), strict=False):
+    for ax, row in zip(axes.flat, windows.itertuples(), strict=False):
         frames = np.asarray(shards[row.shard][row.first_frame : row.first_frame + size], np.float32)
         ax.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=(0, settings.window, 0, settings.mels))
         ax.set_title(f"{row.species}\n{row.recording.rsplit('/', 1)[-1]}", fontsize=8, style="italic")
@@ -125,6 +145,16 @@ def spectrograms(
     fig.supxlabel("seconds", fontsize=9)
     fig.supylabel("kHz", fontsize=9)
     save(fig, path)
+
+
+def _example_windows(index: pd.DataFrame, recordings: pd.DataFrame, settings: MelSettings) -> pd.DataFrame:
+    """Return the training windows to draw, sorted by species."""
+    windows = index[(index["dropped"] == "") & (index["split"] == "train")]
+    windows = windows.merge(recordings[["recording", "duration"]], on="recording")
+    windows["padded"] = windows["start"] / settings.sample_rate + settings.window > windows["duration"]
+    order = ["padded", "mel_std", "recording", "start"]
+    best = windows.sort_values(order, ascending=[True, False, True, True]).drop_duplicates("species")
+    return best.sort_values("species").head(_EXAMPLES)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -139,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("data_figures", args, [args.species, args.durations, args.leakage_figure, args.spectrograms]):
         index = read_table(args.index)
         species_counts(args.species, index)
-        recordings = read_tables(args.recordings)
+        recordings = read_tables(args.recordings, ["recording", "duration"])
         durations(args.durations, recordings, read_text_csv(args.quarantine)["recording"])
         leakage_bars(args.leakage_figure, read_json(args.leakage))
         spectrograms(args.spectrograms, index, recordings, [np.load(s, mmap_mode="r") for s in args.shards], settings)

@@ -1,4 +1,4 @@
-"""Groups: recordings that must stay together in one split, as they share a session, a file, or a sound."""
+"""Groups of recordings that must stay in one split: they share a session, a file, or the same audio."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -10,118 +10,130 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from autobird.dataset.days import day_of
-from autobird.dataset.recorders import plain
+from autobird.dataset.days import normalise_day
+from autobird.dataset.recorder_names import normalise_text
+from autobird.dataset.recorders import grouping_of
 
-_SESSION = ["recordist", "date", "place"]
 
-
-def sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> pd.DataFrame:
-    """Who recorded, on which day, at which place, as far as the metadata tell.
+def metadata_sessions(recordings: "pd.Series[str]", grouping: pd.DataFrame) -> pd.DataFrame:
+    """Return the session of each recording according to the metadata: recordist, day and place.
 
     Args:
         recordings: ids.
         grouping: columns recording, recordist, date, place.
 
     Returns:
-        indexed by recording: recordist and date for comparison (upper and lower case, spaces and the way of writing a
-        day do not count), "" where unknown; `session`, a number for all three together, -1 where less than two of them
-        are known; `written`, the session as the metadata write it, or "". A date without a day (2021-05-00) is
-        unknown, but tells sessions of one recordist at one place apart.
+        indexed by recording, in the order of `recordings`: recordist and date, normalised for comparison (case, spaces
+        and date format are ignored), "" if unknown; `session`, a number for the combination of recordist, date and
+        place, -1 if fewer than two of them are known; `written`, the three values as the metadata give them, "" if
+        `session` is -1. An incomplete date (2021-05-00) is unknown, but it separates sessions of one recordist at one
+        place.
     """
-    known = known_of(recordings, grouping, _SESSION)
-    found = pd.DataFrame({"recordist": _compared(known["recordist"], plain), "date": _compared(known["date"], day_of)})
-    place = numbers(known["place"].map(plain))
-    enough = (found != "").sum(axis=1).to_numpy() + (place >= 0) >= 2
-    date = found["date"].where(found["date"] != "", known["date"])
-    found["session"] = np.where(enough, together([numbers(found["recordist"]), numbers(date), place]), -1)
-    found["written"] = (known["recordist"] + "\n" + known["date"] + "\n" + known["place"]).where(enough, "")
-    return found
+    metadata = grouping_of(recordings, grouping).fillna("")
+    sessions = pd.DataFrame(
+        {
+            "recordist": _map_unique(metadata["recordist"], normalise_text),
+            "date": _map_unique(metadata["date"], normalise_day),
+        }
+    )
+    place = integer_codes(metadata["place"].map(normalise_text))
+    sufficient = (sessions != "").sum(axis=1).to_numpy() + (place >= 0) >= 2
+    date = sessions["date"].where(sessions["date"] != "", metadata["date"])
+    codes = combined_codes([integer_codes(sessions["recordist"]), integer_codes(date), place])
+    sessions["session"] = np.where(sufficient, codes, -1)
+    written = metadata["recordist"] + "\n" + metadata["date"] + "\n" + metadata["place"]
+    sessions["written"] = written.where(sufficient, "")
+    return sessions
 
 
-def _compared(texts: "pd.Series[str]", form: Callable[[str], str]) -> "pd.Series[str]":
-    return texts.map({text: form(text) for text in texts.unique()})
+def _map_unique(texts: "pd.Series[str]", function: Callable[[str], str]) -> "pd.Series[str]":
+    """Apply `function` to each text; called once per distinct text."""
+    return texts.map({text: function(text) for text in texts.unique()})
 
 
-def numbers(texts: "pd.Series[str]") -> NDArray[np.int64]:
-    """A number for each text; -1 for ""."""
+def integer_codes(texts: "pd.Series[str]") -> NDArray[np.int64]:
+    """Return an integer for each distinct text, -1 for ""."""
     values = texts.to_numpy()
-    known = np.flatnonzero(values != "")
-    found = np.full(len(values), -1)
-    found[known] = pd.factorize(values[known])[0]
-    return found
+    not_empty = np.flatnonzero(values != "")
+    codes = np.full(len(values), -1)
+    codes[not_empty] = pd.factorize(values[not_empty])[0]
+    return codes
 
 
-def together(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """A number for each combination of numbers, of which each is at least -1."""
-    found = np.zeros(len(columns[0]), np.int64)
+def combined_codes(columns: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return an integer for each distinct combination of codes; each code is at least -1."""
+    combined = np.zeros(len(columns[0]), np.int64)
     for column in columns:
-        found = pd.factorize(found * (column.max(initial=-1) + 2) + column + 1)[0]
-    return found
-
-
-def known_of(recordings: "pd.Series[str]", grouping: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Some grouping columns of recordings, in their order and indexed by them; "" where unknown."""
-    return grouping.drop_duplicates("recording").set_index("recording")[columns].reindex(recordings).fillna("")
+        combined = pd.factorize(combined * (column.max(initial=-1) + 2) + column + 1)[0]
+    return combined
 
 
 def group_keys(
     recordings: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame, recorders: pd.DataFrame
 ) -> "pd.Series[str]":
-    """The group of each recording.
+    """Return the key of each recording's group.
 
-    Its session by the metadata; where that is not known, its recorder's night; where that is not known either, its sound, so
-    that another name moves nothing. Recordings that share a session of either kind, a file or a sound become one group
-    under the name of the largest of these, so that a recording that joins it moves only itself.
+    The key of a recording is its session in the metadata; if that is unknown, its recorder session; if that is
+    unknown too, the checksum of its audio, which does not change if the file is renamed. Recordings that share a session
+    of either kind, a file, or the same audio form one group (a connected component). The group has the key of its
+    largest part, so that adding a recording to a group does not change the key of the others.
 
     Args:
-        recordings: columns recording, file_sha256, sound_sha256; those in use.
+        recordings: columns recording, file_sha256, sound_sha256; the recordings in use.
         grouping: columns recording, recordist, date, place.
         pairs: near-duplicates (`PAIRS`).
-        recorders: what `recorder_sessions` returns for them.
+        recorders: result of `recorder_sessions`, for at least these recordings.
 
     Returns:
         group keys, indexed by recording.
     """
-    by_table = sessions(recordings["recording"], grouping)
-    night = recorders["session"].to_numpy()
-    key = by_table["written"].to_numpy()
-    key = np.where(key != "", key, np.where(night != "", night, "sound " + recordings["sound_sha256"].to_numpy()))
-    codes, keys = pd.factorize(key)
-    code = pd.Series(codes, by_table.index)
-    both = pairs["recording"].isin(code.index) & pairs["other"].isin(code.index)
-    edges = [np.stack([code[pairs.loc[both, c]].to_numpy() for c in ("recording", "other")])]
-    shared = (recorders["session"], recorders["shared"], recordings["file_sha256"])
-    edges += [_edges(codes, values) for values in (by_table["session"].to_numpy(), *map(numbers, shared))]
-    a, b = np.concatenate(edges, axis=1)
-    graph = coo_array((np.ones(len(a)), (a, b)), (len(keys), len(keys)))
-    _, component = connected_components(graph, directed=False)
-    return pd.Series(
-        _names(np.asarray(keys, object), np.bincount(codes, minlength=len(keys)), component)[codes], code.index
-    )
+    recorders = recorders.loc[recordings["recording"]]
+    sessions = metadata_sessions(recordings["recording"], grouping)
+    session = sessions["written"].to_numpy()
+    recorder_session = recorders["session"].to_numpy()
+    audio = "sound " + recordings["sound_sha256"].to_numpy()
+    key_of_each = np.where(session != "", session, np.where(recorder_session != "", recorder_session, audio))
+    codes, keys = pd.factorize(key_of_each)
+    code_of = pd.Series(codes, sessions.index)
+    in_use = pairs["recording"].isin(code_of.index) & pairs["other"].isin(code_of.index)
+    edges = [np.stack([code_of[pairs.loc[in_use, column]].to_numpy() for column in ("recording", "other")])]
+    shared_values = [
+        sessions["session"].to_numpy(),
+        integer_codes(recorders["session"]),
+        integer_codes(recorders["shared"]),
+        integer_codes(recordings["file_sha256"]),
+    ]
+    edges += [_edges_of_equal_values(codes, values) for values in shared_values]
+    components = _components(np.concatenate(edges, axis=1), len(keys))
+    sizes = np.bincount(codes, minlength=len(keys))
+    return pd.Series(_component_keys(np.asarray(keys, object), sizes, components)[codes], code_of.index)
 
 
-def _edges(codes: NDArray[np.intp], values: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Pairs of the codes of rows that have the same value, which is not -1."""
+def _components(edges: NDArray[np.intp], nodes: int) -> NDArray[np.int32]:
+    """Return the connected component of each node; `edges` has shape (2, edges)."""
+    graph = coo_array((np.ones(edges.shape[1]), (edges[0], edges[1])), (nodes, nodes))
+    return connected_components(graph, directed=False)[1]
+
+
+def _edges_of_equal_values(codes: NDArray[np.intp], values: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return edges that connect the codes of all rows with the same value, except -1; shape (2, edges)."""
     codes = codes[values >= 0]
     _, first, inverse = np.unique(values[values >= 0], return_index=True, return_inverse=True)
-    pairs = np.stack([codes, codes[first][inverse]])
-    return pairs[:, pairs[0] != pairs[1]]
+    edges = np.stack([codes, codes[first][inverse]])
+    return edges[:, edges[0] != edges[1]]
 
 
-def _names(keys: NDArray[Any], sizes: NDArray[np.intp], component: NDArray[np.int32]) -> NDArray[Any]:
-    """Each key's name for its component: its largest key, of equal ones that with the lowest hash."""
-    named = keys.copy()
-    several = np.flatnonzero(np.bincount(component)[component] > 1)
-    for _, members in pd.Series(several).groupby(component[several]):
-        best = min(members, key=lambda k: (-sizes[k], hashlib.sha256(str(keys[k]).encode()).digest()))
-        named[members] = keys[best]
-    return named
+def _component_keys(keys: NDArray[Any], sizes: NDArray[np.intp], components: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the key of each key's component: the one with the most recordings, of equal ones that with the lowest hash."""
+    component_keys = keys.copy()
+    joined = np.flatnonzero(np.bincount(components)[components] > 1)
+    for _, members in pd.Series(joined).groupby(components[joined]):
+        largest = min(members, key=lambda k: (-sizes[k], hashlib.sha256(str(keys[k]).encode()).digest()))
+        component_keys[members] = keys[largest]
+    return component_keys
 
 
-def clusters(pairs: pd.DataFrame) -> "pd.Series[int]":
-    """The cluster of each recording that a pair names: those that hold the same sound, directly or by others."""
-    names, index = np.unique(pairs[["recording", "other"]].to_numpy(str), return_inverse=True)
-    index = index.reshape(-1, 2)
-    graph = coo_array((np.ones(len(index)), (index[:, 0], index[:, 1])), (len(names), len(names)))
-    return pd.Series(connected_components(graph, directed=False)[1], names)
+def near_duplicate_clusters(pairs: pd.DataFrame) -> "pd.Series[int]":
+    """Return the cluster of each recording in `pairs`: recordings of the same audio, connected directly or by others."""
+    names, rows = np.unique(pairs[["recording", "other"]].to_numpy(str), return_inverse=True)
+    return pd.Series(_components(rows.reshape(-1, 2).T, len(names)), names)

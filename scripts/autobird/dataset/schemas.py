@@ -1,4 +1,4 @@
-"""The columns of the index of windows."""
+"""Column definition of the index of windows."""
 
 import pyarrow as pa
 
@@ -22,8 +22,13 @@ INDEX = pa.schema(
         ("recording_split", pa.string()),
     ]
 )
-"""One row a window, kept (`dropped` is "") or not. `quiet`: the filters leave it out, in training and in prediction.
-`present`: the species that are known to sing in it; `complete`: whether no other species does, as far as its recording
-was annotated. `recording_species` and `recording_complete`: the same of its whole recording; `recording_split`: the split
-of its group, for windows of species with too few of them too. `start`: first sample in the recording; `shard`: number of its
-batch; `first_frame`: where its frames begin in that shard. `split` is `unknown` for species with too few windows."""
+"""One row per window, sorted by recording and start.
+
+- `start`: first sample of the window in its recording.
+- `shard`, `first_frame`: number of the batch, and first mel frame of the window in the batch's shard.
+- `dropped`: why the window is not used, "" if it is used.
+- `quiet`: the window does not pass the filters (RMS, mel standard deviation), which training and prediction apply.
+- `split`: `train`, `validation` or `test`; `unknown` for species with too few windows. `recording_split`: the split of
+  the recording's group, also for those species.
+- `present`: all labelled species of the window. `complete`: no other species is present, as far as the recording
+  was annotated. `recording_species`, `recording_complete`: the same for the whole recording."""

@@ -1,4 +1,4 @@
-"""Settings of the data set: labels of windows, splits, and which windows are kept."""
+"""Settings of the data set: labels of windows, splits, and which windows are used."""
 
 from typing import Self
 
@@ -10,16 +10,27 @@ from autobird.corpus.settings import SearchSettings
 
 
 class SplitSettings(Settings):
-    """How groups of recordings are dealt to train, validation and test."""
+    """How groups of recordings are assigned to training, validation and test."""
 
-    seed: int = Field(4, ge=0, description="Seed of the split.")
-    validation: float = Field(0.2, gt=0, lt=1, description="Share of the groups that validate.")
-    test: float = Field(0.2, gt=0, lt=1, description="Share of the groups that are tested.")
-    folds: int = Field(5, ge=3, le=100, description="Number of folds of a cross-validation (used where `fold` is set).")
+    seed: int = Field(
+        4,
+        ge=0,
+        description="Seed of the assignment to splits. Another seed gives another training, validation and test set.",
+    )
+    validation: float = Field(
+        0.2, gt=0, lt=1, description="Share of the groups of recordings that are used for validation (0 to 1)."
+    )
+    test: float = Field(
+        0.2, gt=0, lt=1, description="Share of the groups of recordings that are used for testing (0 to 1)."
+    )
+    folds: int = Field(
+        5, ge=3, le=100, description="Number of folds of a cross-validation. Used only if `fold` is set."
+    )
     fold: int | None = Field(
         None,
         ge=0,
-        description="Test this fold, validate on the next and train on the others, instead of `validation` and `test`.",
+        description="Number of the cross-validation fold to test, counted from 0. The next fold is used for validation and the "
+        "others for training; the shares `validation` and `test` are ignored. Without a value there is no cross-validation.",
     )
 
     @model_validator(mode="after")
@@ -34,31 +45,40 @@ class SplitSettings(Settings):
 
 
 class BoxSettings(Settings):
-    """How windows of annotated recordings get their labels (corpus type `annotations`)."""
+    """How windows of annotated recordings get their labels from bounding boxes (corpus type `annotations`)."""
 
     min_overlap: float = Field(
         0.5,
         gt=0,
-        description="A window has the label of a box that it overlaps by so many seconds, or by the whole box if that is shorter.",
+        description="Minimum overlap in seconds of a window and an annotated bounding box for the window to get the label of the "
+        "box. A box shorter than this must lie completely inside the window.",
     )
-    centre: bool = Field(False, description="Instead: a window has the label of a box that its centre lies in.")
+    centre: bool = Field(
+        False,
+        description="If true, a window gets the label of a box if the centre of the window is inside the box; `min_overlap` is "
+        "not used.",
+    )
     background: str | None = Field(
-        None, description="Label of windows without any box, as a class of its own; without it they are left out."
+        None,
+        description="Class name for windows that no annotated box touches. Without a value such windows are not used.",
     )
 
 
 class DatasetSettings(SplitSettings, BoxSettings):
-    """From recordings to training data."""
+    """How recordings become training data: labels, splits, minimum number of windows."""
 
     recorder_sessions: bool = Field(
         True,
-        description="Recordings of one recorder in one night stay together, by the times in file names and headers. Switch it off "
-        "where these are not the times of the recordings, for example those of a download.",
+        description="Keep all recordings that one recorder made in one night in the same split. Recorder and time are read from "
+        "file names and headers. Set it to false if those times are not recording times, for example times of a download.",
     )
     min_windows: int = Field(
-        10, ge=1, description="Species with fewer windows after the filters are kept apart as examples of the unknown."
+        10,
+        ge=1,
+        description="Minimum number of windows of a species, after the filters. Species with fewer windows are not trained; their "
+        "windows stay in the index as split `unknown`.",
     )
 
 
 class DatasetStageSettings(DatasetSettings, FilterSettings, WindowSettings, SearchSettings):
-    """What stage `dataset` needs: the split, which windows are kept, where they lie in time, and what was searched for."""
+    """All settings of stage `dataset`."""

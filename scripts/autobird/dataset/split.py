@@ -1,4 +1,4 @@
-"""Train, validation and test: groups of recordings dealt by a stable hash."""
+"""Assign groups of recordings to training, validation and test by a stable hash."""
 
 import hashlib
 import math
@@ -9,70 +9,86 @@ from autobird.dataset.settings import SplitSettings
 
 SPLITS = ("train", "validation", "test")
 
-SMALL = 20
-"""A species with fewer groups is dealt by rank, so that every split has some of it; a plain hash leaves species untested."""
+SMALL_SPECIES = 20
+"""Groups of a species below which they are assigned by rank, so that every split gets some of them. Assignment by the
+hash alone would leave some of these species without test recordings."""
 
 
-def position(group: str, seed: int) -> float:
-    """A number in [0, 1) that depends on the group's key and the seed alone."""
+def hash_position(group: str, seed: int) -> float:
+    """Return a number in [0, 1) that depends only on the group's key and the seed."""
     return int.from_bytes(hashlib.sha256(f"{seed}\n{group}".encode()).digest()[:7], "big") / 2**56
 
 
-def deal(table: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:
-    """The split of each group.
+def assign_splits(recordings: pd.DataFrame, settings: SplitSettings) -> dict[str, str]:
+    """Return the split of each group.
 
-    A group goes where the hash of its key falls, so that adding recordings moves no other. Groups of a species
-    that has fewer than `SMALL` are dealt by the rank of their hash within the species instead; the rarest species
-    deals first. Where people decided the split of a recording, its whole group goes there.
+    1. If the metadata give the split of a recording, its whole group gets that split.
+    2. The groups of a species with fewer than `SMALL_SPECIES` groups are assigned by the rank of their hash within
+       the species, rarest species first.
+    3. All other groups are assigned by the value of their hash. Adding recordings moves none of these groups.
 
     Args:
-        table: columns recording, species, group, split ("" if undecided); a recording of several species has
-            several rows.
-        settings: shares, or folds: fold k is tested, the next one validates, the others train.
+        recordings: columns recording, species, group, split ("" if the metadata give none). A recording with several
+            species has several rows.
+        settings: the shares, or the folds: fold k is tested, fold k + 1 is used for validation, the others for training.
     """
-    positions = {g: position(g, settings.seed) for g in table["group"].unique()}
-    decided = table[table["split"] != ""].sort_values("recording").drop_duplicates("group").set_index("group")["split"]
-    where: dict[str, str] = {str(g): str(s) for g, s in decided.items()}
-    held = table[["species", "group"]].drop_duplicates()
-    small = held[held.groupby("species")["group"].transform("size") < SMALL]
-    members = {
-        species: sorted(part["group"], key=lambda g: (positions[g], g)) for species, part in small.groupby("species")
+    positions = {group: hash_position(group, settings.seed) for group in recordings["group"].unique()}
+    assigned = _splits_in_metadata(recordings)
+    ranked_groups = _ranked_groups_of_small_species(recordings, positions)
+    for species in sorted(ranked_groups, key=lambda name: (len(ranked_groups[name]), name)):
+        unassigned = [group for group in ranked_groups[species] if group not in assigned]
+        splits_so_far = [assigned[group] for group in ranked_groups[species] if group in assigned]
+        assigned |= zip(unassigned, _splits_by_rank(len(unassigned), splits_so_far, settings), strict=True)
+    for group, position in positions.items():
+        assigned.setdefault(group, split_at(position, settings))
+    return assigned
+
+
+def _splits_in_metadata(recordings: pd.DataFrame) -> dict[str, str]:
+    """Return the split of each group that the metadata give for one of its recordings, the first by name."""
+    with_split = recordings[recordings["split"] != ""].sort_values("recording").drop_duplicates("group")
+    return {str(group): str(split) for group, split in with_split.set_index("group")["split"].items()}
+
+
+def _ranked_groups_of_small_species(recordings: pd.DataFrame, positions: dict[str, float]) -> dict[str, list[str]]:
+    """Return the groups, sorted by hash, of each species with fewer than `SMALL_SPECIES` groups."""
+    species_groups = recordings[["species", "group"]].drop_duplicates()
+    group_count = species_groups.groupby("species")["group"].transform("size")
+    small = species_groups[group_count < SMALL_SPECIES]
+    return {
+        str(species): sorted(rows["group"], key=lambda group: (positions[group], group))
+        for species, rows in small.groupby("species")
     }
-    for species in sorted(members, key=lambda s: (len(members[s]), s)):
-        free = [g for g in members[species] if g not in where]
-        placed = [where[g] for g in members[species] if g in where]
-        where |= zip(free, _by_rank(len(free), placed, settings), strict=True)
-    for group, at in positions.items():
-        where.setdefault(group, by_position(at, settings))
-    return where
 
 
-def by_position(at: float, settings: SplitSettings) -> str:
-    """The split in which a position falls."""
+def split_at(position: float, settings: SplitSettings) -> str:
+    """Return the split of a hash position in [0, 1)."""
     if settings.fold is not None:
-        return _of_fold(math.floor(at * settings.folds), settings)
-    if at < settings.test:
+        return _split_of_fold(math.floor(position * settings.folds), settings.fold, settings.folds)
+    if position < settings.test:
         return "test"
-    return "validation" if at < settings.test + settings.validation else "train"
+    return "validation" if position < settings.test + settings.validation else "train"
 
 
-def _of_fold(fold: int, settings: SplitSettings) -> str:
-    if fold == settings.fold:
+def _split_of_fold(fold: int, tested_fold: int, folds: int) -> str:
+    if fold == tested_fold:
         return "test"
-    return "validation" if fold == (settings.fold + 1) % settings.folds else "train"  # type: ignore[operator]
+    return "validation" if fold == (tested_fold + 1) % folds else "train"
 
 
-def _by_rank(free: int, placed: list[str], settings: SplitSettings) -> list[str]:
-    """Splits of the `free` ranked groups of a species whose other groups are in `placed` already.
+def _splits_by_rank(unassigned: int, splits_so_far: list[str], settings: SplitSettings) -> list[str]:
+    """Return the splits of the `unassigned` groups of a species, in the order of their rank.
 
-    At least one of each split from three groups on, whichever placed them; one group trains, two train and test.
+    A species with three or more groups gets at least one group in each split, counting the groups in
+    `splits_so_far`, which are already assigned. Of two groups, one is for training and one for testing; a single group is
+    for training.
     """
     if settings.fold is not None:
-        return [_of_fold(rank % settings.folds, settings) for rank in range(free)]
-    count = free + len(placed)
-    test = max(1, round(count * settings.test)) - placed.count("test") if count >= 2 else 0
-    validation = max(1, round(count * settings.validation)) - placed.count("validation") if count >= 3 else 0
-    spare = free - (0 if "train" in placed else 1)
-    test = min(max(0, test), max(0, spare))
-    validation = min(max(0, validation), max(0, spare - test))
-    return ["test"] * test + ["validation"] * validation + ["train"] * (free - test - validation)
+        return [_split_of_fold(rank % settings.folds, settings.fold, settings.folds) for rank in range(unassigned)]
+    count = unassigned + len(splits_so_far)
+    test = max(1, round(count * settings.test)) - splits_so_far.count("test") if count >= 2 else 0
+    validation = max(1, round(count * settings.validation)) - splits_so_far.count("validation") if count >= 3 else 0
+    available = unassigned - (0 if "train" in splits_so_far else 1)
+    test = min(max(0, test), max(0, available))
+    validation = min(max(0, validation), max(0, available - test))
+    return ["test"] * test + ["validation"] * validation + ["train"] * (unassigned - test - validation)

@@ -1,0 +1,63 @@
+"""Names of recorders from the folders and names of their files."""
+
+import re
+import unicodedata
+from functools import lru_cache
+from urllib.parse import unquote, urlsplit
+
+from autobird.dataset.file_names import FileTimestamp
+
+_DATE_FOLDER = re.compile(r"(?:19|20)\d\d(?:[-_.]?\d\d){0,2}")
+"""A folder named after a day, a month or a year. AudioMoth makes one folder a day, so one night is in two folders."""
+
+
+def normalise_text(text: str) -> str:
+    """Return a text for comparison, without differences of case, spaces and Unicode composition."""
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split()).casefold()
+
+
+def file_path(location: str) -> str:
+    """Return the path of a file, or the path in its URL, with `/` as separator."""
+    if "://" in location:
+        location = unquote(urlsplit(location).path)
+    return location.replace("\\", "/")
+
+
+def recorder_name(path: str, timestamp: FileTimestamp | None, species: str) -> str:
+    """Return the name of a recorder: the folders of its file, and the text before the time in the file name."""
+    folders = _recorder_folders(path.rpartition("/")[0], species)
+    prefix = _without_species(timestamp.prefix, species) if timestamp else ""
+    name = f"{folders}/{prefix}" if folders and prefix else folders or prefix
+    return f"recorder {name}" if name else "unnamed recorder"
+
+
+@lru_cache(1 << 16)
+def _recorder_folders(folders: str, species: str) -> str:
+    """Return the folders of a file without those named after its species or a date."""
+    species_name = _normalise_name(species)
+    kept = [
+        _normalise_name(folder)
+        for folder in folders.split("/")
+        if folder and not _DATE_FOLDER.fullmatch(folder) and not _is_species(_normalise_name(folder), species_name)
+    ]
+    return "/".join(kept)
+
+
+def _is_species(folder: str, species: str) -> bool:
+    """Return whether a folder is named after a species, also with words added after its name."""
+    return bool(species) and (folder == species or folder.startswith(f"{species} "))
+
+
+@lru_cache(1 << 16)
+def _without_species(prefix: str, species: str) -> str:
+    """Return the text before the time without the species at its beginning, which people add when they sort files."""
+    prefix, size = unicodedata.normalize("NFC", prefix), len(species)
+    if species and _normalise_name(prefix[:size]) == _normalise_name(species) and not prefix[size : size + 1].isalnum():
+        prefix = prefix[size:].lstrip(" _-.")
+    return normalise_text(prefix)
+
+
+@lru_cache(1 << 16)
+def _normalise_name(text: str) -> str:
+    """Return a name for comparison; `_` and `-` count as spaces."""
+    return normalise_text(text.replace("_", " ").replace("-", " "))
