@@ -1,6 +1,6 @@
-"""Where jobs run: what each rule asks for, where checkpoints outlive a machine, and whether the cluster will do.
+"""For clusters: the resources of each rule, the place of checkpoints, and checks before the first job.
 
-No rules here. Nothing here changes what a rule computes.
+Contains no rules. Nothing in this file changes the results of a rule.
 """
 
 import logging
@@ -10,7 +10,7 @@ from autobird.cluster import google, slurm
 from autobird.cluster.hints import Hints
 from autobird.cluster.needs import NEEDS, Demand, Sizes, resources
 
-# Where files lie that all jobs reach, if that is not a file system.
+# URL of the bucket that holds all files of the workflow (`--default-storage-prefix`); empty without a bucket.
 STORAGE = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
 GOOGLE = workflow.storage_settings.default_storage_provider == "gcs"
 SITE = slurm.site(os.environ)
@@ -23,19 +23,19 @@ if workflow.is_main_process:
                 os.environ,
                 (
                     tuple(google.VARIABLES)
-                    if not SHARED
+                    if not SHARED_FILE_SYSTEM
                     else ("GOOGLE_CLOUD_PROJECT", "AUTOBIRD_BUCKET")
                 ),
             )
             google.check_bucket(STORAGE, os.environ)
         except AutobirdError as error:
-            refuse(error)
+            exit_with_error(error)
 
 
 def needs(stage, gpu=False):
-    """Memory, run time and GPU of a rule, as functions of the recordings it works on, growing with each attempt."""
+    """Memory, run time and GPU that a rule requests; memory and time depend on its input and grow with each attempt."""
     if stage == "predict_batch":
-        field = [found.sizes for found in FIELD.values() if found]
+        field = [found.sizes for found in FIELD_LISTINGS.values() if found]
         sizes = Sizes([sum(parts, []) for parts in zip(*field)])
     else:
         sizes = Sizes(LISTING.sizes if LISTING else [])
@@ -43,21 +43,23 @@ def needs(stage, gpu=False):
         NEEDS[stage], sizes, CONFIG.train.epochs, CONFIG.corpus.max_duration, gpu
     )
     return SITE | resources(
-        demand, lambda wildcards: wildcards.get("batch"), GOOGLE and not SHARED
+        demand,
+        lambda wildcards: wildcards.get("batch"),
+        GOOGLE and not SHARED_FILE_SYSTEM,
     )
 
 
-def state(folder):
-    """Where a stage keeps what is no output (checkpoints, the last split): beside the outputs, also in a bucket.
+def state_folder(folder):
+    """The folder in which a stage keeps its state (checkpoints, the previous split), in the bucket if there is one.
 
-    Snakemake deletes the outputs of a job that failed, and this must outlive it.
+    It is not an output: Snakemake deletes the outputs of a failed job, and the next attempt needs the state.
     """
     folder = RUN / folder
     return untracked(f"{STORAGE}/{folder}" if STORAGE else folder)
 
 
-def asks():
-    """What the jobs to run ask of Slurm, each with the partition that the plugin will choose for it."""
+def requested_jobs():
+    """Yield the Slurm requests of the jobs to run, each with the partition that the plugin will select for it."""
     from snakemake.logging import logger
     from snakemake_executor_plugin_slurm.partitions import (
         get_best_partition,
@@ -71,7 +73,7 @@ def asks():
         for job in workflow.dag.needrun_jobs():
             if job.is_local:
                 continue
-            # A group is one job of Slurm's.
+            # Slurm runs a group of jobs as one job.
             job = workflow.dag.get_job_group(job) or job
             named = job.resources.get("slurm_partition")
             chosen = (
@@ -85,20 +87,20 @@ def asks():
 
 
 onstart:
-    # Before the first job, and not on a dry run: whether the cluster will take the jobs, and the bucket the files.
+    # Runs before the first job, not on a dry run: check that Slurm accepts the jobs and that the bucket is writable.
     try:
         if workflow.executor_plugin.name == "slurm":
-            slurm.check(asks())
+            slurm.check(requested_jobs())
         if GOOGLE:
             google.check_rights(STORAGE, os.environ)
     except AutobirdError as error:
-        refuse(error)
+        exit_with_error(error)
 
 
 onerror:
-    # A group that Slurm did not take is reported without the reason: ask again.
+    # Snakemake reports a rejected group without the reason; the check prints it.
     if workflow.executor_plugin.name == "slurm":
         try:
-            slurm.check(asks())
+            slurm.check(requested_jobs())
         except AutobirdError as error:
             print(f"error: {error}", file=sys.stderr)

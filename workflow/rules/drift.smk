@@ -1,11 +1,12 @@
-"""Is what the model hears still like what it learnt from?
+"""The drift test: do current recordings differ from the recordings that the model was made with?
 
-Needs: release/bundle, and what `drift.current` names: the test split, a folder, or the server's log.
+Needs: release/bundle, and the recordings that `drift.current` names: the test split, a folder, or the server's log.
 Gives: drift/drift.json, drift/report.html.
 """
 
 
 rule drift:
+    """Test whether the current recordings differ from the training recordings, and write Evidently's report."""
     input:
         reference=RUN / "release/bundle/drift_reference.json",
         current=RUN / "drift/current.csv",
@@ -19,7 +20,7 @@ rule drift:
         html=report(
             RUN / "drift/report.html",
             category="Drift",
-            labels={"what": "Evidently's report"},
+            labels={"content": "Evidently's report"},
             caption="../report/evidently.rst",
         ),
         json=RUN / "drift/report.json",
@@ -33,7 +34,7 @@ rule drift:
         **needs("drift"),
     params:
         settings=CONFIG.part(DriftTestSettings, "drift"),
-        code=code("drift.report"),
+        code=code_fingerprint("drift.report"),
     shell:
         r"""
         python -m autobird.drift.report \
@@ -50,6 +51,7 @@ rule drift:
 if CURRENT_KIND == "test":
 
     rule drift_current:
+        """Compute the drift features of the test recordings."""
         input:
             description=RUN / "release/bundle/bundle.json",
             index=RUN / "dataset/index.parquet",
@@ -67,7 +69,7 @@ if CURRENT_KIND == "test":
             **needs("drift_current"),
         params:
             settings=CONFIG.part(MelSettings, "features"),
-            code=code("release.split_features"),
+            code=code_fingerprint("release.split_features"),
         shell:
             r"""
             python -m autobird.release.split_features \
@@ -83,6 +85,7 @@ if CURRENT_KIND == "test":
 elif CURRENT_KIND == "folder":
 
     rule drift_current:
+        """Merge the drift features of a folder of recordings."""
         input:
             expand(
                 str(RUN / "drift/batches/{batch}.features.csv"), batch=PREDICT_BATCHES
@@ -98,7 +101,7 @@ elif CURRENT_KIND == "folder":
         resources:
             **needs("drift_current"),
         params:
-            code=code("predict.merge"),
+            code=code_fingerprint("predict.merge"),
         shell:
             r"""
             python -m autobird.predict.merge \
@@ -110,13 +113,14 @@ elif CURRENT_KIND == "folder":
 else:
 
     rule drift_current:
+        """Read the drift features of the recordings in the server's log."""
         output:
             RUN / "drift/current.csv",
         log:
             LOGS / CONFIG.run.name / "drift_current.log",
         benchmark:
             BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
-        # On the machine that has the log.
+        # Only this machine can read the log.
         localrule: True
         conda:
             "../../envs/autobird.yaml"
@@ -124,8 +128,8 @@ else:
             **needs("drift_current"),
         params:
             database=untracked(CONFIG.drift.current),
-            digest=log_digest(),
-            code=code("serving.export_log"),
+            digest=server_log_digest(),
+            code=code_fingerprint("serving.export_log"),
         shell:
             r"""
             python -m autobird.serving.export_log \

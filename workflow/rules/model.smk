@@ -1,11 +1,12 @@
 """From windows to a trained network.
 
 Needs: dataset, mels.
-Gives: model (weights, history, curves).
+Gives: model (weights, description, history, learning curves).
 """
 
 
 rule train:
+    """Train the network; continue from the last checkpoint after an interruption."""
     input:
         index=RUN / "dataset/index.parquet",
         labels=RUN / "dataset/labels.json",
@@ -23,13 +24,13 @@ rule train:
         "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
-        **needs("train", gpu=gpus()),
+        **needs("train", gpu=may_use_gpu()),
     params:
         settings=CONFIG.part(TrainSettings, "train"),
         front_end=CONFIG.part(MelSettings, "features"),
-        code=code("model.train"),
+        code=code_fingerprint("model.train"),
         track=untracked(CONFIG.run.tracking),
-        checkpoints=state(".checkpoints/train"),
+        checkpoints=state_folder(".checkpoints/train"),
     shell:
         r"""
         python -m autobird.model.train \
@@ -50,6 +51,7 @@ rule train:
 
 
 rule curves:
+    """Plot loss, validation macro-F1 and learning rate over the epochs."""
     input:
         history=RUN / "model/history.csv",
         model=RUN / "model/model.json",
@@ -57,7 +59,7 @@ rule curves:
         report(
             RUN / "model/curves.png",
             category="Model",
-            labels={"what": "learning curves"},
+            labels={"content": "learning curves"},
             caption="../report/curves.rst",
         ),
     log:
@@ -69,7 +71,7 @@ rule curves:
     resources:
         **needs("curves"),
     params:
-        code=code("evaluation.curves"),
+        code=code_fingerprint("evaluation.curves"),
     shell:
         r"""
         python -m autobird.evaluation.curves \
