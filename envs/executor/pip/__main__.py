@@ -1,5 +1,5 @@
-"""Say what was asked for, install nothing, succeed."""
+"""Print the request, install nothing, and succeed."""
 
 import sys
 
-print("pip: this image is complete; not done:", *sys.argv[1:])
+print("pip: all packages are in this image; ignored:", *sys.argv[1:])
