@@ -1,4 +1,4 @@
-"""What tests share: the real recordings, where they are at hand, and a copy of the project to run in."""
+"""Shared fixtures: the real recordings, where they are available, and copies of the project."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "py
 
 @pytest.fixture(scope="session")
 def odd_files() -> Path:
-    """Real files that break pipelines."""
+    """Folder of real files with unusual or damaged content."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "odd"
@@ -27,7 +27,7 @@ def odd_files() -> Path:
 
 @pytest.fixture(scope="session")
 def real_corpus() -> Path:
-    """150 real recordings of 13 species."""
+    """Folder of 150 real recordings of 13 species."""
     if not SHARED.is_dir():
         pytest.skip(f"the project's shared recordings are not at {SHARED}")
     return SHARED / "corpus"
@@ -39,7 +39,7 @@ def landmark_table(heard: Sequence[Found]) -> NDArray[np.void]:
 
 
 def copy_project(to: Path) -> Path:
-    """The files that a run needs, in a folder of their own."""
+    """Copy the files that a run needs to a new folder."""
     to.mkdir(parents=True)
     for name in PROJECT:
         source = ROOT / name
@@ -51,6 +51,6 @@ def copy_project(to: Path) -> Path:
 
 
 def copy_run(source: Path, to: Path) -> Path:
-    """A finished run with everything that Snakemake and the caches remember, times included."""
+    """Copy a finished run with Snakemake's records, the caches and all modification times."""
     subprocess.run(["cp", "-a", str(source), str(to)], check=True)
     return to
