@@ -1,4 +1,4 @@
-"""Write what is generated in the documentation: config/README.md, config/schema.json, the diagram in README.md."""
+"""Generate config/README.md, config/schema.json and the diagram in README.md."""
 
 import re
 import subprocess
@@ -12,29 +12,29 @@ from autobird.config import reference, schema  # noqa: E402
 
 _INTRO = """# Configuration
 
-`config.yaml` is the default run. Another file goes over it, key by key, and `--config` over both:
+`config.yaml` is the default run. A file given with `--configfile` overrides it key by key, and `--config` overrides both:
 
 ```
 snakemake --configfile config/folder.yaml --config 'corpus={root: /my/birds}' 'train={epochs: 20}'
 ```
 
-A key that is set nowhere has the default below; defaults live in the code beside what they configure
-(`scripts/autobird/*/settings.py`), and this page is made from them by `make docs`. A misspelt key, a wrong type or an
-impossible value stops the run before any job. Editors check the files against `schema.json`.
+A setting that no file contains has the default below. The defaults are declared in the code
+(`scripts/autobird/*/settings.py`), and `make docs` generates this page from them. A misspelt key, a wrong type or an
+impossible value stops the run before any job. Editors can check the files against `schema.json`.
 
 | file | run |
 |---|---|
-| `config.yaml` | the embedded corpus of synthesised birds, the default network |
-| `folder.yaml` | your own recordings, one folder a species |
-| `xeno_canto.yaml` | recordings of xeno-canto, listed by `snakemake refresh_sources` |
+| `config.yaml` | the demo: synthesised recordings, the default network |
+| `folder.yaml` | your own recordings, one folder per species |
+| `xeno_canto.yaml` | recordings from xeno-canto, listed by `snakemake refresh_sources` |
 | `baseline.yaml` | the settings of the project that Autobird reimplements, on its Kaggle data set |
-| `test.yaml` | tiny, for the tests |
+| `test.yaml` | a tiny run for the tests |
 
 """
 
 
 def diagram() -> str:
-    """The graph of rules as Mermaid, from the DAG itself."""
+    """Return the graph of the rules as Mermaid text, as Snakemake computes it."""
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js"],
         cwd=ROOT,
@@ -48,12 +48,12 @@ def diagram() -> str:
 
 
 def with_diagram(text: str, graph: str) -> str:
-    """README.md with the diagram between its markers."""
+    """Return README.md with the diagram between its markers."""
     return re.sub(r"(?s)(<!-- rulegraph -->\n).*?(\n<!-- /rulegraph -->)", lambda m: m[1] + graph + m[2], text)
 
 
 def pages() -> dict[Path, str]:
-    """Every generated page."""
+    """Return the text of every generated page by its path."""
     readme = ROOT / "README.md"
     return {
         ROOT / "config" / "README.md": _INTRO + reference(),
