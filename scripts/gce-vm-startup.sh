@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What the machine of scripts/gce-vm.sh does at each start: fetch code and recordings, run Snakemake, stop.
-# Its disk outlives a stop, so Snakemake remembers what it did; checkpoints lie in the bucket.
+# Startup script of the machine of scripts/gce-vm.sh: fetch code and recordings, run Snakemake, stop the machine.
+# The disk is kept when the machine stops, with Snakemake's records. Checkpoints are in the bucket.
 set -uo pipefail
 
 AUTOBIRD_METADATA=${AUTOBIRD_METADATA:-http://metadata.google.internal/computeMetadata/v1}
@@ -27,7 +27,7 @@ run() {
     fi
     gcloud auth configure-docker --quiet "${image%%/*}"
     docker pull --quiet "$image"
-    # A machine that was taken away leaves Snakemake's lock.
+    # If the machine was preempted, Snakemake's lock is still there.
     container=(docker run --rm --gpus all --network host --user root -v "$work:/work" -w /work/code
         -e GOOGLE_CLOUD_PROJECT="$project" -e AUTOBIRD_BUCKET="$bucket" "$image")
     rm -rf "$work/code/.snakemake/locks"

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# The second way on Google Cloud: one machine with an L4 that runs Snakemake itself on gs:// storage, and stops when done.
+# Run the workflow on one Google Cloud machine with an L4 GPU and gs:// storage; the machine stops itself at the end.
 #
-#   scripts/gce-vm.sh start [SNAKEMAKE ARGUMENTS]   make the machine (or start it again) and run on it
-#   scripts/gce-vm.sh log                           follow what it prints
-#   scripts/gce-vm.sh delete                        remove the machine; the bucket stays
+#   scripts/gce-vm.sh start [SNAKEMAKE ARGUMENTS]   create the machine (or start it again) and run the workflow
+#   scripts/gce-vm.sh log                           follow its output
+#   scripts/gce-vm.sh delete                        delete the machine; the bucket is kept
 #
-# From the environment: GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_ZONE (for example europe-west4-a), AUTOBIRD_BUCKET, and
-# AUTOBIRD_IMAGE: target `train` of envs/Dockerfile.train. Optional: AUTOBIRD_VM (its name), AUTOBIRD_MACHINE
+# Set in the environment: GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_ZONE (for example europe-west4-a), AUTOBIRD_BUCKET, and
+# AUTOBIRD_IMAGE (target `train` of envs/Dockerfile.train). Optional: AUTOBIRD_VM (its name), AUTOBIRD_MACHINE
 # (g2-standard-4), AUTOBIRD_RECORDINGS (a gs:// folder that is copied to /work/recordings first, for `type: folder`).
-# What is committed in this clone is what runs.
+# The machine runs the last commit of this clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,7 +31,7 @@ start)
     gcloud storage cp "$code" "gs://$AUTOBIRD_BUCKET/.vm/$vm.tar.gz"
     metadata="autobird-bucket=$AUTOBIRD_BUCKET,autobird-image=$AUTOBIRD_IMAGE,autobird-vm=$vm"
     metadata+=",autobird-recordings=${AUTOBIRD_RECORDINGS:-}"
-    # Snakemake's arguments as base64: metadata knows no quotes.
+    # Snakemake's arguments are encoded as base64, because metadata values cannot contain quotes.
     metadata+=",autobird-arguments=$(printf '%q ' "$@" | base64 -w0)"
     if gcloud compute instances describe "$vm" "${where[@]}" >/dev/null 2>&1; then
         gcloud compute instances add-metadata "$vm" "${where[@]}" --metadata "$metadata"
