@@ -84,7 +84,7 @@ rule dataset:
         leakage=report(
             RUN / "dataset/leakage.json",
             category="Data",
-            labels={"content": "leakage between splits"},
+            labels={"content": "leakage between splits (numbers)"},
             caption="../report/leakage.rst",
         ),
         counts=report(
@@ -150,7 +150,7 @@ rule data_figures:
         leakage=report(
             RUN / "dataset/leakage.png",
             category="Data",
-            labels={"content": "leakage, compared with random splits"},
+            labels={"content": "leakage between splits (figure)"},
             caption="../report/leakage.rst",
         ),
         spectrograms=report(
