@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Startup script of the machine of scripts/gce-vm.sh: fetch code and recordings, run Snakemake, stop the machine.
-# The disk is kept when the machine stops, with Snakemake's records. Checkpoints are in the bucket.
+# Runs at each start of the machine of scripts/gce-vm.sh: fetch code and recordings, run Snakemake, stop the machine.
+# The disk is kept when the machine stops, so Snakemake's records are kept. Checkpoints are in the bucket.
 set -uo pipefail
 
 AUTOBIRD_METADATA=${AUTOBIRD_METADATA:-http://metadata.google.internal/computeMetadata/v1}
@@ -27,7 +27,7 @@ run() {
     fi
     gcloud auth configure-docker --quiet "${image%%/*}"
     docker pull --quiet "$image"
-    # If the machine was preempted, Snakemake's lock is still there.
+    # Remove Snakemake's locks: they remain if Google reclaimed the machine during a run.
     container=(docker run --rm --gpus all --network host --user root -v "$work:/work" -w /work/code
         -e GOOGLE_CLOUD_PROJECT="$project" -e AUTOBIRD_BUCKET="$bucket" "$image")
     rm -rf "$work/code/.snakemake/locks"

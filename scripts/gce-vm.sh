@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Run the workflow on one Google Cloud machine with an L4 GPU and gs:// storage; the machine stops itself at the end.
+# Run the workflow on one Google Cloud machine with an L4 GPU; files are in Cloud Storage, and the machine stops at the end.
 #
-#   scripts/gce-vm.sh start [SNAKEMAKE ARGUMENTS]   create the machine (or start it again) and run the workflow
-#   scripts/gce-vm.sh log                           follow its output
-#   scripts/gce-vm.sh delete                        delete the machine; the bucket is kept
+#   scripts/gce-vm.sh start [SNAKEMAKE ARGUMENTS]   create the machine, or start it again, and run the workflow
+#   scripts/gce-vm.sh log                           show the output of the machine, and follow it
+#   scripts/gce-vm.sh delete                        delete the machine; the files in the bucket are kept
 #
-# Set in the environment: GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_ZONE (for example europe-west4-a), AUTOBIRD_BUCKET, and
-# AUTOBIRD_IMAGE (target `train` of envs/Dockerfile.train). Optional: AUTOBIRD_VM (its name), AUTOBIRD_MACHINE
-# (g2-standard-4), AUTOBIRD_RECORDINGS (a gs:// folder that is copied to /work/recordings first, for `type: folder`).
+# Environment variables: GOOGLE_CLOUD_PROJECT, GOOGLE_CLOUD_ZONE (for example europe-west4-a), AUTOBIRD_BUCKET, and
+# AUTOBIRD_IMAGE (target `train` of envs/Dockerfile.train). Optional: AUTOBIRD_VM (name of the machine), AUTOBIRD_MACHINE
+# (default g2-standard-4), AUTOBIRD_RECORDINGS (a gs:// folder; it is copied to /work/recordings for `type: folder`).
 # The machine runs the last commit of this clone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,7 +16,7 @@ for name in GOOGLE_CLOUD_PROJECT GOOGLE_CLOUD_ZONE AUTOBIRD_BUCKET AUTOBIRD_IMAG
     [ -n "${!name:-}" ] || missing="${missing:-} $name"
 done
 [ -z "${missing:-}" ] || {
-    echo "error: set in the environment:$missing; see docs/google.md" >&2
+    echo "error: set these environment variables:$missing; see docs/google.md" >&2
     exit 1
 }
 vm=${AUTOBIRD_VM:-autobird}
@@ -31,7 +31,7 @@ start)
     gcloud storage cp "$code" "gs://$AUTOBIRD_BUCKET/.vm/$vm.tar.gz"
     metadata="autobird-bucket=$AUTOBIRD_BUCKET,autobird-image=$AUTOBIRD_IMAGE,autobird-vm=$vm"
     metadata+=",autobird-recordings=${AUTOBIRD_RECORDINGS:-}"
-    # Snakemake's arguments are encoded as base64, because metadata values cannot contain quotes.
+    # Snakemake's arguments are encoded as base64, because metadata cannot hold quotes and commas.
     metadata+=",autobird-arguments=$(printf '%q ' "$@" | base64 -w0)"
     if gcloud compute instances describe "$vm" "${where[@]}" >/dev/null 2>&1; then
         gcloud compute instances add-metadata "$vm" "${where[@]}" --metadata "$metadata"

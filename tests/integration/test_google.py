@@ -11,7 +11,7 @@ import pytest
 from autobird.synth.folder import write_folder
 from tests.integration.conftest import LONG, Google, Submitter, clone, wait_until
 from tests.workflow.conftest import FOLDER, snakemake
-from tests.workflow.outputs import repeatable_outputs
+from tests.workflow.outputs import promised
 
 pytestmark = [
     pytest.mark.google,
@@ -51,8 +51,8 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
 ) -> None:
     result = gce.run()
     assert result.code == 0, result.text[-5000:]
-    here = without(repeatable_outputs(finished_demo), "README.md")
-    assert repeatable_outputs(google.fetch(tmp_path / "fetched")) == here
+    here = without(promised(finished_demo), "README.md")
+    assert promised(google.fetch(tmp_path / "fetched")) == here
     assert len(here) > 60
 
     sent = messages(google)
@@ -103,7 +103,7 @@ def test_a_training_whose_machine_was_taken_resumes_to_the_same_weights(
     assert "attempt 1: exit code 0" in (job / "log").read_text()
     fetched = google.fetch(tmp_path / "fetched")
     assert "resumed from gs://" in (fetched / "results/logs/test/train.log").read_text()
-    assert without(repeatable_outputs(fetched), "README.md") == without(repeatable_outputs(here), "README.md")
+    assert without(promised(fetched), "README.md") == without(promised(here), "README.md")
 
 
 def test_a_local_folder_is_packed_and_gives_the_bytes_of_a_run_in_place(
@@ -113,8 +113,8 @@ def test_a_local_folder_is_packed_and_gives_the_bytes_of_a_run_in_place(
     result = gce.run("--until", "compare", "catalogue", "--config", FOLDER)
     assert result.code == 0, result.text[-5000:]
     assert {"pack", "segment", "compare"} <= result.rules
-    there = without(repeatable_outputs(google.fetch(tmp_path / "fetched")), "audio/")
-    here = repeatable_outputs(finished_folder)
+    there = without(promised(google.fetch(tmp_path / "fetched")), "audio/")
+    here = promised(finished_folder)
     assert len(there) > 30
     assert there == {path: here[path] for path in there}
 
@@ -150,9 +150,7 @@ def test_a_machine_of_ones_own_runs_on_the_bucket(google: Google, finished_demo:
     vm = Submitter(clone(tmp_path / "a vm"), ["--profile", "profiles/vm"], google.env)
     result = vm.run()
     assert result.code == 0, result.text[-5000:]
-    assert repeatable_outputs(google.fetch(tmp_path / "fetched")) == without(
-        repeatable_outputs(finished_demo), "README.md"
-    )
+    assert promised(google.fetch(tmp_path / "fetched")) == without(promised(finished_demo), "README.md")
     assert not list(google.folder.glob("*.json"))
     assert "Nothing to be done" in vm.run().text
 
@@ -213,9 +211,7 @@ def test_a_bucket_is_a_source_like_a_folder(
     result = snakemake(project, "results/test/dataset/index.parquet", *config)
     assert result.code == 0, result.text
     same = {
-        n: d
-        for n, d in repeatable_outputs(finished_folder).items()
-        if "/segments/" in n or n.endswith("dataset/index.parquet")
+        n: d for n, d in promised(finished_folder).items() if "/segments/" in n or n.endswith("dataset/index.parquet")
     }
-    assert same.items() <= repeatable_outputs(project).items()
+    assert same.items() <= promised(project).items()
     assert "Nothing to be done" in snakemake(project, "results/test/dataset/index.parquet", *config).text

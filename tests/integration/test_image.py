@@ -10,7 +10,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.integration.conftest import Submitter, clone, start_google
 from tests.integration.test_google import ONCE, messages
-from tests.workflow.outputs import repeatable_outputs
+from tests.workflow.outputs import promised
 
 HERE = ROOT / "tests/integration/image"
 
@@ -63,8 +63,8 @@ def test_the_train_image_runs_the_workflow_as_an_ordinary_user_to_the_same_bytes
     assert run("id", "-u").strip() == "10001"
     assert "predict" in run("autobird", "--help")
     run("python", "-m", "snakemake", "--configfile", "config/test.yaml")
-    here = repeatable_outputs(finished_demo)
-    there = repeatable_outputs(project)
+    here = promised(finished_demo)
+    there = promised(project)
     assert there.keys() == here.keys()
     # Another build of Python or of a library may encode a picture or round a figure otherwise; the data may not differ.
     differ = [path for path in here if there[path] != here[path]]
@@ -80,13 +80,13 @@ def test_jobs_of_google_batch_run_in_the_executor_image(
         gce = Submitter(clone(tmp_path / "clone"), arguments, google.env | {"AUTOBIRD_IMAGE": images["executor"]})
         result = gce.run("--until", "train", *ONCE)
         assert result.code == 0, result.text[-5000:]
-        there, here = repeatable_outputs(google.fetch(tmp_path / "fetched")), repeatable_outputs(finished_demo)
+        there, here = promised(google.fetch(tmp_path / "fetched")), promised(finished_demo)
         assert "test/model/weights.safetensors" in there
         assert not [path for path in there if there[path] != here[path] and path.endswith((".npy", ".parquet", ".tar"))]
         assert set(messages(google)) == {"download", "recordings", "segment", "mel_shards", "quarantine", "check_corpus",
                                          "dataset", "train"}  # fmt: skip
         logs = "".join(p.read_text() for p in google.folder.glob("train-*/log"))
-        assert "pip: all packages are in this image; ignored: install" in logs
+        assert "pip: all packages are installed in this image; ignored: install" in logs
         # The plugin's script ends with a command that succeeds; a failure before it must still be one.
         failed = gce.run("--until", "dataset", *ONCE, "--config", "dataset={min_windows: 100000}")
         assert failed.code != 0

@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.integration.conftest import LONG, Submitter, clone, wait_until
 from tests.workflow.conftest import FOLDER, snakemake
-from tests.workflow.outputs import repeatable_outputs
+from tests.workflow.outputs import promised
 
 SCRIPTS = ROOT / "tests/integration/slurm"
 
@@ -80,7 +80,7 @@ def test_the_whole_run_gives_the_bytes_of_a_local_one_and_a_second_does_nothing(
 ) -> None:
     result = slurm.run()
     assert result.code == 0, result.text[-5000:]
-    assert repeatable_outputs(slurm.project) == repeatable_outputs(finished_demo)
+    assert promised(slurm.project) == promised(finished_demo)
     assert queue() == []
 
     found = jobs(result.text)
@@ -121,7 +121,7 @@ def test_a_node_that_goes_in_the_middle_of_a_stage_costs_at_most_the_time_since_
     assert result.code == 0, result.text[-5000:]
     assert result.rules == {"train"}
     assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
-    assert repeatable_outputs(slurm.project) == repeatable_outputs(here)
+    assert promised(slurm.project) == promised(here)
     assert node not in [job["NodeList"] for job in jobs(result.text).values()]
     assert queue() == []
     subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
@@ -157,7 +157,7 @@ def test_ctrl_c_cancels_the_jobs_and_the_next_run_goes_on(slurm: Submitter, tmp_
     result = slurm.run("--until", "train", "--config", LONG)
     assert result.code == 0, result.text[-5000:]
     assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
-    assert repeatable_outputs(slurm.project) == repeatable_outputs(here)
+    assert promised(slurm.project) == promised(here)
 
 
 def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) -> None:
@@ -217,5 +217,5 @@ def test_a_folder_on_a_shared_file_system_is_read_in_place(slurm: Submitter, fin
     result = slurm.run("--until", "dataset", "--config", FOLDER)
     assert result.code == 0, result.text[-5000:]
     assert "pack" not in result.rules
-    here = repeatable_outputs(finished_folder)
-    assert repeatable_outputs(slurm.project).items() <= here.items()
+    here = promised(finished_folder)
+    assert promised(slurm.project).items() <= here.items()

@@ -71,7 +71,7 @@ def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]
     }
 
 
-def assert_scores_match_predictions(run: Path, root: Path, truth: dict[str, set[str]]) -> None:
+def assert_delivered(run: Path, root: Path, truth: dict[str, set[str]]) -> None:
     """Check that the scores of stage `evaluate` equal those computed from the output of `autobird predict`."""
     test = json.loads((run / "evaluation/metrics.json").read_text())["test"]
     for level, found in scores(run, root, truth).items():

@@ -7,7 +7,7 @@ EXEMPT = ("logs", "benchmarks", ".checkpoints", ".wandb", "latency.json", "compa
 """Folders and files of `results` whose bytes may differ. The last two contain measured speeds."""
 
 
-def repeatable_outputs(project: Path) -> dict[str, str]:
+def promised(project: Path) -> dict[str, str]:
     """sha256 of every output below `results` that must not differ between runs, by its path."""
     results = project / "results"
     files = [p for p in results.rglob("*") if p.is_file() and not p.name.endswith((".lock", ".html"))]

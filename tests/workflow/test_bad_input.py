@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import copy_project
 from tests.workflow.conftest import snakemake
-from tests.workflow.outputs import repeatable_outputs
+from tests.workflow.outputs import promised
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_every_odd_file_is_used_or_quarantined_with_a_reason(project: Path, odd_
     assert "decoding stopped after 11.9 s" in notes["middle_zeroed.mp3"]
     assert "decoding stopped after 4.5 s" in notes["truncated.flac"]
     assert "its header was never finished" in notes["wav_short_of_its_header.wav"]
-    # Recordings of the same audio in different formats are found as near-duplicates.
+    # What is one sound is known as one, whatever its format.
     with (project / corpus / "near_duplicates.csv").open(newline="") as file:
         pairs = {(r["recording"], r["other"]) for r in csv.DictReader(file)}
     formats = sorted(n for n in files if n.startswith("same_audio_five_formats"))
@@ -103,7 +103,7 @@ def test_every_odd_file_is_used_or_quarantined_with_a_reason(project: Path, odd_
 
 
 def test_the_report_is_written_offline_with_all_categories(finished_demo: Path, tmp_path: Path) -> None:
-    before = repeatable_outputs(finished_demo)
+    before = promised(finished_demo)
     result = snakemake(finished_demo, "--report", str(tmp_path / "report.html"))
     assert result.code == 0, result.text
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -119,4 +119,4 @@ def test_the_report_is_written_offline_with_all_categories(finished_demo: Path, 
         "quarantine",
     ):
         assert words in page
-    assert repeatable_outputs(finished_demo) == before
+    assert promised(finished_demo) == before

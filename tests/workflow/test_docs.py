@@ -21,7 +21,7 @@ def test_the_generated_pages_are_up_to_date() -> None:
         assert path.read_text(encoding="utf-8") == text, f"{path.name} is out of date; run `make docs`"
 
 
-def test_the_readme_shows_the_graph_of_the_rules() -> None:
+def test_readme_shows_the_graph_of_the_real_dag() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "segment --> mel_shards" in readme
     assert "train --> score" in readme

@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import copy_project
 from tests.workflow.conftest import command, environment, snakemake
-from tests.workflow.outputs import repeatable_outputs
+from tests.workflow.outputs import promised
 
 pytestmark = pytest.mark.long
 
@@ -58,7 +58,7 @@ def test_after_killing_snakemake_only_its_job_continues_and_the_next_run_gives_t
     assert snakemake(project, "--unlock").code == 0
     result = snakemake(project)
     assert result.code == 0, result.text
-    assert repeatable_outputs(project) == repeatable_outputs(finished_demo)
+    assert promised(project) == promised(finished_demo)
     assert snakemake(project).jobs == set()
 
 
@@ -91,7 +91,7 @@ def test_after_killing_the_training_the_run_fails_and_the_next_run_resumes(
     result = snakemake(project, *LONG)
     assert result.code == 0, result.text
     assert "resumed from" in (project / "results/logs/test/train.log").read_text(encoding="utf-8")
-    assert repeatable_outputs(project) == repeatable_outputs(finished_long)
+    assert promised(project) == promised(finished_long)
 
 
 def test_one_two_and_four_cores_give_the_same_bytes(tmp_path: Path) -> None:
@@ -100,6 +100,6 @@ def test_one_two_and_four_cores_give_the_same_bytes(tmp_path: Path) -> None:
         project = copy_project(tmp_path / str(cores))
         result = snakemake(project, "--config", "train={threads: 2}", cores=cores)
         assert result.code == 0, result.text
-        found[cores] = repeatable_outputs(project)
+        found[cores] = promised(project)
     assert found[1] == found[2] == found[4]
     assert len(found[1]) > 30

@@ -15,7 +15,7 @@ from autobird.predict.bundle import FILES
 from autobird.serving.log import Entry, PredictionLog
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
-from tests.workflow.delivered import assert_scores_match_predictions
+from tests.workflow.delivered import assert_delivered
 
 
 def test_the_bundle_contains_its_files_and_no_path_of_the_machine_or_the_corpus(finished_folder: Path) -> None:
@@ -52,7 +52,7 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: 
 def test_the_scores_of_the_evaluation_are_those_of_the_predictions(finished_folder: Path) -> None:
     root = finished_folder / "my birds"
     truth = {p.relative_to(root).as_posix(): {p.parent.name.replace("_", " ")} for p in root.glob("*/*")}
-    assert_scores_match_predictions(finished_folder / "results/test", root, truth)
+    assert_delivered(finished_folder / "results/test", root, truth)
 
 
 def test_a_folder_of_the_test_recordings_has_the_drift_features_of_the_test_split(folder: Path) -> None:

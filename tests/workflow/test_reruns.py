@@ -214,7 +214,7 @@ def test_a_new_rms_filter_reruns_the_dataset_and_later_stages(folder: Path) -> N
     assert run(folder, "features={min_rms: 0.02}").rules == {"dataset", *AFTER_DATASET}
 
 
-def test_changed_code_of_the_mel_module_reruns_the_stages_that_use_it(folder: Path) -> None:
+def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(folder: Path) -> None:
     edit(folder / "scripts/autobird/audio/mel.py", r"out\[:\] = compress\(mel\)", "out[:] = compress(1.5 * mel)")
     result = run(folder)
     assert result.batches("mel_shards") == {"0", "1", "2"}

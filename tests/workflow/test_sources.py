@@ -1,4 +1,4 @@
-"""Runs on sources other than a folder: the same recordings give the same bytes, also after failures of the server."""
+"""Whole runs on other sources than a folder: the same recordings give the same bytes, and bad days cost nothing."""
 
 import csv
 import json
@@ -15,8 +15,8 @@ import pytest
 from tests.conftest import copy_project
 from tests.standins.xeno_canto import KEY, Mood, StandIn, from_sources, serve
 from tests.workflow.conftest import Result, command, environment, snakemake
-from tests.workflow.delivered import assert_scores_match_predictions
-from tests.workflow.outputs import repeatable_outputs
+from tests.workflow.delivered import assert_delivered
+from tests.workflow.outputs import promised
 
 DATASET = "results/test/dataset/index.parquet"
 
@@ -27,13 +27,13 @@ def configured(project: Path, corpus: dict[str, object]) -> str:
 
 
 def run(project: Path, *arguments: str) -> Result:
-    # The second file overrides config/test.yaml key by key.
+    # The second file goes over config/test.yaml, key by key.
     return snakemake(project, *arguments, "--configfile", "config/test.yaml", "mine.json")
 
 
 @pytest.fixture(scope="module")
 def part(real_corpus: Path) -> tuple[list[dict[str, str]], Path]:
-    """The real recordings that are shorter than 25 s, as rows of SOURCES.csv, and their folder."""
+    """The shorter real recordings of the corpus with enough of each species for a split."""
     with (real_corpus / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
         table = [r for r in csv.DictReader(file) if float(r["duration_s"]) < 25]
     return table, real_corpus
@@ -41,7 +41,7 @@ def part(real_corpus: Path) -> tuple[list[dict[str, str]], Path]:
 
 @pytest.fixture
 def server(part: tuple[list[dict[str, str]], Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
-    """A stand-in for xeno-canto that serves these recordings."""
+    """A stand-in for xeno-canto that holds them."""
     monkeypatch.setenv("XENO_CANTO_KEY", KEY)
     with serve(*from_sources(*part)) as running:
         yield running
@@ -52,16 +52,14 @@ def project(tmp_path: Path) -> Path:
     return copy_project(tmp_path / "project")
 
 
-def segments_and_split(project: Path) -> dict[str, str]:
-    """Digests of the decoded audio, the segments and the split."""
+def wanted(project: Path) -> dict[str, str]:
+    """Digests of the segments and the split."""
     return {
-        n: d
-        for n, d in repeatable_outputs(project).items()
-        if "/segments/" in n or "/pcm/" in n or n.endswith("index.parquet")
+        n: d for n, d in promised(project).items() if "/segments/" in n or "/pcm/" in n or n.endswith("index.parquet")
     }
 
 
-def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_split(
+def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_split(
     project: Path, part: tuple[list[dict[str, str]], Path], server: StandIn
 ) -> None:
     table, root = part
@@ -90,15 +88,13 @@ def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_split(
             assert KEY not in listed.text
         result = run(project, DATASET)
         assert result.code == 0, result.text
-        found[name] = segments_and_split(project)
+        found[name] = wanted(project)
         subprocess.run(["rm", "-r", str(project / "results")], check=True)
     assert found["folder"] == found["table"] == found["xeno_canto"]
     assert len(found["folder"]) == 3 + 3 + 1
 
 
-def test_a_killed_download_and_an_unavailable_server_give_the_same_bytes_in_the_end(
-    project: Path, server: StandIn
-) -> None:
+def test_a_killed_download_and_a_server_that_is_away_end_with_the_same_bytes(project: Path, server: StandIn) -> None:
     configured(project, server.settings())
     assert run(project, "refresh_sources").code == 0
     tars = [f"results/features/test/corpus/audio/{b}.tar" for b in range(3)]
@@ -113,25 +109,27 @@ def test_a_killed_download_and_an_unavailable_server_give_the_same_bytes_in_the_
             time.sleep(0.02)
         os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-    # The server drops connections for longer than the retry deadline.
+    # Away: connections are dropped, longer than the job is patient.
     server.mood = Mood(closed=True)
     configured(project, server.settings() | {"fetch": {"interval": 0, "patience": 1}})
     snakemake(project, "--unlock")
-    unavailable = run(project, *tars)
-    assert unavailable.code == 1
-    assert "run again later: what has come so far is kept" in unavailable.text
+    away = run(project, *tars)
+    assert away.code == 1
+    assert "run again later: what has come so far is kept" in away.text
     server.mood = Mood()
     configured(project, server.settings())
     again = run(project, *tars)
     assert again.code == 0, again.text
     assert sum(server.sent.values()) < 1.3 * sum(len(server.sound(n)) for n in server.files)
-    first = repeatable_outputs(project)
+    first = promised(project)
     subprocess.run(["rm", "-r", str(project / "results")], check=True)
     assert run(project, *tars).code == 0
-    assert repeatable_outputs(project) == first
+    assert promised(project) == first
 
 
-def test_a_withdrawn_recording_is_quarantined_and_only_a_new_one_is_downloaded(project: Path, server: StandIn) -> None:
+def test_a_withdrawn_recording_is_quarantined_and_a_new_one_downloads_itself_alone(
+    project: Path, server: StandIn
+) -> None:
     gone = server.entries[0]
     server.mood = Mood(withdrawn={gone["id"]})
     new = server.entries.pop()
@@ -153,7 +151,7 @@ def test_a_withdrawn_recording_is_quarantined_and_only_a_new_one_is_downloaded(p
     assert set(server.sent) == {new["id"]}
 
 
-def test_annotated_recordings_are_labelled_by_their_boxes(project: Path, finished_folder: Path) -> None:
+def test_annotated_recordings_are_trained_on_by_their_boxes(project: Path, finished_folder: Path) -> None:
     with (finished_folder / "my birds" / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     lines = []
@@ -162,7 +160,7 @@ def test_annotated_recordings_are_labelled_by_their_boxes(project: Path, finishe
         path.parent.mkdir(exist_ok=True)
         path.symlink_to(finished_folder / "my birds" / row["file"])
         lines += [f"{path.name}\t{view}\t0.0\t3.0\t{row['species']}\n" for view in ("Waveform 1", "Spectrogram 1")]
-    # Every third recording contains a second species at 8 s.
+    # Every third recording holds a second species, later on.
     others = table[::3]
     names = sorted({row["species"] for row in table})
     truth = {row["file"].replace("/", "-"): {row["species"]} for row in table}
@@ -176,17 +174,17 @@ def test_annotated_recordings_are_labelled_by_their_boxes(project: Path, finishe
     configured(project, {"type": "annotations", "root": "field", "annotations": {"table": "boxes.txt"}})
     result = run(project, "results/test/release/bundle/bundle.json")
     assert result.code == 0, result.text
-    assert_scores_match_predictions(project / "results/test", project / "field", truth)
+    assert_delivered(project / "results/test", project / "field", truth)
     assert f"note: {len(table)} of {len(lines)} annotations do not count: doubled row" in result.text
     index = pq.read_table(project / DATASET).to_pandas()
     assert set(index.loc[index["start"] == 0, "dropped"]) == {""}
     alone = ~index["recording"].isin([row["file"].replace("/", "-") for row in others])
     assert set(index.loc[alone & (index["start"] > 2 * 40_000), "dropped"]) == {"no box overlaps it enough"}
     several = index.groupby("recording")["present"].agg(lambda sets: len(set().union(*sets)))
-    assert set(several[~several.index.isin(index.loc[alone, "recording"])]) == {1, 2}  # some recordings end before 8 s
+    assert set(several[~several.index.isin(index.loc[alone, "recording"])]) == {1, 2}  # some end before 8 s
     counts = json.loads((project / "results/test/dataset/counts.json").read_text())
     assert counts["boxes"] == {"doubled row": len(table), "used": len(table) + len(others)}
-    # After a correction of a box, nothing is decoded.
+    # A corrected box decodes nothing.
     boxes = project / "field" / "boxes.txt"
     boxes.write_text(boxes.read_text().replace("\t3.0\t", "\t2.9\t", 2))
     again = run(project, "results/test/release/bundle/bundle.json")

@@ -1,6 +1,6 @@
-"""For clusters: the resources of each rule, the place of checkpoints, and checks before the first job.
+"""Where jobs run: what each rule asks for, where checkpoints outlive a machine, and whether the cluster will do.
 
-Contains no rules. Nothing in this file changes the results of a rule.
+No rules here. Nothing here changes what a rule computes.
 """
 
 import logging
@@ -10,7 +10,7 @@ from autobird.cluster import google, slurm
 from autobird.cluster.hints import Hints
 from autobird.cluster.needs import NEEDS, Demand, Sizes, resources
 
-# URL of the bucket that holds all files of the workflow (`--default-storage-prefix`); empty without a bucket.
+# Where files lie that all jobs reach, if that is not a file system.
 STORAGE = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
 GOOGLE = workflow.storage_settings.default_storage_provider == "gcs"
 SITE = slurm.site(os.environ)
@@ -23,7 +23,7 @@ if workflow.is_main_process:
                 os.environ,
                 (
                     tuple(google.VARIABLES)
-                    if not SHARED_FILE_SYSTEM
+                    if not SHARED
                     else ("GOOGLE_CLOUD_PROJECT", "AUTOBIRD_BUCKET")
                 ),
             )
@@ -33,9 +33,9 @@ if workflow.is_main_process:
 
 
 def needs(stage, gpu=False):
-    """Memory, run time and GPU that a rule requests; memory and time depend on its input and grow with each attempt."""
+    """Memory, run time and GPU of a rule, as functions of the recordings it works on, growing with each attempt."""
     if stage == "predict_batch":
-        field = [found.sizes for found in FIELD_LISTINGS.values() if found]
+        field = [found.sizes for found in FIELD.values() if found]
         sizes = Sizes([sum(parts, []) for parts in zip(*field)])
     else:
         sizes = Sizes(LISTING.sizes if LISTING else [])
@@ -43,23 +43,21 @@ def needs(stage, gpu=False):
         NEEDS[stage], sizes, CONFIG.train.epochs, CONFIG.corpus.max_duration, gpu
     )
     return SITE | resources(
-        demand,
-        lambda wildcards: wildcards.get("batch"),
-        GOOGLE and not SHARED_FILE_SYSTEM,
+        demand, lambda wildcards: wildcards.get("batch"), GOOGLE and not SHARED
     )
 
 
-def state_folder(folder):
-    """The folder in which a stage keeps its state (checkpoints, the previous split), in the bucket if there is one.
+def state(folder):
+    """Where a stage keeps what is no output (checkpoints, the last split): beside the outputs, also in a bucket.
 
-    It is not an output: Snakemake deletes the outputs of a failed job, and the next attempt needs the state.
+    Snakemake deletes the outputs of a job that failed, and this must outlive it.
     """
     folder = RUN / folder
     return untracked(f"{STORAGE}/{folder}" if STORAGE else folder)
 
 
-def requested_jobs():
-    """Yield the Slurm requests of the jobs to run, each with the partition that the plugin will select for it."""
+def asks():
+    """What the jobs to run ask of Slurm, each with the partition that the plugin will choose for it."""
     from snakemake.logging import logger
     from snakemake_executor_plugin_slurm.partitions import (
         get_best_partition,
@@ -73,7 +71,7 @@ def requested_jobs():
         for job in workflow.dag.needrun_jobs():
             if job.is_local:
                 continue
-            # Slurm runs a group of jobs as one job.
+            # A group is one job of Slurm's.
             job = workflow.dag.get_job_group(job) or job
             named = job.resources.get("slurm_partition")
             chosen = (
@@ -87,10 +85,10 @@ def requested_jobs():
 
 
 onstart:
-    # Runs before the first job, not on a dry run: check that Slurm accepts the jobs and that the bucket is writable.
+    # Before the first job, and not on a dry run: whether the cluster will take the jobs, and the bucket the files.
     try:
         if workflow.executor_plugin.name == "slurm":
-            slurm.check(requested_jobs())
+            slurm.check(asks())
         if GOOGLE:
             google.check_rights(STORAGE, os.environ)
     except AutobirdError as error:
@@ -98,9 +96,9 @@ onstart:
 
 
 onerror:
-    # Snakemake reports a rejected group without the reason; the check prints it.
+    # A group that Slurm did not take is reported without the reason: ask again.
     if workflow.executor_plugin.name == "slurm":
         try:
-            slurm.check(requested_jobs())
+            slurm.check(asks())
         except AutobirdError as error:
             print(f"error: {error}", file=sys.stderr)

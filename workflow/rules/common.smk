@@ -95,7 +95,7 @@ except AutobirdError as error:
 
 
 # Whether jobs can read the files of this machine. If not, local folders are packed into tar archives for them.
-SHARED_FILE_SYSTEM = (
+SHARED = (
     SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 )
 
@@ -150,7 +150,7 @@ def batch_audio(wildcards):
     """The batch's tar archive; empty if jobs can read the recordings directly from a local folder."""
     return (
         []
-        if SHARED_FILE_SYSTEM and not DOWNLOADED
+        if SHARED and not DOWNLOADED
         else CORPUS / f"audio/{wildcards.batch}.tar"
     )
 
@@ -167,7 +167,7 @@ def stage_fingerprints():
         "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset model.train release.export release.prune "
         "release.quantize release.score release.compare evaluation.evaluate release.bundle"
     )
-    return json.dumps({name: code_fingerprint(name) for name in names.split()})
+    return json.dumps({name: code(name) for name in names.split()})
 
 
 def list_field_recordings(root, batches, key):
@@ -187,7 +187,7 @@ def every_batch(pattern):
     return expand(str(pattern), batch=BATCHES)
 
 
-def code_fingerprint(stage):
+def code(stage):
     """Fingerprint of the code and the library versions that a stage depends on, for the params of its rule."""
     try:
         return FINGERPRINTS.of(f"autobird.{stage}")
@@ -219,7 +219,7 @@ if CURRENT_KIND == "log" and workflow.is_main_process and not CURRENT.is_file():
         f"drift.current: {CURRENT} is neither a folder nor a file; set it to `test`, a folder of recordings, "
         "or the log file of the server"
     )
-FIELD_LISTINGS = {
+FIELD = {
     PREDICT_TASK: list_field_recordings(
         CONFIG.predict.input, CONFIG.predict.batches, "predict.input"
     ),
@@ -240,7 +240,7 @@ def field_root(wildcards, threads):
 
 def field_manifest_digest(wildcards):
     """sha256 of the manifest of a batch of field recordings."""
-    found = FIELD_LISTINGS[wildcards.task]
+    found = FIELD[wildcards.task]
     return found.manifests.digest(wildcards.batch) if found else ""
 
 
@@ -248,7 +248,7 @@ def bundle_files(wildcards):
     """The files of the bundle to predict with: the one that `predict.bundle` names, or that of this run."""
     folder = RUN / "release/bundle"
     if CONFIG.predict.bundle and wildcards.task == PREDICT_TASK:
-        folder = NAMED_BUNDLE if SHARED_FILE_SYSTEM else RUN / PREDICT_TASK / "bundle"
+        folder = NAMED_BUNDLE if SHARED else RUN / PREDICT_TASK / "bundle"
     return [folder / name for name in FILES]
 
 
@@ -256,7 +256,7 @@ def field_audio(wildcards):
     """The tar archive of a batch of field recordings; empty if jobs can read their folder."""
     return (
         []
-        if SHARED_FILE_SYSTEM
+        if SHARED
         else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
     )
 

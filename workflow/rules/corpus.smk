@@ -58,7 +58,7 @@ if DEMO:
             **needs("download"),
         params:
             settings=CONFIG.corpus.demo.model_dump_json(),
-            code=code_fingerprint("synth.synthesise"),
+            code=code("synth.synthesise"),
         shell:
             r"""
             python -m autobird.synth.synthesise \
@@ -105,7 +105,7 @@ elif DOWNLOADED:
                 --log {log:q}
             """
 
-elif not SHARED_FILE_SYSTEM:
+elif not SHARED:
 
     rule pack:
         """Pack the recordings of a batch into a tar archive for jobs that cannot read the source folder."""
@@ -124,7 +124,7 @@ elif not SHARED_FILE_SYSTEM:
         resources:
             **needs("pack"),
         params:
-            code=code_fingerprint("audio.pack"),
+            code=code("audio.pack"),
             root=untracked(SOURCE_ROOT),
         shell:
             r"""
@@ -160,7 +160,7 @@ rule recordings:
         **needs("recordings"),
     params:
         settings=CONFIG.part(RecordingsStageSettings, "corpus", "features"),
-        code=code_fingerprint("corpus.recordings"),
+        code=code("corpus.recordings"),
         root=untracked(SOURCE_ROOT),
     shell:
         r"""
@@ -200,7 +200,7 @@ rule near_duplicates:
         **needs("near_duplicates"),
     params:
         settings=CONFIG.part(NearDuplicateSettings, "corpus"),
-        code=code_fingerprint("corpus.near_duplicates"),
+        code=code("corpus.near_duplicates"),
     shell:
         r"""
         python -m autobird.corpus.near_duplicates \
@@ -234,7 +234,7 @@ rule quarantine:
     resources:
         **needs("quarantine"),
     params:
-        code=code_fingerprint("corpus.quarantine"),
+        code=code("corpus.quarantine"),
     shell:
         r"""
         python -m autobird.corpus.quarantine \
@@ -278,7 +278,7 @@ rule catalogue:
         **needs("catalogue"),
     params:
         settings=CONFIG.corpus.licences.model_dump_json(),
-        code=code_fingerprint("corpus.catalogue"),
+        code=code("corpus.catalogue"),
     shell:
         r"""
         python -m autobird.corpus.catalogue \
@@ -327,7 +327,7 @@ rule corpus_figures:
     resources:
         **needs("corpus_figures"),
     params:
-        code=code_fingerprint("corpus.figures"),
+        code=code("corpus.figures"),
     shell:
         r"""
         python -m autobird.corpus.figures \
@@ -356,7 +356,7 @@ rule check_corpus:
         **needs("check_corpus"),
     params:
         settings=CONFIG.part(CheckSettings, "corpus"),
-        code=code_fingerprint("corpus.check"),
+        code=code("corpus.check"),
     shell:
         r"""
         python -m autobird.corpus.check \

@@ -34,7 +34,7 @@ rule drift:
         **needs("drift"),
     params:
         settings=CONFIG.part(DriftTestSettings, "drift"),
-        code=code_fingerprint("drift.report"),
+        code=code("drift.report"),
     shell:
         r"""
         python -m autobird.drift.report \
@@ -69,7 +69,7 @@ if CURRENT_KIND == "test":
             **needs("drift_current"),
         params:
             settings=CONFIG.part(MelSettings, "features"),
-            code=code_fingerprint("release.split_features"),
+            code=code("release.split_features"),
         shell:
             r"""
             python -m autobird.release.split_features \
@@ -101,7 +101,7 @@ elif CURRENT_KIND == "folder":
         resources:
             **needs("drift_current"),
         params:
-            code=code_fingerprint("predict.merge"),
+            code=code("predict.merge"),
         shell:
             r"""
             python -m autobird.predict.merge \
@@ -129,7 +129,7 @@ else:
         params:
             database=untracked(CONFIG.drift.current),
             digest=server_log_digest(),
-            code=code_fingerprint("serving.export_log"),
+            code=code("serving.export_log"),
         shell:
             r"""
             python -m autobird.serving.export_log \

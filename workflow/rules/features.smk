@@ -22,7 +22,7 @@ rule segment:
         **needs("segment"),
     params:
         settings=CONFIG.part(WindowSettings, "features"),
-        code=code_fingerprint("audio.segment"),
+        code=code("audio.segment"),
     shell:
         r"""
         python -m autobird.audio.segment \
@@ -52,7 +52,7 @@ rule mel_shards:
         **needs("mel_shards"),
     params:
         settings=CONFIG.part(MelSettings, "features"),
-        code=code_fingerprint("audio.mel_shards"),
+        code=code("audio.mel_shards"),
     shell:
         r"""
         python -m autobird.audio.mel_shards \
@@ -103,8 +103,8 @@ rule dataset:
         **needs("dataset"),
     params:
         settings=CONFIG.part(DatasetStageSettings, "dataset", "features", "corpus"),
-        code=code_fingerprint("dataset.dataset"),
-        state=state_folder("dataset"),
+        code=code("dataset.dataset"),
+        state=state("dataset"),
     shell:
         r"""
         python -m autobird.dataset.dataset \
@@ -169,7 +169,7 @@ rule data_figures:
         **needs("data_figures"),
     params:
         settings=CONFIG.part(MelSettings, "features"),
-        code=code_fingerprint("dataset.figures"),
+        code=code("dataset.figures"),
     shell:
         r"""
         python -m autobird.dataset.figures \

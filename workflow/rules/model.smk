@@ -28,9 +28,9 @@ rule train:
     params:
         settings=CONFIG.part(TrainSettings, "train"),
         front_end=CONFIG.part(MelSettings, "features"),
-        code=code_fingerprint("model.train"),
+        code=code("model.train"),
         track=untracked(CONFIG.run.tracking),
-        checkpoints=state_folder(".checkpoints/train"),
+        checkpoints=state(".checkpoints/train"),
     shell:
         r"""
         python -m autobird.model.train \
@@ -71,7 +71,7 @@ rule curves:
     resources:
         **needs("curves"),
     params:
-        code=code_fingerprint("evaluation.curves"),
+        code=code("evaluation.curves"),
     shell:
         r"""
         python -m autobird.evaluation.curves \

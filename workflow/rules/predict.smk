@@ -39,7 +39,7 @@ rule predict_manifest:
         """
 
 
-if not SHARED_FILE_SYSTEM:
+if not SHARED:
 
     rule predict_pack:
         """Pack a batch of field recordings into a tar archive for jobs that cannot read their folder."""
@@ -60,7 +60,7 @@ if not SHARED_FILE_SYSTEM:
         resources:
             **needs("pack"),
         params:
-            code=code_fingerprint("audio.pack"),
+            code=code("audio.pack"),
             root=field_root,
         shell:
             r"""
@@ -111,7 +111,7 @@ rule predict_batch:
         **needs("predict_batch"),
     params:
         root=field_root,
-        code=code_fingerprint("predict.batch"),
+        code=code("predict.batch"),
     shell:
         r"""
         python -m autobird.predict.batch \
@@ -148,7 +148,7 @@ rule predict_merge:
     resources:
         **needs("predict_merge"),
     params:
-        code=code_fingerprint("predict.merge"),
+        code=code("predict.merge"),
     shell:
         r"""
         python -m autobird.predict.merge \

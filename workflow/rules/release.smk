@@ -24,7 +24,7 @@ rule export:
     resources:
         **needs("export"),
     params:
-        code=code_fingerprint("release.export"),
+        code=code("release.export"),
     shell:
         r"""
         python -m autobird.release.export \
@@ -55,8 +55,8 @@ rule prune:
         **needs("prune", gpu=may_use_gpu()),
     params:
         settings=CONFIG.part(PruneSettings, "release"),
-        code=code_fingerprint("release.prune"),
-        checkpoints=state_folder(".checkpoints/prune"),
+        code=code("release.prune"),
+        checkpoints=state(".checkpoints/prune"),
     shell:
         r"""
         python -m autobird.release.prune \
@@ -94,7 +94,7 @@ rule quantize:
         **needs("quantize"),
     params:
         settings=CONFIG.part(QuantizeSettings, "release"),
-        code=code_fingerprint("release.quantize"),
+        code=code("release.quantize"),
     shell:
         r"""
         python -m autobird.release.quantize \
@@ -128,7 +128,7 @@ rule score:
     resources:
         **needs("score"),
     params:
-        code=code_fingerprint("release.score"),
+        code=code("release.score"),
     shell:
         r"""
         python -m autobird.release.score \
@@ -172,7 +172,7 @@ rule compare:
         **needs("compare"),
     params:
         settings=CONFIG.part(CompareSettings, "release", "evaluation"),
-        code=code_fingerprint("release.compare"),
+        code=code("release.compare"),
     shell:
         r"""
         python -m autobird.release.compare \
@@ -236,7 +236,7 @@ rule evaluate:
         **needs("evaluate"),
     params:
         settings=CONFIG.part(EvaluationSettings, "evaluation"),
-        code=code_fingerprint("evaluation.evaluate"),
+        code=code("evaluation.evaluate"),
     shell:
         r"""
         python -m autobird.evaluation.evaluate \
@@ -276,7 +276,7 @@ rule latency:
         **needs("latency"),
     params:
         settings=CONFIG.part(LatencySettings, "release"),
-        code=code_fingerprint("release.latency"),
+        code=code("release.latency"),
     shell:
         r"""
         python -m autobird.release.latency \
@@ -310,7 +310,7 @@ rule comparison_figure:
     resources:
         **needs("comparison_figure"),
     params:
-        code=code_fingerprint("release.comparison_figure"),
+        code=code("release.comparison_figure"),
     shell:
         r"""
         python -m autobird.release.comparison_figure \
@@ -367,7 +367,7 @@ rule bundle:
         name=CONFIG.run.name,
         config=CONFIG.provenance(),
         stages=stage_fingerprints(),
-        code=code_fingerprint("release.bundle"),
+        code=code("release.bundle"),
     shell:
         r"""
         python -m autobird.release.bundle \
