@@ -86,7 +86,7 @@ def test_jobs_of_google_batch_run_in_the_executor_image(
         assert set(messages(google)) == {"download", "recordings", "segment", "mel_shards", "quarantine", "check_corpus",
                                          "dataset", "train"}  # fmt: skip
         logs = "".join(p.read_text() for p in google.folder.glob("train-*/log"))
-        assert "pip: all packages are installed in this image; ignored: install" in logs
+        assert "pip: this image is complete; not done: install" in logs
         # The plugin's script ends with a command that succeeds; a failure before it must still be one.
         failed = gce.run("--until", "dataset", *ONCE, "--config", "dataset={min_windows: 100000}")
         assert failed.code != 0

@@ -95,9 +95,7 @@ except AutobirdError as error:
 
 
 # Whether jobs can read the files of this machine. If not, local folders are packed into tar archives for them.
-SHARED = (
-    SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
-)
+SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 
 
 wildcard_constraints:
@@ -148,11 +146,7 @@ def manifest_digest(wildcards):
 
 def batch_audio(wildcards):
     """The batch's tar archive; empty if jobs can read the recordings directly from a local folder."""
-    return (
-        []
-        if SHARED and not DOWNLOADED
-        else CORPUS / f"audio/{wildcards.batch}.tar"
-    )
+    return [] if SHARED and not DOWNLOADED else CORPUS / f"audio/{wildcards.batch}.tar"
 
 
 def batch_fetch_results(wildcards):
@@ -254,11 +248,7 @@ def bundle_files(wildcards):
 
 def field_audio(wildcards):
     """The tar archive of a batch of field recordings; empty if jobs can read their folder."""
-    return (
-        []
-        if SHARED
-        else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
-    )
+    return [] if SHARED else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
 
 
 def predict_targets(wildcards):
