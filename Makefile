@@ -1,11 +1,11 @@
-# What a new user types. The plain commands stand in README.md.
+# Short commands for users and developers. README.md lists the commands that they run.
 PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
 .PHONY: demo test test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
 
-# The run, its report if it is older than the scores, and what came out.
+# Run the demo, write its report if it is out of date, and print the scores.
 demo: .venv/installed
 	@$(BIN)/python -m snakemake
 	@$(MAKE) --no-print-directory --silent $(RUN)/report.html
@@ -19,43 +19,44 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock -e .
 	@touch $@
 
-# The suite that CI runs.
+# The tests that CI runs.
 test: .venv/installed
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
-# Training and release with the kernels of an x86 CPU that has AVX2 and no more; needs a torch built for x86 with oneDNN.
+# Test training and release with the kernels of an x86 CPU that has AVX2 only. Needs a torch for x86 with oneDNN.
 test-avx2: .venv/installed
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n auto \
 		tests/unit/test_training.py tests/unit/test_release.py tests/unit/test_int8.py
 
-# Kills, orphans and core counts: some minutes.
+# Test interruptions, orphaned jobs and numbers of cores. Takes some minutes.
 test-long: .venv/installed
 	$(BIN)/python -m pytest -m long -n auto --dist loadgroup
 
-# The page in a real Chromium.
+# Test the server's page in a real Chromium.
 test-browser: .venv/installed
 	$(BIN)/python -m pytest -m browser
 
-# The demo over five folds and three seeds: about half an hour on two cores.
+# Evaluate the demo over five folds and three seeds. Takes about half an hour on two cores.
 test-quality: .venv/installed
 	$(BIN)/python -m pytest -m quality -s
 
-# The whole workflow on a real Slurm of three nodes on this machine: root, Debian or Ubuntu, minutes.
+# Run the workflow on a real Slurm with three nodes on this machine. Needs root on Debian or Ubuntu; takes minutes.
 test-slurm: .venv/installed
 	$(BIN)/python -m pytest -m slurm -v
 
-# The same on an emulated Google Cloud: root, minutes.
+# Run the workflow on an emulated Google Cloud. Needs root; takes minutes.
 test-gce: .venv/installed
 	$(BIN)/python -m pytest -m google -v
 
-# The images, built and run with buildah and podman: root, Debian or Ubuntu, minutes.
+# Build the images with buildah and run them with podman. Needs root on Debian or Ubuntu; takes minutes.
 test-image: .venv/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m image -v
 
-# Speed, side by side in one run.
+# Measure the speed of the compared methods in one run.
 bench: .venv/installed
 	$(BIN)/python -m pytest -m benchmark -s
 
+# Check style, types, layers and the workflow.
 lint: .venv/installed
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
@@ -65,20 +66,22 @@ lint: .venv/installed
 	$(BIN)/python -m snakemake --lint
 	$(BIN)/hadolint envs/Dockerfile.train
 
-# Write config/README.md, config/schema.json and the diagram of README.md anew.
+# Generate config/README.md, config/schema.json and the diagram in README.md.
 docs: .venv/installed
 	$(BIN)/python scripts/docs.py
 
-# docs/costs.md from the benchmarks of a finished demo.
+# Generate docs/costs.md from the benchmarks of a finished demo.
 costs: .venv/installed
 	$(BIN)/python scripts/costs.py results/benchmarks/demo
 
-# How the corpus stage grows: docs/scale.json, docs/scale.png and the table in docs/corpus.md.
+# Measure how the corpus stages scale: docs/scale.json, docs/scale.png and the table in docs/corpus.md.
 scale: .venv/installed
 	$(BIN)/python scripts/scale.py
 
+# Update the lock files. Needs uv.
 lock:
 	scripts/lock.sh
 
+# Remove the results of the demo.
 clean:
 	rm -rf results/demo results/features/demo results/logs results/benchmarks

@@ -1,6 +1,7 @@
-"""Front door of the workflow: Snakemake runs everything from recordings to a released model.
+"""Main file of the workflow: from recordings to an evaluated and released model.
 
-No dollar signs, backticks or backslashes here: Google Batch's plugin sends this file through a shell. Rules may have them.
+Google Batch's plugin passes this file through a shell, so it must not contain dollar signs, backticks or backslashes.
+The files in workflow/rules may contain them.
 """
 
 from snakemake.utils import min_version
@@ -11,8 +12,12 @@ min_version("9.13")
 configfile: "config/config.yaml"
 
 
-# For --sdm apptainer; docs/slurm.md says how to make it.
+# The image for --sdm apptainer; docs/slurm.md explains how to build it.
 container: "envs/autobird.sif"
+
+
+# Start page of the report that snakemake --report writes.
+report: "workflow/report/start.rst"
 
 
 include: "workflow/rules/common.smk"
@@ -26,6 +31,7 @@ include: "workflow/rules/predict.smk"
 
 
 rule all:
+    """Make everything: evaluated model, bundle, figures and drift test."""
     default_target: True
     input:
         RUN / "evaluation/metrics.json",

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Lock the dependencies: envs/requirements.lock for a developer's pip, envs/train.lock for what runs the workflow
-# (images and conda), and the same versions for conda in envs/autobird.yaml.
-# Needs uv. The packages that only CUDA builds of torch need are left out: torch itself pins them where it needs them.
-# With a package's name as argument, only that one is upgraded.
+# Lock the dependencies. Needs uv. Writes envs/requirements.lock (pip, with the developers' tools), envs/train.lock (images) and
+# envs/autobird.yaml (conda). All three hold the same versions.
+# Packages that only CUDA builds of torch need are omitted; these builds pin them themselves.
+# If a package is named as argument, only that package is upgraded.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ $# -gt 0 ]; then uv lock --upgrade-package "$1"; else uv lock --upgrade; fi

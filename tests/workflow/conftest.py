@@ -1,4 +1,4 @@
-"""Real runs of Snakemake on `config/test.yaml`, each in its own copy of the project."""
+"""Fixtures for tests that run Snakemake on `config/test.yaml`, each in its own copy of the project."""
 
 import os
 import re
@@ -19,12 +19,12 @@ FOLDER = "corpus={type: folder, root: my birds}"
 
 @dataclass(frozen=True)
 class Result:
-    """What a run did.
+    """Result of a run of Snakemake.
 
     Attributes:
         code: exit status.
-        text: everything it printed.
-        jobs: the jobs that ran, as `rule` or `rule:batch`.
+        text: output on stdout and stderr.
+        jobs: jobs that ran, as `rule` or `rule:batch`.
     """
 
     code: int
@@ -33,26 +33,26 @@ class Result:
 
     @property
     def rules(self) -> set[str]:
-        """The rules that ran, but for `all`."""
+        """The rules that ran, without `all`."""
         return {j.split(":")[0] for j in self.jobs} - {"all"}
 
     def batches(self, rule: str) -> set[str]:
-        """The batches (or tables) that a rule ran for."""
+        """The batches (or tables) for which a rule ran."""
         return {j.split(":")[1] for j in self.jobs if j.startswith(f"{rule}:")}
 
 
 def command(*arguments: str) -> list[str]:
-    """Snakemake as a user calls it, on the tiny configuration and under the default profile."""
+    """The Snakemake command of a user, with the configuration for tests and the default profile."""
     return [sys.executable, "-m", "snakemake", "--configfile", "config/test.yaml", *arguments]
 
 
 def environment() -> dict[str, str]:
-    """The environment of a user: nothing of the test's own."""
+    """The environment without the variables of the test run."""
     return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHONPATH"))}
 
 
 def snakemake(project: Path, *arguments: str, cores: int = 2) -> Result:
-    """Run the workflow in `project` and tell what ran."""
+    """Run the workflow in `project` and return its result."""
     done = subprocess.run(
         command("--cores", str(cores), *arguments),
         cwd=project,
@@ -66,7 +66,7 @@ def snakemake(project: Path, *arguments: str, cores: int = 2) -> Result:
 
 
 def result_of(code: int, text: str) -> Result:
-    """What a run did, from what it printed."""
+    """Parse the result of a run from its output."""
     return Result(code, text, _jobs(text))
 
 
@@ -80,7 +80,7 @@ def _jobs(text: str) -> set[str]:
 
 
 def _once(folder: Path, make: Callable[[Path], None]) -> Path:
-    """Make `folder` in whichever test process comes first."""
+    """Make `folder` in the first test process that needs it; the others wait and reuse it."""
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             work = folder.with_name(folder.name + ".part")
@@ -96,7 +96,7 @@ def _finish(project: Path, *arguments: str) -> None:
 
 @pytest.fixture(scope="session")
 def shared_tmp(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that all test processes of this session see; its path holds a space, as users' paths do."""
+    """A folder shared by all test processes of this session. Its path contains a space, like many users' paths."""
     base = tmp_path_factory.getbasetemp()
     base = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     folder = base / "finished runs"
@@ -106,7 +106,7 @@ def shared_tmp(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_demo(shared_tmp: Path) -> Path:
-    """A finished run of the tiny demo; copy it before you change anything."""
+    """A finished demo run. Shared by tests: copy it before you change it."""
 
     def make(project: Path) -> None:
         _finish(copy_project(project))
@@ -116,7 +116,7 @@ def finished_demo(shared_tmp: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def finished_folder(shared_tmp: Path) -> Path:
-    """A finished run on a folder unpacked from the demo; copy it before you change anything."""
+    """A finished run on a folder of demo recordings. Shared by tests: copy it before you change it."""
 
     def make(project: Path) -> None:
         copy_project(project)
@@ -128,11 +128,11 @@ def finished_folder(shared_tmp: Path) -> Path:
 
 @pytest.fixture
 def demo(finished_demo: Path, tmp_path: Path) -> Path:
-    """A finished demo run of one's own."""
+    """A copy of the finished demo run for one test."""
     return copy_run(finished_demo, tmp_path / "a demo")
 
 
 @pytest.fixture
 def folder(finished_folder: Path, tmp_path: Path) -> Path:
-    """A finished run on a folder, of one's own."""
+    """A copy of the finished run on a folder for one test."""
     return copy_run(finished_folder, tmp_path / "a folder")

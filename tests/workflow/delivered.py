@@ -1,4 +1,4 @@
-"""The scores of what users get: computed from the JSON of `autobird predict` and the truth, without the evaluation's code."""
+"""Scores computed from the JSON of `autobird predict` and the true labels with scikit-learn, without the code of the evaluation."""
 
 import json
 import subprocess
@@ -11,8 +11,8 @@ import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
 
 
-def answers(run: Path, root: Path, recordings: list[str]) -> dict[str, Any]:
-    """What `autobird predict --json --windows` says about some recordings, by recording."""
+def predictions(run: Path, root: Path, recordings: list[str]) -> dict[str, Any]:
+    """The output of `autobird predict --json --windows` for each recording."""
     files = [str(root / name) for name in recordings]
     command = ["-m", "autobird.cli", "predict", str(run / "release/bundle"), *files, "--json", "--windows"]
     done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=True)
@@ -20,25 +20,25 @@ def answers(run: Path, root: Path, recordings: list[str]) -> dict[str, Any]:
 
 
 def scores(run: Path, root: Path, truth: dict[str, set[str]]) -> dict[str, dict[str, float]]:
-    """The test scores by recording and by window, from the JSON alone.
+    """Test scores per recording and per window, computed from the JSON only.
 
     Args:
         run: folder of the run.
         root: folder of the recordings.
-        truth: species of each recording.
+        truth: the true species of each recording.
     """
     labels = json.loads((run / "dataset/labels.json").read_text())
     index = pd.read_parquet(run / "dataset/index.parquet")
     index = index[index["recording_split"] == "test"]
-    said = answers(run, root, sorted(index["recording"].unique()))
+    predicted = predictions(run, root, sorted(index["recording"].unique()))
     by_recording = [
-        (answer["probabilities"], {d["species"] for d in answer["detections"]}, truth[name], True, answer["species"])
-        for name, answer in said.items()
-        if answer["species"]
+        (found["probabilities"], {d["species"] for d in found["detections"]}, truth[name], True, found["species"])
+        for name, found in predicted.items()
+        if found["species"]
     ]
     by_window = []
     for name, rows in index.groupby("recording"):
-        windows = {round(w["start"] * 16000): w for w in said[name]["windows"]}
+        windows = {round(w["start"] * 16000): w for w in predicted[name]["windows"]}
         assert sorted(windows) == sorted(rows["start"])
         for row in rows.itertuples():
             w = windows[row.start]
@@ -72,7 +72,7 @@ def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]
 
 
 def assert_delivered(run: Path, root: Path, truth: dict[str, set[str]]) -> None:
-    """Hold the scores of stage `evaluate` against those of what is delivered."""
+    """Check that the scores of stage `evaluate` equal those computed from the output of `autobird predict`."""
     test = json.loads((run / "evaluation/metrics.json").read_text())["test"]
     for level, found in scores(run, root, truth).items():
         for metric, value in found.items():

@@ -1,14 +1,14 @@
-"""What contract 4 promises to be the same bytes, and how to compare it."""
+"""Digests of the outputs that must be identical in every run with the same inputs (README, "What runs after a change")."""
 
 import hashlib
 from pathlib import Path
 
 EXEMPT = ("logs", "benchmarks", ".checkpoints", ".wandb", "latency.json", "comparison.png")
-"""Folders and files of `results` whose bytes may differ (README, "The same bytes"): the last two are measured speeds."""
+"""Folders and files of `results` whose bytes may differ. The last two contain measured speeds."""
 
 
 def promised(project: Path) -> dict[str, str]:
-    """sha256 of every output below `results` that must not differ, by its path."""
+    """sha256 of every output below `results` that must not differ between runs, by its path."""
     results = project / "results"
     files = [p for p in results.rglob("*") if p.is_file() and not p.name.endswith((".lock", ".html"))]
     return {

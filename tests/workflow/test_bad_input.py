@@ -1,4 +1,4 @@
-"""Bad input costs itself, or stops the run with one line that says what to do."""
+"""Bad input is quarantined, or stops the run with one line that names the remedy."""
 
 import csv
 from pathlib import Path
@@ -27,17 +27,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("corpus={type: folder, root: nowhere}", "error: corpus.root: nowhere is not a folder"),
     ],
 )
-def test_a_mistake_in_the_configuration_stops_before_any_job(project: Path, config: str, line: str) -> None:
+def test_an_error_in_the_configuration_stops_the_run_before_any_job(project: Path, config: str, line: str) -> None:
     result = snakemake(project, "--config", config)
     assert result.code == 1
-    said = [text for text in result.text.splitlines() if text.startswith("error:")]
-    assert len(said) == 1
-    assert said[0].startswith(line)
+    errors = [text for text in result.text.splitlines() if text.startswith("error:")]
+    assert len(errors) == 1
+    assert errors[0].startswith(line)
     assert "Traceback" not in result.text
     assert not (project / "results").exists()
 
 
-def test_an_empty_folder_and_one_species_stop_before_any_job(project: Path) -> None:
+def test_an_empty_folder_or_a_single_species_stops_the_run_before_any_job(project: Path) -> None:
     (project / "empty").mkdir()
     (project / "one" / "Parus_major").mkdir(parents=True)
     (project / "one" / "Parus_major" / "a.wav").write_bytes(b"x")
@@ -50,7 +50,7 @@ def test_an_empty_folder_and_one_species_stop_before_any_job(project: Path) -> N
         assert words in result.text
 
 
-def test_a_folder_of_text_files_ends_in_quarantine_and_says_where_to_read_why(project: Path) -> None:
+def test_a_folder_of_text_files_is_quarantined_and_the_error_names_the_table_of_reasons(project: Path) -> None:
     for name in ("A/a.mp3", "A/b.wav", "B/c.flac"):
         file = project / "texts" / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def test_a_folder_of_text_files_ends_in_quarantine_and_says_where_to_read_why(pr
         ]  # fmt: skip
 
 
-def test_every_odd_file_ends_used_or_quarantined_with_a_reason(project: Path, odd_files: Path) -> None:
+def test_every_odd_file_is_used_or_quarantined_with_a_reason(project: Path, odd_files: Path) -> None:
     (project / "odd").symlink_to(odd_files)
     corpus = "results/features/odd/corpus"
     config = ["corpus={type: folder, root: odd, max_quarantined_share: 1}", "features={name: odd}", "run={name: odd}"]
@@ -105,7 +105,7 @@ def test_every_odd_file_ends_used_or_quarantined_with_a_reason(project: Path, od
     assert all(a.split("/")[0] == b.split("/")[0] for a, b in pairs)
 
 
-def test_the_report_is_made_offline_with_every_category(finished_demo: Path, tmp_path: Path) -> None:
+def test_the_report_is_written_offline_with_all_categories(finished_demo: Path, tmp_path: Path) -> None:
     before = promised(finished_demo)
     result = snakemake(finished_demo, "--report", str(tmp_path / "report.html"))
     assert result.code == 0, result.text

@@ -1,4 +1,4 @@
-"""What is generated in the documentation is up to date, and what it names is there."""
+"""Generated documentation is up to date, and the files that the documentation names exist."""
 
 import importlib.util
 import re
@@ -42,7 +42,7 @@ def locked(name: str) -> list[str]:
     return [line for line in (ROOT / "envs" / name).read_text().splitlines() if not line.startswith("#")]
 
 
-def test_the_conda_environment_and_the_images_have_the_versions_of_the_lock_file() -> None:
+def test_conda_environment_and_images_use_the_versions_of_the_lock_file() -> None:
     environment = yaml.safe_load((ROOT / "envs/autobird.yaml").read_text())
     assert environment["dependencies"][-1]["pip"] == locked("train.lock")
     pins = [{line.split(" ;")[0] for line in locked(name)} for name in ("train.lock", "requirements.lock")]
@@ -66,7 +66,7 @@ def test_the_lock_files_agree_with_pyproject() -> None:
             assert all(v in requirement.specifier for v in found), f"{requirement}: {found} in {lock}"
 
 
-def test_snakemake_finds_nothing_to_criticise() -> None:
+def test_snakemake_lint_finds_no_problem() -> None:
     done = subprocess.run(
         [docs.sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False
     )

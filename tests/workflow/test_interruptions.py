@@ -1,4 +1,4 @@
-"""After any crash, and on any number of cores, the outputs are the same bytes."""
+"""Outputs are identical after an interruption and on any number of cores."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.long
 
 
 def processes(module: str, project: Path) -> Iterator[int]:
-    """Python processes below `project` that run a module."""
+    """Ids of the Python processes in folder `project` that run `module`."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
@@ -29,7 +29,7 @@ def processes(module: str, project: Path) -> Iterator[int]:
 
 
 def start_and_wait_for(module: str, project: Path, *arguments: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Start the workflow and return as soon as one of its jobs runs `module`."""
+    """Start the workflow, wait until one of its jobs runs `module`, and return both processes."""
     main = subprocess.Popen(
         command("--cores", "2", *arguments),
         cwd=project,
@@ -47,14 +47,14 @@ def start_and_wait_for(module: str, project: Path, *arguments: str) -> tuple[sub
 
 
 @pytest.mark.parametrize("module", ["autobird.audio.mel_shards", "autobird.model.train"])
-def test_killing_snakemake_alone_leaves_an_orphan_and_the_next_run_ends_with_the_same_bytes(
+def test_after_killing_snakemake_only_its_job_continues_and_the_next_run_gives_the_same_bytes(
     module: str, finished_demo: Path, tmp_path: Path
 ) -> None:
     project = copy_project(tmp_path / "a killed run").resolve()
     main, orphan = start_and_wait_for(module, project)
     main.send_signal(signal.SIGKILL)
     main.wait()
-    assert Path(f"/proc/{orphan}").exists(), "the job should go on as an orphan"
+    assert Path(f"/proc/{orphan}").exists(), "the job should continue as an orphan"
     assert snakemake(project, "--unlock").code == 0
     result = snakemake(project)
     assert result.code == 0, result.text
@@ -63,7 +63,7 @@ def test_killing_snakemake_alone_leaves_an_orphan_and_the_next_run_ends_with_the
 
 
 LONG = ("--config", "train={epochs: 60}")
-"""A training that is still under way some seconds after its first checkpoint."""
+"""A training that is still running some seconds after its first checkpoint."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def finished_long(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.xdist_group("long training")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
-def test_killing_the_training_itself_fails_the_run_and_the_next_one_resumes(
+def test_after_killing_the_training_the_run_fails_and_the_next_run_resumes(
     sent: signal.Signals, finished_long: Path, tmp_path: Path
 ) -> None:
     project = copy_project(tmp_path / "a killed run").resolve()

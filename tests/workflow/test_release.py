@@ -1,4 +1,4 @@
-"""The bundle, predictions and drift as the workflow makes them."""
+"""The bundle, the predictions and the drift result of a run of the workflow."""
 
 import csv
 import hashlib
@@ -18,7 +18,7 @@ from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.delivered import assert_delivered
 
 
-def test_the_bundle_holds_its_files_and_nothing_of_the_machine_or_the_corpus(finished_folder: Path) -> None:
+def test_the_bundle_contains_its_files_and_no_path_of_the_machine_or_the_corpus(finished_folder: Path) -> None:
     bundle = finished_folder / "results/test/release/bundle"
     assert {p.name for p in bundle.iterdir()} == set(FILES)
     for file in bundle.iterdir():
@@ -30,15 +30,15 @@ def test_the_bundle_holds_its_files_and_nothing_of_the_machine_or_the_corpus(fin
     assert provenance["code"]["model.train"]
 
 
-def test_the_bundle_gives_the_answer_that_it_promises(finished_folder: Path) -> None:
+def test_the_bundle_gives_its_expected_probabilities(finished_folder: Path) -> None:
     bundle = finished_folder / "results/test/release/bundle"
     expected = json.loads((bundle / "expected.json").read_text())
     found = Classifier(bundle).predict(bundle / expected["clip"])
     np.testing.assert_allclose(found.probabilities, expected["probabilities"], atol=expected["tolerance"])
 
 
-def test_prediction_sees_what_the_model_was_tested_on(finished_folder: Path) -> None:
-    """One decoding, one front end, one graph: the windows' answers are those of the release's own table."""
+def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: Path) -> None:
+    """Both use the same decoding, front end and graph, so windows and probabilities are those of predictions.parquet."""
     classifier = Classifier(finished_folder / "results/test/release/bundle")
     table = pd.read_parquet(finished_folder / "results/test/release/predictions.parquet")
     for name, rows in table.groupby("recording"):
@@ -49,13 +49,13 @@ def test_prediction_sees_what_the_model_was_tested_on(finished_folder: Path) -> 
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 
-def test_the_scores_of_the_evaluation_are_those_of_what_users_get(finished_folder: Path) -> None:
+def test_the_scores_of_the_evaluation_are_those_of_the_predictions(finished_folder: Path) -> None:
     root = finished_folder / "my birds"
     truth = {p.relative_to(root).as_posix(): {p.parent.name.replace("_", " ")} for p in root.glob("*/*")}
     assert_delivered(finished_folder / "results/test", root, truth)
 
 
-def test_a_folder_of_the_test_recordings_is_seen_as_the_test_split_is(folder: Path) -> None:
+def test_a_folder_of_the_test_recordings_has_the_drift_features_of_the_test_split(folder: Path) -> None:
     split = pd.read_csv(folder / "results/test/drift/current.csv", index_col="recording")
     for name in split.index:
         file = folder / "test split" / name
@@ -68,7 +68,7 @@ def test_a_folder_of_the_test_recordings_is_seen_as_the_test_split_is(folder: Pa
     np.testing.assert_allclose(found.loc[split.index], split, atol=1e-3)
 
 
-def test_a_release_made_again_is_the_same_bytes(folder: Path) -> None:
+def test_a_repeated_release_gives_the_same_bytes(folder: Path) -> None:
     release = folder / "results/test/release"
     files = [
         p for p in [*release.iterdir(), *(release / "bundle").iterdir()] if p.is_file() and not p.name.endswith(".lock")
@@ -108,7 +108,7 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     assert sum("rule predict_batch" in line for line in again.text.splitlines()) == 1
 
 
-def test_predicting_without_a_folder_says_what_to_give(folder: Path) -> None:
+def test_predicting_without_a_folder_names_the_missing_setting(folder: Path) -> None:
     result = snakemake(folder, "predict", "--config", FOLDER)
     assert result.code == 1
     assert "error: predict.input is not set; give a folder" in result.text
@@ -116,7 +116,7 @@ def test_predicting_without_a_folder_says_what_to_give(folder: Path) -> None:
     assert "error: predict.input: nowhere is not a folder" in result.text
 
 
-def test_drift_is_measured_on_a_folder_and_on_the_servers_log(folder: Path) -> None:
+def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) -> None:
     write_folder(folder / "field work", species=2, recordings=3, seed=9)
     result = snakemake(folder, "--config", FOLDER, "drift={current: field work}")
     assert result.code == 0, result.text

@@ -1,4 +1,4 @@
-"""Exactly what changed is what runs: each row of the table in README.md by a real run."""
+"""Only the stages that depend on a change run again. Tests each row of the table in README.md by a real run."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from autobird.core.hashing import batch_of
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
-AFTER_CATALOGUE = {"corpus_figures", "bundle", *AFTER_BUNDLE}  # the bundle carries the attribution
+AFTER_CATALOGUE = {"corpus_figures", "bundle", *AFTER_BUNDLE}  # the bundle contains the attribution
 AFTER_COMPARE = {"comparison_figure", "evaluate", "bundle", *AFTER_BUNDLE}
 AFTER_TRAIN = {"curves", "export", "prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
@@ -44,7 +44,7 @@ def a_recording(project: Path) -> Path:
     return sorted((project / "my birds").rglob("*.wav"))[0]
 
 
-def only_this_batch_ran(result: Result, name: str) -> None:
+def assert_only_this_batch_ran(result: Result, name: str) -> None:
     assert result.batches("manifest") >= {batch(name)}
     assert result.batches("manifest") <= {batch(name), "grouping", "details", "exclusions"}
     for rule in BATCH:
@@ -52,7 +52,7 @@ def only_this_batch_ran(result: Result, name: str) -> None:
     assert result.rules == {"manifest", *BATCH, *AFTER_RECORDINGS}
 
 
-def test_nothing_changed_and_nothing_runs(demo: Path) -> None:
+def test_without_a_change_nothing_runs(demo: Path) -> None:
     result = snakemake(demo)
     assert result.code == 0
     assert "Nothing to be done" in result.text
@@ -69,16 +69,16 @@ def test_touched_files_rerun_nothing(folder: Path) -> None:
     assert max(p.stat().st_size for p in files if "pcm" in p.parts) > 1 << 20
     later = time.time() + 60
     for number, file in enumerate(files):
-        # Inputs newer than the outputs made from them, whatever the order was.
+        # Make some inputs newer than the outputs that depend on them.
         os.utime(file, (later + number % 7, later + number % 7))
     result = run(folder)
     assert result.jobs == set(), result.text
 
 
-def test_comments_docstrings_and_formatting_of_any_module_rerun_nothing(folder: Path) -> None:
+def test_comments_docstrings_and_formatting_rerun_nothing(folder: Path) -> None:
     for file in (folder / "scripts" / "autobird").rglob("*.py"):
         text = file.read_text(encoding="utf-8")
-        text = re.sub(r'^"""', '"""Said otherwise: ', text, count=1)
+        text = re.sub(r'^"""', '"""Rewritten: ', text, count=1)
         file.write_text(f"# a comment\n{text}\n\n# another\n", encoding="utf-8")
     edit(
         folder / "scripts/autobird/audio/mel.py",
@@ -88,18 +88,18 @@ def test_comments_docstrings_and_formatting_of_any_module_rerun_nothing(folder: 
     assert run(folder).jobs == set()
 
 
-def test_a_new_learning_rate_reruns_training_and_what_follows(folder: Path) -> None:
+def test_a_new_learning_rate_reruns_training_and_later_stages(folder: Path) -> None:
     assert run(folder, "train={learning_rate: 0.002}").rules == {"train", *AFTER_TRAIN}
 
 
-def test_an_added_recording_reruns_its_batch_in_this_same_call(folder: Path) -> None:
+def test_an_added_recording_reruns_its_batch_in_the_same_call(folder: Path) -> None:
     source = a_recording(folder)
     data = bytearray(source.read_bytes())
     data[1000:1010] = bytes(10)
     new = source.with_name("added.wav")
     new.write_bytes(data)
     name = new.relative_to(folder / "my birds").as_posix()
-    only_this_batch_ran(run(folder), name)
+    assert_only_this_batch_ran(run(folder), name)
     assert run(folder).jobs == set()
     assert name in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
 
@@ -108,7 +108,7 @@ def test_a_removed_recording_reruns_its_batch(folder: Path) -> None:
     gone = a_recording(folder)
     name = gone.relative_to(folder / "my birds").as_posix()
     gone.unlink()
-    only_this_batch_ran(run(folder), name)
+    assert_only_this_batch_ran(run(folder), name)
     assert name not in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
 
 
@@ -120,11 +120,11 @@ def test_a_recording_replaced_under_the_same_name_size_and_time_reruns_its_batch
     file.write_bytes(data)
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert file.stat().st_size == before.st_size
-    only_this_batch_ran(run(folder), file.relative_to(folder / "my birds").as_posix())
+    assert_only_this_batch_ran(run(folder), file.relative_to(folder / "my birds").as_posix())
 
 
 def change_metadata(project: Path, column: str, value: str) -> str:
-    """Give the first recording another value; return its name."""
+    """Change a value of the first recording in SOURCES.csv; return the name of the recording."""
     table = project / "my birds" / "SOURCES.csv"
     with table.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -137,7 +137,7 @@ def change_metadata(project: Path, column: str, value: str) -> str:
     return rows[0]["file"]
 
 
-def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
+def test_a_corrected_licence_reruns_only_the_catalogue_and_the_bundle(folder: Path) -> None:
     name = change_metadata(folder, "licence", "CC0")
     result = run(folder)
     assert result.batches("manifest") == {"details"}
@@ -146,7 +146,7 @@ def test_a_corrected_licence_reruns_the_catalogue_alone(folder: Path) -> None:
     assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
 
 
-def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recordings(folder: Path) -> None:
+def test_a_policy_that_excludes_a_licence_quarantines_its_recordings_and_decodes_nothing(folder: Path) -> None:
     policy = "licences: {train: [CC0, BY, BY-NC-SA]}"
     result = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
     assert result.batches("manifest") == {"exclusions"}
@@ -158,7 +158,7 @@ def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recording
     assert licences["licences"]["BY-NC-ND"] == {
         "recordings": len(refused), "used": 0, "hours_used": 0.0, "may_train": False, "may_redistribute": False,
     }  # fmt: skip
-    # A licence that is corrected to another refused one retrains nothing.
+    # Correcting a licence to another excluded licence does not rerun the training.
     table = folder / "my birds" / "SOURCES.csv"
     table.write_text(table.read_text().replace("by-nc-nd/4.0", "by-nc-nd/3.0"))
     again = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
@@ -166,7 +166,7 @@ def test_a_policy_that_refuses_a_licence_decodes_nothing_and_drops_its_recording
     assert again.rules == {"manifest", "catalogue", *AFTER_CATALOGUE}
 
 
-def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: Path) -> None:
+def test_recordings_that_are_taken_down_disappear_from_every_output_in_the_next_run(folder: Path) -> None:
     with (folder / "my birds" / "SOURCES.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     name, recordist = table[0]["file"], table[1]["recordist"]
@@ -187,10 +187,10 @@ def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: P
             continue
         if not {"logs", "benchmarks"} & set(path.parts):
             assert recordist not in text, path
-            in_books = path.name in ("quarantine.csv", "catalogue.parquet") or {"manifest", "recordings"} & set(
+            may_name = path.name in ("quarantine.csv", "catalogue.parquet") or {"manifest", "recordings"} & set(
                 path.parts
             )
-            assert in_books or not any(n in text for n in gone), path
+            assert may_name or not any(n in text for n in gone), path
 
 
 @pytest.mark.parametrize(
@@ -199,18 +199,18 @@ def test_what_is_taken_down_vanishes_from_every_output_on_the_next_run(folder: P
 def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, column: str, value: str) -> None:
     change_metadata(folder, column, value)
     result = run(folder)
-    # The catalogue and its attribution name the recordist too.
+    # The catalogue and its attribution contain the recordist.
     expected = {"manifest", "catalogue", "dataset"}
     assert result.rules >= expected
     assert result.rules <= expected | AFTER_DATASET | AFTER_CATALOGUE
     assert result.batches("manifest") == {"grouping"}
 
 
-def test_another_number_of_mels_does_not_decode_again(folder: Path) -> None:
+def test_a_new_number_of_mel_bands_decodes_nothing(folder: Path) -> None:
     assert run(folder, "features={mels: 48}").rules == {"mel_shards", "dataset", *AFTER_DATASET}
 
 
-def test_another_rms_filter_reruns_the_dataset_and_what_follows(folder: Path) -> None:
+def test_a_new_rms_filter_reruns_the_dataset_and_later_stages(folder: Path) -> None:
     assert run(folder, "features={min_rms: 0.02}").rules == {"dataset", *AFTER_DATASET}
 
 
@@ -221,7 +221,7 @@ def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(fold
     assert result.rules == {"mel_shards", "dataset", *AFTER_DATASET}
 
 
-def test_another_body_of_a_property_of_settings_reruns_the_stages_that_reach_it(folder: Path) -> None:
+def test_changed_code_of_a_property_of_settings_reruns_the_stages_that_use_it(folder: Path) -> None:
     edit(
         folder / "scripts/autobird/audio/settings.py",
         r"return round\(self\.window \* self\.sample_rate\)",
@@ -232,30 +232,30 @@ def test_another_body_of_a_property_of_settings_reruns_the_stages_that_reach_it(
     assert result.rules >= {*BATCH, *AFTER_RECORDINGS} - {"manifest"}
 
 
-def test_another_description_or_bound_of_a_setting_reruns_nothing(folder: Path) -> None:
+def test_a_new_description_or_bound_of_a_setting_reruns_nothing(folder: Path) -> None:
     settings = folder / "scripts/autobird/audio/settings.py"
     edit(settings, r"Length of the windows", "Duration of the windows")
     edit(settings, r"Field\(5\.0, gt=0, le=60", "Field(5.0, gt=0, le=90")
     assert run(folder).jobs == set()
 
 
-def test_another_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
+def test_a_new_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
     edit(folder / "scripts/autobird/evaluation/settings.py", r"Field\(0\.95, gt=0\.5", "Field(0.90, gt=0.5")
-    # The comparison of the variants has its intervals from the same settings.
+    # The comparison of the variants computes its intervals with the same settings.
     assert run(folder).rules == {"compare", *AFTER_COMPARE}
     metrics = json.loads((folder / "results/test/evaluation/metrics.json").read_text(encoding="utf-8"))
     assert metrics["confidence"] == 0.9
 
 
-def test_another_locked_version_reruns_the_stages_that_import_it(folder: Path) -> None:
+def test_a_new_version_of_a_library_reruns_the_stages_that_import_it(folder: Path) -> None:
     edit(folder / "envs/requirements.lock", r"(?m)^soxr==.*$", "soxr==99.0")
     result = run(folder)
-    # Decoding reaches soxr; its outputs are made anew, so what follows them is too.
+    # Decoding imports soxr. Its outputs are written again, so all later stages run too.
     assert result.batches("recordings") == {"0", "1", "2"}
     assert result.rules == {*BATCH, *AFTER_RECORDINGS}
 
 
-def test_a_setting_of_the_release_trains_nothing_again(folder: Path) -> None:
+def test_a_setting_of_the_release_does_not_rerun_the_training(folder: Path) -> None:
     assert run(folder, "release={max_f1_loss: 0.5}").rules == {"compare", *AFTER_COMPARE}
     again = run(folder, "release={max_f1_loss: 0.5, prune: 0.25}")
     assert again.rules == {"prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
@@ -269,16 +269,16 @@ def test_code_of_the_server_reruns_nothing(folder: Path) -> None:
     assert run(folder).jobs == set()
 
 
-def test_a_locked_version_of_what_nothing_imports_reruns_nothing(folder: Path) -> None:
+def test_a_new_version_of_a_library_that_no_stage_imports_reruns_nothing(folder: Path) -> None:
     edit(folder / "envs/requirements.lock", r"(?m)^ruff==.*$", "ruff==99.0")
     assert run(folder).jobs == set()
 
 
-def test_a_corrupt_file_costs_itself(folder: Path) -> None:
+def test_a_corrupt_file_is_quarantined_and_the_run_continues(folder: Path) -> None:
     new = a_recording(folder).with_name("corrupt.mp3")
     new.write_bytes(b"ID3\x03" + bytes(range(256)) * 20)
     name = new.relative_to(folder / "my birds").as_posix()
-    only_this_batch_ran(run(folder), name)
+    assert_only_this_batch_ran(run(folder), name)
     with (folder / "results/features/test/corpus/quarantine.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [r["recording"] for r in rows] == [name]
@@ -288,7 +288,7 @@ def test_a_corrupt_file_costs_itself(folder: Path) -> None:
     assert counts["recordings"] == sum(counts[p] for p in parts) == 28
 
 
-def test_a_folder_that_moved_is_not_decoded_again(folder: Path) -> None:
+def test_a_moved_folder_is_not_decoded_again(folder: Path) -> None:
     (folder / "my birds").rename(folder / "birds")
     result = snakemake(folder, "--config", "corpus={type: folder, root: birds}")
     assert result.code == 0, result.text

@@ -29,7 +29,7 @@ if workflow.is_main_process:
             )
             google.check_bucket(STORAGE, os.environ)
         except AutobirdError as error:
-            refuse(error)
+            exit_with_error(error)
 
 
 def needs(stage, gpu=False):
@@ -94,7 +94,7 @@ onstart:
         if GOOGLE:
             google.check_access(STORAGE, os.environ)
     except AutobirdError as error:
-        refuse(error)
+        exit_with_error(error)
 
 
 onerror:

@@ -1,6 +1,6 @@
-"""What rules share: the checked configuration, paths, batches, and what each stage's rerun depends on.
+"""Shared by all rules: the validated configuration, paths, batches, source listings and code fingerprints.
 
-No rules here, and no heavy import: every job on a cluster parses this file again.
+Contains no rules. Every job on a cluster parses this file again, so it must not import slow modules.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from snakemake_interface_executor_plugins.settings import SharedFSUsage
 
-# The package that lies beside this Snakefile, whatever is installed.
+# Use the package next to this Snakefile, even if another version of it is installed.
 SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
@@ -46,15 +46,15 @@ use_this_interpreter(SCRIPTS)
 
 
 def untracked(value):
-    """A param that reruns nothing when it changes: Snakemake records no param that is derived from threads.
+    """Wrap a param whose changes must not rerun a job, for example the path of a folder that can be moved.
 
-    For where things lie and who watches: a folder that moved is not decoded again.
+    Snakemake does not record params that are functions of `threads`, and so does not compare them.
     """
     return lambda wildcards, threads: value
 
 
-def refuse(error):
-    """End the parsing with one line for people, before any job."""
+def exit_with_error(error):
+    """Print one line and exit, before any job starts."""
     print(f"error: {error}", file=sys.stderr)
     sys.exit(1)
 
@@ -65,7 +65,7 @@ try:
         SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock"
     )
 except AutobirdError as error:
-    refuse(error)
+    exit_with_error(error)
 
 RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name
@@ -80,21 +80,21 @@ DEMO = CONFIG.corpus.type == "demo"
 ANNOTATED = CONFIG.corpus.type == "annotations"
 
 HASHES = Path(".autobird/sha256.sqlite")
-# Tables of what the source held when this file was parsed, by their sha256; the rule `manifest` copies them.
+# The source's listing, written when this file is parsed, one file per sha256; the rule `manifest` copies them.
 TABLES = Path(".autobird/manifests") / CONFIG.features.name
 FIELD_TABLES = Path(".autobird/manifests/predict")
 
 try:
-    # Whether recordings come as corpus/audio/<b>.tar, or from where they lie.
+    # DOWNLOADED: jobs read corpus/audio/<batch>.tar; otherwise they read the files below SOURCE_ROOT.
     DOWNLOADED = is_downloaded(CONFIG.corpus)
     SOURCE_ROOT = "" if DOWNLOADED else local_root(CONFIG.corpus)
     ARCHIVE = kaggle_archive(CONFIG.corpus) if CONFIG.corpus.type == "kaggle" else ""
 except AutobirdError as error:
-    # What is not there yet is asked for when something needs it: see listing().
+    # list_corpus() reports a missing source, if a job needs it.
     DOWNLOADED, SOURCE_ROOT, ARCHIVE = False, "", ""
 
 
-# Whether jobs read the files of this machine. Where they do not, local folders are packed into tars for them.
+# Whether jobs can read the files of this machine. If not, local folders are packed into tar archives for them.
 SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 
 
@@ -102,8 +102,8 @@ wildcard_constraints:
     batch=r"\d+",
 
 
-class NoListing:
-    """In place of what a source holds, where `snakemake refresh_sources` has to ask it first."""
+class MissingListing:
+    """Takes the place of a listing that `snakemake refresh_sources` must fetch first; fails only when it is used."""
 
     sizes = []
 
@@ -112,11 +112,11 @@ class NoListing:
         self.manifests = self
 
     def digest(self, table):
-        refuse(self.error)
+        exit_with_error(self.error)
 
 
-def listing():
-    """What the source holds now, as digests of its tables. Only the main process has the source."""
+def list_corpus():
+    """List the source and store its tables; only in the main process, because jobs may not reach the source."""
     if not workflow.is_main_process:
         return None
     try:
@@ -124,39 +124,39 @@ def listing():
         found.check()
         found.manifests.store(TABLES)
     except LockMissing as error:
-        return NoListing(error)
+        return MissingListing(error)
     except AutobirdError as error:
-        refuse(error)
+        exit_with_error(error)
     if found.unmatched:
         found.notes.append(
-            f"{len(found.unmatched)} rows of the metadata name no recording, for example {found.unmatched[0]}"
+            f"{len(found.unmatched)} rows of the metadata table match no recording, for example {found.unmatched[0]}"
         )
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
     return found
 
 
-LISTING = listing()
+LISTING = list_corpus()
 
 
-def digest_of_table(wildcards):
-    """sha256 of a table of the source: a batch's rows, or one of those about all recordings."""
+def manifest_digest(wildcards):
+    """sha256 of a table of the listing: the manifest of a batch, or a table about all recordings."""
     return LISTING.manifests.digest(wildcards.table) if LISTING else ""
 
 
-def audio_of(wildcards):
-    """The batch's tar, which jobs that listen to recordings read; a local folder is read where it lies, if it can be."""
+def batch_audio(wildcards):
+    """The batch's tar archive; empty if jobs can read the recordings directly from a local folder."""
     return [] if SHARED and not DOWNLOADED else CORPUS / f"audio/{wildcards.batch}.tar"
 
 
-def fetched_of(wildcards):
-    """What the download of the batch brought and what it did not, where there is one."""
+def batch_fetch_results(wildcards):
+    """The table that tells which recordings of the batch were downloaded; empty if the source needs no download."""
     downloads = DOWNLOADED and not DEMO
     return CORPUS / f"audio/{wildcards.batch}.csv" if downloads else []
 
 
-def stages():
-    """Fingerprints of all stages from the sources to the released model, for the provenance."""
+def stage_fingerprints():
+    """Code fingerprints of the stages from recordings to bundle, as JSON for the bundle's provenance."""
     names = (
         "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset model.train release.export release.prune "
         "release.quantize release.score release.compare evaluation.evaluate release.bundle"
@@ -164,8 +164,8 @@ def stages():
     return json.dumps({name: code(name) for name in names.split()})
 
 
-def field_recordings(root, batches, key):
-    """What a folder of field recordings holds, as digests of its batches; None if it is not asked for."""
+def list_field_recordings(root, batches, key):
+    """List a folder of field recordings and store the manifests of its batches; None without a folder."""
     if root is None or not workflow.is_main_process:
         return None
     try:
@@ -173,28 +173,28 @@ def field_recordings(root, batches, key):
         found.manifests.store(FIELD_TABLES)
         return found
     except AutobirdError as error:
-        refuse(error)
+        exit_with_error(error)
 
 
 def every_batch(pattern):
-    """The paths of all batches, in order."""
+    """Expand a path pattern to the paths of all batches, in order."""
     return expand(str(pattern), batch=BATCHES)
 
 
 def code(stage):
-    """The fingerprint of a stage's code, for its rule's params."""
+    """Fingerprint of the code and the library versions that a stage depends on, for the params of its rule."""
     try:
         return FINGERPRINTS.of(f"autobird.{stage}")
     except AutobirdError as error:
-        refuse(error)
+        exit_with_error(error)
 
 
-def gpus():
-    """Whether training, and what is like it, asks for a GPU: where it may use one."""
+def may_use_gpu():
+    """Whether the rules that train request a GPU."""
     return CONFIG.train.device != "cpu"
 
 
-# Field recordings: for `snakemake predict`, and for drift where its current recordings lie in a folder.
+# Field recordings: the input of `snakemake predict`, and the current recordings of the drift test if they are a folder.
 PREDICT_BATCHES = [
     f"{b:0{len(str(CONFIG.predict.batches - 1))}d}"
     for b in range(CONFIG.predict.batches)
@@ -209,15 +209,15 @@ CURRENT_KIND = (
     else "folder" if CURRENT.is_dir() else "log"
 )
 if CURRENT_KIND == "log" and workflow.is_main_process and not CURRENT.is_file():
-    refuse(
-        f"drift.current: {CURRENT} is neither a folder nor a file; give `test`, a folder of recordings, "
-        "or the server's log"
+    exit_with_error(
+        f"drift.current: {CURRENT} is neither a folder nor a file; set it to `test`, a folder of recordings, "
+        "or the log file of the server"
     )
 FIELD = {
-    PREDICT_TASK: field_recordings(
+    PREDICT_TASK: list_field_recordings(
         CONFIG.predict.input, CONFIG.predict.batches, "predict.input"
     ),
-    "drift": field_recordings(
+    "drift": list_field_recordings(
         CONFIG.drift.current if CURRENT_KIND == "folder" else None,
         CONFIG.predict.batches,
         "drift.current",
@@ -225,21 +225,21 @@ FIELD = {
 }
 
 
-def untracked_root(wildcards, threads):
-    """The folder of field recordings (derived from threads, so that a folder that moved reruns nothing)."""
+def field_root(wildcards, threads):
+    """The folder of field recordings; a function of `threads`, as in untracked()."""
     return (
         CONFIG.predict.input if wildcards.task == PREDICT_TASK else CONFIG.drift.current
     )
 
 
-def digest_of_field_batch(wildcards):
-    """sha256 of a batch of field recordings."""
+def field_manifest_digest(wildcards):
+    """sha256 of the manifest of a batch of field recordings."""
     found = FIELD[wildcards.task]
     return found.manifests.digest(wildcards.batch) if found else ""
 
 
 def bundle_files(wildcards):
-    """The files of the bundle that predicts: the one that was named, or this run's own."""
+    """The files of the bundle to predict with: the one that `predict.bundle` names, or that of this run."""
     folder = RUN / "release/bundle"
     if CONFIG.predict.bundle and wildcards.task == PREDICT_TASK:
         folder = NAMED_BUNDLE if SHARED else RUN / PREDICT_TASK / "bundle"
@@ -247,19 +247,19 @@ def bundle_files(wildcards):
 
 
 def field_audio(wildcards):
-    """The tar of a batch of field recordings, where jobs cannot read their folder."""
+    """The tar archive of a batch of field recordings; empty if jobs can read their folder."""
     return [] if SHARED else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
 
 
 def predict_targets(wildcards):
-    """The tables of `snakemake predict`."""
+    """The tables that `snakemake predict` writes."""
     if CONFIG.predict.input is None:
-        refuse(
+        exit_with_error(
             "predict.input is not set; give a folder: --config 'predict={input: FOLDER}'"
         )
     return [RUN / PREDICT_TASK / f"{table}.csv" for table in ("detections", "skipped")]
 
 
-def log_digest():
-    """What stands for the server's log as it is now."""
+def server_log_digest():
+    """A digest of the present content of the server's log."""
     return log_state(CURRENT) if workflow.is_main_process else ""

@@ -1,8 +1,8 @@
-"""From sources to a checked corpus.
+"""From the source of the recordings to a checked corpus.
 
 Needs: the source that `corpus.type` names.
-Gives: corpus/manifest, corpus/audio (what is downloaded), corpus/recordings, corpus/landmarks, near_duplicates.csv,
-quarantine.csv, checked.json; catalogue, attribution, licences, figures.
+Gives: corpus/manifest, corpus/audio (of sources that are downloaded or synthesised), corpus/recordings,
+corpus/landmarks, near_duplicates.csv, quarantine.csv, checked.json; catalogue, attribution, licences, figures.
 """
 
 
@@ -11,7 +11,9 @@ localrules:
 
 
 rule manifest:
-    # Its params carry the digest of what the source holds now, so that a changed recording reruns just its batch.
+    """Write one table of the source's listing: the manifest of a batch, or a table about all recordings."""
+
+    # The digest in params is that of the table at parse time: a changed recording reruns only its own batch.
     output:
         CORPUS / "manifest/{table}.csv",
     log:
@@ -25,7 +27,7 @@ rule manifest:
     resources:
         **needs("manifest"),
     params:
-        digest=digest_of_table,
+        digest=manifest_digest,
         tables=untracked(TABLES),
     shell:
         r"""
@@ -40,6 +42,7 @@ rule manifest:
 if DEMO:
 
     rule download:
+        """Synthesise the demo recordings of a batch and write them to a tar archive."""
         input:
             manifest=CORPUS / "manifest/{batch}.csv",
         output:
@@ -69,6 +72,7 @@ if DEMO:
 elif DOWNLOADED:
 
     rule download:
+        """Download the recordings of a batch and write them to a tar archive."""
         input:
             manifest=CORPUS / "manifest/{batch}.csv",
         output:
@@ -78,16 +82,16 @@ elif DOWNLOADED:
             LOGS / CONFIG.features.name / "download/{batch}.log",
         benchmark:
             BENCHMARKS / CONFIG.features.name / "download/{batch}.tsv"
-        # On the machine that has the zip, where there is one.
+        # A local zip file can only be read on this machine.
         localrule: bool(ARCHIVE)
         conda:
             "../../envs/autobird.yaml"
         resources:
             **needs("download"),
-            # At xeno-canto one at a time, so that the pause between two requests holds for all.
+            # xeno-canto limits the rate of requests; a single download job keeps to `corpus.fetch.interval`.
             downloads=1 if CONFIG.corpus.type == "xeno_canto" else 0,
         params:
-            # No fingerprint of the code: another version of it downloads nothing anew.
+            # Without a code fingerprint: a new version of the code must not repeat the downloads.
             settings=untracked(CONFIG.corpus.fetch.model_dump_json()),
             archive=untracked(ARCHIVE or ""),
         shell:
@@ -104,6 +108,7 @@ elif DOWNLOADED:
 elif not SHARED:
 
     rule pack:
+        """Pack the recordings of a batch into a tar archive for jobs that cannot read the source folder."""
         input:
             manifest=CORPUS / "manifest/{batch}.csv",
         output:
@@ -112,7 +117,7 @@ elif not SHARED:
             LOGS / CONFIG.features.name / "pack/{batch}.log",
         benchmark:
             BENCHMARKS / CONFIG.features.name / "pack/{batch}.tsv"
-        # On the machine that has the folder; jobs elsewhere get the tar.
+        # Only this machine can read the folder.
         localrule: True
         conda:
             "../../envs/autobird.yaml"
@@ -132,9 +137,10 @@ elif not SHARED:
 
 
 rule recordings:
+    """Decode the recordings of a batch; store their audio, their properties and the landmarks of their spectrograms."""
     input:
-        audio=audio_of,
-        fetched=fetched_of,
+        audio=batch_audio,
+        fetched=batch_fetch_results,
         manifest=CORPUS / "manifest/{batch}.csv",
     output:
         recordings=CORPUS / "recordings/{batch}.parquet",
@@ -173,6 +179,7 @@ rule recordings:
 
 
 rule near_duplicates:
+    """Find pairs of recordings that contain the same audio."""
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         landmarks=every_batch(CORPUS / "landmarks/{batch}.npy"),
@@ -180,7 +187,7 @@ rule near_duplicates:
         report(
             CORPUS / "near_duplicates.csv",
             category="Data",
-            labels={"what": "recordings of the same sound"},
+            labels={"content": "recordings with the same audio"},
             caption="../report/near_duplicates.rst",
         ),
     log:
@@ -206,6 +213,7 @@ rule near_duplicates:
 
 
 rule quarantine:
+    """List the recordings that are not used, each with the reason."""
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         exclusions=CORPUS / "manifest/exclusions.csv",
@@ -214,7 +222,7 @@ rule quarantine:
         report(
             CORPUS / "quarantine.csv",
             category="Data",
-            labels={"what": "quarantine"},
+            labels={"content": "quarantined recordings"},
             caption="../report/quarantine.rst",
         ),
     log:
@@ -239,6 +247,7 @@ rule quarantine:
 
 
 rule catalogue:
+    """Join audio properties, metadata and exclusions into one table; write the attribution and count the licences."""
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         grouping=CORPUS / "manifest/grouping.csv",
@@ -249,14 +258,14 @@ rule catalogue:
         attribution=report(
             CORPUS / "ATTRIBUTION.csv",
             category="Data",
-            labels={"what": "attribution"},
+            labels={"content": "attribution"},
             caption="../report/attribution.rst",
         ),
         page=CORPUS / "ATTRIBUTION.md",
         licences=report(
             CORPUS / "licences.json",
             category="Data",
-            labels={"what": "licences"},
+            labels={"content": "licences"},
             caption="../report/licences.rst",
         ),
     log:
@@ -287,25 +296,26 @@ rule catalogue:
 
 
 rule corpus_figures:
+    """Plot durations, formats, licences, species and places of the recordings."""
     input:
         CORPUS / "catalogue.parquet",
     output:
         overview=report(
             CORPUS / "overview.png",
             category="Data",
-            labels={"what": "the corpus"},
+            labels={"content": "overview of the corpus"},
             caption="../report/overview.rst",
         ),
         species=report(
             CORPUS / "species.png",
             category="Data",
-            labels={"what": "recordings and hours by species"},
+            labels={"content": "recordings and hours per species"},
             caption="../report/corpus_species.rst",
         ),
         map=report(
             CORPUS / "map.png",
             category="Data",
-            labels={"what": "map of places"},
+            labels={"content": "map of recording places"},
             caption="../report/map.rst",
         ),
     log:
@@ -330,6 +340,7 @@ rule corpus_figures:
 
 
 rule check_corpus:
+    """Stop the run if too large a share of the recordings is quarantined."""
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         quarantine=CORPUS / "quarantine.csv",
@@ -358,7 +369,9 @@ rule check_corpus:
 
 
 rule refresh_sources:
-    # Ask a remote source what it holds. Only on demand: nothing else uses the network but download.
+    """List a remote source again and write the listing to the lock file (only on demand)."""
+
+    # Apart from `download`, this is the only rule that uses the network.
     log:
         LOGS / "refresh_sources.log",
     localrule: True

@@ -6,6 +6,7 @@ Gives: drift/drift.json, drift/report.html.
 
 
 rule drift:
+    """Test whether the current recordings differ from the training recordings, and write Evidently's report."""
     input:
         reference=RUN / "release/bundle/drift_reference.json",
         current=RUN / "drift/current.csv",
@@ -19,7 +20,7 @@ rule drift:
         html=report(
             RUN / "drift/report.html",
             category="Drift",
-            labels={"what": "Evidently's report"},
+            labels={"content": "Evidently's report"},
             caption="../report/evidently.rst",
         ),
     log:
@@ -48,6 +49,7 @@ rule drift:
 if CURRENT_KIND == "test":
 
     rule drift_current:
+        """Compute the drift features of the test recordings."""
         input:
             description=RUN / "release/bundle/bundle.json",
             index=RUN / "dataset/index.parquet",
@@ -81,6 +83,7 @@ if CURRENT_KIND == "test":
 elif CURRENT_KIND == "folder":
 
     rule drift_current:
+        """Merge the drift features of a folder of recordings."""
         input:
             expand(
                 str(RUN / "drift/batches/{batch}.features.csv"), batch=PREDICT_BATCHES
@@ -108,13 +111,14 @@ elif CURRENT_KIND == "folder":
 else:
 
     rule drift_current:
+        """Read the drift features of the recordings in the server's log."""
         output:
             RUN / "drift/current.csv",
         log:
             LOGS / CONFIG.run.name / "drift_current.log",
         benchmark:
             BENCHMARKS / CONFIG.run.name / "drift_current.tsv"
-        # On the machine that has the log.
+        # Only this machine can read the log.
         localrule: True
         conda:
             "../../envs/autobird.yaml"
@@ -122,7 +126,7 @@ else:
             **needs("drift_current"),
         params:
             database=untracked(CONFIG.drift.current),
-            digest=log_digest(),
+            digest=server_log_digest(),
             code=code("serving.export_log"),
         shell:
             r"""

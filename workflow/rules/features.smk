@@ -1,11 +1,12 @@
-"""From a checked corpus to windows that can be learnt from.
+"""From a checked corpus to labelled windows with mel spectrograms.
 
 Needs: corpus/recordings, pcm, corpus/manifest/grouping.csv, corpus/checked.json.
-Gives: segments, mels (shared by runs), dataset (of the run).
+Gives: segments and mels (shared by all runs with the same `features.name`), and the dataset of this run.
 """
 
 
 rule segment:
+    """Cut the decoded recordings of a batch into windows and measure the level of each."""
     input:
         recordings=CORPUS / "recordings/{batch}.parquet",
         pcm=FEATURES / "pcm/{batch}.npy",
@@ -34,6 +35,7 @@ rule segment:
 
 
 rule mel_shards:
+    """Compute the mel spectrograms of a batch."""
     input:
         segments=FEATURES / "segments/{batch}.parquet",
         pcm=FEATURES / "pcm/{batch}.npy",
@@ -65,6 +67,7 @@ rule mel_shards:
 
 
 rule dataset:
+    """Label the windows, drop quiet ones, assign recordings to training, validation and test, and measure leakage."""
     input:
         checked=CORPUS / "checked.json",
         grouping=CORPUS / "manifest/grouping.csv",
@@ -81,13 +84,13 @@ rule dataset:
         leakage=report(
             RUN / "dataset/leakage.json",
             category="Data",
-            labels={"what": "leakage between splits"},
+            labels={"content": "leakage between splits (numbers)"},
             caption="../report/leakage.rst",
         ),
         counts=report(
             RUN / "dataset/counts.json",
             category="Data",
-            labels={"what": "where every recording went"},
+            labels={"content": "numbers of recordings and windows"},
             caption="../report/counts.rst",
         ),
     log:
@@ -124,6 +127,7 @@ rule dataset:
 
 
 rule data_figures:
+    """Plot species, durations, leakage and example spectrograms."""
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         quarantine=CORPUS / "quarantine.csv",
@@ -134,25 +138,25 @@ rule data_figures:
         species=report(
             RUN / "dataset/species.png",
             category="Data",
-            labels={"what": "recordings and windows by species"},
+            labels={"content": "recordings and windows per species"},
             caption="../report/species.rst",
         ),
         durations=report(
             RUN / "dataset/durations.png",
             category="Data",
-            labels={"what": "durations"},
+            labels={"content": "durations of the recordings"},
             caption="../report/durations.rst",
         ),
         leakage=report(
             RUN / "dataset/leakage.png",
             category="Data",
-            labels={"what": "leakage, beside that of a random split"},
+            labels={"content": "leakage between splits (figure)"},
             caption="../report/leakage.rst",
         ),
         spectrograms=report(
             RUN / "dataset/spectrograms.png",
             category="Data",
-            labels={"what": "spectrograms"},
+            labels={"content": "example spectrograms"},
             caption="../report/spectrograms.rst",
         ),
     log:

@@ -1,11 +1,12 @@
 """From windows to a trained network.
 
 Needs: dataset, mels.
-Gives: model (weights, history, curves).
+Gives: model (weights, description, history, learning curves).
 """
 
 
 rule train:
+    """Train the network; continue from the last checkpoint after an interruption."""
     input:
         index=RUN / "dataset/index.parquet",
         labels=RUN / "dataset/labels.json",
@@ -23,7 +24,7 @@ rule train:
         "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
-        **needs("train", gpu=gpus()),
+        **needs("train", gpu=may_use_gpu()),
     params:
         settings=CONFIG.settings_json(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),
@@ -50,6 +51,7 @@ rule train:
 
 
 rule curves:
+    """Plot loss, validation macro-F1 and learning rate over the epochs."""
     input:
         history=RUN / "model/history.csv",
         model=RUN / "model/model.json",
@@ -57,7 +59,7 @@ rule curves:
         report(
             RUN / "model/curves.png",
             category="Model",
-            labels={"what": "learning curves"},
+            labels={"content": "learning curves"},
             caption="../report/curves.rst",
         ),
     log:

@@ -1,7 +1,7 @@
-"""A folder of field recordings through a bundle, fanned out: `snakemake predict --config 'predict={input: FOLDER}'`.
+"""Run a bundle on a folder of field recordings, in batches: `snakemake predict --config 'predict={input: FOLDER}'`.
 
-Needs: a bundle (of this run, or `predict.bundle`), and the folder.
-Gives: <run>/predict/<name>/detections.csv and skipped.csv; with `drift.current` a folder, its features for the drift report.
+Needs: a bundle (of this run, or the one that `predict.bundle` names), and the folder.
+Gives: <run>/predict/<name>/detections.csv and skipped.csv; if `drift.current` is a folder, its drift features.
 """
 
 
@@ -11,7 +11,9 @@ localrules:
 
 
 rule predict_manifest:
-    # Its params carry the digest of what the folder holds now, as rule manifest does for the corpus.
+    """Write the manifest of a batch of field recordings."""
+
+    # The digest in params is that of the batch at parse time, as in rule `manifest`.
     output:
         RUN / "{task}/batches/{batch}.manifest.csv",
     log:
@@ -25,7 +27,7 @@ rule predict_manifest:
     resources:
         **needs("predict_manifest"),
     params:
-        digest=digest_of_field_batch,
+        digest=field_manifest_digest,
         tables=untracked(FIELD_TABLES),
     shell:
         r"""
@@ -40,6 +42,7 @@ rule predict_manifest:
 if not SHARED:
 
     rule predict_pack:
+        """Pack a batch of field recordings into a tar archive for jobs that cannot read their folder."""
         input:
             manifest=RUN / "{task}/batches/{batch}.manifest.csv",
         output:
@@ -50,7 +53,7 @@ if not SHARED:
             BENCHMARKS / CONFIG.run.name / "{task}/{batch}.pack.tsv"
         wildcard_constraints:
             task=PREDICT_TASKS,
-        # On the machine that has the folder; jobs elsewhere get the tar.
+        # Only this machine can read the folder.
         localrule: True
         conda:
             "../../envs/autobird.yaml"
@@ -58,7 +61,7 @@ if not SHARED:
             **needs("pack"),
         params:
             code=code("audio.pack"),
-            root=untracked_root,
+            root=field_root,
         shell:
             r"""
             python -m autobird.audio.pack \
@@ -69,13 +72,14 @@ if not SHARED:
             """
 
     rule predict_bundle:
+        """Copy the bundle named by predict.bundle to the storage that the jobs read."""
         input:
             [local(NAMED_BUNDLE / name) for name in FILES],
         output:
             [RUN / PREDICT_TASK / "bundle" / name for name in FILES],
         log:
             LOGS / CONFIG.run.name / PREDICT_TASK / "bundle.log",
-        # Likewise for a bundle that was named.
+        # Only this machine can read a bundle that `predict.bundle` names.
         localrule: True
         conda:
             "../../envs/autobird.yaml"
@@ -86,6 +90,7 @@ if not SHARED:
 
 
 rule predict_batch:
+    """Run the bundle on a batch of field recordings."""
     input:
         manifest=RUN / "{task}/batches/{batch}.manifest.csv",
         audio=field_audio,
@@ -105,7 +110,7 @@ rule predict_batch:
     resources:
         **needs("predict_batch"),
     params:
-        root=untracked_root,
+        root=field_root,
         code=code("predict.batch"),
     shell:
         r"""
@@ -122,6 +127,7 @@ rule predict_batch:
 
 
 rule predict_merge:
+    """Merge the tables of all batches."""
     input:
         expand(
             str(
@@ -153,5 +159,6 @@ rule predict_merge:
 
 
 rule predict:
+    """Run a bundle on a folder of field recordings: snakemake predict --config 'predict={input: FOLDER}'"""
     input:
         predict_targets,

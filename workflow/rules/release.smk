@@ -1,13 +1,15 @@
-"""From a trained network to what users carry away, and how good that is.
+"""From a trained network to an evaluated, released bundle.
 
-Needs: model, dataset, mels.
-Gives: release/<variant>.onnx, comparison, calibration, latency, evaluation (metrics, tables, figures), release/bundle.
+Needs: model, dataset, mels; for the bundle also catalogue, attribution and licences of the corpus.
+Gives: release/<variant>.onnx, scores, comparison, calibration, latency; evaluation (metrics, tables, figures);
+release/bundle.
 """
 
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
 
 
 rule export:
+    """Export the trained network as float32 ONNX."""
     input:
         model=RUN / "model/model.json",
         weights=RUN / "model/weights.safetensors",
@@ -34,6 +36,7 @@ rule export:
 
 
 rule prune:
+    """Remove channels of the trained network, fine-tune the rest, and export it as ONNX."""
     input:
         model=RUN / "model/model.json",
         weights=RUN / "model/weights.safetensors",
@@ -49,7 +52,7 @@ rule prune:
         "../../envs/autobird.yaml"
     threads: CONFIG.train.threads
     resources:
-        **needs("prune", gpu=gpus()),
+        **needs("prune", gpu=may_use_gpu()),
     params:
         settings=CONFIG.settings_json(PruneSettings, "release"),
         code=code("release.prune"),
@@ -70,6 +73,7 @@ rule prune:
 
 
 rule quantize:
+    """Quantize a variant to int8, calibrated on training windows."""
     input:
         source=lambda wildcards: RUN
         / f"release/{'pruned' if wildcards.prefix else 'float'}.onnx",
@@ -105,6 +109,7 @@ rule quantize:
 
 
 rule score:
+    """Compute the logits of one variant for the validation and test windows."""
     input:
         variant=RUN / "release/{variant}.onnx",
         model=RUN / "model/model.json",
@@ -137,6 +142,7 @@ rule score:
 
 
 rule compare:
+    """Calibrate each variant on validation, apply the release gate, and select the variant to release."""
     input:
         variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
         scores=expand(str(RUN / "release/scores/{variant}.parquet"), variant=VARIANTS),
@@ -145,13 +151,13 @@ rule compare:
         comparison=report(
             RUN / "release/comparison.csv",
             category="Release",
-            labels={"what": "variants side by side"},
+            labels={"content": "comparison of the variants"},
             caption="../report/comparison.rst",
         ),
         released=report(
             RUN / "release/released.json",
             category="Release",
-            labels={"what": "which one is released, and why"},
+            labels={"content": "released variant and reasons"},
             caption="../report/released.rst",
         ),
         predictions=RUN / "release/predictions.parquet",
@@ -183,6 +189,7 @@ rule compare:
 
 
 rule evaluate:
+    """Compute the scores of the released variant with confidence intervals, and plot them."""
     input:
         predictions=RUN / "release/predictions.parquet",
         calibration=RUN / "release/calibration.json",
@@ -192,31 +199,31 @@ rule evaluate:
         table=report(
             RUN / "evaluation/metrics.csv",
             category="Evaluation",
-            labels={"what": "metrics with intervals"},
+            labels={"content": "metrics with intervals"},
             caption="../report/metrics.rst",
         ),
         species=report(
             RUN / "evaluation/species.csv",
             category="Evaluation",
-            labels={"what": "metrics by species"},
+            labels={"content": "metrics per species"},
             caption="../report/by_species.rst",
         ),
         confusion=report(
             RUN / "evaluation/confusion.png",
             category="Evaluation",
-            labels={"what": "confusion matrix"},
+            labels={"content": "confusion matrix"},
             caption="../report/confusion.rst",
         ),
         species_figure=report(
             RUN / "evaluation/species.png",
             category="Evaluation",
-            labels={"what": "F1 and detections by species"},
+            labels={"content": "F1 and detections per species"},
             caption="../report/by_species.rst",
         ),
         reliability=report(
             RUN / "evaluation/reliability.png",
             category="Evaluation",
-            labels={"what": "calibration"},
+            labels={"content": "calibration"},
             caption="../report/reliability.rst",
         ),
     log:
@@ -248,7 +255,9 @@ rule evaluate:
 
 
 rule latency:
-    # Measured: the only output of this workflow that differs from run to run. Nothing is chosen by it.
+    """Measure the speed of each variant."""
+
+    # Measured times differ from run to run. They are reported only; no stage makes a decision with them.
     input:
         variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
         model=RUN / "model/model.json",
@@ -261,7 +270,7 @@ rule latency:
         BENCHMARKS / CONFIG.run.name / "latency.tsv"
     conda:
         "../../envs/autobird.yaml"
-    # All cores, so that no other job disturbs the measurement.
+    # Reserves all cores: no other job may run during the measurement.
     threads: workflow.resource_settings.cores or 1
     resources:
         **needs("latency"),
@@ -281,6 +290,7 @@ rule latency:
 
 
 rule comparison_figure:
+    """Plot quality, size and speed of the variants."""
     input:
         comparison=RUN / "release/comparison.csv",
         latency=RUN / "release/latency.json",
@@ -288,7 +298,7 @@ rule comparison_figure:
         report(
             RUN / "release/comparison.png",
             category="Release",
-            labels={"what": "quality, size and speed"},
+            labels={"content": "quality, size and speed of the variants"},
             caption="../report/comparison_figure.rst",
         ),
     log:
@@ -312,6 +322,7 @@ rule comparison_figure:
 
 
 rule bundle:
+    """Write the bundle: the released model with all that is needed to use it."""
     input:
         variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
         released=RUN / "release/released.json",
@@ -335,7 +346,7 @@ rule bundle:
         card=report(
             RUN / "release/bundle/MODEL_CARD.md",
             category="Release",
-            labels={"what": "model card"},
+            labels={"content": "model card"},
             caption="../report/card.rst",
         ),
         attribution=RUN / "release/bundle/ATTRIBUTION.csv",
@@ -355,7 +366,7 @@ rule bundle:
         settings=CONFIG.settings_json(FeatureSettings, "features"),
         name=CONFIG.run.name,
         config=CONFIG.provenance(),
-        stages=stages(),
+        stages=stage_fingerprints(),
         code=code("release.bundle"),
     shell:
         r"""
