@@ -161,7 +161,7 @@ def stage_fingerprints():
         "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset model.train release.export release.prune "
         "release.quantize release.score release.compare evaluation.evaluate release.bundle"
     )
-    return json.dumps({name: code(name) for name in names.split()})
+    return json.dumps({name: code_fingerprint(name) for name in names.split()})
 
 
 def list_field_recordings(root, batches, key):
@@ -181,7 +181,7 @@ def every_batch(pattern):
     return expand(str(pattern), batch=BATCHES)
 
 
-def code(stage):
+def code_fingerprint(stage):
     """Fingerprint of the code and the library versions that a stage depends on, for the params of its rule."""
     try:
         return FINGERPRINTS.of(f"autobird.{stage}")

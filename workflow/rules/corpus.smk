@@ -58,7 +58,7 @@ if DEMO:
             **needs("download"),
         params:
             settings=CONFIG.corpus.demo.model_dump_json(),
-            code=code("synth.synthesise"),
+            code=code_fingerprint("synth.synthesise"),
         shell:
             r"""
             python -m autobird.synth.synthesise \
@@ -124,7 +124,7 @@ elif not SHARED:
         resources:
             **needs("pack"),
         params:
-            code=code("audio.pack"),
+            code=code_fingerprint("audio.pack"),
             root=untracked(SOURCE_ROOT),
         shell:
             r"""
@@ -160,7 +160,7 @@ rule recordings:
         **needs("recordings"),
     params:
         settings=CONFIG.settings_json(RecordingsStageSettings, "corpus", "features"),
-        code=code("corpus.recordings"),
+        code=code_fingerprint("corpus.recordings"),
         root=untracked(SOURCE_ROOT),
     shell:
         r"""
@@ -200,7 +200,7 @@ rule near_duplicates:
         **needs("near_duplicates"),
     params:
         settings=CONFIG.settings_json(NearDuplicateSettings, "corpus"),
-        code=code("corpus.near_duplicates"),
+        code=code_fingerprint("corpus.near_duplicates"),
     shell:
         r"""
         python -m autobird.corpus.near_duplicates \
@@ -234,7 +234,7 @@ rule quarantine:
     resources:
         **needs("quarantine"),
     params:
-        code=code("corpus.quarantine"),
+        code=code_fingerprint("corpus.quarantine"),
     shell:
         r"""
         python -m autobird.corpus.quarantine \
@@ -278,7 +278,7 @@ rule catalogue:
         **needs("catalogue"),
     params:
         settings=CONFIG.corpus.licences.model_dump_json(),
-        code=code("corpus.catalogue"),
+        code=code_fingerprint("corpus.catalogue"),
     shell:
         r"""
         python -m autobird.corpus.catalogue \
@@ -327,7 +327,7 @@ rule corpus_figures:
     resources:
         **needs("corpus_figures"),
     params:
-        code=code("corpus.figures"),
+        code=code_fingerprint("corpus.figures"),
     shell:
         r"""
         python -m autobird.corpus.figures \
@@ -356,7 +356,7 @@ rule check_corpus:
         **needs("check_corpus"),
     params:
         settings=CONFIG.settings_json(CheckSettings, "corpus"),
-        code=code("corpus.check"),
+        code=code_fingerprint("corpus.check"),
     shell:
         r"""
         python -m autobird.corpus.check \

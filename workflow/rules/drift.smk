@@ -14,7 +14,7 @@ rule drift:
         result=report(
             RUN / "drift/drift.json",
             category="Drift",
-            labels={"what": "result of the drift test"},
+            labels={"content": "result of the drift test"},
             caption="../report/drift.rst",
         ),
         html=report(
@@ -33,7 +33,7 @@ rule drift:
         **needs("drift"),
     params:
         settings=CONFIG.settings_json(DriftTestSettings, "drift"),
-        code=code("drift.report"),
+        code=code_fingerprint("drift.report"),
     shell:
         r"""
         python -m autobird.drift.report \
@@ -67,7 +67,7 @@ if CURRENT_KIND == "test":
             **needs("drift_current"),
         params:
             settings=CONFIG.settings_json(MelSettings, "features"),
-            code=code("release.split_features"),
+            code=code_fingerprint("release.split_features"),
         shell:
             r"""
             python -m autobird.release.split_features \
@@ -99,7 +99,7 @@ elif CURRENT_KIND == "folder":
         resources:
             **needs("drift_current"),
         params:
-            code=code("predict.merge"),
+            code=code_fingerprint("predict.merge"),
         shell:
             r"""
             python -m autobird.predict.merge \
@@ -127,7 +127,7 @@ else:
         params:
             database=untracked(CONFIG.drift.current),
             digest=server_log_digest(),
-            code=code("serving.export_log"),
+            code=code_fingerprint("serving.export_log"),
         shell:
             r"""
             python -m autobird.serving.export_log \

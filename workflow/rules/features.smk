@@ -22,7 +22,7 @@ rule segment:
         **needs("segment"),
     params:
         settings=CONFIG.settings_json(WindowSettings, "features"),
-        code=code("audio.segment"),
+        code=code_fingerprint("audio.segment"),
     shell:
         r"""
         python -m autobird.audio.segment \
@@ -52,7 +52,7 @@ rule mel_shards:
         **needs("mel_shards"),
     params:
         settings=CONFIG.settings_json(MelSettings, "features"),
-        code=code("audio.mel_shards"),
+        code=code_fingerprint("audio.mel_shards"),
     shell:
         r"""
         python -m autobird.audio.mel_shards \
@@ -102,8 +102,10 @@ rule dataset:
     resources:
         **needs("dataset"),
     params:
-        settings=CONFIG.settings_json(DatasetStageSettings, "dataset", "features", "corpus"),
-        code=code("dataset.dataset"),
+        settings=CONFIG.settings_json(
+            DatasetStageSettings, "dataset", "features", "corpus"
+        ),
+        code=code_fingerprint("dataset.dataset"),
         state=state("dataset"),
     shell:
         r"""
@@ -169,7 +171,7 @@ rule data_figures:
         **needs("data_figures"),
     params:
         settings=CONFIG.settings_json(MelSettings, "features"),
-        code=code("dataset.figures"),
+        code=code_fingerprint("dataset.figures"),
     shell:
         r"""
         python -m autobird.dataset.figures \

@@ -28,7 +28,7 @@ rule train:
     params:
         settings=CONFIG.settings_json(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),
-        code=code("model.train"),
+        code=code_fingerprint("model.train"),
         track=untracked(CONFIG.run.tracking),
         checkpoints=state(".checkpoints/train"),
     shell:
@@ -71,7 +71,7 @@ rule curves:
     resources:
         **needs("curves"),
     params:
-        code=code("evaluation.curves"),
+        code=code_fingerprint("evaluation.curves"),
     shell:
         r"""
         python -m autobird.evaluation.curves \

@@ -60,7 +60,7 @@ if not SHARED:
         resources:
             **needs("pack"),
         params:
-            code=code("audio.pack"),
+            code=code_fingerprint("audio.pack"),
             root=field_root,
         shell:
             r"""
@@ -111,7 +111,7 @@ rule predict_batch:
         **needs("predict_batch"),
     params:
         root=field_root,
-        code=code("predict.batch"),
+        code=code_fingerprint("predict.batch"),
     shell:
         r"""
         python -m autobird.predict.batch \
@@ -148,7 +148,7 @@ rule predict_merge:
     resources:
         **needs("predict_merge"),
     params:
-        code=code("predict.merge"),
+        code=code_fingerprint("predict.merge"),
     shell:
         r"""
         python -m autobird.predict.merge \

@@ -24,7 +24,7 @@ rule export:
     resources:
         **needs("export"),
     params:
-        code=code("release.export"),
+        code=code_fingerprint("release.export"),
     shell:
         r"""
         python -m autobird.release.export \
@@ -55,7 +55,7 @@ rule prune:
         **needs("prune", gpu=may_use_gpu()),
     params:
         settings=CONFIG.settings_json(PruneSettings, "release"),
-        code=code("release.prune"),
+        code=code_fingerprint("release.prune"),
         checkpoints=state(".checkpoints/prune"),
     shell:
         r"""
@@ -94,7 +94,7 @@ rule quantize:
         **needs("quantize"),
     params:
         settings=CONFIG.settings_json(QuantizeSettings, "release"),
-        code=code("release.quantize"),
+        code=code_fingerprint("release.quantize"),
     shell:
         r"""
         python -m autobird.release.quantize \
@@ -128,7 +128,7 @@ rule score:
     resources:
         **needs("score"),
     params:
-        code=code("release.score"),
+        code=code_fingerprint("release.score"),
     shell:
         r"""
         python -m autobird.release.score \
@@ -172,7 +172,7 @@ rule compare:
         **needs("compare"),
     params:
         settings=CONFIG.settings_json(CompareSettings, "release", "evaluation"),
-        code=code("release.compare"),
+        code=code_fingerprint("release.compare"),
     shell:
         r"""
         python -m autobird.release.compare \
@@ -236,7 +236,7 @@ rule evaluate:
         **needs("evaluate"),
     params:
         settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
-        code=code("evaluation.evaluate"),
+        code=code_fingerprint("evaluation.evaluate"),
     shell:
         r"""
         python -m autobird.evaluation.evaluate \
@@ -276,7 +276,7 @@ rule latency:
         **needs("latency"),
     params:
         settings=CONFIG.settings_json(LatencySettings, "release"),
-        code=code("release.latency"),
+        code=code_fingerprint("release.latency"),
     shell:
         r"""
         python -m autobird.release.latency \
@@ -310,7 +310,7 @@ rule comparison_figure:
     resources:
         **needs("comparison_figure"),
     params:
-        code=code("release.comparison_figure"),
+        code=code_fingerprint("release.comparison_figure"),
     shell:
         r"""
         python -m autobird.release.comparison_figure \
@@ -367,7 +367,7 @@ rule bundle:
         name=CONFIG.run.name,
         config=CONFIG.provenance(),
         stages=stage_fingerprints(),
-        code=code("release.bundle"),
+        code=code_fingerprint("release.bundle"),
     shell:
         r"""
         python -m autobird.release.bundle \
