@@ -54,7 +54,12 @@ class AnnotationSettings(Settings):
     )
     label: str = Field(
         "auto",
-        description="Column of the label. `auto`: the first there is of species, label, annotation, class, code, common name.",
+        description="Column of the label. `auto`: the first there is of species, label, manual id, annotation, class, code, scientific "
+        "name, common name.",
+    )
+    species: str = Field(
+        "",
+        description="Label of every box without a label, for a survey of one species whose tables have no column of labels.",
     )
 
 
