@@ -1,30 +1,28 @@
 """Recordings in which people drew boxes around songs: Raven selection tables, Audacity labels, CSV tables."""
 
-import csv
-import math
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
-from autobird.sources.base import NO_LABEL, Box, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import Box, ListedRecording, RecordingMetadata, Source
 from autobird.sources.folder import FolderSource
+from autobird.sources.matching import Recordings
+from autobird.sources.selection_tables import Selection, SelectionTable, read_selections
+from autobird.sources.sequences import times_within_files
 from autobird.sources.settings import AnnotationSettings, ColumnSettings
 
 _TABLES = (".txt", ".tsv", ".csv")
 """Extensions of annotation tables; every other file is a recording."""
 
-_LABELS = ("species", "label", "annotation", "class", "code", "common name", "species code")
-_STARTS = ("begin time (s)", "start", "start_time", "start (s)", "onset", "onset_s", "begin")
-_ENDS = ("end time (s)", "end", "end_time", "end (s)", "offset", "offset_s")
-_FILES = ("begin file", "file", "filename", "recording", "begin path", "audio_file")
-
-NO_TIME, ZERO, DOUBLED = "no time", "zero length", "doubled row"
+DOUBLED = "repeated row"
 """Why a row does not count. Raven writes a selection once for each view that shows it, Waveform and Spectrogram."""
 
+_NOT_ANNOTATED = "no annotation table describes it; add one or remove the recording"
 
-_NOBODY = "nobody annotated it; add its table or remove it"
+_SHOWN = 20
+"""Tables that one error names at most."""
 
 
 class AnnotationSource(Source):
@@ -50,9 +48,15 @@ class AnnotationSource(Source):
         if self._one and (inside := _relative(self._one, self._folder.root)):
             beside = [b for b in beside if b != inside]
         files = [r for r in listed if PurePosixPath(r.recording).suffix.lower() not in _TABLES]
-        names = {r.recording for r in files}
-        self._boxes, annotated, self._stray = self._read(names, beside)
-        self._rows = [r if r.problem or r.recording in annotated else r._replace(problem=_NOBODY) for r in files]
+        tables = {self._one.name: self._one} if self._one else {name: self._folder.root / name for name in beside}
+        reader = _Reader(self._folder.root, [r.recording for r in files], settings, described=self._one is None)
+        for name, path in tables.items():
+            reader.read(name, path)
+        self._boxes = _without_repeated(reader.boxes())
+        self._notes = [*_problem_notes(self._boxes), *reader.notes()]
+        self._rows = [
+            r if r.problem or r.recording in reader.annotated else r._replace(problem=_NOT_ANNOTATED) for r in files
+        ]
 
     def recordings(self) -> list[ListedRecording]:
         """Every file that is no table; its species is "", as boxes label its windows."""
@@ -67,14 +71,8 @@ class AnnotationSource(Source):
         return self._boxes
 
     def notes(self) -> list[str]:
-        """How many boxes do not count, and tables that belong to no recording."""
-        found = Counter(b.problem for b in self._boxes if b.problem)
-        notes = [f"{n} of {len(self._boxes)} annotations do not count: {why}" for why, n in sorted(found.items())]
-        if self._stray:
-            notes.append(
-                f"{len(self._stray)} annotation tables or rows belong to no recording, for example {self._stray[0]}"
-            )
-        return notes
+        """Return how many boxes do not count, and which tables or rows belong to no recording or could not be assigned."""
+        return self._notes
 
     def _table_of_all(self) -> Path | None:
         if self._settings.table is None:
@@ -84,138 +82,199 @@ class AnnotationSource(Source):
                 return path
         raise AutobirdError(f"corpus.annotations.table: {self._settings.table} is not a file; give its path")
 
-    def _read(self, names: set[str], beside: list[str]) -> tuple[list[Box], set[str], list[str]]:
-        """All boxes, the recordings that somebody annotated, and what belongs to none."""
-        boxes: list[Box] = []
-        annotated: set[str] = set()
-        stray: list[str] = []
-        by_name = _by_file_name(names)
-        if self._one:
-            for file, start, end, label in read_boxes(self._one, self._settings):
-                recording = file if file in names else by_name.get(PurePosixPath(file.replace("\\", "/")).name)
-                if recording is None:
-                    stray.append(f"{self._one.name}: {file}")
-                    continue
-                annotated.add(recording)
-                boxes.append(_box(recording, start, end, label))
-        else:
-            beginnings = by_beginning(names)
-            for table in beside:
-                recording = owner(table, beginnings)
-                if recording is None:
-                    stray.append(table)
-                    continue
-                annotated.add(recording)
-                found = read_boxes(self._folder.root / table, self._settings)
-                boxes += [_box(recording, start, end, label) for _, start, end, label in found]
-        return _without_doubles(boxes), annotated, stray
+
+class _Row(NamedTuple):
+    """A row of a table and the recording that it describes; `shared`: see `matching.Match`."""
+
+    table: str
+    recording: str
+    shared: int
+    selection: Selection
 
 
-def by_beginning(recordings: Iterable[str]) -> dict[str, str]:
-    """Recordings by their path, and by their path without its extension."""
-    names = sorted(recordings)
-    return {r.rpartition(".")[0] if "." in PurePosixPath(r).name[1:] else r: r for r in names} | {r: r for r in names}
-
-
-def owner(table: str, beginnings: Mapping[str, str]) -> str | None:
-    """The recording that a table beside it describes: the one with the longest name that the table's begins with.
+class _Reader:
+    """Reads tables one after another and assigns their rows to recordings.
 
     Args:
-        table: its path, like `x/dawn.Table.1.selections.txt`.
-        beginnings: what `by_beginning` returns.
+        root: folder of the recordings.
+        names: ids of the recordings.
+        settings: format of the tables.
+        described: whether a table describes the recording whose name it begins with.
+
+    Attributes:
+        annotated: recordings that a table describes.
     """
-    folder, _, name = table.rpartition("/")
-    parts = name.split(".")
-    for count in range(len(parts) - 1, 0, -1):
-        beginning = ".".join(parts[:count])
-        found = beginnings.get(f"{folder}/{beginning}" if folder else beginning)
-        if found is not None:
+
+    def __init__(self, root: Path, names: list[str], settings: AnnotationSettings, described: bool) -> None:
+        self._root, self._settings, self._described = root, settings, described
+        self._recordings = Recordings(names)
+        self._rows: list[_Row] = []
+        self._unreadable: list[str] = []
+        self._unlabelled: list[tuple[str, str]] = []
+        self._read = 0
+        self._decoded: list[str] = []
+        self._converted: list[str] = []
+        self._without_recording: list[str] = []
+        self._several: list[str] = []
+        self._contradicted: list[str] = []
+        self._durations: dict[str, float | None] = {}
+        self.annotated: set[str] = set()
+
+    def read(self, name: str, path: Path) -> None:
+        """Read one table.
+
+        Args:
+            name: its path relative to the root, with `/`.
+            path: where it is.
+        """
+        match = self._recordings.described_by(name) if self._described else None
+        try:
+            table = read_selections(path, self._settings)
+        except AutobirdError as error:
+            if match is None or match.recording or match.candidates:
+                self._unreadable.append(str(error))
+            else:  # a text that has nothing to do with annotations
+                self._without_recording.append(name)
+            return
+        named = any(s.file for s in table.selections)
+        if match is not None and not match.recording and not named:
+            if match.candidates:
+                self._several.append(f"{name} fits {_joined(match.candidates)}")
+            else:
+                self._without_recording.append(name)
+            return
+        self._read += 1
+        if table.note:
+            self._decoded.append(f"{name}: {table.note}")
+        if not table.has_labels and table.selections:
+            self._unlabelled.append((name, table.columns))
+        described = match.recording if match is not None else ""
+        if described and not named:
+            self.annotated.add(described)
+        self._rows += self._assigned(name, table, described)
+
+    def _assigned(self, name: str, table: SelectionTable, described: str) -> list[_Row]:
+        """Return the rows of a table that belong to a recording, with times from the start of that recording."""
+        folder = PurePosixPath(name).parent.as_posix() if self._described else ""
+        folder = "" if folder == "." else folder
+        one_file = len({s.file for s in table.selections if s.file}) <= 1
+        found: list[_Row] = []
+        for s in table.selections:
+            match = self._recordings.named(s.file, folder) if s.file else None
+            if match is not None and match.recording:
+                found.append(_Row(name, match.recording, match.shared, s))
+            elif described and (match is None or described in match.candidates or (one_file and not match.candidates)):
+                # A table that names one file alone, which is not there, describes a recording that was renamed.
+                found.append(_Row(name, described, 0, s._replace(file="")))
+            elif match is not None and match.candidates:
+                self._several.append(f"{name}: {s.file} fits {_joined(match.candidates)}")
+            else:
+                self._without_recording.append(f"{name}: {s.file or 'a row without a file'}")
+        if table.has_offsets or len({row.recording for row in found}) < 2:
             return found
-    return None
-
-
-def read_boxes(path: Path, settings: AnnotationSettings) -> Iterator[tuple[str, str, str, str]]:
-    """The rows of an annotation table as texts: file, start, end, label; a row of another view of Raven's included.
-
-    Raises:
-        AutobirdError: the table cannot be read, or has no columns of times and labels.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AutobirdError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        return
-    form = settings.format if settings.format != "auto" else _format_of(lines[0])
-    if form == "audacity":
-        for line in lines:
-            if line.startswith("\\"):
-                continue  # the frequencies of the label above it
-            start, end, label = (*line.split("\t"), "", "", "")[:3]
-            yield "", start, end, label
-        return
-    delimiter = "\t" if form == "raven" or "\t" in lines[0] else ";" if lines[0].count(";") > 1 else ","
-    reader = csv.DictReader(lines, delimiter=delimiter)
-    header = list(reader.fieldnames or [])
-    start, end = _column(path, header, _STARTS, "start"), _column(path, header, _ENDS, "end")
-    label = (
-        _column(path, header, _LABELS, "label")
-        if settings.label == "auto"
-        else _column(path, header, (settings.label.lower(),), "label")
-    )
-    file = next((h for h in header if h.strip().lower() in _FILES), None)
-    for row in reader:
-        yield (row.get(file) or "" if file else ""), row.get(start) or "", row.get(end) or "", row.get(label) or ""
-
-
-def _format_of(first: str) -> str:
-    """`audacity` where the first line begins with two numbers, `raven` where a header is tab-separated, else `csv`."""
-    cells = first.split("\t")
-    try:
-        float(cells[0].replace(",", ".")), float(cells[1].replace(",", "."))
-    except (ValueError, IndexError):
-        return "raven" if len(cells) > 2 else "csv"
-    return "audacity"
-
-
-def _column(path: Path, header: list[str], names: tuple[str, ...], what: str) -> str:
-    lower = {h.strip().lower(): h for h in reversed(header)}
-    found = next((lower[n] for n in names if n in lower), None)
-    if found is None:
-        remedy = (
-            "set corpus.annotations.label to its name" if what == "label" else f"call it {names[0]!r} or {names[1]!r}"
+        selections, converted = times_within_files(
+            [(r.recording, r.selection) for r in found], self._duration, table.raven
         )
-        raise AutobirdError(f"{path} has no column of the {what} ({', '.join(header)}); {remedy}")
-    return found
+        if converted:
+            self._converted.append(name)
+        return [row._replace(selection=s) for row, s in zip(found, selections, strict=True)]
+
+    def _duration(self, recording: str) -> float | None:
+        """Return the seconds of a recording by its header; None where that cannot be read."""
+        import soundfile  # only needed for such tables
+
+        if recording not in self._durations:
+            try:
+                self._durations[recording] = float(soundfile.info(str(self._root / recording)).duration)
+            except (soundfile.LibsndfileError, OSError):
+                self._durations[recording] = None
+        return self._durations[recording]
+
+    def boxes(self) -> list[Box]:
+        """Return the boxes of all tables.
+
+        Raises:
+            AutobirdError: some tables cannot be read, or no table has labels.
+        """
+        if self._unreadable:
+            more = f"; and {len(self._unreadable) - _SHOWN} more" if len(self._unreadable) > _SHOWN else ""
+            raise AutobirdError("; ".join(self._unreadable[:_SHOWN]) + more)
+        if self._read and len(self._unlabelled) == self._read:
+            name, columns = self._unlabelled[0]
+            wanted = "" if self._settings.label == "auto" else f" {self._settings.label!r}"
+            raise AutobirdError(
+                f"no annotation table has a column{wanted} of the label ({name} has: {columns}); set corpus.annotations.label to its "
+                "name, or corpus.annotations.species if all boxes are of one species"
+            )
+        boxes = []
+        for row in self._fitting():
+            self.annotated.add(row.recording)
+            s = row.selection
+            boxes.append(Box(row.recording, s.start, s.end, s.label, s.problem))
+        return boxes
+
+    def _fitting(self) -> Iterable[_Row]:
+        """Yield the rows but those of files that only share the name of a recording, where others share its folder too."""
+        files: dict[str, dict[str, int]] = defaultdict(dict)
+        for row in self._rows:
+            if "/" in row.selection.file:
+                files[row.recording][row.selection.file.casefold()] = row.shared
+        for row in self._rows:
+            others = files[row.recording]
+            file = row.selection.file.casefold()
+            if file not in others or (len(others) == 1):
+                yield row
+                continue
+            most = max(others.values())
+            folders = {PurePosixPath(f).parent.name for f in others if others[f] == most}
+            if others[file] == most and (most > 1 or len(folders) == 1):
+                yield row
+            else:
+                self._contradicted.append(f"{row.table}: {row.selection.file} is not {row.recording}")
+
+    def notes(self) -> list[str]:
+        """Return what a person should know about the tables."""
+        notes = []
+        if self._unlabelled:
+            notes.append(
+                f"{len(self._unlabelled)} of {self._read} annotation tables have no column of the label, and their boxes count as "
+                f"unlabelled, for example {self._unlabelled[0][0]}; corpus.annotations.species can name their species"
+            )
+        for texts, what in (
+            (self._decoded, "annotation tables are not UTF-8"),
+            (
+                self._converted,
+                "annotation tables count time through several files; it was converted by the lengths of the files",
+            ),
+            (self._without_recording, "annotation tables or rows belong to no recording"),
+            (
+                self._several,
+                "annotation tables or rows fit several recordings and are left out; give the path of each recording",
+            ),
+            (self._contradicted, "annotation rows name a file of another folder and are left out"),
+        ):
+            if texts:
+                notes.append(f"{len(texts)} {what}, for example {texts[0]}")
+        return notes
 
 
-def _box(recording: str, start: str, end: str, label: str) -> Box:
-    species = unicodedata.normalize("NFC", label).replace("_", " ").strip()
-    try:
-        first, last = float(start.replace(",", ".")), float(end.replace(",", "."))
-    except ValueError:
-        return Box(recording, 0.0, 0.0, species, NO_TIME)
-    if not (math.isfinite(first) and math.isfinite(last)):
-        return Box(recording, 0.0, 0.0, species, NO_TIME)
-    problem = ZERO if last <= first else "" if species else NO_LABEL
-    return Box(recording, first, last, species, problem)
+def _joined(names: Iterable[str]) -> str:
+    return " and ".join(names)
 
 
-def _without_doubles(boxes: list[Box]) -> list[Box]:
-    """Boxes sorted; of those with the same recording, times and label the first counts."""
+def _problem_notes(boxes: list[Box]) -> list[str]:
+    found = Counter(b.problem for b in boxes if b.problem)
+    return [f"{n} of {len(boxes)} annotations do not count: {why}" for why, n in sorted(found.items())]
+
+
+def _without_repeated(boxes: list[Box]) -> list[Box]:
+    """Return the boxes sorted; of those with the same recording, times and label the first counts."""
     found: list[Box] = []
     seen: set[Box] = set()
     for box in sorted(boxes):
         found.append(box if box not in seen or box.problem else box._replace(problem=DOUBLED))
         seen.add(box)
     return found
-
-
-def _by_file_name(names: set[str]) -> dict[str, str]:
-    """Recordings by their file name alone, where it is unique."""
-    counts = Counter(PurePosixPath(n).name for n in names)
-    return {PurePosixPath(n).name: n for n in names if counts[PurePosixPath(n).name] == 1}
 
 
 def _relative(path: Path, root: Path) -> str | None:

@@ -72,6 +72,7 @@ class SelectionTable(NamedTuple):
         note: how its text was decoded where that is a guess, or "".
         has_labels: whether it has a column of labels, or needs none.
         has_offsets: whether times are known to count from the start of each file, as the table has a column that says so.
+        raven: whether its times are in Raven's column, which counts through all files that are open as one sequence.
         columns: names of its columns, for messages.
     """
 
@@ -79,6 +80,7 @@ class SelectionTable(NamedTuple):
     note: str = ""
     has_labels: bool = True
     has_offsets: bool = False
+    raven: bool = False
     columns: str = ""
 
 
@@ -108,6 +110,7 @@ def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
         note=note,
         has_labels=columns.label is not None or bool(settings.species),
         has_offsets=columns.file_offset is not None,
+        raven=column_name(header[columns.start]) == START_COLUMNS[0],
         columns=", ".join(cell.strip() for cell in header),
     )
 
