@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,9 +13,10 @@ from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import CorpusSettings
 from autobird.dataset.boxes import NO_BOX, SEVERAL, label_recordings, label_windows
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.annotations import AnnotationSource, recording_of_table, recordings_by_stem
+from autobird.sources.annotations import AnnotationSource
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
+from autobird.sources.sequences import WRONG_START
 
 RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies
 1\tWaveform 1\t1\t1.000\t2.500\t1000\t5000\tParus major
@@ -109,23 +112,184 @@ def test_a_corrected_box_changes_only_the_table_of_boxes(tmp_path: Path) -> None
     assert {t for t, d in digests().items() if d != before[t]} == {"boxes"}
 
 
-def test_the_name_of_a_table_starts_with_that_of_its_recording() -> None:
-    stems = recordings_by_stem({"x/a.wav", "x/a.b.wav", "y/a.wav", "top.wav"})
-    assert recording_of_table("top.txt", stems) == "top.wav"
-    assert recording_of_table("x/a.Table.1.selections.txt", stems) == "x/a.wav"
-    assert recording_of_table("x/a.b.txt", stems) == "x/a.b.wav"
-    assert recording_of_table("x/a.wav.txt", stems) == "x/a.wav"
-    assert recording_of_table("x/ab.txt", stems) is None
+def silent_file(root: Path, name: str, seconds: float) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.zeros(round(seconds * 8000)), 8000, format="WAV")
 
 
-def test_a_table_without_a_label_column_is_refused_with_the_remedy(tmp_path: Path) -> None:
+def drawn(found: AnnotationSource) -> list[tuple[str, float, float, str, str]]:
+    return [(b.recording, b.start, b.end, b.species, b.problem) for b in found.boxes()]
+
+
+def test_tables_without_labels_are_refused_only_where_all_lack_them(tmp_path: Path) -> None:
     write(tmp_path / "r", "a.wav")
     write(tmp_path / "r", "a.txt", "Begin Time (s)\tEnd Time (s)\tWho\n1\t2\tParus major\n")
-    with pytest.raises(AutobirdError, match=r"has no label column \(.*Who\); set corpus\.annotations\.label"):
+    with pytest.raises(
+        AutobirdError, match=r"no annotation table has a column of the label \(a\.txt has: .*Who\); set corpus"
+    ):
         source(tmp_path / "r")
+    with pytest.raises(AutobirdError, match=r"has a column 'Wo' of the label"):
+        source(tmp_path / "r", label="Wo")
     assert source(tmp_path / "r", label="Who").boxes()[0].species == "Parus major"
-    with pytest.raises(AutobirdError, match=r"annotations\.table: missing is not a file"):
-        source(tmp_path / "r", table="missing")
+    assert source(tmp_path / "r", species="Crex crex").boxes()[0].species == "Crex crex"
+    write(tmp_path / "r", "b.wav")
+    write(tmp_path / "r", "b.txt", "Begin Time (s)\tEnd Time (s)\tSpecies\n1\t2\tPica pica\n")
+    found = source(tmp_path / "r")
+    assert drawn(found) == [("a.wav", 1.0, 2.0, "", "no label"), ("b.wav", 1.0, 2.0, "Pica pica", "")]
+    assert any(n.startswith("1 of 2 annotation tables have no column of the label") for n in found.notes())
+    with pytest.raises(AutobirdError, match=r"annotations\.table: gone is not a file"):
+        source(tmp_path / "r", table="gone")
+
+
+def test_all_unreadable_tables_are_named_at_once(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write(tmp_path / "r", f"{name}.wav")
+        write(tmp_path / "r", f"{name}.txt", "start\tspecies\n1\tx\n" if name != "c" else "1\t2\tx\n")
+    with pytest.raises(AutobirdError, match=r"a\.txt has no column of the end .*; .*b\.txt has no column of the end"):
+        source(tmp_path / "r")
+
+
+def test_a_text_that_describes_no_recording_is_noted_and_not_read_as_a_table(tmp_path: Path) -> None:
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "a.txt", "1\t2\tx\n")
+    write(tmp_path / "r", "CONFIG.TXT", "Device ID: 24F3\nSample rate: 48000\n")
+    found = source(tmp_path / "r")
+    assert drawn(found) == [("a.wav", 1.0, 2.0, "x", "")]
+    assert found.notes() == ["1 annotation tables or rows belong to no recording, for example CONFIG.TXT"]
+
+
+@pytest.mark.parametrize("table", ["raven.txt", "boxes.csv", "BirdNET_SelectionTable.txt"])
+def test_rows_are_assigned_by_path_where_sites_name_their_files_alike(tmp_path: Path, table: str) -> None:
+    """A table of all recordings, named by the setting or found beside them."""
+    root = tmp_path / "r"
+    for site in "XYZ":
+        write(root, f"{site}/a.WAV")
+    rows = {
+        "raven.txt": "Begin Time (s)\tEnd Time (s)\tBegin Path\tBegin File\tSpecies\n"
+        + "".join(f"0\t1\tD:\\field\\{s}\\a.WAV\ta.WAV\t{s}\n" for s in "XYZ"),
+        "boxes.csv": "file,start,end,species\n" + "".join(f"{s}\\a.WAV,0,1,{s}\n" for s in "XYZ"),
+        "BirdNET_SelectionTable.txt": "Begin Time (s)\tEnd Time (s)\tCommon Name\tBegin Path\tFile Offset (s)\n"
+        + "".join(f"{9 * n}\t{9 * n + 1}\t{s}\t/mnt/{s}/a.WAV\t0\n" for n, s in enumerate("XYZ")),
+    }
+    write(root, table, rows[table])
+    expected = [(f"{s}/a.WAV", 0.0, 1.0, s, "") for s in "XYZ"]
+    assert drawn(source(root, table=table)) == expected
+    assert drawn(source(root)) == expected
+
+
+def test_rows_that_fit_several_recordings_are_counted_and_left_out(tmp_path: Path) -> None:
+    for site in "XY":
+        write(tmp_path / "r", f"{site}/a.wav")
+    write(tmp_path / "r", "Y/b.wav")
+    write(tmp_path / "r", "all.csv", "file,start,end,species\na.wav,0,1,A\na.wav,2,3,A\nb.wav,0,1,B\n")
+    found = source(tmp_path / "r", table="all.csv")
+    assert drawn(found) == [("Y/b.wav", 0.0, 1.0, "B", "")]
+    assert found.notes() == [
+        "2 annotation tables or rows fit several recordings and are left out; give the path of each recording, for example "
+        "all.csv: a.wav fits X/a.wav and Y/a.wav"
+    ]
+
+
+def test_a_row_of_another_folder_does_not_become_that_of_a_recording_of_the_same_name(tmp_path: Path) -> None:
+    write(tmp_path / "r", "Y/a.wav")
+    write(tmp_path / "r", "b.wav")
+    write(
+        tmp_path / "r",
+        "all.csv",
+        "file,start,end,species\nX/a.wav,0,1,A\nY/a.wav,0,1,B\nX/b.wav,0,1,A\nY/b.wav,0,1,B\n",
+    )
+    found = source(tmp_path / "r", table="all.csv")
+    assert drawn(found) == [("Y/a.wav", 0.0, 1.0, "B", "")]
+    assert found.notes() == [
+        "3 annotation rows name a file of another folder and are left out, for example all.csv: X/a.wav is not Y/a.wav"
+    ]
+
+
+def test_a_table_in_another_folder_belongs_to_the_recording_of_its_name(tmp_path: Path) -> None:
+    for site in "XY":
+        write(tmp_path / "r", f"audio/{site}/a.wav")
+        write(tmp_path / "r", f"labels/{site}/a.Table.1.selections.txt", f"start\tend\tspecies\n0\t1\t{site}\n")
+    write(tmp_path / "r", "audio/X/b.wav")
+    write(tmp_path / "r", "labels/b.txt", "0\t1\tB\n")
+    write(tmp_path / "r", "labels/a.txt", "0\t1\tB\n")
+    found = source(tmp_path / "r")
+    assert drawn(found) == [
+        ("audio/X/a.wav", 0.0, 1.0, "X", ""),
+        ("audio/X/b.wav", 0.0, 1.0, "B", ""),
+        ("audio/Y/a.wav", 0.0, 1.0, "Y", ""),
+    ]
+    assert found.notes() == [
+        "1 annotation tables or rows fit several recordings and are left out; give the path of each recording, for example "
+        "labels/a.txt fits audio/X/a.wav and audio/Y/a.wav"
+    ]
+
+
+def test_a_table_that_names_a_renamed_recording_describes_the_one_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "r", "new.wav")
+    write(tmp_path / "r", "new.txt", "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n0\t1\told.wav\tA\n")
+    assert drawn(source(tmp_path / "r")) == [("new.wav", 0.0, 1.0, "A", "")]
+
+
+def test_a_table_of_a_sequence_beside_its_first_file_describes_all_of_its_files(tmp_path: Path) -> None:
+    for name in ("a.wav", "b.wav"):
+        write(tmp_path / "r", name)
+    write(
+        tmp_path / "r",
+        "a.Table.1.selections.txt",
+        "Begin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tSpecies\n"
+        "1\t2\ta.wav\t1\tA\n11\t12\tb.wav\t1\tB\n31\t32\tc.wav\t1\tC\n",
+    )
+    found = source(tmp_path / "r")
+    assert drawn(found) == [("a.wav", 1.0, 2.0, "A", ""), ("b.wav", 1.0, 2.0, "B", "")]
+    assert found.notes() == [
+        "1 annotation tables or rows belong to no recording, for example a.Table.1.selections.txt: c.wav"
+    ]
+
+
+SEQUENCE = "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\n"
+
+
+def sequence(
+    root: Path, *rows: tuple[float, float, str], header: str = SEQUENCE
+) -> list[tuple[str, float, float, str, str]]:
+    """Three files of 10, 40 and 120 s."""
+    for name, seconds in (("a.wav", 10), ("b.wav", 40), ("c.wav", 120)):
+        silent_file(root, name, seconds)
+    write(root, "all.txt", header + "".join(f"{start}\t{end}\t{file}\tA\n" for start, end, file in rows))
+    return drawn(source(root, table="all.txt"))
+
+
+def test_times_that_count_through_several_files_are_converted_by_their_lengths(tmp_path: Path) -> None:
+    rows = ((1, 2, "a.wav"), (12, 13, "b.wav"), (45, 46, "b.wav"), (60, 61, "c.wav"))
+    assert sequence(tmp_path / "r", *rows) == [
+        ("a.wav", 1.0, 2.0, "A", ""),
+        ("b.wav", 2.0, 3.0, "A", ""),
+        ("b.wav", 35.0, 36.0, "A", ""),
+        ("c.wav", 10.0, 11.0, "A", ""),
+    ]
+    notes = source(tmp_path / "r", table="all.txt").notes()
+    assert notes == [
+        "1 annotation tables count time through several files; it was converted by the lengths of the files, for example all.txt"
+    ]
+
+
+def test_times_within_each_file_stay(tmp_path: Path) -> None:
+    rows = ((1, 2, "a.wav"), (2, 3, "b.wav"), (60, 61, "c.wav"))
+    assert [(b[0], b[1]) for b in sequence(tmp_path / "r", *rows)] == [("a.wav", 1.0), ("b.wav", 2.0), ("c.wav", 60.0)]
+
+
+def test_times_that_may_count_either_way_do_not_count(tmp_path: Path) -> None:
+    """Both fit: 20 s is within b.wav, and 10 s after its start if time counts through a.wav."""
+    rows = ((1, 2, "a.wav"), (20, 21, "b.wav"))
+    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", WRONG_START]
+    other = SEQUENCE.replace("Begin Time (s)", "start").replace("End Time (s)", "end")
+    assert [b[4] for b in sequence(tmp_path / "s", *rows, header=other)] == ["", ""]
+
+
+def test_times_that_fit_neither_way_do_not_count(tmp_path: Path) -> None:
+    rows = ((1, 2, "a.wav"), (20, 21, "b.wav"), (500, 501, "b.wav"))
+    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", WRONG_START, WRONG_START]
 
 
 def windows(*starts: float) -> pd.DataFrame:

@@ -68,8 +68,12 @@ class AnnotationSettings(Settings):
     )
     label: str = Field(
         "auto",
-        description="Column with the label. `auto`: the first column found of species, label, annotation, class, code, "
-        "common name, species code.",
+        description="Column with the label. `auto`: the first column found of species, label, manual id, annotation, class, code, "
+        "scientific name, common name, species name, tag, species code.",
+    )
+    species: str = Field(
+        "",
+        description="Species of the boxes without a label, for a survey of one species whose tables have no column of labels.",
     )
 
 

@@ -1,0 +1,257 @@
+"""Tables of annotations as programs write them: Raven, BirdNET, Kaleidoscope, Audacity, and CSV tables of many origins."""
+
+import csv
+import math
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from autobird.core.errors import AutobirdError
+from autobird.core.text import read_text
+from autobird.sources.base import NO_LABEL
+from autobird.sources.settings import AnnotationSettings
+
+LABEL_COLUMNS = (
+    "species", "label", "manual id", "annotation", "class", "code", "scientific name", "common name", "species name", "tag",
+    "species code",
+)  # fmt: skip
+"""Columns of the label, best first; see `column_name` for how names are compared."""
+
+START_COLUMNS = ("begin time (s)", "start", "start time", "start (s)", "start time (s)", "begin", "begin (s)", "begin time", "onset",
+                 "onset s", "onset (s)", "t min", "tmin")  # fmt: skip
+END_COLUMNS = ("end time (s)", "end", "end time", "end (s)", "stop", "stop time", "t max", "tmax")
+ONSET_END_COLUMNS = ("offset", "offset s", "offset (s)")
+"""Columns of the end where a column `onset` holds the start. Without one, `offset` is where a sound begins (Kaleidoscope)."""
+
+FILE_OFFSET_COLUMNS = ("file offset (s)", "file offset")
+"""Raven and BirdNET: seconds from the start of the file in which the selection begins. `Begin Time (s)` counts from the start of the
+first file, if several are open as one sequence."""
+
+DURATION_COLUMNS = ("duration", "duration (s)", "duration s", "delta time (s)")
+
+PATH_COLUMNS = ("begin path", "filepath", "file path", "path", "full path")
+"""Columns of the recording's path, which is looked at before its name."""
+
+NAME_COLUMNS = (
+    "begin file", "file", "filename", "file name", "recording", "audio file", "in file", "sound files", "sound file", "wav file",
+    "audio filename", "source file",
+)  # fmt: skip
+
+NO_TIME = "no time"
+CLOCK_TIME = "a clock time, where seconds from the start of the recording are needed"
+ZERO = "zero length"
+TOO_MANY_CELLS = "more cells than the table has columns"
+"""Reasons why a row does not count."""
+
+
+class Selection(NamedTuple):
+    """A row of an annotation table.
+
+    Attributes:
+        file: the recording as the table names it, a path or a name with `/`; "" where the table does not say.
+        start: seconds from the start of that recording.
+        end: seconds from the start of that recording.
+        label: text of the label without surrounding spaces.
+        problem: why the row does not count, or "".
+    """
+
+    file: str
+    start: float
+    end: float
+    label: str
+    problem: str = ""
+
+
+class SelectionTable(NamedTuple):
+    """The rows of a table, and what a person should know about how it was read.
+
+    Attributes:
+        selections: in the table's order.
+        note: how its text was decoded where that is a guess, or "".
+        has_labels: whether it has a column of labels, or needs none.
+        has_offsets: whether times are known to count from the start of each file, as the table has a column that says so.
+        raven: whether its times are in Raven's column, which counts through all files that are open as one sequence.
+        columns: names of its columns, for messages.
+    """
+
+    selections: list[Selection]
+    note: str = ""
+    has_labels: bool = True
+    has_offsets: bool = False
+    raven: bool = False
+    columns: str = ""
+
+
+def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
+    """Read an annotation table.
+
+    Raises:
+        AutobirdError: it is not text, or has no columns of times.
+    """
+    try:
+        text, note = read_text(path)
+    except ValueError as error:
+        raise AutobirdError(f"{path} cannot be read: {error}; save it as UTF-8") from error
+    except OSError as error:
+        raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines:
+        return SelectionTable([], note)
+    form = settings.format if settings.format != "auto" else format_of(lines[0])
+    if form == "audacity":
+        return SelectionTable(list(_audacity(lines)), note)
+    delimiter = "\t" if form == "raven" or "\t" in lines[0] else ";" if lines[0].count(";") > 1 else ","
+    header, *rows = _cells(lines, delimiter)
+    columns = _Columns.of(path, header, settings)
+    return SelectionTable(
+        selections=[columns.selection(row) for row in rows],
+        note=note,
+        has_labels=columns.label is not None or bool(settings.species),
+        has_offsets=columns.file_offset is not None,
+        raven=column_name(header[columns.start]) == START_COLUMNS[0],
+        columns=", ".join(cell.strip() for cell in header),
+    )
+
+
+def format_of(first: str) -> str:
+    """Return the format of a table by its first line.
+
+    `audacity` where it begins with two numbers, `raven` where it is a header separated by tabs, else `csv`.
+    """
+    cells = first.split("\t")
+    if len(cells) >= 2 and _number(cells[0]) is not None and _number(cells[1]) is not None:
+        return "audacity"
+    return "raven" if len(cells) > 1 else "csv"
+
+
+def column_name(text: str) -> str:
+    """Return the name of a column as it is compared: lower case, with single spaces instead of `_` and `.`."""
+    return re.sub(r"[\s_.]+", " ", unicodedata.normalize("NFKC", text).strip().strip('"')).strip().casefold()
+
+
+def _cells(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
+    """Yield the cells of each line. Tables separated by tabs have no quoting (Raven); in others a text may be quoted.
+
+    Where the quotation marks of a CSV table do not match, they count as text, so that no row disappears inside of another.
+    """
+    if delimiter != "\t":
+        try:
+            yield from list(csv.reader([f"{line}\n" for line in lines], delimiter=delimiter, strict=True))
+            return
+        except csv.Error:
+            pass
+    for line in lines:
+        yield [_unquoted(cell) for cell in line.split(delimiter)]
+
+
+def _unquoted(cell: str) -> str:
+    cell = cell.strip()
+    return cell[1:-1].replace('""', '"') if len(cell) > 1 and cell[0] == cell[-1] == '"' else cell
+
+
+def _audacity(lines: Sequence[str]) -> Iterator[Selection]:
+    for line in lines:
+        if not line.startswith("\\"):  # such a line holds the frequencies of the label above it
+            start, end, label = (*line.split("\t"), "", "", "")[:3]
+            yield _selection("", start, end, label)
+
+
+class _Columns(NamedTuple):
+    """Where a table holds what; None where it has no such column."""
+
+    width: int
+    start: int
+    end: int | None
+    duration: int | None
+    file_offset: int | None
+    label: int | None
+    constant_label: str
+    path: tuple[int, ...]
+    name: int | None
+
+    @classmethod
+    def of(cls, path: Path, header: Sequence[str], settings: AnnotationSettings) -> "_Columns":
+        """Find the columns by their names.
+
+        Raises:
+            AutobirdError: no column of the start, or of the end.
+        """
+        names = [column_name(h) for h in header]
+
+        def find(*wanted: str) -> int | None:
+            return next((names.index(w) for w in wanted if w in names), None)
+
+        shown = ", ".join(h.strip() for h in header)
+        start, end = find(*START_COLUMNS), find(*END_COLUMNS)
+        duration, offset = find(*DURATION_COLUMNS), find(*ONSET_END_COLUMNS)
+        file_offset = find(*FILE_OFFSET_COLUMNS)
+        if start is None:
+            start = file_offset if file_offset is not None else offset if duration is not None else None
+        elif end is None and offset is not None and "onset" in names[start]:
+            end = offset
+        if start is None:
+            raise AutobirdError(
+                f"{path} has no column of the start in seconds ({shown}); call it {START_COLUMNS[0]!r} or {START_COLUMNS[1]!r}"
+            )
+        if end is None and duration is None:
+            raise AutobirdError(
+                f"{path} has no column of the end in seconds ({shown}); call it {END_COLUMNS[0]!r} or {END_COLUMNS[1]!r}"
+            )
+        label = find(*(LABEL_COLUMNS if settings.label == "auto" else (column_name(settings.label),)))
+        folders = tuple(i for i in (find("indir"), find("folder")) if i is not None)
+        name = find(*NAME_COLUMNS)
+        full = find(*PATH_COLUMNS)
+        parts = (full,) if full is not None else (*folders, name) if folders and name is not None else ()
+        return cls(len(header), start, end, duration, file_offset, label, settings.species, parts, name)
+
+    def selection(self, row: Sequence[str]) -> Selection:
+        """Return the selection of a row."""
+        cells = [cell.strip() for cell in row] + [""] * (self.width - len(row))
+        file = "/".join(part for i in self.path if (part := _with_slashes(cells[i]).rstrip("/")))
+        if not file and self.name is not None:
+            file = _with_slashes(cells[self.name])
+        label = (cells[self.label] if self.label is not None else "") or self.constant_label
+        start, end = cells[self.start], cells[self.end] if self.end is not None else ""
+        if any(cells[self.width :]):
+            return Selection(file, 0.0, 0.0, _label(label), TOO_MANY_CELLS)
+        if self.end is None:
+            assert self.duration is not None
+            end = _sum(start, cells[self.duration])
+        found = _selection(file, start, end, label)
+        offset = _number(cells[self.file_offset]) if self.file_offset is not None else None
+        if offset is None or found.problem not in ("", NO_LABEL):
+            return found
+        return found._replace(start=offset, end=offset + found.end - found.start)
+
+
+def _with_slashes(path: str) -> str:
+    return unicodedata.normalize("NFC", path.replace("\\", "/")).strip()
+
+
+def _label(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).replace("_", " ").split())
+
+
+def _number(text: str) -> float | None:
+    """A finite number with a decimal point or comma, or None."""
+    try:
+        value = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _sum(start: str, duration: str) -> str:
+    first, length = _number(start), _number(duration)
+    return repr(first + length) if first is not None and length is not None else ""
+
+
+def _selection(file: str, start: str, end: str, label: str) -> Selection:
+    species = _label(label)
+    first, last = _number(start), _number(end)
+    if first is None or last is None:
+        clock = any(re.search(r"\d:\d\d", text) for text in (start, end))
+        return Selection(file, 0.0, 0.0, species, CLOCK_TIME if clock else NO_TIME)
+    return Selection(file, first, last, species, ZERO if last <= first else "" if species else NO_LABEL)

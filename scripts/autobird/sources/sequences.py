@@ -1,0 +1,60 @@
+"""Times of annotation tables that count through several files, as Raven shows files that are open as one sequence."""
+
+from collections.abc import Callable, Sequence
+
+from autobird.sources.selection_tables import Selection
+
+WRONG_START = "its time may count from the start of another file; add the measurement File Offset (s) in Raven"
+"""Reason why a row does not count where it is not clear from which file's start its time counts."""
+
+_TOLERANCE = 0.5
+"""Seconds by which a selection may begin after the end of a file: headers and programs round."""
+
+
+def times_within_files(
+    rows: Sequence[tuple[str, Selection]], duration: Callable[[str], float | None], one_sound: bool
+) -> tuple[list[Selection], bool]:
+    """Return selections whose times count from the start of their own file, and whether they had to be converted.
+
+    Times count from the start of the first file where they lie beyond the end of their own one and fit the lengths of the files in
+    the order in which the table names them. Where neither fits, or both do and a program that counts through wrote the table, the
+    selections of all files but the first do not count.
+
+    Args:
+        rows: recording and selection, of a table that names several recordings and has no column of the offset within them.
+        duration: seconds of a recording by its header; None where that is unknown.
+        one_sound: whether the program that wrote the table counts through all files that are open together.
+    """
+    order = list(dict.fromkeys(recording for recording, _ in rows))
+    lengths = {recording: duration(recording) for recording in order}
+    beginnings: dict[str, float | None] = {}
+    begin: float | None = 0.0
+    for recording in order:
+        beginnings[recording] = begin
+        length = lengths[recording]
+        begin = None if begin is None or length is None else begin + length
+
+    def fits(recording: str, start: float) -> bool:
+        length = lengths[recording]
+        return start >= -_TOLERANCE and (length is None or start < length + _TOLERANCE)
+
+    def fits_through(recording: str, start: float) -> bool:
+        first = beginnings[recording]
+        return first is not None and lengths[recording] is not None and fits(recording, start - first)
+
+    counted = [(recording, s) for recording, s in rows if s.end > s.start]
+    within = all(fits(recording, s.start) for recording, s in counted)
+    through = all(fits_through(recording, s.start) for recording, s in counted)
+    if within and not (through and one_sound):
+        return [s for _, s in rows], False
+    if through and not within:
+        return [_earlier(s, beginnings[recording] or 0.0) for recording, s in rows], True
+    return [
+        s if recording == order[0] or s.problem else s._replace(problem=WRONG_START) for recording, s in rows
+    ], False
+
+
+def _earlier(selection: Selection, seconds: float) -> Selection:
+    if selection.end <= selection.start:
+        return selection
+    return selection._replace(start=max(0.0, selection.start - seconds), end=selection.end - seconds)
