@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--root", type=Path, required=True, help="the folder that the recordings lie in")
+    p.add_argument("--root", type=Path, required=True, help="folder of the recordings")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     root = args.root.expanduser()

@@ -66,8 +66,8 @@ class MelSettings(WindowSettings):
     alignment: Literal["recording", "window"] = Field(
         "recording",
         description="`recording`: the spectrogram is computed once for the whole recording, and overlapping windows share its "
-        "frames. `window`: it is computed for each window separately, as the original project did; single values differ by "
-        "up to 4.3 nats.",
+        "frames. `window`: it is computed for each window separately, as the original project did; the values of the two "
+        "methods differ by up to 4.3 nats.",
     )
 
     front_end: Literal["log_mel", "pcen", "magnitude"] = Field(

@@ -9,7 +9,7 @@ from pathlib import Path
 HINTS: tuple[tuple[str, str], ...] = (
     (
         r"Invalid account or account/partition combination|given account .* appears to be invalid",
-        "Slurm does not know this account, or it must not use this partition: set SBATCH_ACCOUNT "
+        "Slurm does not know this account, or does not allow it to use this partition: set SBATCH_ACCOUNT "
         "(`sacctmgr show assoc user=$USER format=account,partition,qos` lists your accounts)",
     ),
     (
@@ -19,7 +19,7 @@ HINTS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[Ii]nvalid qos",
-        "your account must not use this QOS (quality of service): set SBATCH_QOS to another, or unset it",
+        "your account is not allowed to use this QOS (quality of service): set SBATCH_QOS to another, or unset it",
     ),
     (
         r"QOS\w*(Limit|Max|Grp)|AssocGrp|AssocMax|Job violates accounting/QOS policy",

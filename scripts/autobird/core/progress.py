@@ -19,7 +19,7 @@ class _Bar(_tqdm):  # type: ignore[misc]
         """Show the bar, or a text instead of it; "" removes it (see `tqdm.display`)."""
         text = str(self) if msg is None else msg
         if self.fp.isatty():
-            # "Erase the line" before, "carriage return" behind: the next output of any process overwrites the bar.
+            # Erase the line first, and end with a carriage return: the next output of any process overwrites the bar.
             print(f"\r\x1b[K{text}", end="\r", file=self.fp, flush=True)
         elif text:
             print(text, file=self.fp, flush=True)
@@ -34,7 +34,7 @@ class Progress:
         total: number of units of work.
         unit: their name, in the plural.
         interval: minimum time between two plain lines, seconds, which keeps the logs of batch systems short.
-        done: units that were already done before, for example by an interrupted run.
+        done: number of units that an interrupted run has already done.
     """
 
     def __init__(self, stage: str, total: int, unit: str, interval: float = 5.0, done: int = 0) -> None:

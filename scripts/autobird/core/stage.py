@@ -23,7 +23,7 @@ S = TypeVar("S", bound=Settings)
 log = logging.getLogger("autobird")
 
 _original_stderr: TextIO | None = None
-"""Standard error of the process, often a terminal, while `sys.stderr` is redirected to the log; None: not redirected."""
+"""Standard error of the process, often a terminal, while `sys.stderr` is redirected to the log; None if it is not."""
 
 
 def terminal() -> TextIO:

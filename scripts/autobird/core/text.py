@@ -1,4 +1,4 @@
-"""Text files in the encodings that spreadsheets and recorders' programs write."""
+"""Decode text files whose encoding is not known, such as tables that spreadsheets and annotation programs write."""
 
 import codecs
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import NamedTuple
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # begins with UTF-16's mark, so it is looked for first
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
 _SAMPLE = 4096
-"""Bytes in which UTF-16 without a byte order mark is looked for."""
+"""Number of bytes at the start of a file that are tested for being UTF-16 without a byte order mark."""
 
 _ASSUMED = "cp1252"
-"""Encoding of a file that is not UTF-8 and has no byte order mark: that of Western European Windows."""
+"""Encoding that is assumed for a file that is not UTF-8 and has no byte order mark: Windows-1252 (Western Europe)."""
 
 
 class Text(NamedTuple):
@@ -24,7 +24,7 @@ class Text(NamedTuple):
 
     Attributes:
         text: without a byte order mark; line ends as in the file.
-        note: how it was decoded where that is a guess, else "".
+        note: the encoding, if it had to be guessed, else "".
     """
 
     text: str
@@ -32,7 +32,7 @@ class Text(NamedTuple):
 
 
 def decode(data: bytes) -> Text:
-    """Decode text of unknown encoding: UTF-8, UTF-16, UTF-32 or, as a guess, Windows-1252.
+    """Decode a text as UTF-8, UTF-16 or UTF-32, or, if it is none of these, as Windows-1252.
 
     Raises:
         ValueError: the bytes are not text in any of these encodings.
@@ -41,7 +41,7 @@ def decode(data: bytes) -> Text:
         if data.startswith(mark):
             return Text(data.decode(encoding).removeprefix("\ufeff"), "")
     if encoding := _utf16_without_mark(data):
-        return Text(data.decode(encoding), f"read as {encoding.upper()}, as every second byte is zero")
+        return Text(data.decode(encoding), f"read as {encoding.upper()}, because every second byte is zero")
     if b"\0" in data:
         raise ValueError("it holds bytes of value zero, so it is not text")
     try:
@@ -49,7 +49,7 @@ def decode(data: bytes) -> Text:
     except UnicodeDecodeError as error:
         where = f"byte {error.start}"
     try:
-        return Text(data.decode(_ASSUMED), f"read as Windows-1252, as it is not UTF-8 ({where})")
+        return Text(data.decode(_ASSUMED), f"read as Windows-1252, because it is not UTF-8 ({where})")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is neither UTF-8 ({where}) nor Windows-1252 (byte {error.start})") from error
 
@@ -65,7 +65,10 @@ def read_text(path: Path) -> Text:
 
 
 def _utf16_without_mark(data: bytes) -> str:
-    """The byte order of UTF-16 text without a mark: nearly all of its characters are Latin, so one byte of each is zero."""
+    """Return the codec of UTF-16 text without a byte order mark; "" if the bytes do not look like UTF-16.
+
+    Most characters of the tables are Latin, so one of the two bytes of a character is zero.
+    """
     sample = data[: min(_SAMPLE, len(data)) // 2 * 2]
     if len(sample) < 4 or len(data) % 2:
         return ""

@@ -1,4 +1,4 @@
-"""List the files below a folder, in the same way for training, prediction and drift."""
+"""List the files below a folder, in the same way for training, prediction and the drift test."""
 
 import os
 from collections.abc import Iterator

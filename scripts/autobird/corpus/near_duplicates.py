@@ -1,7 +1,7 @@
 """Stage `near_duplicates`: list the pairs of recordings of the same audio, found by their landmarks.
 
 Batches are compared two at a time, which bounds the memory by the size of a batch. The labels are not used. Stage
-`quarantine` and the groups of the data set decide what follows from a pair.
+`quarantine` excludes pairs with different labels, and stage `dataset` keeps the other pairs in one split.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ QUARANTINE = ["recording", "species", "reason"]
 
 
 def quarantine_reasons(recordings: pd.DataFrame, exclusions: pd.DataFrame, pairs: pd.DataFrame) -> "pd.Series[str]":
-    """Return why each recording is quarantined, "" for a recording in use; indexed by recording, sorted.
+    """Return the reason why each recording is quarantined ("" for a recording in use), indexed by recording, sorted.
 
     Of several recordings with the same decoded audio and the same species, the first by name is used. If recordings
     of the same audio (identical samples, or near-duplicates) have different species, it is unknown which label is

@@ -97,7 +97,7 @@ def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
     for y, value in bars:
         text = "unknown" if np.isnan(value) else f"{value:.0%}"
         ax.text(1.01, y, text, va="center", fontsize=8, transform=ax.get_yaxis_transform())
-    labels = [f"{n.replace('_', ' ').replace('and', '+')}\n(known of {leakage['known'][n]})" for n in properties]
+    labels = [f"{n.replace('_', ' ').replace('and', '+')}\n(known for {leakage['known'][n]})" for n in properties]
     ax.set_yticks(positions, labels, fontsize=8)
     ax.set_ylim(len(properties) - 0.5, -0.5)  # explicit, because unknown shares have no bars to scale the axis
     ax.set_xlim(0, 1)

@@ -18,7 +18,7 @@ from autobird.dataset.settings import DatasetStageSettings
 from autobird.dataset.split import SPLITS, assign_splits, hash_position, split_at
 
 UNKNOWN_SPLIT = "unknown"
-"""Split of the windows of species with too few windows: examples of species that the model does not know."""
+"""Split of species with too few windows to be trained: examples of species that the model does not know."""
 
 
 def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
@@ -115,7 +115,7 @@ def _add_splits(
     recorders = sessions_of_recorders(accepted, tables, settings)
     index["group"] = index["recording"].map(group_keys(accepted, tables.grouping, tables.pairs, recorders))
     metadata_split = _metadata_splits(tables.grouping)
-    # Only recordings in use take part, so that the test groups of a small species are not ones without any window left.
+    # Only recordings in use are assigned. Otherwise all test groups of a small species could be groups without a used window.
     used = index.loc[index["dropped"] == "", ["recording", "species", "group"]].drop_duplicates()
     assigned = assign_splits(used.assign(split=used["recording"].map(metadata_split).fillna("")), settings)
     unused_groups = set(index["group"]) - set(assigned)

@@ -37,7 +37,7 @@ def call_rates(functions: dict[str, Callable[[], object]], seconds: float) -> di
     The functions alternate within a round, so that a disturbance by other processes affects all of them.
 
     Args:
-        functions: what is measured, by name.
+        functions: the functions to measure, by name.
         seconds: duration of one measurement.
     """
     for function in functions.values():

@@ -12,7 +12,7 @@ class PruneSettings(Settings):
     prune: float = Field(
         0.5, ge=0, lt=1, description="Share of the channels inside each block of the network that pruning removes."
     )
-    prune_epochs: int = Field(8, ge=1, le=1000, description="Training epochs after pruning (fine-tuning).")
+    prune_epochs: int = Field(8, ge=1, le=1000, description="Number of training epochs after pruning (fine-tuning).")
     prune_learning_rate: float = Field(
         1e-3,
         gt=0,
@@ -28,7 +28,7 @@ class QuantizeSettings(Settings):
         512,
         ge=1,
         le=100000,
-        description="Training windows that are run through the network to measure the range of its activations, which "
+        description="Number of training windows that are run through the network to measure the range of its activations, which "
         "quantization to 8-bit integers needs.",
     )
 

@@ -19,7 +19,7 @@ _MAX_TABLES_IN_ERROR = 20
 
 
 class _Row(NamedTuple):
-    """A row of a table and the recording that it describes; `shared`: see `matching.Match`."""
+    """A row of a table, and the recording that it belongs to; for `shared` see `matching.Match`."""
 
     table: str
     recording: str
@@ -34,10 +34,10 @@ class AnnotationReader:
         root: folder of the recordings.
         names: ids of the recordings.
         settings: format of the tables.
-        tables_match_names: whether a table describes the recording whose name it begins with.
+        tables_match_names: whether each table belongs to the recording with whose name its own name begins.
 
     Attributes:
-        annotated: recordings that a table describes.
+        annotated: recordings with an annotation table, or with a row in one; complete after `boxes`.
     """
 
     def __init__(self, root: Path, names: list[str], settings: AnnotationSettings, tables_match_names: bool) -> None:
@@ -60,7 +60,7 @@ class AnnotationReader:
 
         Args:
             name: its path relative to the root, with `/`.
-            path: where it is.
+            path: the file.
         """
         match = self._recordings.described_by(name) if self._tables_match_names else None
         try:
@@ -68,7 +68,7 @@ class AnnotationReader:
         except AutobirdError as error:
             if match is None or match.recording or match.candidates:
                 self._unreadable.append(str(error))
-            else:  # a text that has nothing to do with annotations
+            else:  # a text file that is not an annotation table
                 self._without_recording.append(name)
             return
         named = any(s.file for s in table.selections)
@@ -89,7 +89,7 @@ class AnnotationReader:
         self._rows += self._assigned(name, table, described)
 
     def _assigned(self, name: str, table: SelectionTable, described: str) -> list[_Row]:
-        """Return the rows of a table that belong to a recording, with times from the start of that recording."""
+        """Return the rows of a table that belong to a recording, with times relative to the start of that recording."""
         folder = PurePosixPath(name).parent.as_posix() if self._tables_match_names else ""
         folder = "" if folder == "." else folder
         one_file = len({s.file for s in table.selections if s.file}) <= 1
@@ -99,7 +99,7 @@ class AnnotationReader:
             if match is not None and match.recording:
                 found.append(_Row(name, match.recording, match.shared, s))
             elif described and (match is None or described in match.candidates or (one_file and not match.candidates)):
-                # A table that names one file alone, which is not there, describes a recording that was renamed.
+                # A table that names a single file, which does not exist, belongs to a recording that was renamed.
                 found.append(_Row(name, described, 0, s._replace(file="")))
             elif match is not None and match.candidates:
                 self._several.append(f"{name}: {s.file} fits {_joined(match.candidates)}")
@@ -115,8 +115,8 @@ class AnnotationReader:
         return [row._replace(selection=s) for row, s in zip(found, selections, strict=True)]
 
     def _duration(self, recording: str) -> float | None:
-        """Return the seconds of a recording by its header; None where that cannot be read."""
-        import soundfile  # only needed for such tables
+        """Return the duration of a recording according to its header, seconds; None if the header cannot be read."""
+        import soundfile  # imported on use: only tables of several files need it
 
         if recording not in self._durations:
             try:
@@ -153,7 +153,10 @@ class AnnotationReader:
         return _mark_duplicates(boxes)
 
     def _fitting(self) -> Iterable[_Row]:
-        """Yield the rows but those of files that only share the name of a recording, where others share its folder too."""
+        """Yield the rows whose file is the recording that they were assigned to.
+
+        Left out are rows of a file that shares only its name with the recording, if the rows of another file also share its folder.
+        """
         files: dict[str, dict[str, int]] = defaultdict(dict)
         for row in self._rows:
             if "/" in row.selection.file:
@@ -172,7 +175,7 @@ class AnnotationReader:
                 self._contradicted.append(f"{row.table}: {row.selection.file} is not {row.recording}")
 
     def notes(self) -> list[str]:
-        """Return what a person should know about the tables."""
+        """Return messages for the user about tables and rows that were converted or are not used."""
         notes = []
         if self._unlabelled:
             notes.append(
@@ -208,7 +211,7 @@ def problem_notes(boxes: list[Box]) -> list[str]:
 
 
 def _mark_duplicates(boxes: list[Box]) -> list[Box]:
-    """Return the boxes sorted; of boxes with the same recording, times and species, all but the first are duplicates."""
+    """Return the boxes sorted. Of boxes with the same recording, times and species, all but the first get a problem."""
     marked: list[Box] = []
     seen: set[Box] = set()
     for box in sorted(boxes):

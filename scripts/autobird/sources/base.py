@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 GROUPING_COLUMNS = ("recordist", "date", "place", "split")
-"""Metadata that decides groups and splits. A correction here assigns recordings to splits again."""
+"""Metadata that determines groups and splits. A correction in these columns assigns recordings to splits again."""
 
 DETAIL_COLUMNS = (
     "number", "page", "time", "latitude", "longitude", "licence", "quality", "background", "extra",
 )  # fmt: skip
-"""Metadata that only the catalogue and the licence report read. A correction here retrains nothing."""
+"""Metadata that only the catalogue and the licence report read. A correction in these columns retrains nothing."""
 
 SHA256_PREFIX = "sha256:"
 """Prefix of a checksum, in `ListedRecording.content` and in the table of exclusions."""

@@ -1,4 +1,4 @@
-"""A folder of unlabelled field recordings, as batch manifests for `snakemake predict` and the drift report."""
+"""A folder of unlabelled field recordings, as batch manifests for `snakemake predict` and the drift test."""
 
 from pathlib import Path
 

@@ -70,7 +70,7 @@ def allowed(licence: str, policy: tuple[str, ...]) -> bool:
 
 
 def terms(families: Iterable[str]) -> dict[str, bool | str]:
-    """Return the combined terms of all recordings in use: a condition of any licence applies to the whole.
+    """Return the combined terms of all recordings in use: a condition of one licence applies to all of them together.
 
     Args:
         families: licence families of the recordings in use. `unknown` is treated as `STRICTEST`, and so are licences other
@@ -82,8 +82,8 @@ def terms(families: Iterable[str]) -> dict[str, bool | str]:
     conditions = [
         ("BY", "name the recordists (ATTRIBUTION.csv)"),
         ("NC", "no commercial use"),
-        ("ND", "pass on no audio or shards made from it"),
-        ("SA", "pass on what is made from it under the same licence"),
+        ("ND", "do not pass on audio or spectrograms derived from the recordings"),
+        ("SA", "pass on derived works only under the same licence"),
     ]
     statement = "; ".join(text for word, text in conditions if word in words) or "no conditions"
     if not_interpreted:

@@ -71,7 +71,7 @@ class Listing:
         del self._tables  # `Manifests.store` frees the memory of the tables, so nothing else may refer to them
 
     def check(self) -> None:
-        """Refuse a source that no classifier can be trained on, before any job starts.
+        """Check, before any job starts, that a classifier can be trained on the source.
 
         Raises:
             AutobirdError: the source has no recordings, or fewer than two species.
@@ -117,7 +117,7 @@ class Listing:
         self.count += 1
 
     def _add_excluded_checksums(self) -> None:
-        """Exclude all checksums of the take-down list: that of a remote file is known only after the download."""
+        """Exclude all checksums of the take-down list. The checksum of a remote file is known only after the download."""
         for checksum in sorted(self._take_down.checksums):
             self._tables["exclusions"].add(f"{SHA256_PREFIX}{checksum}", TAKEN_DOWN)
 

@@ -16,7 +16,7 @@ from autobird.core.hashing import digest_of
 from autobird.core.stage import log, parser, run, stage
 
 _KEEP_DAYS = 7
-"""Tables that the present listing does not hold are kept for this time: another run in the same folder may need them."""
+"""Days for which tables are kept after the last listing that contained them: another run in the same folder may need them."""
 
 
 class CsvTable:
@@ -60,7 +60,10 @@ class Manifests:
         folder.mkdir(parents=True, exist_ok=True)
         stored = {p.name: p for p in folder.iterdir()}
         for table, digest in self._digests.items():
-            if digest not in stored:
+            if digest in stored:
+                # A new modification time: another listing that shares the folder (prediction and drift) must not delete it.
+                stored[digest].touch()
+            else:
                 write_bytes(folder / digest, bytes(self._texts[table]))
         current = set(self._digests.values())
         oldest = time.time() - _KEEP_DAYS * 86400

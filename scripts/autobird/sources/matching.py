@@ -1,4 +1,4 @@
-"""Which recording an annotation table, or a row of one, describes."""
+"""Find the recording that an annotation table, or one of its rows, belongs to."""
 
 import unicodedata
 from collections import defaultdict
@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 
 class Match(NamedTuple):
-    """The recording that was found.
+    """The result of a search for a recording.
 
     Attributes:
-        recording: its id, or "" if there is none, or more than one.
-        candidates: the recordings that fit equally well where there is more than one, sorted.
-        shared: how many parts the path in the table and that of the recording have in common, counted from their ends.
+        recording: id of the recording; "" if none matches, or if several match equally well.
+        candidates: the recordings that match equally well, sorted; empty if there are fewer than two.
+        shared: number of equal components of the path in the table and the path of the recording, counted from their ends.
     """
 
     recording: str
@@ -21,10 +21,10 @@ class Match(NamedTuple):
 
 
 class Recordings:
-    """The recordings of a source, found by their names and paths without regard to case, Unicode form and folders above the source.
+    """Finds the recordings of a source by name or path, ignoring case, Unicode normalisation and folders above the source.
 
     Args:
-        recordings: their ids, paths with `/`.
+        recordings: ids of the recordings, paths with `/`.
     """
 
     def __init__(self, recordings: Iterable[str]) -> None:
@@ -36,13 +36,14 @@ class Recordings:
             self._by_stem[_stem(name)].append(recording)
 
     def named(self, file: str, folder: str = "") -> Match:
-        """Return the recording that a table calls `file`.
+        """Return the recording that a row of a table names.
 
-        That is the one whose path ends with most of the parts of `file`. Of several, one in `folder` is taken. A file that was
-        converted is found by its name without extension.
+        Of the recordings with the same file name, the one that shares the most path components with `file` is returned; if
+        there are several, the one in `folder`. If no recording has this file name, names are compared without their
+        extension, because the recording may have been converted to another format.
 
         Args:
-            file: path or name, with `/`.
+            file: path or name of the recording in the table, with `/`.
             folder: folder of the table, relative to the source.
         """
         key = _key(file)
@@ -51,12 +52,13 @@ class Recordings:
         return _best(found, key, folder)
 
     def described_by(self, table: str) -> Match:
-        """Return the recording to whose name the name of a table belongs: the longest one with which it begins.
+        """Return the recording that a table belongs to: the name of the table begins with that of the recording.
 
-        Recordings in the table's folder come first, then those in other folders, compared by the folders that they share.
+        If several recordings match, the longest name is chosen. Recordings in the folder of the table have priority; of those in
+        other folders, the one that shares the most path components with the table is returned.
 
         Args:
-            table: path of the table relative to the source, like `x/dawn.Table.1.selections.txt`.
+            table: path of the table relative to the source, for example `x/dawn.Table.1.selections.txt`.
         """
         folder, _, name = table.rpartition("/")
         parts = _key(name).split(".")
@@ -68,13 +70,13 @@ class Recordings:
             if here:
                 return Match(here[0]) if len(here) == 1 else Match("", tuple(here))
             elsewhere = elsewhere or found
-        # The name of the recording itself is part of both paths, so that what is compared are the folders.
+        # Both paths get the name of the recording, so that only their folders are compared.
         name = elsewhere[0].rpartition("/")[2] if elsewhere else ""
         return _best(elsewhere, f"{_key(folder)}/{_key(name)}", folder)
 
 
 def _best(found: list[str], key: str, folder: str) -> Match:
-    """Return the one of `found` that shares most parts with the path `key`; of several, the one in `folder`."""
+    """Return the recording of `found` that shares the most path components with `key`; if there are several, that in `folder`."""
     shared = {r: _shared_end(_key(r), key) for r in found}
     most = max(shared.values(), default=0)
     found = [r for r in found if shared[r] == most]
@@ -90,7 +92,7 @@ def _folder(path: str) -> str:
 
 
 def _shared_end(a: str, b: str) -> int:
-    """The number of parts that two paths have in common, counted from their ends; the extension of a file does not count."""
+    """Return the number of equal components of two paths, counted from their ends, ignoring the file extension."""
     count = 0
     for left, right in zip(reversed(_parts(a)), reversed(_parts(b)), strict=False):
         if left != right:

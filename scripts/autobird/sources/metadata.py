@@ -101,9 +101,10 @@ class Table:
 
 
 def normalise(metadata: RecordingMetadata) -> RecordingMetadata:
-    """Return metadata without placeholders for missing values, and with values that follow from others.
+    """Return metadata without placeholders for missing values, and with values derived from other values.
 
-    Those are the xeno-canto number as XC123, the page of that number, and a place from the coordinates.
+    The xeno-canto number is written as XC123, a missing page follows from that number, and a missing place from the
+    coordinates.
     """
     recording, *values, extra = metadata
     metadata = RecordingMetadata._make((recording, *map(drop_placeholder, values), extra))

@@ -1,4 +1,4 @@
-"""Tables of annotations as programs write them: Raven, BirdNET, Kaleidoscope, Audacity, and CSV tables of many origins."""
+"""Read annotation tables of Raven, BirdNET, Kaleidoscope, Audacity and other programs."""
 
 import csv
 import math
@@ -17,22 +17,22 @@ LABEL_COLUMNS = (
     "species", "label", "manual id", "annotation", "class", "code", "scientific name", "common name", "species name", "tag",
     "species code",
 )  # fmt: skip
-"""Columns of the label, best first; see `column_name` for how names are compared."""
+"""Names of the column with the label; the first one found is used. `column_name` describes how names are compared."""
 
 START_COLUMNS = ("begin time (s)", "start", "start time", "start (s)", "start time (s)", "begin", "begin (s)", "begin time", "onset",
                  "onset s", "onset (s)", "t min", "tmin")  # fmt: skip
 END_COLUMNS = ("end time (s)", "end", "end time", "end (s)", "stop", "stop time", "t max", "tmax")
 ONSET_END_COLUMNS = ("offset", "offset s", "offset (s)")
-"""Columns of the end where a column `onset` holds the start. Without one, `offset` is where a sound begins (Kaleidoscope)."""
+"""Names of the column with the end, if a column `onset` holds the start. Otherwise `offset` is the start (Kaleidoscope)."""
 
 FILE_OFFSET_COLUMNS = ("file offset (s)", "file offset")
-"""Raven and BirdNET: seconds from the start of the file in which the selection begins. `Begin Time (s)` counts from the start of the
-first file, if several are open as one sequence."""
+"""Raven and BirdNET: start of the selection within its file, seconds. `Begin Time (s)` is relative to the first file if several
+files are open as one sequence."""
 
 DURATION_COLUMNS = ("duration", "duration (s)", "duration s", "delta time (s)")
 
 PATH_COLUMNS = ("begin path", "filepath", "file path", "path", "full path")
-"""Columns of the recording's path, which is looked at before its name."""
+"""Names of the column with the path of the recording. It has priority over the column with its name."""
 
 NAME_COLUMNS = (
     "begin file", "file", "filename", "file name", "recording", "audio file", "in file", "sound files", "sound file", "wav file",
@@ -43,18 +43,18 @@ NO_TIME = "no time"
 CLOCK_TIME = "a clock time, where seconds from the start of the recording are needed"
 ZERO = "zero length"
 TOO_MANY_CELLS = "more cells than the table has columns"
-"""Reasons why a row does not count."""
+"""Reasons why a row is not used."""
 
 
 class Selection(NamedTuple):
     """A row of an annotation table.
 
     Attributes:
-        file: the recording as the table names it, a path or a name with `/`; "" where the table does not say.
+        file: path or name of the recording in the table, with `/`; "" if the table does not name it.
         start: seconds from the start of that recording.
         end: seconds from the start of that recording.
         label: text of the label without surrounding spaces.
-        problem: why the row does not count, or "".
+        problem: why the row is not used; "" if it is used.
     """
 
     file: str
@@ -65,15 +65,15 @@ class Selection(NamedTuple):
 
 
 class SelectionTable(NamedTuple):
-    """The rows of a table, and what a person should know about how it was read.
+    """The rows of an annotation table, and how it was read.
 
     Attributes:
-        selections: in the table's order.
-        note: how its text was decoded where that is a guess, or "".
-        has_labels: whether it has a column of labels, or needs none.
-        has_offsets: whether times are known to count from the start of each file, as the table has a column that says so.
-        raven: whether its times are in Raven's column, which counts through all files that are open as one sequence.
-        columns: names of its columns, for messages.
+        selections: the rows, in the order of the table.
+        note: encoding of the text, if it had to be guessed, else "".
+        has_labels: whether the table has a column of labels, or needs none.
+        has_offsets: whether the table has a column with times relative to the start of each file.
+        raven: whether the times are in Raven's column, which is relative to the first of all files that are open as one sequence.
+        columns: names of the columns, for messages.
     """
 
     selections: list[Selection]
@@ -88,7 +88,7 @@ def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
     """Read an annotation table.
 
     Raises:
-        AutobirdError: it is not text, or has no columns of times.
+        AutobirdError: the file is not text, or has no columns of times.
     """
     try:
         text, note = read_text(path)
@@ -116,9 +116,9 @@ def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
 
 
 def format_of(first: str) -> str:
-    """Return the format of a table by its first line.
+    """Return the format of a table, recognised by its first line.
 
-    `audacity` where it begins with two numbers, `raven` where it is a header separated by tabs, else `csv`.
+    `audacity` if the line begins with two numbers, `raven` if it is a header separated by tabs, else `csv`.
     """
     cells = first.split("\t")
     if len(cells) >= 2 and _number(cells[0]) is not None and _number(cells[1]) is not None:
@@ -127,14 +127,14 @@ def format_of(first: str) -> str:
 
 
 def column_name(text: str) -> str:
-    """Return the name of a column as it is compared: lower case, with single spaces instead of `_` and `.`."""
+    """Return the name of a column for comparison: in lower case, with single spaces instead of `_` and `.`."""
     return re.sub(r"[\s_.]+", " ", unicodedata.normalize("NFKC", text).strip().strip('"')).strip().casefold()
 
 
 def _cells(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
-    """Yield the cells of each line. Tables separated by tabs have no quoting (Raven); in others a text may be quoted.
+    """Yield the cells of each line. Cells can be quoted, except in tables separated by tabs (Raven).
 
-    Where the quotation marks of a CSV table do not match, they count as text, so that no row disappears inside of another.
+    If the quotation marks of a CSV table are not balanced, they are read as text. Otherwise one cell could contain several rows.
     """
     if delimiter != "\t":
         try:
@@ -153,13 +153,13 @@ def _unquoted(cell: str) -> str:
 
 def _audacity(lines: Sequence[str]) -> Iterator[Selection]:
     for line in lines:
-        if not line.startswith("\\"):  # such a line holds the frequencies of the label above it
+        if not line.startswith("\\"):  # a line with the frequency range of the previous label
             start, end, label = (*line.split("\t"), "", "", "")[:3]
             yield _selection("", start, end, label)
 
 
 class _Columns(NamedTuple):
-    """Where a table holds what; None where it has no such column."""
+    """Positions of the columns of a table; None if it lacks a column."""
 
     width: int
     start: int
@@ -176,7 +176,7 @@ class _Columns(NamedTuple):
         """Find the columns by their names.
 
         Raises:
-            AutobirdError: no column of the start, or of the end.
+            AutobirdError: the table has no column of start times or of end times.
         """
         names = [column_name(h) for h in header]
 
@@ -235,7 +235,7 @@ def _label(text: str) -> str:
 
 
 def _number(text: str) -> float | None:
-    """A finite number with a decimal point or comma, or None."""
+    """Return a finite number with a decimal point or comma; None for other texts."""
     try:
         value = float(text.strip().replace(",", "."))
     except ValueError:

@@ -1,28 +1,32 @@
-"""Times of annotation tables that count through several files, as Raven shows files that are open as one sequence."""
+"""Convert times that an annotation table counts from the start of a sequence of files to times within each file.
+
+Raven writes such tables if several files are open as one sequence.
+"""
 
 from collections.abc import Callable, Sequence
 
 from autobird.sources.selection_tables import Selection
 
 WRONG_START = "its time may count from the start of another file; add the measurement File Offset (s) in Raven"
-"""Reason why a row does not count where it is not clear from which file's start its time counts."""
+"""Reason why a row is not used: it is unknown which file its time is relative to."""
 
 _TOLERANCE = 0.5
-"""Seconds by which a selection may begin after the end of a file: headers and programs round."""
+"""Seconds by which a selection may begin after the end of a file, because headers and programs round times."""
 
 
 def times_within_files(
     rows: Sequence[tuple[str, Selection]], duration: Callable[[str], float | None], one_sound: bool
 ) -> tuple[list[Selection], bool]:
-    """Return selections whose times count from the start of their own file, and whether they had to be converted.
+    """Return the selections with times relative to their own file, and whether the times were converted.
 
-    Times count from the start of the first file where they lie beyond the end of their own one and fit the lengths of the files in
-    the order in which the table names them. Where neither fits, or both do and a program that counts through wrote the table, the
-    selections of all files but the first do not count.
+    The times of a table are relative to its first file if some of them are after the end of their own file, and all of them
+    fit the lengths of the files in the order in which the table names them. If neither interpretation fits, the times are
+    ambiguous. They are also ambiguous if both fit and the program that wrote the table counts through several files. In both
+    cases only the selections of the first file are used.
 
     Args:
-        rows: recording and selection, of a table that names several recordings and has no column of the offset within them.
-        duration: seconds of a recording by its header; None where that is unknown.
+        rows: recording and selection of each row, from a table of several recordings without a column of offsets within files.
+        duration: returns the duration of a recording according to its header, seconds; None if it is unknown.
         one_sound: whether the program that wrote the table counts through all files that are open together.
     """
     order = list(dict.fromkeys(recording for recording, _ in rows))

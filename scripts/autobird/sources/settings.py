@@ -22,7 +22,7 @@ class ColumnSettings(Settings):
     species: str = Field("species", description="Column with the name of the species (type `table`).")
     id: str = Field(
         "id",
-        description="Column with an id of the recording (type `table`). By default its path, or that of its URL, is its id.",
+        description="Column with the id of the recording (type `table`). The default id is the path of the file, or of the URL.",
     )
     start: str = Field(
         "start", description="Column with the start of the recording in its file, seconds (type `table`)."
@@ -40,13 +40,13 @@ class ColumnSettings(Settings):
     longitude: str = Field("longitude", description="Column with the longitude, degrees; `lon` is accepted too.")
     split: str = Field(
         "split",
-        description="Column with a given split (`train`, `validation` or `test`), which replaces the assigned one.",
+        description="Column with the split of the recording (`train`, `validation` or `test`); it replaces the assigned split.",
     )
     licence: str = Field(
         "licence", description="Column with the licence, as a URL or a name; `license` is accepted too."
     )
     quality: str = Field("quality", description="Column with the quality grade, for example A to E.")
-    number: str = Field("xc_id", description="Column with the catalogue number in xeno-canto, as XC123.")
+    number: str = Field("xc_id", description="Column with the catalogue number in xeno-canto, for example XC123.")
     background: str = Field(
         "background_species", description="Column with the species in the background, separated by commas."
     )
@@ -86,22 +86,22 @@ class FetchSettings(Settings):
     retry_seconds: float = Field(
         300.0,
         ge=1,
-        description="Requests to a server that does not respond are repeated for this time before the job fails, seconds.",
+        description="Time for which requests to a server that does not respond are repeated before the job fails, seconds.",
     )
 
 
 class XenoCantoSettings(Settings):
     """Recordings of xeno-canto (type `xeno_canto`). The API key is read from the environment variable XENO_CANTO_KEY."""
 
-    query: str = Field("", description='Search query with xeno-canto\'s tags, as `cnt:"Poland" grp:birds q:A`.')
+    query: str = Field("", description='Search query with xeno-canto\'s tags, for example `cnt:"Poland" grp:birds q:A`.')
     species: tuple[str, ...] = Field(
         (), description="Scientific names of species; each is searched for separately, together with `query`."
     )
     quality: tuple[str, ...] = Field(
         (), description="Quality grades to use, for example [A, B]; empty: all recordings, graded or not."
     )
-    min_length: float = Field(0.0, ge=0, description="Shorter recordings are not used, seconds.")
-    max_length: float = Field(3600.0, gt=0, description="Longer recordings are not used, seconds.")
+    min_length: float = Field(0.0, ge=0, description="Minimum length of a recording, seconds; shorter ones are not used.")
+    max_length: float = Field(3600.0, gt=0, description="Maximum length of a recording, seconds; longer ones are not used.")
     no_background: bool = Field(
         False, description="Use only recordings for which xeno-canto lists no species in the background."
     )
@@ -112,7 +112,7 @@ class XenoCantoSettings(Settings):
     )
     api: str = Field(
         f"https://{XENO_CANTO_HOST}/api/3/recordings",
-        description="Address of the API (version 3); another one serves tests.",
+        description="Address of the API (version 3); tests use another one.",
     )
     per_page: int = Field(500, ge=50, le=500, description="Number of recordings per response of the API.")
 
@@ -158,7 +158,7 @@ class SourceSettings(Settings):
         description="`demo`: synthesised recordings of invented species, no download; `folder`: "
         "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
         "recordings with tables of annotation boxes; `xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; "
-        "`url`: a folder in a bucket, as gs://bucket/birds, with the layout of `folder`.",
+        "`url`: a folder in a bucket, for example gs://bucket/birds, with the layout of `folder`.",
     )
     root: str | None = Field(
         None,
@@ -198,7 +198,7 @@ class SourceSettings(Settings):
     take_down: str | None = Field(
         None,
         description="Take-down list, a CSV table with the columns kind (`id`, `recordist` or `sha256`) and value. "
-        "Recordings on it are not used, and the outputs keep nothing of them but their id.",
+        "Recordings on it are not used, and the outputs contain only their id.",
     )
     demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
     annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")

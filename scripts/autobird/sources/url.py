@@ -9,7 +9,7 @@ from autobird.sources.metadata import normalise
 
 
 def source_key(root: str) -> Entry:
-    """Return the key that a lock file of this source starts with."""
+    """Return the key in the first line of the lock file of this source."""
     return {"url": root.rstrip("/")}
 
 
@@ -17,7 +17,7 @@ class UrlSource(Source):
     """Recordings in the layout `<root>/<Species name>/<any depth>/<file>` at a URL.
 
     Args:
-        lock: the lock file. Each entry holds the objects `row` (`ListedRecording`) and `facts` (`RecordingMetadata` or null).
+        lock: the lock file. Each entry holds the objects `row` (a `ListedRecording`) and `facts` (a `RecordingMetadata`, or null).
         root: the URL.
 
     Raises:

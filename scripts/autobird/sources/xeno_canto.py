@@ -22,7 +22,7 @@ _METADATA_FIELDS = ("rec", "date", "loc", "time", "lat", "lon", "lic", "q", "als
 
 
 def source_key(settings: XenoCantoSettings) -> Entry:
-    """Return the key that a lock file of this source starts with: the queries, without the filters on their results."""
+    """Return the key in the first line of the lock file of this source: the queries, without the filters on their results."""
     return {"xeno_canto": queries(settings)}
 
 

@@ -88,7 +88,7 @@ def audio_parameters(plan: Plan) -> str:
 
 
 def species_name(index: int) -> str:
-    """Return an invented scientific name, which nobody can confuse with a real species."""
+    """Return an invented scientific name; no real genus is called Fictornis."""
     genus = "Fictornis" if index < len(_EPITHETS) else f"Fictornis-{index // len(_EPITHETS) + 1}"
     return f"{genus} {_EPITHETS[index % len(_EPITHETS)]}"
 

@@ -29,10 +29,10 @@ _MIN_BACKOFF, _MAX_BACKOFF = 0.1, 60.0
 """First and longest delay before another attempt, seconds. The delay doubles each time; `Retry-After` may extend it."""
 
 _MAX_INTERRUPTIONS = 1000
-"""Maximum number of interruptions of one download that received data before."""
+"""Maximum number of attempts of one download that receive data and are then interrupted."""
 
 _ATTEMPTS_AT_SAME_END = 3
-"""After so many attempts in a row that end at the same byte, before the declared length, the file counts as incomplete."""
+"""A file counts as incomplete after this number of attempts in a row that end at the same byte before the declared length."""
 
 logging.getLogger("httpx").setLevel(logging.WARNING)  # its INFO messages show whole URLs, which hold the API key
 
@@ -50,7 +50,7 @@ class Unavailable(AutobirdError):
 
 
 class Incomplete(Unavailable):
-    """Every attempt ends before the declared length, or the file has another checksum than expected."""
+    """The server sends less than the declared length in every attempt, or a file with another checksum than expected."""
 
 
 class _Interrupted(Exception):

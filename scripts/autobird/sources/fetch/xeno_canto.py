@@ -19,7 +19,7 @@ def _api_key() -> str:
     key = os.environ.get(KEY_VARIABLE, "").strip()
     if not key:
         raise AutobirdError(
-            f"{KEY_VARIABLE} is not set; copy your API key from https://xeno-canto.org/account into that environment variable"
+            f"{KEY_VARIABLE} is not set; set this environment variable to your API key, which https://xeno-canto.org/account shows"
         )
     return key
 
