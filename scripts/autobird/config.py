@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
@@ -16,6 +16,7 @@ from autobird.dataset.settings import DatasetSettings
 from autobird.drift.settings import DriftSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.settings import TrainSettings
+from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
 
@@ -27,9 +28,7 @@ def _tracking_mode(value: Any) -> Any:
     return value
 
 
-_TrackingMode = Literal["none", "offline", "online"]
-
-Tracking = Annotated[_TrackingMode, BeforeValidator(_tracking_mode, json_schema_input_type=_TrackingMode | bool | None)]
+Tracking = Annotated[TrackingMode, BeforeValidator(_tracking_mode, json_schema_input_type=TrackingMode | bool | None)]
 
 
 class RunSettings(Settings):

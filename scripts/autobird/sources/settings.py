@@ -62,9 +62,9 @@ class AnnotationSettings(Settings):
     )
     table: str | None = Field(
         None,
-        description="One table for all recordings (CSV with a column of files, or Raven with Begin File). Not set: each "
-        "recording has its own table in the same folder, whose name starts with the recording's: dawn.wav, "
-        "dawn.Table.1.selections.txt.",
+        description="One table for all recordings (CSV with a column of files, or Raven with Begin File). Not set: all tables "
+        "below the root. The name of a table begins with that of its recording (dawn.wav, dawn.Table.1.selections.txt), or its "
+        "rows name their files.",
     )
     label: str = Field(
         "auto",
