@@ -29,17 +29,17 @@ def before(paths: list[Path], out: Path) -> None:
     """The three stages of commit a7abffc, which decoded every file twice; names are those of that commit."""
     import numpy as np
     import pandas as pd
+    from autobird.corpus.listing import ROWS
 
     from autobird.audio.mel_shards import mel_shard
     from autobird.audio.segment import segment
     from autobird.audio.settings import MelSettings, SegmentSettings
     from autobird.corpus.recordings import examine
     from autobird.corpus.settings import ExamineSettings
-    from autobird.sources.listing import MANIFEST_COLUMNS
 
     found = []
     for path in paths:
-        row = pd.Series(dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": str(path), "species": "x"})
+        row = pd.Series(dict.fromkeys(ROWS, "") | {"recording": str(path), "species": "x"})
         facts, landmarks = examine(row, path, "", ExamineSettings())
         found.append(facts)
         if landmarks:

@@ -12,6 +12,7 @@ from autobird.sources import manifest
 from autobird.sources.base import ListedRecording, RecordingMetadata, Source
 from autobird.sources.licences import allowed, family, licence_url, terms
 from autobird.sources.listing import Listing
+from autobird.sources.manifest import CsvTable, Manifests
 from autobird.sources.policy import TAKEN_DOWN, TakeDownList
 from autobird.sources.settings import CREATIVE_COMMONS
 
@@ -177,4 +178,18 @@ def test_tables_of_earlier_listings_are_removed_after_a_week(tmp_path: Path) -> 
     tables.store(tmp_path)
     assert not (tmp_path / "old").exists()
     assert (tmp_path / "recent").exists()
+    assert (tmp_path / digest).exists()
+
+
+def test_a_table_that_is_stored_again_is_kept_when_another_listing_is_stored_in_the_same_folder(tmp_path: Path) -> None:
+    """Prediction and drift share a folder: the field recordings of both may have been listed first more than a week ago."""
+    stored, other = (CsvTable("recording") for _ in range(2))
+    stored.add("a.wav")
+    other.add("b.wav")
+    digest = Manifests({"0": stored}).digest("0")
+    Manifests({"0": stored}).store(tmp_path)
+    os.utime(tmp_path / digest, times=(time.time() - 8 * 86400,) * 2)
+
+    Manifests({"0": stored}).store(tmp_path)
+    Manifests({"0": other}).store(tmp_path)
     assert (tmp_path / digest).exists()

@@ -26,7 +26,9 @@ def run_case(tmp_path: Path, case: str, *config: str) -> tuple[Path, Result]:
     (project / "case").mkdir()
     subprocess.run([sys.executable, CASES / f"{case}.py", project / "case"], cwd=CASES, check=True)
     corpus = "corpus={root: case, batches: 1, near_duplicates: false}"
-    return project, snakemake(project, DATASET, "results/features/test/corpus/checked.json", "--config", corpus, *config)
+    return project, snakemake(
+        project, DATASET, "results/features/test/corpus/checked.json", "--config", corpus, *config
+    )
 
 
 def labelled_windows(project: Path) -> pd.DataFrame:
@@ -40,7 +42,8 @@ def labelled_windows(project: Path) -> pd.DataFrame:
     windows["label"] = windows["present"].str[0]
     frequencies = np.fft.rfftfreq(WINDOW, 1 / RATE)
     windows["pitch"] = [
-        frequencies[np.abs(np.fft.rfft(pcm[offsets[w.recording] + w.start :][:WINDOW])).argmax()] for w in windows.itertuples()
+        frequencies[np.abs(np.fft.rfft(pcm[offsets[w.recording] + w.start :][:WINDOW])).argmax()]
+        for w in windows.itertuples()
     ]
     return windows
 
@@ -58,7 +61,12 @@ def test_times_of_a_table_over_a_sequence_of_files_count_from_the_start_of_each_
     project, result = run_case(tmp_path, "f01_file_offset", annotations)
     assert result.code == 0, result.text
     windows = assert_labels_agree_with_pitch(project)
-    assert windows.groupby("recording").size().to_dict() == {"rec0.wav": 3, "rec1.wav": 12, "rec2.wav": 36, "rec3.wav": 108}
+    assert windows.groupby("recording").size().to_dict() == {
+        "rec0.wav": 3,
+        "rec1.wav": 12,
+        "rec2.wav": 36,
+        "rec3.wav": 108,
+    }
 
 
 @pytest.mark.parametrize("table", ["raven.txt", "boxes.csv"])
@@ -80,7 +88,9 @@ def test_a_quotation_mark_in_a_raven_table_loses_no_rows(tmp_path: Path) -> None
     assert (boxes["problem"] == "").sum() == len(boxes) == 18
 
 
-def test_boxes_of_a_table_without_labels_are_unlabelled_or_of_the_species_that_the_setting_names(tmp_path: Path) -> None:
+def test_boxes_of_a_table_without_labels_are_unlabelled_or_of_the_species_that_the_setting_names(
+    tmp_path: Path,
+) -> None:
     """f14."""
     project, result = run_case(tmp_path, "f14_unnamed", "corpus={type: annotations}")
     assert result.code == 0, result.text

@@ -93,15 +93,21 @@ class FetchSettings(Settings):
 class XenoCantoSettings(Settings):
     """Recordings of xeno-canto (type `xeno_canto`). The API key is read from the environment variable XENO_CANTO_KEY."""
 
-    query: str = Field("", description='Search query with xeno-canto\'s tags, for example `cnt:"Poland" grp:birds q:A`.')
+    query: str = Field(
+        "", description='Search query with xeno-canto\'s tags, for example `cnt:"Poland" grp:birds q:A`.'
+    )
     species: tuple[str, ...] = Field(
         (), description="Scientific names of species; each is searched for separately, together with `query`."
     )
     quality: tuple[str, ...] = Field(
         (), description="Quality grades to use, for example [A, B]; empty: all recordings, graded or not."
     )
-    min_length: float = Field(0.0, ge=0, description="Minimum length of a recording, seconds; shorter ones are not used.")
-    max_length: float = Field(3600.0, gt=0, description="Maximum length of a recording, seconds; longer ones are not used.")
+    min_length: float = Field(
+        0.0, ge=0, description="Minimum length of a recording, seconds; shorter ones are not used."
+    )
+    max_length: float = Field(
+        3600.0, gt=0, description="Maximum length of a recording, seconds; longer ones are not used."
+    )
     no_background: bool = Field(
         False, description="Use only recordings for which xeno-canto lists no species in the background."
     )
