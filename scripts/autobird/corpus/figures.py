@@ -37,6 +37,10 @@ _REASON_KINDS = {
     "text": "text",
     "UTF-8": "name not UTF-8",
     "finite": "not finite",
+    "cannot be read": "cannot be read",
+    "the table": "error in the table",
+    "start": "wrong start or end",
+    "answers": "not downloaded",
 }
 """Words in a quarantine reason, and the kind of the reason. The first match decides, so the order matters."""
 
