@@ -61,10 +61,12 @@ class Measured:
 
 
 def read(folder: Path) -> dict[str, Measured]:
-    """Return the benchmarks of a run, by rule."""
+    """Return the benchmarks of a run, by rule; without those of older versions and of `snakemake predict`."""
     found: dict[str, list[dict[str, str]]] = {}
     for file in sorted(folder.rglob("*.tsv")):
         rule = re.sub(r"\.tsv$", "", file.relative_to(folder).parts[0])
+        if rule not in NEEDS:
+            continue
         with file.open() as lines:
             found.setdefault(rule, []).extend(csv.DictReader(lines, delimiter="\t"))
     return {

@@ -16,7 +16,7 @@ from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.annotations import AnnotationSource
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
-from autobird.sources.sequences import WRONG_START
+from autobird.sources.sequences import AMBIGUOUS_TIME
 
 RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies
 1\tWaveform 1\t1\t1.000\t2.500\t1000\t5000\tParus major
@@ -282,14 +282,14 @@ def test_times_within_each_file_stay(tmp_path: Path) -> None:
 def test_times_that_may_count_either_way_do_not_count(tmp_path: Path) -> None:
     """Both fit: 20 s is within b.wav, and 10 s after its start if time counts through a.wav."""
     rows = ((1, 2, "a.wav"), (20, 21, "b.wav"))
-    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", WRONG_START]
+    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME]
     other = SEQUENCE.replace("Begin Time (s)", "start").replace("End Time (s)", "end")
     assert [b[4] for b in sequence(tmp_path / "s", *rows, header=other)] == ["", ""]
 
 
 def test_times_that_fit_neither_way_do_not_count(tmp_path: Path) -> None:
     rows = ((1, 2, "a.wav"), (20, 21, "b.wav"), (500, 501, "b.wav"))
-    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", WRONG_START, WRONG_START]
+    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME, AMBIGUOUS_TIME]
 
 
 def windows(*starts: float) -> pd.DataFrame:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import decode
-from autobird.sources.matching import Match, Recordings
+from autobird.core.text import decode_text
+from autobird.sources.matching import Match, RecordingFinder
 from autobird.sources.selection_tables import (
     CLOCK_TIME,
     NO_TIME,
@@ -79,7 +79,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")))
 def test_utf8_and_utf16_with_a_mark_give_their_text_back(text: str) -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        assert decode(text.encode(encoding)).text == text
+        assert decode_text(text.encode(encoding)).text == text
 
 
 def test_times_within_a_file_come_from_its_offset_column(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_table_is_recognised_by_its_first_line() -> None:
     assert format_of("start,end,label") == format_of("start;end") == "csv"
 
 
-SITES = Recordings(["X/day/a.WAV", "Y/day/a.WAV", "Y/b.flac", "top.wav", "e\u0301.wav"])
+SITES = RecordingFinder(["X/day/a.WAV", "Y/day/a.WAV", "Y/b.flac", "top.wav", "e\u0301.wav"])
 
 
 @pytest.mark.parametrize(
@@ -200,6 +200,6 @@ def test_a_table_belongs_to_the_recording_whose_name_it_begins_with(table: str, 
 
 
 def test_a_longer_name_beats_a_shorter_one() -> None:
-    found = Recordings(["x/a.wav", "x/a.b.wav"])
+    found = RecordingFinder(["x/a.wav", "x/a.b.wav"])
     assert found.described_by("x/a.b.txt").recording == "x/a.b.wav"
     assert found.described_by("x/a.c.txt").recording == "x/a.wav"

@@ -19,7 +19,7 @@ _ASSUMED = "cp1252"
 """Encoding that is assumed for a file that is not UTF-8 and has no byte order mark: Windows-1252 (Western Europe)."""
 
 
-class Text(NamedTuple):
+class DecodedText(NamedTuple):
     """The text of a file.
 
     Attributes:
@@ -31,7 +31,7 @@ class Text(NamedTuple):
     note: str
 
 
-def decode(data: bytes) -> Text:
+def decode_text(data: bytes) -> DecodedText:
     """Decode a text as UTF-8, UTF-16 or UTF-32, or, if it is none of these, as Windows-1252.
 
     Raises:
@@ -39,29 +39,29 @@ def decode(data: bytes) -> Text:
     """
     for mark, encoding in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
-            return Text(data.decode(encoding).removeprefix("\ufeff"), "")
+            return DecodedText(data.decode(encoding).removeprefix("\ufeff"), "")
     if encoding := _utf16_without_mark(data):
-        return Text(data.decode(encoding), f"read as {encoding.upper()}, because every second byte is zero")
+        return DecodedText(data.decode(encoding), f"read as {encoding.upper()}, because every second byte is zero")
     if b"\0" in data:
         raise ValueError("it holds bytes of value zero, so it is not text")
     try:
-        return Text(data.decode("utf-8"), "")
+        return DecodedText(data.decode("utf-8"), "")
     except UnicodeDecodeError as error:
         where = f"byte {error.start}"
     try:
-        return Text(data.decode(_ASSUMED), f"read as Windows-1252, because it is not UTF-8 ({where})")
+        return DecodedText(data.decode(_ASSUMED), f"read as Windows-1252, because it is not UTF-8 ({where})")
     except UnicodeDecodeError as error:
         raise ValueError(f"it is neither UTF-8 ({where}) nor Windows-1252 (byte {error.start})") from error
 
 
-def read_text(path: Path) -> Text:
-    """Read a text file; see `decode`.
+def read_text(path: Path) -> DecodedText:
+    """Read a text file; see `decode_text`.
 
     Raises:
         ValueError: not text.
         OSError: the file cannot be read.
     """
-    return decode(path.read_bytes())
+    return decode_text(path.read_bytes())
 
 
 def _utf16_without_mark(data: bytes) -> str:

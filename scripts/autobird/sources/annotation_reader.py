@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.base import Box
-from autobird.sources.matching import Recordings
+from autobird.sources.matching import RecordingFinder
 from autobird.sources.selection_tables import Selection, SelectionTable, read_selections
 from autobird.sources.sequences import times_within_files
 from autobird.sources.settings import AnnotationSettings
@@ -42,7 +42,7 @@ class AnnotationReader:
 
     def __init__(self, root: Path, names: list[str], settings: AnnotationSettings, tables_match_names: bool) -> None:
         self._root, self._settings, self._tables_match_names = root, settings, tables_match_names
-        self._recordings = Recordings(names)
+        self._recordings = RecordingFinder(names)
         self._rows: list[_Row] = []
         self._unreadable: list[str] = []
         self._unlabelled: list[tuple[str, str]] = []

@@ -20,7 +20,7 @@ class Match(NamedTuple):
     shared: int = 0
 
 
-class Recordings:
+class RecordingFinder:
     """Finds the recordings of a source by name or path, ignoring case, Unicode normalisation and folders above the source.
 
     Args:

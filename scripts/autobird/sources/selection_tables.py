@@ -40,7 +40,7 @@ NAME_COLUMNS = (
 )  # fmt: skip
 
 NO_TIME = "no time"
-CLOCK_TIME = "a clock time, where seconds from the start of the recording are needed"
+CLOCK_TIME = "a clock time instead of seconds from the start of the recording"
 ZERO = "zero length"
 TOO_MANY_CELLS = "more cells than the table has columns"
 """Reasons why a row is not used."""

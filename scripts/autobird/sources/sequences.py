@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from autobird.sources.selection_tables import Selection
 
-WRONG_START = "its time may count from the start of another file; add the measurement File Offset (s) in Raven"
+AMBIGUOUS_TIME = "its time may count from the start of another file; add the measurement File Offset (s) in Raven"
 """Reason why a row is not used: it is unknown which file its time is relative to."""
 
 _TOLERANCE = 0.5
@@ -15,7 +15,7 @@ _TOLERANCE = 0.5
 
 
 def times_within_files(
-    rows: Sequence[tuple[str, Selection]], duration: Callable[[str], float | None], one_sound: bool
+    rows: Sequence[tuple[str, Selection]], duration: Callable[[str], float | None], counts_through: bool
 ) -> tuple[list[Selection], bool]:
     """Return the selections with times relative to their own file, and whether the times were converted.
 
@@ -27,7 +27,7 @@ def times_within_files(
     Args:
         rows: recording and selection of each row, from a table of several recordings without a column of offsets within files.
         duration: returns the duration of a recording according to its header, seconds; None if it is unknown.
-        one_sound: whether the program that wrote the table counts through all files that are open together.
+        counts_through: whether the program that wrote the table counts through all files that are open together.
     """
     order = list(dict.fromkeys(recording for recording, _ in rows))
     lengths = {recording: duration(recording) for recording in order}
@@ -49,12 +49,12 @@ def times_within_files(
     counted = [(recording, s) for recording, s in rows if s.end > s.start]
     within = all(fits(recording, s.start) for recording, s in counted)
     through = all(fits_through(recording, s.start) for recording, s in counted)
-    if within and not (through and one_sound):
+    if within and not (through and counts_through):
         return [s for _, s in rows], False
     if through and not within:
         return [_earlier(s, beginnings[recording] or 0.0) for recording, s in rows], True
     return [
-        s if recording == order[0] or s.problem else s._replace(problem=WRONG_START) for recording, s in rows
+        s if recording == order[0] or s.problem else s._replace(problem=AMBIGUOUS_TIME) for recording, s in rows
     ], False
 
 
