@@ -1,4 +1,4 @@
-"""Open recordings by their id: from the folder of a local corpus, or from the tar of their batch."""
+"""Open recordings by their id: from a local folder, or from the tar archive of their batch."""
 
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -70,8 +70,8 @@ def audio_sources(
 
     Args:
         locations: of the recordings.
-        root: the folder of a local corpus.
-        tar: the batch's `corpus/audio/<b>.tar`, read instead of `root` where given.
+        root: folder of the recordings.
+        tar: tar archive of the batch; if it is given, it is read instead of `root`.
 
     Raises:
         AutobirdError: neither `root` nor `tar` is given.

@@ -30,7 +30,7 @@ MELS = pa.schema(
     ]
 )
 """One row per window, in the order of the segment table: its first frame in the shard, and mean and standard deviation
-of its mel values in the units of the front end, which the filter of quiet windows and the normalisation use."""
+of its mel values in the units of the front end. The filter of quiet windows and the normalisation use them."""
 
 
 class MelJob(NamedTuple):

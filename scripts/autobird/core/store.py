@@ -37,9 +37,9 @@ class Store(Protocol):
 class FolderStore:
     """A folder on a disk.
 
-    fsspec's local file system does not replace it: it overwrites a file in place, so that a process killed during a
-    write destroys the old checkpoint, and its transactions copy from the system's temporary folder, with the same result
-    if that is on another disk.
+    fsspec's local file system is not used, because its writes are not atomic: it overwrites a file in place. Its transactions
+    copy from the system's temporary folder, which is not atomic either if that folder is on another disk. A process that is
+    killed during a write would destroy the old checkpoint.
     """
 
     min_interval = 0.0

@@ -36,7 +36,7 @@ class RecordingJob(NamedTuple):
         download_problem: why the download did not provide them, "" if unknown.
         part: file for its mono samples, int16 at the sampling rate of the features. It does not exist afterwards if the
             recording is unusable.
-        settings: what a recording must meet to be used.
+        settings: requirements that a recording must meet to be used.
     """
 
     row: dict[str, str]

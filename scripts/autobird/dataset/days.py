@@ -1,4 +1,4 @@
-"""Normalise dates as they are written in tables of metadata."""
+"""Normalise the dates in tables of metadata."""
 
 import re
 

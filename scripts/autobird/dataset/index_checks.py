@@ -27,7 +27,7 @@ def check_index(index: pd.DataFrame, tables: RecordingTables) -> None:
 
 
 def _empty_split_message(split: str, used: pd.DataFrame, tables: RecordingTables) -> str:
-    """Return why a split has no recordings, and what to do.
+    """Return the reason why a split has no recordings, and the remedy.
 
     Args:
         split: the empty split.

@@ -1,4 +1,4 @@
-"""Data leakage: what test recordings share with training recordings, in this split and in random splits."""
+"""Data leakage: how many test recordings share properties with training recordings, in this split and in random splits."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -44,8 +44,8 @@ def recorder_sessions(recordings: pd.DataFrame, grouping: pd.DataFrame) -> pd.Da
     Returns:
         indexed by recording, in the order of `recordings`:
         `session`: key of the session, "" if unknown.
-        `shared`: key of the recorder's name and the night, if at least one recording of that name and night has neither
-        serial number nor recordist nor place, so that it could belong to any of these recorders; else "".
+        `shared`: key of the recorder's name and the night, if these recordings must stay together: at least one recording of
+        that name and night lacks serial number, recordist and place, and could belong to any recorder of that name; else "".
         `day`: the day on which the recording begins, as `2023-05-12`, "" if unknown.
     """
     sessions = pd.DataFrame(NO_SESSIONS, index=pd.Index(recordings["recording"]))
@@ -120,7 +120,7 @@ def _identities(files: _Files, timed: NDArray[np.intp], rows: pd.DataFrame, meta
 
     Returns:
         columns name (from folders and file name), identity (the serial number, or name, recordist and place) and
-        unidentified (neither serial number nor recordist nor place are known).
+        unidentified (serial number, recordist and place are all unknown).
     """
     names = [
         recorder_name(files.paths[i], files.timestamps[i], species)

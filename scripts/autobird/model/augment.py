@@ -32,8 +32,8 @@ def augment(
         settings: probabilities and strengths of the augmentations.
         rng: generator of the training step; all random numbers are drawn from it on the CPU.
         scaling: amplitude scaling of the front end. Gain, equaliser and mixing are applied to the logarithm of power,
-            where they have the effect that they have on audio. PCEN cannot be inverted and has already removed
-            gain and equaliser, so PCEN values get neither and are mixed as they are.
+            where they have the effect that they have on audio. PCEN cannot be inverted, and it removes differences in
+            gain and equaliser. Therefore PCEN values get no gain or equaliser, and they are mixed without conversion.
 
     Returns:
         The augmented batch and its targets, with the shapes of `x` and `y`.

@@ -124,7 +124,7 @@ class TableSource(Source):
 
 
 def _interval_problem(start: str, end: str) -> str:
-    """Return what is wrong with the interval of a recording in its file; "" if nothing is."""
+    """Return the problem with the interval of a recording in its file; "" if there is none."""
     if not start and not end:
         return ""
     try:

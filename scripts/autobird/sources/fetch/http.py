@@ -249,7 +249,7 @@ def _raise_if_busy(response: httpx.Response) -> None:
 
 
 def _validator(response: httpx.Response) -> str:
-    """Return what identifies this version of a file (RFC 9110, section 8.8): a strong ETag, else Last-Modified."""
+    """Return the identifier of this version of a file (RFC 9110, section 8.8): a strong ETag, else Last-Modified."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
