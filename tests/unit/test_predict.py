@@ -185,7 +185,7 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["predict", "nowhere", "x.wav"], "x.wav does not exist"),
+        (["predict", "nowhere", "x.wav"], "x.wav is not there"),
         (["predict", "nowhere", "."], "nowhere is not a bundle"),
         (["scores", "nowhere"], "finish the run with snakemake"),
     ],

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import decode_text
+from autobird.core.text import decode
 from autobird.sources.matching import Match, RecordingFinder
 from autobird.sources.selection_tables import (
     CLOCK_TIME,
@@ -79,7 +79,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff")))
 def test_utf8_and_utf16_with_a_mark_give_their_text_back(text: str) -> None:
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
-        assert decode_text(text.encode(encoding)).text == text
+        assert decode(text.encode(encoding)).text == text
 
 
 def test_times_within_a_file_come_from_its_offset_column(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ class DecodedText(NamedTuple):
     note: str
 
 
-def decode_text(data: bytes) -> DecodedText:
+def decode(data: bytes) -> DecodedText:
     """Decode a text as UTF-8, UTF-16 or UTF-32, or, if it is none of these, as Windows-1252.
 
     Raises:
@@ -55,13 +55,13 @@ def decode_text(data: bytes) -> DecodedText:
 
 
 def read_text(path: Path) -> DecodedText:
-    """Read a text file; see `decode_text`.
+    """Read a text file; see `decode`.
 
     Raises:
         ValueError: not text.
         OSError: the file cannot be read.
     """
-    return decode_text(path.read_bytes())
+    return decode(path.read_bytes())
 
 
 def _utf16_without_mark(data: bytes) -> str:

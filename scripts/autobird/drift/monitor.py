@@ -23,9 +23,6 @@ MODEL_FEATURES = ("confidence", "entropy")
 
 DRIFT_FEATURES = AUDIO_FEATURES + MODEL_FEATURES
 
-FEATURE_DIGITS = 5
-"""Decimals of stored features: enough to rank recordings, and free of rounding differences between machines."""
-
 _ABOVE_SILENCE = 0.02
 """A frame whose values all exceed the value of silence by less than this is digital silence or padding. For log-mel, the
 resolution of float16 at that value is 0.008 nats."""

@@ -7,10 +7,13 @@ from autobird.audio.access import RecordingLocation, audio_sources, open_source
 from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
-from autobird.drift.monitor import DRIFT_FEATURES, FEATURE_DIGITS
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.predict.classifier import Classifier
 from autobird.predict.files import FileResult, predict_file
 from autobird.predict.formats import as_csv
+
+FEATURE_DIGITS = 5
+"""Decimals of the drift features, as in the drift reference of a bundle."""
 
 
 def drift_features_csv(results: Sequence[FileResult]) -> str:

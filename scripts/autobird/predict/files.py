@@ -65,10 +65,10 @@ class FileResult:
 
 
 def find_files(paths: Iterable[Path]) -> list[Path]:
-    """Return the given files, and all files below the given folders, each once and in the given order.
+    """The files named, and all files below the folders named, each once, in order.
 
     Raises:
-        AutobirdError: a path does not exist, or there are no files.
+        AutobirdError: a path is not there, or there is no file at all.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -77,9 +77,9 @@ def find_files(paths: Iterable[Path]) -> list[Path]:
         elif path.exists():
             found[path] = None
         else:
-            raise AutobirdError(f"{path} does not exist; give audio files, or folders of audio files")
+            raise AutobirdError(f"{path} is not there; give audio files, or folders of them")
     if not found:
-        raise AutobirdError("the given folders hold no files; give audio files, or folders of audio files")
+        raise AutobirdError("there is no file in what was named; give audio files, or folders of them")
     return list(found)
 
 

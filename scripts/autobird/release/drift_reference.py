@@ -8,8 +8,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
-from autobird.drift.monitor import AUDIO_FEATURES, FEATURE_DIGITS, MODEL_FEATURES, drift_features
+from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES, drift_features
 from autobird.predict.classification import softmax
+
+DIGITS = 5
+"""Decimals of the stored features: enough to rank recordings, and free of rounding differences between machines."""
 
 
 def drift_table(
@@ -58,7 +61,7 @@ def drift_reference(table: pd.DataFrame) -> dict[str, Any]:
         part = table[table["split"] == split]
         out[name] = {
             "features": list(columns),
-            "values": part[list(columns)].round(FEATURE_DIGITS).to_numpy().tolist(),
+            "values": part[list(columns)].round(DIGITS).to_numpy().tolist(),
             "groups": pd.factorize(part["group"])[0].tolist(),
         }
     return out

@@ -9,9 +9,9 @@ from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.drift.monitor import DRIFT_FEATURES, FEATURE_DIGITS
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.evaluation.predictions import windows_to_predict
-from autobird.release.drift_reference import drift_table
+from autobird.release.drift_reference import DIGITS, drift_table
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         windows = windows[windows["split"] == "test"]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         table = drift_table(windows, read_table(args.predictions), shards, settings, description["temperature"])
-        write_csv(args.output, table[["recording", *DRIFT_FEATURES]].round(FEATURE_DIGITS))
+        write_csv(args.output, table[["recording", *DRIFT_FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))
 
 

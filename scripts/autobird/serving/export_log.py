@@ -7,7 +7,7 @@ from pathlib import Path
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text, write_text
 from autobird.core.stage import log, parser, run, stage
-from autobird.drift.monitor import DRIFT_FEATURES, FEATURE_DIGITS
+from autobird.drift.monitor import DRIFT_FEATURES
 from autobird.serving.log import read_log
 
 
@@ -19,10 +19,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     with stage("drift_current", args, [args.output]):
         try:
-            rows = [
-                [name, *(f"{values[f]:.{FEATURE_DIGITS}f}" for f in DRIFT_FEATURES)]
-                for name, values in read_log(args.database)
-            ]
+            rows = [[name, *(f"{values[f]:.5f}" for f in DRIFT_FEATURES)] for name, values in read_log(args.database)]
         except sqlite3.Error as error:
             raise AutobirdError(
                 f"{args.database} is not a log of the server ({error}); give the file that `autobird serve --log` wrote"

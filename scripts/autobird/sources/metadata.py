@@ -146,7 +146,7 @@ def read_metadata(path: Path, columns: ColumnSettings) -> list[RecordingMetadata
     return [found[file] for file in sorted(found)]
 
 
-def read_column_names(path: Path) -> list[str]:
+def read_header(path: Path) -> list[str]:
     """Return the names of a table's columns, without reading its rows."""
     if path.suffix.lower() == ".parquet":
         # Imported here: every job of a cluster parses the Snakefile, and pyarrow would slow that down.

@@ -9,7 +9,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache
 from autobird.core.walk import file_size
 from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
-from autobird.sources.metadata import Row, Table, read_column_names
+from autobird.sources.metadata import Row, Table, read_header
 from autobird.sources.settings import ColumnSettings
 
 _REPEATED = "#again-line-"
@@ -19,7 +19,7 @@ _REPEATED = "#again-line-"
 def is_remote(table: Path, columns: ColumnSettings) -> bool:
     """Return whether the table's recordings are downloaded: it has a column of URLs and none of paths."""
     try:
-        header = read_column_names(table)
+        header = read_header(table)
     except (OSError, ValueError):
         return False  # TableSource reports the error
     return _has_urls(header, columns)
