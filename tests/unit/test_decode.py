@@ -79,6 +79,43 @@ def test_a_recording_that_is_mixed_anew_is_heard_once() -> None:
     np.testing.assert_array_equal(decode(alone, 16000), decode(inverted, 16000))
 
 
+class Collected:
+    """A listener that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.blocks: list[np.ndarray] = []
+
+    def add(self, mono: NDArray[np.float32]) -> None:
+        self.blocks.append(mono.copy())
+
+    @property
+    def samples(self) -> np.ndarray:
+        return np.concatenate(self.blocks)
+
+
+def collected(data: bytes) -> list[Collected]:
+    """The listeners that one call of `probe` makes, in their order."""
+    made: list[Collected] = []
+
+    def listener(sample_rate: int) -> Collected:
+        assert sample_rate == 16000
+        made.append(Collected())
+        return made[-1]
+
+    probe(io.BytesIO(data), listener=listener)
+    return made
+
+
+def test_each_decoding_of_a_file_has_a_listener_of_its_own_and_the_last_one_has_the_samples_that_are_used() -> None:
+    """The first decoding finds that the channels cancel each other; the second one uses one of them."""
+    a = (0.2 * np.random.default_rng(1).standard_normal((200_000, 1))).astype(np.float32)
+    [once] = collected(written(a, 16000, "WAV", "FLOAT"))
+    np.testing.assert_array_equal(once.samples, a[:, 0])
+    first, second = collected(written(np.hstack([a, -a]), 16000, "WAV", "FLOAT"))
+    np.testing.assert_array_equal(first.samples, 0 * a[:, 0])
+    np.testing.assert_array_equal(second.samples, a[:, 0])
+
+
 @pytest.mark.parametrize("source", [22050, 24000, 32000, 44100, 48000, 96000, 192000])
 def test_no_alias_of_a_sweep_comes_through_above_minus_90_db(source: int) -> None:
     """Full-scale tones from the new Nyquist frequency to the old one, and one sweep through all of them."""

@@ -91,14 +91,16 @@ def grouped(rng: np.random.Generator, groups: int, shift: float = 0.0) -> tuple[
     return values, codes
 
 
-def test_false_alarms_come_about_as_often_as_promised() -> None:
+def test_recordings_of_the_same_kind_raise_an_alarm_as_often_as_the_alarm_rate_says() -> None:
+    """In 400 trials at a rate of 5 % the share of alarms has a standard error of 1.1 %; it would be 28 % if the test took
+    recordings of one group as independent."""
     rng = np.random.default_rng(1)
     alarms = 0
-    for trial in range(120):
+    for trial in range(400):
         reference, codes = grouped(rng, 90)
         current, _ = grouped(rng, 25)
-        alarms += compare(Reference(("a", "b", "c"), reference, codes), current, 0.05, 150, trial).drift
-    assert alarms / 120 < 0.13
+        alarms += compare(Reference(("a", "b", "c"), reference, codes), current, 0.05, 100, trial).drift
+    assert 0.03 < alarms / 400 < 0.075
 
 
 def test_a_shift_is_found_and_named() -> None:

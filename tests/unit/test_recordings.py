@@ -33,10 +33,12 @@ def examined(
     row = dict.fromkeys(ROWS, "") | {"recording": "a.wav", "species": "x"} | more
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
-        found, (hashes, _) = examine(Task(row, sound, missing, part, accept))
+        found, (hashes, frames) = examine(Task(row, sound, missing, part, accept))
         assert (found["status"] == "ok") == (found["reason"] == "") == part.exists()
         assert found["samples"] == (part.stat().st_size / 2 if part.exists() else 0)
         assert part.exists() or not len(hashes)
+        found["pcm"] = part.read_bytes() if part.exists() else b""
+        found["landmarks"] = hashes.tolist(), frames.tolist()
     return found
 
 
@@ -77,6 +79,17 @@ def test_a_part_of_a_file_is_a_recording_of_its_own(tmp_path: Path) -> None:
     beyond = examined(whole, start="4", end="7")
     assert beyond["duration"] == 1.0
     assert "begins at 9 s of a file of 5.0 s" in reason(whole, start="9")
+
+
+def test_a_recording_that_is_decoded_twice_leaves_what_the_second_decoding_gives(tmp_path: Path) -> None:
+    """Channels that cancel each other are found by the first decoding; the second one uses one of them."""
+    a = np.random.default_rng(1).uniform(-0.5, 0.5, 5 * 22050)
+    alone = examined(wav(tmp_path / "a.wav", a, 22050, subtype="FLOAT"))
+    twice = examined(wav(tmp_path / "b.wav", np.stack([a, -a], 1), 22050, subtype="FLOAT"))
+    assert "cancel each other" in twice["note"]
+    assert len(alone["landmarks"][0]) > 50
+    differ = {name for name in alone if alone[name] != twice[name]}
+    assert differ == {"channels", "note"}
 
 
 def test_silence_is_told_by_its_peak(tmp_path: Path) -> None:

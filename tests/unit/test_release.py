@@ -1,5 +1,6 @@
 """Export, pruning, quantization, the gate, and what a bundle holds."""
 
+import copy
 import io
 import json
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import FeatureSettings
 from autobird.model.data import Windows
-from autobird.model.networks import BasicBlock, build
+from autobird.model.networks import BasicBlock, CnnTransformer, build
 from autobird.model.settings import TrainSettings
 from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
@@ -93,16 +94,60 @@ def test_multiply_adds_are_those_of_the_convolutions_and_products(tmp_path: Path
     assert multiply_adds(tmp_path / "x.onnx") == 4 * 4 * 5 * 9 + 4 * 5
 
 
-@pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.architecture)
-def test_pruning_removes_inner_channels_and_keeps_what_goes_in_and_out(settings: TrainSettings, tmp_path: Path) -> None:
+def pruned_pairs(network: torch.nn.Module) -> list[tuple[torch.nn.Module, torch.nn.BatchNorm2d | None]]:
+    """The layers that lose outputs, and the normalisation after each."""
+    found: list[tuple[torch.nn.Module, torch.nn.BatchNorm2d | None]] = []
+    for module in network.modules():
+        if isinstance(module, BasicBlock):
+            found.append((module.conv1, module.norm1))
+        elif isinstance(module, CnnTransformer):
+            found.append((module.cnn[0], module.cnn[1]))
+        elif isinstance(module, torch.nn.TransformerEncoderLayer):
+            found.append((module.linear1, None))
+    return found
+
+
+def silence_least_important(layer: torch.nn.Module, norm: torch.nn.BatchNorm2d | None, kept: int) -> None:
+    """Set to zero what all channels but the `kept` most important ones add to the next layer."""
+    importance = layer.weight.detach().abs().flatten(1).sum(1)
+    if norm is not None:
+        importance = importance * norm.weight.detach().abs() / (norm.running_var + norm.eps).sqrt()
+    least = importance.argsort()[: len(importance) - kept]
+    with torch.no_grad():
+        last = layer if norm is None else norm
+        last.weight[least] = 0
+        last.bias[least] = 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "widths"), [(ARCHITECTURES[0], [8, 8, 16, 32]), (ARCHITECTURES[1], [16, 32])], ids=["resnet", "cnn"]
+)
+def test_a_pruned_network_gives_the_logits_of_the_whole_one_without_its_least_important_channels(
+    settings: TrainSettings, widths: list[int], tmp_path: Path
+) -> None:
     made = network(settings)
-    before = sum(p.numel() for p in made.parameters())
-    export(made, 64, 157, tmp_path / "before.onnx")
-    small = prune(made, 0.5)
-    assert sum(p.numel() for p in small.parameters()) < 0.8 * before
-    export(small, 64, 157, tmp_path / "after.onnx")
-    assert multiply_adds(tmp_path / "after.onnx") < 0.8 * multiply_adds(tmp_path / "before.onnx")
-    assert small(torch.zeros(2, 1, 64, 157)).shape == (2, 5)
+    for module in made.modules():  # every channel its own bias, so that a mix-up of channels shows
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.bias.data.normal_(0, 0.5)
+    x = windows(tmp_path, 4).take(np.arange(4))[0]
+    silenced = copy.deepcopy(made)
+    for (layer, norm), kept in zip(pruned_pairs(silenced), widths, strict=True):
+        silence_least_important(layer, norm, kept)
+    before = multiply_adds_of(made, tmp_path / "before.onnx")
+    with torch.no_grad():
+        whole, expected = made(x), silenced(x)
+        small = prune(made, 0.5)
+        found = small(x)
+    assert [len(layer.weight) for layer, _ in pruned_pairs(small)] == widths
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert (whole - expected).abs().max() > 0.01  # the removed channels did something
+    assert multiply_adds_of(small, tmp_path / "after.onnx") < 0.8 * before
+
+
+def multiply_adds_of(network: torch.nn.Module, path: Path) -> int:
+    """The multiply-adds of the exported network."""
+    export(network, 64, 157, path)
+    return multiply_adds(path)
 
 
 def test_removing_channels_that_do_nothing_changes_nothing() -> None:

@@ -20,6 +20,8 @@ import soundfile
 
 from autobird.drift.monitor import FEATURES
 from autobird.predict import Classifier
+from autobird.serving.app import create_app
+from autobird.serving.settings import ServeSettings
 from tests.unit.test_predict import make_bundle, odd_sounds
 
 
@@ -203,12 +205,30 @@ def test_the_model_and_its_species_are_described(server: Server) -> None:
     assert server.ask("/healthz")[1]["status"] == "ok"
 
 
-def test_the_description_names_every_path(server: Server) -> None:
+def test_every_route_is_documented_and_every_documented_route_answers(server: Server) -> None:
     _, document, _ = server.ask("/openapi.json")
     assert document["openapi"].startswith("3.1")
-    for path, methods in document["paths"].items():
-        for method in methods:
-            assert server.ask(path, b"" if method == "post" else None, method=method.upper())[0] in (200, 400)
+    documented = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    app = create_app(server.bundle, ServeSettings(log=""))
+    routes = {(str(rule), m.lower()) for rule in app.url_map.iter_rules() for m in rule.methods - {"HEAD", "OPTIONS"}}
+    # The page is for people, and the description is what this test reads.
+    assert routes - documented == {("/", "get"), ("/openapi.json", "get")}
+    for path, method in documented:
+        status, _, kind = server.ask(path, b"" if method == "post" else None, method=method.upper())
+        assert status == (400 if path == "/v1/predict" else 200), path
+        said = document["paths"][path][method]["responses"][str(status)]
+        assert kind.split(";")[0] in said["content"], path
+
+
+def test_the_answer_holds_what_its_description_says(server: Server, song: bytes) -> None:
+    schema = server.ask("/openapi.json")[1]["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]
+    described = schema["application/json"]["schema"]
+    assert set(server.ask("/v1/predict?spectrogram=1", song)[1]) == set(described["properties"])
+    plain = server.ask("/v1/predict", song)[1]
+    assert set(plain) == set(described["required"])
+    for name in ("windows", "detections", "species"):
+        assert plain[name], name
+        assert set(plain[name][0]) == set(described["properties"][name]["items"]["properties"]), name
 
 
 def test_the_page_stands_on_its_own(server: Server) -> None:

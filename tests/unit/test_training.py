@@ -1,8 +1,10 @@
 """Training resumes to the bit, augments as it says, and samples as it says."""
 
+import copy
 import json
 import signal
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
 from autobird.corpus.schemas import INDEX
-from autobird.model import train
+from autobird.model import loop, train
 from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpoints, fingerprint
 from autobird.model.data import Windows, epoch_order, sampling_weights
@@ -115,11 +117,19 @@ def test_it_learns_what_can_be_learnt() -> None:
     assert t.at.history[-1]["train_loss"] < t.at.history[0]["train_loss"]
 
 
-def test_the_best_epoch_is_kept_where_asked() -> None:
-    t = trainer(TINY.model_copy(update={"epochs": 4, "select": "best", "learning_rate": 0.02}))
-    t.run(lambda: None)
-    scores = [h["validation_macro_f1"] for h in t.at.history]
-    assert t.at.best_epoch == 1 + int(np.argmax(scores))
+@pytest.mark.parametrize(("select", "kept"), [("best", 2), ("last", 4)])
+def test_the_weights_of_the_selected_epoch_are_returned(
+    select: Literal["best", "last"], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs 2 and 4 have the same highest score; "best" returns the weights of the earlier one."""
+    t = trainer(TINY.model_copy(update={"epochs": 4, "select": select}))
+    scores = iter([0.25, 0.75, 0.5, 0.75])
+    monkeypatch.setattr(loop, "evaluate_windows", lambda *_: (1.0, next(scores)))
+    after: list[dict[str, torch.Tensor]] = []
+    returned = t.run(lambda: after.append(copy.deepcopy(t.average.state_dict())))
+    assert [same(returned, weights) for weights in after] == [epoch == kept for epoch in (1, 2, 3, 4)]
+    if select == "best":
+        assert t.at.best_epoch == kept
 
 
 def test_validation_is_watched_every_third_epoch_and_after_the_last_unless_it_chooses() -> None:
@@ -198,11 +208,17 @@ def test_augmentation_keeps_shapes_and_repeats_with_its_generator() -> None:
     assert (a == np.float32(np.log(POWER_FLOOR))).any()
 
 
-def test_a_roll_moves_frames_around() -> None:
+def test_a_roll_shifts_all_bands_of_a_window_in_time_by_a_random_number_of_frames() -> None:
     settings = TrainSettings(gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=0)
-    x = torch.arange(10.0).reshape(1, 1, 1, 10)
-    rolled, _ = augment(x, torch.ones(1, 1), settings, np.random.default_rng(4), Log())
-    assert sorted(rolled.flatten().tolist()) == list(range(10))
+    one = torch.arange(10.0) + 100 * torch.arange(3)[:, None]  # bands by frames, every cell another value
+    x = one.expand(200, 1, 3, 10)
+    rolled, _ = augment(x, torch.ones(200, 1), settings, np.random.default_rng(4), Log())
+    shifts = rolled[:, 0, 0, 0].int().tolist()  # the frame that has become the first one
+    assert set(shifts) == set(range(10))
+    for found, shift in zip(rolled, shifts, strict=True):
+        assert torch.equal(found[0], torch.roll(one, -shift, dims=1))
+    off = settings.model_copy(update={"roll": False})
+    assert torch.equal(augment(x, torch.ones(200, 1), off, np.random.default_rng(4), Log())[0], x)
 
 
 def test_samplers_balance_as_they_say() -> None:
