@@ -1,5 +1,6 @@
 """Audio is told by its content; what cannot be used says why."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from autobird.audio.decode import Resampler, UnusableAudio, decode, probe
+from autobird.audio.decode import Resampler, UnusableAudio, decode, probe, to_int16
 from autobird.audio.mpeg import mpeg_frame_length, mpeg_start
 
 
@@ -39,6 +40,13 @@ def test_every_format_decodes_to_16_khz_mono(fmt: str, subtype: str | None, chan
     assert probe(file).channels == channels
 
 
+def test_samples_are_rounded_to_the_nearest_integer_and_clipped() -> None:
+    steps = np.array([0.4, 0.6, -0.4, -0.6, 1.6, 32767.4, 32767.6, 40_000, -32768.6, -40_000], np.float32)
+    found = to_int16(steps / 32768)
+    assert found.tolist() == [0, 1, 0, -1, 2, 32767, 32767, 32767, -32768, -32768]
+    assert found.dtype == np.int16
+
+
 def mixed(channels: list[np.ndarray], source: int = 16000) -> tuple[np.ndarray, str]:
     file = io.BytesIO(written(np.stack(channels, 1).astype(np.float32), source, "WAV", "FLOAT"))
     return decode(file, 16000) / 32768, probe(file).note
@@ -46,7 +54,8 @@ def mixed(channels: list[np.ndarray], source: int = 16000) -> tuple[np.ndarray, 
 
 def test_mono_is_the_mean_of_the_channels() -> None:
     a, b = tone(16000)[:, 0], tone(16000, hertz=2500)[:, 0]
-    for channels in ([a, b], [a, a], [a, 0.1 * b], [a, b, a, b]):
+    # The last two channels have a correlation of -0.6, which is not taken for cancelling.
+    for channels in ([a, b], [a, a], [a, 0.1 * b], [a, b, a, b], [a, 0.8 * b - 0.6 * a]):
         samples, note = mixed(channels)
         np.testing.assert_allclose(samples, np.mean(channels, axis=0), atol=2e-4)
         assert note == ""
@@ -179,8 +188,10 @@ def test_an_mp3_of_variable_bit_rate_is_read_to_its_end_without_a_header(
 
 
 def test_the_same_sound_in_two_lossless_files_has_one_sha256() -> None:
-    samples = np.rint(tone(22050) * 32767).astype(np.int16) / np.float32(32768)
+    pcm = np.rint(tone(22050) * 32767).astype("<i2")
+    samples = pcm / np.float32(32768)
     wav = probe(io.BytesIO(written(samples, 22050, "WAV", "PCM_16")))
+    assert wav.sha256 == hashlib.sha256(pcm.tobytes()).hexdigest()
     flac = probe(io.BytesIO(written(samples, 22050, "FLAC", "PCM_16")))
     assert wav.sha256 == flac.sha256
     assert wav.codec != flac.codec
@@ -204,11 +215,16 @@ def test_what_is_no_sound_is_refused_with_a_reason(data: bytes, reason: str, tmp
             probe(source)
 
 
-def test_nan_and_endless_sound_are_refused() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_refused(value: float) -> None:
     bad = tone(16000)
-    bad[5] = np.nan
-    with pytest.raises(UnusableAudio, match="not finite"):
+    bad[5] = value
+    with pytest.raises(UnusableAudio, match="samples that are not finite"):
         probe(io.BytesIO(written(bad, 16000, "WAV", "FLOAT")))
+
+
+def test_a_recording_longer_than_the_limit_is_refused() -> None:
+    probe(io.BytesIO(written(tone(16000), 16000, "FLAC")), max_duration=1.0)
     with pytest.raises(UnusableAudio, match=r"longer than 0\.5 s of decoded sound"):
         probe(io.BytesIO(written(tone(16000), 16000, "FLAC")), max_duration=0.5)
 

@@ -56,14 +56,16 @@ def reason(path: Path | None, accept: RecordingsStageSettings = TOLERANT, missin
 
 
 def test_the_measures_of_a_recording(tmp_path: Path) -> None:
-    samples = np.concatenate([tone(1.0), np.zeros(16000), np.full(8000, 1.0)]) + 0.0
+    """Over several blocks of 65,536 frames, whose borders lie within the frames of 50 ms."""
+    quiet, audible = (a * np.sqrt(2) * np.sin(np.arange(80_000) / 3) for a in (0.9e-3, 1.1e-3))  # RMS about -60 dBFS
+    samples = np.concatenate([tone(5), quiet, np.zeros(80_000), audible, np.full(40_000, -1.0), np.full(16_000, 0.25)])
     found = examined(wav(tmp_path / "a.wav", np.stack([samples, samples], 1), subtype="PCM_24"))
     assert (found["codec"], found["bits"], found["channels"], found["sample_rate"]) == ("WAV PCM_24", 24, 2, 16000)
-    assert found["duration"] == pytest.approx(2.5)
-    assert found["peak"] == pytest.approx(1.0, abs=1e-4)
-    assert found["clipped_share"] == pytest.approx(0.2, abs=0.01)
-    assert found["dc_offset"] == pytest.approx(0.2, abs=0.01)
-    assert found["silent_share"] == pytest.approx(0.4, abs=0.01)
+    assert found["duration"] == 23.5
+    assert found["peak"] == 1.0
+    assert found["clipped_share"] == pytest.approx(2.5 / 23.5, abs=1e-5)
+    assert found["dc_offset"] == pytest.approx((-2.5 + 0.25) / 23.5, abs=1e-5)
+    assert found["silent_share"] == pytest.approx(10 / 23.5, abs=1e-5)
     assert found["decoded_share"] == 1.0
 
 
