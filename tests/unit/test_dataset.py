@@ -6,11 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autobird.audio.mel_shards import MELS
+from autobird.audio.segment import SEGMENTS
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore
+from autobird.core.tables import write_table
 from autobird.corpus.acceptance import reasons
 from autobird.corpus.check_corpus import check
-from autobird.corpus.dataset import Known, build_index, counts, normalisation, report_moves
+from autobird.corpus.dataset import Known, build_index, counts, normalisation, report_moves, windows_of
 from autobird.corpus.policy import REFUSED
 from autobird.corpus.quarantine import quarantine
 from autobird.corpus.schemas import PAIRS, RECORDINGS
@@ -75,6 +78,7 @@ def test_recordings_and_windows_add_up() -> None:
     numbers = counts(table, index, known(table))
     parts = [numbers[f"recordings_{p}"] for p in ("used", "filtered", "quarantined")]
     assert parts == [58, 3, 1]
+    assert set(index.loc[index["quiet"], "recording"]) == {"x/3", "x/4"}
     assert sum(parts) == numbers["recordings"]
     assert numbers["windows"] == len(found) == numbers["windows_used"] + sum(numbers["windows_dropped"].values())
     assert numbers["windows_dropped"] == {
@@ -144,12 +148,38 @@ def test_what_is_forbidden_is_quarantined_by_name_and_by_content_and_accuses_nob
 
 
 def test_species_with_few_windows_are_kept_apart_as_examples_of_the_unknown() -> None:
-    table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""))
-    index = build_index(table, windows(table), known(table), DatasetStageSettings(min_windows=5))
+    """Windows that are not quiet count: of w there are as many as are needed, of z one less."""
+    table = recordings(*many("x", 30), *many("y", 30), *many("w", 2), *many("z", 2))
+    found = windows(table)
+    found.loc[found.index[found["recording"] == "w/0"][:1], "rms"] = 0.0
+    found.loc[found.index[found["recording"] == "z/0"][:2], "rms"] = 0.0
+    index = build_index(table, found, known(table), DatasetStageSettings(min_windows=5))
+    assert (index.loc[index["species"] == "w", "dropped"] == "").sum() == 5
     apart = index[index["species"] == "z"]
     assert set(apart["split"]) == {"unknown"}
-    assert (apart["dropped"] != "").all()
-    assert counts(table, index, known(table))["unknown"] == {"recordings": 1, "windows": 3, "species": ["z"]}
+    assert sorted(apart["dropped"]) == ["RMS below 0.005"] * 2 + ["species with fewer than 5 windows"] * 4
+    assert counts(table, index, known(table))["unknown"] == {"recordings": 2, "windows": 4, "species": ["z"]}
+
+
+def test_a_species_that_people_keep_out_of_the_training_is_left_out() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), *many("z", 3))
+    decided = pd.DataFrame([(f"z/{i}", "", "", "", "test") for i in range(3)], columns=NOBODY.columns)
+    index = build_index(table, windows(table), known(table, decided), DatasetStageSettings(min_windows=5))
+    assert set(index.loc[index["species"] == "z", "dropped"]) == {"species without a window in training"}
+    assert set(index.loc[index["species"] != "z", "dropped"]) == {""}
+
+
+def test_tables_of_windows_in_another_order_are_refused(tmp_path: Path) -> None:
+    """Segments and mel frames of a batch are joined row by row."""
+    table = windows(recordings(*many("x", 2)))
+    segments = table.assign(offset=0, samples=1)
+    for name, mels in (("same", table), ("other", table[::-1])):
+        write_table(tmp_path / "s.parquet", segments, SEGMENTS)
+        write_table(tmp_path / f"{name}.parquet", mels, MELS)
+    joined = windows_of([tmp_path / "s.parquet"], [tmp_path / "same.parquet"])
+    assert joined["first_frame"].tolist() == table["first_frame"].tolist()
+    with pytest.raises(AutobirdError, match=r"other\.parquet does not fit .*s\.parquet; delete it and run again"):
+        windows_of([tmp_path / "s.parquet"], [tmp_path / "other.parquet"])
 
 
 def test_a_species_that_cannot_be_tested_is_reported() -> None:

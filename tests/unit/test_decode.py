@@ -270,8 +270,15 @@ def test_every_odd_file_is_used_or_refused_with_a_reason(odd_files: Path) -> Non
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["middle_zeroed.mp3", "truncated.flac"])
-def test_a_stream_with_a_hole_is_used_up_to_there_with_a_note(odd_files: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "seconds", "share"),
+    [("middle_zeroed.mp3", 11.9, 0.317), ("truncated.flac", 4.5, 1.0)],  # the header of the second one tells no length
+)
+def test_a_stream_with_a_hole_is_used_up_to_there_with_a_note(
+    odd_files: Path, name: str, seconds: float, share: float
+) -> None:
     facts = probe(odd_files / "constructed_from_corpusA" / name)
-    assert facts.duration > 4
-    assert "used up to there" in facts.note
+    assert facts.duration == pytest.approx(seconds, abs=0.05)
+    assert facts.decoded_share == pytest.approx(share, abs=0.001)
+    assert facts.note.startswith(f"decoding stopped after {seconds} s (")
+    assert facts.note.endswith("used up to there")

@@ -85,6 +85,13 @@ def test_the_shares_are_met_over_many_groups() -> None:
 
 
 @pytest.mark.parametrize("groups", [7, 40])
+def test_another_seed_gives_another_split(groups: int) -> None:
+    table = recordings("a", groups)
+    splits = {tuple(deal(table, SplitSettings(seed=seed))) for seed in range(5)}
+    assert len(splits) == 5
+
+
+@pytest.mark.parametrize("groups", [7, 40])
 def test_every_recording_is_tested_in_exactly_one_fold_and_validated_in_another(groups: int) -> None:
     table = pd.concat([recordings("a", groups), recordings("b", groups)])
     by_fold = pd.DataFrame({k: deal(table, SplitSettings(folds=5, fold=k)) for k in range(5)})
