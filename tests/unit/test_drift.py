@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.signal import butter, sosfilt
+from scipy.stats import entropy
 
 from autobird.audio.decode import decode
 from autobird.audio.mel import FrontEnd
@@ -66,10 +67,12 @@ def test_padding_does_not_count() -> None:
     assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
 
 
-def test_answers_are_summed_up_by_confidence_and_entropy() -> None:
-    found = of_tone(-6, 2000)
-    assert found["confidence"] == pytest.approx(0.25)
-    assert found["entropy"] == pytest.approx(np.log(4))
+def test_answers_are_summed_up_by_the_mean_confidence_and_entropy_of_the_windows() -> None:
+    frames, firsts = FrontEnd.of(MelSettings()).windows(np.full(7 * 16000, 1000, np.int16))
+    p = np.array([[0.7, 0.2, 0.1, 0.0], [0.1, 0.1, 0.3, 0.5]])
+    found = features(frames, firsts, np.array([0.1, 0.1]), p, MelSettings())
+    assert found["confidence"] == pytest.approx((0.7 + 0.5) / 2)
+    assert found["entropy"] == pytest.approx(np.mean([entropy(row) for row in p]))
 
 
 def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
@@ -173,8 +176,14 @@ def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
 
 
 def test_references_are_read_from_the_bundle(tmp_path: Path) -> None:
-    (tmp_path / "r.json").write_text('{"audio": {"features": ["level"], "values": [[1], [2]], "groups": [0, 1]}}')
-    assert references(tmp_path / "r.json")["audio"].values.shape == (2, 1)
+    (tmp_path / "r.json").write_text(
+        '{"audio": {"features": ["level", "bandwidth"], "values": [[1, 4], [2, 5], [3, 6]], "groups": [0, 1, 1]}}'
+    )
+    found = references(tmp_path / "r.json")
+    assert set(found) == {"audio"}
+    assert found["audio"].names == ("level", "bandwidth")
+    np.testing.assert_array_equal(found["audio"].values, [[1, 4], [2, 5], [3, 6]])
+    np.testing.assert_array_equal(found["audio"].groups, [0, 1, 1])
 
 
 def heard(plans: list[Plan], change: Callable[[np.ndarray, int], np.ndarray]) -> np.ndarray:

@@ -150,6 +150,10 @@ def test_a_series_around_noon_stays_together_and_one_of_weeks_is_divided_at_each
     assert not same("A/SM4_20230512_110000.wav", "A/SM4_20230512_130000.wav")
     # The end of a recording counts, not only its start.
     assert same("A/SM4_20230512_110000.wav", "A/SM4_20230512_130000.wav", seconds=3700)
+    # A recording of four hours goes on beyond a shorter one that begins later.
+    rows = table(*(f"A/SM4_20230512_{time}.wav" for time in ("090000", "093000", "133000")))
+    assert len(set(groups(rows))) == 2
+    assert len(set(groups(rows.assign(duration=[4 * 3600.0, 60.0, 60.0])))) == 1
     weeks = groups(table(*series("2023-05-12T09:00:00", 24 * 14)))
     assert len(set(weeks)) == 15
     # Recordings around each noon do not tie the days to each other.

@@ -67,9 +67,12 @@ def test_adding_recordings_to_a_large_species_moves_no_other(groups: int, more: 
     pd.testing.assert_series_equal(after[before.index], before)
 
 
-@pytest.mark.parametrize("groups", range(3, SMALL))
-def test_a_small_species_has_some_of_every_split(groups: int) -> None:
-    splits = deal(recordings("a", groups), SplitSettings(validation=0.1, test=0.1))
+@pytest.mark.parametrize(
+    ("groups", "validation", "test"),
+    [*((n, 0.1, 0.1) for n in range(3, SMALL)), *((n, 0.4, 0.5) for n in range(4, SMALL))],
+)
+def test_a_small_species_has_some_of_every_split(groups: int, validation: float, test: float) -> None:
+    splits = deal(recordings("a", groups), SplitSettings(validation=validation, test=test))
     assert set(splits) == {"train", "validation", "test"}
 
 
@@ -236,13 +239,15 @@ def measured(
 
 def test_leakage_is_measured_on_what_is_known_and_beside_a_random_split() -> None:
     table = pd.DataFrame(
-        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test"), ("d", "y", "test"), ("e", "y", "train")],
+        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test"), ("d", "y", "test"), ("e", "y", "train"), ("f", "y", "validation")],
         columns=["recording", "species", "split"],
-    )
+    )  # fmt: skip
+    # f shares species, day, session or sound with b, c and d, but nobody trains on it.
     grouping = sessions(
-        ("a", "Ann", "2021-05-01", "Fen"), ("b", "Ann", "2022-05-01", "Fen"), ("c", "ann ", "2021-05-01", "Fen")
-    )
-    found = measured(table, grouping, clusters(pairs(("a", "b"), ("c", "d"))))
+        ("a", "Ann", "2021-05-01", "Fen"), ("b", "Ann", "2022-05-01", "Fen"), ("c", "ann ", "2021-05-01", "Fen"),
+        ("f", "Ann", "2022-05-01", "Fen"),
+    )  # fmt: skip
+    found = measured(table, grouping, clusters(pairs(("a", "b"), ("c", "d"), ("d", "f"))))
     assert found["test_recordings"] == 3
     assert found["known"] == {
         "recordist": 2, "recordist_and_species": 2, "recordist_and_day": 2, "session": 2, "near_duplicate": 3,
