@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import FeatureSettings
+from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES
 from autobird.model.data import Windows
 from autobird.model.networks import BasicBlock, CnnTransformer, build
 from autobird.model.settings import TrainSettings
@@ -266,10 +267,19 @@ def test_the_reference_takes_audio_from_training_and_answers_from_validation() -
         }
     )  # fmt: skip
     predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
-    table = recording_features(index, predictions, [frames(rng, 4 * 157)], FeatureSettings(), 2.0)
+    shard = frames(rng, 4 * 157)
+    shard += np.arange(4, dtype=np.float16).repeat(157)[:, None]  # the level tells the windows apart
+    table = recording_features(index, predictions, [shard], FeatureSettings(), 2.0)
     made = reference(table)
-    assert len(made["audio"]["values"]) == 2
+    assert made["audio"]["features"] == list(AUDIO_FEATURES)
     assert made["audio"]["groups"] == [0, 1]
-    assert len(made["model"]["values"]) == 1
-    assert made["model"]["values"][0][0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4)
+    values = np.array(made["audio"]["values"])
+    assert values.shape == (2, 6)
+    parts = shard[: 2 * 157].astype(float), shard[2 * 157 : 3 * 157].astype(float)
+    np.testing.assert_allclose(values[:, :2], [(x.mean(), x.std()) for x in parts], atol=1e-4)
+    np.testing.assert_allclose(values[:, 4], -20)
+    assert made["model"]["features"] == list(MODEL_FEATURES)
+    sure = 1 / (1 + np.exp(-2))
+    expected = [sure, -sure * np.log(sure) - (1 - sure) * np.log(1 - sure)]
+    np.testing.assert_allclose(made["model"]["values"], [expected], atol=1e-4)
     json.dumps(made, allow_nan=False)

@@ -1,5 +1,7 @@
 """The server over real HTTP: answers, refusals with remedies, the log, metrics."""
 
+import base64
+import io
 import json
 import os
 import socket
@@ -18,7 +20,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from autobird.drift.monitor import FEATURES
+from autobird.audio.settings import MelSettings
+from autobird.drift.monitor import FEATURES, band_centres
 from autobird.predict import Classifier
 from autobird.serving.app import create_app
 from autobird.serving.settings import ServeSettings
@@ -134,14 +137,34 @@ def test_a_raw_body_and_a_form_give_the_classifiers_answer(server: Server, song:
         assert "spectrogram" not in value
 
 
-def test_the_spectrogram_comes_where_asked_for(server: Server, song: bytes) -> None:
-    import base64
-
-    _, value, _ = server.ask("/v1/predict?spectrogram=1", song)
+def test_the_spectrogram_that_is_asked_for_shows_when_and_at_which_frequency_there_is_sound(
+    server: Server, tmp_path: Path
+) -> None:
+    """Three seconds of noise with a tone of 1 kHz in the middle second, and one of 4 kHz in the last."""
+    t = np.arange(3 * 16000) / 16000
+    tones = 0.3 * np.sin(2 * np.pi * np.where(t < 2, 1000, 4000) * t) * (t >= 1)
+    sound = tones + 0.001 * np.random.default_rng(0).standard_normal(len(t))
+    soundfile.write(tmp_path / "a.flac", sound, 16000)
+    _, value, _ = server.ask("/v1/predict?spectrogram=1", (tmp_path / "a.flac").read_bytes())
     s = value["spectrogram"]
-    assert len(base64.b64decode(s["data"])) == s["bands"] * s["columns"]
-    assert s["bands"] == 64
-    assert 200 < s["columns"] <= 1600
+    assert (s["bands"], s["columns"], s["fmin"], s["fmax"]) == (64, 3 * 16000 // 512 + 1, 20, 8000)
+    cells = np.frombuffer(base64.b64decode(s["data"]), np.uint8).reshape(64, -1)
+    middle = np.arange(94) * 512 / 16000 % 1
+    for second, hertz in ((1, 1000), (2, 4000)):
+        part = cells[:, (np.arange(94) * 512 // 16000 == second) & (middle > 0.1) & (middle < 0.9)]
+        band = part.mean(axis=1).argmax()
+        assert abs(band_centres(MelSettings())[band] - hertz) < 0.06 * hertz
+        assert part[band].min() > 230
+    assert cells[:, :30].max() < 150
+
+
+def test_a_long_spectrogram_is_no_wider_than_a_screen(server: Server, tmp_path: Path) -> None:
+    """A minute has 1,876 frames, of which two make a column."""
+    soundfile.write(tmp_path / "a.flac", 0.1 * np.random.default_rng(0).standard_normal(60 * 8000), 8000)
+    client = create_app(server.bundle, ServeSettings()).test_client()
+    s = client.post("/v1/predict?spectrogram=1", data=(tmp_path / "a.flac").read_bytes()).get_json()["spectrogram"]
+    assert s["columns"] == 938
+    assert len(base64.b64decode(s["data"])) == 64 * 938
 
 
 @pytest.mark.parametrize(
@@ -209,7 +232,7 @@ def test_every_route_is_documented_and_every_documented_route_answers(server: Se
     _, document, _ = server.ask("/openapi.json")
     assert document["openapi"].startswith("3.1")
     documented = {(path, method) for path, methods in document["paths"].items() for method in methods}
-    app = create_app(server.bundle, ServeSettings(log=""))
+    app = create_app(server.bundle, ServeSettings())
     routes = {(str(rule), m.lower()) for rule in app.url_map.iter_rules() for m in rule.methods - {"HEAD", "OPTIONS"}}
     # The page is for people, and the description is what this test reads.
     assert routes - documented == {("/", "get"), ("/openapi.json", "get")}
@@ -239,7 +262,16 @@ def test_the_page_stands_on_its_own(server: Server) -> None:
     assert b"https://" not in page
 
 
+def counted(server: Server, name: str) -> float:
+    """The sum of a metric of the server over its labels."""
+    lines = server.ask("/metrics")[1].decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
 def test_features_and_answers_are_logged_and_counted(server: Server, song: bytes) -> None:
+    names = ("autobird_predictions_total", "autobird_audio_seconds_total", "autobird_prediction_duration_seconds_count")
+    metrics = [counted(server, name) for name in names]
+    errors = counted(server, "autobird_errors_total")
     before = sqlite3.connect(server.log).execute("SELECT count(*) FROM predictions").fetchone()[0]
     for _ in range(4):
         assert server.ask("/v1/predict", song)[0] == 200
@@ -250,16 +282,17 @@ def test_features_and_answers_are_logged_and_counted(server: Server, song: bytes
         .fetchall()
     )
     assert len(rows) == before + 4
-    assert rows[-1][:2] == ("0123456789abcdef", 7.0)
-    assert rows[-1][2] in ("Parus major", "Corvus corone")
+    classifier = Classifier(server.bundle)
+    prediction = classifier.predict(io.BytesIO(song))
+    best = classifier.labels[prediction.recording.argmax()]
+    for row in rows[-4:]:
+        assert row[:3] == ("0123456789abcdef", 7.0, best)
+        assert dict(zip(FEATURES, row[3:], strict=True)) == pytest.approx(classifier.features(prediction), rel=1e-5)
+    assert [counted(server, name) for name in names] == [metrics[0] + 4, metrics[1] + 4 * 7, metrics[2] + 4]
+    assert counted(server, "autobird_errors_total") == errors + 1
     text = server.ask("/metrics")[1].decode()
     assert 'autobird_model_loaded{bundle="tiny",variant="float"} 1.0' in text
-    counted = sum(
-        float(line.split()[-1]) for line in text.splitlines() if line.startswith("autobird_predictions_total{")
-    )
-    assert counted >= 4
     assert 'autobird_errors_total{status="422"}' in text
-    assert "autobird_prediction_duration_seconds_bucket" in text
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_the_answers(tmp_path: Path, song: bytes) -> None:
@@ -291,6 +324,7 @@ def test_a_server_that_ends_leaves_no_files_behind(tmp_path: Path) -> None:
             break
         except OSError:
             time.sleep(0.05)
+    assert list((tmp_path / "tmp").iterdir())  # the metrics that its processes share
     process.terminate()
     process.wait(30)
     assert not list((tmp_path / "tmp").iterdir())

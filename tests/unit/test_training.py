@@ -244,12 +244,19 @@ def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("architecture", ["resnet", "cnn_transformer"])
 def test_networks_take_plain_log_mel(architecture: str) -> None:
+    torch.manual_seed(0)
     network = build(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()
-    assert network(torch.randn(2, 1, 64, 157)).shape == (2, 7)
+    x = 3 * torch.randn(2, 1, 64, 157) - 8
+    with torch.no_grad():
+        found = network(x)
+        network.normalise = torch.nn.Identity()  # (x + 8) / 3 is what the network itself makes of log-mel
+        torch.testing.assert_close(found, network((x + 8) / 3))
+        assert (found - network(x)).abs().max() > 0.01
+    assert found.shape == (2, 7)
     assert 50_000 < sum(p.numel() for p in network.parameters()) < 400_000
 
 
-def test_the_stage_trains_end_to_end_to_the_same_bytes(tmp_path: Path) -> None:
+def test_the_stage_trains_end_to_end_to_the_same_bytes_and_resumes_from_its_last_checkpoint(tmp_path: Path) -> None:
     n = 60
     w = windows(n)
     with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
@@ -278,17 +285,20 @@ def test_the_stage_trains_end_to_end_to_the_same_bytes(tmp_path: Path) -> None:
     weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
     before = signal.getsignal(signal.SIGTERM)
     blobs = []
-    for _ in range(2):
+    for place, resumed in (("one", False), ("another", False), ("one", True)):
+        torch.manual_seed(99)  # whatever state the process is in
         train.main(
             [*common, *weights, "--settings", TINY.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
-             "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / "run/ck"), "--history", str(tmp_path / "h.csv")]
+             "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / place), "--history", str(tmp_path / "h.csv")]
         )  # fmt: skip
         blobs.append((tmp_path / "run/model/w.safetensors").read_bytes())
+        log = (tmp_path / "log").read_text()
+        assert ("resumed from" in log) == resumed
+        assert "31 windows to train on, 14 to validate, 3 species" in log  # one of 32 is left out as quiet
+        assert pd.read_csv(tmp_path / "h.csv")["epoch"].tolist() == [1, 2]
     signal.signal(signal.SIGTERM, before)
-    assert blobs[0] == blobs[1]
-    assert (
-        "resumed from" in (tmp_path / "log").read_text()
-    )  # the second finds the first one's checkpoint, already at the end
+    assert len(set(blobs)) == 1
+    assert json.loads((tmp_path / "run/model/m.json").read_text())["epoch"] == 2
     network, settings = load(
         json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
     )
