@@ -1,6 +1,7 @@
 """Drift: features mean what they say, false alarms come as often as promised, real shifts are found."""
 
 import io
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.signal import butter, sosfilt
-from scipy.stats import entropy
+from scipy.stats import entropy, ks_2samp
 
 from autobird.audio.decode import decode
 from autobird.audio.mel import FrontEnd
@@ -76,8 +77,6 @@ def test_answers_are_summed_up_by_the_mean_confidence_and_entropy_of_the_windows
 
 
 def test_the_distance_is_that_of_kolmogorov_and_smirnov() -> None:
-    from scipy.stats import ks_2samp
-
     rng = np.random.default_rng(0)
     a, b = rng.normal(0, 1, (50, 2)).round(1), rng.normal(0.3, 1, (30, 2)).round(1)
     for f, found in enumerate(ks_distances(a, b)):
@@ -150,9 +149,26 @@ def test_evidently_writes_html_and_json(tmp_path: Path) -> None:
     known, current = tables(3.0)
     evidently_report(known, current, tmp_path / "r.html", tmp_path / "r.json")
     assert "<html" in (tmp_path / "r.html").read_text(encoding="utf-8").lower()
-    text = (tmp_path / "r.json").read_text(encoding="utf-8")
-    assert "level" in text
-    assert "bandwidth" in text
+    metrics = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))["metrics"]
+    found = {m["config"]["column"]: m["value"] for m in metrics if "column" in m["config"]}
+    expected = {}
+    for reference in known.values():
+        for name, values in zip(reference.names, reference.values.T, strict=True):
+            expected[name] = ks_2samp(values, current[name]).pvalue
+    assert set(expected) == set(FEATURES)
+    assert found == pytest.approx(expected)
+    assert found["level"] < 1e-10
+
+
+def test_audio_and_model_are_each_tested_at_half_the_alarm_rate() -> None:
+    known, current = tables()
+    settings = DriftTestSettings(resamples=200, alarm_rate=0.2)
+    found = verdict(known, current, settings)
+    for name, reference in known.items():
+        values = current[list(reference.names)].to_numpy()
+        alone = compare(reference, values, 0.1, 200, settings.seed)
+        assert found["tests"][name]["threshold"] == alone.threshold
+        assert alone.threshold > compare(reference, values, 0.2, 200, settings.seed).threshold
 
 
 def test_the_servers_log_can_be_compared(tmp_path: Path) -> None:
