@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from autobird.core.errors import AutobirdError
@@ -168,6 +169,19 @@ def test_a_missing_or_wrong_key_is_said_without_telling_it(
     told = f"{error.value} {silent.value} {caplog.text}"
     assert "private" not in told
     assert KEY not in told
+
+
+@pytest.mark.parametrize("refused", [True, False], ids=["an answer", "a failure"])
+def test_an_error_that_repeats_the_url_does_not_show_the_key(refused: bool, caplog: pytest.LogCaptureFixture) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if refused:
+            return httpx.Response(400, text=f"wrong: {request.url}")
+        raise httpx.ConnectError(f"no route to {request.url}")
+
+    client = Client(0, 0, ("hidden",), _http=httpx.Client(transport=httpx.MockTransport(answer)))
+    with pytest.raises(AutobirdError, match=r"birds\.example .*key=\*\*\*") as error:
+        client.get_json("https://birds.example/", {"key": "hidden"})
+    assert "hidden" not in f"{error.value} {caplog.text}"
 
 
 def batch(settings: CorpusSettings, tmp_path: Path, number: str = "0") -> tuple[Path, Path, list[dict[str, str]]]:

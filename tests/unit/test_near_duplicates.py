@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import soxr
@@ -13,7 +14,8 @@ from autobird.audio.decode import probe
 from autobird.audio.landmarks import NOTHING, SAMPLE_RATE, LandmarkFile, Landmarks
 from autobird.corpus.demo.plan import Plan, plan_corpus
 from autobird.corpus.demo.scene import render
-from autobird.corpus.near_duplicates import matches
+from autobird.corpus.near_duplicates import matches, near_duplicates
+from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import NearDuplicateSettings
 from tests.conftest import landmark_table
 
@@ -79,6 +81,22 @@ def test_the_same_sound_is_found_and_only_it(songs: list[Sound], change: str) ->
     assert len(found) >= len(songs) - 1
     if change == "cut":
         assert all(abs(-d * 256 / SAMPLE_RATE - 30_001 / SAMPLE_RATE) < 0.05 for _, _, _, d in found)
+
+
+def test_pairs_of_two_batches_name_both_recordings_in_order_with_the_offset_of_the_first(
+    songs: list[Sound], tmp_path: Path
+) -> None:
+    """b is what z holds from 2 s on, y is a copy of m."""
+    batches = {"0": {"z": songs[0], "m": songs[1]}, "1": {"y": songs[1], "b": songs[0][2 * SAMPLE_RATE :]}}
+    for name, sounds in batches.items():
+        np.save(tmp_path / f"{name}.npy", landmark_table([landmarks(s) for s in sounds.values()]))
+    names = [pd.DataFrame({"recording": list(b), "species": [f"bird {n}" for n in b]}) for b in batches.values()]
+    found = near_duplicates(names, [tmp_path / "0.npy", tmp_path / "1.npy"], NearDuplicateSettings())
+    assert found.columns.tolist() == PAIRS
+    assert found[["recording", "other", "offset", "species", "other_species"]].to_numpy().tolist() == [
+        ["b", "z", 2.0, "bird b", "bird z"], ["m", "y", 0.0, "bird m", "bird y"],
+    ]  # fmt: skip
+    assert (found["votes"] >= VOTES).all()
 
 
 def test_different_songs_are_told_apart(songs: list[Sound]) -> None:
