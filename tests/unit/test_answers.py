@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
@@ -75,6 +76,12 @@ def test_every_window_that_is_not_quiet_is_scored_labelled_or_not() -> None:
     assert found["split"].tolist() == ["test"] * 8 + ["validation", "test"]
 
 
+def test_a_window_of_a_species_that_is_too_rare_is_scored_in_the_split_of_its_recording() -> None:
+    rows = pd.DataFrame({"recording": "r", "species": ["a", "z"], "quiet": False, "split": ["test", "unknown"]})
+    rows = rows.assign(recording_split="test", recording_species=[["a", "z"]] * 2)
+    assert scored_windows(rows, LABELS)["split"].tolist() == ["test", "test"]
+
+
 def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
     """The scored windows of `index` with the logits of these probabilities."""
     return scored_windows(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
@@ -115,6 +122,25 @@ def test_calibration_comes_from_validation_windows_of_one_species() -> None:
     assert found.temperature == pytest.approx(0.1, abs=1e-3)  # always right: as sure as it may get
     assert chosen == [False, False, False]
     assert found.thresholds.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
+    """Eight of ten windows of each species are named rightly, so that the temperature is not 1 and both errors cost alike."""
+    wrong = ([False] * 8 + [True] * 2) * 2
+    truth = ["a"] * 10 + ["b"] * 10
+    logits = [
+        np.array([4.0, 0.0, 0.0] if (t == "a") != w else [0.0, 4.0, 0.0]) for t, w in zip(truth, wrong, strict=True)
+    ]
+    table = pd.DataFrame(
+        {"recording": [f"r{i}" for i in range(20)], "group": "g", "split": "validation", "complete": True}
+    )
+    present = [[t] for t in truth]
+    table = table.assign(present=present, recording_species=present, recording_complete=True, logits=logits)
+    found, chosen = calibrate(table, LABELS, "mean")
+    assert 1.5 < found.temperature < 3
+    calibrated = scipy.special.softmax(np.array([4.0, 0.0, 0.0]) / found.temperature)
+    assert chosen == [True, True, False]
+    np.testing.assert_allclose(found.thresholds, [calibrated[:2].mean()] * 2 + [0.5])
 
 
 def test_a_recording_with_a_class_of_background_is_not_one_of_a_single_species() -> None:
