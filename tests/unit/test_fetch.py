@@ -256,6 +256,24 @@ def test_an_added_recording_is_the_only_one_that_is_downloaded(
     assert set(server.sent) == {str(number)}
 
 
+def test_a_replaced_recording_is_downloaded_again_and_no_other_one(
+    server: StandIn, listed: CorpusSettings, tmp_path: Path
+) -> None:
+    tar, came, before = batch(listed, tmp_path)
+    server.sent.clear()
+    tar.unlink()
+    came.unlink()
+    name = before[3]["recording"]
+    number = name.split("XC")[1].removesuffix(".MP3")
+    server.files[number] = b"another sound"
+    next(e for e in server.entries if e["id"] == number)["uploaded"] = "2024-02-02"
+    refresh.refresh(listed)
+    after = batch(listed, tmp_path)[2]
+    assert set(server.sent) == {number}
+    assert [r["recording"] for r in after if r not in before] == [name]
+    assert after[3]["sha256"] == digest_of("another sound")
+
+
 def test_files_in_a_zip_come_into_the_tar(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "d.zip", "w") as archive:
         for i in range(6):
