@@ -338,6 +338,7 @@ def test_every_line_of_a_table_is_a_row_whatever_is_wrong_with_it(tmp_path: Path
         {"file": "gone.wav", "species": "Corvus corone", "start": "", "end": "", "sha256": ""},
         {"file": "", "species": "Corvus corone", "start": "", "end": "", "sha256": ""},
         {"file": "a.wav", "species": "Corvus corone", "start": "0", "end": "9", "sha256": "0" * 64},
+        {"file": "a.wav", "species": "Corvus corone", "start": "3", "end": "3", "sha256": ""},
     ]
     settings = CorpusSettings(type="table", table=str(write(tmp_path / "t.csv", lines)))
     listed = list(source_of(settings, tmp_path / "c" / "x.sqlite").rows())
@@ -345,6 +346,7 @@ def test_every_line_of_a_table_is_a_row_whatever_is_wrong_with_it(tmp_path: Path
     problems = {r.recording: r.problem for r in listed}
     assert problems["a.wav"] == problems["a.wav#1-2.5"] == ""
     assert "does not lie before" in problems["a.wav#3-2"]
+    assert "does not lie before" in problems["a.wav#3-3"]
     assert "no number" in problems["a.wav#x-"]
     assert "same id" in problems["a.wav#again-line-6"]
     assert "no such file" in problems["gone.wav"]
