@@ -1,12 +1,14 @@
 """What a listing says of policy: licences, take-downs and labels without a species, each with a digest of its own."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
 from autobird.core.errors import AutobirdError
 from autobird.corpus.licences import allowed, family, terms, url
-from autobird.corpus.listing import Listing
+from autobird.corpus.listing import TABLES, Listing
 from autobird.corpus.policy import TAKEN_DOWN, TakeDown
 from autobird.corpus.settings import CREATIVE_COMMONS, CorpusSettings
 from autobird.corpus.sources.base import Facts, Row, Source
@@ -141,9 +143,13 @@ def test_a_wrong_take_down_list_is_refused_with_its_line(tmp_path: Path, text: s
         TakeDown.read(tmp_path / "nowhere.csv")
 
 
-def test_tables_are_kept_by_their_digest(tmp_path: Path) -> None:
+def test_tables_are_kept_by_their_digest_and_others_for_a_week(tmp_path: Path) -> None:
     found = listed(tmp_path)
-    text, digest = found.text("details"), found.digest("details")
-    found.keep(tmp_path / "kept")
-    assert (tmp_path / "kept" / digest).read_text() == text
-    assert len(list((tmp_path / "kept").iterdir())) == 5
+    texts = {found.digest(table): found.text(table) for table in ("0", *TABLES)}
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    for name, days in (("of yesterday", 1), ("of last month", 30), (found.digest("details"), 30)):
+        (kept / name).write_text(texts.get(name, ""))
+        os.utime(kept / name, (time.time() - days * 86400,) * 2)
+    found.keep(kept)
+    assert {p.name: p.read_text() for p in kept.iterdir()} == texts | {"of yesterday": ""}
