@@ -285,8 +285,8 @@ def test_the_stage_trains_end_to_end_to_the_same_bytes_and_resumes_from_its_last
     weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
     before = signal.getsignal(signal.SIGTERM)
     blobs = []
-    for place, resumed in (("one", False), ("another", False), ("one", True)):
-        torch.manual_seed(99)  # whatever state the process is in
+    for number, (place, resumed) in enumerate((("one", False), ("another", False), ("one", True))):
+        torch.manual_seed(number)  # whatever state the process is in
         train.main(
             [*common, *weights, "--settings", TINY.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
              "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / place), "--history", str(tmp_path / "h.csv")]
