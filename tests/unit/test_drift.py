@@ -68,10 +68,11 @@ def test_padding_does_not_count() -> None:
     assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
 
 
-def test_answers_are_summed_up_by_the_mean_confidence_and_entropy_of_the_windows() -> None:
+def test_a_recording_has_the_mean_confidence_and_entropy_and_the_rms_of_its_windows() -> None:
     frames, firsts = FrontEnd.of(MelSettings()).windows(np.full(7 * 16000, 1000, np.int16))
     p = np.array([[0.7, 0.2, 0.1, 0.0], [0.1, 0.1, 0.3, 0.5]])
-    found = features(frames, firsts, np.array([0.1, 0.1]), p, MelSettings())
+    found = features(frames, firsts, np.array([0.1, 0.3]), p, MelSettings())
+    assert found["level"] == pytest.approx(10 * np.log10((0.1**2 + 0.3**2) / 2))
     assert found["confidence"] == pytest.approx((0.7 + 0.5) / 2)
     assert found["entropy"] == pytest.approx(np.mean([entropy(row) for row in p]))
 

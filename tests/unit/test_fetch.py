@@ -1,7 +1,6 @@
 """Servers on a bad day: what is asked is polite, what breaks off goes on, and what cannot come is said."""
 
 import csv
-import itertools
 import json
 import sys
 import tarfile
@@ -100,12 +99,29 @@ def test_a_server_that_comes_back_in_time_is_waited_for(server: StandIn, tmp_pat
     back.join()
 
 
-def test_requests_keep_their_distance(server: StandIn, tmp_path: Path) -> None:
-    client = Client(interval=0.2, patience=5)
-    for number in ("1", "2", "3"):
+class Clock:
+    """A clock that only waiting moves."""
+
+    def __init__(self) -> None:
+        self.now, self.waits = 100.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+def test_requests_keep_their_distance(server: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, clock = Client(0.2, 5), Clock()
+    monkeypatch.setattr(sys.modules[Client.__module__], "time", clock)
+    for number, later in (("1", 0.15), ("2", 0.5), ("3", 0.0)):
         client.download(f"{server.url}/sound/{number}/download", tmp_path / number)
-    times = [at for at, _ in server.requests]
-    assert all(b - a > 0.18 for a, b in itertools.pairwise(times))
+        clock.now += later
+    assert clock.waits == pytest.approx([0.05])
+    client.download(f"{server.url}/sound/4/download", tmp_path / "4")
+    assert clock.waits == pytest.approx([0.05, 0.2])
 
 
 def test_a_server_may_say_how_long_to_wait() -> None:
