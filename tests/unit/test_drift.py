@@ -69,9 +69,12 @@ def test_padding_does_not_count() -> None:
 
 
 def test_a_recording_has_the_mean_confidence_and_entropy_and_the_rms_of_its_windows() -> None:
-    frames, firsts = FrontEnd.of(MelSettings()).windows(np.full(7 * 16000, 1000, np.int16))
+    samples = np.random.default_rng(0).normal(0, 300, round(7.5 * 16000))
+    samples[3 * 16000 : 4 * 16000] *= 30  # in both windows, whose frames count once
+    frames, firsts = FrontEnd.of(MelSettings()).windows(samples.astype(np.int16))
     p = np.array([[0.7, 0.2, 0.1, 0.0], [0.1, 0.1, 0.3, 0.5]])
     found = features(frames, firsts, np.array([0.1, 0.3]), p, MelSettings())
+    assert found["mel_mean"] == pytest.approx(frames.mean(), abs=0.001)
     assert found["level"] == pytest.approx(10 * np.log10((0.1**2 + 0.3**2) / 2))
     assert found["confidence"] == pytest.approx((0.7 + 0.5) / 2)
     assert found["entropy"] == pytest.approx(np.mean([entropy(row) for row in p]))
