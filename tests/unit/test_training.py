@@ -151,6 +151,8 @@ def test_schedules_are_what_they_say() -> None:
     rates = [one._rate(s) for s in range(10 * one.steps)]
     assert int(np.argmax(rates)) == pytest.approx(one.steps, abs=1)
     assert max(rates) == pytest.approx(3e-3)
+    assert one.steps == 5
+    assert (rates[27] + rates[28]) / 2 == pytest.approx(1.5e-3)  # halfway down the cosine, which begins at step 5
     assert rates[-1] < 1e-5
 
 
@@ -233,6 +235,12 @@ def test_samplers_balance_as_they_say() -> None:
     w = windows(10)
     assert sorted(epoch_order(w, "uniform", np.random.default_rng(0))) == list(range(10))
     assert len(epoch_order(w, "balanced", np.random.default_rng(0))) == 10
+    many = Windows(
+        w.shards, np.zeros(1000, np.int64), np.zeros(1000, np.int64), np.arange(1000) // 900, np.arange(1000), 40
+    )
+    for sampler, share in (("uniform", 0.1), ("weighted", 0.5), ("balanced", 0.25)):
+        drawn = [many.label[epoch_order(many, sampler, np.random.default_rng(seed))].mean() for seed in range(20)]
+        assert np.mean(drawn) == pytest.approx(share, abs=0.02), sampler
 
 
 def test_a_gpu_that_is_not_there_is_an_error_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,6 +293,7 @@ def test_the_stage_trains_end_to_end_to_the_same_bytes_and_resumes_from_its_last
     weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
     before = signal.getsignal(signal.SIGTERM)
     blobs = []
+    (tmp_path / "one" / "of another training").mkdir(parents=True)
     for number, (place, resumed) in enumerate((("one", False), ("another", False), ("one", True))):
         torch.manual_seed(number)  # whatever state the process is in
         train.main(
@@ -298,6 +307,7 @@ def test_the_stage_trains_end_to_end_to_the_same_bytes_and_resumes_from_its_last
         assert pd.read_csv(tmp_path / "h.csv")["epoch"].tolist() == [1, 2]
     signal.signal(signal.SIGTERM, before)
     assert len(set(blobs)) == 1
+    assert len(list((tmp_path / "one").iterdir())) == 1
     assert json.loads((tmp_path / "run/model/m.json").read_text())["epoch"] == 2
     network, settings = load(
         json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
