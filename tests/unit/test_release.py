@@ -177,7 +177,8 @@ def test_pruning_nothing_changes_nothing() -> None:
 def test_the_fine_tuning_is_short_and_gentle() -> None:
     recipe = fine_tuning(TrainSettings(), PruneSettings(prune_epochs=3))
     assert (recipe.epochs, recipe.schedule, recipe.select) == (3, "one_cycle", "last")
-    assert recipe.learning_rate <= TrainSettings().learning_rate
+    assert recipe.learning_rate == PruneSettings().prune_learning_rate < TrainSettings().learning_rate
+    assert fine_tuning(TrainSettings(learning_rate=1e-6), PruneSettings()).learning_rate == 1e-6
 
 
 def test_int8_is_small_agrees_with_float_and_is_the_same_bytes(tmp_path: Path) -> None:
