@@ -2,6 +2,9 @@
 
 git worktree add ../before a7abffc
 python -m tests.benchmarks.profile_features ../before
+
+Other files than those of the shared corpus need another output folder:
+python -m tests.benchmarks.profile_features ../before --files a.wav b.mp3 --output /tmp
 """
 
 import argparse
@@ -17,12 +20,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 RESAMPLE = ("decode.py", "resample.py")
 PARTS = ("decode", "mono", "resample", "statistics and hash", "landmarks", "mel and windows", "rest")
-
-
-def files() -> list[Path]:
-    from tests.conftest import SHARED
-
-    return sorted((SHARED / "corpus").rglob("*.mp3"))
 
 
 def before(paths: list[Path], out: Path) -> None:
@@ -55,15 +52,20 @@ def after(paths: list[Path], out: Path) -> None:
     stages(paths, out, near_duplicates=True)
 
 
-def profiled(which: str) -> dict[str, float]:
-    """Return the core-seconds of each part."""
+def profiled(which: str, files: list[Path]) -> dict[str, float]:
+    """Return the core-seconds of each part of `PARTS`.
+
+    Args:
+        which: `before` or `after`. The package of that commit must be the one that is imported.
+        files: absolute paths of the audio files.
+    """
     from threadpoolctl import threadpool_limits
 
     with threadpool_limits(1), tempfile.TemporaryDirectory() as folder:
         run = before if which == "before" else after
-        run(files()[:3], Path(tempfile.mkdtemp(dir=folder)))
+        run(files[:3], Path(tempfile.mkdtemp(dir=folder)))
         profile = cProfile.Profile()
-        profile.runcall(run, files(), Path(tempfile.mkdtemp(dir=folder)))
+        profile.runcall(run, files, Path(tempfile.mkdtemp(dir=folder)))
     stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
 
     def total(file: str | tuple[str, ...], name: str, caller: str | tuple[str, ...] = "", own: bool = False) -> float:
@@ -126,35 +128,42 @@ def main() -> None:
 
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("tree", type=Path, help="working tree of the earlier commit")
+    p.add_argument("--files", type=Path, nargs="+", help="audio files (default: the mp3 files of the shared corpus)")
+    p.add_argument("--output", type=Path, default=ROOT / "docs", help="folder of speed-profile.png and speed.json")
     args = p.parse_args()
     import soundfile
 
+    sys.path.insert(0, str(ROOT / "scripts"))
+    files = args.files
+    if files is None:
+        from tests.conftest import SHARED
+
+        files = sorted((SHARED / "corpus").rglob("*.mp3"))
+    names = [str(path.resolve()) for path in files]
     runs: dict[str, list[dict[str, float]]] = {"before": [], "after": []}
     for _ in range(3):
         for which, tree in (("before", args.tree.resolve()), ("after", ROOT)):
-            command = [sys.executable, "-c", _MEASURE.format(paths=[str(tree / "scripts"), str(ROOT)], which=which)]
-            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+            code = _MEASURE.format(paths=[str(tree / "scripts"), str(ROOT)], which=which, files=names)
+            done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
             runs[which].append(json.loads(done.stdout))
     results = {which: {p: statistics.median(r[p] for r in found) for p in PARTS} for which, found in runs.items()}
-    hours = 0.0
-    for path in files():
-        hours += soundfile.info(path).duration / 3600
-    docs = ROOT / "docs"
-    sys.path.insert(0, str(ROOT / "scripts"))
-    figure(results, hours, docs / "speed-profile.png")
+    hours = sum(soundfile.info(name).duration for name in names) / 3600
+    figure(results, hours, args.output / "speed-profile.png")
     rounded = {w: {p: round(s / hours, 2) for p, s in found.items()} for w, found in results.items()}
-    kept = json.loads((docs / "speed.json").read_text())
+    table = args.output / "speed.json"
+    kept = json.loads(table.read_text()) if table.exists() else {}
     kept["profile, core-seconds per hour"] = rounded
-    (docs / "speed.json").write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+    table.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
     print(json.dumps(rounded, indent=1))
 
 
 _MEASURE = """
+import json
 import sys
+from pathlib import Path
 sys.path[:0] = {paths!r}
 from tests.benchmarks.profile_features import profiled
-import json
-print(json.dumps(profiled({which!r})))
+print(json.dumps(profiled({which!r}, [Path(name) for name in {files!r}])))
 """
 
 if __name__ == "__main__":

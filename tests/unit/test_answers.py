@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
@@ -79,6 +80,12 @@ def test_all_windows_that_are_not_quiet_are_predicted_with_a_label_or_without() 
     assert windows["split"].tolist() == ["test"] * 8 + ["validation", "test"]
 
 
+def test_a_window_of_a_species_that_is_too_rare_is_predicted_in_the_split_of_its_recording() -> None:
+    rows = pd.DataFrame({"recording": "r", "species": ["a", "z"], "quiet": False, "split": ["test", "unknown"]})
+    rows = rows.assign(recording_split="test", recording_species=[["a", "z"]] * 2)
+    assert windows_to_predict(rows, LABELS)["split"].tolist() == ["test", "test"]
+
+
 def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
     """Return the predicted windows of `index` with logits that give these probabilities."""
     return windows_to_predict(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
@@ -121,6 +128,25 @@ def test_the_temperature_is_fitted_on_validation_windows_of_one_species() -> Non
     assert calibration.temperature == pytest.approx(0.1, abs=1e-3)
     assert selected == [False, False, False]
     assert calibration.thresholds.tolist() == [0.5, 0.5, 0.5]
+
+
+def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
+    """The model is right for eight of ten windows of each species, so the temperature is not 1 and both errors cost alike."""
+    wrong = ([False] * 8 + [True] * 2) * 2
+    truth = ["a"] * 10 + ["b"] * 10
+    logits = [
+        np.array([4.0, 0.0, 0.0] if (t == "a") != w else [0.0, 4.0, 0.0]) for t, w in zip(truth, wrong, strict=True)
+    ]
+    table = pd.DataFrame(
+        {"recording": [f"r{i}" for i in range(20)], "group": "g", "split": "validation", "complete": True}
+    )
+    present = [[t] for t in truth]
+    table = table.assign(present=present, recording_species=present, recording_complete=True, logits=logits)
+    calibration, chosen = calibrate(table, LABELS, "mean")
+    assert 1.5 < calibration.temperature < 3
+    calibrated = scipy.special.softmax(np.array([4.0, 0.0, 0.0]) / calibration.temperature)
+    assert chosen == [True, True, False]
+    np.testing.assert_allclose(calibration.thresholds, [calibrated[:2].mean()] * 2 + [0.5])
 
 
 def test_a_recording_of_a_species_and_the_background_class_is_not_one_of_a_single_species() -> None:

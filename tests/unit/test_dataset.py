@@ -6,15 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autobird.audio.mel_shards import MELS
+from autobird.audio.segment import SEGMENTS
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore
+from autobird.core.tables import write_table
 from autobird.corpus.check import check_quarantined_share
 from autobird.corpus.quarantine import quarantine, quarantine_reasons
 from autobird.corpus.schemas import PAIRS, RECORDINGS
 from autobird.corpus.settings import CheckSettings
 from autobird.dataset.counts import count_dataset
 from autobird.dataset.dataset import report_moves
-from autobird.dataset.index import build_index, normalisation
+from autobird.dataset.index import build_index, normalisation, read_windows
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.policy import LICENCE_REFUSED
@@ -80,6 +83,7 @@ def test_counts_of_recordings_and_windows_add_up() -> None:
     counts = count_dataset(table, index, tables_of(table))
     recording_counts = [counts[f"recordings_{kind}"] for kind in ("used", "filtered", "quarantined")]
     assert recording_counts == [58, 3, 1]
+    assert set(index.loc[index["quiet"], "recording"]) == {"x/3", "x/4"}
     assert sum(recording_counts) == counts["recordings"]
     assert counts["windows"] == len(window_table) == counts["windows_used"] + sum(counts["windows_dropped"].values())
     assert counts["windows_dropped"] == {
@@ -154,12 +158,38 @@ def test_excluded_recordings_are_found_by_id_and_checksum_and_do_not_count_as_du
 
 
 def test_species_with_few_windows_get_the_split_unknown() -> None:
-    table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""))
-    index = build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
+    """Windows that are not quiet count: w has exactly the required number, z has one fewer."""
+    table = recordings(*many("x", 30), *many("y", 30), *many("w", 2), *many("z", 2))
+    window_table = windows(table)
+    window_table.loc[window_table.index[window_table["recording"] == "w/0"][:1], "rms"] = 0.0
+    window_table.loc[window_table.index[window_table["recording"] == "z/0"][:2], "rms"] = 0.0
+    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
+    assert (index.loc[index["species"] == "w", "dropped"] == "").sum() == 5
     rare = index[index["species"] == "z"]
     assert set(rare["split"]) == {"unknown"}
-    assert (rare["dropped"] != "").all()
-    assert count_dataset(table, index, tables_of(table))["unknown"] == {"recordings": 1, "windows": 3, "species": ["z"]}
+    assert sorted(rare["dropped"]) == ["RMS below 0.005"] * 2 + ["species with fewer than 5 windows"] * 4
+    assert count_dataset(table, index, tables_of(table))["unknown"] == {"recordings": 2, "windows": 4, "species": ["z"]}
+
+
+def test_a_species_without_training_recordings_because_of_the_metadata_is_left_out() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), *many("z", 3))
+    grouping = pd.DataFrame([(f"z/{i}", "", "", "", "test") for i in range(3)], columns=NO_METADATA.columns)
+    index = build_index(table, windows(table), tables_of(table, grouping), DatasetStageSettings(min_windows=5))
+    assert set(index.loc[index["species"] == "z", "dropped"]) == {"species without a window in training"}
+    assert set(index.loc[index["species"] != "z", "dropped"]) == {""}
+
+
+def test_window_tables_in_another_order_are_refused(tmp_path: Path) -> None:
+    """The tables of segments and mel frames of a batch are joined row by row."""
+    table = windows(recordings(*many("x", 2)))
+    segments = table.assign(offset=0, samples=1)
+    write_table(tmp_path / "s.parquet", segments, SEGMENTS)
+    write_table(tmp_path / "same.parquet", table, MELS)
+    write_table(tmp_path / "other.parquet", table[::-1], MELS)
+    joined = read_windows([tmp_path / "s.parquet"], [tmp_path / "same.parquet"])
+    assert joined["first_frame"].tolist() == table["first_frame"].tolist()
+    with pytest.raises(AutobirdError, match=r"other\.parquet and .*s\.parquet do not have the same windows .*; delete"):
+        read_windows([tmp_path / "s.parquet"], [tmp_path / "other.parquet"])
 
 
 def test_a_species_that_cannot_be_tested_is_reported() -> None:

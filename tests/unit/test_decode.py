@@ -1,5 +1,6 @@
 """Decoding: formats are recognised by content, unusable files are refused with a reason, mono and resampling are exact."""
 
+import hashlib
 import io
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from autobird.audio.audio_file import UnusableAudio
 from autobird.audio.decode import AudioProperties, decode, decode_into
 from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
-from autobird.audio.resample import Resampler
+from autobird.audio.resample import Resampler, to_int16
 
 
 def tone(rate: int, seconds: float = 1.0, hertz: float = 1000.0, channels: int = 1) -> NDArray[np.float32]:
@@ -56,6 +57,13 @@ def test_every_format_decodes_to_16_khz_mono(fmt: str, subtype: str | None, chan
     assert probe(file).channels == channels
 
 
+def test_samples_are_rounded_to_the_nearest_integer_and_clipped() -> None:
+    steps = np.array([0.4, 0.6, -0.4, -0.6, 1.6, 32767.4, 32767.6, 40_000, -32768.6, -40_000], np.float32)
+    found = to_int16(steps / 32768)
+    assert found.tolist() == [0, 1, 0, -1, 2, 32767, 32767, 32767, -32768, -32768]
+    assert found.dtype == np.int16
+
+
 def mixed(channels: list[np.ndarray], source: int = 16000) -> tuple[np.ndarray, str]:
     file = io.BytesIO(written(np.stack(channels, 1).astype(np.float32), source, "WAV", "FLOAT"))
     return decode(file, 16000) / 32768, probe(file).note
@@ -63,7 +71,8 @@ def mixed(channels: list[np.ndarray], source: int = 16000) -> tuple[np.ndarray, 
 
 def test_mono_is_the_mean_of_the_channels() -> None:
     a, b = tone(16000)[:, 0], tone(16000, hertz=2500)[:, 0]
-    for channels in ([a, b], [a, a], [a, 0.1 * b], [a, b, a, b]):
+    # The last two channels have a correlation of -0.6, which does not count as cancelling.
+    for channels in ([a, b], [a, a], [a, 0.1 * b], [a, b, a, b], [a, 0.8 * b - 0.6 * a]):
         samples, note = mixed(channels)
         np.testing.assert_allclose(samples, np.mean(channels, axis=0), atol=2e-4)
         assert note == ""
@@ -179,8 +188,10 @@ def test_an_mp3_of_variable_bit_rate_is_read_to_its_end_without_a_header(
 
 
 def test_the_same_audio_in_two_lossless_files_has_the_same_sha256() -> None:
-    samples = np.rint(tone(22050) * 32767).astype(np.int16) / np.float32(32768)
+    pcm = np.rint(tone(22050) * 32767).astype("<i2")
+    samples = pcm / np.float32(32768)
     wav = probe(io.BytesIO(written(samples, 22050, "WAV", "PCM_16")))
+    assert wav.sha256 == hashlib.sha256(pcm.tobytes()).hexdigest()
     flac = probe(io.BytesIO(written(samples, 22050, "FLAC", "PCM_16")))
     assert wav.sha256 == flac.sha256
     assert wav.codec != flac.codec
@@ -204,11 +215,16 @@ def test_files_without_audio_are_refused_with_a_reason(data: bytes, reason: str,
             probe(source)
 
 
-def test_nan_and_too_long_audio_are_refused() -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_samples_that_are_not_finite_are_refused(value: float) -> None:
     bad = tone(16000)
-    bad[5] = np.nan
-    with pytest.raises(UnusableAudio, match="not finite"):
+    bad[5] = value
+    with pytest.raises(UnusableAudio, match="samples that are not finite"):
         probe(io.BytesIO(written(bad, 16000, "WAV", "FLOAT")))
+
+
+def test_a_recording_longer_than_the_limit_is_refused() -> None:
+    probe(io.BytesIO(written(tone(16000), 16000, "FLAC")), max_duration=1.0)
     with pytest.raises(UnusableAudio, match=r"longer than 0\.5 s of decoded audio"):
         probe(io.BytesIO(written(tone(16000), 16000, "FLAC")), max_duration=0.5)
 
@@ -255,8 +271,15 @@ def test_every_odd_file_is_used_or_refused_with_a_reason(odd_files: Path) -> Non
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["middle_zeroed.mp3", "truncated.flac"])
-def test_a_damaged_stream_is_used_up_to_the_damage_with_a_note(odd_files: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "seconds", "share"),
+    [("middle_zeroed.mp3", 11.9, 0.317), ("truncated.flac", 4.5, 1.0)],  # the header of the second declares no length
+)
+def test_a_damaged_stream_is_used_up_to_the_damage_with_a_note(
+    odd_files: Path, name: str, seconds: float, share: float
+) -> None:
     properties = probe(odd_files / "constructed_from_corpusA" / name)
-    assert properties.duration > 4
-    assert "only the audio before is used" in properties.note
+    assert properties.duration == pytest.approx(seconds, abs=0.05)
+    assert properties.decoded_share == pytest.approx(share, abs=0.001)
+    assert properties.note.startswith(f"decoding stopped after {seconds} s (")
+    assert properties.note.endswith("only the audio before is used")

@@ -1,7 +1,6 @@
 """Requests to servers that throttle, fail, cut connections or withdraw recordings."""
 
 import csv
-import itertools
 import json
 import sys
 import tarfile
@@ -12,6 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from autobird.core.errors import AutobirdError
@@ -102,12 +102,31 @@ def test_requests_are_repeated_until_the_server_responds_again(server: FakeServe
     recovery.join()
 
 
-def test_the_interval_between_requests_is_kept(server: FakeServer, tmp_path: Path) -> None:
-    client = Client(interval=0.2, retry_seconds=5)
-    for number in ("1", "2", "3"):
+class Clock:
+    """A replacement for the module `time`, whose time passes only in `sleep` and by changes of `now`."""
+
+    def __init__(self) -> None:
+        self.now, self.waits = 100.0, list[float]()
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+def test_the_interval_between_requests_is_kept(
+    server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, clock = Client(interval=0.2, retry_seconds=5), Clock()
+    monkeypatch.setattr(sys.modules[Client.__module__], "time", clock)
+    for number, later in (("1", 0.15), ("2", 0.5), ("3", 0.0)):
         client.download(f"{server.url}/sound/{number}/download", tmp_path / number)
-    times = [at for at, _ in server.requests]
-    assert all(b - a > 0.18 for a, b in itertools.pairwise(times))
+        clock.now += later
+    assert clock.waits == pytest.approx([0.05])
+    client.download(f"{server.url}/sound/4/download", tmp_path / "4")
+    assert clock.waits == pytest.approx([0.05, 0.2])
 
 
 def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
@@ -177,6 +196,21 @@ def test_messages_about_a_missing_or_wrong_api_key_do_not_show_it(
     assert API_KEY not in messages
 
 
+@pytest.mark.parametrize("answered", [True, False], ids=["error status", "no connection"])
+def test_an_error_message_that_contains_the_url_does_not_show_the_api_key(
+    answered: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if answered:
+            return httpx.Response(400, text=f"wrong: {request.url}")
+        raise httpx.ConnectError(f"no route to {request.url}")
+
+    client = Client(0, 0, ("hidden",), _http=httpx.Client(transport=httpx.MockTransport(answer)))
+    with pytest.raises(AutobirdError, match=r"birds\.example .*key=\*\*\*") as error:
+        client.get_json("https://birds.example/", {"key": "hidden"})
+    assert "hidden" not in f"{error.value} {caplog.text}"
+
+
 def download_batch(
     settings: CorpusSettings, tmp_path: Path, number: str = "0"
 ) -> tuple[Path, Path, list[dict[str, str]]]:
@@ -210,7 +244,11 @@ def test_an_archive_has_the_same_bytes_with_and_without_server_faults(
     assert archive.read_bytes() == other_archive.read_bytes()
     assert table.read_bytes() == other_table.read_bytes()
     with tarfile.open(archive) as tar:
-        assert all(m.mtime == 0 and m.uname == "" for m in tar)
+        members = tar.getmembers()
+        assert all(m.mtime == 0 and m.uname == "" for m in members)
+        files = {m.name.split("/")[-2]: tar.extractfile(m).read() for m in members}  # type: ignore[union-attr]
+    assert len(files) > 40
+    assert files == {number: server.audio(number) for number in files}
 
 
 def test_a_withdrawn_recording_does_not_affect_the_others(
@@ -243,6 +281,24 @@ def test_only_an_added_recording_is_downloaded(server: FakeServer, refreshed: Co
     after = download_batch(refreshed, tmp_path)[2]
     assert len(after) == len(before) + 1
     assert set(server.sent) == {str(number)}
+
+
+def test_only_a_replaced_recording_is_downloaded_again(
+    server: FakeServer, refreshed: CorpusSettings, tmp_path: Path
+) -> None:
+    archive, table, before = download_batch(refreshed, tmp_path)
+    server.sent.clear()
+    archive.unlink()
+    table.unlink()
+    name = before[3]["recording"]
+    number = name.split("XC")[1].removesuffix(".MP3")
+    server.files[number] = b"other audio"
+    next(e for e in server.entries if e["id"] == number)["uploaded"] = "2024-02-02"
+    refresh.refresh(refreshed)
+    after = download_batch(refreshed, tmp_path)[2]
+    assert set(server.sent) == {number}
+    assert [r["recording"] for r in after if r not in before] == [name]
+    assert after[3]["sha256"] == digest_of("other audio")
 
 
 def test_files_in_a_zip_are_copied_into_the_archive(tmp_path: Path) -> None:

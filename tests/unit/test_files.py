@@ -55,7 +55,7 @@ def test_appended_arrays_load_as_one_array(tmp_path: Path, dtype: str, row_shape
     parts = [rng.integers(0, 100, (n, *row_shape)).astype(dtype) for n in (3, 0, 7)]
     with NpyWriter(tmp_path / "x.npy", dtype, row_shape) as out:
         for part in parts:
-            out.append(part)
+            out.append(part.astype(np.float64))  # stored in the type of the file
     loaded = np.load(tmp_path / "x.npy", mmap_mode="r")
     np.testing.assert_array_equal(loaded, np.concatenate(parts))
     assert loaded.dtype == np.dtype(dtype)

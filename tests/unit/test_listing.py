@@ -11,7 +11,7 @@ from autobird.corpus.settings import CorpusSettings
 from autobird.sources import manifest
 from autobird.sources.base import ListedRecording, RecordingMetadata, Source
 from autobird.sources.licences import allowed, family, licence_url, terms
-from autobird.sources.listing import Listing
+from autobird.sources.listing import CORPUS_TABLES, Listing
 from autobird.sources.manifest import CsvTable, Manifests
 from autobird.sources.policy import TAKEN_DOWN, TakeDownList
 from autobird.sources.settings import CREATIVE_COMMONS
@@ -168,17 +168,18 @@ def test_a_table_is_stored_by_its_checksum_and_copied_by_the_stage(tmp_path: Pat
         manifest.main(arguments)
 
 
-def test_tables_of_earlier_listings_are_removed_after_a_week(tmp_path: Path) -> None:
-    week = 7 * 86400
-    for name, age in (("old", week + 60), ("recent", week - 60)):
-        (tmp_path / name).write_text("")
-        os.utime(tmp_path / name, times=(time.time() - age,) * 2)
+def test_tables_of_earlier_listings_are_removed_after_a_week_and_those_of_the_present_one_are_kept(
+    tmp_path: Path,
+) -> None:
     tables = listing_with(tmp_path).manifests
-    digest = tables.digest("0")
-    tables.store(tmp_path)
-    assert not (tmp_path / "old").exists()
-    assert (tmp_path / "recent").exists()
-    assert (tmp_path / digest).exists()
+    texts = {tables.digest(table): tables.text(table) for table in ("0", *CORPUS_TABLES)}
+    folder, week = tmp_path / "tables", 7 * 86400
+    folder.mkdir()
+    for name, age in (("recent", week - 60), ("old", week + 60), (tables.digest("details"), week + 60)):
+        (folder / name).write_text(texts.get(name, ""))
+        os.utime(folder / name, times=(time.time() - age,) * 2)
+    tables.store(folder)
+    assert {p.name: p.read_text() for p in folder.iterdir()} == texts | {"recent": ""}
 
 
 def test_a_table_that_is_stored_again_is_kept_when_another_listing_is_stored_in_the_same_folder(tmp_path: Path) -> None:

@@ -121,6 +121,34 @@ def test_top_k_accuracy_and_log_loss_equal_those_of_scikit_learn() -> None:
     assert m.log_loss(p, truth, ones)[0] == pytest.approx(log_loss(truth, p / p.sum(1, keepdims=True)), rel=1e-6)
 
 
+def test_all_metrics_equal_those_of_scikit_learn_for_the_items_that_enter_each() -> None:
+    """Every third item has a second species. Of every fifth item, not all species are known."""
+    p, truth = sample(4, 240, 8)
+    present, n = flags(truth, 8), np.arange(240)
+    present[n[::3], (truth[::3] + 1) % 8] = True
+    complete = n % 5 > 0
+    single_species = np.where((present.sum(axis=1) == 1) & complete, truth, -1)
+    found = m.all_metrics(
+        Items(p, p >= 0.3, present, single_species, complete, n), one_group_per_item(np.ones((1, 240)))
+    )
+    one = single_species >= 0
+    known, detected = present[complete], (p >= 0.3)[complete]
+    precision, recall, f1, _ = precision_recall_fscore_support(known, detected, average="micro")
+    expected = {
+        "macro_f1": f1_score(truth[one], p[one].argmax(axis=1), average="macro"),
+        "top1": top_k_accuracy_score(truth[one], p[one], k=1),
+        "top5": top_k_accuracy_score(truth[one], p[one], k=5),
+        "cmap": average_precision_score(known, p[complete], average="macro"),
+        "auroc": roc_auc_score(known, p[complete], average="macro"),
+        "loss": log_loss(truth[one], p[one] / p[one].sum(axis=1, keepdims=True)),
+        "detection_precision": precision,
+        "detection_recall": recall,
+        "detection_f1": f1,
+        "detection_macro_f1": f1_score(known, detected, average="macro"),
+    }
+    assert {name: metric.values[0] for name, metric in found.items()} == pytest.approx(expected, rel=1e-6)
+
+
 def test_ties_give_a_constant_prediction_no_advantage() -> None:
     p, truth = np.full((50, 10), 0.1), np.arange(50) % 10
     ones = one_group_per_item(np.ones((1, 50)))
@@ -169,12 +197,18 @@ def test_temperature_scaling_corrects_overconfidence() -> None:
     assert expected_calibration_error(calibrated) < 0.04 < 0.1 < expected_calibration_error(overconfident)
 
 
+def test_the_calibration_error_weights_each_bin_by_its_number_of_items() -> None:
+    p = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.6, 0.4]])
+    found = expected_calibration_error(items(p, flags(np.array([0, 0, 0, 0]), 2)))
+    assert found == pytest.approx((3 * abs(0.9 - 2 / 3) + 1 * abs(0.6 - 1)) / 4)
+
+
 def test_thresholds_separate_windows_with_and_without_a_species_and_are_none_for_few_windows() -> None:
-    p = np.array([[0.9, 0.1]] * 10 + [[0.3, 0.7]] * 10 + [[0.2, 0.8]] * 3)
-    found = select_thresholds(items(np.c_[p, np.zeros(23)], flags(np.array([0] * 10 + [1] * 13), 3)))
-    assert 0.3 < found[0] < 0.9
-    assert 0.1 < found[1] <= 0.7
+    """Species 3 has exactly the required number of windows, species 2 has one fewer."""
+    truth = np.repeat([0, 1, 2, 3], [10, 13, 4, 5])
+    found = select_thresholds(items(0.1 + 0.6 * flags(truth, 4), flags(truth, 4)))
     assert found[2] is None
+    assert [found[s] for s in (0, 1, 3)] == pytest.approx([0.4, 0.4, 0.4])  # halfway between 0.1 and 0.7
 
 
 def test_thresholds_are_selected_on_windows_whose_species_are_all_known() -> None:

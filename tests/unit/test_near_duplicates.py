@@ -15,6 +15,7 @@ from autobird.audio.landmarks import NO_LANDMARKS, SAMPLE_RATE, LandmarkFile, La
 from autobird.core.errors import AutobirdError
 from autobird.corpus.landmark_matching import match_recordings
 from autobird.corpus.near_duplicates import load_landmarks, near_duplicates
+from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import NearDuplicateSettings
 from autobird.synth.plan import Plan, plan_corpus
 from autobird.synth.scene import render
@@ -82,6 +83,26 @@ def test_modified_copies_are_found_and_nothing_else(songs: list[Audio], change: 
     assert len(pairs) >= len(songs) - 1
     if change == "cut":
         assert all(abs(-p.offset * 256 / SAMPLE_RATE - 30_001 / SAMPLE_RATE) < 0.05 for p in pairs)
+
+
+def test_pairs_of_two_batches_have_the_recordings_in_order_and_the_offset_of_the_first(
+    songs: list[Audio], tmp_path: Path
+) -> None:
+    """b is the excerpt of z from 2 s on, y is a copy of m."""
+    batches = {"0": {"z": songs[0], "m": songs[1]}, "1": {"y": songs[1], "b": songs[0][2 * SAMPLE_RATE :]}}
+    files = [tmp_path / f"{number}.npy" for number in batches]
+    for file, batch in zip(files, batches.values(), strict=True):
+        np.save(file, landmark_table([landmarks(audio) for audio in batch.values()]))
+    tables = [
+        pd.DataFrame({"recording": list(batch), "species": [f"bird {name}" for name in batch], "status": "ok"})
+        for batch in batches.values()
+    ]
+    found = near_duplicates(tables, files, [Path("0.parquet"), Path("1.parquet")], MIN_MATCHES)
+    assert found.columns.tolist() == PAIRS
+    assert found[["recording", "other", "offset", "species", "other_species"]].to_numpy().tolist() == [
+        ["b", "z", 2.0, "bird b", "bird z"], ["m", "y", 0.0, "bird m", "bird y"],
+    ]  # fmt: skip
+    assert (found["votes"] >= MIN_MATCHES).all()
 
 
 def test_different_recordings_are_no_pairs(songs: list[Audio]) -> None:

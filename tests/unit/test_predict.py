@@ -11,9 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.special
 import soundfile
+import torch
 
 from autobird import cli
+from autobird.audio.mel import FrontEnd
 from autobird.audio.mpeg import mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
@@ -30,12 +33,15 @@ from autobird.predict.formats import as_csv, as_json, as_table, clock
 from autobird.release.onnx_files import export
 
 
+def untrained_network() -> torch.nn.Module:
+    """Return the network of all bundles of these tests."""
+    torch.manual_seed(0)
+    return build_network(TrainSettings(width=8), 2, -8.0, 3.0)
+
+
 def make_bundle(folder: Path, thresholds: tuple[float, float] = (0.5, 0.5)) -> Path:
     """A bundle of an untrained network with two species."""
-    import torch
-
-    torch.manual_seed(0)
-    export(build_network(TrainSettings(width=8), 2, -8.0, 3.0), 64, 157, folder / "model.onnx")
+    export(untrained_network(), 64, 157, folder / "model.onnx")
     description = {
         "format": 1, "name": "tiny", "variant": "float", "fingerprint": "0123456789abcdef", "labels": ["Parus major", "Corvus corone"],
         "features": FeatureSettings().model_dump(mode="json"), "aggregation": "mean", "temperature": 1.5, "thresholds": list(thresholds),
@@ -64,13 +70,26 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def test_windows_have_times_and_probabilities_and_quiet_ones_are_marked(bundle: Path, song: Path) -> None:
-    p = Classifier(bundle).predict(song)
-    assert p.duration == pytest.approx(12.3, abs=0.01)
+def test_windows_have_times_and_calibrated_probabilities_and_quiet_ones_are_marked(
+    bundle: Path, tmp_path: Path
+) -> None:
+    """The third window is constant: its RMS is high enough, but its mel standard deviation is too low."""
+    samples = np.random.default_rng(0).normal(0, 3000, int(12.3 * 16000)).astype(np.int16)
+    samples[round(4.9 * 16000) : round(10.1 * 16000)] = 3000
+    soundfile.write(tmp_path / "a.wav", samples, 16000)
+    p = Classifier(bundle).predict(tmp_path / "a.wav")
+    assert p.duration == 12.3
     assert p.starts.tolist() == [0, 2.5, 5.0, 7.5]
-    np.testing.assert_allclose(p.probabilities.sum(axis=1), 1, rtol=1e-5)
-    assert p.rms[2] < p.rms[0]
-    assert p.quiet.tolist() == [False] * 4
+    np.testing.assert_allclose(p.rms, 3000 / 32768, rtol=0.02)
+    assert p.quiet.tolist() == [False, False, True, False]
+    assert p.detected.tolist() == [[True, False], [True, False], [False, False], [True, False]]  # thresholds 0 and 1
+    # Logits of the bundle's network for frames that are rounded as in the shards, and the bundle's temperature of 1.5.
+    frames, firsts = FrontEnd.of(FeatureSettings()).windows(samples)
+    x = np.stack([frames[f : f + 157] for f in firsts]).astype(np.float16).astype(np.float32)
+    with torch.no_grad():
+        logits = untrained_network().eval()(torch.from_numpy(x).transpose(1, 2).unsqueeze(1)).numpy()
+    np.testing.assert_allclose(p.probabilities, scipy.special.softmax(logits / 1.5, axis=1), atol=1e-6)
+    np.testing.assert_allclose(p.recording, p.probabilities[[0, 1, 3]].mean(axis=0))
 
 
 def test_consecutive_windows_are_one_detection_that_ends_at_the_end_of_the_recording(bundle: Path, song: Path) -> None:
@@ -117,9 +136,12 @@ def test_csv_json_and_table_have_the_same_detections(bundle: Path, song: Path, t
     table = as_table(results)
     assert "0:00.0 - 0:12.3" in table
     assert "skipped: text, not audio" in table
-    features = list(csv.DictReader(io.StringIO(drift_features_csv(results))))
-    assert len(features) == 1
-    assert set(features[0]) == {"recording", *DRIFT_FEATURES}
+    [features] = csv.DictReader(io.StringIO(drift_features_csv(results)))
+    expected = classifier.drift_features(classifier.predict(song))
+    assert features.pop("recording") == "a song.flac"
+    assert {name: float(text) for name, text in features.items()} == pytest.approx(
+        {name: expected[name] for name in DRIFT_FEATURES}, abs=1e-5
+    )
 
 
 def test_windows_are_written_on_request(bundle: Path, song: Path) -> None:
@@ -284,11 +306,14 @@ def test_difficult_recordings_are_classified_or_skipped_with_a_reason(
         cli.main(["predict", str(bundle), str(tmp_path)])
     assert end.value.code == 1
     out, err = capsys.readouterr()
+    errors = {line.partition(": skipped: ")[0]: line.partition(": skipped: ")[2] for line in err.splitlines()}
+    lines = out.splitlines()
     for name, (path, message) in recordings.items():
-        assert str(path) in out
-        assert (f"{name}: skipped" in err) == bool(message), name
-        assert message in err
-    assert "the whole recording is quiet" in out
+        assert (str(path) in errors) == bool(message), name
+        assert message in errors.get(str(path), ""), name
+        [at] = [number for number, line in enumerate(lines) if line.startswith(str(path))]
+        assert ("skipped: " in lines[at + 1]) == bool(message), name
+        assert ("the whole recording is quiet" in lines[at + 1]) == (name == "silent.wav"), name
 
 
 def test_prediction_imports_neither_torch_nor_pandas() -> None:

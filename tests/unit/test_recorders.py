@@ -150,6 +150,10 @@ def test_a_series_around_noon_is_one_session_and_a_long_series_is_divided_at_eac
     assert not same_group("A/SM4_20230512_110000.wav", "A/SM4_20230512_130000.wav")
     # The gap is measured from the end of the previous recording.
     assert same_group("A/SM4_20230512_110000.wav", "A/SM4_20230512_130000.wav", seconds=3700)
+    # A recording of four hours continues after the end of a shorter one that starts later.
+    rows = table(*(f"A/SM4_20230512_{time}.wav" for time in ("090000", "093000", "133000")))
+    assert len(set(groups(rows))) == 2
+    assert len(set(groups(rows.assign(duration=[4 * 3600.0, 60.0, 60.0])))) == 1
     weeks = groups(table(*series("2023-05-12T09:00:00", 24 * 14)))
     assert len(set(weeks)) == 15
     # Separate series around each noon do not join the days.

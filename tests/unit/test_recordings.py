@@ -36,10 +36,12 @@ def examined(
     row = dict.fromkeys(MANIFEST_COLUMNS, "") | {"recording": "a.wav", "species": "x"} | manifest_columns
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part"
-        found, (hashes, _) = examine(RecordingJob(row, audio, download_problem, part, accept))
+        found, (hashes, frames) = examine(RecordingJob(row, audio, download_problem, part, accept))
         assert (found["status"] == "ok") == (found["reason"] == "") == part.exists()
         assert found["samples"] == (part.stat().st_size / 2 if part.exists() else 0)
         assert part.exists() or not len(hashes)
+        found["pcm"] = part.read_bytes() if part.exists() else b""
+        found["landmarks"] = hashes.tolist(), frames.tolist()
     return found
 
 
@@ -59,14 +61,16 @@ def reason(
 
 
 def test_measured_properties(tmp_path: Path) -> None:
-    samples = np.concatenate([tone(1.0), np.zeros(16000), np.full(8000, 1.0)]) + 0.0
+    """Of several blocks of 65,536 samples, whose ends are within the frames of 50 ms."""
+    quiet, audible = (a * np.sqrt(2) * np.sin(np.arange(80_000) / 3) for a in (0.9e-3, 1.1e-3))  # RMS about -60 dBFS
+    samples = np.concatenate([tone(5), quiet, np.zeros(80_000), audible, np.full(40_000, -1.0), np.full(16_000, 0.25)])
     found = examined(wav(tmp_path / "a.wav", np.stack([samples, samples], 1), subtype="PCM_24"))
     assert (found["codec"], found["bits"], found["channels"], found["sample_rate"]) == ("WAV PCM_24", 24, 2, 16000)
-    assert found["duration"] == pytest.approx(2.5)
-    assert found["peak"] == pytest.approx(1.0, abs=1e-4)
-    assert found["clipped_share"] == pytest.approx(0.2, abs=0.01)
-    assert found["dc_offset"] == pytest.approx(0.2, abs=0.01)
-    assert found["silent_share"] == pytest.approx(0.4, abs=0.01)
+    assert found["duration"] == 23.5
+    assert found["peak"] == 1.0
+    assert found["clipped_share"] == pytest.approx(2.5 / 23.5, abs=1e-5)
+    assert found["dc_offset"] == pytest.approx((-2.5 + 0.25) / 23.5, abs=1e-5)
+    assert found["silent_share"] == pytest.approx(10 / 23.5, abs=1e-5)
     assert found["decoded_share"] == 1.0
 
 
@@ -82,6 +86,17 @@ def test_an_interval_of_a_file_is_decoded_like_a_file_of_its_own(tmp_path: Path)
     past_the_end = examined(whole, start="4", end="7")
     assert past_the_end["duration"] == 1.0
     assert "starts at 9 s of a file of 5.0 s" in reason(whole, start="9")
+
+
+def test_a_recording_that_is_decoded_twice_has_the_results_of_the_second_attempt(tmp_path: Path) -> None:
+    """The first attempt finds that the channels cancel each other. The second one uses one of them."""
+    a = np.random.default_rng(1).uniform(-0.5, 0.5, 5 * 22050)
+    alone = examined(wav(tmp_path / "a.wav", a, 22050, subtype="FLOAT"))
+    twice = examined(wav(tmp_path / "b.wav", np.stack([a, -a], 1), 22050, subtype="FLOAT"))
+    assert "cancel each other" in twice["note"]
+    assert len(alone["landmarks"][0]) > 50
+    different = {name for name in alone if alone[name] != twice[name]}
+    assert different == {"channels", "note"}
 
 
 def test_recordings_with_a_low_peak_are_silent(tmp_path: Path) -> None:

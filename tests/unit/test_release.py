@@ -1,5 +1,6 @@
 """Export, pruning, quantization, the release gate, and parts of a bundle."""
 
+import copy
 import io
 import json
 from pathlib import Path
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import FeatureSettings
+from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES
 from autobird.model.data import WindowDataset
-from autobird.model.networks import BasicBlock, build_network
+from autobird.model.networks import BasicBlock, CnnTransformer, build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
@@ -95,16 +97,60 @@ def test_multiply_adds_count_convolutions_and_matrix_products(tmp_path: Path) ->
     assert multiply_adds(tmp_path / "x.onnx") == 4 * 4 * 5 * 9 + 4 * 5
 
 
-@pytest.mark.parametrize("settings", ARCHITECTURES, ids=lambda s: s.architecture)
-def test_pruning_removes_inner_channels_and_keeps_what_goes_in_and_out(settings: TrainSettings, tmp_path: Path) -> None:
+def pruned_layers(network: torch.nn.Module) -> list[tuple[torch.nn.Module, torch.nn.BatchNorm2d | None]]:
+    """Return the layers whose output channels are pruned, each with the normalisation after it."""
+    found: list[tuple[torch.nn.Module, torch.nn.BatchNorm2d | None]] = []
+    for module in network.modules():
+        if isinstance(module, BasicBlock):
+            found.append((module.conv1, module.norm1))
+        elif isinstance(module, CnnTransformer):
+            found.append((module.cnn[0], module.cnn[1]))
+        elif isinstance(module, torch.nn.TransformerEncoderLayer):
+            found.append((module.linear1, None))
+    return found
+
+
+def zero_least_important(layer: torch.nn.Module, norm: torch.nn.BatchNorm2d | None, kept: int) -> None:
+    """Set the output of all channels except the `kept` most important ones to zero."""
+    importance = layer.weight.detach().abs().flatten(1).sum(1)
+    if norm is not None:
+        importance = importance * norm.weight.detach().abs() / (norm.running_var + norm.eps).sqrt()
+    least = importance.argsort()[: len(importance) - kept]
+    with torch.no_grad():
+        last = layer if norm is None else norm
+        last.weight[least] = 0
+        last.bias[least] = 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "widths"), [(ARCHITECTURES[0], [8, 8, 16, 32]), (ARCHITECTURES[1], [16, 32])], ids=["resnet", "cnn"]
+)
+def test_a_pruned_network_gives_the_logits_of_the_original_one_with_its_least_important_channels_set_to_zero(
+    settings: TrainSettings, widths: list[int], tmp_path: Path
+) -> None:
     made = network(settings)
-    before = sum(p.numel() for p in made.parameters())
-    export(made, 64, 157, tmp_path / "before.onnx")
-    small = prune(made, 0.5)
-    assert sum(p.numel() for p in small.parameters()) < 0.8 * before
-    export(small, 64, 157, tmp_path / "after.onnx")
-    assert multiply_adds(tmp_path / "after.onnx") < 0.8 * multiply_adds(tmp_path / "before.onnx")
-    assert small(torch.zeros(2, 1, 64, 157)).shape == (2, 5)
+    for module in made.modules():  # a different bias in each channel, to detect exchanged channels
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.bias.data.normal_(0, 0.5)
+    x = windows(tmp_path, 4).take(np.arange(4))[0]
+    zeroed = copy.deepcopy(made)
+    for (layer, norm), kept in zip(pruned_layers(zeroed), widths, strict=True):
+        zero_least_important(layer, norm, kept)
+    before = multiply_adds_of(made, tmp_path / "before.onnx")
+    with torch.no_grad():
+        original, expected = made(x), zeroed(x)
+        small = prune(made, 0.5)
+        found = small(x)
+    assert [len(layer.weight) for layer, _ in pruned_layers(small)] == widths
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert (original - expected).abs().max() > 0.01  # the removed channels have an effect
+    assert multiply_adds_of(small, tmp_path / "after.onnx") < 0.8 * before
+
+
+def multiply_adds_of(network: torch.nn.Module, path: Path) -> int:
+    """Return the multiply-adds of the exported network."""
+    export(network, 64, 157, path)
+    return multiply_adds(path)
 
 
 def test_removing_channels_that_are_always_zero_does_not_change_the_output() -> None:
@@ -233,10 +279,19 @@ def test_the_drift_reference_has_audio_features_of_training_and_model_features_o
         }
     )  # fmt: skip
     predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
-    table = drift_table(index, predictions, [frames(rng, 4 * 157)], FeatureSettings(), 2.0)
+    shard = frames(rng, 4 * 157)
+    shard += np.arange(4, dtype=np.float16).repeat(157)[:, None]  # each window has its own level
+    table = drift_table(index, predictions, [shard], FeatureSettings(), 2.0)
     reference = drift_reference(table)
-    assert len(reference["audio"]["values"]) == 2
+    assert reference["audio"]["features"] == list(AUDIO_FEATURES)
     assert reference["audio"]["groups"] == [0, 1]
-    assert len(reference["model"]["values"]) == 1
-    assert reference["model"]["values"][0][0] == pytest.approx(1 / (1 + np.exp(-2)), abs=1e-4)
+    values = np.array(reference["audio"]["values"])
+    assert values.shape == (2, 6)
+    parts = shard[: 2 * 157].astype(float), shard[2 * 157 : 3 * 157].astype(float)
+    np.testing.assert_allclose(values[:, :2], [(x.mean(), x.std()) for x in parts], atol=1e-4)
+    np.testing.assert_allclose(values[:, 4], -20)
+    assert reference["model"]["features"] == list(MODEL_FEATURES)
+    p = 1 / (1 + np.exp(-2))
+    expected = [p, -p * np.log(p) - (1 - p) * np.log(1 - p)]
+    np.testing.assert_allclose(reference["model"]["values"], [expected], atol=1e-4)
     json.dumps(reference, allow_nan=False)

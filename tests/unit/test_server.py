@@ -1,5 +1,7 @@
 """The server over HTTP: predictions, error responses with remedies, the log, metrics."""
 
+import base64
+import io
 import json
 import os
 import socket
@@ -18,8 +20,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.audio.settings import MelSettings
+from autobird.drift.monitor import DRIFT_FEATURES, band_centres
 from autobird.predict import Classifier
+from autobird.serving.app import create_app
+from autobird.serving.settings import ServeSettings
 from tests.unit.test_predict import difficult_recordings, make_bundle
 
 
@@ -138,14 +143,34 @@ def test_a_raw_body_and_a_form_give_the_probabilities_of_the_classifier(
         assert "spectrogram" not in value
 
 
-def test_the_spectrogram_is_included_on_request(server: Server, song: bytes) -> None:
-    import base64
-
-    _, value, _ = server.ask("/v1/predict?spectrogram=1", song)
+def test_the_spectrogram_is_included_on_request_and_shows_tones_at_their_times_and_frequencies(
+    server: Server, tmp_path: Path
+) -> None:
+    """Three seconds of noise, with a tone of 1 kHz in the second one and of 4 kHz in the third one."""
+    t = np.arange(3 * 16000) / 16000
+    tones = 0.3 * np.sin(2 * np.pi * np.where(t < 2, 1000, 4000) * t) * (t >= 1)
+    audio = tones + 0.001 * np.random.default_rng(0).standard_normal(len(t))
+    soundfile.write(tmp_path / "a.flac", audio, 16000)
+    _, value, _ = server.ask("/v1/predict?spectrogram=1", (tmp_path / "a.flac").read_bytes())
     s = value["spectrogram"]
-    assert len(base64.b64decode(s["data"])) == s["bands"] * s["columns"]
-    assert s["bands"] == 64
-    assert 200 < s["columns"] <= 1600
+    assert (s["bands"], s["columns"], s["fmin"], s["fmax"]) == (64, 3 * 16000 // 512 + 1, 20, 8000)
+    cells = np.frombuffer(base64.b64decode(s["data"]), np.uint8).reshape(64, -1)
+    middle = np.arange(94) * 512 / 16000 % 1
+    for second, hertz in ((1, 1000), (2, 4000)):
+        part = cells[:, (np.arange(94) * 512 // 16000 == second) & (middle > 0.1) & (middle < 0.9)]
+        band = part.mean(axis=1).argmax()
+        assert abs(band_centres(MelSettings())[band] - hertz) < 0.06 * hertz
+        assert part[band].min() > 230
+    assert cells[:, :30].max() < 150
+
+
+def test_a_long_spectrogram_is_reduced_to_the_width_of_a_screen(server: Server, tmp_path: Path) -> None:
+    """A minute has 1,876 frames. Each column is made of two of them."""
+    soundfile.write(tmp_path / "a.flac", 0.1 * np.random.default_rng(0).standard_normal(60 * 8000), 8000)
+    client = create_app(server.bundle, ServeSettings()).test_client()
+    s = client.post("/v1/predict?spectrogram=1", data=(tmp_path / "a.flac").read_bytes()).get_json()["spectrogram"]
+    assert s["columns"] == 938
+    assert len(base64.b64decode(s["data"])) == 64 * 938
 
 
 @pytest.mark.parametrize(
@@ -211,12 +236,30 @@ def test_the_model_and_its_species_are_described(server: Server) -> None:
     assert server.ask("/healthz")[1]["status"] == "ok"
 
 
-def test_the_description_names_every_path(server: Server) -> None:
+def test_every_route_is_documented_and_responds_as_documented(server: Server) -> None:
     _, document, _ = server.ask("/openapi.json")
     assert document["openapi"].startswith("3.1")
-    for path, methods in document["paths"].items():
-        for method in methods:
-            assert server.ask(path, b"" if method == "post" else None, method=method.upper())[0] in (200, 400)
+    documented = {(path, method) for path, methods in document["paths"].items() for method in methods}
+    app = create_app(server.bundle, ServeSettings())
+    routes = {(str(rule), m.lower()) for rule in app.url_map.iter_rules() for m in rule.methods - {"HEAD", "OPTIONS"}}
+    # The web page and the OpenAPI document itself are not documented.
+    assert routes - documented == {("/", "get"), ("/openapi.json", "get")}
+    for path, method in documented:
+        status, _, kind = server.ask(path, b"" if method == "post" else None, method=method.upper())
+        assert status == (400 if path == "/v1/predict" else 200), path
+        response = document["paths"][path][method]["responses"][str(status)]
+        assert kind.split(";")[0] in response["content"], path
+
+
+def test_a_response_has_the_documented_fields(server: Server, song: bytes) -> None:
+    schema = server.ask("/openapi.json")[1]["paths"]["/v1/predict"]["post"]["responses"]["200"]["content"]
+    described = schema["application/json"]["schema"]
+    assert set(server.ask("/v1/predict?spectrogram=1", song)[1]) == set(described["properties"])
+    plain = server.ask("/v1/predict", song)[1]
+    assert set(plain) == set(described["required"])
+    for name in ("windows", "detections", "species"):
+        assert plain[name], name
+        assert set(plain[name][0]) == set(described["properties"][name]["items"]["properties"]), name
 
 
 def test_the_page_loads_nothing_from_other_servers(server: Server) -> None:
@@ -227,7 +270,16 @@ def test_the_page_loads_nothing_from_other_servers(server: Server) -> None:
     assert b"https://" not in page
 
 
+def metric_sum(server: Server, name: str) -> float:
+    """Return the sum of a metric of the server over its labels."""
+    lines = server.ask("/metrics")[1].decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.split("{")[0].split(" ")[0] == name)
+
+
 def test_predictions_are_logged_and_counted(server: Server, song: bytes) -> None:
+    names = ("autobird_predictions_total", "autobird_audio_seconds_total", "autobird_prediction_duration_seconds_count")
+    metrics = [metric_sum(server, name) for name in names]
+    errors = metric_sum(server, "autobird_errors_total")
     before = sqlite3.connect(server.log).execute("SELECT count(*) FROM predictions").fetchone()[0]
     for _ in range(4):
         assert server.ask("/v1/predict", song)[0] == 200
@@ -238,16 +290,19 @@ def test_predictions_are_logged_and_counted(server: Server, song: bytes) -> None
         .fetchall()
     )
     assert len(rows) == before + 4
-    assert rows[-1][:2] == ("0123456789abcdef", 7.0)
-    assert rows[-1][2] in ("Parus major", "Corvus corone")
+    classifier = Classifier(server.bundle)
+    prediction = classifier.predict(io.BytesIO(song))
+    best = classifier.labels[prediction.recording.argmax()]
+    for row in rows[-4:]:
+        assert row[:3] == ("0123456789abcdef", 7.0, best)
+        assert dict(zip(DRIFT_FEATURES, row[3:], strict=True)) == pytest.approx(
+            classifier.drift_features(prediction), rel=1e-5
+        )
+    assert [metric_sum(server, name) for name in names] == [metrics[0] + 4, metrics[1] + 4 * 7, metrics[2] + 4]
+    assert metric_sum(server, "autobird_errors_total") == errors + 1
     text = server.ask("/metrics")[1].decode()
     assert 'autobird_model_loaded{bundle="tiny",variant="float"} 1.0' in text
-    counted = sum(
-        float(line.split()[-1]) for line in text.splitlines() if line.startswith("autobird_predictions_total{")
-    )
-    assert counted >= 4
     assert 'autobird_errors_total{status="422"}' in text
-    assert "autobird_prediction_duration_seconds_bucket" in text
 
 
 def test_predictions_continue_if_the_log_cannot_be_written(tmp_path: Path, song: bytes) -> None:
@@ -279,6 +334,7 @@ def test_the_server_removes_its_temporary_files_when_it_ends(tmp_path: Path) -> 
             break
         except OSError:
             time.sleep(0.05)
+    assert list((tmp_path / "tmp").iterdir())  # metrics shared by the worker processes
     process.terminate()
     process.wait(30)
     assert not list((tmp_path / "tmp").iterdir())

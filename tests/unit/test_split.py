@@ -63,9 +63,10 @@ def test_adding_recordings_to_a_large_species_moves_no_other(groups: int, more: 
     pd.testing.assert_series_equal(after[before.index], before)
 
 
+@pytest.mark.parametrize(("validation", "test"), [(0.1, 0.1), (0.4, 0.5), (0.1, 0.8), (0.8, 0.1)])
 @pytest.mark.parametrize("groups", range(3, SMALL_SPECIES))
-def test_a_small_species_is_in_every_split(groups: int) -> None:
-    splits = split_of(recordings("a", groups), SplitSettings(validation=0.1, test=0.1))
+def test_a_small_species_is_in_every_split(groups: int, validation: float, test: float) -> None:
+    splits = split_of(recordings("a", groups), SplitSettings(validation=validation, test=test))
     assert set(splits) == {"train", "validation", "test"}
 
 
@@ -78,6 +79,13 @@ def test_the_shares_of_many_groups_are_those_of_the_settings() -> None:
     shares = split_of(recordings("a", 4000, 1), SplitSettings(validation=0.1, test=0.2)).value_counts(normalize=True)
     assert shares["test"] == pytest.approx(0.2, abs=0.02)
     assert shares["validation"] == pytest.approx(0.1, abs=0.02)
+
+
+@pytest.mark.parametrize("groups", [7, 40])
+def test_another_seed_gives_another_split(groups: int) -> None:
+    table = recordings("a", groups)
+    splits = {tuple(split_of(table, SplitSettings(seed=seed))) for seed in range(5)}
+    assert len(splits) == 5
 
 
 @pytest.mark.parametrize("groups", [7, 40])
@@ -224,13 +232,15 @@ def leakage_of(table: pd.DataFrame, grouping: pd.DataFrame, clusters: "pd.Series
 
 def test_shares_are_those_of_the_recordings_with_known_values_and_compared_with_random_splits() -> None:
     table = pd.DataFrame(
-        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test"), ("d", "y", "test"), ("e", "y", "train")],
+        [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test"), ("d", "y", "test"), ("e", "y", "train"), ("f", "y", "validation")],
         columns=["recording", "species", "split"],
-    )
+    )  # fmt: skip
+    # f has the recordist, day, session or audio of b, c or d, but is not a training recording.
     grouping = sessions(
-        ("a", "Ann", "2021-05-01", "Fen"), ("b", "Ann", "2022-05-01", "Fen"), ("c", "ann ", "2021-05-01", "Fen")
-    )
-    found = leakage_of(table, grouping, near_duplicate_clusters(pairs(("a", "b"), ("c", "d"))))
+        ("a", "Ann", "2021-05-01", "Fen"), ("b", "Ann", "2022-05-01", "Fen"), ("c", "ann ", "2021-05-01", "Fen"),
+        ("f", "Ann", "2022-05-01", "Fen"),
+    )  # fmt: skip
+    found = leakage_of(table, grouping, near_duplicate_clusters(pairs(("a", "b"), ("c", "d"), ("d", "f"))))
     assert found["test_recordings"] == 3
     assert found["known"] == {
         "recordist": 2, "recordist_and_species": 2, "recordist_and_day": 2, "session": 2, "near_duplicate": 3,

@@ -1,9 +1,11 @@
 """Training: resuming to bit-identical weights, checkpoints, schedules, augmentation, sampling and the stage itself."""
 
+import copy
 import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
 from autobird.dataset.schemas import INDEX
-from autobird.model import train
+from autobird.model import loop, train
 from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order, sampling_probabilities
@@ -122,11 +124,20 @@ def test_training_learns_species_that_are_easy_to_tell_apart() -> None:
     assert t.progress.history[-1]["train_loss"] < t.progress.history[0]["train_loss"]
 
 
-def test_the_best_epoch_is_kept_where_asked() -> None:
-    t = trainer(TINY.model_copy(update={"epochs": 4, "select": "best", "learning_rate": 0.02}))
-    t.run(lambda: None)
-    scores = [h["validation_macro_f1"] for h in t.progress.history]
-    assert t.progress.best_epoch == 1 + int(np.argmax(scores))
+@pytest.mark.parametrize(("select", "kept"), [("best", 2), ("last", 4)])
+def test_the_weights_of_the_selected_epoch_are_returned(
+    select: Literal["best", "last"], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Epochs 2 and 4 have the same highest score; "best" returns the weights of the earlier one."""
+    t = trainer(TINY.model_copy(update={"epochs": 4, "select": select}))
+    scores = iter([0.25, 0.75, 0.5, 0.75])
+    monkeypatch.setattr(loop, "loss_and_macro_f1", lambda *_: (1.0, next(scores)))
+    weights_by_epoch: list[dict[str, torch.Tensor]] = []
+    returned = t.run(lambda: weights_by_epoch.append(copy.deepcopy(t.ema_network.state_dict())))
+    equal = [equal_weights(returned, weights) for weights in weights_by_epoch]
+    assert equal == [epoch == kept for epoch in (1, 2, 3, 4)]
+    if select == "best":
+        assert t.progress.best_epoch == kept
 
 
 def test_every_third_and_the_last_epoch_are_validated_and_all_if_the_best_is_selected() -> None:
@@ -148,6 +159,8 @@ def test_learning_rate_schedules() -> None:
     rates = [one_cycle._learning_rate(s) for s in range(10 * one_cycle.steps_per_epoch)]
     assert int(np.argmax(rates)) == pytest.approx(one_cycle.steps_per_epoch, abs=1)
     assert max(rates) == pytest.approx(3e-3)
+    assert one_cycle.steps_per_epoch == 5
+    assert (rates[27] + rates[28]) / 2 == pytest.approx(1.5e-3)  # the middle of the cosine, which starts at step 5
     assert rates[-1] < 1e-5
 
 
@@ -205,11 +218,17 @@ def test_augmentation_keeps_shapes_and_depends_only_on_its_generator() -> None:
     assert (a == np.float32(np.log(POWER_FLOOR))).any()
 
 
-def test_a_roll_moves_frames_around() -> None:
+def test_a_roll_shifts_all_bands_of_a_window_by_the_same_random_number_of_frames() -> None:
     settings = TrainSettings(gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=0)
-    x = torch.arange(10.0).reshape(1, 1, 1, 10)
-    rolled, _ = augment(x, torch.ones(1, 1), settings, np.random.default_rng(4), Log())
-    assert sorted(rolled.flatten().tolist()) == list(range(10))
+    one = torch.arange(10.0) + 100 * torch.arange(3)[:, None]  # shape (bands, frames); all cells differ
+    x = one.expand(200, 1, 3, 10)
+    rolled, _ = augment(x, torch.ones(200, 1), settings, np.random.default_rng(4), Log())
+    shifts = rolled[:, 0, 0, 0].int().tolist()  # the frame that is now the first one
+    assert set(shifts) == set(range(10))
+    for found, shift in zip(rolled, shifts, strict=True):
+        assert torch.equal(found[0], torch.roll(one, -shift, dims=1))
+    off = settings.model_copy(update={"roll": False})
+    assert torch.equal(augment(x, torch.ones(200, 1), off, np.random.default_rng(4), Log())[0], x)
 
 
 def test_samplers_give_species_and_recordings_the_documented_probabilities() -> None:
@@ -224,6 +243,12 @@ def test_samplers_give_species_and_recordings_the_documented_probabilities() -> 
     dataset = windows(10)
     assert sorted(epoch_order(dataset, "uniform", np.random.default_rng(0))) == list(range(10))
     assert len(epoch_order(dataset, "balanced", np.random.default_rng(0))) == 10
+    many = WindowDataset(
+        dataset.shards, np.zeros(1000, np.int64), np.zeros(1000, np.int64), np.arange(1000) // 900, np.arange(1000), 40
+    )
+    for sampler, share in (("uniform", 0.1), ("weighted", 0.5), ("balanced", 0.25)):
+        drawn = [many.label[epoch_order(many, sampler, np.random.default_rng(seed))].mean() for seed in range(20)]
+        assert np.mean(drawn) == pytest.approx(share, abs=0.02), sampler
 
 
 def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,12 +260,19 @@ def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("architecture", ["resnet", "cnn_transformer"])
 def test_networks_map_log_mel_to_one_logit_per_species(architecture: str) -> None:
+    torch.manual_seed(0)
     network = build_network(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()
-    assert network(torch.randn(2, 1, 64, 157)).shape == (2, 7)
+    x = 3 * torch.randn(2, 1, 64, 157) - 8
+    with torch.no_grad():
+        found = network(x)
+        network.normalise = torch.nn.Identity()  # the network itself normalises log-mel to (x + 8) / 3
+        torch.testing.assert_close(found, network((x + 8) / 3))
+        assert (found - network(x)).abs().max() > 0.01
+    assert found.shape == (2, 7)
     assert 50_000 < sum(p.numel() for p in network.parameters()) < 400_000
 
 
-def test_two_runs_of_the_stage_write_the_same_bytes(tmp_path: Path) -> None:
+def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpoint(tmp_path: Path) -> None:
     n = 60
     dataset = windows(n)
     with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
@@ -268,15 +300,21 @@ def test_two_runs_of_the_stage_write_the_same_bytes(tmp_path: Path) -> None:
     ]
     weights = ["--weights", str(tmp_path / "run/model/w.safetensors"), "--model", str(tmp_path / "run/model/m.json")]
     weight_files = []
-    for _ in range(2):
+    (tmp_path / "one" / "of another training").mkdir(parents=True)
+    for seed, (folder, resumed) in enumerate((("one", False), ("another", False), ("one", True))):
+        torch.manual_seed(seed)  # the process may have any random state
         train.main(
             [*common, *weights, "--settings", TINY.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
-             "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / "run/ck"), "--history", str(tmp_path / "h.csv")]
+             "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / folder), "--history", str(tmp_path / "h.csv")]
         )  # fmt: skip
         weight_files.append((tmp_path / "run/model/w.safetensors").read_bytes())
-    assert weight_files[0] == weight_files[1]
-    # The second run resumes from the last checkpoint of the first one.
-    assert "resumed from" in (tmp_path / "log").read_text()
+        log = (tmp_path / "log").read_text()
+        assert ("resumed from" in log) == resumed
+        assert "31 training windows, 14 validation windows, 3 species" in log  # one of 32 is left out as quiet
+        assert pd.read_csv(tmp_path / "h.csv")["epoch"].tolist() == [1, 2]
+    assert len(set(weight_files)) == 1
+    assert len(list((tmp_path / "one").iterdir())) == 1
+    assert json.loads((tmp_path / "run/model/m.json").read_text())["epoch"] == 2
     network, settings = load_trained(
         json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
     )

@@ -80,13 +80,15 @@ def _splits_by_rank(unassigned: int, splits_so_far: list[str], settings: SplitSe
     """Return the splits of the `unassigned` groups of a species, in the order of their rank.
 
     A species with three or more groups gets at least one group in each split, counting the groups in
-    `splits_so_far`, which are already assigned. Of two groups, one is for training and one for testing; a single group is
-    for training.
+    `splits_so_far`, which are already assigned. If only a few groups are unassigned, those for testing are assigned before
+    those for validation, which may then be missing. Of two groups, one is for training and one for testing; a single group
+    is for training.
     """
     if settings.fold is not None:
         return [_split_of_fold(rank % settings.folds, settings.fold, settings.folds) for rank in range(unassigned)]
     count = unassigned + len(splits_so_far)
-    test = max(1, round(count * settings.test)) - splits_so_far.count("test") if count >= 2 else 0
+    # At most all groups except two: one is for training, one for validation.
+    test = max(1, min(round(count * settings.test), count - 2)) - splits_so_far.count("test") if count >= 2 else 0
     validation = max(1, round(count * settings.validation)) - splits_so_far.count("validation") if count >= 3 else 0
     available = unassigned - (0 if "train" in splits_so_far else 1)
     test = min(max(0, test), max(0, available))
