@@ -19,6 +19,7 @@ from autobird.drift.report import summarise_drift
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.drift.time_range import end_of, start_of, utc_text
 from autobird.serving import export_log
+from autobird.serving import log as log_module
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.serving.log_reader import log_state, select_entries
 from tests.unit.test_drift import references_and_current
@@ -68,6 +69,25 @@ def test_processes_that_start_together_on_a_new_log_all_write_their_entries(tmp_
             assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_a_process_that_starts_waits_for_one_that_is_creating_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")  # SQLite then refuses the switch to a write-ahead log at once
+    pauses: list[float] = []
+
+    def finish(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            other.execute("COMMIT")
+
+    monkeypatch.setattr(log_module.time, "sleep", finish)
+    log = PredictionLog(tmp_path / "log.sqlite")
+    assert len(pauses) == 3
+    log.append(entry("abc", 1.0))
+    assert len(select_entries(tmp_path / "log.sqlite", "abc").entries) == 1
+
+
 def test_a_log_that_cannot_be_used_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("not a database, but long enough to be one. " * 100)
@@ -85,7 +105,9 @@ def test_a_log_that_cannot_be_used_is_reported_with_a_remedy(tmp_path: Path) -> 
         assert "\n" not in str(error.value)
 
 
-def test_a_log_that_may_not_be_written_is_reported_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_may_not_be_written_is_reported_at_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_log(tmp_path / "log.sqlite", ["abc"])
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda file, timeout: connect(f"file:{file}?mode=ro", timeout, uri=True))
@@ -157,15 +179,21 @@ def test_the_summary_of_the_drift_test_says_which_entries_of_the_log_were_used(t
     assert result["selection"] == selection
     assert "\n" not in result["summary"]
     _, selection = export(tmp_path, {})
-    assert selection["text"].startswith("4 entries of the server's log, classified by bundle new at any time; left out: 4 of other")
+    assert selection["text"].startswith(
+        "4 entries of the server's log, classified by bundle new at any time; left out: 4 of other"
+    )
 
 
 def test_a_log_without_entries_of_the_bundle_or_the_range_is_reported(tmp_path: Path) -> None:
     write_log(tmp_path / "log.sqlite", ["old", "old"])
-    with pytest.raises(AutobirdError, match=r"0 entries .* bundle new .*left out: 2 of other bundles \(old\); serve the bundle"):
+    with pytest.raises(
+        AutobirdError, match=r"0 entries .* bundle new .*left out: 2 of other bundles \(old\); serve the bundle"
+    ):
         export(tmp_path, {})
     write_log(tmp_path / "log.sqlite", ["new"])
-    with pytest.raises(AutobirdError, match=r"left out: 3 of this bundle|1 of this bundle at other times.*change drift\.since"):
+    with pytest.raises(
+        AutobirdError, match=r"left out: 3 of this bundle|1 of this bundle at other times.*change drift\.since"
+    ):
         export(tmp_path, {"since": "2027-01-01"})
     with pytest.raises(AutobirdError, match="0 entries"):
         (tmp_path / "log.sqlite").unlink()

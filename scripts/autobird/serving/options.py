@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from autobird.core.errors import AutobirdError
 from autobird.serving.settings import MAX_WORKERS, ServeSettings
 
-_KINDS = {"integer": "a whole number", "number": "a number", "string": "a text"}
+_KINDS = {"integer": "a whole number", "number": "a number", "string": "a text of at least 1 character"}
 
 
 def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
@@ -26,9 +26,8 @@ def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise AutobirdError(
-            f"--{name.replace('_', '-')} {first['input']} is not possible; give {_allowed(name)}"
-        ) from error
+        value = str(first["input"]) or "''"
+        raise AutobirdError(f"--{name.replace('_', '-')} {value} is not possible; give {_allowed(name)}") from error
 
 
 def available_cores() -> int:
@@ -41,6 +40,7 @@ def available_cores() -> int:
 def _allowed(name: str) -> str:
     """Describe the allowed values of a field."""
     schema = ServeSettings.model_json_schema()["properties"][name]
+    schema = next((kind for kind in schema.get("anyOf", ()) if kind["type"] != "null"), schema)
     text = _KINDS[schema["type"]]
     if "exclusiveMinimum" in schema:
         text += f" above {schema['exclusiveMinimum']:g}"
