@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from autobird.serving.form import NoRecordingField, Part, recording_of
+from autobird.serving.upload import _unquoted
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
 
@@ -264,6 +265,12 @@ def test_a_compressed_body_is_refused_with_the_name_of_the_header(server: Server
     assert status == 415
     assert value["detail"] == "Content-Encoding 'gzip' is not supported; send the recording without it"
     assert send(server, with_length(song, "Content-Encoding: identity\n"), song)[0] == 200
+
+
+def test_url_encoded_bytes_are_decoded() -> None:
+    data = bytes(range(256)) * 3 + b" = %41 +\r\n"
+    assert _unquoted(quote_from_bytes(data, safe="").encode()) == data
+    assert _unquoted(b"a+b%3Dc=d") == b"a b=c=d"
 
 
 def test_the_field_of_a_form_is_chosen_by_content_if_it_has_no_file_name() -> None:

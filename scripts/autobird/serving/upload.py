@@ -1,9 +1,9 @@
 """Read the recording from the body of a request: a raw body or a form, complete and within the size limit."""
 
+import binascii
 import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from urllib.parse import unquote_to_bytes
 
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData, State
 from werkzeug.wrappers import Request
@@ -22,7 +22,7 @@ _MAX_PARTS = 1000
 _MAX_PART_HEADERS = 1 << 16
 """Largest number of bytes before the first boundary of a form, and of the headers of one field."""
 
-_URL_ENCODED_FIELD = re.compile(rb"[\w.\[\]%+-]+=")
+_URL_ENCODED_FIELD = re.compile(rb"[\w.\[\]%+-]{1,200}=")
 """Start of a URL-encoded form. A raw recording never matches together with being ASCII."""
 
 
@@ -207,4 +207,8 @@ def _url_encoded(raw: io.BytesIO) -> list[Part]:
 
 
 def _unquoted(text: bytes) -> bytes:
-    return unquote_to_bytes(text.replace(b"+", b" "))
+    """Decode URL-encoded text, with the decoder of quoted-printable text, which writes `=41` for `%41`.
+
+    `urllib.parse.unquote_to_bytes` makes a Python object of each escape: 60 MB of them took 19 s and 4.8 GB.
+    """
+    return binascii.a2b_qp(text.replace(b"=", b"=3D").replace(b"%", b"=").replace(b"+", b" "))
