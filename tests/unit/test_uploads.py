@@ -243,7 +243,7 @@ def test_a_damaged_form_is_refused_whole(server: Server, song: bytes) -> None:
         (complete, "Content-Type: multipart/form-data\n", "Damaged form"),
         (complete, "Content-Type: multipart/mixed; boundary=xyz\n", "Damaged form"),
         (b"--xyz\r\n\r\n" + song + b"\r\n--xyz--\r\n", FORM, "Damaged form"),
-        (b"--xyz\r\n" + b"a: b\r\n" * 30_000 + complete[7:], FORM, "Damaged form"),
+        (b"--xyz\r\n" + b"a: b\r\n" * 4_000 + complete[7:], FORM, "Damaged form"),
         (b"p" * 200_000 + b"\r\n" + complete, FORM, "Damaged form"),
     ):
         status, _, value = send(server, with_length(body, headers), body)
@@ -252,12 +252,12 @@ def test_a_damaged_form_is_refused_whole(server: Server, song: bytes) -> None:
 
 
 def test_a_form_with_very_many_fields_is_not_called_too_large(server: Server) -> None:
-    body = form(*[('; name="a"', b"1")] * 1001)
-    encoded = b"&".join([b"a=1"] * 1001)
+    body = form(*[('; name="a"', b"1")] * 101)
+    encoded = b"&".join([b"a=1"] * 101)
     for data, headers in ((body, FORM), (encoded, "Content-Type: application/x-www-form-urlencoded\n")):
         status, _, value = send(server, with_length(data, headers), data)
         assert (status, value["title"]) == (413, "Too many fields")
-        assert value["detail"].startswith("the form has more than 1000 fields; send the recording as the body")
+        assert value["detail"].startswith("the form has more than 100 fields; send the recording as the body")
 
 
 def test_a_compressed_body_is_refused_with_the_name_of_the_header(server: Server, song: bytes) -> None:

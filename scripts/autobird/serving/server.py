@@ -41,6 +41,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
     listen(listener)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
     announcement = f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop"
+    descriptor = listener.detach()  # gunicorn closes it
     # prometheus_client reads this variable when the metrics are created: they are then shared through files in the folder.
     folder = tempfile.mkdtemp(prefix="autobird-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -51,7 +52,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             options: dict[str, Any] = {
                 # The socket is opened above, because gunicorn reports an address that cannot be used only after several
                 # attempts, in many lines.
-                "bind": f"fd://{listener.fileno()}",
+                "bind": f"fd://{descriptor}",
                 # A client of this machine could otherwise set WSGI variables by headers such as SCRIPT_NAME.
                 "forwarder_headers": "",
                 "header_map": "drop",
