@@ -1,12 +1,11 @@
 """Settings of the drift test."""
 
-from datetime import date
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from autobird.core.settings import Settings
-from autobird.drift.time_range import end_of, start_of
+from autobird.drift.time_range import checked_time, end_of, iso_text, start_of
 
 
 class DriftTestSettings(Settings):
@@ -29,17 +28,7 @@ class DriftTestSettings(Settings):
     seed: int = Field(0, ge=0, description="Random seed of these subsets.")
 
 
-def _iso_text(value: Any) -> Any:
-    """Return the text of a date or time that YAML has already parsed; any other value is returned as it is."""
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _check_time(text: str) -> str:
-    start_of(text)
-    return text
-
-
-_Time = Annotated[str, BeforeValidator(_iso_text, json_schema_input_type=str), AfterValidator(_check_time)]
+_Time = Annotated[str, BeforeValidator(iso_text, json_schema_input_type=str), AfterValidator(checked_time)]
 
 
 class LogRangeSettings(Settings):

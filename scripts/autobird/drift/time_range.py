@@ -24,6 +24,21 @@ def end_of(text: str) -> float:
     return (_instant(text) + timedelta(days=1 if _is_date(text) else 0)).timestamp()
 
 
+def iso_text(value: object) -> object:
+    """Return the text of a date or time that YAML has already parsed; any other value is returned as it is."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def checked_time(text: str) -> str:
+    """Return the text of a date or time as it is.
+
+    Raises:
+        ValueError: the text is not a date or time.
+    """
+    start_of(text)
+    return text
+
+
 def utc_text(seconds: float) -> str:
     """Format seconds since 1970 UTC as `2026-05-01 06:30 UTC`, with seconds if they are not 0."""
     time = datetime.fromtimestamp(seconds, UTC)
