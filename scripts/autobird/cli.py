@@ -185,11 +185,10 @@ def predict_command(args: argparse.Namespace) -> int:
 
 def serve_command(args: argparse.Namespace) -> None:
     """Run the server until the process is terminated."""
+    from autobird.serving.options import serve_settings
     from autobird.serving.server import serve
-    from autobird.serving.settings import ServeSettings
 
-    names = ServeSettings.model_fields
-    serve(args.bundle, ServeSettings(**{k: v for k, v in vars(args).items() if k in names and v is not None}))
+    serve(args.bundle, serve_settings(vars(args)))
 
 
 def check_bundle_command(folder: Path) -> int:
@@ -224,12 +223,11 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="start a server with an HTTP API and a web page")
     serve.add_argument("bundle", type=Path, help=bundle_help)
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    serve.add_argument("--port", type=int, help="port to listen on (default: 8000)")
-    serve.add_argument(
-        "--workers", type=int, default=os.cpu_count() or 1, help="worker processes (default: one per core)"
-    )
-    serve.add_argument("--max-megabytes", type=float, help="largest upload, MB (default: 64)")
-    serve.add_argument("--max-seconds", type=float, help="longest recording, seconds (default: 600)")
+    # Numbers are parsed with the settings, which report an invalid value in one line.
+    serve.add_argument("--port", help="port to listen on (default: 8000)")
+    serve.add_argument("--workers", help="worker processes (default: one per core, at most 64)")
+    serve.add_argument("--max-megabytes", help="largest upload, MB (default: 64)")
+    serve.add_argument("--max-seconds", help="longest recording, seconds (default: 600)")
     serve.add_argument("--log", help="SQLite file for drift features and results; the drift test can read it")
 
     bundle = commands.add_parser("bundle", help="check that a bundle works on this machine")

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,6 @@ from autobird.core.errors import AutobirdError
 from autobird.drift.monitor import AUDIO_FEATURES, DRIFT_FEATURES, Reference, drift_features, drift_test, ks_distances
 from autobird.drift.report import evidently_report, read_references, summarise_drift
 from autobird.drift.settings import DriftTestSettings
-from autobird.serving import export_log
-from autobird.serving.log import LogEntry, PredictionLog, log_state
 from autobird.synth.encode import encode
 from autobird.synth.plan import Plan, plan_corpus
 from autobird.synth.scene import render
@@ -190,27 +187,6 @@ def test_evidentlys_report_has_scipys_p_value_of_each_feature(tmp_path: Path, mo
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<html" in text.lower()
     assert all(name in text for name in DRIFT_FEATURES)
-
-
-def test_the_drift_features_of_the_servers_log_are_exported(tmp_path: Path) -> None:
-    log, states = PredictionLog(tmp_path / "log.sqlite"), set()
-    for i in range(3):
-        features = dict.fromkeys(DRIFT_FEATURES, float(i))
-        log.append(LogEntry("abc", 5.0, "a" if i else None, 0.5 if i else None, features))
-        states.add(log_state(tmp_path / "log.sqlite"))
-    assert len(states) == 3  # the state changes although SQLite has not yet written the entries to the main file
-    log.close()
-    export_log.main(
-        ["--database", str(tmp_path / "log.sqlite"), "--output", str(tmp_path / "c.csv"), "--log", str(tmp_path / "l")]
-    )
-    table = pd.read_csv(tmp_path / "c.csv")
-    assert table["recording"].tolist() == ["request 1", "request 2", "request 3"]
-    assert table["level"].tolist() == [0, 1, 2]
-    (tmp_path / "text").write_text("not a database")
-    assert log_state(tmp_path / "text").startswith("not a log")
-    with pytest.raises(AutobirdError, match="is not a log of the server"):
-        export_log.main(["--database", str(tmp_path / "text"), "--output", str(tmp_path / "c.csv")])
-    assert sqlite3.connect(tmp_path / "log.sqlite").execute("SELECT count(*) FROM predictions").fetchone() == (3,)
 
 
 def test_references_are_read_from_the_bundle(tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def test_a_long_spectrogram_is_reduced_to_the_width_of_a_screen(server: Server, 
     ("data", "kind", "status", "message"),
     [
         (b"", "application/octet-stream", 400, "send the recording as the body of the request"),
-        (*multipart("wrong", b"x"), 400, "field `file`"),
+        (*multipart("file", b""), 400, "field `file`"),
         (b"just text", "audio/wav", 422, "text, not audio"),
         (bytes(range(256)) * 20, "audio/wav", 422, "not an audio file"),
         (b"x" * 1_200_000, "application/octet-stream", 413, "larger than 1 MB"),

@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import json
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +125,12 @@ def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) 
     assert result.code == 0, result.text
     assert result.rules == {"predict_manifest", "predict_batch", "drift_current", "drift"}
     assert json.loads((folder / "results/test/drift/drift.json").read_text())["recordings"] == 6
+    description = json.loads((folder / "results/test/release/bundle/bundle.json").read_text())
     journal = PredictionLog(folder / "log.sqlite")
-    for level in range(8):
-        journal.append(LogEntry("x", 5.0, None, None, dict.fromkeys(DRIFT_FEATURES, 0.0) | {"level": 40.0 + level}))
+    for bundle, count in ((description["fingerprint"], 8), ("another", 3)):
+        for level in range(count):
+            features = dict.fromkeys(DRIFT_FEATURES, 0.0) | {"level": 40.0 + level}
+            journal.append(LogEntry(bundle, 5.0, None, None, features))
     journal.close()
     result = snakemake(folder, "--config", FOLDER, "drift={current: log.sqlite}")
     assert result.code == 0, result.text
@@ -134,5 +138,24 @@ def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) 
     found = json.loads((folder / "results/test/drift/drift.json").read_text())
     assert found["drift"]
     assert found["recordings"] == 8
-    result = snakemake(folder, "--config", FOLDER, "drift={current: nothing.sqlite}")
-    assert "error: drift.current: nothing.sqlite is neither a folder nor a file" in result.text
+    assert found["summary"].endswith("at any time; left out: 3 of other bundles (another)")
+    assert "Nothing to be done" in snakemake(folder, "--config", FOLDER, "drift={current: log.sqlite}").text
+    with sqlite3.connect(folder / "log.sqlite") as connection:
+        connection.execute("UPDATE predictions SET time = 86400 * (id + 365)")
+    selected = "drift={current: log.sqlite, since: 1971-01-03, until: 1971-01-05 12:00:00}"
+    result = snakemake(folder, "--config", FOLDER, selected)
+    assert result.code == 0, result.text
+    assert result.rules == {"drift_current", "drift"}
+    found = json.loads((folder / "results/test/drift/drift.json").read_text())
+    assert (found["recordings"], found["selection"]["outside"], found["selection"]["others"]) == (3, 5, {"another": 3})
+    assert "Nothing to be done" in snakemake(folder, "--config", FOLDER, selected).text
+    journal.append(LogEntry(description["fingerprint"], 5.0, None, None, features))
+    journal.close()
+    assert snakemake(folder, "--config", FOLDER, selected).rules == {"drift_current", "drift"}
+    for drift, message in (
+        ("{current: nothing.sqlite}", "drift.current: nothing.sqlite is neither a folder nor a file"),
+        ("{current: field work, days: 3}", "drift.current: field work is a folder; set it to the log, or remove them"),
+    ):
+        result = snakemake(folder, "--config", FOLDER, f"drift={drift}")
+        assert message in result.text
+        assert result.code == 1

@@ -24,7 +24,7 @@ from autobird.corpus.settings import (
     RecordingsStageSettings,
 )
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.drift.settings import DriftTestSettings
+from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.settings import TrainSettings
 from autobird.predict.bundle import FILES
@@ -34,7 +34,7 @@ from autobird.release.settings import (
     PruneSettings,
     QuantizeSettings,
 )
-from autobird.serving.log import log_state
+from autobird.serving.log_reader import log_state
 from autobird.sources.field import FieldRecordings
 from autobird.sources.kaggle import kaggle_archive
 from autobird.sources.listing import Listing
@@ -212,6 +212,13 @@ if CURRENT_KIND == "log" and workflow.is_main_process and not CURRENT.is_file():
     exit_with_error(
         f"drift.current: {CURRENT} is neither a folder nor a file; set it to `test`, a folder of recordings, "
         "or the log file of the server"
+    )
+if CURRENT_KIND == "folder" and (
+    CONFIG.drift.since or CONFIG.drift.until or CONFIG.drift.days is not None
+):
+    exit_with_error(
+        f"drift.since, drift.until and drift.days select entries of the server's log, but drift.current: {CURRENT} "
+        "is a folder; set it to the log, or remove them"
     )
 FIELD = {
     PREDICT_TASK: list_field_recordings(

@@ -1,7 +1,7 @@
 """The drift test: do current recordings differ from the recordings that the model was made with?
 
 Needs: release/bundle, and the recordings that `drift.current` names: the test split, a folder, or the server's log.
-Gives: drift/drift.json, drift/report.html.
+Gives: drift/drift.json, drift/report.html; for a log also drift/selection.json.
 """
 
 
@@ -10,6 +10,7 @@ rule drift:
     input:
         reference=RUN / "release/bundle/drift_reference.json",
         current=RUN / "drift/current.csv",
+        selection=RUN / "drift/selection.json" if CURRENT_KIND == "log" else [],
     output:
         result=report(
             RUN / "drift/drift.json",
@@ -40,6 +41,7 @@ rule drift:
             --settings {params.settings:q} \
             --reference {input.reference:q} \
             --current {input.current:q} \
+            --selection {input.selection:q} \
             --result {output.result:q} \
             --html {output.html:q} \
             --log {log:q}
@@ -111,9 +113,12 @@ elif CURRENT_KIND == "folder":
 else:
 
     rule drift_current:
-        """Read the drift features of the recordings in the server's log."""
+        """Read the drift features of the recordings in the server's log that the bundle of this run classified."""
+        input:
+            description=RUN / "release/bundle/bundle.json",
         output:
-            RUN / "drift/current.csv",
+            current=RUN / "drift/current.csv",
+            selection=RUN / "drift/selection.json",
         log:
             LOGS / CONFIG.run.name / "drift_current.log",
         benchmark:
@@ -127,11 +132,15 @@ else:
         params:
             database=untracked(CONFIG.drift.current),
             digest=server_log_digest(),
+            settings=CONFIG.settings_json(LogRangeSettings, "drift"),
             code=code_fingerprint("serving.export_log"),
         shell:
             r"""
             python -m autobird.serving.export_log \
+                --settings {params.settings:q} \
                 --database {params.database:q} \
-                --output {output:q} \
+                --description {input.description:q} \
+                --output {output.current:q} \
+                --selection {output.selection:q} \
                 --log {log:q}
             """

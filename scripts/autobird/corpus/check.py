@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from autobird.core.decimals import rounded_beside
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -34,8 +35,9 @@ def check_quarantined_share(
     defective, checked = quarantined - excluded, recordings - excluded
     share = defective / max(1, checked)
     if share > settings.max_quarantined_share:
+        percent = rounded_beside(100 * share, 100 * settings.max_quarantined_share, 0)
         raise AutobirdError(
-            f"{defective} of {checked} recordings ({share:.0%}) are quarantined, more than "
+            f"{defective} of {checked} recordings ({percent}%) are quarantined, more than "
             f"corpus.max_quarantined_share {settings.max_quarantined_share:g}; read the reasons in {quarantine_file}, "
             "then fix the files or raise the setting"
         )

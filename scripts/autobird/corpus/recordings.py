@@ -19,6 +19,7 @@ from autobird.audio.landmarks import NO_LANDMARKS, SAMPLE_RATE, LandmarkArrays, 
 from autobird.audio.npy import NpyWriter
 from autobird.audio.resample import Resampler, to_int16
 from autobird.core.columns import write_arrow
+from autobird.core.decimals import rounded_beside
 from autobird.core.files import atomic, read_rows, scratch
 from autobird.core.progress import RecordingProgress
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -149,12 +150,14 @@ def _rejection_reason(row: dict[str, Any], settings: RecordingsStageSettings) ->
     if row["peak"] <= settings.min_peak:
         return f"silent: no sample is above {settings.min_peak:g} of full scale (corpus.min_peak)"
     if decoded_share < settings.min_decoded_share:
+        share = rounded_beside(100 * decoded_share, 100 * settings.min_decoded_share, 0)
         return (
-            f"truncated: {duration:.1f} s could be decoded, {decoded_share:.0%} of the length that its header declares, less "
-            f"than corpus.min_decoded_share, {settings.min_decoded_share:.0%}"
+            f"truncated: {duration:.1f} s could be decoded, {share}% of the length that its header declares, less "
+            f"than corpus.min_decoded_share, {100 * settings.min_decoded_share:g}%"
         )
     if duration < settings.min_duration:
-        return f"{duration:.2f} s is shorter than corpus.min_duration, {settings.min_duration:g} s"
+        length = rounded_beside(duration, settings.min_duration, 2)
+        return f"{length} s is shorter than corpus.min_duration, {settings.min_duration:g} s"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Stage `drift`: test current recordings for drift, and write Evidently's report about the same features."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,10 @@ def read_references(path: Path) -> dict[str, Reference]:
 
 
 def summarise_drift(
-    references: dict[str, Reference], current: pd.DataFrame, settings: DriftTestSettings
+    references: dict[str, Reference],
+    current: pd.DataFrame,
+    settings: DriftTestSettings,
+    selection: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Test the audio features and the model features for drift.
 
@@ -35,6 +38,8 @@ def summarise_drift(
         references: the references of the bundle.
         current: drift features of the current recordings, one row per recording.
         settings: false-alarm rate and resampling.
+        selection: if the current recordings are those of the server's log, which of its entries are used and left out; `text` is
+            one line of text.
 
     Returns:
         the content of `drift.json`; `summary` is one line of text.
@@ -57,12 +62,15 @@ def summarise_drift(
         f"{strongest.worst}, test statistic {strongest.statistic:.2f}, threshold {strongest.threshold:.2f}; "
         f"false-alarm rate {settings.alarm_rate:.0%})"
     )
+    if selection:
+        summary += f"; {selection['text']}"
     return {
         "drift": drift,
         "summary": summary,
         "recordings": len(current),
         "alarm_rate": settings.alarm_rate,
         "tests": {name: dataclasses.asdict(t) for name, t in tests.items()},
+        **({"selection": dict(selection)} if selection else {}),
     }
 
 
@@ -83,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--reference", type=Path, required=True, help="drift_reference.json of a bundle")
     p.add_argument("--current", type=Path, required=True, help="drift features of the current recordings, CSV")
+    p.add_argument("--selection", type=Path, nargs="?", help="which entries of the server's log are used, JSON")
     p.add_argument("--result", type=Path, required=True, help="result of the drift test, JSON")
     p.add_argument("--html", type=Path, required=True, help="Evidently's report")
     args = p.parse_args(argv)
@@ -90,7 +99,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("drift", args, [args.result, args.html]):
         references = read_references(args.reference)
         current = pd.read_csv(args.current)
-        result = summarise_drift(references, current, settings)
+        selection = read_json(args.selection) if args.selection else None
+        result = summarise_drift(references, current, settings, selection)
         evidently_report(references, current, args.html)
         write_json(args.result, result)
         log.info("%s", result["summary"])

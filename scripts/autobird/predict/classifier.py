@@ -12,6 +12,7 @@ from autobird.audio.audio_file import UnusableAudio
 from autobird.audio.decode import decode
 from autobird.audio.mel import FrontEnd, window_mean_std
 from autobird.audio.windows import is_quiet, window_rms, window_starts
+from autobird.core.decimals import rounded_beside
 from autobird.drift.monitor import drift_features
 from autobird.predict.bundle import GRAPH, Bundle
 from autobird.predict.classification import classify
@@ -98,7 +99,8 @@ class Classifier:
         samples = decode(Path(audio) if isinstance(audio, str) else audio, s.sample_rate, max_duration)
         duration = len(samples) / s.sample_rate
         if duration < MIN_DURATION:
-            raise UnusableAudio(f"{duration:.2f} s of audio is too short to classify; give at least {MIN_DURATION:g} s")
+            length = rounded_beside(duration, MIN_DURATION, 2)
+            raise UnusableAudio(f"{length} s of audio is too short to classify; give at least {MIN_DURATION:g} s")
         starts = window_starts(len(samples), s.window_samples, s.hop_samples)
         frames, firsts = self._front_end.windows(samples)
         rms = window_rms(samples, starts, s.window_samples)

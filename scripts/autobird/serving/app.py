@@ -1,28 +1,27 @@
 """The Flask app: web page, predictions, description of the model, health check, metrics."""
 
-import io
 import json
 import logging
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException
 
 from autobird.audio.audio_file import TooLong, UnusableAudio
+from autobird.audio.formats import readable_extensions
 from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.serving.openapi import openapi_document
 from autobird.serving.response import response_body
 from autobird.serving.settings import ServeSettings
+from autobird.serving.upload import UploadError, read_recording
 
 log = logging.getLogger("autobird")
-
-_MAX_DRAINED = 256_000_000
-"""Largest number of bytes that are read of an upload that is too large (see `_drain`)."""
 
 _PAGE = Path(__file__).with_name("page.html")
 
@@ -37,34 +36,24 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
     prediction_log = PredictionLog(Path(settings.log)) if settings.log else None
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    app.config["MAX_CONTENT_LENGTH"] = int(settings.max_megabytes * 1e6)
     metrics.LOADED.labels(classifier.bundle.name, classifier.bundle.variant).set(1)
+
+    page_html = page_text(readable_extensions())
 
     @app.get("/")
     def page() -> Response:
-        return Response(_PAGE.read_text(encoding="utf-8"), mimetype="text/html")
+        return Response(page_html, mimetype="text/html")
 
     @app.post("/v1/predict")
     def predict() -> Any:
         start = time.perf_counter()
         with metrics.ACTIVE.track_inprogress():
             try:
-                audio = _uploaded_audio()
-            except RequestEntityTooLarge:
-                _drain()
-                return _problem(
-                    413,
-                    "Upload too large",
-                    f"the upload is larger than {settings.max_megabytes:g} MB; send a shorter or compressed recording",
-                )
-            if audio is None:
-                return _problem(
-                    400,
-                    "No recording",
-                    "send the recording as the body of the request, or as the field `file` of a multipart form",
-                )
+                audio = read_recording(request, int(settings.max_megabytes * 1e6))
+            except UploadError as error:
+                return _problem(error.status, error.title, str(error))
             try:
-                prediction = classifier.predict(io.BytesIO(audio), settings.max_seconds)
+                prediction = classifier.predict(audio, settings.max_seconds)
             except TooLong as error:
                 return _problem(413, "Recording too long", f"{error}; cut the recording into parts")
             except UnusableAudio as error:
@@ -98,6 +87,7 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
             "fingerprint": b.fingerprint,
             "species": len(b.labels),
             "features": b.features.model_dump(mode="json"),
+            "formats": list(readable_extensions()),
             "limits": {"megabytes": settings.max_megabytes, "seconds": settings.max_seconds},
         }
 
@@ -122,7 +112,13 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
     def http_error(error: HTTPException) -> Response:
         remedy = {404: "; /openapi.json lists the paths", 405: "; /openapi.json lists the methods"}
         status = error.code or 500
-        return _problem(status, error.name, f"{(error.description or error.name).rstrip('.')}{remedy.get(status, '')}")
+        response = _problem(
+            status, error.name, f"{(error.description or error.name).rstrip('.')}{remedy.get(status, '')}"
+        )
+        for name, value in error.get_headers(request.environ):  # for example Allow, which status 405 requires
+            if name.lower() != "content-type":
+                response.headers[name] = value
+        return response
 
     @app.errorhandler(Exception)
     def internal_error(error: Exception) -> Response:
@@ -132,21 +128,15 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
     return app
 
 
-def _uploaded_audio() -> bytes | None:
-    """Return the recording from the body or the form of the request; None if there is none."""
-    if (request.mimetype or "").startswith("multipart/"):
-        file = request.files.get("file")
-        data = file.read() if file else b""
-    else:
-        data = request.get_data(cache=False)
-    return data or None
+def page_text(extensions: Sequence[str]) -> str:
+    """Return the web page, with the file formats that it offers.
 
-
-def _drain() -> None:
-    """Read and discard an upload that is too large: most clients read the response only after they have sent everything."""
-    left = min(request.content_length or 0, _MAX_DRAINED)
-    while left > 0 and (chunk := request.environ["wsgi.input"].read(min(left, 1 << 16))):
-        left -= len(chunk)
+    Args:
+        extensions: extensions of the files that can be decoded, without a dot.
+    """
+    text = _PAGE.read_text(encoding="utf-8")
+    accept = ",".join(["audio/*", *(f".{name}" for name in extensions)])
+    return text.replace("{{accept}}", accept).replace("{{formats}}", ", ".join(extensions))
 
 
 def _problem(status: int, title: str, detail: str) -> Response:

@@ -3,10 +3,10 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from autobird.core.errors import AutobirdError
 from autobird.drift.monitor import DRIFT_FEATURES
 
 _COLUMNS = ("time", "bundle", "duration", "species", "probability", *DRIFT_FEATURES)
@@ -17,6 +17,12 @@ CREATE TABLE IF NOT EXISTS predictions (
     {", ".join(f"{name} REAL NOT NULL" for name in DRIFT_FEATURES)}
 )
 """
+
+_LOCK_TIMEOUT = 10.0
+"""Time to wait for other processes that write to the file, seconds."""
+
+_RETRY_INTERVAL = 0.01
+"""Pause before a statement that SQLite refuses without waiting is tried again, seconds."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +45,26 @@ class LogEntry:
 
 
 class PredictionLog:
-    """Writes to a SQLite file that several processes share; the file is created if it does not exist."""
+    """Writes to a SQLite file that several processes share; the file is created if it does not exist.
+
+    Raises:
+        AutobirdError: the file cannot be created, read or written, or is not a log of the server.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._local = threading.local()
-        self._connection().execute(_SCHEMA)
-        self._connection().commit()
-        self.close()  # an SQLite connection must not be used in a forked process
+        remedy = "give the path of a new file, or of a log that `autobird serve --log` wrote, on a disk with free space"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if path.is_dir():
+                raise AutobirdError(f"the log {path} is a folder; {remedy}")
+            self._create_table()
+        except (OSError, sqlite3.Error) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise AutobirdError(f"the log {path} cannot be used ({reason}); {remedy}") from error
+        finally:
+            self.close()  # an SQLite connection must not be used in a forked process
 
     def append(self, entry: LogEntry) -> None:
         """Add one entry.
@@ -69,45 +86,52 @@ class PredictionLog:
             connection.close()
             self._local.connection = None
 
+    def _create_table(self) -> None:
+        connection = self._connection()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "predictions" not in tables:
+            raise AutobirdError(f"the log {self.path} is a database of another program; give the path of another file")
+        _use_write_ahead_log(connection)
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_SCHEMA)
+            columns = {row[1] for row in connection.execute("PRAGMA table_info(predictions)")}
+            if missing := set(_COLUMNS) - columns:
+                raise AutobirdError(
+                    f"the log {self.path} has no column {min(missing)!r}: another version of Autobird wrote it; "
+                    "give the path of a new file"
+                )
+            # A write that changes nothing: a full disk or a file that may only be read is reported now.
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            connection.execute(f"PRAGMA user_version = {version}")
+
     def _connection(self) -> sqlite3.Connection:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = sqlite3.connect(self.path, timeout=10)
-            connection.execute("PRAGMA journal_mode=WAL")
+            connection = sqlite3.connect(self.path, timeout=_LOCK_TIMEOUT)
             connection.execute("PRAGMA synchronous=NORMAL")
             self._local.connection = connection
         return connection
 
 
-def read_log(path: Path) -> Iterator[tuple[str, dict[str, float]]]:
-    """Yield name and drift features of each logged recording, oldest first.
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log, which it keeps.
+
+    While another process uses the file, SQLite refuses this switch at once instead of waiting, so that processes that start
+    together would fail. It is therefore tried again until one of them succeeds.
 
     Raises:
-        sqlite3.Error: the file is not a log.
+        sqlite3.Error: the file is not a database or cannot be written, or another process locks it for `_LOCK_TIMEOUT`.
     """
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        for number, *values in connection.execute(
-            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions ORDER BY id"
-        ):
-            yield f"request {number}", dict(zip(DRIFT_FEATURES, values, strict=True))
-    finally:
-        connection.close()
-
-
-def log_state(path: Path) -> str:
-    """Return a text that changes when entries are added to a log.
-
-    Entries are never changed, so their number and the last one identify the content. A checksum of the file would not change
-    at once, because SQLite first writes new entries to another file (write-ahead log).
-    """
-    try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    deadline = time.monotonic() + _LOCK_TIMEOUT
+    while True:
         try:
-            return "{} {} {}".format(
-                *connection.execute("SELECT count(*), max(id), max(time) FROM predictions").fetchone()
-            )
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        return f"not a log: {error}"
+            if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            # The lower 8 bits of an extended error code are the primary one.
+            is_locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not is_locked or time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_INTERVAL)

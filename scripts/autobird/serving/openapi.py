@@ -3,6 +3,8 @@
 from importlib.metadata import version
 from typing import Any
 
+from autobird.audio.formats import readable_extensions
+from autobird.serving.form import FIELD
 from autobird.serving.settings import ServeSettings
 
 
@@ -65,6 +67,7 @@ def openapi_document(settings: ServeSettings) -> dict[str, Any]:
     binary = {"schema": _schema("string", format="binary")}
     form = {"schema": _schema("object", required=["file"], properties={"file": _schema("string", format="binary")})}
     limits = f"at most {settings.max_megabytes:g} MB and {settings.max_seconds:g} s"
+    formats = ", ".join(readable_extensions())
     predict = {
         "summary": f"Detect bird species in a recording ({limits})",
         "parameters": [
@@ -77,12 +80,17 @@ def openapi_document(settings: ServeSettings) -> dict[str, Any]:
         ],
         "requestBody": {
             "required": True,
+            "description": f"a recording ({formats}); its format is recognised by its content. In a form, it is the field `{FIELD}`, or "
+            "the only field that holds a file or data that are not text.",
             "content": {"application/octet-stream": binary, "audio/*": binary, "multipart/form-data": form},
         },
         "responses": {
             "200": _json(_PREDICTION, "probabilities and detections"),
-            "400": _error("no recording was sent"),
-            "413": _error("the upload is too large or the recording too long"),
+            "400": _error(
+                "no recording was sent, or it is not clear which field holds it, or the upload is damaged or incomplete"
+            ),
+            "413": _error("the upload is too large, the recording too long, or the form has too many fields"),
+            "415": _error("the body has a Content-Encoding"),
             "422": _error("not a usable recording"),
         },
     }

@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from autobird.core.errors import AutobirdError
 from autobird.predict.bundle import Bundle
+from autobird.serving.address import bind, listen, url
+from autobird.serving.log import PredictionLog
 from autobird.serving.settings import ServeSettings
 
 _REQUEST_TIMEOUT = 120
@@ -22,8 +24,8 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
     """Run the server until the process is terminated.
 
     Raises:
-        AutobirdError: the bundle cannot be read, does not give the expected probabilities on this machine, or the packages of
-            the server are not installed.
+        AutobirdError: the bundle cannot be read, does not give the expected probabilities on this machine, the address or the
+            log cannot be used, or the packages of the server are not installed.
     """
     try:
         from gunicorn.app.base import BaseApplication
@@ -32,7 +34,14 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             f"the server needs a package that is not installed ({error}); run: pip install 'autobird[serve]'"
         ) from error
 
+    listener = bind(settings.host, settings.port)
+    if settings.log:
+        PredictionLog(Path(settings.log))  # reports a file that cannot be used, before any worker starts
     _check_bundle(bundle)
+    listen(listener)
+    workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
+    announcement = f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop"
+    descriptor = listener.detach()  # gunicorn closes it
     # prometheus_client reads this variable when the metrics are created: they are then shared through files in the folder.
     folder = tempfile.mkdtemp(prefix="autobird-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
@@ -41,7 +50,14 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
     class Application(BaseApplication):  # type: ignore[misc]
         def load_config(self) -> None:
             options: dict[str, Any] = {
-                "bind": f"{settings.host}:{settings.port}",
+                # The socket is opened above, because gunicorn reports an address that cannot be used only after several
+                # attempts, in many lines.
+                "bind": f"fd://{descriptor}",
+                # A client of this machine could otherwise set WSGI variables by headers such as SCRIPT_NAME.
+                "forwarder_headers": "",
+                "header_map": "drop",
+                "loglevel": "warning",
+                "when_ready": lambda _server: print(announcement, flush=True),
                 "workers": settings.workers,
                 "preload_app": False,
                 "control_socket_disable": True,

@@ -1,0 +1,12 @@
+"""The audio formats that can be decoded, by the usual extensions of their files."""
+
+_LIBSNDFILE = ("wav", "flac", "mp3", "ogg", "oga", "opus", "aiff", "aif", "caf", "w64", "au")
+"""Extensions of the formats that the libsndfile in soundfile's wheels decodes, the most usual ones first."""
+
+
+def readable_extensions() -> tuple[str, ...]:
+    """Return the extensions, without a dot, of the files that can be decoded in this installation.
+
+    This list is for people and file dialogs. The format of a file is recognised by its content, whatever its name.
+    """
+    return _LIBSNDFILE

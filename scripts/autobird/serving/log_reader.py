@@ -1,0 +1,87 @@
+"""Read the log of predictions: the entries of one bundle in a time range, and the state of the file."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from autobird.drift.monitor import DRIFT_FEATURES
+
+
+@dataclass(frozen=True)
+class LogSelection:
+    """The entries of one bundle in a time range, and the number of those that are left out.
+
+    Attributes:
+        bundle: fingerprint of the bundle.
+        since: start of the range, seconds since 1970 UTC; None if the range has no start.
+        until: end of the range, seconds since 1970 UTC, not included; None if the range has no end.
+        entries: id and drift features (`DRIFT_FEATURES`) of each selected entry, oldest first.
+        outside: number of entries of the bundle outside the range.
+        others: number of entries of each other bundle, by fingerprint.
+    """
+
+    bundle: str
+    since: float | None
+    until: float | None
+    entries: list[tuple[int, tuple[float, ...]]]
+    outside: int
+    others: dict[str, int]
+
+
+def select_entries(
+    path: Path, bundle: str, since: float | None = None, until: float | None = None, days: float | None = None
+) -> LogSelection:
+    """Read the entries of a bundle in a time range.
+
+    Args:
+        path: file of the log; a server may be writing to it.
+        bundle: fingerprint of the bundle.
+        since: start of the range, seconds since 1970 UTC.
+        until: end of the range, seconds since 1970 UTC, not included.
+        days: instead of `since`, number of days before the last entry of the bundle.
+
+    Raises:
+        sqlite3.Error: the file is not a log.
+    """
+    with _snapshot(path) as connection:
+        counts = dict(connection.execute("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle"))
+        if days is not None:
+            last = connection.execute("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle]).fetchone()[0]
+            since = None if last is None else float(last) - days * 86400
+        rows = connection.execute(
+            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = :bundle "
+            "AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time < :until) ORDER BY id",
+            {"bundle": bundle, "since": since, "until": until},
+        )
+        entries = [(int(number), tuple(values)) for number, *values in rows]
+    outside = counts.pop(bundle, 0) - len(entries)
+    return LogSelection(bundle, since, until, entries, outside, counts)
+
+
+def log_state(path: Path) -> str:
+    """Return a text that changes when entries are added to a log or removed from it.
+
+    Entries are never changed, so the number of entries of each bundle, the last one and their times identify the content. A
+    checksum of the file would not change at once, because SQLite first writes new entries to another file (write-ahead log).
+    """
+    try:
+        with _snapshot(path) as connection:
+            states = connection.execute(
+                "SELECT bundle, count(*), max(id), min(time), max(time) FROM predictions GROUP BY bundle ORDER BY bundle"
+            )
+            return "; ".join(" ".join(map(str, state)) for state in states) or "empty"
+    except sqlite3.Error as error:
+        return f"not a log: {error}"
+
+
+@contextmanager
+def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a log for reading; all statements see the same entries, also while a server adds some."""
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        connection.execute("BEGIN")
+        yield connection
+    finally:
+        connection.close()

@@ -1,0 +1,51 @@
+"""Turn the options of `autobird serve` into settings; an invalid value is reported in one line."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from autobird.core.errors import AutobirdError
+from autobird.serving.settings import MAX_WORKERS, ServeSettings
+
+_KINDS = {"integer": "a whole number", "number": "a number", "string": "a text of at least 1 character"}
+
+
+def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
+    """Return the settings for options of the command line, by field name; None stands for the default.
+
+    The default number of workers is one per CPU core that this process may use, at most `MAX_WORKERS`.
+
+    Raises:
+        AutobirdError: a value is not valid; the message names the option, the value and the allowed values.
+    """
+    values = {name: options[name] for name in ServeSettings.model_fields if options.get(name) is not None}
+    try:
+        return ServeSettings(**({"workers": min(available_cores(), MAX_WORKERS)} | values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        value = str(first["input"]) or "''"
+        raise AutobirdError(f"--{name.replace('_', '-')} {value} is not possible; give {_allowed(name)}") from error
+
+
+def available_cores() -> int:
+    """Return the number of CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _allowed(name: str) -> str:
+    """Describe the allowed values of a field."""
+    schema = ServeSettings.model_json_schema()["properties"][name]
+    schema = next((kind for kind in schema.get("anyOf", ()) if kind["type"] != "null"), schema)
+    text = _KINDS[schema["type"]]
+    if "exclusiveMinimum" in schema:
+        text += f" above {schema['exclusiveMinimum']:g}"
+    if "minimum" in schema:
+        text += f" from {schema['minimum']:g}"
+    if "maximum" in schema:
+        text += f" to {schema['maximum']:g}"
+    return text
