@@ -77,5 +77,7 @@ def test_a_forked_process_does_not_wait_for_a_reader_after_the_death_of_its_pare
         "    os._exit(0)\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2] / "scripts")}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout == "broken pipe\n"

@@ -220,19 +220,24 @@ def _wav(file: BinaryIO, length: int, f: _ChunkFormat, kind: bytes) -> _Layout |
             size_from_ds64 = int.from_bytes(file.read(16)[8:], "little")
         elif chunk.name == b"fmt ":
             properties = file.read(min(chunk.size, 1024))
-        elif chunk.name == b"data" and len(properties) >= 16:
-            is_rf64 = kind in (b"RF64", b"BW64")
-            declared = size_from_ds64 if is_rf64 and chunk.size in (0, 0xFFFFFFFF) else chunk.size
-            return _Layout(
-                chunk.at,
-                declared,
-                max(1, int.from_bytes(properties[12:14], f.order)),
-                int.from_bytes(properties[8:12], f.order),
-                lambda size: _wav_header(properties, size, f.order),
-                lambda at: _is_end(file, f, chunk.at, length, at),
-                not is_rf64,
-            )
-    return None
+        elif chunk.name == b"data":
+            break
+    else:
+        return None
+    if len(properties) < 16:
+        return None
+    is_rf64 = kind in (b"RF64", b"BW64")
+    declared = size_from_ds64 if is_rf64 and chunk.size in (0, 0xFFFFFFFF) else chunk.size
+    frame, bytes_per_second = (int.from_bytes(properties[a:b], f.order) for a, b in ((12, 14), (8, 12)))
+    return _Layout(
+        chunk.at,
+        declared,
+        max(1, frame),
+        bytes_per_second,
+        lambda size: _wav_header(properties, size, f.order),
+        lambda at: _is_end(file, f, chunk.at, length, at),
+        not is_rf64,
+    )
 
 
 def _wav_header(properties: bytes, size: int, order: Literal["big", "little"]) -> bytes:

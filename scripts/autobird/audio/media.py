@@ -233,10 +233,11 @@ def _samples(values: NDArray[Any], name: str, channels: int) -> NDArray[np.float
         channels: number of channels.
     """
     values = values.T if name.endswith("p") else values.reshape(-1, channels)
-    samples = values.astype(np.float32)
+    samples: NDArray[np.float32] = values.astype(np.float32)
     kind = name.removesuffix("p")
     if kind == "u8":
-        samples = (samples - 128) / 128
+        samples -= 128
+        samples /= 128
     elif (scale := _SCALES[kind]) != 1:
         samples *= np.float32(1 / scale)
     return samples

@@ -91,7 +91,7 @@ class MpegFrames:
         while True:
             # A frame near the end of the block may be followed by one outside of it.
             is_last_block = len(self._data) < _BLOCK
-            if at < self._at or not is_last_block and at >= self._at + _BLOCK - _LONGEST - 4:
+            if at < self._at or (not is_last_block and at >= self._at + _BLOCK - _LONGEST - 4):
                 self._load(at)
             if self._confirmed is None:
                 self._confirmed = _confirmed_frames(self._data)

@@ -54,7 +54,7 @@ class _Filter(threading.Thread):
                 self._write([rest])
                 rest = b""
         self._write([rest])
-        if self._messages > self._told:
+        if self._messages > KEPT:
             self._write([b"%d messages of audio decoders in all\n" % self._messages])
 
     def _write(self, lines: list[bytes]) -> None:
