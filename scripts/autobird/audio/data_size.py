@@ -5,9 +5,11 @@ first value: 0, the length of the header, or the size at the last update. The si
 again at 0 after 4 GiB. Recorders that reserve space on the card leave zeros behind the audio.
 """
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from typing import BinaryIO, Literal, NamedTuple
 
+from autobird.audio.chunks import Chunk, ChunkFormat, chunks
 from autobird.audio.file_view import file_length, view
 
 _PLACEHOLDER = (1 << 31) - 4096
@@ -22,7 +24,6 @@ _MIN_ZEROS = 512
 _MAX_HEADER = 1 << 20
 """The header of a file is not corrected if it has more bytes than this."""
 
-_MAX_CHUNKS = 1000
 _SCAN = 1 << 20
 
 _TAGS = (b"TAG", b"ID3", b"APETAGEX", b"LYRICSBEGIN", b"<?xpacket", b"<?xml")
@@ -35,42 +36,14 @@ _KNOWN_CHUNKS = frozenset(
 )
 """Chunks that follow the audio in real files. Such a name is enough; chunks with other names must fill the rest of the file."""
 
+_LAST_CHUNK = re.compile(rb"LIST|bext|id3 |ID3 |iXML|guan|wamd|afsp|cue |ANNO|NAME|COMT")
+"""Start of chunks that are searched at the end of a file whose header declares the wrong size."""
+
+_MAX_CANDIDATES = 50
+"""Maximum number of such places that are examined."""
+
 _W64_SUFFIX = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 """End of the names of the chunks of a W64 file, after the four characters that RIFF uses."""
-
-
-class _ChunkFormat(NamedTuple):
-    """How a container stores its chunks.
-
-    Attributes:
-        first: position of the first chunk.
-        order: byte order of the sizes.
-        name: length of a chunk's name, bytes.
-        size: length of a chunk's size, bytes.
-        inclusive: whether the size includes name and size.
-        align: chunks start at multiples of this.
-        properties: name of the chunk with rate and channels.
-        data: name of the chunk with the audio.
-        skip: bytes of that chunk before the audio.
-    """
-
-    first: int
-    order: Literal["big", "little"]
-    name: int
-    size: int
-    inclusive: bool
-    align: int
-    properties: bytes
-    data: bytes
-    skip: int = 0
-
-
-class _Chunk(NamedTuple):
-    name: bytes
-    at: int
-    """Position of its content."""
-    size: int
-    """Declared length of its content, bytes."""
 
 
 class _Layout(NamedTuple):
@@ -83,7 +56,7 @@ class _Layout(NamedTuple):
         bytes_per_second: of the audio; 0 if unknown.
         corrected_header: returns the bytes before the audio for a given number of bytes of audio.
         is_end: whether the audio can end at a position, because nothing or valid chunks follow.
-        can_wrap: whether the declared size starts again at 0 after 4 GiB.
+        chunk_format: how the container stores its chunks; None if it has none.
         ends_unknown: whether a placeholder is a valid way to declare no size.
     """
 
@@ -93,7 +66,7 @@ class _Layout(NamedTuple):
     bytes_per_second: float
     corrected_header: Callable[[int], bytes]
     is_end: Callable[[int], bool]
-    can_wrap: bool
+    chunk_format: ChunkFormat | None
     ends_unknown: bool = False
 
 
@@ -114,10 +87,8 @@ def with_real_size(file: BinaryIO) -> tuple[BinaryIO, str] | None:
     elif layout.is_end(end):
         return None
     else:
-        real_end, problem = length, f"declares only {layout.declared} bytes of audio"
-        if layout.can_wrap:
-            wrapped = range(end + (1 << 32), length + 1, 1 << 32)
-            real_end = next((at for at in wrapped if layout.is_end(at)), length)
+        real_end = _start_of_last_chunks(file, layout, length)
+        problem = f"declares only {layout.declared} bytes of audio"
     used = _without_zeros(file, layout.start, real_end)
     zeros = real_end - layout.start - used
     if zeros < _MIN_ZEROS:
@@ -132,53 +103,44 @@ def with_real_size(file: BinaryIO) -> tuple[BinaryIO, str] | None:
     return view(file, layout.start, layout.start + used, layout.corrected_header(used)), note
 
 
+def _start_of_last_chunks(file: BinaryIO, layout: _Layout, length: int) -> int:
+    """Return where known chunks start that fill the end of the file exactly; the length of the file if there are none.
+
+    Programs that write more than 4 GiB of audio close their files, with chunks behind the audio, but the size is wrong.
+    """
+    start = max(layout.start, length - _SCAN)
+    file.seek(start)
+    tail = file.read(length - start)
+    if layout.chunk_format is None:
+        return length
+    candidates = [start + found.start() for found in _LAST_CHUNK.finditer(tail)]
+    for at in candidates[-_MAX_CANDIDATES:]:
+        last = list(chunks(file, layout.chunk_format, at, length))
+        if last and 0 <= length - last[-1].at - last[-1].size < layout.chunk_format.align:
+            return at
+    return length
+
+
 def _layout(file: BinaryIO, length: int) -> _Layout | None:
     file.seek(0)
     head = file.read(40)
     kind, form = head[:4], head[8:12]
     if kind in (b"RIFF", b"RIFX", b"RF64", b"BW64") and form == b"WAVE":
         order: Literal["big", "little"] = "big" if kind == b"RIFX" else "little"
-        return _wav(file, length, _ChunkFormat(12, order, 4, 4, False, 2, b"fmt ", b"data"), kind)
+        return _wav(file, length, ChunkFormat(12, order, 4, 4, False, 2, b"fmt ", b"data"), kind)
     if kind == b"FORM" and form in (b"AIFF", b"AIFC"):
-        return _patched(file, length, _ChunkFormat(12, "big", 4, 4, False, 2, b"COMM", b"SSND", 8))
+        return _patched(file, length, ChunkFormat(12, "big", 4, 4, False, 2, b"COMM", b"SSND", 8))
     if kind == b"caff":
-        return _patched(file, length, _ChunkFormat(8, "big", 4, 8, False, 1, b"desc", b"data", 4))
+        return _patched(file, length, ChunkFormat(8, "big", 4, 8, False, 1, b"desc", b"data", 4))
     if kind == b"riff" and head[24:28] == b"wave":
         names = b"fmt " + _W64_SUFFIX, b"data" + _W64_SUFFIX
-        return _patched(file, length, _ChunkFormat(40, "little", 16, 8, True, 8, *names))
+        return _patched(file, length, ChunkFormat(40, "little", 16, 8, True, 8, *names))
     if kind in (b".snd", b"dns."):
         return _au(file, length, head, "big" if kind == b".snd" else "little")
     return None
 
 
-def _chunks(file: BinaryIO, f: _ChunkFormat, at: int, length: int) -> Iterator[_Chunk]:
-    """Yield the chunks from position `at` on, until one does not fit into the file."""
-    padded = False
-    for _ in range(_MAX_CHUNKS):
-        file.seek(at)
-        header = file.read(f.name + f.size)
-        if padded and f.align == 2 and not _is_name(header[:4]):
-            # Some programs omit the padding byte after a chunk of odd length.
-            file.seek(at := at - 1)
-            header = file.read(f.name + f.size)
-        if len(header) < f.name + f.size or not _is_name(header[:4]):
-            return
-        size = int.from_bytes(header[f.name :], f.order) - (len(header) if f.inclusive else 0)
-        if size < 0:
-            return
-        yield _Chunk(header[: f.name], at + len(header), size)
-        following = at + len(header) + size
-        at = -(-following // f.align) * f.align
-        padded = at != following
-        if following > length:
-            return
-
-
-def _is_name(name: bytes) -> bool:
-    return len(name) == 4 and name.isascii() and name.decode("ascii").isprintable()
-
-
-def _is_end(file: BinaryIO, f: _ChunkFormat | None, start: int, length: int, at: int) -> bool:
+def _is_end(file: BinaryIO, f: ChunkFormat | None, start: int, length: int, at: int) -> bool:
     """Return whether the audio from `start` can end at `at`: only padding, tags, or valid chunks follow."""
     rest = length - at
     if rest == 0 or (rest < _MIN_TAIL and rest * 10 < at - start):
@@ -192,7 +154,7 @@ def _is_end(file: BinaryIO, f: _ChunkFormat | None, start: int, length: int, at:
     # The padding byte after an odd number of bytes may be missing.
     for first in {at, -(-at // f.align) * f.align}:
         end = first
-        for number, chunk in enumerate(_chunks(file, f, first, length)):
+        for number, chunk in enumerate(chunks(file, f, first, length)):
             if number == 0 and chunk.name[:4].rstrip(b" ") in _KNOWN_CHUNKS:
                 return True
             end = chunk.at + chunk.size
@@ -212,9 +174,9 @@ def _without_zeros(file: BinaryIO, start: int, end: int) -> int:
     return 0
 
 
-def _wav(file: BinaryIO, length: int, f: _ChunkFormat, kind: bytes) -> _Layout | None:
+def _wav(file: BinaryIO, length: int, f: ChunkFormat, kind: bytes) -> _Layout | None:
     properties, size_from_ds64 = b"", 0
-    for chunk in _chunks(file, f, f.first, length):
+    for chunk in chunks(file, f, f.first, length):
         file.seek(chunk.at)
         if chunk.name == b"ds64":
             size_from_ds64 = int.from_bytes(file.read(16)[8:], "little")
@@ -236,7 +198,7 @@ def _wav(file: BinaryIO, length: int, f: _ChunkFormat, kind: bytes) -> _Layout |
         bytes_per_second,
         lambda size: _wav_header(properties, size, f.order),
         lambda at: _is_end(file, f, chunk.at, length, at),
-        not is_rf64,
+        f,
     )
 
 
@@ -253,10 +215,10 @@ def _wav_header(properties: bytes, size: int, order: Literal["big", "little"]) -
     return b"RF64" + unknown + b"WAVEds64" + len(ds64).to_bytes(4, "little") + ds64 + chunks + b"data" + unknown
 
 
-def _patched(file: BinaryIO, length: int, f: _ChunkFormat) -> _Layout | None:
+def _patched(file: BinaryIO, length: int, f: ChunkFormat) -> _Layout | None:
     """Return the layout of a file whose header is corrected in place: the size of the audio, and in AIFF its frames."""
-    properties: _Chunk | None = None
-    for chunk in _chunks(file, f, f.first, length):
+    properties: Chunk | None = None
+    for chunk in chunks(file, f, f.first, length):
         if chunk.name == f.properties:
             properties = chunk
         if chunk.name == f.data:
@@ -292,7 +254,7 @@ def _patched(file: BinaryIO, length: int, f: _ChunkFormat) -> _Layout | None:
         bytes_per_second,
         corrected,
         lambda at: _is_end(file, f, start, length, at),
-        f.size == 4,
+        f,
         f.properties == b"desc",
     )
 
@@ -336,6 +298,6 @@ def _au(file: BinaryIO, length: int, head: bytes, order: Literal["big", "little"
         frame * rate,
         corrected,
         lambda at: _is_end(file, None, start, length, at),
-        True,
+        None,
         True,
     )

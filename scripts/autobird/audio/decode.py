@@ -192,15 +192,19 @@ def _decode(
     """Decode `source`, again if necessary (see `decode_into`); return the result and the consumer of the last attempt."""
     selected: tuple[int, ...] | None = None
     selection_note, counted, divisor = "", False, 1.0
+    last_second = min(span[0] + max_duration, span[1]) + 1
     with ExitStack() as stack:
         while True:
             with open_audio(source) as (file, note):
                 reader = BlockReader(file, max_duration, span, selected, divisor)
                 consumer = new_consumer(file.samplerate)
-                for block, mono in reader:
-                    consumer.add(block, mono)
-                if not counted and reader.ended and unread_mp3_bytes(file) > _UNREAD_TAIL:
-                    last_second = min(span[0] + max_duration, span[1]) + 1
+                starts_behind_end = span[0] * file.samplerate >= file.frames
+                is_unread = not counted and starts_behind_end and unread_mp3_bytes(file) > _UNREAD_TAIL
+                if not is_unread:
+                    for block, mono in reader:
+                        consumer.add(block, mono)
+                    is_unread = not counted and reader.ended and unread_mp3_bytes(file) > _UNREAD_TAIL
+                if is_unread:
                     counted, source = True, with_frame_count(stack.enter_context(opened(source)), last_second)
                     continue
                 better, reason = reader.downmix.better_selection() if selected is None else (None, selection_note)

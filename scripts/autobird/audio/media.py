@@ -83,7 +83,10 @@ def _is_adts(head: bytes) -> bool:
         header = head[at : at + 7]
         if len(header) < 7 or header[0] != 0xFF or header[1] & 0xF6 != 0xF0:
             return False
-        at += (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+        length = (header[3] & 3) << 11 | header[4] << 3 | header[5] >> 5
+        if length < len(header):
+            return False
+        at += length
     return True
 
 
