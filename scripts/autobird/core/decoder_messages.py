@@ -4,12 +4,13 @@ libmpg123, the mp3 decoder in libsndfile, writes some lines for each damaged fra
 It cannot be told to be silent through libsndfile. Its lines come from C code, so that they are only found in file descriptor 2.
 """
 
+import atexit
 import os
 import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 KEPT = 10
 """Number of messages that are kept."""
@@ -102,3 +103,10 @@ def short_decoder_messages(target: int | None = None) -> Iterator[None]:
             _read_ends.discard(source)
             os.close(source)
             os.close(saved)
+
+
+def shorten_decoder_messages() -> None:
+    """Do as `short_decoder_messages` from now on until the process ends, for example in a worker of the server."""
+    stack = ExitStack()
+    stack.enter_context(short_decoder_messages())
+    atexit.register(stack.close)
