@@ -174,6 +174,23 @@ def test_a_header_without_audio_behind_it_is_no_audio() -> None:
             probe(with_sizes(0, 0)[:44] + rest)
 
 
+def test_zeros_behind_a_flac_do_not_cost_its_last_seconds() -> None:
+    flac = audio("FLAC")
+    found = probe(flac + bytes(100_000))
+    assert (found.duration, found.sha256) == (SECONDS, WHOLE.sha256)
+    assert found.note.endswith("zero bytes at the end of the file are left out")
+    assert with_real_size(io.BytesIO(flac)) is None
+
+
+def test_a_caf_without_a_size_is_read_to_its_end() -> None:
+    whole = audio("CAF")
+    at = whole.index(b"data") + 4
+    for size in (0, 4, 5000):
+        found = probe(whole[:at] + size.to_bytes(8, "big") + whole[at + 8 :] + bytes(4096))
+        assert (found.duration, found.sha256) == (SECONDS, WHOLE.sha256)
+        assert "the header was never finished" in found.note
+
+
 def test_a_truncated_file_keeps_its_note() -> None:
     found = probe(audio()[: 44 + BYTES // 2])
     assert found.note == "the header declares 3.0 s, the file has 1.5 s; these are used"

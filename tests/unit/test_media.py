@@ -28,6 +28,9 @@ FILES: dict[str, tuple[str, str, int, int, dict[str, str]]] = {
     "phone.mp4": ("mp4", "aac", 48000, 1, {}),
     "safari.mp4": ("mp4", "aac", 44100, 1, {"movflags": "frag_keyframe+empty_moov"}),
     "faststart.m4a": ("ipod", "aac", 16000, 1, {"movflags": "faststart"}),
+    "slow safari.mp4": ("mp4", "aac", 16000, 1, {"movflags": "frag_keyframe+empty_moov"}),
+    "aac.mkv": ("matroska", "aac", 16000, 1, {}),
+    "a.wma": ("asf", "wmav2", 44100, 2, {}),
     "android.3gp": ("3gp", "aac", 44100, 1, {}),
     "old phone.3gp": ("3gp", "libopencore_amrnb", 8000, 1, {}),
     "old phone.amr": ("amr", "libopencore_amrnb", 8000, 1, {}),
@@ -64,6 +67,8 @@ def write_media(
         stream = out.add_stream(codec, rate=rate)
         context = stream.codec_context
         context.layout = layout
+        if codec == "wmav2":
+            stream.bit_rate = 128_000  # it has no default
         context.format = context.codec.audio_formats[0].name
         resampler = av.AudioResampler(format=context.format.name, layout=layout, rate=rate)
 
@@ -118,7 +123,15 @@ def test_the_length_and_the_samples_are_right(name: str, media: Path) -> None:
 
 def test_priming_samples_are_left_out(media: Path) -> None:
     """The tone starts at the first sample, with the phase with which it was written."""
-    for name in ("voice memo.m4a", "phone.mp4", "android.3gp", "opus.mp4", "MediaRecorder.webm"):
+    for name in (
+        "voice memo.m4a",
+        "phone.mp4",
+        "slow safari.mp4",
+        "a.aac",
+        "android.3gp",
+        "opus.mp4",
+        "MediaRecorder.webm",
+    ):
         samples = decode(media / name, 16000)[1600:8000] / 32768
         expected = np.sin(2 * np.pi * 1000 * np.arange(1600, 8000) / 16000)
         assert np.corrcoef(samples, expected)[0, 1] > 0.99, name
@@ -199,7 +212,7 @@ def test_a_file_without_its_index_and_a_video_without_audio_are_refused_with_the
         probe(tmp_path / "silent.mp4")
 
 
-def test_play_lists_that_name_other_files_are_not_opened(media: Path, tmp_path: Path) -> None:
+def test_playlists_that_name_other_files_are_not_opened(media: Path, tmp_path: Path) -> None:
     secret = media / "phone.mp4"
     for text in (f"#EXTM3U\n{secret}\n", f"ffconcat version 1.0\nfile '{secret}'\n"):
         for prefix in ("", "\0"):

@@ -1,4 +1,4 @@
-"""Find files whose header declares too few bytes of audio or none, and read them to their end.
+"""Find files whose header declares too few bytes of audio or none, and read them to the end of the audio.
 
 Recorders write the size of the audio into the header when they close a file. After a loss of power the header still has its
 first value: 0, the length of the header, or the size at the last update. The size of WAV is a 32-bit number, which starts
@@ -76,6 +76,9 @@ def with_real_size(file: BinaryIO) -> tuple[BinaryIO, str] | None:
     A size that is larger than the file is left to the decoder, unless it is a placeholder and zeros are to be left out.
     """
     length = file_length(file)
+    file.seek(0)
+    if file.read(4) == b"fLaC":
+        return _without_zeros_at_end(file, length)
     layout = _layout(file, length)
     if layout is None or layout.start >= length:
         return None
@@ -101,6 +104,15 @@ def with_real_size(file: BinaryIO) -> tuple[BinaryIO, str] | None:
     if zeros:
         note += f", without {zeros} zero bytes at its end"
     return view(file, layout.start, layout.start + used, layout.corrected_header(used)), note
+
+
+def _without_zeros_at_end(file: BinaryIO, length: int) -> tuple[BinaryIO, str] | None:
+    """Return a FLAC file without the zeros behind it; the decoder would lose the last seconds."""
+    file.seek(max(0, length - _MIN_ZEROS))
+    if file.read().strip(b"\0") or length < 2 * _MIN_ZEROS:
+        return None
+    used = _without_zeros(file, 0, length)
+    return view(file, 0, used), f"{length - used} zero bytes at the end of the file are left out"
 
 
 def _start_of_last_chunks(file: BinaryIO, layout: _Layout, length: int) -> int:

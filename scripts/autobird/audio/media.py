@@ -32,13 +32,10 @@ _FORMATS = {
     "aiff": "AIFF",
     "ac3": "AC3",
 }
-"""FFmpeg's containers that are read, and our names for them. FFmpeg knows many more, such as play lists, which open other files."""
+"""FFmpeg's containers that are read, and our names for them. FFmpeg knows many more, such as playlists, which open other files."""
 
 _WITHOUT_LENGTH = frozenset({"AMR", "AAC", "AC3", "MPEGTS", "FLV", "MATROSKA"})
 """Containers without a length, or for which FFmpeg may estimate it from the bit rate."""
-
-_WITHOUT_PRIMING = frozenset({"AAC", "AVI", "FLV", "MPEGTS"})
-"""Containers that do not say that the first frame of AAC only prepares the decoder; it is left out."""
 
 _MAX_FRAME = 1 << 20
 """Maximum number of samples per channel that a decoder may return at a time; real codecs use up to 65,535."""
@@ -140,10 +137,12 @@ class MediaFile:
         self.subtype = str(stream.codec_context.codec.canonical_name).upper()
         self.samplerate = self.channels = self.frames = 0
         self._failure: DecodeError | None = None
+        self._has_priming: bool | None = None
+        """Whether the container says how many samples at the start are to be left out: it then starts before 0."""
         self._blocks = self._decoded(stream)
         first = self._next_block()
-        if first is not None and self.subtype == "AAC" and self.format in _WITHOUT_PRIMING:
-            first = self._next_block()
+        if first is not None and self.subtype == "AAC" and not self._has_priming:
+            first = self._next_block()  # the first frame of AAC only prepares the decoder
         if first is None:
             raise UnusableAudio(f"{kind}: no audio could be decoded ({self._failure or 'no frames'})")
         if self.format not in _WITHOUT_LENGTH:
@@ -159,13 +158,16 @@ class MediaFile:
     def _decoded(self, stream: Any) -> Iterator[NDArray[np.float32]]:
         """Yield the frames of the decoder as arrays of shape (frames, channels)."""
         try:
-            for frame in self._container.decode(stream):
-                rate, channels = frame.sample_rate, frame.layout.nb_channels
-                if not self.samplerate:
-                    self.samplerate, self.channels = rate, channels
-                elif (rate, channels) != (self.samplerate, self.channels):
-                    raise DecodeError("the sampling rate or the number of channels changes")
-                yield _samples(frame.to_ndarray(), frame.format.name, channels)
+            for packet in self._container.demux(stream):
+                if self._has_priming is None:
+                    self._has_priming = packet.pts is not None and packet.pts < 0
+                for frame in packet.decode():
+                    rate, channels = frame.sample_rate, frame.layout.nb_channels
+                    if not self.samplerate:
+                        self.samplerate, self.channels = rate, channels
+                    elif (rate, channels) != (self.samplerate, self.channels):
+                        raise DecodeError("the sampling rate or the number of channels changes")
+                    yield _samples(frame.to_ndarray(), frame.format.name, channels)
         except self._errors as error:
             raise DecodeError(_text(error)) from error
 
