@@ -177,7 +177,7 @@ def test_a_header_without_audio_behind_it_is_no_audio() -> None:
 def test_zeros_behind_a_flac_do_not_cost_its_last_seconds() -> None:
     flac = audio("FLAC")
     found = probe(flac + bytes(100_000))
-    assert (found.duration, found.sha256) == (SECONDS, WHOLE.sha256)
+    assert (found.duration, found.sha256) == (SECONDS, probe(flac).sha256)
     assert found.note.endswith("zero bytes at the end of the file are left out")
     assert with_real_size(io.BytesIO(flac)) is None
 
