@@ -274,4 +274,7 @@ def test_without_pyav_the_files_of_phones_are_refused_with_the_remedy(monkeypatc
     for kind, head in heads.items():
         with pytest.raises(UnusableAudio) as raised:
             probe(io.BytesIO(head + bytes(5000)))
-        assert str(raised.value) == f"{kind}: reading it needs the package av; install it with: pip install 'autobird[media]'"
+        assert (
+            str(raised.value)
+            == f"{kind}: reading it needs the package av; install it with: pip install 'autobird[media]'"
+        )

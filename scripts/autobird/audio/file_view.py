@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 
+_BUFFER = 1 << 16
+
+
 class FileView(io.RawIOBase):
     """Reads `prefix`, and then the bytes of `file` from `start` to `end`.
 
@@ -68,8 +71,8 @@ def file_length(file: BinaryIO) -> int:
 
 
 def view(file: BinaryIO, start: int, end: int | None = None, prefix: bytes = b"") -> BinaryIO:
-    """Return a `FileView` as the type that readers of files take."""
-    return cast(BinaryIO, FileView(file, start, end, prefix))
+    """Return a `FileView` with a buffer, because decoders read a few bytes at a time, as the type that readers of files take."""
+    return cast(BinaryIO, io.BufferedReader(FileView(file, start, end, prefix), _BUFFER))
 
 
 @contextmanager
