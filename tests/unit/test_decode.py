@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -283,3 +284,20 @@ def test_a_damaged_stream_is_used_up_to_the_damage_with_a_note(
     assert properties.decoded_share == pytest.approx(share, abs=0.001)
     assert properties.note.startswith(f"decoding stopped after {seconds} s (")
     assert properties.note.endswith("only the audio before is used")
+
+
+def test_without_pyav_the_files_of_phones_are_refused_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    heads = {
+        "MPEG-4 or QuickTime (m4a, mp4, 3gp, mov)": b"\0\0\0\x1cftypM4A \0\0\2\0M4A isomiso2",
+        "Matroska or WebM": b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1",
+        "AMR": b"#!AMR\n\x3c" + bytes(range(128, 256)),
+        "AAC": (b"\xff\xf1\x50\x80\x04\x1f\xfc" + bytes(25)) * 4,
+    }
+    for kind, head in heads.items():
+        with pytest.raises(UnusableAudio) as raised:
+            probe(io.BytesIO(head + bytes(5000)))
+        assert (
+            str(raised.value)
+            == f"{kind}: reading it needs the package av; install it with: pip install 'autobird[media]'"
+        )

@@ -8,11 +8,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from autobird.audio.audio_file import TooLong, UnusableAudio, error_text
+from autobird.audio.audio_errors import DecodeError, UnusableAudio
+from autobird.audio.audio_file import AudioFile, error_text
 from autobird.audio.downmix import Downmix
-
-_BLOCK = 1 << 16
-"""Frames decoded at a time. Whole files as float32 need new memory pages for each file, which takes twice as long."""
+from autobird.audio.full_scale import FullScale, is_floating_point
+from autobird.audio.limits import block_frames, check_length
 
 _COMPLETE = 0.98
 """A file with less than this share of its declared length gets a note; the lengths that mp3 headers declare are estimates."""
@@ -38,19 +38,23 @@ class BlockReader:
         note: the problem that ended decoding early, or ""; set after the last block.
         downmix: from channels to mono.
         ended: whether the file ended before the span.
+        full_scale: samples beyond full scale, for a codec with floating-point samples; else None.
     """
 
     def __init__(
         self,
-        file: soundfile.SoundFile,
+        file: AudioFile,
         max_duration: float,
         span: tuple[float, float],
         channels: tuple[int, ...] | None,
+        divisor: float = 1.0,
     ) -> None:
         self.file, self.max_duration, self.span = file, max_duration, span
         self.frames, self.total, self.share, self.note = 0, 0.0, 1.0, ""
         self.ended = False
         self.downmix = Downmix(file.channels, channels)
+        self.full_scale = FullScale() if is_floating_point(file.subtype) else None
+        self._gain = np.float32(1 / divisor)
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         file, rate, failure = self.file, self.file.samplerate, ""
@@ -59,19 +63,22 @@ class BlockReader:
         declared = max(0, min(file.frames - first, wanted)) if 0 < file.frames < _UNKNOWN_FRAMES else 0
         if first:
             self._skip(first)
-        buffer = np.empty((_BLOCK, file.channels), np.float32)
+        buffer = np.empty((block_frames(file.channels), file.channels), np.float32)
         while self.frames < wanted:
             try:
-                block = file.read(out=buffer[: min(_BLOCK, wanted - self.frames)])
-            except soundfile.LibsndfileError as error:
+                block = file.read(out=buffer[: min(len(buffer), wanted - self.frames)])
+            except (soundfile.LibsndfileError, DecodeError) as error:
                 failure = error_text(error)
                 break
             if not len(block):
                 self.ended = True
                 break
             self.frames += len(block)
-            if self.frames > self.max_duration * rate:
-                raise TooLong(f"longer than {self.max_duration:g} s of decoded audio")
+            check_length(self.frames, rate, file.channels, self.max_duration)
+            if self.full_scale:
+                self.full_scale.add(block)
+                if self._gain != 1:
+                    block *= self._gain
             mono = self.downmix(block)
             total = float(mono.sum())
             if not math.isfinite(total):
@@ -107,7 +114,7 @@ class BlockReader:
     def _skip(self, frames: int) -> None:
         try:
             self.file.seek(frames)
-        except soundfile.LibsndfileError as error:
+        except (soundfile.LibsndfileError, DecodeError) as error:
             length = self.file.frames / self.file.samplerate
             raise UnusableAudio(
                 f"starts at {self.span[0]:g} s of a file of {length:.1f} s; correct its start ({error_text(error)})"

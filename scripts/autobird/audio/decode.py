@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Generic, NamedTuple, Protocol, TypeVar
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.audio_file import open_audio, unread_mp3_bytes, with_frame_count
 from autobird.audio.block_reader import BlockReader
+from autobird.audio.file_view import opened
 from autobird.audio.resample import Resampler, to_int16
 from autobird.audio.sample_statistics import SampleStatistics
 
@@ -36,7 +38,8 @@ class AudioProperties:
     Attributes:
         sample_rate: the file's own sampling rate, Hz.
         channels: the file's number of channels.
-        codec: container and subtype as libsndfile names them, for example `MP3 MPEG_LAYER_III`.
+        codec: container and codec as libsndfile names them, for example `MP3 MPEG_LAYER_III`; for files that PyAV reads as in
+            `MP4 AAC`.
         bits: bits per sample in the file; 0 for codecs without a sample size.
         duration: length of the decoded audio, seconds.
         decoded_share: decoded length divided by the length that the header declares; 1 if it declares none.
@@ -84,7 +87,8 @@ def decode_into(
     """Decode an audio file, pass its mono samples to a consumer, and measure it in the same pass.
 
     A file is decoded again from its start if the first attempt shows that some channels are silent or cancel each
-    other (this is known only at the end, see `Downmix`), or that an mp3 is longer than libsndfile estimated.
+    other (this is known only at the end, see `Downmix`), that floating-point samples are beyond full scale (see
+    `FullScale`), or that an mp3 is longer than libsndfile estimated.
 
     Args:
         source: a path, or a seekable binary file.
@@ -95,8 +99,9 @@ def decode_into(
         span: start and end of the part of the file to decode, seconds.
 
     Raises:
-        TooLong: more decoded audio than `max_duration`.
-        UnusableAudio: empty, text, not decodable, or samples that are not finite.
+        TooLong: more decoded audio than `max_duration`, or more samples in all channels than `audio.limits` allows for it.
+        UnusableAudio: empty, text, not decodable, a sampling rate or channels beyond `audio.limits`, or samples that are not
+            finite.
     """
     decoded, measured = _decode(source, max_duration, span, lambda rate: _Measured(rate, new_consumer(rate)))
     statistics = measured.statistics
@@ -108,7 +113,7 @@ def decode_into(
         decoded.frames / decoded.sample_rate,
         decoded.share,
         measured.digest.hexdigest(),
-        statistics.peak,
+        max(statistics.peak, decoded.peak),
         statistics.clipped / max(1, statistics.samples),
         decoded.total / max(1, decoded.frames),
         statistics.silent_frames / max(1, statistics.frames),
@@ -177,6 +182,7 @@ class _Decoded:
     frames: int
     total: float
     share: float
+    peak: float
     note: str
 
 
@@ -185,27 +191,38 @@ def _decode(
 ) -> tuple[_Decoded, _B]:
     """Decode `source`, again if necessary (see `decode_into`); return the result and the consumer of the last attempt."""
     selected: tuple[int, ...] | None = None
-    selection_note, counted = "", False
-    while True:
-        with open_audio(source) as (file, note):
-            reader = BlockReader(file, max_duration, span, selected)
-            consumer = new_consumer(file.samplerate)
-            for block, mono in reader:
-                consumer.add(block, mono)
-            if not counted and reader.ended and unread_mp3_bytes(file) > _UNREAD_TAIL:
-                counted, source = True, with_frame_count(source)
-                continue
-            better, reason = reader.downmix.better_selection() if selected is None else (None, selection_note)
-            if better is None:
-                decoded = _Decoded(
-                    file.samplerate,
-                    file.channels,
-                    f"{file.format} {file.subtype}",
-                    _BITS.get(file.subtype, 0),
-                    reader.frames,
-                    reader.total,
-                    reader.share,
-                    "; ".join(n for n in (note, reader.note, reason) if n),
-                )
-                return decoded, consumer
-            selected, selection_note = better, reason
+    selection_note, counted, divisor = "", False, 1.0
+    last_second = min(span[0] + max_duration, span[1]) + 1
+    with ExitStack() as stack:
+        while True:
+            with open_audio(source) as (file, note):
+                reader = BlockReader(file, max_duration, span, selected, divisor)
+                consumer = new_consumer(file.samplerate)
+                starts_behind_end = span[0] * file.samplerate >= file.frames
+                is_unread = not counted and starts_behind_end and unread_mp3_bytes(file) > _UNREAD_TAIL
+                if not is_unread:
+                    for block, mono in reader:
+                        consumer.add(block, mono)
+                    is_unread = not counted and reader.ended and unread_mp3_bytes(file) > _UNREAD_TAIL
+                if is_unread:
+                    counted, source = True, with_frame_count(stack.enter_context(opened(source)), last_second)
+                    continue
+                better, reason = reader.downmix.better_selection() if selected is None else (None, selection_note)
+                scale = reader.full_scale
+                wanted_divisor = scale.divisor() if scale else 1.0
+                if better is None and wanted_divisor == divisor:
+                    decoded = _Decoded(
+                        file.samplerate,
+                        file.channels,
+                        f"{file.format} {file.subtype}",
+                        _BITS.get(file.subtype, 0),
+                        reader.frames,
+                        reader.total,
+                        reader.share,
+                        scale.peak if scale else 0.0,
+                        "; ".join(n for n in (note, reader.note, reason, scale.note() if scale else "") if n),
+                    )
+                    return decoded, consumer
+                divisor = wanted_divisor
+                if better is not None:
+                    selected, selection_note = better, reason

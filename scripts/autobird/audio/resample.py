@@ -26,7 +26,8 @@ class Resampler:
 
 def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     """Convert samples in -1..1 to int16: rounded to nearest, clipped at full scale."""
-    scaled = samples * np.float32(32768)
+    with np.errstate(over="ignore"):  # damaged files may decode to huge values
+        scaled = samples * np.float32(32768)
     np.rint(scaled, out=scaled)
     np.clip(scaled, -32768, 32767, out=scaled)
     return scaled.astype(np.int16)

@@ -14,6 +14,7 @@ from typing import TextIO, TypeVar
 from pydantic import ValidationError
 from threadpoolctl import threadpool_limits
 
+from autobird.core.decoder_messages import short_decoder_messages
 from autobird.core.errors import AutobirdError
 from autobird.core.files import locked
 from autobird.core.settings import Settings
@@ -69,17 +70,14 @@ def format_duration(seconds: float) -> str:
 
 @contextmanager
 def _redirect_stderr(path: Path) -> Iterator[None]:
-    """Append standard error to `path`, including the warnings that C libraries write to file descriptor 2."""
+    """Append standard error to `path`, including the first of the warnings that C libraries write to file descriptor 2."""
     global _original_stderr
-    sys.stderr.flush()
     saved = os.dup(2)
     with path.open("ab", buffering=0) as file, open(saved, "w", encoding="utf-8") as _original_stderr:  # noqa: PTH123 - a descriptor
-        os.dup2(file.fileno(), 2)
         try:
-            yield
+            with short_decoder_messages(file.fileno()):
+                yield
         finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
             _original_stderr = None
 
 
@@ -93,6 +91,8 @@ def stage(name: str, args: argparse.Namespace, outputs: Sequence[Path]) -> Itera
             args.log.write_bytes(b"")
             handler = logging.FileHandler(args.log, mode="a", encoding="utf-8")
             stack.enter_context(_redirect_stderr(args.log))
+        else:
+            stack.enter_context(short_decoder_messages())
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
         stack.callback(handler.close)
         stack.callback(log.removeHandler, handler)

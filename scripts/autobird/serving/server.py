@@ -74,8 +74,10 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
 
         def load(self) -> Any:
             # Imported in each worker: ONNX Runtime starts threads on import, and threads do not exist in a forked process.
+            from autobird.core.decoder_messages import shorten_decoder_messages
             from autobird.serving.app import create_app
 
+            shorten_decoder_messages()
             threadpool_limits(
                 1
             )  # one thread per worker: spinning BLAS threads of all workers would slow each other down

@@ -1,0 +1,84 @@
+"""A part of a file behind other bytes, for example audio data behind a corrected header, without a copy in memory."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+_BUFFER = 1 << 16
+
+
+class FileView(io.RawIOBase):
+    """Reads `prefix`, and then the bytes of `file` from `start` to `end`.
+
+    Closing the view leaves `file` open. The position of `file` changes.
+
+    Args:
+        file: a seekable binary file.
+        start: first byte of `file` to read.
+        end: byte of `file` before which to stop; None for the end of the file.
+        prefix: bytes before those of `file`.
+    """
+
+    def __init__(self, file: BinaryIO, start: int, end: int | None = None, prefix: bytes = b"") -> None:
+        self._file: Any = file  # `BinaryIO` has no `readinto`, the files have
+        self._start, self._prefix = start, prefix
+        self._size = len(prefix) + max(0, (file_length(file) if end is None else end) - start)
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Change the position, and return it."""
+        self._at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence])
+        return self._at
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read as many bytes as fit into `buffer`; fewer only at the end."""
+        out = memoryview(buffer).cast("B")
+        wanted = max(0, min(len(out), self._size - self._at))
+        done = 0
+        if self._at < len(self._prefix):
+            part = self._prefix[self._at : self._at + wanted]
+            out[: len(part)] = part
+            done = len(part)
+        if done < wanted:
+            self._file.seek(self._start + self._at + done - len(self._prefix))
+            while done < wanted and (count := self._file.readinto(out[done:wanted])):
+                done += count
+        self._at += done
+        return done
+
+
+def file_length(file: BinaryIO) -> int:
+    """Return the number of bytes of a seekable file, whose position stays."""
+    position = file.tell()
+    end = file.seek(0, io.SEEK_END)
+    file.seek(position)
+    return end
+
+
+def view(file: BinaryIO, start: int, end: int | None = None, prefix: bytes = b"") -> BinaryIO:
+    """Return a `FileView` with a buffer, because decoders read a few bytes at a time, as the type that readers of files take."""
+    return cast(BinaryIO, io.BufferedReader(FileView(file, start, end, prefix), _BUFFER))
+
+
+@contextmanager
+def opened(source: Path | BinaryIO) -> Iterator[BinaryIO]:
+    """Open a path; a file object is passed on, and stays open."""
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield source
