@@ -16,7 +16,8 @@ from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.annotations import AnnotationSource
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
-from autobird.sources.sequences import AMBIGUOUS_TIME
+from autobird.sources.selection_tables import Selection
+from autobird.sources.sequences import AMBIGUOUS_TIME, times_within_files
 
 RAVEN = """Selection\tView\tChannel\tBegin Time (s)\tEnd Time (s)\tLow Freq (Hz)\tHigh Freq (Hz)\tSpecies
 1\tWaveform 1\t1\t1.000\t2.500\t1000\t5000\tParus major
@@ -275,11 +276,31 @@ def test_times_that_count_through_several_files_are_converted_by_their_lengths(t
 
 
 def test_times_within_each_file_stay(tmp_path: Path) -> None:
-    rows = ((1, 2, "a.wav"), (2, 3, "b.wav"), (60, 61, "c.wav"))
-    assert [(b[0], b[1]) for b in sequence(tmp_path / "r", *rows)] == [("a.wav", 1.0), ("b.wav", 2.0), ("c.wav", 60.0)]
+    rows = ((1, 2, "a.wav"), (2, 3, "b.wav"), (0.2, 1, "c.wav"), (60, 61, "c.wav"))
+    assert [(b[0], b[1], b[4]) for b in sequence(tmp_path / "r", *rows)] == [
+        ("a.wav", 1.0, ""),
+        ("b.wav", 2.0, ""),
+        ("c.wav", 0.2, ""),
+        ("c.wav", 60.0, ""),
+    ]
 
 
-def test_times_that_may_count_either_way_do_not_count(tmp_path: Path) -> None:
+def test_a_box_after_the_end_of_its_file_does_not_affect_the_others_if_times_start_again_in_each_file(
+    tmp_path: Path,
+) -> None:
+    rows = ((1, 2, "a.wav"), (50, 51, "a.wav"), (2, 3, "b.wav"), (300, 301, "c.wav"))
+    assert [(b[1], b[4]) for b in sequence(tmp_path / "r", *rows)] == [(1.0, ""), (50.0, ""), (2.0, ""), (300.0, "")]
+
+
+def test_headers_are_read_only_if_times_do_not_start_again() -> None:
+    rows = [("a", Selection("a", 3, 4, "A")), ("b", Selection("b", 1, 2, "A"))]
+    assert times_within_files(rows, lambda _: pytest.fail("a header was read"), True, True) == (
+        [s for _, s in rows],
+        False,
+    )
+
+
+def test_times_that_may_count_either_way_are_not_used(tmp_path: Path) -> None:
     """Both fit: 20 s is within b.wav, and 10 s after its start if time counts through a.wav."""
     rows = ((1, 2, "a.wav"), (20, 21, "b.wav"))
     assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME]
@@ -287,8 +308,14 @@ def test_times_that_may_count_either_way_do_not_count(tmp_path: Path) -> None:
     assert [b[4] for b in sequence(tmp_path / "s", *rows, header=other)] == ["", ""]
 
 
-def test_times_that_fit_neither_way_do_not_count(tmp_path: Path) -> None:
+def test_times_that_fit_neither_way_are_not_used(tmp_path: Path) -> None:
     rows = ((1, 2, "a.wav"), (20, 21, "b.wav"), (500, 501, "b.wav"))
+    assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME, AMBIGUOUS_TIME]
+
+
+def test_times_are_not_converted_if_the_table_omits_a_file_of_the_sequence(tmp_path: Path) -> None:
+    """b.wav without selections, whose 40 s are in the times of c.wav."""
+    rows = ((1, 2, "a.wav"), (60, 61, "c.wav"), (125, 126, "c.wav"))
     assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME, AMBIGUOUS_TIME]
 
 

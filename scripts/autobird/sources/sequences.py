@@ -15,20 +15,29 @@ _TOLERANCE = 0.5
 
 
 def times_within_files(
-    rows: Sequence[tuple[str, Selection]], duration: Callable[[str], float | None], counts_through: bool
+    rows: Sequence[tuple[str, Selection]],
+    duration: Callable[[str], float | None],
+    counts_through: bool,
+    complete: bool,
 ) -> tuple[list[Selection], bool]:
     """Return the selections with times relative to their own file, and whether the times were converted.
 
-    The times of a table are relative to its first file if some of them are after the end of their own file, and all of them
-    fit the lengths of the files in the order in which the table names them. If neither interpretation fits, the times are
-    ambiguous. They are also ambiguous if both fit and the program that wrote the table counts through several files. In both
-    cases only the selections of the first file are used.
+    Times that count through a sequence of files never decrease from one file to the next. If they do, they are relative to each
+    file. Otherwise they are converted if some of them are after the end of their own file, all of them fit the lengths of the
+    files in the order of the table, and the table names every file of the sequence. If that is unclear, the times are
+    ambiguous, and only the selections of the first file are used.
 
     Args:
         rows: recording and selection of each row, from a table of several recordings without a column of offsets within files.
-        duration: returns the duration of a recording according to its header, seconds; None if it is unknown.
+        duration: returns the duration of a recording according to its header, seconds; None if it is unknown. It is called only
+            if the times do not decrease.
         counts_through: whether the program that wrote the table counts through all files that are open together.
+        complete: whether the table names all recordings of its folder from the first to the last one that it names.
     """
+    selections = [s for _, s in rows]
+    timed = [(recording, s) for recording, s in rows if s.end > s.start]
+    if not _never_decreases(timed):
+        return selections, False
     order = list(dict.fromkeys(recording for recording, _ in rows))
     lengths = {recording: duration(recording) for recording in order}
     beginnings: dict[str, float | None] = {}
@@ -46,16 +55,34 @@ def times_within_files(
         first = beginnings[recording]
         return first is not None and lengths[recording] is not None and fits(recording, start - first)
 
-    counted = [(recording, s) for recording, s in rows if s.end > s.start]
-    within = all(fits(recording, s.start) for recording, s in counted)
-    through = all(fits_through(recording, s.start) for recording, s in counted)
-    if within and not (through and counts_through):
-        return [s for _, s in rows], False
-    if through and not within:
+    within = all(fits(recording, s.start) for recording, s in timed)
+    before_begin = any((first := beginnings[r]) is not None and s.start < first - _TOLERANCE for r, s in timed)
+    through = all(fits_through(recording, s.start) for recording, s in timed)
+    if before_begin or (within and (not counts_through or (complete and not through))):
+        return selections, False
+    if through and complete and not within:
         return [_earlier(s, beginnings[recording] or 0.0) for recording, s in rows], True
     return [
         s if recording == order[0] or s.problem else s._replace(problem=AMBIGUOUS_TIME) for recording, s in rows
     ], False
+
+
+def _never_decreases(timed: Sequence[tuple[str, Selection]]) -> bool:
+    """Return whether no selection starts before the middle of one of a file that the table names earlier.
+
+    The middle, because the last selection of a file may reach into the next file of a sequence.
+    """
+    latest: dict[str, float] = {}
+    earliest: dict[str, float] = {}
+    for recording, s in timed:
+        latest[recording] = max(latest.get(recording, 0.0), (s.start + s.end) / 2)
+        earliest[recording] = min(earliest.get(recording, s.start), s.start)
+    so_far = 0.0
+    for recording, first in earliest.items():
+        if first < so_far:
+            return False
+        so_far = max(so_far, latest[recording])
+    return True
 
 
 def _earlier(selection: Selection, seconds: float) -> Selection:
