@@ -7,7 +7,7 @@ import pytest
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import batch_of
 from autobird.core.walk import files_below, printable
-from autobird.predict.files import find_files
+from autobird.predict.inputs import find_files
 from autobird.sources.field import FieldRecordings
 from autobird.sources.folder import FolderSource
 
@@ -34,7 +34,7 @@ def test_links_to_folders_are_followed_and_each_folder_is_visited_once(folder: P
 
 
 def test_all_commands_find_the_same_files(folder: Path, tmp_path: Path) -> None:
-    assert find_files([folder]) == [folder / name for name in FILES]
+    assert find_files([folder]).files == [folder / name for name in FILES]
     assert [r.recording for r in FolderSource(folder, tmp_path / "cache").recordings()] == FILES
     field = FieldRecordings(folder, tmp_path / "cache", 2, "predict.input")
     tables = [field.manifests.text(str(number)).splitlines() for number in range(2)]
@@ -49,7 +49,7 @@ def test_a_missing_or_empty_folder_is_named_with_its_setting(tmp_path: Path) -> 
     with pytest.raises(AutobirdError, match=r"drift\.current: .*nowhere is not a folder"):
         FieldRecordings(tmp_path / "nowhere", tmp_path / "cache", 1, "drift.current")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(AutobirdError, match=r"predict\.input: .*empty holds no files"):
+    with pytest.raises(AutobirdError, match=r"predict\.input: .*empty holds no recordings"):
         FieldRecordings(tmp_path / "empty", tmp_path / "cache", 1, "predict.input")
 
 

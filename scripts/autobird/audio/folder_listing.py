@@ -31,6 +31,12 @@ class FolderListing(NamedTuple):
     not_audio: dict[str, str]
     notes: list[str]
 
+    def all_notes(self) -> list[str]:
+        """Return `notes`, and a message about the files that are no audio."""
+        if not self.not_audio:
+            return self.notes
+        return [not_audio_note(self.not_audio.values(), min(self.not_audio)), *self.notes]
+
 
 def list_folder(root: Path, excluded: Path | None = None) -> FolderListing:
     """Return the files below a folder, except the file `excluded`.

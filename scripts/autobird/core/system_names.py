@@ -5,15 +5,16 @@ import re
 _NAMES = frozenset(
     {
         # Windows
-        "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "folder.htt", "autorun.inf", "$recycle.bin",
-        "recycler", "recycled", "system volume information", "$extend", "$winreagent", "config.msi", "msdownld.tmp", "pagefile.sys", "hiberfil.sys",
-        "swapfile.sys", "dumpstack.log.tmp", "wpsettings.dat", "indexervolumeguid",
+        "thumbs.db", "thumbs.db:encryptable", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "folder.htt", "autorun.inf",
+        "$recycle.bin", "recycler", "recycled", "system volume information", "$extend", "$winreagent", "config.msi",
+        "msdownld.tmp", "pagefile.sys", "hiberfil.sys", "swapfile.sys", "dumpstack.log.tmp", "wpsettings.dat", "indexervolumeguid",
         # macOS and its file servers
         "__macosx", "icon\r", "network trash folder", "temporary items", "thevolumesettingsfolder",
         # Linux, Android
         "lost+found", "lost.dir",
         # network storage: Synology, QNAP, NetApp, others
-        "@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin", "@recycle", "@recently-snapshot", "@snapshot", "~snapshot", "$recycle", "_recycle_",
+        "@eadir", "#recycle", "#snapshot", "@tmp", "@sharebin", "@recycle", "@recently-snapshot", "@snapshot", "~snapshot",
+        "$recycle", "_recycle_",
         # programs
         "__pycache__",
     }

@@ -99,7 +99,7 @@ class FolderWalk:
         except OSError as error:
             raise _unreadable(path, error) from error
         prefix = f"{folder}/" if folder else ""
-        folders = []
+        folders: list[str] = []
         for entry in entries:
             name = prefix + entry.name
             if is_system_name(entry.name):

@@ -6,7 +6,6 @@ import math
 import pandas as pd
 
 from autobird.dataset.settings import SplitSettings
-from autobird.sources.splits import SPLITS
 
 SMALL_SPECIES = 20
 """Groups of a species below which they are assigned by rank, so that every split gets some of them. Assignment by the

@@ -98,7 +98,7 @@ def _parse(path: Path, file: IO[str], delimiter: str, notes: list[str]) -> Delim
         width, surplus = len(header), 0
         rows = []
         for cells in reader:
-            if not any(cells):
+            if not any(map(str.strip, cells)):
                 continue
             surplus += len(cells) > width and any(c.strip() for c in cells[width:])
             rows.append(_padded(cells, width))

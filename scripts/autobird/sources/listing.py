@@ -182,9 +182,10 @@ def _with_metadata(source: Source, unmatched: list[str]) -> Iterator[tuple[Liste
 
     The recordings of metadata that belong to none are appended to `unmatched`.
     """
+    recordings = source.recordings()  # first: a source may match the paths in its metadata with its recordings
     remaining = iter(source.metadata())
     metadata = next(remaining, None)
-    for recording in source.recordings():
+    for recording in recordings:
         while metadata is not None and metadata.recording < recording.recording:
             unmatched.append(metadata.recording)
             metadata = next(remaining, None)

@@ -8,8 +8,8 @@ from pathlib import Path
 from autobird.core.errors import AutobirdError
 from autobird.core.text import read_text
 from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata
-from autobird.sources.licences import allowed
 from autobird.sources.delimited_text import delimiter_of
+from autobird.sources.licences import allowed
 from autobird.sources.settings import SourceSettings
 
 TAKEN_DOWN = "taken down (corpus.take_down)"
