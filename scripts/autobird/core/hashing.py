@@ -152,7 +152,9 @@ def _state(path: Path) -> str | None:
 
 
 def file_digest(path: Path) -> str | None:
-    """Return the sha256 of a file in hexadecimal; None if it cannot be read."""
+    """Return the sha256 of a file in hexadecimal; None if it cannot be read, or is a pipe, socket or device."""
+    if not path.is_file():
+        return None  # opening a pipe would wait for a writer
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
