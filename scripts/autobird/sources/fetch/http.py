@@ -32,6 +32,9 @@ that sends too many requests."""
 _REFUSED_ATTEMPTS = 3
 """Attempts after which a refusal ends the job."""
 
+_LONGEST_DELAY = 1e9
+"""Upper limit of a delay that is read from Retry-After, seconds; a number of many digits would be infinite."""
+
 _MAX_RETRY_AFTER = 3600.0
 """Longest delay that a server may ask for, seconds. If it asks for more, the job ends and says so."""
 
@@ -79,8 +82,9 @@ def parse_retry_after(value: str | None) -> float:
     """Return the delay in seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is not valid."""
     if not value:
         return 0.0
-    if value.strip().isdigit():
-        return float(value)
+    value = value.strip()
+    if value.isascii() and value.isdecimal():
+        return min(float(value), _LONGEST_DELAY)
     try:
         return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
     except (TypeError, ValueError):
