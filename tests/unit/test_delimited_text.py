@@ -147,7 +147,9 @@ def taken_down(tmp: Path, data: bytes) -> TakeDownList:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-@pytest.mark.parametrize("text", ["kind,value\nrecordist,Jørgen\n", "Kind;Value;\r\n\r\nRecordist;Jørgen;\r\n;;\r\n", "recordist\tJørgen\r"])
+@pytest.mark.parametrize(
+    "text", ["kind,value\nrecordist,Jørgen\n", "Kind;Value;\r\n\r\nRecordist;Jørgen;\r\n;;\r\n", "recordist\tJørgen\r"]
+)
 def test_a_take_down_list_is_read_as_spreadsheets_write_it(encoding: str, text: str, tmp_path: Path) -> None:
     from autobird.sources.base import ListedRecording
 

@@ -145,9 +145,13 @@ def test_a_server_that_asks_to_wait_for_very_long_ends_the_job(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_is_not_a_withdrawal_and_ends_the_job(status: int, server: FakeServer, tmp_path: Path, delays: list[float]) -> None:
+def test_a_refusal_is_not_a_withdrawal_and_ends_the_job(
+    status: int, server: FakeServer, tmp_path: Path, delays: list[float]
+) -> None:
     server.faults = Faults(refused={"1": status})
-    with pytest.raises(AccessRefused, match=rf"/sound/1/download: the server refuses access \(answers {status}\)") as refused:
+    with pytest.raises(
+        AccessRefused, match=rf"/sound/1/download: the server refuses access \(answers {status}\)"
+    ) as refused:
         downloaded(server, tmp_path / "a")
     assert not isinstance(refused.value, Unavailable)
     assert len(server.requests) == 3

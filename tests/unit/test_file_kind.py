@@ -85,7 +85,9 @@ def test_files_with_an_audio_extension_are_not_opened(tmp_path: Path, monkeypatc
         (tmp_path / name).write_bytes(b"words")
     opened: list[str] = []
     real_open = Path.open
-    monkeypatch.setattr(Path, "open", lambda path, *arguments: (opened.append(path.name), real_open(path, *arguments))[1])
+    monkeypatch.setattr(
+        Path, "open", lambda path, *arguments: (opened.append(path.name), real_open(path, *arguments))[1]
+    )
     listing = list_folder(tmp_path)
     assert (listing.recordings, listing.not_audio, opened) == (["a.wav", "b.FLAC"], {"c.txt": "text"}, ["c.txt"])
 

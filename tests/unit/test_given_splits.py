@@ -36,7 +36,9 @@ def listing(tmp: Path, kind: str, splits: dict[str, str]) -> Listing:
         (root / name).write_bytes(name.encode())
     lines = "".join(f"{f},{f[0]},{split}\n" for f, split in splits.items())
     (root / "SOURCES.csv").write_text("file,species,split\n" + lines)
-    settings = SourceSettings(type=kind, root=str(root), table=str(root / "SOURCES.csv") if kind == "table" else None, batches=1)
+    settings = SourceSettings(
+        type=kind, root=str(root), table=str(root / "SOURCES.csv") if kind == "table" else None, batches=1
+    )
     return Listing(source_of(settings, tmp / "c" / "x"), settings)
 
 
@@ -75,13 +77,19 @@ def test_recordings_that_their_group_puts_into_another_split_are_listed(
         [("a", "train"), ("b", "test"), ("c", ""), ("d", "test"), ("gone", "test")], columns=["recording", "split"]
     )
     found = overridden_splits(index, grouping)
-    assert found[["recording", "given", "assigned"]].to_numpy().tolist() == [["b", "test", "train"], ["d", "test", "train"]]
+    assert found[["recording", "given", "assigned"]].to_numpy().tolist() == [
+        ["b", "test", "train"],
+        ["d", "test", "train"],
+    ]
     tables = RecordingTables(grouping, frozenset(), PAIRS)
     recordings = pd.DataFrame({"recording": list("abcd"), "duration": 9.0})
     assert count_dataset(recordings, index, tables)["splits_overridden"] == {"test -> train": 2}
     with caplog.at_level(logging.WARNING, "autobird"):
         report_overridden_splits(index, grouping)
-    assert "the metadata give b the split test, but its group is in train, as a group is never divided: Ann, Wood" in caplog.text
+    assert (
+        "the metadata give b the split test, but its group is in train, as a group is never divided: Ann, Wood"
+        in caplog.text
+    )
     assert "2 recordings are not in the split that the metadata give" in capsys.readouterr().err
 
 

@@ -30,7 +30,9 @@ def test_case_spaces_underscores_hyphens_and_unicode_form_do_not_matter() -> Non
     assert label_key("Straße") == label_key("STRASSE")
 
 
-@pytest.mark.parametrize("other", ["Blackheaded Gull", "Black-headed Gulls", "Black-headed Gull 2", "Black headed", "Gull", ""])
+@pytest.mark.parametrize(
+    "other", ["Blackheaded Gull", "Black-headed Gulls", "Black-headed Gull 2", "Black headed", "Gull", ""]
+)
 def test_other_words_are_other_species(other: str) -> None:
     assert label_key(other) != label_key(SAME[0])
 
@@ -55,7 +57,9 @@ class Recordings(Source):
         self._labels, self._boxes = list(labels), boxes
 
     def recordings(self) -> list[ListedRecording]:
-        return [ListedRecording(f"{i:03}, \"a\nb\".wav", label, f"sha256:{i:064}") for i, label in enumerate(self._labels)]
+        return [
+            ListedRecording(f'{i:03}, "a\nb".wav', label, f"sha256:{i:064}") for i, label in enumerate(self._labels)
+        ]
 
     def metadata(self) -> list[RecordingMetadata]:
         return []
@@ -66,7 +70,9 @@ class Recordings(Source):
 
 def species_of(listing: Listing, batches: int = 2) -> list[str]:
     tables = "".join(listing.manifests.text(str(b)) for b in range(batches))
-    return sorted({name for name in ("Parus major", "parus major", "PARUS MAJOR", "Pica pica") if f",{name},sha256" in tables})
+    return sorted(
+        {name for name in ("Parus major", "parus major", "PARUS MAJOR", "Pica pica") if f",{name},sha256" in tables}
+    )
 
 
 def test_all_manifests_hold_the_chosen_spelling_and_the_rest_is_the_same(tmp_path: Path) -> None:
@@ -88,7 +94,7 @@ def test_labels_without_variants_are_kept_as_they_are(tmp_path: Path) -> None:
 
 def test_boxes_have_one_spelling_too_and_unknown_species_are_recognised_in_any_spelling() -> None:
     labels = ("Pica pica", "pica pica", "Pica Pica", "pica pica", "UNKNOWN", "Parus major")
-    boxes = [Box("000, \"a\nb\".wav", float(i), i + 1.0, label) for i, label in enumerate(labels)]
+    boxes = [Box('000, "a\nb".wav', float(i), i + 1.0, label) for i, label in enumerate(labels)]
     listing = Listing(Recordings([""], boxes), SourceSettings(batches=1))
     assert listing.species == ["Parus major", "pica pica"]
     text = listing.manifests.text("boxes")
@@ -131,7 +137,10 @@ def archive(tmp: Path) -> SourceSettings:
 
 def xc(tmp: Path) -> SourceSettings:
     settings = SourceSettings(type="xeno_canto", lock=str(tmp / "lock"), xeno_canto={"query": "grp:birds"})
-    lines = [entry(str(i), name, f"{i}.mp3", file="//x/y") for i, name in enumerate(("Parus major", "Parus major", "PARUS  major", "Pica pica"))]
+    lines = [
+        entry(str(i), name, f"{i}.mp3", file="//x/y")
+        for i, name in enumerate(("Parus major", "Parus major", "PARUS  major", "Pica pica"))
+    ]
     write_lock(tmp / "lock", xeno_canto.source_key(settings.xeno_canto), json.loads(json.dumps(lines)), "id")
     return settings
 

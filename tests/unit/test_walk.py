@@ -48,7 +48,9 @@ FILES = ["Corvus corone/c.wav", "Parus major/a.wav", "Parus major/b.wav"]
 
 
 def listing_of(root: Path, tmp: Path) -> Listing:
-    return Listing(FolderSource(root, tmp / "cache" / "x.sqlite"), CorpusSettings(type="folder", root=str(root), batches=1))
+    return Listing(
+        FolderSource(root, tmp / "cache" / "x.sqlite"), CorpusSettings(type="folder", root=str(root), batches=1)
+    )
 
 
 def found_by_all(root: Path, tmp: Path) -> list[str]:
@@ -149,7 +151,10 @@ def test_links_that_lead_nowhere_and_special_files_are_counted_and_never_opened(
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (PermissionError(errno.EACCES, "Permission denied"), r"r/A/closed cannot be read \(Permission denied\); correct its"),
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            r"r/A/closed cannot be read \(Permission denied\); correct its",
+        ),
         (OSError(errno.EIO, "Input/output error"), r"r/A/closed cannot be read \(Input/output error\)"),
         (FileNotFoundError(errno.ENOENT, "No such file"), r"r/A/closed was removed while .* run again"),
     ],
@@ -194,7 +199,9 @@ def test_a_missing_or_empty_folder_is_named_with_its_setting(tmp_path: Path) -> 
     with pytest.raises(AutobirdError, match=r"drift\.current: .*nowhere is not a folder"):
         FieldRecordings(tmp_path / "nowhere", tmp_path / "cache", 1, "drift.current")
     write(tmp_path, "empty/notes.txt", "empty/.hidden", data=b"words")
-    with pytest.raises(AutobirdError, match=r"predict\.input: .*empty holds no recordings \(1 file is not audio \(1 text\)"):
+    with pytest.raises(
+        AutobirdError, match=r"predict\.input: .*empty holds no recordings \(1 file is not audio \(1 text\)"
+    ):
         FieldRecordings(tmp_path / "empty", tmp_path / "cache", 1, "predict.input")
 
 

@@ -45,7 +45,9 @@ def listed(path: Path, suffix: str = "_sound") -> dict[str, str]:
         (("./A/1.wav", "A/./2.wav", "B/1.wav"), {"A/1.wav": "A", "A/2.wav": "A", "B/1.wav": "B"}),
     ],
 )
-def test_ids_are_paths_below_the_folder_of_the_species(names: tuple[str, ...], ids: dict[str, str], tmp_path: Path) -> None:
+def test_ids_are_paths_below_the_folder_of_the_species(
+    names: tuple[str, ...], ids: dict[str, str], tmp_path: Path
+) -> None:
     assert listed(archive(tmp_path, *names)) == ids
 
 
