@@ -18,7 +18,8 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import digest_of
 from autobird.corpus.settings import CorpusSettings
 from autobird.sources import download, refresh
-from autobird.sources.fetch.http import AccessRefused, Client, Incomplete, Unavailable, parse_retry_after
+from autobird.sources.fetch.http import AccessRefused, Client, Incomplete, Unavailable
+from autobird.sources.fetch.retry_after import parse_retry_after
 from autobird.sources.fetch.xeno_canto import KEY_VARIABLE
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of

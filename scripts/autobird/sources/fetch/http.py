@@ -1,6 +1,5 @@
 """An HTTP client with a rate limit, retries with exponential backoff, and downloads that resume after an interruption."""
 
-import email.utils
 import logging
 import os
 import time
@@ -16,6 +15,7 @@ import tenacity
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.core.stage import format_duration, log
+from autobird.sources.fetch.retry_after import parse_retry_after
 
 _USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
 
@@ -31,9 +31,6 @@ that sends too many requests."""
 
 _REFUSED_ATTEMPTS = 3
 """Attempts after which a refusal ends the job."""
-
-_LONGEST_DELAY = 1e9
-"""Upper limit of a delay that is read from Retry-After, seconds; a number of many digits would be infinite."""
 
 _MAX_RETRY_AFTER = 3600.0
 """Longest delay that a server may ask for, seconds. If it asks for more, the job ends and says so."""
@@ -76,19 +73,6 @@ class Incomplete(Unavailable):
 
 class _Interrupted(Exception):
     """The connection broke after it had transferred data."""
-
-
-def parse_retry_after(value: str | None) -> float:
-    """Return the delay in seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is not valid."""
-    if not value:
-        return 0.0
-    value = value.strip()
-    if value.isascii() and value.isdecimal():
-        return min(float(value), _LONGEST_DELAY)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 @dataclass
