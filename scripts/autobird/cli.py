@@ -13,6 +13,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_text
+from autobird.core.walk import printable
 
 # Each command imports what it needs, so that all commands start quickly.
 
@@ -148,12 +149,15 @@ def write_demo(folder: Path, species: int, recordings: int, seed: int) -> str:
 def predict_command(args: argparse.Namespace) -> int:
     """Classify files and folders, and print the detections; return 1 if files were skipped, else 0."""
     from autobird.predict.bundle import Bundle
-    from autobird.predict.files import find_files, predict_files
+    from autobird.predict.files import predict_files
     from autobird.predict.formats import as_csv, as_json, as_table
+    from autobird.predict.inputs import find_files
 
     if args.windows and not args.json:
         raise AutobirdError("--windows needs --json: the probabilities of every window do not fit into a table")
-    files = find_files(args.files)
+    files, notes = find_files(args.files)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
     start = reported = time.monotonic()
     results = []
     for result in predict_files(args.bundle, files, args.jobs, args.max_seconds, args.windows):
@@ -164,7 +168,7 @@ def predict_command(args: argparse.Namespace) -> int:
         if now - reported > 5:
             reported, remaining = now, (now - start) / len(results) * (len(files) - len(results))
             print(f"{len(results)} of {len(files)} files, about {remaining:.0f} s remaining", file=sys.stderr)
-    order = {str(path): i for i, path in enumerate(files)}
+    order = {printable(str(path)): i for i, path in enumerate(files)}
     results.sort(key=lambda r: order[r.file])
     text = (
         as_json(Bundle.load(args.bundle), results) if args.json else as_csv(results) if args.csv else as_table(results)

@@ -29,6 +29,9 @@ class Faults:
         withdrawn: numbers of recordings that are answered with status 404.
         ranges: whether the server supports Range requests.
         closed: whether connections are closed without an answer.
+        refused: status with which files of these numbers are answered, by number.
+        retry_after: value of the header Retry-After, with status 503, of the next requests, first one first.
+        missing: number of recordings that the last page lacks, although the API announces them.
     """
 
     throttle: int = 0
@@ -38,6 +41,9 @@ class Faults:
     withdrawn: set[str] = field(default_factory=set)
     ranges: bool = True
     closed: bool = False
+    refused: dict[str, int] = field(default_factory=dict)
+    retry_after: list[str] = field(default_factory=list)
+    missing: int = 0
 
 
 @dataclass
@@ -111,7 +117,9 @@ def serve(entries: list[dict[str, Any]], files: dict[str, Path | bytes]) -> Iter
             if faults.closed:
                 self.close_connection = True
                 return
-            if faults.throttle and count % faults.throttle == 0:
+            if faults.retry_after:
+                self._answer(503, b"busy", {"Retry-After": faults.retry_after.pop(0)})
+            elif faults.throttle and count % faults.throttle == 0:
                 self._answer(429, b"slow down", {"Retry-After": "0"})
             elif faults.fail and count % faults.fail == 0:
                 self._answer(503, b"busy")
@@ -129,9 +137,10 @@ def serve(entries: list[dict[str, Any]], files: dict[str, Path | bytes]) -> Iter
             species = re.search(r'sp:"([^"]+)"', query["query"][0])
             found = [e for e in fake.entries if not species or f"{e['gen']} {e['sp']}".lower() == species[1]]
             page, size = int(query["page"][0]), int(query["per_page"][0])
+            listed = found[: len(found) - fake.faults.missing]
             content = {
                 "numRecordings": str(len(found)), "numSpecies": "1", "page": page,
-                "numPages": -(-len(found) // size), "recordings": found[(page - 1) * size : page * size],
+                "numPages": -(-len(found) // size), "recordings": listed[(page - 1) * size : page * size],
             }  # fmt: skip
             self._answer(200, json.dumps(content).encode(), {"Content-Type": "application/json"})
 
@@ -139,6 +148,9 @@ def serve(entries: list[dict[str, Any]], files: dict[str, Path | bytes]) -> Iter
             faults = fake.faults
             if number not in fake.files or number in faults.withdrawn:
                 self._answer(404, b"gone")
+                return
+            if number in faults.refused:
+                self._answer(faults.refused[number], b"forbidden")
                 return
             data, first = fake.audio(number), 0
             total = len(data) + (1000 if number in faults.wrong_length else 0)

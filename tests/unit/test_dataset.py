@@ -115,7 +115,7 @@ def test_the_check_fails_above_the_quarantined_share_and_names_the_file() -> Non
         check_quarantined_share(10, reasons(10), Path("q.csv"), CheckSettings(max_quarantined_share=1))
     # Recordings that a policy excludes are not counted in the share.
     assert check_quarantined_share(10, reasons(1, 5), Path("q.csv"), CheckSettings()) == {
-        "recordings": 10, "accepted": 4, "quarantined": 6, "refused_by_policy": 5,
+        "recordings": 10, "accepted": 4, "quarantined": 6, "refused_by_policy": 5, "not_audio": 0,
     }  # fmt: skip
     with pytest.raises(AutobirdError, match=r"2 of 5 recordings"):
         check_quarantined_share(10, reasons(2, 5), Path("q.csv"), CheckSettings())

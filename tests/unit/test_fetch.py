@@ -18,7 +18,8 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import digest_of
 from autobird.corpus.settings import CorpusSettings
 from autobird.sources import download, refresh
-from autobird.sources.fetch.http import Client, Incomplete, Unavailable, parse_retry_after
+from autobird.sources.fetch.http import AccessRefused, Client, Incomplete, Unavailable
+from autobird.sources.fetch.retry_after import parse_retry_after
 from autobird.sources.fetch.xeno_canto import KEY_VARIABLE
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
@@ -136,6 +137,70 @@ def test_retry_after_is_a_number_of_seconds_or_a_date() -> None:
     assert 20 < parse_retry_after(date) <= 30
 
 
+@pytest.fixture
+def delays(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The delays for which the client would sleep, seconds."""
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    return slept
+
+
+def test_the_first_retry_after_is_honoured(server: FakeServer, tmp_path: Path, delays: list[float]) -> None:
+    date = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 900))
+    server.faults = Faults(retry_after=["700", date])
+    assert downloaded(server, tmp_path / "a") == AUDIO + b"\x01"
+    first, second = delays
+    assert first == 700
+    assert 890 < second <= 900
+
+
+@pytest.mark.parametrize("value", ["86400", "9" * 400, "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_server_that_asks_to_wait_for_very_long_ends_the_job(
+    value: str, server: FakeServer, tmp_path: Path, delays: list[float]
+) -> None:
+    server.faults = Faults(retry_after=[value])
+    with pytest.raises(AutobirdError, match=r"answers 503 and asks to wait for .* h .* run again then"):
+        downloaded(server, tmp_path / "a")
+    assert delays == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refusal_is_not_a_withdrawal_and_ends_the_job(
+    status: int, server: FakeServer, tmp_path: Path, delays: list[float]
+) -> None:
+    server.faults = Faults(refused={"1": status})
+    with pytest.raises(
+        AccessRefused, match=rf"/sound/1/download: the server refuses access \(answers {status}\)"
+    ) as refused:
+        downloaded(server, tmp_path / "a")
+    assert not isinstance(refused.value, Unavailable)
+    assert len(server.requests) == 3
+
+
+def test_a_refusal_that_ends_is_survived(server: FakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.faults = Faults(refused={"1": 403})
+    monkeypatch.setattr(time, "sleep", lambda seconds: server.faults.refused.clear())
+    assert downloaded(server, tmp_path / "a") == AUDIO + b"\x01"
+
+
+def test_a_short_listing_is_refused_and_the_lock_file_is_kept(
+    server: FakeServer, refreshed: CorpusSettings, tmp_path: Path
+) -> None:
+    before = (tmp_path / "lock.jsonl").read_bytes()
+    server.faults = Faults(missing=2)
+    with pytest.raises(AutobirdError, match=r"lists 58 of the 60 recordings .* run `snakemake refresh_sources` again"):
+        refresh.refresh(refreshed)
+    assert (tmp_path / "lock.jsonl").read_bytes() == before
+
+
+def test_a_recording_that_is_listed_twice_does_not_hide_a_missing_one(
+    server: FakeServer, refreshed: CorpusSettings, tmp_path: Path
+) -> None:
+    server.entries[2] = server.entries[0]  # as if a page had shifted while the pages were requested
+    with pytest.raises(AutobirdError, match="lists 59 of the 60 recordings"):
+        refresh.refresh(refreshed)
+
+
 def settings_for(server: FakeServer, tmp_path: Path, **changes: object) -> CorpusSettings:
     return CorpusSettings(**server.settings(**changes), lock=str(tmp_path / "lock.jsonl"), batches=2)
 
@@ -184,7 +249,7 @@ def test_messages_about_a_missing_or_wrong_api_key_do_not_show_it(
     with pytest.raises(AutobirdError, match=KEY_VARIABLE):
         refresh.refresh(settings_for(server, tmp_path))
     monkeypatch.setenv(KEY_VARIABLE, "wrong-and-private")
-    with pytest.raises(AutobirdError, match="answers 401") as refused:
+    with pytest.raises(AutobirdError, match=f"answers 401: .*; check the API key in {KEY_VARIABLE}") as refused:
         refresh.refresh(settings_for(server, tmp_path))
     monkeypatch.setenv(KEY_VARIABLE, API_KEY)
     server.faults = Faults(closed=True)

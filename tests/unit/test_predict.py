@@ -28,8 +28,9 @@ from autobird.predict import Classifier
 from autobird.predict.batch import drift_features_csv
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.check import expected_prediction
-from autobird.predict.files import find_files, predict_file
+from autobird.predict.files import predict_file
 from autobird.predict.formats import as_csv, as_json, as_table, clock
+from autobird.predict.inputs import find_files
 from autobird.release.onnx_files import export
 
 
@@ -208,7 +209,7 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
     ("arguments", "message"),
     [
         (["predict", "nowhere", "x.wav"], "x.wav is not there"),
-        (["predict", "nowhere", "."], "nowhere is not a bundle"),
+        (["predict", "nowhere", __file__], "nowhere is not a bundle"),
         (["scores", "nowhere"], "finish the run with snakemake"),
     ],
 )
@@ -224,7 +225,7 @@ def test_wrong_arguments_give_a_one_line_error(
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(AutobirdError, match="no file"):
+    with pytest.raises(AutobirdError, match="no recording"):
         find_files([tmp_path])
 
 

@@ -319,7 +319,7 @@ def test_coordinates_give_a_place_and_a_date_of_zeros_is_missing(tmp_path: Path)
     [
         (b"file,recordist\n", {"recordist": "recordst"}, "no column 'recordst'; did you mean 'recordist'"),
         (b"name,recordist\n", {}, r"no column 'file'"),
-        (b"file,recordist\nA/a.wav,J\xf8rgen\n", {}, "not UTF-8"),
+        (b"file,recordist\nA/a.wav,\0\1\2\n", {}, "it holds bytes of value zero, so it is not text"),
     ],
 )
 def test_a_wrong_metadata_table_is_refused_with_the_remedy(

@@ -115,24 +115,25 @@ class MissingListing:
         exit_with_error(self.error)
 
 
+def print_notes(notes):
+    """Print messages about the source for the user."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+
+
 def list_corpus():
     """List the source and store its tables; only in the main process, because jobs may not reach the source."""
     if not workflow.is_main_process:
         return None
     try:
         found = Listing(source_of(CONFIG.corpus, HASHES), CONFIG.corpus)
+        print_notes(found.notes)  # before a refusal, because they give its reason
         found.check()
         found.manifests.store(TABLES)
     except LockMissing as error:
         return MissingListing(error)
     except AutobirdError as error:
         exit_with_error(error)
-    if found.unmatched:
-        found.notes.append(
-            f"{len(found.unmatched)} rows of the metadata table match no recording, for example {found.unmatched[0]}"
-        )
-    for note in found.notes:
-        print(f"note: {note}", file=sys.stderr)
     return found
 
 
@@ -170,6 +171,7 @@ def list_field_recordings(root, batches, key):
         return None
     try:
         found = FieldRecordings(Path(root).expanduser(), HASHES, batches, key)
+        print_notes(found.notes)
         found.manifests.store(FIELD_TABLES)
         return found
     except AutobirdError as error:

@@ -21,7 +21,7 @@ rule manifest:
     benchmark:
         BENCHMARKS / CONFIG.features.name / "manifest/{table}.tsv"
     wildcard_constraints:
-        table=r"\d+|grouping|details|exclusions|boxes",
+        table=r"\d+|grouping|details|exclusions|boxes|not_audio",
     conda:
         "../../envs/autobird.yaml"
     resources:
@@ -344,6 +344,7 @@ rule check_corpus:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         quarantine=CORPUS / "quarantine.csv",
+        not_audio=CORPUS / "manifest/not_audio.csv",
     output:
         CORPUS / "checked.json",
     log:
@@ -363,6 +364,7 @@ rule check_corpus:
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --quarantine {input.quarantine:q} \
+            --not-audio {input.not_audio:q} \
             --output {output:q} \
             --log {log:q}
         """

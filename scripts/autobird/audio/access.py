@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from autobird.core.errors import AutobirdError
+from autobird.core.walk import path_of_printable
 
 
 class RecordingLocation(NamedTuple):
@@ -80,7 +81,7 @@ def audio_sources(
         if root is None:
             raise AutobirdError("neither --root nor --audio is given; give the folder or the tar of the recordings")
         folder = root.expanduser()
-        return [folder / location.file for location in locations]
+        return [path_of_printable(folder, location.file) for location in locations]
     with tarfile.open(tar) as archive:
         members = {m.name: TarMember(tar, m.offset_data, m.size) for m in archive}
     return [members.get(location.file) for location in locations]

@@ -13,6 +13,7 @@ from autobird.core.files import atomic, read_rows
 from autobird.core.hashing import file_digest
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
+from autobird.core.walk import path_of_printable
 
 
 def tar_member(name: str, size: int) -> tarfile.TarInfo:
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         progress = Progress("pack", len(files), "recordings")
         with atomic(args.output) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             for done, (name, digest) in enumerate(files, 1):
-                path = root / name
+                path = path_of_printable(root, name)
                 if file_digest(path) != digest:
                     raise AutobirdError(f"{path} has changed since the run started; run again")
                 with path.open("rb") as file:

@@ -15,9 +15,15 @@ from autobird.sources.policy import LICENCE_REFUSED, TAKEN_DOWN
 
 
 def check_quarantined_share(
-    recordings: int, quarantine_reasons: "pd.Series[str]", quarantine_file: Path, settings: CheckSettings
+    recordings: int,
+    quarantine_reasons: "pd.Series[str]",
+    quarantine_file: Path,
+    settings: CheckSettings,
+    not_audio: int = 0,
 ) -> dict[str, int]:
     """Return the numbers of all, accepted, quarantined and policy-excluded recordings; all = accepted + quarantined.
+
+    Files that are no audio are no recordings: they are counted apart, and are not part of the share.
 
     Recordings that a policy excludes (licences, take-downs) are quarantined too, but they are left out of the share:
     they do not indicate damaged files.
@@ -27,6 +33,7 @@ def check_quarantined_share(
         quarantine_reasons: the reason of each quarantined recording.
         quarantine_file: the table of quarantined recordings, for error messages.
         settings: the limit.
+        not_audio: number of files that are no audio.
 
     Raises:
         AutobirdError: the quarantined share is above `max_quarantined_share`, or all recordings are quarantined.
@@ -45,6 +52,7 @@ def check_quarantined_share(
         raise AutobirdError(f"none of {recordings} recordings can be used; read the reasons in {quarantine_file}")
     return {
         "recordings": recordings, "accepted": recordings - quarantined, "quarantined": quarantined, "refused_by_policy": excluded,
+        "not_audio": not_audio,
     }  # fmt: skip
 
 
@@ -53,13 +61,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
     p.add_argument("--quarantine", type=Path, required=True)
+    p.add_argument("--not-audio", type=Path, required=True, help="table of the files that are no audio")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(CheckSettings, args.settings)
     with stage("check_corpus", args, [args.output]):
         recordings = read_tables(args.recordings, ["recording"])
         reasons = read_text_csv(args.quarantine)["reason"]
-        counts = check_quarantined_share(len(recordings), reasons, args.quarantine, settings)
+        not_audio = len(read_text_csv(args.not_audio))
+        counts = check_quarantined_share(len(recordings), reasons, args.quarantine, settings, not_audio)
         write_json(args.output, counts)
         log.info("%s", counts)
 

@@ -43,7 +43,7 @@ class CheckSettings(Settings):
         ge=0,
         le=1,
         description="The run stops if a larger share of the recordings is quarantined. Recordings excluded by a policy "
-        "(licence, take-down) are not counted.",
+        "(licence, take-down) and files that are not audio are not counted.",
     )
 
 

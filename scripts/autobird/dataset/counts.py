@@ -6,14 +6,17 @@ import pandas as pd
 
 from autobird.dataset.index import UNKNOWN_SPLIT
 from autobird.dataset.recording_tables import RecordingTables
-from autobird.dataset.split import SPLITS
+from autobird.sources.splits import SPLITS
+
+AFTER_END = "begins after the end of its recording"
+"""Problem of a box, known only when the recordings are decoded."""
 
 
 def count_dataset(recordings: pd.DataFrame, index: pd.DataFrame, tables: RecordingTables) -> dict[str, Any]:
     """Return the content of `counts.json`. All recordings = used + filtered + quarantined.
 
     Args:
-        recordings: column recording.
+        recordings: columns recording, duration (seconds).
         index: result of `build_index`.
         tables: the quarantine and the boxes.
     """
@@ -36,11 +39,48 @@ def count_dataset(recordings: pd.DataFrame, index: pd.DataFrame, tables: Recordi
             "species": sorted(unknown["species"].unique()),
         },
         "untestable": untestable_species(used),
+        "splits_overridden": _count_overridden(overridden_splits(index, tables.grouping)),
     }
     if tables.boxes is not None:
-        box_counts = tables.boxes["problem"].replace("", "used").value_counts()
+        problems = tables.boxes["problem"].mask(boxes_after_end(recordings, tables), AFTER_END)
+        box_counts = problems.replace("", "used").value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
+
+
+def boxes_after_end(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[bool]":
+    """Return which boxes without another problem begin after the end of their recording, and so label nothing.
+
+    Args:
+        recordings: columns recording, duration (seconds).
+        tables: the boxes, and the quarantine; the lengths of quarantined recordings may be unknown.
+    """
+    assert tables.boxes is not None
+    accepted = recordings[~recordings["recording"].isin(tables.quarantined)]
+    durations = tables.boxes["recording"].map(accepted.set_index("recording")["duration"])
+    return (tables.boxes["problem"] == "") & (durations > 0) & (tables.boxes["start"] >= durations)
+
+
+def overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> pd.DataFrame:
+    """Return the recordings whose group has another split than the one that the metadata give them.
+
+    Args:
+        index: result of `build_index`.
+        grouping: columns recording, split.
+
+    Returns:
+        columns recording, given, assigned, group; sorted by recording.
+    """
+    given = grouping.loc[grouping["split"] != "", ["recording", "split"]].rename(columns={"split": "given"})
+    found = index.drop_duplicates("recording")[["recording", "recording_split", "group"]].merge(given, on="recording")
+    found = found.rename(columns={"recording_split": "assigned"})
+    found = found[found["given"] != found["assigned"]].sort_values("recording", ignore_index=True)
+    return found[["recording", "given", "assigned", "group"]]
+
+
+def _count_overridden(overridden: pd.DataFrame) -> dict[str, int]:
+    """Return the number of recordings per given and assigned split."""
+    return dict(sorted((overridden["given"] + " -> " + overridden["assigned"]).value_counts().items()))
 
 
 def _count_split(windows: pd.DataFrame) -> dict[str, int]:

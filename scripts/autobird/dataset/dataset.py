@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from autobird.core.files import write_json
-from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.store import Store, open_store
 from autobird.core.tables import read_tables, write_table
-from autobird.dataset.counts import count_dataset
+from autobird.dataset.counts import boxes_after_end, count_dataset, overridden_splits
 from autobird.dataset.groups import near_duplicate_clusters
 from autobird.dataset.index import UNKNOWN_SPLIT, build_index, normalisation, read_windows, sessions_of_recorders
 from autobird.dataset.leakage import measure_leakage
@@ -36,6 +36,35 @@ def report_moves(state: Store, index: pd.DataFrame) -> None:
             log.warning("moved from %s to %s: %s", previous[name], current[name], name)
         log.info("%d of %d recordings of the last run changed their split", len(moved), len(in_both))
     state.write(_LAST_SPLIT, current.to_csv(lineterminator="\n").encode())
+
+
+def report_overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> None:
+    """Log the recordings that the metadata give another split than their group has."""
+    overridden = overridden_splits(index, grouping)
+    for row in overridden.itertuples():
+        group = ", ".join(line for line in str(row.group).splitlines() if line)
+        log.warning(
+            "the metadata give %s the split %s, but its group is in %s, as a group is never divided: %s",
+            row.recording, row.given, row.assigned, group,
+        )  # fmt: skip
+    if len(overridden):
+        print_line(
+            f"[dataset] {len(overridden)} recordings are not in the split that the metadata give; the log lists them"
+        )
+
+
+def report_boxes_after_end(recordings: pd.DataFrame, tables: RecordingTables) -> None:
+    """Log how many boxes begin after the end of each recording."""
+    if tables.boxes is None:
+        return
+    counts = tables.boxes.loc[boxes_after_end(recordings, tables), "recording"].value_counts().sort_index()
+    for recording, count in counts.items():
+        log.warning("%s: %d annotated boxes begin after its end and are not used", recording, count)
+    if len(counts):
+        print_line(
+            f"[dataset] {counts.sum()} annotated boxes begin after the end of their recording and are not used; check whether "
+            f"the tables belong to other recordings, for example that of {counts.index[0]}"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.leakage, measure_leakage(used_recordings, tables.grouping, recorders, clusters, settings.seed))
         counts = count_dataset(recordings, index, tables)
         write_json(args.counts, counts)
+        report_overridden_splits(index, tables.grouping)
+        report_boxes_after_end(recordings, tables)
         report_moves(open_store(args.state), index)
         for species, reason in counts["untestable"].items():
             log.warning("%s: %s", species, reason)

@@ -16,7 +16,7 @@ from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
 from autobird.dataset.leakage import RANDOM_SPLITS, SHARED
-from autobird.dataset.split import SPLITS
+from autobird.sources.splits import SPLITS
 
 _EXAMPLES = 12
 """Maximum number of species in the figure of spectrograms."""

@@ -15,7 +15,8 @@ from autobird.dataset.index_checks import check_index
 from autobird.dataset.recorders import NO_SESSIONS, recorder_sessions
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.dataset.split import SPLITS, assign_splits, hash_position, split_at
+from autobird.dataset.split import assign_splits, hash_position, split_at
+from autobird.sources.splits import SPLITS
 
 UNKNOWN_SPLIT = "unknown"
 """Split of species with too few windows to be trained: examples of species that the model does not know."""

@@ -4,7 +4,7 @@ import pandas as pd
 
 from autobird.core.errors import AutobirdError
 from autobird.dataset.recording_tables import RecordingTables
-from autobird.dataset.split import SPLITS
+from autobird.sources.splits import SPLITS
 
 
 def check_index(index: pd.DataFrame, tables: RecordingTables) -> None:

@@ -7,8 +7,6 @@ import pandas as pd
 
 from autobird.dataset.settings import SplitSettings
 
-SPLITS = ("train", "validation", "test")
-
 SMALL_SPECIES = 20
 """Groups of a species below which they are assigned by rank, so that every split gets some of them. Assignment by the
 hash alone would leave some of these species without test recordings."""

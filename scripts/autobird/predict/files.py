@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +11,7 @@ from typing import BinaryIO
 from threadpoolctl import threadpool_limits
 
 from autobird.audio.audio_file import TooLong, UnusableAudio
-from autobird.core.errors import AutobirdError
-from autobird.core.walk import file_size, files_below
+from autobird.core.walk import file_size, printable
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import MAX_DURATION, Classifier, Detection, Prediction
 
@@ -44,7 +43,7 @@ class FileResult:
     """The result of one file, or the reason why it was skipped.
 
     Attributes:
-        file: name of the file, as given by the caller.
+        file: name of the file, as given by the caller; bytes of a path that are not UTF-8 are written as `\\xNN`.
         error: reason why the file was skipped, or "".
         duration: length of the recording, seconds.
         species: most probable species of the recording and its probability; None if the whole recording is quiet.
@@ -62,25 +61,6 @@ class FileResult:
     drift_features: dict[str, float]
     probabilities: list[float] = field(default_factory=list)
     windows: list[WindowResult] | None = None
-
-
-def find_files(paths: Iterable[Path]) -> list[Path]:
-    """The files named, and all files below the folders named, each once, in order.
-
-    Raises:
-        AutobirdError: a path is not there, or there is no file at all.
-    """
-    found: dict[Path, None] = {}
-    for path in paths:
-        if path.is_dir():
-            found |= dict.fromkeys(sorted(path / file for file in files_below(path)))
-        elif path.exists():
-            found[path] = None
-        else:
-            raise AutobirdError(f"{path} is not there; give audio files, or folders of them")
-    if not found:
-        raise AutobirdError("there is no file in what was named; give audio files, or folders of them")
-    return list(found)
 
 
 def predict_file(
@@ -170,4 +150,4 @@ def _start_worker(bundle: Path) -> None:
 
 def _predict_in_worker(path: Path, max_duration: float, by_window: bool) -> FileResult:
     assert _classifier is not None
-    return predict_file(_classifier, path, str(path), max_duration, by_window)
+    return predict_file(_classifier, path, printable(str(path)), max_duration, by_window)

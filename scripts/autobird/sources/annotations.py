@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.annotation_reader import AnnotationReader, problem_notes
-from autobird.sources.base import Box, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import NOT_AUDIO, Box, ListedRecording, RecordingMetadata, Source
 from autobird.sources.folder import FolderSource
 from autobird.sources.settings import AnnotationSettings, ColumnSettings
 
@@ -38,7 +38,10 @@ class AnnotationSource(Source):
         recordings = [f for f in files if not _is_table(f.recording)]
         common_table = self._find_common_table()
         reader = AnnotationReader(
-            self._folder.root, [r.recording for r in recordings], settings, tables_match_names=common_table is None
+            self._folder.root,
+            [r.recording for r in recordings if not r.problem.startswith(NOT_AUDIO)],
+            settings,
+            tables_match_names=common_table is None,
         )
         if common_table is not None:
             reader.read(common_table.name, common_table)
@@ -66,7 +69,7 @@ class AnnotationSource(Source):
 
     def notes(self) -> list[str]:
         """Return how many boxes are not used, and which tables or rows could not be assigned to a recording."""
-        return self._notes
+        return [*self._folder.notes(), *self._notes]
 
     def _find_common_table(self) -> Path | None:
         """Return the table that annotates all recordings; None if each recording has its own."""

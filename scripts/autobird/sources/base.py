@@ -18,6 +18,9 @@ SHA256_PREFIX = "sha256:"
 NO_LABEL, NO_NAME = "no label", "no species"
 """Reasons why a box has no species: its label is empty, or its label is one of `corpus.unknown_species`."""
 
+NOT_AUDIO = "not audio: "
+"""Start of `ListedRecording.problem` for a file that is no audio by its extension and its content; what it is follows."""
+
 
 class ListedRecording(NamedTuple):
     """A recording as its source lists it.
@@ -84,7 +87,7 @@ class Source(ABC):
 
     @abstractmethod
     def recordings(self) -> Iterable[ListedRecording]:
-        """Return all recordings, including those that cannot be used."""
+        """Return all recordings, including those that cannot be used, and the files that are no audio (`NOT_AUDIO`)."""
 
     @abstractmethod
     def metadata(self) -> Iterable[RecordingMetadata]:

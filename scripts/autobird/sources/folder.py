@@ -3,10 +3,13 @@
 import unicodedata
 from pathlib import Path
 
+from autobird.audio.folder_listing import list_folder
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import HashedFile, hashed_files
-from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
+from autobird.core.hashing import HashedFile, hash_files
+from autobird.core.walk import FolderWalk, printable
+from autobird.sources.base import NOT_AUDIO, SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
 from autobird.sources.metadata import read_metadata
+from autobird.sources.paths import match_metadata
 from autobird.sources.settings import ColumnSettings
 
 _METADATA_FILES = ("SOURCES.csv", "metadata.csv")
@@ -42,6 +45,11 @@ def labelled_recording(name: str, content: str, size: int, suffix: str, location
     return ListedRecording(name, _species_name(folder, suffix), content, size=size, location=location)
 
 
+def not_audio(name: str, kind: str) -> ListedRecording:
+    """Return the listing of a file that is no audio; see `NOT_AUDIO`."""
+    return ListedRecording(name, "", "", f"{NOT_AUDIO}{kind}")
+
+
 def _unlabelled_recording(hashed: HashedFile) -> ListedRecording:
     """Return the recording of a file, without a species."""
     if hashed.name != hashed.file:
@@ -52,7 +60,9 @@ def _unlabelled_recording(hashed: HashedFile) -> ListedRecording:
 
 
 class FolderSource(Source):
-    """Recordings in the layout `<root>/<Species name>/<any depth>/<file>`. Every file is listed, whatever its name.
+    """Recordings in the layout `<root>/<Species name>/<any depth>/<file>`.
+
+    Every file is listed, except hidden and system files (`core.walk`), which `notes` counts.
 
     Args:
         root: the folder.
@@ -75,6 +85,9 @@ class FolderSource(Source):
         if not self.root.is_dir():
             raise AutobirdError(f"{self.name} is not a folder; give the folder that holds one folder per species")
         self._metadata_file = self._find_metadata(metadata)
+        self._names: list[str] | None = None
+        self._walk_notes: list[str] = []
+        self._metadata_notes: list[str] = []
 
     def recordings(self) -> list[ListedRecording]:
         """Return every file below the root except the metadata table, with the species of its folder."""
@@ -82,15 +95,29 @@ class FolderSource(Source):
 
     def files(self) -> list[ListedRecording]:
         """Return the same files without species, at any depth. Their checksums are computed, or read from the cache."""
-        recordings = map(_unlabelled_recording, hashed_files(self.root, self._cache, self._metadata_file))
-        return sorted(recordings, key=lambda r: r.recording)
+        listing = list_folder(self.root, self._metadata_file)
+        found = list(map(_unlabelled_recording, hash_files(self.root, listing.recordings, self._cache)))
+        found += [not_audio(printable(file), kind) for file, kind in listing.not_audio.items()]
+        found.sort(key=lambda r: r.recording)
+        self._names, self._walk_notes = [r.recording for r in found], listing.notes
+        return found
 
     def metadata(self) -> list[RecordingMetadata]:
-        """Return the rows of the metadata table."""
-        return read_metadata(self._metadata_file, self._columns) if self._metadata_file else []
+        """Return the rows of the metadata table, with the ids of the recordings that their paths mean."""
+        if self._metadata_file is None:
+            return []
+        self._metadata_notes = []
+        rows = read_metadata(self._metadata_file, self._columns, self._metadata_notes)
+        if self._names is None:
+            self._names = sorted(map(printable, FolderWalk(self.root).files))
+        return match_metadata(rows, self._names, self._metadata_notes)
+
+    def notes(self) -> list[str]:
+        """Return what was passed over by `files`, and how `metadata` read the table."""
+        return [*self._walk_notes, *self._metadata_notes]
 
     def _labelled(self, recording: ListedRecording) -> ListedRecording:
-        if recording.problem == _NOT_UTF8:
+        if recording.problem == _NOT_UTF8 or recording.problem.startswith(NOT_AUDIO):
             return recording
         labelled = labelled_recording(recording.recording, recording.content, recording.size, self._suffix)
         return labelled._replace(problem=labelled.problem or recording.problem)

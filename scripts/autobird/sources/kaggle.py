@@ -1,19 +1,19 @@
 """A Kaggle data set as a source: a folder, a zip file, or the folder into which kagglehub downloaded it."""
 
 import os
-import zipfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from autobird.audio.file_kind import has_audio_extension
 from autobird.core.errors import AutobirdError
-from autobird.sources.base import ListedRecording, RecordingMetadata, Source
-from autobird.sources.folder import FolderSource, labelled_recording
+from autobird.core.system_names import is_system_name
+from autobird.sources.base import Source
+from autobird.sources.folder import FolderSource
 from autobird.sources.lock import LockMissing
 from autobird.sources.settings import KaggleSettings, SourceSettings
+from autobird.sources.zip_file import ZipSource
 
 _SPECIES_SUFFIX = "_sound"
 """End of the species folders' names in the default data set."""
-
-_AUDIO_EXTENSIONS = (".mp3", ".wav", ".ogg", ".flac", ".m4a")
 
 
 def _download_folder(kaggle: KaggleSettings) -> Path:
@@ -45,13 +45,17 @@ def kaggle_folder(corpus: SourceSettings) -> Path:
             f"{corpus.kaggle.dataset} version {corpus.kaggle.version} is not on this machine; run "
             "`snakemake refresh_sources` (needs kagglehub), or download its zip and set corpus.root to it"
         )
-    for folder, folders, files in os.walk(root):
-        folders.sort()
+    for folder, folders, files in os.walk(root, onerror=_refuse_folder):
+        folders[:] = sorted(f for f in folders if not is_system_name(f))
         if any(f.endswith(_SPECIES_SUFFIX) for f in folders):
             return Path(folder)
-        if any(f.lower().endswith(_AUDIO_EXTENSIONS) for f in files) and Path(folder) != root:
+        if any(has_audio_extension(f) and not is_system_name(f) for f in files) and Path(folder) != root:
             return Path(folder).parent
     raise AutobirdError(f"{root} holds no audio; give the data set's folder or zip as corpus.root")
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise AutobirdError(f"{error.filename} cannot be read ({error.strerror}); correct its permissions") from error
 
 
 def kaggle_source(corpus: SourceSettings, cache: Path) -> Source:
@@ -61,41 +65,3 @@ def kaggle_source(corpus: SourceSettings, cache: Path) -> Source:
     if archive is not None:
         return ZipSource(archive, suffix)
     return FolderSource(kaggle_folder(corpus), cache, corpus.metadata, suffix=suffix)
-
-
-class ZipSource(Source):
-    """The audio files in a zip file. Folders above the species folders are not part of the recordings' ids.
-
-    Args:
-        archive: the zip file.
-        suffix: removed from the end of the species folders' names.
-
-    Raises:
-        AutobirdError: the zip file cannot be read.
-    """
-
-    def __init__(self, archive: Path, suffix: str) -> None:
-        self.name = f"corpus.root: {archive}"
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                members = [m for m in opened.infolist() if not m.is_dir()]
-        except (OSError, zipfile.BadZipFile) as error:
-            raise AutobirdError(f"{self.name} is not a readable zip file ({error}); download it again") from error
-        recordings: list[ListedRecording] = []
-        for member in members:
-            path = PurePosixPath(member.filename)
-            if path.suffix.lower() not in _AUDIO_EXTENSIONS:
-                continue
-            name = "/".join(path.parts[-2:])
-            content = f"zip:{member.CRC:08x}-{member.file_size}"
-            location = f"zip://{member.filename}"
-            recordings.append(labelled_recording(name, content, member.file_size, suffix, location))
-        self._recordings = sorted(recordings, key=lambda r: r.recording)
-
-    def recordings(self) -> list[ListedRecording]:
-        """Return every audio file. CRC-32 and size in the zip's directory identify its content."""
-        return self._recordings
-
-    def metadata(self) -> list[RecordingMetadata]:
-        """Return an empty list: metadata tables in a zip file are not read."""
-        return []

@@ -1,20 +1,25 @@
 """The recordings of a source as tables: one batch manifest per batch, and tables about all recordings."""
 
+from collections import Counter
 from collections.abc import Iterator
 from operator import attrgetter
 
+from autobird.audio.folder_listing import not_audio_note
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import batch_of
 from autobird.sources.base import (
     DETAIL_COLUMNS,
     GROUPING_COLUMNS,
     NO_NAME,
+    NOT_AUDIO,
     SHA256_PREFIX,
     Box,
     ListedRecording,
     RecordingMetadata,
     Source,
 )
+from autobird.sources.given_splits import GivenSplits
+from autobird.sources.labels import Spellings, label_key
 from autobird.sources.manifest import CsvTable, Manifests
 from autobird.sources.policy import TAKEN_DOWN, exclusion_reason, read_take_down_list
 from autobird.sources.settings import SourceSettings
@@ -22,7 +27,7 @@ from autobird.sources.settings import SourceSettings
 MANIFEST_COLUMNS = ("recording", "species", "content", "problem", "location", "start", "end")
 """Columns of a batch manifest."""
 
-CORPUS_TABLES = ("grouping", "details", "exclusions", "boxes")
+CORPUS_TABLES = ("grouping", "details", "exclusions", "boxes", "not_audio")
 """Tables about all recordings. Each has its own checksum, so that a correction reruns only the stages that read the table."""
 
 _METADATA_TABLES = {"grouping": GROUPING_COLUMNS, "details": DETAIL_COLUMNS}
@@ -55,6 +60,12 @@ class Listing:
         self._tables |= {name: CsvTable("recording", *columns) for name, columns in _METADATA_TABLES.items()}
         self._tables["exclusions"] = CsvTable("recording", "reason")
         self._tables["boxes"] = CsvTable("recording", "start", "end", "species", "problem")
+        self._tables["not_audio"] = CsvTable("file", "kind")
+        self._not_audio: Counter[str] = Counter()
+        self._not_audio_example = ""
+        self._spellings = Spellings()
+        self._unknown = frozenset(map(label_key, settings.unknown_species))
+        self._splits = GivenSplits()
         self.sizes: list[list[int]] = [[] for _ in range(settings.batches)]
         self.count = 0
         self.unmatched: list[str] = []
@@ -65,17 +76,19 @@ class Listing:
         if boxes is not None:
             self._add_boxes(boxes, readable)
             labels = {box.species for box in boxes if not box.problem}
-        self.species = sorted(labels - set(settings.unknown_species))
-        self.notes = source.notes()
+        replacements = self._unify_spellings()
+        self.species = sorted({replacements.get(s, s) for s in labels if label_key(s) not in self._unknown})
+        self.notes = [*source.notes(), *self._notes()]
         self.manifests = Manifests(self._tables)
         del self._tables  # `Manifests.store` frees the memory of the tables, so nothing else may refer to them
 
     def check(self) -> None:
-        """Check, before any job starts, that a classifier can be trained on the source.
+        """Check, before any job starts, that a classifier can be trained on the source. Print `notes` first: they give reasons.
 
         Raises:
-            AutobirdError: the source has no recordings, or fewer than two species.
+            AutobirdError: the source has no recordings, fewer than two species, or a split that has another name.
         """
+        self._splits.check()
         if not self.count:
             raise AutobirdError(f"{self._name} holds no recordings; give a source that holds some")
         if len(self.species) < 2:
@@ -91,21 +104,55 @@ class Listing:
         readable: set[str] = set()
         getters = {name: attrgetter(*columns) for name, columns in _METADATA_TABLES.items()}
         for recording, metadata in _with_metadata(source, self.unmatched):
+            if recording.problem.startswith(NOT_AUDIO):
+                self._add_not_audio(recording)
+                continue
             if self._take_down.covers(recording, metadata):
                 # Keep the name only, so that no other data of the recording reaches an output.
                 recording, metadata = ListedRecording(recording.recording, "", "", TAKEN_DOWN), None
             if not recording.problem:
-                if reason := exclusion_reason(recording, metadata, self._settings, annotated):
+                has_species = annotated or label_key(recording.species) not in self._unknown
+                if reason := exclusion_reason(has_species, metadata, self._settings):
                     self._tables["exclusions"].add(recording.recording, reason)
                 labels.add(recording.species)
                 if annotated:
                     readable.add(recording.recording)
+            self._spellings.add(recording.species)
             self._add_to_batch(recording)
+            if metadata is not None and metadata.split:
+                metadata = self._splits.normalise(metadata)
             for name, get_values in getters.items() if metadata is not None else ():
                 values = get_values(metadata)
                 if any(values):
                     self._tables[name].add(recording.recording, *values)
         return labels, readable
+
+    def _add_not_audio(self, file: ListedRecording) -> None:
+        """Add a file that is no audio. It belongs to no batch, so that adding it repeats no job but the count."""
+        kind = file.problem.removeprefix(NOT_AUDIO)
+        self._tables["not_audio"].add(file.recording, kind)
+        self._not_audio_example = self._not_audio_example or file.recording
+        self._not_audio[kind] += 1
+
+    def _unify_spellings(self) -> dict[str, str]:
+        """Replace all spellings of a label by the most frequent one, in the tables; return the replacements."""
+        replacements = self._spellings.replacements()
+        if replacements:
+            for name in (*map(str, range(self._settings.batches)), "boxes"):
+                self._tables[name].replace("species", replacements)
+        return replacements
+
+    def _notes(self) -> list[str]:
+        """Return messages about what is common to all sources."""
+        notes = [*self._spellings.notes(), *self._splits.notes(), *self._take_down.notes()]
+        if self._not_audio:
+            note = not_audio_note(self._not_audio.elements(), self._not_audio_example)
+            notes.append(f"{note}; corpus/manifest/not_audio.csv lists them")
+        if self.unmatched:
+            notes.append(
+                f"{len(self.unmatched)} rows of the metadata table match no recording, for example {self.unmatched[0]}"
+            )
+        return notes
 
     def _add_to_batch(self, recording: ListedRecording) -> None:
         batch = batch_of(recording.recording, self._settings.batches)
@@ -125,7 +172,8 @@ class Listing:
         """Add the boxes of recordings without a problem."""
         for box in sorted(boxes):
             if box.recording in readable:
-                problem = box.problem or (NO_NAME if box.species in self._settings.unknown_species else "")
+                problem = box.problem or (NO_NAME if label_key(box.species) in self._unknown else "")
+                self._spellings.add(box.species)
                 self._tables["boxes"].add(box.recording, repr(box.start), repr(box.end), box.species, problem)
 
 
@@ -134,9 +182,10 @@ def _with_metadata(source: Source, unmatched: list[str]) -> Iterator[tuple[Liste
 
     The recordings of metadata that belong to none are appended to `unmatched`.
     """
+    recordings = source.recordings()  # first: a source may match the paths in its metadata with its recordings
     remaining = iter(source.metadata())
     metadata = next(remaining, None)
-    for recording in source.recordings():
+    for recording in recordings:
         while metadata is not None and metadata.recording < recording.recording:
             unmatched.append(metadata.recording)
             metadata = next(remaining, None)

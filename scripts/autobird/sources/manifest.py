@@ -6,6 +6,7 @@ a parameter. A job therefore reruns when its table changes, and the source is no
 
 import csv
 import hashlib
+import io
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ class CsvTable:
     """
 
     def __init__(self, *header: str) -> None:
+        self._header = header
         self.data = bytearray()
         self._write = csv.writer(self, lineterminator="\n").writerow
         self._write(header)
@@ -38,6 +40,15 @@ class CsvTable:
     def add(self, *values: str) -> None:
         """Append a row."""
         self._write(values)
+
+    def replace(self, column: str, replacements: Mapping[str, str]) -> None:
+        """Replace whole values of a column."""
+        position = self._header.index(column)
+        lines = io.TextIOWrapper(io.BytesIO(self.data), encoding="utf-8", newline="")
+        self.data = bytearray()
+        for row in csv.reader(lines):
+            row[position] = replacements.get(row[position], row[position])
+            self._write(row)
 
 
 class Manifests:

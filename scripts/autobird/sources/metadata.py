@@ -1,13 +1,13 @@
 """Tables of recordings and their metadata (CSV, TSV or parquet), read by the names of their columns."""
 
-import csv
 import difflib
 import json
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.base import RecordingMetadata
+from autobird.sources.delimited_text import DelimitedTable, Row, read_delimited, read_delimited_header
 from autobird.sources.missing import drop_placeholder
 from autobird.sources.settings import ColumnSettings
 
@@ -21,18 +21,12 @@ _ALIASES = {
 }
 """Other accepted column names, for columns whose setting has its default."""
 
-_MAX_INTERNED_LENGTH = 40
-"""Longer texts rarely repeat, so interning them would save no memory. Characters."""
-
 _NOT_METADATA = ("file", "url", "species", "id", "start", "end", "sha256")
 """Columns that describe the file or its label; they are not part of `RecordingMetadata`."""
 
 _to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 _XENO_CANTO_PAGE = "https://xeno-canto.org/"
-
-Row = tuple[str, ...]
-"""The cells of a table row, one per column."""
 
 
 class Table:
@@ -42,6 +36,7 @@ class Table:
         path: the file.
         header: names of its columns.
         rows: its rows; each has one cell per column.
+        notes: messages for the user.
 
     Args:
         path: the file.
@@ -53,20 +48,21 @@ class Table:
 
     def __init__(self, path: Path, columns: ColumnSettings) -> None:
         self.path = path
-        self.header, self.rows = _read(path)
+        self.header, self.rows, self.notes = _read(path)
         defaults = ColumnSettings()
         self._positions: dict[str, int] = {}
         for column, name in columns.model_dump().items():
             is_default = name == getattr(defaults, column)
-            if name not in self.header and not is_default:
-                self._refuse(column, name)
             accepted = (name, *_ALIASES.get(column, ())) if is_default else (name,)
-            found = next((n for n in accepted if n in self.header), None)
-            if found is not None:
-                self._positions[column] = self.header.index(found)
+            position = next((p for n in accepted if (p := column_position(self.header, n)) is not None), None)
+            if position is not None:
+                self._positions[column] = position
+            elif not is_default:
+                self._refuse(column, name)
         self._metadata = [(c, position) for c, position in self._positions.items() if c not in _NOT_METADATA]
         named = set(self._positions.values())
-        self._extra = [(name, i) for i, name in enumerate(self.header) if name and i not in named]
+        first = {name: i for i, name in reversed(list(enumerate(self.header)))}
+        self._extra = [(name, i) for name, i in sorted(first.items(), key=lambda e: e[1]) if name and i not in named]
 
     def require(self, column: str) -> None:
         """Refuse a table that lacks a column of `ColumnSettings`.
@@ -130,8 +126,21 @@ def _place_from_coordinates(latitude: str, longitude: str) -> str:
     return f"{north:.3f}, {east:.3f}"
 
 
-def read_metadata(path: Path, columns: ColumnSettings) -> list[RecordingMetadata]:
+def column_position(header: Sequence[str], name: str) -> int | None:
+    """Return the position of a column, by its name, else by its name in upper or lower case; None if it is missing."""
+    if name in header:
+        return header.index(name)
+    lower = [column.lower() for column in header]
+    return lower.index(name.lower()) if name.lower() in lower else None
+
+
+def read_metadata(path: Path, columns: ColumnSettings, notes: list[str] | None = None) -> list[RecordingMetadata]:
     """Read a metadata table, sorted by recording. Of several rows for the same file the first is used.
+
+    Args:
+        path: the table.
+        columns: names of its columns.
+        notes: messages for the user are appended, for example about rows that differ.
 
     Raises:
         AutobirdError: not a readable table, no column of files, or no column of a name that was set by the user.
@@ -139,10 +148,20 @@ def read_metadata(path: Path, columns: ColumnSettings) -> list[RecordingMetadata
     table = Table(path, columns)
     table.require("file")
     found: dict[str, RecordingMetadata] = {}
+    differing: set[str] = set()
     for row in table.rows:
         file = table.text(row, "file")
-        if file and file not in found:
-            found[file] = table.metadata_of(file, row)
+        if not file:
+            continue
+        metadata = table.metadata_of(file, row)
+        if found.setdefault(file, metadata) != metadata:
+            differing.add(file)
+    if differing:
+        table.notes.append(
+            f"{path} has rows that differ for {len(differing)} files, and the first of each is used, for example {min(differing)}"
+        )
+    if notes is not None:
+        notes += table.notes
     return [found[file] for file in sorted(found)]
 
 
@@ -153,38 +172,19 @@ def read_header(path: Path) -> list[str]:
         import pyarrow.parquet as pq
 
         return list(pq.read_schema(path).names)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return next(csv.reader(file, delimiter=_delimiter(path)), [])
+    return read_delimited_header(path)
 
 
-def _read(path: Path) -> tuple[list[str], list[Row]]:
+def _read(path: Path) -> DelimitedTable:
+    if path.suffix.lower() != ".parquet":
+        return read_delimited(path)
+    import pyarrow.parquet as pq
+
     try:
-        if path.suffix.lower() == ".parquet":
-            import pyarrow.parquet as pq
-
-            table = pq.read_table(path)
-            columns = [["" if v is None else str(v).strip() for v in column.to_pylist()] for column in table.columns]
-            return list(table.column_names), list(zip(*columns, strict=True))
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=_delimiter(path))
-            header = next(reader, [])
-            return header, [_padded(cells, len(header)) for cells in reader if cells]
-    except UnicodeDecodeError as error:
-        raise AutobirdError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except (csv.Error, ValueError) as error:
+        table = pq.read_table(path)
+    except ValueError as error:
         raise AutobirdError(f"{path} is not a readable table ({error}); save it as CSV, TSV or parquet") from error
     except OSError as error:
         raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
-
-
-def _padded(cells: list[str], width: int) -> Row:
-    """Return a row of exactly `width` cells. Short texts are interned, because columns repeat the same few values."""
-    padded = cells[:width] + [""] * (width - len(cells))
-    return tuple([sys.intern(c.strip()) if len(c) < _MAX_INTERNED_LENGTH else c.strip() for c in padded])
-
-
-def _delimiter(path: Path) -> str:
-    """Return the delimiter of a CSV or TSV file: the most frequent of comma, tab and semicolon in its first line."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
-        first_line = file.readline()
-    return max(",\t;", key=first_line.count)
+    columns = [["" if v is None else str(v).strip() for v in column.to_pylist()] for column in table.columns]
+    return DelimitedTable(list(table.column_names), list(zip(*columns, strict=True)), [])

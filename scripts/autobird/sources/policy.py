@@ -1,12 +1,14 @@
 """Recordings that must not be used for reasons other than their audio: take-downs, licences, labels without a species."""
 
 import csv
+import io
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
+from autobird.core.text import read_text
 from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata
+from autobird.sources.delimited_text import delimiter_of
 from autobird.sources.licences import allowed
 from autobird.sources.settings import SourceSettings
 
@@ -15,12 +17,18 @@ LICENCE_REFUSED = "its licence is not listed in corpus.licences.train; catalogue
 NO_SPECIES = "its label is not a species (corpus.unknown_species); correct the label"
 
 
-class TakeDownList(NamedTuple):
-    """The take-down list: ids or XC numbers, recordists, and sha256 of files or of decoded audio."""
+class TakeDownList:
+    """The take-down list: ids or XC numbers, recordists, and sha256 of files or of decoded audio.
 
-    ids: frozenset[str] = frozenset()
-    recordists: frozenset[str] = frozenset()
-    checksums: frozenset[str] = frozenset()
+    Attributes:
+        checksums: the sha256 on the list.
+    """
+
+    def __init__(self) -> None:
+        self.checksums: set[str] = set()
+        self._values: dict[str, set[str]] = {"id": set(), "recordist": set(), "sha256": self.checksums}
+        self._found: set[tuple[str, str]] = set()
+        self._notes: list[str] = []
 
     @classmethod
     def read(cls, path: Path) -> "TakeDownList":
@@ -29,32 +37,50 @@ class TakeDownList(NamedTuple):
         Raises:
             AutobirdError: a line is not a kind and a value (the message gives its number), or the file cannot be read.
         """
-        found: dict[str, set[str]] = {"id": set(), "recordist": set(), "sha256": set()}
+        result = cls()
         try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                for number, line in enumerate(csv.reader(file), 1):
-                    cells = [cell.strip() for cell in line]
-                    if not any(cells) or (number == 1 and cells[0].lower() == "kind"):
-                        continue
-                    kind, value = cells[0].lower(), cells[1] if len(cells) > 1 else ""
-                    if kind not in found or not value:
-                        raise AutobirdError(
-                            f"{path}, line {number}: {','.join(line)!r} is not a kind (id, recordist, sha256) and a value"
-                        )
-                    if kind == "sha256" and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
-                        raise AutobirdError(f"{path}, line {number}: {value!r} is not a sha256 (64 hexadecimal digits)")
-                    found[kind].add(value.lower() if kind == "sha256" else value)
-        except UnicodeDecodeError as error:
-            raise AutobirdError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+            text, note = read_text(path)
+        except ValueError as error:
+            raise AutobirdError(f"corpus.take_down: {path} cannot be read ({error}); save it as UTF-8") from error
         except OSError as error:
             raise AutobirdError(f"corpus.take_down: {path} cannot be read ({error.strerror})") from error
-        return cls(frozenset(found["id"]), frozenset(found["recordist"]), frozenset(found["sha256"]))
+        if note:
+            result._notes.append(f"{path}: {note}")
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+        for number, line in enumerate(lines, 1):
+            cells = [cell.strip() for cell in line]
+            if any(cells) and not (number == 1 and cells[0].lower() == "kind"):
+                result._add(f"{path}, line {number}", cells)
+        return result
+
+    def _add(self, where: str, cells: list[str]) -> None:
+        kind, value = cells[0].lower(), cells[1] if len(cells) > 1 else ""
+        if kind not in self._values or not value:
+            raise AutobirdError(f"{where}: {','.join(cells)!r} is not a kind (id, recordist, sha256) and a value")
+        if kind == "sha256" and not re.fullmatch(r"[0-9a-fA-F]{64}", value):
+            raise AutobirdError(f"{where}: {value!r} is not a sha256 (64 hexadecimal digits)")
+        self._values[kind].add(value.lower() if kind == "sha256" else value)
 
     def covers(self, recording: ListedRecording, metadata: RecordingMetadata | None) -> bool:
         """Return whether a recording is on the list, as far as its listing and metadata show."""
-        if recording.recording in self.ids or recording.content.removeprefix(SHA256_PREFIX) in self.checksums:
-            return True
-        return metadata is not None and (metadata.number in self.ids or metadata.recordist in self.recordists)
+        values = [("id", recording.recording), ("sha256", recording.content.removeprefix(SHA256_PREFIX))]
+        if metadata is not None:
+            values += [("id", metadata.number), ("recordist", metadata.recordist)]
+        found = [(kind, value) for kind, value in values if value in self._values[kind]]
+        self._found.update(found)
+        return bool(found)
+
+    def notes(self) -> list[str]:
+        """Return how the file was decoded if that is a guess, and the entries that `covers` has found no recording for.
+
+        Checksums are left out: the checksums of remote files and of decoded audio are compared later.
+        """
+        absent = sorted(
+            value for kind in ("id", "recordist") for value in self._values[kind] if (kind, value) not in self._found
+        )
+        if not absent:
+            return self._notes
+        return [*self._notes, f"{len(absent)} entries of corpus.take_down match no recording, for example {absent[0]}"]
 
 
 def read_take_down_list(settings: SourceSettings) -> TakeDownList:
@@ -62,18 +88,15 @@ def read_take_down_list(settings: SourceSettings) -> TakeDownList:
     return TakeDownList.read(Path(settings.take_down).expanduser()) if settings.take_down else TakeDownList()
 
 
-def exclusion_reason(
-    recording: ListedRecording, metadata: RecordingMetadata | None, settings: SourceSettings, annotated: bool
-) -> str:
+def exclusion_reason(has_species: bool, metadata: RecordingMetadata | None, settings: SourceSettings) -> str:
     """Return why the label or the licence of a recording excludes it; "" if neither does.
 
     Args:
-        recording: the recording.
+        has_species: whether the label is a species, or boxes label the recording, so that its own label does not matter.
         metadata: its metadata, None if there is none.
-        settings: unknown species and allowed licences.
-        annotated: whether boxes label the recording, so that its own label does not matter.
+        settings: allowed licences.
     """
-    if not annotated and recording.species in settings.unknown_species:
+    if not has_species:
         return NO_SPECIES
     if not allowed(metadata.licence if metadata else "", settings.licences.train):
         return LICENCE_REFUSED

@@ -40,7 +40,8 @@ class ColumnSettings(Settings):
     longitude: str = Field("longitude", description="Column with the longitude, degrees; `lon` is accepted too.")
     split: str = Field(
         "split",
-        description="Column with the split of the recording (`train`, `validation` or `test`); it replaces the assigned split.",
+        description="Column with a given split (`train`, `validation` or `test`; `training`, `val`, `valid` and `testing` are "
+        "accepted too), which replaces the assigned one.",
     )
     licence: str = Field(
         "licence", description="Column with the licence, as a URL or a name; `license` is accepted too."

@@ -9,7 +9,9 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache
 from autobird.core.walk import file_size
 from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
-from autobird.sources.metadata import Row, Table, read_header
+from autobird.sources.delimited_text import Row
+from autobird.sources.metadata import Table, column_position, read_header
+from autobird.sources.paths import PathFinder
 from autobird.sources.settings import ColumnSettings
 
 _REPEATED = "#again-line-"
@@ -26,7 +28,7 @@ def is_remote(table: Path, columns: ColumnSettings) -> bool:
 
 
 def _has_urls(header: list[str], columns: ColumnSettings) -> bool:
-    return columns.url in header and columns.file not in header
+    return column_position(header, columns.url) is not None and column_position(header, columns.file) is None
 
 
 class TableSource(Source):
@@ -53,6 +55,7 @@ class TableSource(Source):
         self._table.require(self._location_column)
         self._table.require("species")
         self._ids = self._unique_ids()
+        self._found: dict[str, str] = {}
 
     def recordings(self) -> Iterator[ListedRecording]:
         """Return one recording per row. A row that cannot be used has a problem."""
@@ -63,6 +66,16 @@ class TableSource(Source):
         """Return the metadata in the rows."""
         return (self._table.metadata_of(recording, row) for recording, row in self._sorted_rows())
 
+    def notes(self) -> list[str]:
+        """Return how the table was read, and how many paths `recordings` found written otherwise than their files."""
+        notes = list(self._table.notes)
+        if self._found:
+            notes.append(
+                f"{len(self._found)} paths of the table differ from their files in separators, case, spaces or Unicode form, for "
+                f"example {min(self._found)}"
+            )
+        return notes
+
     def _sorted_rows(self) -> Iterator[tuple[str, Row]]:
         ids, rows = self._ids, self._table.rows
         return ((ids[i], rows[i]) for i in sorted(range(len(ids)), key=ids.__getitem__))
@@ -70,6 +83,7 @@ class TableSource(Source):
     def _recording(self, name: str, row: Row, checksums: dict[str, tuple[str | None, int]]) -> ListedRecording:
         text, value = self._table.text, self._table.value
         location, expected = text(row, self._location_column), value(row, "sha256").lower()
+        location = self._found.get(location, location)
         species = unicodedata.normalize("NFC", text(row, "species")).replace("_", " ")
         start, end = value(row, "start"), value(row, "end")
         recording = ListedRecording(
@@ -96,8 +110,18 @@ class TableSource(Source):
         return recording._replace(content=content, size=size)
 
     def _checksums(self) -> dict[str, tuple[str | None, int]]:
-        """Return sha256 (None if unreadable) and size in bytes of each file in the table, by path."""
+        """Return sha256 (None if unreadable) and size in bytes of each file in the table, by path.
+
+        A file that is not at its path is searched for (`PathFinder`), and its path is added to `_found`.
+        """
         names = sorted({self._table.text(row, "file") for row in self._table.rows} - {""})
+        checksums = self._checksums_of(names)
+        self._found = PathFinder(self._root).find(name for name in names if checksums[name][0] is None)
+        return checksums | self._checksums_of(sorted(set(self._found.values())))
+
+    def _checksums_of(self, names: list[str]) -> dict[str, tuple[str | None, int]]:
+        if not names:
+            return {}
         paths = [self._root / n for n in names]
         with HashCache(self._cache) as cache:
             checksums = cache.sha256(paths)

@@ -1,6 +1,5 @@
 """An HTTP client with a rate limit, retries with exponential backoff, and downloads that resume after an interruption."""
 
-import email.utils
 import logging
 import os
 import time
@@ -15,15 +14,26 @@ import tenacity
 
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
-from autobird.core.stage import log
+from autobird.core.stage import format_duration, log
+from autobird.sources.fetch.retry_after import parse_retry_after
 
 _USER_AGENT = "Autobird (trains classifiers of bird recordings; python-httpx)"
 
 _RETRY_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 """Status codes after which the same request may succeed later."""
 
-_WITHDRAWN_STATUSES = {401, 403, 404, 410, 451}
-"""Status codes for a recording that was withdrawn or never was public."""
+_WITHDRAWN_STATUSES = {404, 410, 451}
+"""Status codes for a recording that was withdrawn."""
+
+_REFUSED_STATUSES = {401, 403, 407}
+"""Status codes of a server that refuses this client. They say nothing about the recording: servers also answer 403 to a client
+that sends too many requests."""
+
+_REFUSED_ATTEMPTS = 3
+"""Attempts after which a refusal ends the job."""
+
+_MAX_RETRY_AFTER = 3600.0
+"""Longest delay that a server may ask for, seconds. If it asks for more, the job ends and says so."""
 
 _MIN_BACKOFF, _MAX_BACKOFF = 0.1, 60.0
 """First and longest delay before another attempt, seconds. The delay doubles each time; `Retry-After` may extend it."""
@@ -49,24 +59,20 @@ class Unavailable(AutobirdError):
     """A recording cannot be downloaded. The message is the reason, for the quarantine list."""
 
 
+class AccessRefused(AutobirdError):
+    """The server refuses the request (401, 403): the key is wrong, or the client is blocked."""
+
+
+class _Refused(ServerBusy):
+    """A refusal of one attempt."""
+
+
 class Incomplete(Unavailable):
     """The server sends less than the declared length in every attempt, or a file with another checksum than expected."""
 
 
 class _Interrupted(Exception):
     """The connection broke after it had transferred data."""
-
-
-def parse_retry_after(value: str | None) -> float:
-    """Return the delay in seconds that a Retry-After header asks for (RFC 9110, section 10.2.3); 0 if it is not valid."""
-    if not value:
-        return 0.0
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return 0.0
 
 
 @dataclass
@@ -96,8 +102,8 @@ class Client:
         """Return the JSON response of a URL.
 
         Raises:
-            AutobirdError: an error status, a response that is not JSON, or no response for `retry_seconds`. The message
-                shows no secret.
+            AutobirdError: an error status (`AccessRefused` for 401 and 403), a response that is not JSON, or no response for
+                `retry_seconds`. The message shows no secret.
         """
 
         def attempt() -> Any:
@@ -110,7 +116,8 @@ class Client:
             _raise_if_busy(response)
             if response.status_code != 200:
                 text = self._without_secrets(response.text[:200].replace("\n", " "))
-                raise AutobirdError(f"{_host(url)} answers {response.status_code}: {text}")
+                answer = f"{_host(url)} answers {response.status_code}: {text}"
+                raise (AccessRefused if response.status_code in _REFUSED_STATUSES else AutobirdError)(answer)
             try:
                 return response.json()
             except ValueError as error:
@@ -130,6 +137,7 @@ class Client:
 
         Raises:
             Unavailable: the server does not have the file; `Incomplete`: it sends too little, or another content.
+            AccessRefused: the server answers 401 or 403 several times.
             AutobirdError: no response for `retry_seconds`. The data received so far is kept for the next call.
         """
         part = to.with_name(to.name + ".part")
@@ -151,7 +159,13 @@ class Client:
                 received = isinstance(error, _Interrupted) or (part.is_file() and part.stat().st_size > before)
                 raise (_Interrupted(reason) if received else ServerBusy(reason)) from None
 
-        self._with_retries(attempt, _host(url))
+        try:
+            self._with_retries(attempt, _host(url))
+        except _Refused as error:
+            raise AccessRefused(
+                f"{self._without_secrets(url.partition('?')[0])}: the server refuses access ({error}), which does not mean "
+                "that the recording was withdrawn; run again later, or list the recording in corpus.take_down to go on without it"
+            ) from None
         _validator_file(part).unlink(missing_ok=True)
         if sha256 and file_digest(part) != sha256:
             part.unlink()
@@ -166,6 +180,8 @@ class Client:
         with self._http.stream("GET", url, headers=headers) as response:
             _raise_if_busy(response)
             status = response.status_code
+            if status in _REFUSED_STATUSES:
+                raise _Refused(f"answers {status}", _requested_delay(response))
             if status in _WITHDRAWN_STATUSES:
                 raise Unavailable(f"withdrawn: {_host(url)} answers {status}")
             if status == 416:  # range not satisfiable: the file is complete if its size is that of the part
@@ -196,17 +212,25 @@ class Client:
         An interruption after received data restarts `retry_seconds` and the backoff: a slow download is not a dead server.
         """
         started = time.monotonic()
-        failures = interruptions = 0
+        failures = interruptions = refusals = 0
 
         def wait(state: tenacity.RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
             requested = error.retry_after if isinstance(error, ServerBusy) else 0.0
             first = max(_MIN_BACKOFF, self.interval)
-            return max(requested, min(_MAX_BACKOFF, first * 2 ** min(10, failures - 1))) if failures else 0.0
+            # tenacity calls `wait` before `stop`, which counts the failure, so `failures` is 0 after the first one.
+            backoff = min(_MAX_BACKOFF, first * 2 ** min(10, failures - 1)) if failures else 0.0
+            return max(requested, backoff)
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            nonlocal failures, interruptions, started
-            if state.outcome and isinstance(state.outcome.exception(), _Interrupted):
+            nonlocal failures, interruptions, refusals, started
+            error = state.outcome.exception() if state.outcome else None
+            if isinstance(error, ServerBusy) and error.retry_after > _MAX_RETRY_AFTER:
+                return True
+            if isinstance(error, _Refused):
+                failures, refusals = failures + 1, refusals + 1
+                return refusals >= _REFUSED_ATTEMPTS
+            if isinstance(error, _Interrupted):
                 failures, interruptions, started = 0, interruptions + 1, time.monotonic()
                 return interruptions > _MAX_INTERRUPTIONS
             failures += 1
@@ -225,7 +249,14 @@ class Client:
                 before_sleep=warn,
                 reraise=True,
             )(attempt)
+        except _Refused:
+            raise
         except (ServerBusy, _Interrupted) as error:
+            if isinstance(error, ServerBusy) and error.retry_after > _MAX_RETRY_AFTER:
+                raise AutobirdError(
+                    f"{host} {error} and asks to wait for {format_duration(error.retry_after)}; run again then: the data received "
+                    "so far is kept"
+                ) from None
             raise AutobirdError(
                 f"{host} does not respond ({error}); run again later: the data received so far is kept"
             ) from None
@@ -244,8 +275,11 @@ class Client:
 
 def _raise_if_busy(response: httpx.Response) -> None:
     if response.status_code in _RETRY_STATUSES:
-        delay = parse_retry_after(response.headers.get("Retry-After"))
-        raise ServerBusy(f"answers {response.status_code}", delay)
+        raise ServerBusy(f"answers {response.status_code}", _requested_delay(response))
+
+
+def _requested_delay(response: httpx.Response) -> float:
+    return parse_retry_after(response.headers.get("Retry-After"))
 
 
 def _validator(response: httpx.Response) -> str:

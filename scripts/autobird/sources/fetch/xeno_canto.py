@@ -6,7 +6,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.stage import log
-from autobird.sources.fetch.http import Client
+from autobird.sources.fetch.http import AccessRefused, Client
 from autobird.sources.lock import Entry
 from autobird.sources.settings import FetchSettings, XenoCantoSettings
 from autobird.sources.xeno_canto import queries
@@ -47,25 +47,34 @@ def _query(client: Client, settings: XenoCantoSettings, query: str, key: str) ->
     """Yield the recordings of one query, page by page.
 
     Raises:
-        AutobirdError: a response does not have the form of API version 3.
+        AutobirdError: a response does not have the form of API version 3, or the pages hold fewer recordings than announced.
     """
-    page, page_count, announced, received = 1, 1, 0, 0
+    page, page_count, announced = 1, 1, 0
+    received: set[str] = set()
     while page <= page_count:
-        response = client.get_json(
-            settings.api, {"query": query, "page": page, "per_page": settings.per_page, "key": key}
-        )
+        try:
+            response = client.get_json(
+                settings.api, {"query": query, "page": page, "per_page": settings.per_page, "key": key}
+            )
+        except AccessRefused as error:
+            raise AutobirdError(
+                f"{error}; check the API key in {KEY_VARIABLE} (https://xeno-canto.org/account)"
+            ) from error
         try:
             page_count, announced = int(response["numPages"]), int(response["numRecordings"])
             recordings: list[dict[str, Any]] = response["recordings"]
             for entry in recordings:
                 int(entry["id"]), entry["gen"], entry["sp"]
+                received.add(str(entry["id"]))
         except (KeyError, TypeError, ValueError) as error:
             raise AutobirdError(
                 f"xeno-canto's response to {query!r}, page {page}, does not have the form of API version 3 ({error!r}); "
                 "check corpus.xeno_canto.api"
             ) from error
-        received += len(recordings)
         yield from recordings
         page += 1
-    if received < announced:
-        log.warning("%s: received %d of %d announced recordings", query, received, announced)
+    if len(received) < announced:
+        raise AutobirdError(
+            f"xeno-canto lists {len(received)} of the {announced} recordings that it announces for {query!r}; "
+            "run `snakemake refresh_sources` again. The lock file is unchanged"
+        )
