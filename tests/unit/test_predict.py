@@ -18,7 +18,7 @@ from autobird.audio.mpeg import mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier

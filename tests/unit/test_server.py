@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from tests.unit.test_predict import difficult_recordings, make_bundle
 

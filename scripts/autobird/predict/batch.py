@@ -7,7 +7,7 @@ from autobird.audio.access import RecordingLocation, audio_sources, open_source
 from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict.classifier import Classifier
 from autobird.predict.files import FileResult, predict_file
 from autobird.predict.formats import as_csv

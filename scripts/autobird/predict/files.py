@@ -14,7 +14,7 @@ from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.core.errors import AutobirdError
 from autobird.core.walk import file_size, files_below
 from autobird.predict.bundle import Bundle
-from autobird.predict.classifier import MAX_DURATION, Classifier, Detection, Prediction
+from autobird.predict.classifier import Classifier, Detection, Prediction
 
 _classifier: Classifier | None = None
 """The classifier of a worker process, loaded when the worker starts."""
@@ -87,7 +87,7 @@ def predict_file(
     classifier: Classifier,
     audio: Path | BinaryIO,
     name: str,
-    max_duration: float = MAX_DURATION,
+    max_duration: float | None = None,
     by_window: bool = False,
 ) -> FileResult:
     """Classify one file; a file that cannot be used gives a result with an error instead of raising.
@@ -100,7 +100,7 @@ def predict_file(
         by_window: whether the result includes each window.
     """
     try:
-        prediction = classifier.predict(audio, max_duration)
+        prediction = classifier.predict(audio, max_duration, keep_frames=False)
     except TooLong as error:
         return FileResult(name, f"{error}; cut the recording, or raise --max-seconds", 0.0, None, [], {})
     except UnusableAudio as error:
@@ -133,7 +133,7 @@ def _window_results(classifier: Classifier, prediction: Prediction) -> list[Wind
 
 
 def predict_files(
-    bundle: Path, files: Sequence[Path], jobs: int, max_duration: float = MAX_DURATION, by_window: bool = False
+    bundle: Path, files: Sequence[Path], jobs: int, max_duration: float | None = None, by_window: bool = False
 ) -> Iterator[FileResult]:
     """Classify files in worker processes, and yield each result when it is ready, in no particular order.
 

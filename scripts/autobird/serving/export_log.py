@@ -7,7 +7,7 @@ from pathlib import Path
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text, write_text
 from autobird.core.stage import log, parser, run, stage
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.serving.log import read_log
 
 
