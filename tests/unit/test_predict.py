@@ -281,7 +281,7 @@ def test_difficult_recordings_are_classified_or_skipped_with_a_reason(
 ) -> None:
     recordings = difficult_recordings(tmp_path)
     with pytest.raises(SystemExit) as end:
-        cli.main(["predict", str(bundle), str(tmp_path)])
+        cli.main(["predict", str(bundle), str(tmp_path), "--max-seconds", "7200"])
     assert end.value.code == 1
     out, err = capsys.readouterr()
     for name, (path, message) in recordings.items():
