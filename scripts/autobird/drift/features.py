@@ -107,9 +107,10 @@ class FrameStatistics:
         self._power += (power.mean(axis=0) - self._power) * (len(x) / self._frames)
 
     def finish(self) -> dict[str, float]:
-        """Return the features of `AUDIO_FEATURES` except `level`, by name; call it once, after at least one frame."""
+        """Return the features of `AUDIO_FEATURES` except `level`, by name; call it after the last of at least one frame."""
         if self._pending_frames:
             self._compute(self._pending)
+            self._pending, self._pending_frames = [], 0
         share = np.cumsum(self._power)
         band = int(np.searchsorted(share, _ROLL_OFF * share[-1]))
         return {
