@@ -18,7 +18,7 @@ import soundfile
 
 from autobird import cli
 from autobird.core.workers import Crash, Killed, TimedOut
-from autobird.predict import Classifier, files
+from autobird.predict import Classifier, batch, files
 from autobird.predict.files import FileJob, FileResult, predict_files
 from autobird.predict.run import files_table, journal_path
 from tests.unit.test_predict import make_bundle
@@ -344,6 +344,42 @@ def test_no_output_is_lost_to_a_file_name(
         assert len(found) == 7
     if form:
         assert "Wölfchen 鳥.wav" in written[1]
+
+
+def test_the_given_case_of_a_name_from_an_old_windows_zip(bundle: Path, tmp_path: Path) -> None:
+    case = ROOT.parent / "shared" / "cases" / "f13_latin1.py"
+    if not case.is_file():
+        pytest.skip(f"the project's shared cases are not at {case.parent}")
+    subprocess.run([sys.executable, case, tmp_path / "case"], check=True)
+    assert run(bundle, tmp_path / "case", "--json", "--output", tmp_path / "out.json") == 0
+    found = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))["files"]
+    assert {Path(f["file"]).name for f in found} == {"W\\xf6lfchen.wav", "b.wav"}
+    assert all(f["duration"] == 6 for f in found)
+
+
+def test_in_the_stage_a_decoder_that_crashes_or_is_killed_costs_its_file(
+    bundle: Path, songs: Path, tmp_path: Path, faulty: Callable[[Fault], None]
+) -> None:
+    """`snakemake predict`: the batch is finished, and names the files without results."""
+    signals = {"a.wav": signal.SIGSEGV, "b.wav": signal.SIGKILL}
+    faulty(lambda name: kill_with(signals[name]) if name in signals else None)
+    names = sorted(path.name for path in songs.iterdir())
+    (tmp_path / "manifest.csv").write_text("recording,sha256\n" + "".join(f"{n},1\n" for n in names) + "gone.wav,\n")
+    outputs = {name: tmp_path / f"{name}.csv" for name in ("detections", "skipped", "features")}
+    options = [text for name, path in outputs.items() for text in (f"--{name}", str(path))]
+    batch.main(["--bundle", str(bundle), "--root", str(songs), "--manifest", str(tmp_path / "manifest.csv"), *options])
+    tables = {}
+    for name, path in outputs.items():
+        with path.open(newline="") as file:
+            tables[name] = list(csv.DictReader(file))
+    assert [row["file"] for row in tables["detections"]] == ["d.wav", "e.wav"]
+    assert [row["recording"] for row in tables["features"]] == ["d.wav", "e.wav"]
+    assert [(row["file"], row["reason"].split(";")[0]) for row in tables["skipped"]] == [
+        ("a.wav", "the decoder crashed on this file (SIGSEGV)"),
+        ("b.wav", "its process was killed by SIGKILL twice, perhaps because memory ran out"),
+        ("c.wav", "text, not audio"),
+        ("gone.wav", "cannot be read"),
+    ]
 
 
 def test_a_reader_that_ends_early_is_no_error(bundle: Path, songs: Path) -> None:

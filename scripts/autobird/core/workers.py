@@ -229,7 +229,7 @@ def run_each(
             raise AutobirdError(
                 f"a worker process {result.how}, perhaps because memory ran out; give the job more memory, and run again"
             )
-    yield from _run(function, tasks, killed, limits, 1)
+    yield from _run(function, tasks, sorted(killed), limits, 1)
 
 
 def _run(
