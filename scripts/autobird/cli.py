@@ -6,14 +6,12 @@ import math
 import os
 import shlex
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from autobird.core.errors import AutobirdError
-from autobird.core.files import read_json, write_text
-from autobird.core.walk import printable
+from autobird.core.files import read_json
 
 # Each command imports what it needs, so that all commands start quickly.
 
@@ -147,44 +145,14 @@ def write_demo(folder: Path, species: int, recordings: int, seed: int) -> str:
 
 
 def predict_command(args: argparse.Namespace) -> int:
-    """Classify files and folders, and print the detections; return 1 if files were skipped, else 0."""
-    from autobird.predict.bundle import Bundle
-    from autobird.predict.files import predict_files
-    from autobird.predict.formats import as_csv, as_json, as_table
-    from autobird.predict.inputs import find_files
+    """Classify files and folders, and write the detections; return 1 if files were skipped or are missing, else 0."""
+    from autobird.predict.run import PredictOptions, predict_paths
 
     if args.windows and not args.json:
         raise AutobirdError("--windows needs --json: the probabilities of every window do not fit into a table")
-    files, notes = find_files(args.files)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
-    start = reported = time.monotonic()
-    results = []
-    for result in predict_files(args.bundle, files, args.jobs, args.max_seconds, args.windows):
-        results.append(result)
-        if result.error:
-            print(f"{result.file}: skipped: {result.error}", file=sys.stderr)
-        now = time.monotonic()
-        if now - reported > 5:
-            reported, remaining = now, (now - start) / len(results) * (len(files) - len(results))
-            print(f"{len(results)} of {len(files)} files, about {remaining:.0f} s remaining", file=sys.stderr)
-    order = {printable(str(path)): i for i, path in enumerate(files)}
-    results.sort(key=lambda r: order[r.file])
-    text = (
-        as_json(Bundle.load(args.bundle), results) if args.json else as_csv(results) if args.csv else as_table(results)
-    )
-    if args.output:
-        write_text(args.output, text)
-    else:
-        print(text, end="")
-    elapsed, audio = time.monotonic() - start, sum(r.duration for r in results)
-    skipped = sum(bool(r.error) for r in results)
-    print(
-        f"{len(results)} files, {audio / 60:.1f} min of audio in {elapsed:.1f} s ({audio / max(elapsed, 1e-9):.0f} times real time)"
-        + (f"; {skipped} skipped" if skipped else ""),
-        file=sys.stderr,
-    )
-    return 1 if skipped else 0
+    form = "json" if args.json else "csv" if args.csv else "table"
+    options = PredictOptions(form, args.windows, args.output, args.jobs, args.max_seconds, args.time_limit)
+    return predict_paths(args.bundle, args.files, options)
 
 
 def serve_command(args: argparse.Namespace) -> None:
@@ -202,6 +170,14 @@ def check_bundle_command(folder: Path) -> int:
     return print_check(folder)
 
 
+def _positive(text: str) -> float:
+    """Parse a number of seconds above 0, which may be infinite."""
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
 def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="autobird", description="Train and use your own classifier of bird recordings.")
     commands = p.add_subparsers(dest="command", required=True)
@@ -216,12 +192,21 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--windows", action="store_true", help="with --json: include the probabilities of every window"
     )
-    predict.add_argument("--output", type=Path, help="write to this file instead of the terminal")
+    predict.add_argument(
+        "--output",
+        type=Path,
+        help="write to this file instead of the terminal; if the command is interrupted, the same command continues it",
+    )
     predict.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: one per core)"
     )
     predict.add_argument(
-        "--max-seconds", type=float, default=7200.0, help="skip recordings longer than this, seconds (default: 7200)"
+        "--max-seconds", type=_positive, help="skip recordings longer than this, seconds (default: no limit)"
+    )
+    predict.add_argument(
+        "--time-limit",
+        type=_positive,
+        help="skip a file that takes longer than this, seconds (default: 600, and 5 for each MB of the file)",
     )
 
     serve = commands.add_parser("serve", help="start a server with an HTTP API and a web page")
@@ -271,6 +256,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     except AutobirdError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)  # 128 + SIGINT, as shells report it
+    except BrokenPipeError:
+        # The reader of the output, for example `head`, has ended. Python would report it once more when it flushes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ from autobird.audio.mel import FrontEnd
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.core.errors import AutobirdError
-from autobird.drift.monitor import AUDIO_FEATURES, DRIFT_FEATURES, Reference, drift_features, drift_test, ks_distances
+from autobird.drift.features import AUDIO_FEATURES, DRIFT_FEATURES, drift_features
+from autobird.drift.monitor import Reference, drift_test, ks_distances
 from autobird.drift.report import evidently_report, read_references, summarise_drift
 from autobird.drift.settings import DriftTestSettings
 from autobird.synth.encode import encode

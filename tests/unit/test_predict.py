@@ -21,7 +21,7 @@ from autobird.audio.mpeg import mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier
@@ -304,7 +304,7 @@ def test_difficult_recordings_are_classified_or_skipped_with_a_reason(
 ) -> None:
     recordings = difficult_recordings(tmp_path)
     with pytest.raises(SystemExit) as end:
-        cli.main(["predict", str(bundle), str(tmp_path)])
+        cli.main(["predict", str(bundle), str(tmp_path), "--max-seconds", "7200"])
     assert end.value.code == 1
     out, err = capsys.readouterr()
     errors = {line.partition(": skipped: ")[0]: line.partition(": skipped: ")[2] for line in err.splitlines()}

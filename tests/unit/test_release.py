@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import FeatureSettings
-from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES
+from autobird.drift.features import AUDIO_FEATURES, MODEL_FEATURES
 from autobird.model.data import WindowDataset
 from autobird.model.networks import BasicBlock, CnnTransformer, build_network
 from autobird.model.settings import TrainSettings

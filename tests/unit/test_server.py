@@ -20,8 +20,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
-from autobird.drift.monitor import DRIFT_FEATURES, band_centres
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.serving.app import create_app
 from autobird.serving.settings import ServeSettings

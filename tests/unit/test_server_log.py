@@ -14,7 +14,7 @@ import pytest
 
 from autobird.config import load_config
 from autobird.core.errors import AutobirdError
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.drift.report import summarise_drift
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.drift.time_range import end_of, start_of, utc_text

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.core.workers import Crash, run_each
+from autobird.core.workers import Crash, Killed, TimedOut, run_each
+
+INFINITE = float("inf")
 
 
 def square(x: int) -> int:
@@ -29,6 +31,29 @@ def crash_if_negative(x: int) -> int:
 
 def fail(x: int) -> int:
     raise ValueError(f"no {x}")
+
+
+def wait_if_zero(x: int) -> int:
+    """Wait for ever if x is zero."""
+    if not x:
+        signal.pause()
+    return x
+
+
+def die_the_first_time(marker: Path) -> str:
+    """Kill the process with SIGKILL if `marker` does not exist, or if it is a folder."""
+    if marker.is_dir() or not marker.exists():
+        if not marker.is_dir():
+            marker.write_text("")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return marker.name
+
+
+def exit_early(x: int) -> int:
+    """End the process without a signal if x is zero."""
+    if not x:
+        os._exit(3)
+    return x
 
 
 def no_process_left() -> bool:
@@ -59,6 +84,32 @@ def test_a_kill_from_outside_is_an_error_of_the_run_and_not_of_the_task() -> Non
     ):
         list(run_each(crash_if_negative, [1, -signal.SIGKILL, 2], 2))
     assert no_process_left()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_a_task_that_takes_too_long_is_ended_and_the_others_are_done(workers: int) -> None:
+    tasks = [1, 0, 2, 0, 3]
+    limits = [INFINITE if task else 0.1 + number / 100 for number, task in enumerate(tasks)]
+    found = dict(run_each(wait_if_zero, tasks, workers, limits))
+    assert found == {0: 1, 1: TimedOut("SIGKILL", 0.11), 2: 2, 3: TimedOut("SIGKILL", 0.13), 4: 3}
+    assert no_process_left()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_task_that_was_killed_from_outside_is_run_once_more_at_the_end(tmp_path: Path, workers: int) -> None:
+    (tmp_path / "always").mkdir()
+    (tmp_path / "never").write_text("")
+    tasks = [tmp_path / name for name in ("always", "once", "never")]
+    found = list(run_each(die_the_first_time, tasks, workers, retry_killed=True))
+    assert found == [(2, "never"), (0, Killed("SIGKILL", "was killed by SIGKILL")), (1, "once")]
+    assert no_process_left()
+
+
+def test_a_process_that_ends_by_itself_is_named_with_its_status() -> None:
+    found = dict(run_each(exit_early, [0, 1], 2, retry_killed=True))
+    assert found == {0: Killed("", "ended with status 3"), 1: 1}
+    with pytest.raises(AutobirdError, match="a worker process ended with status 3"):
+        list(run_each(exit_early, [0, 1], 2))
 
 
 def test_an_exception_of_the_function_is_raised_in_the_parent() -> None:

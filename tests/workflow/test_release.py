@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.special
 
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import FILES
 from autobird.serving.log import LogEntry, PredictionLog

@@ -31,6 +31,17 @@ class SampleConsumer(Protocol):
 C = TypeVar("C", bound=SampleConsumer)
 
 
+class PcmConsumer(Protocol):
+    """Receives the resampled mono samples of one decode attempt as int16."""
+
+    def add(self, samples: NDArray[np.int16], /) -> None:
+        """Process the next samples."""
+        ...
+
+
+P = TypeVar("P", bound=PcmConsumer)
+
+
 @dataclass(frozen=True)
 class AudioProperties:
     """Properties of a file, measured while it was decoded.
@@ -132,8 +143,24 @@ def decode(
 
     The other arguments and the errors are those of `decode_into`.
     """
-    _, pcm = _decode(source, max_duration, span, lambda rate: _Pcm(rate, sample_rate))
-    return np.concatenate([*pcm.parts, to_int16(pcm.resampler.finish())])
+    parts = decode_resampled_into(source, sample_rate, _Parts, max_duration, span).parts
+    return np.concatenate(parts)
+
+
+def decode_resampled_into(
+    source: Path | BinaryIO,
+    sample_rate: int,
+    new_consumer: Callable[[], P],
+    max_duration: float = float("inf"),
+    span: tuple[float, float] = (0.0, float("inf")),
+) -> P:
+    """Decode an audio file to the samples that `decode` returns, pass them to a consumer block by block, and return it.
+
+    `new_consumer` is called once per decode attempt, as in `decode_into`, which has the other arguments and the errors.
+    """
+    _, resampled = _decode(source, max_duration, span, lambda rate: _Resampled(rate, sample_rate, new_consumer()))
+    resampled.consumer.add(to_int16(resampled.resampler.finish()))
+    return resampled.consumer
 
 
 class _Measured(Generic[C]):
@@ -148,15 +175,24 @@ class _Measured(Generic[C]):
         self.consumer.add(mono)
 
 
-class _Pcm:
-    """Resampled mono samples as int16."""
+class _Resampled(Generic[P]):
+    """Resampled mono samples as int16, which are passed on to a consumer."""
 
-    def __init__(self, source_rate: int, sample_rate: int) -> None:
-        self.resampler = Resampler(source_rate, sample_rate)
-        self.parts: list[NDArray[np.int16]] = []
+    def __init__(self, source_rate: int, sample_rate: int, consumer: P) -> None:
+        self.resampler, self.consumer = Resampler(source_rate, sample_rate), consumer
 
     def add(self, _: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
-        self.parts.append(to_int16(self.resampler.add(mono)))
+        self.consumer.add(to_int16(self.resampler.add(mono)))
+
+
+class _Parts:
+    """The samples of a recording as a list of arrays."""
+
+    def __init__(self) -> None:
+        self.parts: list[NDArray[np.int16]] = []
+
+    def add(self, samples: NDArray[np.int16]) -> None:
+        self.parts.append(samples)
 
 
 _BITS = {"PCM_S8": 8, "PCM_U8": 8, "PCM_16": 16, "PCM_24": 24, "PCM_32": 32, "FLOAT": 32, "DOUBLE": 64}

@@ -12,7 +12,7 @@ from autobird.audio.mel_scale import band_edges
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import first_frames, frames_per_window, window_starts
 
-_FRAMES_PER_BLOCK = 64
+FRAMES_PER_BLOCK = 64
 """Frames computed at a time: 64 spectra of 513 bins fit into the second-level cache."""
 
 _FILTER_BLOCKS = 4
@@ -89,19 +89,37 @@ class FrontEnd:
         Frame i is the scaled mel power of the n_fft samples centred on sample i * hop_length. The recording is padded
         with zeros on both sides.
         """
-        s, half = self.settings, self.settings.n_fft // 2
-        out, scale = np.empty((count, s.mels), np.float32), self.scaling.new_scaler()
-        chunk = np.empty((_FRAMES_PER_BLOCK - 1) * s.hop_length + s.n_fft, np.float32)
-        for first in range(0, count, _FRAMES_PER_BLOCK):
-            n = min(_FRAMES_PER_BLOCK, count - first)
-            begin = first * s.hop_length - half
-            end = begin + (n - 1) * s.hop_length + s.n_fft
-            a, b = max(0, begin), max(0, min(len(samples), end))
-            chunk[: max(0, a - begin)] = 0
-            np.multiply(samples[a:b], np.float32(1 / 32768), out=chunk[a - begin : max(a, b) - begin])
-            chunk[max(a, b) - begin :] = 0
-            self._compute(chunk, out[first : first + n], scale)
+        out, scale = np.empty((count, self.settings.mels), np.float32), self.scaling.new_scaler()
+        for first in range(0, count, FRAMES_PER_BLOCK):
+            self.compute_block(samples, 0, first, out[first : first + FRAMES_PER_BLOCK], scale)
         return out
+
+    def compute_block(
+        self,
+        samples: NDArray[np.int16],
+        offset: int,
+        first: int,
+        out: Floats,
+        scale: Callable[[Floats], Floats],
+    ) -> None:
+        """Compute the frames of one block; the last block of a recording may be shorter than `FRAMES_PER_BLOCK`.
+
+        Args:
+            samples: samples of the recording, at least those that the frames cover; zeros are assumed outside of them.
+            offset: position of the first of these samples in the recording.
+            first: number of the first frame, a multiple of `FRAMES_PER_BLOCK`.
+            out: array for the frames, shape (frames, mels).
+            scale: scales the mel power of the recording; the blocks must be computed in order.
+        """
+        s = self.settings
+        begin = first * s.hop_length - s.n_fft // 2 - offset
+        end = begin + (len(out) - 1) * s.hop_length + s.n_fft
+        chunk = np.empty(end - begin, np.float32)
+        a, b = max(0, begin), max(0, min(len(samples), end))
+        chunk[: max(0, a - begin)] = 0
+        np.multiply(samples[a:b], np.float32(1 / 32768), out=chunk[a - begin : max(a, b) - begin])
+        chunk[max(a, b) - begin :] = 0
+        self._compute(chunk, out, scale)
 
     def windows(self, samples: NDArray[np.int16]) -> tuple[Floats, NDArray[np.int64]]:
         """Return all frames of a recording and the first frame of each of its windows.
@@ -116,12 +134,12 @@ class FrontEnd:
             out = np.empty((len(starts) * size, self.settings.mels), np.float32)
             for i, start in enumerate(starts):
                 window = samples[start : start + self.settings.window_samples]
-                self._separate_window(window, out[i * size : (i + 1) * size])
+                self.compute_separate_window(window, out[i * size : (i + 1) * size])
             return out, np.arange(len(starts), dtype=np.int64) * size
         firsts = first_frames(starts, self.settings.hop_length)
         return self.frames(samples, int(firsts[-1]) + size if len(firsts) else 0), firsts
 
-    def _separate_window(self, part: NDArray[np.int16], out: Floats) -> None:
+    def compute_separate_window(self, part: NDArray[np.int16], out: Floats) -> None:
         """Compute the frames of one window separately: padded with zeros, then mirrored at both edges as in `torch.stft`."""
         padded = np.zeros(self.settings.window_samples, np.float32)
         np.multiply(part, np.float32(1 / 32768), out=padded[: len(part)])

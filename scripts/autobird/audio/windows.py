@@ -12,10 +12,12 @@ def window_starts(samples: int, window: int, hop: int) -> NDArray[np.int64]:
     A window starts every `hop` samples until one reaches the end of the recording; only the last one may need
     padding. Every sample is in a window. A recording without samples has no windows.
     """
-    if samples <= 0:
-        return np.zeros(0, np.int64)
-    count = 1 + max(0, -(-(samples - window) // hop))
-    return np.arange(count, dtype=np.int64) * hop
+    return np.arange(window_count(samples, window, hop), dtype=np.int64) * hop
+
+
+def window_count(samples: int, window: int, hop: int) -> int:
+    """Return the number of windows of a recording with `samples` samples (see `window_starts`)."""
+    return 1 + max(0, -(-(samples - window) // hop)) if samples > 0 else 0
 
 
 def first_frames(starts: NDArray[np.int64], hop_length: int) -> NDArray[np.int64]:
@@ -33,7 +35,9 @@ def window_rms(samples: NDArray[np.int16], starts: NDArray[np.int64], window: in
     out = np.empty(len(starts), np.float32)
     for i, start in enumerate(starts):
         part = samples[start : start + window].astype(np.float64)
-        out[i] = np.sqrt(np.dot(part, part) / len(part)) / 32768.0
+        # Unlike np.dot, einsum starts no threads of BLAS, which would wait for each other on shared cores. The sum of these
+        # integers is exact in float64, so its order does not matter.
+        out[i] = np.sqrt(np.einsum("i,i->", part, part) / len(part)) / 32768.0
     return out
 
 

@@ -1,11 +1,13 @@
-"""Run tasks in worker processes; a crash of a worker fails only the task that caused it.
+"""Run tasks in worker processes; a task whose worker crashes, is killed or takes too long costs only itself.
 
 `concurrent.futures` fails all tasks when one process dies, and does not say which task caused it.
 """
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -29,8 +31,12 @@ _CRASH_SIGNALS = frozenset(
 """Signals that a fault in a process's own code causes. Other signals come from outside, for example SIGKILL when the
 system is out of memory, and do not mean that the task is faulty."""
 
+_STOP_SECONDS = 5.0
+"""Time that an idle worker has to end by itself before it is killed."""
 
-class Crash(NamedTuple):
+
+@dataclass(frozen=True)
+class Crash:
     """The result of a task whose process crashed.
 
     Attributes:
@@ -40,9 +46,40 @@ class Crash(NamedTuple):
     signal: str
 
 
+@dataclass(frozen=True)
+class TimedOut(Crash):
+    """The result of a task whose process was killed because it took longer than the time limit of the task.
+
+    Attributes:
+        seconds: the time limit.
+    """
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Killed(Crash):
+    """The result of a task whose process was ended from outside, perhaps because memory ran out.
+
+    Attributes:
+        how: how the process ended, for example `was killed by SIGKILL`.
+    """
+
+    how: str
+
+
 class _Worker(NamedTuple):
     process: BaseProcess
     pipe: Pipe
+
+
+class _Assignment(NamedTuple):
+    """The task that a worker works on: its number, its time limit (seconds), and when the limit is reached."""
+
+    worker: _Worker
+    number: int
+    limit: float
+    deadline: float
 
 
 def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any], Any]) -> None:
@@ -61,7 +98,10 @@ def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any]
                 reply = function(task), None
             except Exception as error:
                 reply = None, error
-            pipe.send(reply)
+            try:
+                pipe.send(reply)
+            except BrokenPipeError:  # the parent died
+                return
 
 
 class _WorkerPool(Generic[T, R]):
@@ -73,8 +113,8 @@ class _WorkerPool(Generic[T, R]):
         self._context: Any = get_context("fork" if self._forks else "spawn")
         self._function = function
         self._workers: list[_Worker] = []
-        self.tasks: dict[Pipe, tuple[_Worker, int]] = {}
-        """Worker and task number by the pipe of the worker."""
+        self.tasks: dict[Pipe, _Assignment] = {}
+        """The task of each busy worker by the pipe of the worker."""
 
     def start_worker(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -85,19 +125,37 @@ class _WorkerPool(Generic[T, R]):
         self._workers.append(_Worker(process, ours))
         return self._workers[-1]
 
-    def assign(self, worker: _Worker, number: int, task: T) -> None:
-        self.tasks[worker.pipe] = (worker, number)
-        worker.pipe.send(task)
+    def assign(self, worker: _Worker | None, number: int, task: T, limit: float) -> None:
+        """Give a task to an idle worker, or to a new one (None, or if the worker died while it was idle)."""
+        worker = worker or self.start_worker()
+        try:
+            worker.pipe.send(task)
+        except (BrokenPipeError, ConnectionResetError):
+            self._remove(worker)
+            worker = self.start_worker()
+            worker.pipe.send(task)
+        self.tasks[worker.pipe] = _Assignment(worker, number, limit, time.monotonic() + limit)
 
     def results(self) -> Iterator[tuple[_Worker | None, int, R | Crash]]:
-        """Wait for at least one result; yield the worker (None if it crashed), the task number and the result."""
-        ready = wait(list(self.tasks))
-        for pipe in [p for p in self.tasks if p in ready]:
-            worker, number = self.tasks.pop(pipe)
+        """Wait for at least one result; yield the worker (None if it is dead), the task number and the result."""
+        earliest = min(a.deadline for a in self.tasks.values())
+        # A wait of more than some weeks overflows the timer of the system.
+        ready = wait(list(self.tasks), min(max(0.0, earliest - time.monotonic()), 1e6))
+        now = time.monotonic()
+        for pipe in list(self.tasks):
+            worker, number, limit, deadline = self.tasks[pipe]
+            if pipe not in ready:
+                if now >= deadline:
+                    del self.tasks[pipe]
+                    worker.process.kill()
+                    self._remove(worker)
+                    yield None, number, TimedOut("SIGKILL", limit)
+                continue
+            del self.tasks[pipe]
             try:
                 result, error = pipe.recv()
             except (EOFError, ConnectionResetError):
-                self._workers.remove(worker)
+                self._remove(worker)
                 yield None, number, _crash_of(worker)
                 continue
             if error is not None:
@@ -108,54 +166,86 @@ class _WorkerPool(Generic[T, R]):
         """Stop an idle worker."""
         self._workers.remove(worker)
         worker.pipe.close()
+        worker.process.join(_STOP_SECONDS)
+        worker.process.kill()
         worker.process.join()
+
+    def _remove(self, worker: _Worker) -> None:
+        """Forget a dead worker."""
+        self._workers.remove(worker)
+        worker.process.join()
+        worker.pipe.close()
 
     def kill(self) -> None:
         """Kill all workers, also busy ones. SIGTERM would run signal handlers that a worker inherited from the parent."""
         for worker in self._workers:
             worker.process.kill()
+        for worker in self._workers:
             worker.process.join()
             worker.pipe.close()
 
 
 def _crash_of(worker: _Worker) -> Crash:
-    """Return the crash of a dead worker. Raises AutobirdError if the cause was outside of its code."""
-    worker.process.join()
-    worker.pipe.close()
+    """Return how a dead worker ended: by a fault in its own code, or (`Killed`) by a cause outside of it."""
     code = worker.process.exitcode or 0
+    name = signal.Signals(-code).name if code < 0 else ""
     if -code in _CRASH_SIGNALS:
-        return Crash(signal.Signals(-code).name)
-    how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-    raise AutobirdError(
-        f"a worker process {how}, perhaps because memory ran out; give the job more memory, and run again"
-    )
+        return Crash(name)
+    return Killed(name, f"was killed by {name}" if name else f"ended with status {code}")
 
 
-def run_each(function: Callable[[T], R], tasks: Sequence[T], workers: int) -> Iterator[tuple[int, R | Crash]]:
+def run_each(
+    function: Callable[[T], R],
+    tasks: Sequence[T],
+    workers: int,
+    time_limits: Sequence[float] | None = None,
+    retry_killed: bool = False,
+) -> Iterator[tuple[int, R | Crash]]:
     """Run `function` on each task in a pool of worker processes, with one BLAS and FFT thread each.
 
     Args:
         function: defined at the top level of a module, so that it can be pickled.
         tasks: started in this order.
         workers: number of processes; also 1 uses a separate process, because the task may crash.
+        time_limits: seconds that each task may take; then its process is killed and its result is `TimedOut`. None: no limits.
+        retry_killed: whether a task whose process was ended from outside is run once more, when all others are done, without
+            any other task beside it; if that process is killed too, the result is `Killed`.
 
     Yields:
-        The number of a task and its result, or `Crash`, in the order of completion.
+        The number of a task and its result, or `Crash` (also `TimedOut`, `Killed`), in the order of completion.
 
     Raises:
-        AutobirdError: a worker was killed from outside.
+        AutobirdError: a worker was ended from outside, and `retry_killed` is false.
         Exception: raised by `function`.
     """
-    pool = _WorkerPool(function)
-    waiting = iter(enumerate(tasks))
+    limits = [float("inf")] * len(tasks) if time_limits is None else time_limits
+    killed: list[int] = []
+    for number, result in _run(function, tasks, range(len(tasks)), limits, workers):
+        if not isinstance(result, Killed):
+            yield number, result
+        elif retry_killed:
+            killed.append(number)
+        else:
+            raise AutobirdError(
+                f"a worker process {result.how}, perhaps because memory ran out; give the job more memory, and run again"
+            )
+    yield from _run(function, tasks, sorted(killed), limits, 1)
+
+
+def _run(
+    function: Callable[[T], R], tasks: Sequence[T], numbers: Sequence[int], limits: Sequence[float], workers: int
+) -> Iterator[tuple[int, R | Crash]]:
+    """Run the tasks with these numbers, and yield each number with its result in the order of completion."""
+    pool = _WorkerPool[T, R](function)
+    waiting = iter(numbers)
     try:
-        for number, task in islice(waiting, max(1, workers)):
-            pool.assign(pool.start_worker(), number, task)
+        for number in islice(waiting, max(1, workers)):
+            pool.assign(None, number, tasks[number], limits[number])
         while pool.tasks:
             for worker, number, result in pool.results():
                 following = next(waiting, None)
-                if following:
-                    pool.assign(worker or pool.start_worker(), *following)
+                if following is not None:
+                    pool.assign(worker, following, tasks[following], limits[following])
                 elif worker:
                     pool.stop_worker(worker)
                 yield number, result

@@ -1,76 +1,11 @@
-"""Drift features of a recording, and a test for drift with a known false-alarm rate; imports numpy but not pandas."""
+"""A test for drift of the features of recordings, with a known false-alarm rate; imports numpy but not pandas."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.audio.amplitude_scaling import POWER_FLOOR, scaling_of
-from autobird.audio.mel_scale import band_centres
-from autobird.audio.settings import MelSettings
-from autobird.audio.windows import frames_per_window
-
 Floats = NDArray[np.float64]
-
-AUDIO_FEATURES = ("mel_mean", "mel_std", "energy_mean", "energy_std", "level", "bandwidth")
-"""Features of the audio: mean and standard deviation of the mel values (in the front end's units) and of the frames' energy
-(nats), which the original project used; and level (dBFS) and bandwidth (Hz). With PCEN, power cannot be computed from the mel
-values, so energy and bandwidth use the PCEN values instead."""
-
-MODEL_FEATURES = ("confidence", "entropy")
-"""Features of the model's output: highest probability, and entropy (nats) of the probabilities; means over windows."""
-
-DRIFT_FEATURES = AUDIO_FEATURES + MODEL_FEATURES
-
-_ABOVE_SILENCE = 0.02
-"""A frame whose values all exceed the value of silence by less than this is digital silence or padding. For log-mel, the
-resolution of float16 at that value is 0.008 nats."""
-
-_ROLL_OFF = 0.95
-"""Share of the power that lies below the bandwidth (spectral roll-off)."""
-
-
-def drift_features(
-    frames: NDArray[Any],
-    firsts: NDArray[np.int64],
-    rms: NDArray[Any],
-    probabilities: NDArray[Any],
-    settings: MelSettings,
-) -> dict[str, float]:
-    """Return the drift features of one recording, by name (`DRIFT_FEATURES`).
-
-    Frames are rounded to float16, the format of the stored training data. A frame that several windows share is used once.
-    Frames of digital silence and padding are not used, unless there are no others.
-
-    Args:
-        frames: mel frames in the front end's units; shape (frames, mels).
-        firsts: first frame of each window to use: those that are not quiet, or all if all are quiet; shape (windows,).
-        rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
-        probabilities: probabilities of each window; shape (windows, species).
-        settings: the front end.
-    """
-    size = frames_per_window(settings.window_samples, settings.hop_length)
-    used = np.unique(firsts[:, None] + np.arange(size))
-    x = np.asarray(frames[used], np.float16).astype(np.float64)
-    scaling = scaling_of(settings)
-    is_audible = x.max(axis=1, initial=-np.inf) > scaling.silence + _ABOVE_SILENCE
-    x = x[is_audible] if is_audible.any() else x
-    power = scaling.power(x)
-    energy = np.log(np.maximum(power.sum(axis=1), POWER_FLOOR))
-    share = np.cumsum(power.mean(axis=0))
-    band = int(np.searchsorted(share, _ROLL_OFF * share[-1]))
-    p = np.maximum(np.asarray(probabilities, np.float64), 1e-12)
-    return {
-        "mel_mean": float(x.mean()),
-        "mel_std": float(x.std()),
-        "energy_mean": float(energy.mean()),
-        "energy_std": float(energy.std()),
-        "level": float(20 * np.log10(max(1e-9, np.sqrt(np.mean(np.asarray(rms, np.float64) ** 2))))),
-        "bandwidth": float(band_centres(settings)[min(band, settings.mels - 1)]),
-        "confidence": float(p.max(axis=1).mean()),
-        "entropy": float(-(p * np.log(p)).sum(axis=1).mean()),
-    }
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pandas as pd
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.drift.monitor import DRIFT_FEATURES, DriftResult, Reference, drift_test
+from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.monitor import DriftResult, Reference, drift_test
 from autobird.drift.settings import DriftTestSettings
 
 

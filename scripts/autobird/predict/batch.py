@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.access import RecordingLocation, audio_sources, open_source
+from autobird.audio.access import RecordingLocation, audio_sources
 from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
-from autobird.drift.monitor import DRIFT_FEATURES
-from autobird.predict.classifier import Classifier
-from autobird.predict.files import FileResult, predict_file
+from autobird.drift.features import DRIFT_FEATURES
+from autobird.predict.bundle import Bundle
+from autobird.predict.files import FileJob, FileResult, predict_files, skipped
 from autobird.predict.formats import as_csv
 
 FEATURE_DIGITS = 5
@@ -40,26 +40,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     with stage("predict_batch", args, [args.detections, args.skipped, args.features]):
         rows = read_rows(args.manifest)
-        classifier = Classifier(args.bundle)
+        Bundle.load(args.bundle)  # its errors must end the stage before a worker starts
         progress = Progress("predict_batch", len(rows), "recordings")
-        results = []
+        results = [skipped(row["recording"], "cannot be read; check the file's name and permissions") for row in rows]
         sounds = audio_sources([RecordingLocation(row["recording"]) for row in rows], args.root, args.audio)
-        for done, (row, sound) in enumerate(zip(rows, sounds, strict=True), 1):
-            name = row["recording"]
-            if row["sha256"] and sound is not None:
-                with open_source(sound) as audio:
-                    results.append(predict_file(classifier, audio, name))
-            else:
-                results.append(
-                    FileResult(name, "cannot be read; check the file's name and permissions", 0.0, None, [], {})
-                )
+        readable = [
+            (n, FileJob(args.bundle, sound, row["recording"]))
+            for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
+            if row["sha256"] and sound is not None
+        ]
+        done = len(rows) - len(readable)
+        # One worker: the batches are the parallel jobs. It is a separate process because a decoder may crash.
+        for number, result in predict_files([job for _, job in readable], 1):
+            results[readable[number][0]] = result
+            done += 1
             progress(done)
         write_text(args.detections, as_csv(results))
         write_text(args.skipped, csv_text([["file", "reason"], *([r.file, r.error] for r in results if r.error)]))
         write_text(args.features, drift_features_csv(results))
         seconds = sum(r.duration for r in results)
-        skipped = sum(bool(r.error) for r in results)
-        log.info("%d recordings, %.1f min, %d skipped", len(results), seconds / 60, skipped)
+        without_result = [r for r in results if r.error]
+        for result in without_result:
+            log.warning("%s: skipped: %s", result.file, result.error)
+        log.info("%d recordings, %.1f min, %d skipped", len(results), seconds / 60, len(without_result))
 
 
 if __name__ == "__main__":

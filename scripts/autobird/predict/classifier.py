@@ -9,17 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.audio.audio_file import UnusableAudio
-from autobird.audio.decode import decode
-from autobird.audio.mel import FrontEnd, window_mean_std
-from autobird.audio.windows import is_quiet, window_rms, window_starts
+from autobird.audio.decode import decode_resampled_into
+from autobird.audio.mel import FrontEnd
+from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
-from autobird.drift.monitor import drift_features
+from autobird.drift.features import DRIFT_FEATURES, window_features
 from autobird.predict.bundle import GRAPH, Bundle
 from autobird.predict.classification import classify
 from autobird.predict.graph import Graph
-
-MAX_DURATION = 7200.0
-"""Default of the longest accepted recording, seconds of decoded audio."""
+from autobird.predict.stream import RecordingStream
 
 MIN_DURATION = 0.5
 """Shortest recording that is classified, seconds; the default of `corpus.min_duration`, the limit in training."""
@@ -47,9 +45,11 @@ class Prediction:
         recording: probabilities of the whole recording, from its windows that are not quiet; zeros if all windows are quiet;
             shape (species,).
         quiet: windows below `features.min_rms` or `features.min_mel_std`, which training leaves out too; shape (windows,).
-        frames: mel frames of the recording, in the front end's units; shape (frames, mels).
+        frames: mel frames of the recording, in the front end's units; shape (frames, mels). No frames if the caller does not
+            keep them.
         first_frames: first frame of each window in `frames`; shape (windows,).
         rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
+        drift_features: features of the recording that the drift test compares, by name (`drift.features.DRIFT_FEATURES`).
     """
 
     duration: float
@@ -61,6 +61,7 @@ class Prediction:
     frames: NDArray[np.float32]
     first_frames: NDArray[np.int64]
     rms: NDArray[np.float32]
+    drift_features: dict[str, float]
 
 
 class Classifier:
@@ -84,59 +85,59 @@ class Classifier:
         """Species in the order of the probabilities."""
         return self.bundle.labels
 
-    def predict(self, audio: Path | str | BinaryIO, max_duration: float = MAX_DURATION) -> Prediction:
-        """Classify a recording.
+    def predict(
+        self, audio: Path | str | BinaryIO, max_duration: float | None = None, keep_frames: bool = True
+    ) -> Prediction:
+        """Classify a recording of any length; it is decoded and classified block by block.
 
         Args:
             audio: a path or a seekable binary file, in any format that libsndfile supports; the format is recognised by content.
-            max_duration: longest accepted recording, seconds of decoded audio.
+            max_duration: longest accepted recording, seconds of decoded audio; None: no limit.
+            keep_frames: whether the result has the mel frames, which need 29 MB for each hour with the default settings. The
+                memory for the rest of the result is small: 24 hours have 34,560 windows.
 
         Raises:
             TooLong: the recording is longer than `max_duration`.
             UnusableAudio: the recording cannot be decoded, is shorter than `MIN_DURATION`, or gives logits that are not finite.
         """
         s = self.bundle.features
-        samples = decode(Path(audio) if isinstance(audio, str) else audio, s.sample_rate, max_duration)
-        duration = len(samples) / s.sample_rate
-        if duration < MIN_DURATION:
-            length = rounded_beside(duration, MIN_DURATION, 2)
-            raise UnusableAudio(f"{length} s of audio is too short to classify; give at least {MIN_DURATION:g} s")
-        starts = window_starts(len(samples), s.window_samples, s.hop_samples)
-        frames, firsts = self._front_end.windows(samples)
-        rms = window_rms(samples, starts, s.window_samples)
-        stored = frames.astype(np.float16)  # the model was trained on mel frames stored as float16
-        size = self._front_end.frames_per_window
-        _, std = window_mean_std(stored, firsts, size)
-        quiet = is_quiet(rms, std, s)
-        windows = stored[firsts[:, None] + np.arange(size)]
-        logits = self._graph.logits(windows)
-        if not np.isfinite(logits).all():
+        with one_blas_thread():
+            stream = decode_resampled_into(
+                Path(audio) if isinstance(audio, str) else audio,
+                s.sample_rate,
+                lambda: RecordingStream(self._front_end, self._graph, s, keep_frames),
+                float("inf") if max_duration is None else max_duration,
+            )
+            duration = stream.samples / s.sample_rate
+            if duration < MIN_DURATION:
+                length = rounded_beside(duration, MIN_DURATION, 2)
+                raise UnusableAudio(f"{length} s of audio is too short to classify; give at least {MIN_DURATION:g} s")
+            windows = stream.finish()
+        if not np.isfinite(windows.logits).all():
             raise UnusableAudio("the model's output is NaN or infinite; check the recording's level and the bundle")
+        quiet = windows.quiet
         # Recording 0 has the windows that are not quiet. Quiet windows are assigned to recording 1, which is not used, so
         # that they do not contribute to the probabilities of the recording.
-        result = classify(logits, quiet.astype(np.int64), 2, self.bundle.calibration)
+        result = classify(windows.logits, quiet.astype(np.int64), 2, self.bundle.calibration)
+        used = ~quiet if not quiet.all() else np.ones(len(quiet), bool)
+        features = windows.statistics.finish()
+        features |= window_features(windows.rms[used], result.window_probabilities[used])
         return Prediction(
             duration=duration,
-            starts=starts / s.sample_rate,
+            starts=np.arange(len(quiet)) * s.hop_samples / s.sample_rate,
             probabilities=result.window_probabilities,
             detected=result.window_detections & ~quiet[:, None],
             recording=result.recording_probabilities[0],
             quiet=quiet,
-            frames=frames,
-            first_frames=firsts,
-            rms=rms,
+            frames=windows.frames,
+            first_frames=windows.first_frames,
+            rms=windows.rms,
+            drift_features={name: features[name] for name in DRIFT_FEATURES},
         )
 
     def drift_features(self, prediction: Prediction) -> dict[str, float]:
-        """Return the features of a recording that the drift test compares (`drift.monitor.DRIFT_FEATURES`)."""
-        used = ~prediction.quiet if not prediction.quiet.all() else np.ones(len(prediction.quiet), bool)
-        return drift_features(
-            prediction.frames,
-            prediction.first_frames[used],
-            prediction.rms[used],
-            prediction.probabilities[used],
-            self.bundle.features,
-        )
+        """Return the features of a recording that the drift test compares (`drift.features.DRIFT_FEATURES`)."""
+        return prediction.drift_features
 
     def detections(self, prediction: Prediction) -> list[Detection]:
         """Return the detections sorted by start; consecutive windows with the same species are one detection."""

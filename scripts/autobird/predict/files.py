@@ -1,22 +1,20 @@
 """Classify many files in parallel; a file that cannot be read is reported and does not stop the others."""
 
-import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from threadpoolctl import threadpool_limits
-
+from autobird.audio.access import AudioSource, open_source, source_size
 from autobird.audio.audio_file import TooLong, UnusableAudio
-from autobird.core.walk import file_size, printable
-from autobird.predict.bundle import Bundle
-from autobird.predict.classifier import MAX_DURATION, Classifier, Detection, Prediction
+from autobird.core.workers import Crash, Killed, TimedOut, run_each
+from autobird.predict.classifier import Classifier, Detection, Prediction
 
-_classifier: Classifier | None = None
-"""The classifier of a worker process, loaded when the worker starts."""
+_LEAST_TIME, _TIME_PER_MB = 600.0, 5.0
+"""Time limit of a file, seconds, and additional seconds per MB. On a core of 2020, an hour of audio takes about 4 s, and a MB
+of the smallest usual recordings (opus, 16 kbit/s) is 8 minutes. The limit is only for decoders that hang."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,7 @@ class FileResult:
         drift_features: features for the drift test (`drift.monitor.DRIFT_FEATURES`).
         probabilities: probabilities of the recording in the order of the labels; empty if it is quiet or was skipped.
         windows: result of each window, if requested.
+        is_final: whether another attempt would have the same result; false if the time limit or the memory was not enough.
     """
 
     file: str
@@ -61,13 +60,19 @@ class FileResult:
     drift_features: dict[str, float]
     probabilities: list[float] = field(default_factory=list)
     windows: list[WindowResult] | None = None
+    is_final: bool = True
+
+
+def skipped(name: str, reason: str, is_final: bool = True) -> FileResult:
+    """Return the result of a file that was skipped."""
+    return FileResult(name, reason, 0.0, None, [], {}, is_final=is_final)
 
 
 def predict_file(
     classifier: Classifier,
     audio: Path | BinaryIO,
     name: str,
-    max_duration: float = MAX_DURATION,
+    max_duration: float | None = None,
     by_window: bool = False,
 ) -> FileResult:
     """Classify one file; a file that cannot be used gives a result with an error instead of raising.
@@ -80,11 +85,11 @@ def predict_file(
         by_window: whether the result includes each window.
     """
     try:
-        prediction = classifier.predict(audio, max_duration)
+        prediction = classifier.predict(audio, max_duration, keep_frames=False)
     except TooLong as error:
-        return FileResult(name, f"{error}; cut the recording, or raise --max-seconds", 0.0, None, [], {})
+        return skipped(name, f"{error}; cut the recording, or raise --max-seconds")
     except UnusableAudio as error:
-        return FileResult(name, str(error), 0.0, None, [], {})
+        return skipped(name, str(error))
     best, is_classified = int(prediction.recording.argmax()), bool(prediction.recording.any())
     return FileResult(
         file=name,
@@ -112,42 +117,74 @@ def _window_results(classifier: Classifier, prediction: Prediction) -> list[Wind
     ]
 
 
+class FileJob(NamedTuple):
+    """A file to classify in a worker process.
+
+    Attributes:
+        bundle: folder of the bundle.
+        audio: the file.
+        name: its name in the result.
+        max_duration: longest accepted recording, seconds; None: no limit.
+        by_window: whether the result includes each window.
+    """
+
+    bundle: Path
+    audio: AudioSource
+    name: str
+    max_duration: float | None = None
+    by_window: bool = False
+
+
 def predict_files(
-    bundle: Path, files: Sequence[Path], jobs: int, max_duration: float = MAX_DURATION, by_window: bool = False
-) -> Iterator[FileResult]:
-    """Classify files in worker processes, and yield each result when it is ready, in no particular order.
+    jobs: Sequence[FileJob], workers: int, time_limit: float | None = None
+) -> Generator[tuple[int, FileResult], None, None]:
+    """Classify files in worker processes.
+
+    A file whose decoder crashes or exceeds the time limit is skipped. A file whose process was ended from outside is tried
+    once more, alone, at the end.
 
     Args:
-        bundle: folder of the bundle.
-        files: files to classify; large files are started first, so that the workers finish at about the same time.
-        jobs: number of worker processes.
-        max_duration: longest accepted recording, seconds.
-        by_window: whether the results include each window.
+        jobs: files to classify; large files are started first, so that the workers finish at about the same time.
+        workers: number of worker processes.
+        time_limit: seconds that a file may take; None: at least ten minutes, and more for large files.
+
+    Yields:
+        The number of a job and its result, in the order of completion.
 
     Raises:
-        AutobirdError: the folder is not a bundle, is damaged, or has another format.
+        AutobirdError: the bundle cannot be read.
     """
-    Bundle.load(bundle)  # raise errors of the bundle here: errors in the start of a worker are hard to read
-    order = sorted(files, key=file_size, reverse=True)
-    # Forked workers start at once where the system supports them. This process starts no threads of ONNX Runtime, which
-    # would not exist in a forked process.
-    method = "fork" if "fork" in multiprocessing.get_all_start_methods() and os.name == "posix" else "spawn"
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(min(jobs, len(order)), context, initializer=_start_worker, initargs=(bundle,)) as pool:
-        futures = [pool.submit(_predict_in_worker, path, max_duration, by_window) for path in order]
-        for future in as_completed(futures):
-            yield future.result()
+    sizes = [source_size(job.audio) for job in jobs]
+    order = sorted(range(len(jobs)), key=lambda n: -sizes[n])
+    limits = [_LEAST_TIME + _TIME_PER_MB * sizes[n] / 1e6 if time_limit is None else time_limit for n in order]
+    for at, result in run_each(_run_job, [jobs[n] for n in order], workers, limits, retry_killed=True):
+        number = order[at]
+        yield number, _of_crash(jobs[number].name, result) if isinstance(result, Crash) else result
 
 
-def _start_worker(bundle: Path) -> None:
-    global _classifier
+def _of_crash(name: str, crash: Crash) -> FileResult:
+    if isinstance(crash, TimedOut):
+        reason = f"took longer than {crash.seconds:g} s; cut the recording, or raise the limit (autobird predict --time-limit)"
+        return skipped(name, reason, is_final=False)
+    if isinstance(crash, Killed):
+        reason = f"its process {crash.how} twice, perhaps because memory ran out; free memory, or cut the recording"
+        return skipped(name, reason, is_final=False)
+    return skipped(name, f"the decoder crashed on this file ({crash.signal}); save the file again with another program")
+
+
+def _run_job(job: FileJob) -> FileResult:
+    classifier = _classifier_of_worker(job.bundle)
+    try:
+        with open_source(job.audio) as audio:
+            return predict_file(classifier, audio, job.name, job.max_duration, job.by_window)
+    except Exception as error:  # a fault that this file reveals must not cost the results of the other files
+        return skipped(job.name, f"cannot be classified ({type(error).__name__}: {error})", is_final=False)
+
+
+@cache
+def _classifier_of_worker(bundle: Path) -> Classifier:
+    """Load the classifier of a worker process, once."""
     # Decoders print warnings about damaged files to standard error. They are dropped, because the results hold an error for
     # each file that cannot be used.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    threadpool_limits(1)  # one thread per worker: spinning BLAS threads of all workers would slow each other down
-    _classifier = Classifier(bundle)
-
-
-def _predict_in_worker(path: Path, max_duration: float, by_window: bool) -> FileResult:
-    assert _classifier is not None
-    return predict_file(_classifier, path, printable(str(path)), max_duration, by_window)
+    return Classifier(bundle)

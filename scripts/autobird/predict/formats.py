@@ -1,8 +1,8 @@
-"""Format prediction results as a text table, JSON or CSV."""
+"""Format prediction results as a text table, JSON or CSV; each format is written file by file."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from autobird.core.files import csv_text
 from autobird.predict.bundle import Bundle
@@ -11,14 +11,121 @@ from autobird.predict.files import FileResult
 CSV_COLUMNS = ("file", "start", "end", "species", "probability")
 """Columns of the CSV; start and end in seconds, and the highest calibrated probability of the windows in between."""
 
+FILE_COLUMNS = ("file", "seconds", "status", "detections", "reason")
+"""Columns of the table of files: length, `detections`, `no detections`, `quiet` or `skipped`, number of detections, and why a
+file was skipped."""
+
+
+class OutputFormat(Protocol):
+    """Text of an output: `start`, the text of each file in order, and `end`."""
+
+    @property
+    def start(self) -> str:
+        """Text before the first file."""
+        ...
+
+    @property
+    def end(self) -> str:
+        """Text after the last file."""
+        ...
+
+    def text(self, result: FileResult, is_first: bool) -> str:
+        """Return the text of a file; `is_first`: whether no other file is before it."""
+        ...
+
+
+class CsvFormat:
+    """One row per detection."""
+
+    start, end = csv_text([list(CSV_COLUMNS)]), ""
+
+    def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `OutputFormat`
+        """See `OutputFormat`."""
+        return csv_text(
+            [[result.file, f"{d.start:g}", f"{d.end:g}", d.species, f"{d.probability:.4f}"] for d in result.detections]
+        )
+
+
+class TableFormat:
+    """Lines of text for people."""
+
+    start, end = "", ""
+
+    def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `OutputFormat`
+        """See `OutputFormat`."""
+        name = on_one_line(result.file)
+        if result.error:
+            return f"{name}\n    skipped: {result.error}\n"
+        lines = [f"{name}  ({clock(result.duration)})"]
+        if not result.detections:
+            lines.append(
+                f"    {'no species reaches its threshold' if result.species else 'the whole recording is quiet'}"
+            )
+        width = max((len(d.species) for d in result.detections), default=0)
+        for d in result.detections:
+            lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
+        return "\n".join(lines) + "\n"
+
+
+class JsonFormat:
+    """One JSON document with all files; a skipped file has an `error` instead of results.
+
+    Args:
+        bundle: the bundle that classified the files.
+        only_ascii: whether other characters are written as `\\uNNNN`.
+    """
+
+    end = "\n  ]\n}\n"
+
+    def __init__(self, bundle: Bundle, only_ascii: bool = False) -> None:
+        self._labels, self._only_ascii = bundle.labels, only_ascii
+        value = {"bundle": {"name": bundle.name, "variant": bundle.variant, "fingerprint": bundle.fingerprint}}
+        self.start = self._dump(value).removesuffix("\n}") + ',\n  "files": ['
+
+    def text(self, result: FileResult, is_first: bool) -> str:
+        """See `OutputFormat`."""
+        entry = self._dump(_file_json(result, self._labels)).replace("\n", "\n    ")
+        return ("\n    " if is_first else ",\n    ") + entry
+
+    def _dump(self, value: dict[str, Any]) -> str:
+        return json.dumps(value, indent=2, ensure_ascii=self._only_ascii)
+
+
+def formatted(form: OutputFormat, results: Iterable[FileResult]) -> Iterator[str]:
+    """Yield the parts of an output."""
+    yield form.start
+    for number, result in enumerate(results):
+        yield form.text(result, number == 0)
+    yield form.end
+
 
 def as_json(bundle: Bundle, results: Sequence[FileResult]) -> str:
-    """Return one JSON document with all files; a skipped file has an `error` instead of results."""
-    value: dict[str, Any] = {
-        "bundle": {"name": bundle.name, "variant": bundle.variant, "fingerprint": bundle.fingerprint},
-        "files": [_file_json(r, bundle.labels) for r in results],
-    }
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    """Return the results as JSON (`JsonFormat`)."""
+    return "".join(formatted(JsonFormat(bundle), results))
+
+
+def as_csv(results: Sequence[FileResult]) -> str:
+    """Return the detections as CSV (`CsvFormat`)."""
+    return "".join(formatted(CsvFormat(), results))
+
+
+def as_table(results: Sequence[FileResult]) -> str:
+    """Return the detections of each file as text for the terminal (`TableFormat`)."""
+    return "".join(formatted(TableFormat(), results))
+
+
+def file_rows(results: Iterable[FileResult]) -> Iterator[list[str]]:
+    """Yield the rows of the table of files: `FILE_COLUMNS`, and one row per file."""
+    yield list(FILE_COLUMNS)
+    for r in results:
+        status = "skipped" if r.error else "detections" if r.detections else "no detections" if r.species else "quiet"
+        seconds = "" if r.error else f"{r.duration:.3f}"
+        yield [r.file, seconds, status, "" if r.error else str(len(r.detections)), r.error]
+
+
+def on_one_line(name: str) -> str:
+    """Return a file name for the terminal: control characters, such as line ends, become `\\xNN`."""
+    return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in name)
 
 
 def _file_json(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
@@ -52,30 +159,6 @@ def _file_json(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
 def _by_species(probabilities: Sequence[float], labels: Sequence[str]) -> dict[str, float]:
     """Return probabilities by species, not rounded so that their order is kept; empty if there are none."""
     return dict(zip(labels, probabilities, strict=True)) if probabilities else {}
-
-
-def as_csv(results: Sequence[FileResult]) -> str:
-    """Return the detections as CSV, one row per detection."""
-    rows = [list(CSV_COLUMNS)]
-    rows += [
-        [r.file, f"{d.start:g}", f"{d.end:g}", d.species, f"{d.probability:.4f}"] for r in results for d in r.detections
-    ]
-    return csv_text(rows)
-
-
-def as_table(results: Sequence[FileResult]) -> str:
-    """Return the detections of each file as text for the terminal."""
-    lines = []
-    width = max((len(d.species) for r in results for d in r.detections), default=0)
-    for r in results:
-        lines.append(f"{r.file}  ({clock(r.duration)})" if not r.error else f"{r.file}")
-        if r.error:
-            lines.append(f"    skipped: {r.error}")
-        elif not r.detections:
-            lines.append(f"    {'no species reaches its threshold' if r.species else 'the whole recording is quiet'}")
-        for d in r.detections:
-            lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
-    return "\n".join(lines) + "\n"
 
 
 def clock(seconds: float) -> str:

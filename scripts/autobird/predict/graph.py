@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 INPUT = "log_mel"
 """Name of the model's input, shape (windows, 1, mels, frames), float32. The first output is the logits."""
 
-_BATCH = 16
+BATCH = 16
 """Number of windows per call; the activations of larger batches do not fit into the CPU's cache."""
 
 
@@ -60,7 +60,7 @@ class Graph:
     def logits(self, windows: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the logits of windows of shape (windows, frames, mels); shape (windows, species)."""
         out = np.empty((len(windows), self.species), np.float32)
-        for first in range(0, len(windows), _BATCH):
-            x = windows[first : first + _BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]
-            out[first : first + _BATCH] = self._session.run(None, {INPUT: np.ascontiguousarray(x)})[0]
+        for first in range(0, len(windows), BATCH):
+            x = windows[first : first + BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]
+            out[first : first + BATCH] = self._session.run(None, {INPUT: np.ascontiguousarray(x)})[0]
         return out

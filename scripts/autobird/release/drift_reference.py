@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
-from autobird.drift.monitor import AUDIO_FEATURES, MODEL_FEATURES, drift_features
+from autobird.drift.features import AUDIO_FEATURES, MODEL_FEATURES, drift_features
 from autobird.predict.classification import softmax
 
 DIGITS = 5

@@ -9,7 +9,7 @@ from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 from autobird.evaluation.predictions import windows_to_predict
 from autobird.release.drift_reference import DIGITS, drift_table
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.drift.monitor import DRIFT_FEATURES
+from autobird.drift.features import DRIFT_FEATURES
 
 _COLUMNS = ("time", "bundle", "duration", "species", "probability", *DRIFT_FEATURES)
 

@@ -1,0 +1,260 @@
+"""The command `autobird predict`: classify files and folders, and write the results while they arrive."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from autobird.core.errors import AutobirdError
+from autobird.core.files import atomic, csv_text
+from autobird.core.hashing import file_digest
+from autobird.core.walk import printable
+from autobird.predict.bundle import MANIFEST, Bundle
+from autobird.predict.files import FileJob, FileResult, predict_files, skipped
+from autobird.predict.formats import CsvFormat, JsonFormat, OutputFormat, TableFormat, file_rows, formatted, on_one_line
+from autobird.predict.inputs import find_files
+from autobird.predict.journal import FileState, Journal
+
+_REPORT_SECONDS = 5.0
+"""Time between two lines about the progress."""
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """Options of the command.
+
+    Attributes:
+        form: `table`, `csv` or `json`.
+        by_window: whether JSON includes every window.
+        output: file to write; None: standard output.
+        workers: number of worker processes.
+        max_seconds: longest accepted recording; None: no limit.
+        time_limit: seconds that a file may take; None: see `predict_files`.
+    """
+
+    form: str = "table"
+    by_window: bool = False
+    output: Path | None = None
+    workers: int = 1
+    max_seconds: float | None = None
+    time_limit: float | None = None
+
+
+def files_table(output: Path) -> Path:
+    """Return the path of the table of files beside a CSV output: `d.files.csv` for `d.csv`."""
+    return output.with_name(output.name.removesuffix(".csv") + ".files.csv")
+
+
+def journal_path(output: Path) -> Path:
+    """Return the path of the journal of an unfinished output."""
+    return output.with_name(output.name + ".journal")
+
+
+def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) -> int:
+    """Classify files and folders, and write the results; return 1 if files were skipped or are missing, else 0.
+
+    Raises:
+        AutobirdError: the bundle cannot be read, there is no file, or the output cannot be written.
+    """
+    output = options.output
+    # A device or a pipe cannot be replaced by a file, and has no place beside it.
+    is_file = output is not None and (not output.exists() or output.is_file())
+    own = (output, files_table(output), journal_path(output)) if output and is_file else ()
+    files, missing = _find(paths, own)
+    command = _Command(bundle, Bundle.load(bundle), files, missing, options)
+    if output is None:
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):
+                # Names that the encoding cannot represent must not cost the results.
+                stream.reconfigure(errors="backslashreplace")
+        command.write_to(sys.stdout)
+    elif is_file:
+        command.write_to_file(output)
+    else:
+        try:
+            with output.open("w", encoding="utf-8", newline="") as file:
+                command.write_to(file)
+        except OSError as error:
+            raise AutobirdError(f"--output {output} cannot be written ({error.strerror}); name a file") from error
+    return 1 if command.skipped else 0
+
+
+def _find(paths: Sequence[Path], own: Sequence[Path | None]) -> tuple[list[Path], list[Path]]:
+    """Return the files, without those that this command writes, and the paths that do not exist.
+
+    Raises:
+        AutobirdError: no path exists, or there is no file.
+    """
+    missing = [path for path in paths if not os.path.lexists(path)]
+    found = find_files([path for path in paths if path not in missing] or paths)
+    for note in found.notes:
+        print(f"note: {note}", file=sys.stderr)
+    names = {path.name: path.resolve() for path in own if path}
+    return [path for path in found.files if path.name not in names or path.resolve() != names[path.name]], missing
+
+
+class _Command:
+    """One run of the command.
+
+    Attributes:
+        skipped: number of files that were skipped or are missing.
+    """
+
+    def __init__(
+        self, folder: Path, bundle: Bundle, files: Sequence[Path], missing: Sequence[Path], options: PredictOptions
+    ) -> None:
+        self._folder, self._bundle, self._files, self._options = folder, bundle, files, options
+        self._missing = [
+            skipped(printable(str(path)), "is not there; give audio files, or folders of them", is_final=False)
+            for path in missing
+        ]
+        self._start = self._reported = time.monotonic()
+        self._answered = self._taken_over = self.skipped = 0
+        self._audio = 0.0
+
+    def _format(self, only_ascii: bool = False) -> OutputFormat:
+        if self._options.form == "json":
+            return JsonFormat(self._bundle, only_ascii)
+        return CsvFormat() if self._options.form == "csv" else TableFormat()
+
+    def _classify(self, numbers: Sequence[int]) -> Iterator[tuple[int, FileResult]]:
+        """Yield the number and the result of each file in the order of completion, and report the progress."""
+        o = self._options
+        jobs = [
+            FileJob(self._folder, self._files[n], printable(str(self._files[n])), o.max_seconds, o.by_window)
+            for n in numbers
+        ]
+        with closing(predict_files(jobs, min(o.workers, max(1, len(jobs))), o.time_limit)) as results:
+            for at, result in results:
+                self._answered += 1
+                self._audio += result.duration
+                self._report(result)
+                yield numbers[at], result
+                self._report_progress(len(numbers))
+
+    def _report(self, result: FileResult) -> None:
+        if result.error:
+            self.skipped += 1
+            print(f"{on_one_line(result.file)}: skipped: {result.error}", file=sys.stderr)
+
+    def _report_progress(self, total: int) -> None:
+        now = time.monotonic()
+        if now - self._reported > _REPORT_SECONDS:
+            self._reported, remaining = now, (now - self._start) / self._answered * (total - self._answered)
+            print(f"{self._answered} of {total} files, about {remaining:.0f} s remaining", file=sys.stderr, flush=True)
+
+    def _report_end(self) -> None:
+        elapsed, audio = time.monotonic() - self._start, self._audio
+        rate = f"{audio / 60:.1f} min of audio in {elapsed:.1f} s ({audio / max(elapsed, 1e-9):.0f} times real time)"
+        earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
+        lost = f"; {self.skipped} skipped" if self.skipped else ""
+        print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
+
+    def write_to(self, stream: IO[str]) -> None:
+        """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
+        only_ascii = not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+        form, waiting, following = self._format(only_ascii), dict[int, FileResult](), 0
+        stream.write(form.start)
+        for number, result in self._classify(range(len(self._files))):
+            waiting[number] = result
+            while following in waiting:
+                stream.write(form.text(waiting.pop(following), following == 0))
+                following += 1
+            stream.flush()
+        for result in self._missing:
+            self._report(result)
+            stream.write(form.text(result, is_first=False))
+        stream.write(form.end)
+        stream.flush()
+        self._report_end()
+
+    def write_to_file(self, output: Path) -> None:
+        """Write the results to a file; a journal beside it holds those of an unfinished run, and the next run uses them.
+
+        CSV: the rows of each file are appended to the output when it is done, and sorted by file at the end.
+
+        Raises:
+            AutobirdError: the file cannot be written, or another run writes it.
+        """
+        with _writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
+            journal = Journal(journal_path(output), self._key(), [FileState.of(file) for file in self._files])
+        try:
+            with closing(journal):
+                self._write_with_journal(output, journal)
+        except KeyboardInterrupt:
+            print(f"interrupted; {_kept(output)}", file=sys.stderr)
+            raise
+
+    def _write_with_journal(self, output: Path, journal: Journal) -> None:
+        done = sorted(journal.done)
+        self._taken_over = journal.taken_over
+        if journal.taken_over or journal.unused:
+            unused = (
+                f"; {journal.unused} others are not used (another bundle, other options, changed files, or no result)"
+                if journal.unused
+                else ""
+            )
+            print(f"{journal.path}: results of {len(done)} files are taken over{unused}", file=sys.stderr, flush=True)
+        for number in done:
+            self._report(journal.read(number))
+        remaining = [n for n in range(len(self._files)) if n not in journal.done]
+        is_csv = self._options.form == "csv"
+        if is_csv:
+            rows = formatted(CsvFormat(), (journal.read(number) for number in done))
+            with _writing(output), output.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(rows)
+        for number, result in self._classify(remaining):
+            with _writing(output):
+                journal.append(number, result)
+                if is_csv:
+                    with output.open("a", encoding="utf-8", newline="") as file:
+                        file.write(CsvFormat().text(result))
+        for result in self._missing:
+            self._report(result)
+
+        def results() -> Iterator[FileResult]:
+            yield from (journal.read(number) for number in range(len(self._files)))
+            yield from self._missing
+
+        with _writing(output):
+            _write_parts(output, formatted(self._format(), results()))
+            if is_csv:
+                _write_parts(files_table(output), (csv_text([row]) for row in file_rows(results())))
+        journal.remove()
+        self._report_end()
+
+    def _key(self) -> str:
+        """Return a text that identifies the bundle and the options that results depend on."""
+        o = self._options
+        return json.dumps([file_digest(self._folder / MANIFEST), o.by_window, o.max_seconds])
+
+
+def _write_parts(path: Path, parts: Iterator[str]) -> None:
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(parts)
+
+
+def _kept(output: Path) -> str:
+    return f"the results so far are in {journal_path(output)}; run the same command again to continue"
+
+
+@contextmanager
+def _writing(output: Path) -> Iterator[None]:
+    """Report errors of the file system in one line.
+
+    Raises:
+        AutobirdError: an OSError occurred.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise AutobirdError(
+            f"{error.filename or output} cannot be written ({error.strerror or error}); correct that, or name another file; "
+            f"{_kept(output)}"
+        ) from error
