@@ -36,6 +36,7 @@ def hang_at_d(classifier, audio, name, *rest):
         signal.pause()
     return predict_file(classifier, audio, name, *rest)
 files.predict_file = hang_at_d
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background of a shell ignores it
 cli.main(sys.argv[1:])
 """
 """The command, whose decoder hangs at the file d.wav."""
@@ -174,7 +175,7 @@ def stopped_at_d(songs: Path, bundle: Path, output: Path, number: int, *options:
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()
     process.send_signal(number)
-    process.wait()
+    process.wait(60)
     return process
 
 
@@ -219,6 +220,14 @@ def test_an_interrupted_run_keeps_its_journal_and_leaves_no_process(bundle: Path
     assert err.splitlines()[-1].startswith("interrupted; the results so far are in ")
     assert "Traceback" not in err
     assert journal_path(tmp_path / "d.csv").read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a worker that hangs with its parent")
+def test_a_killed_run_leaves_no_process_even_if_a_worker_hangs(bundle: Path, songs: Path, tmp_path: Path) -> None:
+    process = stopped_at_d(songs, bundle, tmp_path / "d.csv", signal.SIGKILL, "--csv")
+    with pytest.raises(ValueError, match="closed"):  # communicate returns only when no worker holds the pipe
+        process.communicate(timeout=60)
+        process.stderr.read()  # type: ignore[union-attr]
 
 
 def test_changed_files_other_options_and_damaged_lines_are_not_taken_over(

@@ -3,6 +3,7 @@
 `concurrent.futures` fails all tasks when one process dies, and does not say which task caused it.
 """
 
+import ctypes
 import signal
 import sys
 import time
@@ -17,6 +18,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from threadpoolctl import threadpool_limits
 
 from autobird.core.errors import AutobirdError
+
+_PR_SET_PDEATHSIG = 1
+"""Option of prctl in <linux/prctl.h>."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -84,6 +88,7 @@ class _Assignment(NamedTuple):
 
 def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any], Any]) -> None:
     """Receive tasks and send results until the parent process closes the pipe or dies."""
+    _end_with_parent()
     for other in inherited:  # a forked copy of the parent's end would keep the pipe open after the parent's death
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent stops its workers
@@ -102,6 +107,15 @@ def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any]
                 pipe.send(reply)
             except BrokenPipeError:  # the parent died
                 return
+
+
+def _end_with_parent() -> None:
+    """Let the kernel kill this process when its parent dies, even if it hangs in a task. Does nothing elsewhere than on Linux.
+
+    Source: prctl(2), PR_SET_PDEATHSIG.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class _WorkerPool(Generic[T, R]):
