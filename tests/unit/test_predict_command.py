@@ -225,9 +225,7 @@ def test_an_interrupted_run_keeps_its_journal_and_leaves_no_process(bundle: Path
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a worker that hangs with its parent")
 def test_a_killed_run_leaves_no_process_even_if_a_worker_hangs(bundle: Path, songs: Path, tmp_path: Path) -> None:
     process = stopped_at_d(songs, bundle, tmp_path / "d.csv", signal.SIGKILL, "--csv")
-    with pytest.raises(ValueError, match="closed"):  # communicate returns only when no worker holds the pipe
-        process.communicate(timeout=60)
-        process.stderr.read()  # type: ignore[union-attr]
+    process.communicate(timeout=60)  # returns only when no worker holds the pipe, or raises TimeoutExpired
 
 
 def test_changed_files_other_options_and_damaged_lines_are_not_taken_over(
