@@ -33,6 +33,8 @@ from autobird.predict import files
 predict_file = files.predict_file
 def hang_at_d(classifier, audio, name, *rest):
     if name.endswith("d.wav"):
+        with open(os.path.join(os.path.dirname(audio), "..", "hanging.pid"), "w") as file:
+            file.write(str(os.getpid()))
         signal.pause()
     return predict_file(classifier, audio, name, *rest)
 files.predict_file = hang_at_d
@@ -171,7 +173,11 @@ def stopped_at_d(songs: Path, bundle: Path, output: Path, number: int, *options:
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     journal = journal_path(output)
-    while process.poll() is None and not (journal.exists() and journal.read_bytes().count(b"\n") == 3):
+    hanging = songs.parent / "hanging.pid"
+    hanging.unlink(missing_ok=True)
+    while process.poll() is None and not (
+        journal.exists() and journal.read_bytes().count(b"\n") == 3 and hanging.exists() and hanging.read_text()
+    ):
         time.sleep(0.02)
     assert process.poll() is None, process.communicate()
     process.send_signal(number)
@@ -224,8 +230,20 @@ def test_an_interrupted_run_keeps_its_journal_and_leaves_no_process(bundle: Path
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a worker that hangs with its parent")
 def test_a_killed_run_leaves_no_process_even_if_a_worker_hangs(bundle: Path, songs: Path, tmp_path: Path) -> None:
-    process = stopped_at_d(songs, bundle, tmp_path / "d.csv", signal.SIGKILL, "--csv")
-    process.communicate(timeout=60)  # returns only when no worker holds the pipe, or raises TimeoutExpired
+    stopped_at_d(songs, bundle, tmp_path / "d.csv", signal.SIGKILL, "--csv")
+    worker = int((tmp_path / "hanging.pid").read_text())
+    deadline = time.monotonic() + 60
+    while _is_running(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _is_running(worker)
+
+
+def _is_running(process: int) -> bool:
+    """Return whether a process runs; one that ended and was not waited for does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_changed_files_other_options_and_damaged_lines_are_not_taken_over(
