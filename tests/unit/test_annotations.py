@@ -232,6 +232,18 @@ def test_a_table_that_names_a_renamed_recording_describes_the_one_beside_it(tmp_
     assert drawn(source(tmp_path / "r")) == [("new.wav", 0.0, 1.0, "A", "")]
 
 
+def test_rows_that_name_a_file_or_folder_that_is_not_there_are_noted(tmp_path: Path) -> None:
+    write(tmp_path / "r", "X/dawn.wav")
+    write(tmp_path / "r", "X/dusk.wav")
+    write(tmp_path / "r", "all.csv", "file,start,end,label\nD:\\Y\\dawn.wav,1,2,A\nD:\\X\\dusk.wav,1,2,B\n")
+    annotated = source(tmp_path / "r")
+    assert [(b.recording, b.species) for b in annotated.boxes()] == [("X/dawn.wav", "A"), ("X/dusk.wav", "B")]
+    assert [n for n in annotated.notes() if "does not exist here" in n] == [
+        "1 annotation rows name a file or folder that does not exist here, and are used for the recording of the same name or "
+        "beside the table, for example all.csv: D:/Y/dawn.wav for X/dawn.wav"
+    ]
+
+
 def test_a_table_of_a_sequence_beside_its_first_file_describes_all_of_its_files(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         write(tmp_path / "r", name)

@@ -51,6 +51,8 @@ class AnnotationReader:
         self._decoded: list[str] = []
         self._converted: list[str] = []
         self._without_recording: list[str] = []
+        self._repeated: list[str] = []
+        self._renamed: list[str] = []
         self._several: list[str] = []
         self._contradicted: list[str] = []
         self._durations: dict[str, float | None] = {}
@@ -82,6 +84,8 @@ class AnnotationReader:
         self._read += 1
         if table.note:
             self._decoded.append(f"{name}: {table.note}")
+        if table.repeated:
+            self._repeated.append(f"{name}: {table.repeated}")
         if not table.has_labels and table.selections:
             self._unlabelled.append((name, table.columns))
         described = match.recording if match is not None else ""
@@ -101,6 +105,8 @@ class AnnotationReader:
                 found.append(_Row(name, match.recording, match.shared, s))
             elif described and (match is None or described in match.candidates or (one_file and not match.candidates)):
                 # A table that names a single file, which does not exist, belongs to a recording that was renamed.
+                if match is not None and not match.candidates:
+                    self._renamed.append(f"{name}: {s.file} for {described}")
                 found.append(_Row(name, described, 0, s._replace(file="")))
             elif match is not None and match.candidates:
                 self._several.append(f"{name}: {s.file} fits {_joined(match.candidates)}")
@@ -159,6 +165,8 @@ class AnnotationReader:
         for row in self._fitting():
             self.annotated.add(row.recording)
             s = row.selection
+            if row.shared == 1 and "/" in s.file and "/" in row.recording:
+                self._renamed.append(f"{row.table}: {s.file} for {row.recording}")
             boxes.append(Box(row.recording, s.start, s.end, s.label, s.problem))
         return _mark_duplicates(boxes)
 
@@ -197,6 +205,12 @@ class AnnotationReader:
             (
                 self._converted,
                 "annotation tables count time through several files; it was converted by the lengths of the files",
+            ),
+            (self._repeated, "annotation tables have several columns of one name, and the first of them is used"),
+            (
+                self._renamed,
+                "annotation rows name a file or folder that does not exist here, and are used for the recording of the same name "
+                "or beside the table",
             ),
             (self._without_recording, "annotation tables or rows belong to no recording"),
             (
