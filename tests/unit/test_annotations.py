@@ -325,6 +325,18 @@ def test_times_that_fit_neither_way_are_not_used(tmp_path: Path) -> None:
     assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME, AMBIGUOUS_TIME]
 
 
+def test_times_are_not_converted_if_the_sequence_may_begin_with_an_earlier_file() -> None:
+    """The times fit a sequence b, c as well as a, b, c, of which a has no selections."""
+    rows = [("b", Selection("b", 8.0, 9.0, "A")), ("c", Selection("c", 17.0, 18.0, "B"))]
+
+    def converted(length_of_a: float) -> list[tuple[float, str]]:
+        lengths = {"a": length_of_a, "b": 10.0, "c": 10.0}
+        return [(s.start, s.problem) for s in times_within_files(rows, lengths.get, True, True, ["a"])[0]]
+
+    assert converted(5.0) == [(8.0, ""), (17.0, AMBIGUOUS_TIME)]
+    assert converted(10.0) == [(8.0, ""), (7.0, "")]
+
+
 def test_times_are_not_converted_if_the_table_omits_a_file_of_the_sequence(tmp_path: Path) -> None:
     """b.wav without selections, whose 40 s are in the times of c.wav."""
     rows = ((1, 2, "a.wav"), (60, 61, "c.wav"), (125, 126, "c.wav"))

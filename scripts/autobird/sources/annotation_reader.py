@@ -115,7 +115,12 @@ class AnnotationReader:
         if table.has_offsets or len({row.recording for row in found}) < 2:
             return found
         rows = [(r.recording, r.selection) for r in found]
-        selections, converted = times_within_files(rows, self._duration, table.raven, self._is_complete(rows))
+        first = rows[0][0]
+        preceding = [
+            n for n in reversed(self._names) if n < first and PurePosixPath(n).parent == PurePosixPath(first).parent
+        ]
+        complete = self._is_complete(rows)
+        selections, converted = times_within_files(rows, self._duration, table.raven, complete, preceding)
         if converted:
             self._converted.append(name)
         return [row._replace(selection=s) for row, s in zip(found, selections, strict=True)]
