@@ -333,8 +333,19 @@ def test_times_are_not_converted_if_the_sequence_may_begin_with_an_earlier_file(
         lengths = {"a": length_of_a, "b": 10.0, "c": 10.0}
         return [(s.start, s.problem) for s in times_within_files(rows, lengths.get, True, True, ["a"])[0]]
 
-    assert converted(5.0) == [(8.0, ""), (17.0, AMBIGUOUS_TIME)]
+    assert converted(5.0) == [(8.0, AMBIGUOUS_TIME), (17.0, AMBIGUOUS_TIME)]
     assert converted(10.0) == [(8.0, ""), (7.0, "")]
+
+
+def test_times_of_a_raven_table_that_is_named_after_another_recording_are_not_used(tmp_path: Path) -> None:
+    """Of a sequence a, b only b has selections; their times count from the start of a."""
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "b.wav")
+    header = "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\tFile Offset (s)\n"
+    write(tmp_path / "r", "a.Table.1.selections.txt", header + "700\t701\tb.wav\tA\t\n")
+    assert [(b.recording, b.problem) for b in source(tmp_path / "r").boxes()] == [("b.wav", AMBIGUOUS_TIME)]
+    write(tmp_path / "r", "a.Table.1.selections.txt", header + "700\t701\tb.wav\tA\t100\n")
+    assert [(b.start, b.problem) for b in source(tmp_path / "r").boxes()] == [(100.0, "")]
 
 
 def test_times_are_not_converted_if_the_table_omits_a_file_of_the_sequence(tmp_path: Path) -> None:

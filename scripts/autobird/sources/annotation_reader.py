@@ -9,7 +9,7 @@ from autobird.core.errors import AutobirdError
 from autobird.sources.base import Box
 from autobird.sources.matching import RecordingFinder
 from autobird.sources.selection_tables import Selection, SelectionTable, read_selections
-from autobird.sources.sequences import times_within_files
+from autobird.sources.sequences import AMBIGUOUS_TIME, times_within_files
 from autobird.sources.settings import AnnotationSettings
 
 _DUPLICATE = "duplicate row"
@@ -112,7 +112,11 @@ class AnnotationReader:
                 self._several.append(f"{name}: {s.file} fits {_joined(match.candidates)}")
             else:
                 self._without_recording.append(f"{name}: {s.file or 'a row without a file'}")
-        if table.has_offsets or len({row.recording for row in found}) < 2:
+        named = {row.recording for row in found}
+        if table.raven and not table.has_offsets and described and len(named) == 1 and described not in named:
+            # Raven names the table of a sequence after its first file, and counts the time from the start of that file.
+            return [row._replace(selection=_ambiguous(row.selection)) for row in found]
+        if table.has_offsets or len(named) < 2:
             return found
         rows = [(r.recording, r.selection) for r in found]
         first = rows[0][0]
@@ -227,6 +231,10 @@ class AnnotationReader:
             if texts:
                 notes.append(f"{len(texts)} {what}, for example {texts[0]}")
         return notes
+
+
+def _ambiguous(selection: Selection) -> Selection:
+    return selection if selection.problem else selection._replace(problem=AMBIGUOUS_TIME)
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -26,8 +26,8 @@ def times_within_files(
     Times that count through a sequence of files never decrease from one file to the next. If they do, they are relative to each
     file. Otherwise they are converted if some of them are after the end of their own file, all of them fit the lengths of the
     files in the order of the table, and the table names every file of the sequence. If that is unclear, or if the times also
-    fit a sequence that begins with an earlier file, which has no selections, the times are ambiguous, and only the selections
-    of the first file are used.
+    fit a sequence that begins with an earlier file, which has no selections, the times are ambiguous. Then only the selections
+    of the first file are used, if its times do not fit such a sequence.
 
     Args:
         rows: recording and selection of each row, from a table of several recordings without a column of offsets within files.
@@ -58,7 +58,7 @@ def times_within_files(
         first = beginnings[recording]
         return first is not None and lengths[recording] is not None and fits(recording, start - first)
 
-    def fits_earlier_beginning() -> bool:
+    def fits_earlier_beginning(timed: Sequence[tuple[str, Selection]]) -> bool:
         shift, first_start = 0.0, min((s.start for _, s in timed), default=0.0)
         for earlier in preceding:
             shift += duration(earlier) or 0.0
@@ -73,11 +73,10 @@ def times_within_files(
     through = all(fits_through(recording, s.start) for recording, s in timed)
     if before_begin or (within and (not counts_through or (complete and not through))):
         return selections, False
-    if through and complete and not within and not fits_earlier_beginning():
+    if through and complete and not within and not fits_earlier_beginning(timed):
         return [_earlier(s, beginnings[recording] or 0.0) for recording, s in rows], True
-    return [
-        s if recording == order[0] or s.problem else s._replace(problem=AMBIGUOUS_TIME) for recording, s in rows
-    ], False
+    used = "" if fits_earlier_beginning([(r, s) for r, s in timed if r == order[0]]) else order[0]
+    return [s if recording == used or s.problem else s._replace(problem=AMBIGUOUS_TIME) for recording, s in rows], False
 
 
 def _never_decreases(timed: Sequence[tuple[str, Selection]]) -> bool:
