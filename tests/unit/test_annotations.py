@@ -232,6 +232,18 @@ def test_a_table_that_names_a_renamed_recording_describes_the_one_beside_it(tmp_
     assert drawn(source(tmp_path / "r")) == [("new.wav", 0.0, 1.0, "A", "")]
 
 
+def test_rows_that_name_a_file_or_folder_that_is_not_there_are_noted(tmp_path: Path) -> None:
+    write(tmp_path / "r", "X/dawn.wav")
+    write(tmp_path / "r", "X/dusk.wav")
+    write(tmp_path / "r", "all.csv", "file,start,end,label\nD:\\Y\\dawn.wav,1,2,A\nD:\\X\\dusk.wav,1,2,B\n")
+    annotated = source(tmp_path / "r")
+    assert [(b.recording, b.species) for b in annotated.boxes()] == [("X/dawn.wav", "A"), ("X/dusk.wav", "B")]
+    assert [n for n in annotated.notes() if "does not exist here" in n] == [
+        "1 annotation rows name a file or folder that does not exist here, and are used for the recording of the same name or "
+        "beside the table, for example all.csv: D:/Y/dawn.wav for X/dawn.wav"
+    ]
+
+
 def test_a_table_of_a_sequence_beside_its_first_file_describes_all_of_its_files(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         write(tmp_path / "r", name)
@@ -311,6 +323,29 @@ def test_times_that_may_count_either_way_are_not_used(tmp_path: Path) -> None:
 def test_times_that_fit_neither_way_are_not_used(tmp_path: Path) -> None:
     rows = ((1, 2, "a.wav"), (20, 21, "b.wav"), (500, 501, "b.wav"))
     assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME, AMBIGUOUS_TIME]
+
+
+def test_times_are_not_converted_if_the_sequence_may_begin_with_an_earlier_file() -> None:
+    """The times fit a sequence b, c as well as a, b, c, of which a has no selections."""
+    rows = [("b", Selection("b", 8.0, 9.0, "A")), ("c", Selection("c", 17.0, 18.0, "B"))]
+
+    def converted(length_of_a: float) -> list[tuple[float, str]]:
+        lengths = {"a": length_of_a, "b": 10.0, "c": 10.0}
+        return [(s.start, s.problem) for s in times_within_files(rows, lengths.get, True, True, ["a"])[0]]
+
+    assert converted(5.0) == [(8.0, AMBIGUOUS_TIME), (17.0, AMBIGUOUS_TIME)]
+    assert converted(10.0) == [(8.0, ""), (7.0, "")]
+
+
+def test_times_of_a_raven_table_that_is_named_after_another_recording_are_not_used(tmp_path: Path) -> None:
+    """Of a sequence a, b only b has selections; their times count from the start of a."""
+    write(tmp_path / "r", "a.wav")
+    write(tmp_path / "r", "b.wav")
+    header = "Begin Time (s)\tEnd Time (s)\tBegin File\tSpecies\tFile Offset (s)\n"
+    write(tmp_path / "r", "a.Table.1.selections.txt", header + "700\t701\tb.wav\tA\t\n")
+    assert [(b.recording, b.problem) for b in source(tmp_path / "r").boxes()] == [("b.wav", AMBIGUOUS_TIME)]
+    write(tmp_path / "r", "a.Table.1.selections.txt", header + "700\t701\tb.wav\tA\t100\n")
+    assert [(b.start, b.problem) for b in source(tmp_path / "r").boxes()] == [(100.0, "")]
 
 
 def test_times_are_not_converted_if_the_table_omits_a_file_of_the_sequence(tmp_path: Path) -> None:

@@ -182,6 +182,27 @@ def test_zeros_behind_a_flac_do_not_cost_its_last_seconds() -> None:
     assert with_real_size(io.BytesIO(flac)) is None
 
 
+@pytest.mark.parametrize("ending", [b"\0", b"\0\0"])
+def test_a_checksum_of_zeros_at_the_end_of_a_flac_is_kept(ending: bytes) -> None:
+    """One of 256 files ends with a zero byte; without it the last frame, or the whole file, could not be decoded."""
+    flac = flac_that_ends_with(ending)
+    found = with_real_size(io.BytesIO(flac + bytes(4096)))
+    assert found is not None
+    assert found[0].read() == flac
+
+
+def flac_that_ends_with(ending: bytes) -> bytes:
+    """Return a FLAC file whose last checksum ends with these bytes."""
+    samples = (3000 * np.random.default_rng(0).standard_normal(600)).astype(np.int16)
+    for number in range(1 << 20):
+        samples[-2:] = number >> 10, number & 1023
+        out = io.BytesIO()
+        soundfile.write(out, samples, RATE, format="FLAC")
+        if out.getvalue().endswith(ending):
+            return out.getvalue()
+    raise AssertionError(ending)
+
+
 def test_a_caf_without_a_size_is_read_to_its_end() -> None:
     whole = audio("CAF")
     at = whole.index(b"data") + 4

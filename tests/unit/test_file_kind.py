@@ -50,7 +50,7 @@ AUDIO = {
     "XC123": WAV, "a.bak": b"fLaC\0", "a.txt": ogg(), "a.dat": b"ID3\4" + bytes(9), "a.wav.part": WAV, "a.csv": MPEG, "a.bin": bytes(99) + MPEG,
     "a": b"FORM\0\0\0\0AIFF", "b": b"RF64\xff\xff\xff\xffWAVE", "c": ADTS * 4, "d.tmp": b"#!AMR\n", "e": mp4(b"soun"),
     "phone.mp4": mp4(b"vide", b"soun"), "phone.3gp": mp4(b"soun", index_first=True), "phone.webm": mkv(b"A_OPUS"), "v.mkv": mkv(b"V_VP9", b"A_OPUS"),
-    "broken.mp4": b"", "cut.mp4": mp4(b"soun")[:3000], "text.3gp": b"words", "video.avi": b"RIFF\0\0\0\0AVI " + b"vids" + b"auds",
+    "a.flv": b"FLV\1\5", "a.ts": (b"\x47" + bytes(187)) * 3, "a.tta": b"", "broken.mp4": b"", "cut.mp4": mp4(b"soun")[:3000], "text.3gp": b"words", "video.avi": b"RIFF\0\0\0\0AVI " + b"vids" + b"auds",
 }  # fmt: skip
 
 NOT_AUDIO = {

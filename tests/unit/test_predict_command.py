@@ -263,8 +263,9 @@ def test_changed_files_other_options_and_damaged_lines_are_not_taken_over(
     assert taken_over("--windows") == "results of 0 files are taken over" + unused(3)
     journal_path(output).write_bytes(b"".join(lines) + lines[0][:50])  # a kill cut off the last line
     assert taken_over() == "results of 3 files are taken over"
-    journal_path(output).write_bytes(b"".join([b"{}\n", b"[1]\n", b"\xff\n", *lines]))
-    assert taken_over() == "results of 3 files are taken over" + unused(3)
+    others = [lines[0].replace(b'"is_final":', b'"x":'), lines[0].replace(b'"detections":[', b'"x":[')]
+    journal_path(output).write_bytes(b"".join([b"{}\n", b"[1]\n", b"\xff\n", *others, *lines]))
+    assert taken_over() == "results of 3 files are taken over" + unused(5)
     journal_path(output).write_bytes(b"".join(lines))
     os.utime(songs / "a.wav", ns=(1, 1))
     assert taken_over() == "results of 2 files are taken over" + unused(1)
@@ -298,6 +299,15 @@ def test_the_output_may_be_inside_the_folder(bundle: Path, songs: Path) -> None:
     assert run(bundle, songs, "--csv", "--output", whole) == 1
     assert (whole.read_bytes(), files_table(whole).read_bytes()) == first
     assert b"d.csv" not in b"".join(first)
+
+
+def test_a_recording_is_not_overwritten(bundle: Path, songs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (songs / "a.wav").read_bytes()
+    (songs / "b.wav").rename(songs / "b")
+    for paths, output in (((songs / "a.wav",), songs / "a.wav"), ((songs,), songs / "b")):
+        assert run(bundle, *paths, "--output", output) == 2
+        assert "is a recording, and would be overwritten" in capsys.readouterr().err
+    assert (songs / "a.wav").read_bytes() == before
 
 
 def test_the_table_of_files_tells_quiet_files_and_skipped_ones_apart(bundle: Path, songs: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from autobird.core.text import decode
 from autobird.sources.matching import Match, RecordingFinder
 from autobird.sources.selection_tables import (
     CLOCK_TIME,
+    NO_OFFSET,
     NO_TIME,
     TOO_MANY_CELLS,
     ZERO,
@@ -39,6 +40,10 @@ DIALECTS = {
     "onset and offset": "onset_s,offset_s,class\n1.5,3.0,Parus major\n",
     "start and duration": "start,duration,label\n1.5,1.5,Parus major\n",
     "Kaleidoscope": "INDIR,FOLDER,IN FILE,CHANNEL,OFFSET,DURATION,MANUAL ID\n,,,0,1.5,1.5,Parus major\n",
+    "Kaleidoscope Pro": "INDIR,FOLDER,IN FILE,OFFSET,DURATION,AUTO ID*,MANUAL ID*\n,,,1.5,1.5,NoID,Parus major\n",
+    "Excel's line about the separator": "sep=;\r\nstart;end;label\r\n1,5;3,0;Parus major\r\n",
+    "semicolons within a quoted name": 'start,end,label,"remark (a; b; c)"\n1.5,3.0,Parus major,\n',
+    "a remark with a line separator of Unicode": "start,end,label,remark\n1.5,3.0,Parus major,near\u2028the pond\n",
     "warbleR": '"sound.files","selec","start","end","species"\n"",1,1.5,3,"Parus major"\n',
     "spaces and capitals": "  START ,End,  SPECIES  \n1.5,3,  Parus   major \n",
     "underscores in labels": "start,end,species\n1.5,3,Parus_major\n",
@@ -48,6 +53,45 @@ DIALECTS = {
 @pytest.mark.parametrize("name", DIALECTS)
 def test_every_dialect_gives_the_same_selection(tmp_path: Path, name: str) -> None:
     assert read(tmp_path, DIALECTS[name]) == [Selection("", 1.5, 3.0, "Parus major")]
+
+
+def test_one_semicolon_separates_two_columns(tmp_path: Path) -> None:
+    assert read(tmp_path, "start;end\n1,5;3,0\n", species="A") == [Selection("", 1.5, 3.0, "A")]
+
+
+def test_rows_without_a_header_are_not_read_as_audacity_labels(tmp_path: Path) -> None:
+    """Otherwise selection 1 of view 2 would last from 1 s to 2 s, with the label 0.5."""
+    with pytest.raises(AutobirdError, match="no column of the start"):
+        read(tmp_path, "1\t2\t0.5\t1.5\t2000\t4000\tParus major\n")
+    rows = "0\t1\tParus major\n1\t2\t0.5\t1.5\n"
+    assert [s.problem for s in read(tmp_path, rows)] == ["", TOO_MANY_CELLS]
+
+
+def test_decimal_commas_between_separating_commas_give_no_label(tmp_path: Path) -> None:
+    rows = "start,end,label,a,b,c\n0,5,1,5,Parus major,,,\n"
+    assert [s.problem for s in read(tmp_path, rows)] == [TOO_MANY_CELLS]
+
+
+def test_columns_of_the_same_name_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("start,end,Label,label,x,x\n1,2,A,B,,\n")
+    table = read_selections(path, AnnotationSettings())
+    assert (table.repeated, table.selections) == ("Label", [Selection("", 1.0, 2.0, "A")])
+
+
+def test_an_empty_column_of_offsets_counts_as_missing(tmp_path: Path) -> None:
+    path = tmp_path / "t.txt"
+    path.write_text(
+        "Begin Time (s)\tEnd Time (s)\tBegin File\tFile Offset (s)\tSpecies\n1\t2\ta.wav\t\tA\n9\t10\tb.wav\t\tB\n"
+    )
+    assert not read_selections(path, AnnotationSettings()).has_offsets
+
+
+def test_what_follows_the_dot_of_a_name_without_extension_distinguishes_recordings() -> None:
+    finder = RecordingFinder(["X/site1.wav", "X/site1.2024.wav", "Y/site1.2024.wav"])
+    assert finder.named("Y/site1.2024").recording == "Y/site1.2024.wav"
+    assert finder.named("site1.2025") == Match("")
+    assert finder.named("site1").recording == finder.named("site1.mp4").recording == "X/site1.wav"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
@@ -91,7 +135,7 @@ def test_times_within_a_file_come_from_its_offset_column(tmp_path: Path) -> None
     assert read(tmp_path, text) == [
         Selection("a.wav", 4.0, 6.0, "A"),
         Selection("b.wav", 3.0, 5.5, "B"),
-        Selection("b.wav", 20.0, 21.0, "B"),
+        Selection("b.wav", 20.0, 21.0, "B", NO_OFFSET),
     ]
 
 

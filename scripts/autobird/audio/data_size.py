@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal, NamedTuple
 
 from autobird.audio.chunks import Chunk, ChunkFormat, chunks
 from autobird.audio.file_view import file_length, view
+from autobird.audio.flac_frames import zeros_of_last_checksum
 
 _PLACEHOLDER = (1 << 31) - 4096
 """A declared size of at least this, and more than the file has, is a placeholder that was never replaced by the real size."""
@@ -112,6 +113,7 @@ def _without_zeros_at_end(file: BinaryIO, length: int) -> tuple[BinaryIO, str] |
     if file.read().strip(b"\0") or length < 2 * _MIN_ZEROS:
         return None
     used = _without_zeros(file, 0, length)
+    used += zeros_of_last_checksum(lambda zeros: view(file, 0, used + zeros))
     return view(file, 0, used), f"{length - used} zero bytes at the end of the file are left out"
 
 

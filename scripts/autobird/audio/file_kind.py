@@ -9,13 +9,31 @@ from autobird.audio.mpeg import mpeg_frame_length
 AUDIO_EXTENSIONS = frozenset(
     (
         "wav", "wave", "bwf", "rf64", "w64", "mp3", "mp2", "mpga", "ogg", "oga", "opus", "spx", "flac", "m4a", "m4b", "aac", "aif", "aiff",
-        "aifc", "au", "snd", "caf", "wma", "amr", "ac3", "mka", "weba", "wv", "ape", "voc", "wac", "sph", "nist",
+        "aifc", "au", "snd", "caf", "wma", "amr", "ac3", "mka", "weba", "wv", "ape", "voc", "wac", "sph", "nist", "tta",
     )
 )  # fmt: skip
 """Extensions of audio files, in lower case. A file with one of them is a recording, whatever it holds."""
 
-_CONTAINER_EXTENSIONS = frozenset(
-    ("mp4", "m4v", "3gp", "3gpp", "3g2", "mov", "webm", "mkv", "avi", "mts", "m2ts", "mpg", "mpeg", "wmv", "ogv")
+CONTAINER_EXTENSIONS = frozenset(
+    (
+        "mp4",
+        "m4v",
+        "3gp",
+        "3gpp",
+        "3g2",
+        "mov",
+        "webm",
+        "mkv",
+        "avi",
+        "mts",
+        "m2ts",
+        "mpg",
+        "mpeg",
+        "wmv",
+        "ogv",
+        "asf",
+        "flv",
+    )
 )
 """Extensions of files that hold sound, pictures or both. They are recordings unless their header shows no sound."""
 
@@ -85,7 +103,7 @@ def kind_of_content(name: str, file: BinaryIO) -> str:
     """
     head = file.read(HEAD)
     kind = _kind_of_head(head, file)
-    if PurePosixPath(name.lower()).suffix[1:] in _CONTAINER_EXTENSIONS:
+    if PurePosixPath(name.lower()).suffix[1:] in CONTAINER_EXTENSIONS:
         return _VIDEO if kind == _VIDEO else ""  # damaged or empty: a recording that cannot be used
     if kind is None:
         return "" if _has_mpeg_frames(head) else "unknown content"
@@ -105,12 +123,18 @@ def _kind_of_head(head: bytes, file: BinaryIO) -> str | None:
         return "" if b"A" in tracks else _VIDEO if tracks else None
     if head.startswith(b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"):
         return "" if _ASF_AUDIO in head else _VIDEO
+    if head.startswith(b"FLV\x01"):
+        return "" if head[4:5] >= b"\x04" else _VIDEO  # flags: 4 audio, 1 video
     if head.startswith(_AUDIO):
         return ""
     for start, kind in _OTHER:
         if head.startswith(start) and not (start in (b"BM", b"MZ") and _is_text(head)):
             return kind
-    return "archive" if head[257:262] == b"ustar" else "text" if _is_text(head) else None
+    if head[257:262] == b"ustar":
+        return "archive"
+    if _is_text(head):
+        return "text"
+    return "" if [head[at : at + 1] for at in (0, 188, 376)] == [b"\x47"] * 3 else None  # MPEG transport stream
 
 
 def _kind_of_chunks(head: bytes) -> str | None:

@@ -125,7 +125,10 @@ def _parse(line: bytes) -> dict[str, Any] | None:
         entry = json.loads(line)
         path, size, mtime_ns = entry["state"]
         is_known = isinstance(path, str) and isinstance(size, int) and isinstance(mtime_ns, int)
-        return entry if is_known and entry["result"]["format"] == _FORMAT and "key" in entry else None
+        if not is_known or entry["result"]["format"] != _FORMAT or "key" not in entry:
+            return None
+        _from_json(entry["result"])
+        return entry
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from autobird.audio.file_kind import not_audio_kind
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text
 from autobird.core.hashing import file_digest
-from autobird.core.walk import printable
+from autobird.core.walk import file_size, printable
 from autobird.predict.bundle import MANIFEST, Bundle
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped
 from autobird.predict.formats import CsvFormat, JsonFormat, OutputFormat, TableFormat, file_rows, formatted, on_one_line
@@ -59,9 +60,11 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
     """Classify files and folders, and write the results; return 1 if files were skipped or are missing, else 0.
 
     Raises:
-        AutobirdError: the bundle cannot be read, there is no file, or the output cannot be written.
+        AutobirdError: the bundle cannot be read, there is no file, or the output is a recording or cannot be written.
     """
     output = options.output
+    if output is not None and output.is_file() and file_size(output) and not not_audio_kind(output):
+        raise AutobirdError(f"--output {output} is a recording, and would be overwritten; name another file")
     # A device or a pipe cannot be replaced by a file, and has no place beside it.
     is_file = output is not None and (not output.exists() or output.is_file())
     own = (output, files_table(output), journal_path(output)) if output and is_file else ()

@@ -9,7 +9,7 @@ from autobird.core.errors import AutobirdError
 from autobird.sources.base import Box
 from autobird.sources.matching import RecordingFinder
 from autobird.sources.selection_tables import Selection, SelectionTable, read_selections
-from autobird.sources.sequences import times_within_files
+from autobird.sources.sequences import AMBIGUOUS_TIME, times_within_files
 from autobird.sources.settings import AnnotationSettings
 
 _DUPLICATE = "duplicate row"
@@ -51,6 +51,8 @@ class AnnotationReader:
         self._decoded: list[str] = []
         self._converted: list[str] = []
         self._without_recording: list[str] = []
+        self._repeated: list[str] = []
+        self._renamed: list[str] = []
         self._several: list[str] = []
         self._contradicted: list[str] = []
         self._durations: dict[str, float | None] = {}
@@ -82,6 +84,8 @@ class AnnotationReader:
         self._read += 1
         if table.note:
             self._decoded.append(f"{name}: {table.note}")
+        if table.repeated:
+            self._repeated.append(f"{name}: {table.repeated}")
         if not table.has_labels and table.selections:
             self._unlabelled.append((name, table.columns))
         described = match.recording if match is not None else ""
@@ -101,15 +105,26 @@ class AnnotationReader:
                 found.append(_Row(name, match.recording, match.shared, s))
             elif described and (match is None or described in match.candidates or (one_file and not match.candidates)):
                 # A table that names a single file, which does not exist, belongs to a recording that was renamed.
+                if match is not None and not match.candidates:
+                    self._renamed.append(f"{name}: {s.file} for {described}")
                 found.append(_Row(name, described, 0, s._replace(file="")))
             elif match is not None and match.candidates:
                 self._several.append(f"{name}: {s.file} fits {_joined(match.candidates)}")
             else:
                 self._without_recording.append(f"{name}: {s.file or 'a row without a file'}")
-        if table.has_offsets or len({row.recording for row in found}) < 2:
+        named = {row.recording for row in found}
+        if table.raven and not table.has_offsets and described and len(named) == 1 and described not in named:
+            # Raven names the table of a sequence after its first file, and counts the time from the start of that file.
+            return [row._replace(selection=_ambiguous(row.selection)) for row in found]
+        if table.has_offsets or len(named) < 2:
             return found
         rows = [(r.recording, r.selection) for r in found]
-        selections, converted = times_within_files(rows, self._duration, table.raven, self._is_complete(rows))
+        first = rows[0][0]
+        preceding = [
+            n for n in reversed(self._names) if n < first and PurePosixPath(n).parent == PurePosixPath(first).parent
+        ]
+        complete = self._is_complete(rows)
+        selections, converted = times_within_files(rows, self._duration, table.raven, complete, preceding)
         if converted:
             self._converted.append(name)
         return [row._replace(selection=s) for row, s in zip(found, selections, strict=True)]
@@ -159,6 +174,8 @@ class AnnotationReader:
         for row in self._fitting():
             self.annotated.add(row.recording)
             s = row.selection
+            if row.shared == 1 and "/" in s.file and "/" in row.recording:
+                self._renamed.append(f"{row.table}: {s.file} for {row.recording}")
             boxes.append(Box(row.recording, s.start, s.end, s.label, s.problem))
         return _mark_duplicates(boxes)
 
@@ -198,6 +215,12 @@ class AnnotationReader:
                 self._converted,
                 "annotation tables count time through several files; it was converted by the lengths of the files",
             ),
+            (self._repeated, "annotation tables have several columns of one name, and the first of them is used"),
+            (
+                self._renamed,
+                "annotation rows name a file or folder that does not exist here, and are used for the recording of the same name "
+                "or beside the table",
+            ),
             (self._without_recording, "annotation tables or rows belong to no recording"),
             (
                 self._several,
@@ -208,6 +231,10 @@ class AnnotationReader:
             if texts:
                 notes.append(f"{len(texts)} {what}, for example {texts[0]}")
         return notes
+
+
+def _ambiguous(selection: Selection) -> Selection:
+    return selection if selection.problem else selection._replace(problem=AMBIGUOUS_TIME)
 
 
 def _joined(names: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from autobird.audio.file_kind import AUDIO_EXTENSIONS, CONTAINER_EXTENSIONS
+
 
 class Match(NamedTuple):
     """The result of a search for a recording.
@@ -39,8 +41,8 @@ class RecordingFinder:
         """Return the recording that a row of a table names.
 
         Of the recordings with the same file name, the one that shares the most path components with `file` is returned; if
-        there are several, the one in `folder`. If no recording has this file name, names are compared without their
-        extension, because the recording may have been converted to another format.
+        there are several, the one in `folder`. If no recording has this file name, names are compared without the extension of
+        an audio file, because the recording may have been converted to another format.
 
         Args:
             file: path or name of the recording in the table, with `/`.
@@ -48,8 +50,13 @@ class RecordingFinder:
         """
         key = _key(file)
         name = key.rpartition("/")[2]
-        found = self._by_name.get(name) or self._by_stem.get(_stem(name)) or self._by_stem.get(name) or []
-        return _best(found, key, folder)
+        if name in self._by_name:
+            return _best(self._by_name[name], key, folder)
+        found = self._by_stem.get(name, [])
+        if name.rpartition(".")[2] in AUDIO_EXTENSIONS | CONTAINER_EXTENSIONS:
+            return _best(found + self._by_stem.get(_stem(name), []), key, folder)
+        # A name without an extension, such as `site1.2024`: what follows its dot distinguishes it from other recordings.
+        return _best(found, f"{key}.", folder)
 
     def described_by(self, table: str) -> Match:
         """Return the recording that a table belongs to: the name of the table begins with that of the recording.

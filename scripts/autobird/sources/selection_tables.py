@@ -43,7 +43,12 @@ NO_TIME = "no time"
 CLOCK_TIME = "a clock time instead of seconds from the start of the recording"
 ZERO = "zero length"
 TOO_MANY_CELLS = "more cells than the table has columns"
+NO_OFFSET = "no File Offset (s), in a table of several files that has this column"
 """Reasons why a row is not used."""
+
+
+_DELIMITER_LINE = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
+"""First line with which Excel is told the separator of a table."""
 
 
 class Selection(NamedTuple):
@@ -71,9 +76,10 @@ class SelectionTable(NamedTuple):
         selections: the rows, in the order of the table.
         note: encoding of the text, if it had to be guessed, else "".
         has_labels: whether the table has a column of labels, or needs none.
-        has_offsets: whether the table has a column with times relative to the start of each file.
+        has_offsets: whether a column of the table gives times relative to the start of each file.
         raven: whether the times are in Raven's column, which is relative to the first of all files that are open as one sequence.
         columns: names of the columns, for messages.
+        repeated: names that several columns have; only the first of them is used.
     """
 
     selections: list[Selection]
@@ -82,6 +88,7 @@ class SelectionTable(NamedTuple):
     has_offsets: bool = False
     raven: bool = False
     columns: str = ""
+    repeated: str = ""
 
 
 def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
@@ -96,39 +103,56 @@ def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
         raise AutobirdError(f"{path} cannot be read: {error}; save it as UTF-8") from error
     except OSError as error:
         raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
-    lines = [line for line in text.splitlines() if line.strip()]
+    # `str.splitlines` would also divide lines at characters that labels and remarks may contain, such as U+2028.
+    lines = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
+    declared = _DELIMITER_LINE.fullmatch(lines[0].strip()) if lines else None
+    if declared:
+        lines = lines[1:]
     if not lines:
         return SelectionTable([], note)
     form = settings.format if settings.format != "auto" else format_of(lines[0])
     if form == "audacity":
         return SelectionTable(list(_audacity(lines)), note)
-    delimiter = "\t" if form == "raven" or "\t" in lines[0] else ";" if lines[0].count(";") > 1 else ","
-    header, *rows = _cells(lines, delimiter)
+    delimiter = "\t" if form == "raven" or "\t" in lines[0] else max(",;", key=lines[0].count)
+    header, *rows = _cells(lines, declared[1] if declared and form == "csv" else delimiter)
     columns = _Columns.of(path, header, settings)
+    selections = [columns.selection(row) for row in rows]
+    offsets = [columns.offset(row) for row in rows]
+    has_offsets = any(offset is not None for offset in offsets)
+    if has_offsets and len({s.file for s in selections if s.file}) > 1:
+        selections = [
+            s._replace(problem=NO_OFFSET) if offset is None and s.problem in ("", NO_LABEL) else s
+            for s, offset in zip(selections, offsets, strict=True)
+        ]
     return SelectionTable(
-        selections=[columns.selection(row) for row in rows],
+        selections=selections,
         note=note,
         has_labels=columns.label is not None or bool(settings.species),
-        has_offsets=columns.file_offset is not None,
+        has_offsets=has_offsets,
         raven=column_name(header[columns.start]) == START_COLUMNS[0],
         columns=", ".join(cell.strip() for cell in header),
+        repeated=", ".join(columns.repeated(header)),
     )
 
 
 def format_of(first: str) -> str:
     """Return the format of a table, recognised by its first line.
 
-    `audacity` if the line begins with two numbers, `raven` if it is a header separated by tabs, else `csv`.
+    `audacity` if the line has two numbers and at most one more cell, `raven` if it is separated by tabs, else `csv`. A line of
+    more cells that begins with two numbers is a row of a table whose header was lost.
     """
-    cells = first.split("\t")
-    if len(cells) >= 2 and _number(cells[0]) is not None and _number(cells[1]) is not None:
+    cells = first.rstrip().split("\t")
+    if 2 <= len(cells) <= 3 and _number(cells[0]) is not None and _number(cells[1]) is not None:
         return "audacity"
     return "raven" if len(cells) > 1 else "csv"
 
 
 def column_name(text: str) -> str:
-    """Return the name of a column for comparison: in lower case, with single spaces instead of `_` and `.`."""
-    return re.sub(r"[\s_.]+", " ", unicodedata.normalize("NFKC", text).strip().strip('"')).strip().casefold()
+    """Return the name of a column for comparison: in lower case, with single spaces instead of `_`, `.` and `*`.
+
+    Kaleidoscope marks the columns that can be edited with an asterisk (`MANUAL ID*`).
+    """
+    return re.sub(r"[\s_.*]+", " ", unicodedata.normalize("NFKC", text).strip().strip('"')).strip().casefold()
 
 
 def _cells(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
@@ -154,8 +178,9 @@ def _unquoted(cell: str) -> str:
 def _audacity(lines: Sequence[str]) -> Iterator[Selection]:
     for line in lines:
         if not line.startswith("\\"):  # a line with the frequency range of the previous label
-            start, end, label = (*line.split("\t"), "", "", "")[:3]
-            yield _selection("", start, end, label)
+            start, end, label, *others = (*line.split("\t"), "", "", "")
+            found = _selection("", start, end, label)
+            yield found._replace(problem=TOO_MANY_CELLS) if any(map(str.strip, others)) else found
 
 
 class _Columns(NamedTuple):
@@ -206,6 +231,17 @@ class _Columns(NamedTuple):
         parts = (full,) if full is not None else (*folders, name) if folders and name is not None else ()
         return cls(len(header), start, end, duration, file_offset, label, settings.species, parts, name)
 
+    def repeated(self, header: Sequence[str]) -> list[str]:
+        """Return the names of used columns that other columns have, too."""
+        names = [column_name(h) for h in header]
+        used = (self.start, self.end, self.duration, self.file_offset, self.label, self.name, *self.path)
+        return sorted({header[i].strip() for i in used if i is not None and names.count(names[i]) > 1})
+
+    def offset(self, row: Sequence[str]) -> float | None:
+        """Return the time of a row relative to the start of its file, seconds; None if the row has none."""
+        at = self.file_offset
+        return _number(row[at]) if at is not None and at < len(row) else None
+
     def selection(self, row: Sequence[str]) -> Selection:
         """Return the selection of a row."""
         cells = [cell.strip() for cell in row] + [""] * (self.width - len(row))
@@ -214,13 +250,14 @@ class _Columns(NamedTuple):
             file = _with_slashes(cells[self.name])
         label = (cells[self.label] if self.label is not None else "") or self.constant_label
         start, end = cells[self.start], cells[self.end] if self.end is not None else ""
-        if any(cells[self.width :]):
+        # Decimal commas divide the numbers of a row with separating commas, so that a number is where the label should be.
+        if any(cells[self.width :]) or (len(row) > self.width and _number(label) is not None):
             return Selection(file, 0.0, 0.0, _label(label), TOO_MANY_CELLS)
         if self.end is None:
             assert self.duration is not None
             end = _sum(start, cells[self.duration])
         found = _selection(file, start, end, label)
-        offset = _number(cells[self.file_offset]) if self.file_offset is not None else None
+        offset = self.offset(row)
         if offset is None or found.problem not in ("", NO_LABEL):
             return found
         return found._replace(start=offset, end=offset + found.end - found.start)

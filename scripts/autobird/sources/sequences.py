@@ -19,13 +19,15 @@ def times_within_files(
     duration: Callable[[str], float | None],
     counts_through: bool,
     complete: bool,
+    preceding: Sequence[str] = (),
 ) -> tuple[list[Selection], bool]:
     """Return the selections with times relative to their own file, and whether the times were converted.
 
     Times that count through a sequence of files never decrease from one file to the next. If they do, they are relative to each
     file. Otherwise they are converted if some of them are after the end of their own file, all of them fit the lengths of the
-    files in the order of the table, and the table names every file of the sequence. If that is unclear, the times are
-    ambiguous, and only the selections of the first file are used.
+    files in the order of the table, and the table names every file of the sequence. If that is unclear, or if the times also
+    fit a sequence that begins with an earlier file, which has no selections, the times are ambiguous. Then only the selections
+    of the first file are used, if its times do not fit such a sequence.
 
     Args:
         rows: recording and selection of each row, from a table of several recordings without a column of offsets within files.
@@ -33,6 +35,7 @@ def times_within_files(
             if the times do not decrease.
         counts_through: whether the program that wrote the table counts through all files that are open together.
         complete: whether the table names all recordings of its folder from the first to the last one that it names.
+        preceding: recordings of the folder before the first one that the table names, the nearest first.
     """
     selections = [s for _, s in rows]
     timed = [(recording, s) for recording, s in rows if s.end > s.start]
@@ -55,16 +58,25 @@ def times_within_files(
         first = beginnings[recording]
         return first is not None and lengths[recording] is not None and fits(recording, start - first)
 
+    def fits_earlier_beginning(timed: Sequence[tuple[str, Selection]]) -> bool:
+        shift, first_start = 0.0, min((s.start for _, s in timed), default=0.0)
+        for earlier in preceding:
+            shift += duration(earlier) or 0.0
+            if shift > first_start + _TOLERANCE:
+                break
+            if all(fits_through(recording, s.start - shift) for recording, s in timed):
+                return True
+        return False
+
     within = all(fits(recording, s.start) for recording, s in timed)
     before_begin = any((first := beginnings[r]) is not None and s.start < first - _TOLERANCE for r, s in timed)
     through = all(fits_through(recording, s.start) for recording, s in timed)
     if before_begin or (within and (not counts_through or (complete and not through))):
         return selections, False
-    if through and complete and not within:
+    if through and complete and not within and not fits_earlier_beginning(timed):
         return [_earlier(s, beginnings[recording] or 0.0) for recording, s in rows], True
-    return [
-        s if recording == order[0] or s.problem else s._replace(problem=AMBIGUOUS_TIME) for recording, s in rows
-    ], False
+    used = "" if fits_earlier_beginning([(r, s) for r, s in timed if r == order[0]]) else order[0]
+    return [s if recording == used or s.problem else s._replace(problem=AMBIGUOUS_TIME) for recording, s in rows], False
 
 
 def _never_decreases(timed: Sequence[tuple[str, Selection]]) -> bool:
