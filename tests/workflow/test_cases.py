@@ -69,6 +69,7 @@ def test_times_of_a_table_over_a_sequence_of_files_count_from_the_start_of_each_
     }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("table", ["raven.txt", "boxes.csv"])
 def test_rows_are_assigned_by_path_where_three_sites_name_their_files_alike(tmp_path: Path, table: str) -> None:
     """f06."""
@@ -79,6 +80,7 @@ def test_rows_are_assigned_by_path_where_three_sites_name_their_files_alike(tmp_
     assert windows["recording"].nunique() == 6
 
 
+@pytest.mark.long
 def test_a_quotation_mark_in_a_raven_table_loses_no_rows(tmp_path: Path) -> None:
     """f11."""
     project, result = run_case(tmp_path, "f11_quote", "corpus={type: annotations}")

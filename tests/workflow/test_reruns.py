@@ -82,8 +82,8 @@ def test_comments_docstrings_and_formatting_rerun_nothing(folder: Path) -> None:
         file.write_text(f"# a comment\n{text}\n\n# another\n", encoding="utf-8")
     edit(
         folder / "scripts/autobird/audio/mel.py",
-        r"        s, half = self\.settings, self\.settings\.n_fft // 2\n",
-        "        s, half = (\n            self.settings ,self.settings.n_fft  // 2 )  # odd\n",
+        r"        begin = first \* s\.hop_length - s\.n_fft // 2 - offset\n",
+        "        begin = (\n            first*s.hop_length -s.n_fft  // 2   - offset )  # odd\n",
     )
     assert run(folder).jobs == set()
 
