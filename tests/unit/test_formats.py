@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from autobird.audio import formats
 from autobird.audio.decode import decode
 from autobird.audio.formats import readable_extensions
 
@@ -25,3 +26,11 @@ def test_a_file_of_each_format_is_decoded(extension: str, tmp_path) -> None:  # 
 
 def test_every_format_that_libsndfile_should_read_is_listed() -> None:
     assert set(_CONTAINERS) <= set(readable_extensions())
+
+
+def test_the_formats_of_phones_are_listed_where_pyav_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    phones = {"m4a", "mp4", "3gp", "webm", "aac"}
+    monkeypatch.setattr(formats, "find_spec", lambda _: object())
+    assert phones <= set(readable_extensions())
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
+    assert not phones & set(readable_extensions())
