@@ -306,7 +306,7 @@ def test_a_box_after_the_end_of_its_file_does_not_affect_the_others_if_times_sta
 
 def test_headers_are_read_only_if_times_do_not_start_again() -> None:
     rows = [("a", Selection("a", 3, 4, "A")), ("b", Selection("b", 1, 2, "A"))]
-    assert times_within_files(rows, lambda _: pytest.fail("a header was read"), True, True) == (
+    assert times_within_files(rows, lambda _: pytest.fail("a header was read"), True, ["a", "b"]) == (
         [s for _, s in rows],
         False,
     )
@@ -331,7 +331,7 @@ def test_times_are_not_converted_if_the_sequence_may_begin_with_an_earlier_file(
 
     def converted(length_of_a: float) -> list[tuple[float, str]]:
         lengths = {"a": length_of_a, "b": 10.0, "c": 10.0}
-        return [(s.start, s.problem) for s in times_within_files(rows, lengths.get, True, True, ["a"])[0]]
+        return [(s.start, s.problem) for s in times_within_files(rows, lengths.get, True, ["a", "b", "c"])[0]]
 
     assert converted(5.0) == [(8.0, AMBIGUOUS_TIME), (17.0, AMBIGUOUS_TIME)]
     assert converted(10.0) == [(8.0, ""), (7.0, "")]

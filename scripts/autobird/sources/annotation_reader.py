@@ -42,7 +42,9 @@ class AnnotationReader:
 
     def __init__(self, root: Path, names: list[str], settings: AnnotationSettings, tables_match_names: bool) -> None:
         self._root, self._settings, self._tables_match_names = root, settings, tables_match_names
-        self._names = sorted(names)
+        self._folders: dict[PurePosixPath, list[str]] = defaultdict(list)
+        for recording in sorted(names):
+            self._folders[PurePosixPath(recording).parent].append(recording)
         self._recordings = RecordingFinder(names)
         self._rows: list[_Row] = []
         self._unreadable: list[str] = []
@@ -119,25 +121,11 @@ class AnnotationReader:
         if table.has_offsets or len(named) < 2:
             return found
         rows = [(r.recording, r.selection) for r in found]
-        first = rows[0][0]
-        preceding = [
-            n for n in reversed(self._names) if n < first and PurePosixPath(n).parent == PurePosixPath(first).parent
-        ]
-        complete = self._is_complete(rows)
-        selections, converted = times_within_files(rows, self._duration, table.raven, complete, preceding)
+        beside = self._folders[PurePosixPath(rows[0][0]).parent]
+        selections, converted = times_within_files(rows, self._duration, table.raven, beside)
         if converted:
             self._converted.append(name)
         return [row._replace(selection=s) for row, s in zip(found, selections, strict=True)]
-
-    def _is_complete(self, rows: Iterable[tuple[str, Selection]]) -> bool:
-        """Return whether recordings are consecutive files of one folder, in the order of their names."""
-        named = list(dict.fromkeys(recording for recording, _ in rows))
-        folders = {PurePosixPath(r).parent for r in named}
-        if len(folders) > 1:
-            return False
-        in_folder = [r for r in self._names if PurePosixPath(r).parent in folders]
-        first = in_folder.index(named[0])
-        return in_folder[first : first + len(named)] == named
 
     def _duration(self, recording: str) -> float | None:
         """Return the duration of a recording according to its header, seconds; None if the header cannot be read."""

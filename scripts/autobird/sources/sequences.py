@@ -18,8 +18,7 @@ def times_within_files(
     rows: Sequence[tuple[str, Selection]],
     duration: Callable[[str], float | None],
     counts_through: bool,
-    complete: bool,
-    preceding: Sequence[str] = (),
+    folder: Sequence[str],
 ) -> tuple[list[Selection], bool]:
     """Return the selections with times relative to their own file, and whether the times were converted.
 
@@ -34,14 +33,15 @@ def times_within_files(
         duration: returns the duration of a recording according to its header, seconds; None if it is unknown. It is called only
             if the times do not decrease.
         counts_through: whether the program that wrote the table counts through all files that are open together.
-        complete: whether the table names all recordings of its folder from the first to the last one that it names.
-        preceding: recordings of the folder before the first one that the table names, the nearest first.
+        folder: all recordings in the folder of the first recording of the table, sorted.
     """
     selections = [s for _, s in rows]
     timed = [(recording, s) for recording, s in rows if s.end > s.start]
     if not _never_decreases(timed):
         return selections, False
     order = list(dict.fromkeys(recording for recording, _ in rows))
+    first = folder.index(order[0])
+    complete = folder[first : first + len(order)] == order
     lengths = {recording: duration(recording) for recording in order}
     beginnings: dict[str, float | None] = {}
     begin: float | None = 0.0
@@ -55,12 +55,12 @@ def times_within_files(
         return start >= -_TOLERANCE and (length is None or start < length + _TOLERANCE)
 
     def fits_through(recording: str, start: float) -> bool:
-        first = beginnings[recording]
-        return first is not None and lengths[recording] is not None and fits(recording, start - first)
+        own = beginnings[recording]
+        return own is not None and lengths[recording] is not None and fits(recording, start - own)
 
     def fits_earlier_beginning(timed: Sequence[tuple[str, Selection]]) -> bool:
         shift, first_start = 0.0, min((s.start for _, s in timed), default=0.0)
-        for earlier in preceding:
+        for earlier in reversed(folder[:first]):
             shift += duration(earlier) or 0.0
             if shift > first_start + _TOLERANCE:
                 break
@@ -69,7 +69,7 @@ def times_within_files(
         return False
 
     within = all(fits(recording, s.start) for recording, s in timed)
-    before_begin = any((first := beginnings[r]) is not None and s.start < first - _TOLERANCE for r, s in timed)
+    before_begin = any((own := beginnings[r]) is not None and s.start < own - _TOLERANCE for r, s in timed)
     through = all(fits_through(recording, s.start) for recording, s in timed)
     if before_begin or (within and (not counts_through or (complete and not through))):
         return selections, False
