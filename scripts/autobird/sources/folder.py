@@ -1,6 +1,5 @@
 """A local folder as a source: one folder per species, and optionally a metadata table."""
 
-import unicodedata
 from pathlib import Path
 
 from autobird.audio.folder_listing import list_folder
@@ -8,6 +7,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashedFile, hash_files
 from autobird.core.walk import FolderWalk, printable
 from autobird.sources.base import NOT_AUDIO, SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
+from autobird.sources.labels import plain_label
 from autobird.sources.metadata import read_metadata
 from autobird.sources.paths import match_metadata
 from autobird.sources.settings import ColumnSettings
@@ -24,7 +24,7 @@ def metadata_names(setting: str) -> tuple[str, ...]:
 
 def _species_name(folder: str, suffix: str) -> str:
     """Return the species that a folder is named after, without `suffix`."""
-    species = unicodedata.normalize("NFC", folder).replace("_", " ").strip()
+    species = plain_label(folder)
     suffix = suffix.replace("_", " ")
     return species.removesuffix(suffix).strip() if suffix else species
 

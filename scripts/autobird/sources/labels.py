@@ -13,6 +13,11 @@ _MAX_LISTED = 10
 """Maximum number of species whose spellings one note lists."""
 
 
+def plain_label(text: str) -> str:
+    """Return a label as it is stored: in Unicode form NFC, with spaces instead of underscores, and none around it."""
+    return unicodedata.normalize("NFC", text).replace("_", " ").strip()
+
+
 @lru_cache(1 << 16)
 def label_key(label: str) -> str:
     """Return a text that is the same for all spellings of a label.

@@ -1,11 +1,11 @@
 """Find the recording that an annotation table, or one of its rows, belongs to."""
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from autobird.audio.file_kind import AUDIO_EXTENSIONS, CONTAINER_EXTENSIONS
+from autobird.sources.paths import path_key
 
 
 class Match(NamedTuple):
@@ -23,7 +23,7 @@ class Match(NamedTuple):
 
 
 class RecordingFinder:
-    """Finds the recordings of a source by name or path, ignoring case, Unicode normalisation and folders above the source.
+    """Finds the recordings of a source by name or path, ignoring case, Unicode form and folders above the source.
 
     Args:
         recordings: ids of the recordings, paths with `/`.
@@ -33,7 +33,7 @@ class RecordingFinder:
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         for recording in sorted(recordings):
-            name = _key(recording).rpartition("/")[2]
+            name = path_key(recording).rpartition("/")[2]
             self._by_name[name].append(recording)
             self._by_stem[_stem(name)].append(recording)
 
@@ -48,7 +48,7 @@ class RecordingFinder:
             file: path or name of the recording in the table, with `/`.
             folder: folder of the table, relative to the source.
         """
-        key = _key(file)
+        key = path_key(file)
         name = key.rpartition("/")[2]
         if name in self._by_name:
             return _best(self._by_name[name], key, folder)
@@ -68,7 +68,7 @@ class RecordingFinder:
             table: path of the table relative to the source, for example `x/dawn.Table.1.selections.txt`.
         """
         folder, _, name = table.rpartition("/")
-        parts = _key(name).split(".")
+        parts = path_key(name).split(".")
         elsewhere: list[str] = []
         for count in range(len(parts) - 1, 0, -1):
             beginning = ".".join(parts[:count])
@@ -79,12 +79,12 @@ class RecordingFinder:
             elsewhere = elsewhere or found
         # Both paths get the name of the recording, so that only their folders are compared.
         name = elsewhere[0].rpartition("/")[2] if elsewhere else ""
-        return _best(elsewhere, f"{_key(folder)}/{_key(name)}", folder)
+        return _best(elsewhere, f"{path_key(folder)}/{path_key(name)}", folder)
 
 
 def _best(found: list[str], key: str, folder: str) -> Match:
     """Return the recording of `found` that shares the most path components with `key`; if there are several, that in `folder`."""
-    shared = {r: _shared_end(_key(r), key) for r in found}
+    shared = {r: _shared_end(path_key(r), key) for r in found}
     most = max(shared.values(), default=0)
     found = [r for r in found if shared[r] == most]
     if len(found) > 1 and (here := [r for r in found if _folder(r) == folder]):
@@ -115,7 +115,3 @@ def _parts(path: str) -> list[str]:
 
 def _stem(name: str) -> str:
     return name.rpartition(".")[0] if "." in name[1:] else name
-
-
-def _key(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from autobird.core.errors import AutobirdError
 from autobird.core.text import read_text
 from autobird.sources.base import NO_LABEL
+from autobird.sources.labels import plain_label
 from autobird.sources.settings import AnnotationSettings
 
 LABEL_COLUMNS = (
@@ -268,7 +269,7 @@ def _with_slashes(path: str) -> str:
 
 
 def _label(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).replace("_", " ").split())
+    return " ".join(plain_label(text).split())
 
 
 def _number(text: str) -> float | None:

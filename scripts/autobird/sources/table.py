@@ -1,6 +1,5 @@
 """A table of recordings as a source: local paths or URLs, with species and metadata."""
 
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -10,6 +9,7 @@ from autobird.core.hashing import HashCache
 from autobird.core.walk import file_size
 from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
 from autobird.sources.delimited_text import Row
+from autobird.sources.labels import plain_label
 from autobird.sources.metadata import Table, column_position, read_header
 from autobird.sources.paths import PathFinder
 from autobird.sources.settings import ColumnSettings
@@ -84,7 +84,7 @@ class TableSource(Source):
         text, value = self._table.text, self._table.value
         location, expected = text(row, self._location_column), value(row, "sha256").lower()
         location = self._found.get(location, location)
-        species = unicodedata.normalize("NFC", text(row, "species")).replace("_", " ")
+        species = plain_label(text(row, "species"))
         start, end = value(row, "start"), value(row, "end")
         recording = ListedRecording(
             name, species, "", location="" if location == name else location, start=start, end=end
