@@ -6,6 +6,7 @@ import soundfile
 
 from autobird.audio import formats
 from autobird.audio.decode import decode
+from autobird.audio.file_kind import AUDIO_EXTENSIONS, CONTAINER_EXTENSIONS
 from autobird.audio.formats import readable_extensions
 
 _CONTAINERS = {
@@ -34,3 +35,9 @@ def test_the_formats_of_phones_are_listed_where_pyav_is_installed(monkeypatch: p
     assert phones <= set(readable_extensions())
     monkeypatch.setattr(formats, "find_spec", lambda _: None)
     assert not phones & set(readable_extensions())
+
+
+def test_folders_are_searched_for_the_formats_that_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A format that the page offers must not count as "not audio" in a folder."""
+    monkeypatch.setattr(formats, "find_spec", lambda _: object())
+    assert set(readable_extensions()) <= AUDIO_EXTENSIONS | CONTAINER_EXTENSIONS

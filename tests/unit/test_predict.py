@@ -29,7 +29,7 @@ from autobird.predict.batch import drift_features_csv
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.check import expected_prediction
 from autobird.predict.files import predict_file
-from autobird.predict.formats import as_csv, as_json, as_table, clock
+from autobird.predict.formats import CsvFormat, JsonFormat, TableFormat, as_text, clock
 from autobird.predict.inputs import find_files
 from autobird.release.onnx_files import export
 
@@ -124,17 +124,17 @@ def test_csv_json_and_table_have_the_same_detections(bundle: Path, song: Path, t
     classifier = Classifier(bundle)
     (tmp_path / "t.wav").write_text("text")
     results = [predict_file(classifier, f, f.name) for f in (song, tmp_path / "t.wav")]
-    rows = list(csv.DictReader(io.StringIO(as_csv(results))))
+    rows = list(csv.DictReader(io.StringIO(as_text(CsvFormat(), results))))
     assert [(r["file"], r["start"], r["end"], r["species"]) for r in rows] == [
         ("a song.flac", "0", "12.3", "Parus major")
     ]
-    value = json.loads(as_json(classifier.bundle, results))
+    value = json.loads(as_text(JsonFormat(classifier.bundle), results))
     assert value["bundle"]["fingerprint"] == "0123456789abcdef"
     assert value["files"][0]["detections"][0]["end"] == 12.3
     assert value["files"][0]["probabilities"].keys() == set(classifier.labels)
     assert "windows" not in value["files"][0]
     assert value["files"][1] == {"file": "t.wav", "error": "text, not audio"}
-    table = as_table(results)
+    table = as_text(TableFormat(), results)
     assert "0:00.0 - 0:12.3" in table
     assert "skipped: text, not audio" in table
     [features] = csv.DictReader(io.StringIO(drift_features_csv(results)))
@@ -148,7 +148,7 @@ def test_csv_json_and_table_have_the_same_detections(bundle: Path, song: Path, t
 def test_windows_are_written_on_request(bundle: Path, song: Path) -> None:
     classifier = Classifier(bundle)
     result = predict_file(classifier, song, "x", by_window=True)
-    written = json.loads(as_json(classifier.bundle, [result]))["files"][0]
+    written = json.loads(as_text(JsonFormat(classifier.bundle), [result]))["files"][0]
     p = classifier.predict(song)
     assert [(w["start"], w["end"], w["quiet"]) for w in written["windows"]] == [
         (0.0, 5.0, False), (2.5, 7.5, False), (5.0, 10.0, False), (7.5, 12.3, False),

@@ -5,7 +5,6 @@ import signal
 import socket
 import sqlite3
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from autobird.serving.app import page_text
 from autobird.serving.options import serve_settings
 from autobird.serving.settings import MAX_WORKERS
 from tests.unit.test_predict import make_bundle
+from tests.unit.test_server import serve_command
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def serve(bundle: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run `autobird serve` with options that it refuses."""
-    command = [sys.executable, "-m", "autobird.cli", "serve", str(bundle), *options]
+    command = serve_command(bundle, *options)
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -113,17 +113,7 @@ def test_a_log_on_a_full_disk_is_reported_in_one_line(bundle: Path, tmp_path: Pa
         # Python ignores SIGXFSZ, so that writing beyond the limit fails.
         resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
 
-    command = [
-        sys.executable,
-        "-m",
-        "autobird.cli",
-        "serve",
-        str(bundle),
-        "--port",
-        "0",
-        "--log",
-        str(tmp_path / "l.sqlite"),
-    ]
+    command = serve_command(bundle, "--port", "0", "--log", str(tmp_path / "l.sqlite"))
     # Coverage would write a file of its own at the end, beyond the limit too.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
@@ -136,19 +126,7 @@ def test_a_log_on_a_full_disk_is_reported_in_one_line(bundle: Path, tmp_path: Pa
 
 
 def test_the_url_is_printed_once_the_server_listens(bundle: Path, tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "autobird.cli",
-        "serve",
-        str(bundle),
-        "--port",
-        "0",
-        "--workers",
-        "1",
-        "--log",
-        str(tmp_path / "new/log"),
-    ]
+    command = serve_command(bundle, "--port", "0", "--workers", "1", "--log", str(tmp_path / "new/log"))
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout
     try:

@@ -58,21 +58,15 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
+def serve_command(bundle: Path, *options: str) -> list[str]:
+    """Return the command that starts a server."""
+    return [sys.executable, "-m", "autobird.cli", "serve", str(bundle), *options]
+
+
 def start(bundle: Path, log: Path, *options: str) -> Server:
     """Start a server and wait until it responds."""
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "autobird.cli",
-        "serve",
-        str(bundle),
-        "--port",
-        str(port),
-        "--log",
-        str(log),
-        *options,
-    ]
+    command = serve_command(bundle, "--port", str(port), "--log", str(log), *options)
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     url = f"http://127.0.0.1:{port}"
     deadline = time.monotonic() + 60

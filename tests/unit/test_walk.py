@@ -12,7 +12,7 @@ import pytest
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import batch_of
 from autobird.core.system_names import is_system_name
-from autobird.core.walk import FolderWalk, files_below, path_of_printable, printable
+from autobird.core.walk import FolderWalk, path_of_printable, printable
 from autobird.corpus.settings import CorpusSettings
 from autobird.predict.inputs import find_files
 from autobird.sources.field import FieldRecordings
@@ -66,7 +66,7 @@ def found_by_all(root: Path, tmp: Path) -> list[str]:
 
 @needs_links
 def test_links_to_folders_are_followed_and_each_folder_is_visited_once(folder: Path) -> None:
-    assert list(files_below(folder)) == FILES
+    assert FolderWalk(folder).files == FILES
 
 
 @needs_links
@@ -74,7 +74,7 @@ def test_a_folder_below_the_root_keeps_its_own_path_whatever_links_are_called(tm
     write(tmp_path / "r", "Parus major/a.wav", "Pica pica/2023/b.wav")
     (tmp_path / "r" / "Aaa").symlink_to(tmp_path / "r" / "Parus major")
     (tmp_path / "r" / "Parus major" / "again").symlink_to(tmp_path / "r" / "Pica pica" / "2023")
-    assert list(files_below(tmp_path / "r")) == ["Parus major/a.wav", "Pica pica/2023/b.wav"]
+    assert FolderWalk(tmp_path / "r").files == ["Parus major/a.wav", "Pica pica/2023/b.wav"]
 
 
 @needs_links
@@ -187,8 +187,8 @@ def test_a_folder_without_permission_stops_a_user_with_its_name(tmp_path: Path) 
     write(root, "A/a.wav", "B/b.wav")
     (root / "B").chmod(0)
     code = (
-        "import os, sys; from pathlib import Path; from autobird.core.walk import files_below; "
-        "fd = os.open(sys.argv[1], os.O_RDONLY); os.fchdir(fd); os.setuid(65534); print(list(files_below(Path('.'))))"
+        "import os, sys; from pathlib import Path; from autobird.core.walk import FolderWalk; "
+        "fd = os.open(sys.argv[1], os.O_RDONLY); os.fchdir(fd); os.setuid(65534); print(FolderWalk(Path('.')).files)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(root)], capture_output=True, text=True)
     assert done.returncode != 0

@@ -16,25 +16,9 @@ AUDIO_EXTENSIONS = frozenset(
 
 CONTAINER_EXTENSIONS = frozenset(
     (
-        "mp4",
-        "m4v",
-        "3gp",
-        "3gpp",
-        "3g2",
-        "mov",
-        "webm",
-        "mkv",
-        "avi",
-        "mts",
-        "m2ts",
-        "mpg",
-        "mpeg",
-        "wmv",
-        "ogv",
-        "asf",
-        "flv",
+        "mp4", "m4v", "3gp", "3gpp", "3g2", "mov", "webm", "mkv", "avi", "mts", "m2ts", "mpg", "mpeg", "wmv", "ogv", "asf", "flv",
     )
-)
+)  # fmt: skip
 """Extensions of files that hold sound, pictures or both. They are recordings unless their header shows no sound."""
 
 HEAD = 1 << 16

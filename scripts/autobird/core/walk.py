@@ -4,7 +4,6 @@ import errno
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
@@ -129,11 +128,6 @@ def _unreadable(path: str, error: OSError) -> AutobirdError:
         f"{printable(path)} cannot be read ({reason}); correct its permissions (`chmod -R u+rX`) or check its disk, or move it "
         "out of the folder of the recordings"
     )
-
-
-def files_below(root: Path) -> Iterator[str]:
-    """Yield the path of every file below `root`, relative to it, with `/`; see `FolderWalk`."""
-    yield from FolderWalk(root).files
 
 
 def file_size(path: Path) -> int:

@@ -10,7 +10,7 @@ from autobird.core.stage import log, parser, run, stage
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict.bundle import Bundle
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped
-from autobird.predict.formats import as_csv
+from autobird.predict.formats import CsvFormat, as_text
 
 FEATURE_DIGITS = 5
 """Decimals of the drift features, as in the drift reference of a bundle."""
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             results[readable[number][0]] = result
             done += 1
             progress(done)
-        write_text(args.detections, as_csv(results))
+        write_text(args.detections, as_text(CsvFormat(), results))
         write_text(args.skipped, csv_text([["file", "reason"], *([r.file, r.error] for r in results if r.error)]))
         write_text(args.features, drift_features_csv(results))
         seconds = sum(r.duration for r in results)

@@ -91,7 +91,7 @@ class Classifier:
         """Classify a recording of any length; it is decoded and classified block by block.
 
         Args:
-            audio: a path or a seekable binary file, in any format that libsndfile supports; the format is recognised by content.
+            audio: a path or a seekable binary file, in any format of docs/formats.md, which is recognised by content.
             max_duration: longest accepted recording, seconds of decoded audio; None: no limit.
             keep_frames: whether the result has the mel frames, which need 29 MB for each hour with the default settings. The
                 memory for the rest of the result is small: 24 hours have 34,560 windows.

@@ -46,7 +46,7 @@ class FileResult:
         duration: length of the recording, seconds.
         species: most probable species of the recording and its probability; None if the whole recording is quiet.
         detections: detections sorted by start.
-        drift_features: features for the drift test (`drift.monitor.DRIFT_FEATURES`).
+        drift_features: features for the drift test (`drift.features.DRIFT_FEATURES`).
         probabilities: probabilities of the recording in the order of the labels; empty if it is quiet or was skipped.
         windows: result of each window, if requested.
         is_final: whether another attempt would have the same result; false if the time limit or the memory was not enough.

@@ -99,19 +99,9 @@ def formatted(form: OutputFormat, results: Iterable[FileResult]) -> Iterator[str
     yield form.end
 
 
-def as_json(bundle: Bundle, results: Sequence[FileResult]) -> str:
-    """Return the results as JSON (`JsonFormat`)."""
-    return "".join(formatted(JsonFormat(bundle), results))
-
-
-def as_csv(results: Sequence[FileResult]) -> str:
-    """Return the detections as CSV (`CsvFormat`)."""
-    return "".join(formatted(CsvFormat(), results))
-
-
-def as_table(results: Sequence[FileResult]) -> str:
-    """Return the detections of each file as text for the terminal (`TableFormat`)."""
-    return "".join(formatted(TableFormat(), results))
+def as_text(form: OutputFormat, results: Iterable[FileResult]) -> str:
+    """Return an output as one text."""
+    return "".join(formatted(form, results))
 
 
 def file_rows(results: Iterable[FileResult]) -> Iterator[list[str]]:
