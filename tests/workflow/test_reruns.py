@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autobird.core.hashing import batch_of
+from tests.backbones import write_onnx
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
@@ -286,6 +287,63 @@ def test_a_corrupt_file_is_quarantined_and_the_run_continues(folder: Path) -> No
     counts = json.loads((folder / "results/test/dataset/counts.json").read_text(encoding="utf-8"))
     parts = ("recordings_used", "recordings_filtered", "recordings_quarantined")
     assert counts["recordings"] == sum(counts[p] for p in parts) == 28
+
+
+SMALL_BACKBONE = "name: small, sample_rate: 8000, window: 0.5, licence: CC0"
+
+
+def embeddings(project: Path, *config: str, backbone: str = f"{SMALL_BACKBONE}, file: small.onnx") -> Result:
+    """Compute the embeddings of the folder with a small network."""
+    result = snakemake(project, "embeddings", "--config", FOLDER, f"backbone={{{backbone}}}", *config)
+    assert result.code == 0, result.text
+    return result
+
+
+def test_embeddings_are_computed_again_only_for_what_changed(folder: Path) -> None:
+    write_onnx(folder / "small.onnx")
+    assert embeddings(folder).jobs == {"embed:0", "embed:1", "embed:2", "embeddings"}
+    for config in (
+        "train={learning_rate: 0.002}",
+        "dataset={min_windows: 3}",
+        "features={mels: 48}",
+        "run={name: other}",
+    ):
+        assert embeddings(folder, config).rules == set(), config
+    licence_and_path = SMALL_BACKBONE.replace("CC0", "CC BY 4.0") + ", file: moved.onnx"
+    (folder / "small.onnx").rename(folder / "moved.onnx")
+    assert embeddings(folder, backbone=licence_and_path).rules == set()
+    change_metadata(folder, "recordist", "Somebody Else")
+    assert embeddings(folder, backbone=licence_and_path).rules == set()
+
+
+def test_an_added_recording_embeds_its_batch(folder: Path) -> None:
+    write_onnx(folder / "small.onnx")
+    embeddings(folder)
+    source = a_recording(folder)
+    new = source.with_name("added.wav")
+    data = bytearray(source.read_bytes())
+    data[1000:1010] = bytes(10)
+    new.write_bytes(data)
+    own = batch(new.relative_to(folder / "my birds").as_posix())
+    result = embeddings(folder)
+    assert result.rules == {"manifest", "recordings", "segment", "embed", "embeddings"} - {"embeddings"} | (
+        result.rules & {"embeddings"}
+    )
+    assert result.batches("embed") == {own}
+
+
+@pytest.mark.parametrize("change", ["the file", "the window", "the window of the backbone"])
+def test_another_backbone_or_window_embeds_all_batches(folder: Path, change: str) -> None:
+    write_onnx(folder / "small.onnx")
+    embeddings(folder)
+    config, backbone = [], f"{SMALL_BACKBONE}, file: small.onnx"
+    if change == "the file":
+        write_onnx(folder / "small.onnx", scale=2.0)
+    elif change == "the window":
+        config = ["features={hop: 2.0}"]
+    else:
+        backbone = backbone.replace("8000, window: 0.5", "16000, window: 0.25")
+    assert embeddings(folder, *config, backbone=backbone).batches("embed") == {"0", "1", "2"}
 
 
 def test_a_moved_folder_is_not_decoded_again(folder: Path) -> None:
