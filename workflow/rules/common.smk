@@ -196,6 +196,7 @@ def code_fingerprint(stage):
 def backbone_key(wildcards):
     """The settings of the backbone that its embeddings depend on, with the checksum of its file, as JSON."""
     try:
+        CONFIG.check_backbone_licence()
         return embedding_key(CONFIG.backbone, HASHES)
     except AutobirdError as error:
         exit_with_error(error)
