@@ -9,6 +9,8 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from autobird.audio.settings import FeatureSettings, Name
+from autobird.backbone.known import describe
+from autobird.backbone.settings import BackboneSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.settings import Settings
 from autobird.corpus.settings import CorpusSettings
@@ -19,6 +21,8 @@ from autobird.model.settings import TrainSettings
 from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
+from autobird.sources.licences import allowed, family
+from autobird.sources.settings import CREATIVE_COMMONS
 
 
 def _tracking_mode(value: Any) -> Any:
@@ -54,6 +58,7 @@ class Config(Settings):
     run: RunSettings = Field(RunSettings(), description=RunSettings.__doc__)
     corpus: CorpusSettings = Field(CorpusSettings(), description=CorpusSettings.__doc__)
     features: FeatureSettings = Field(FeatureSettings(), description=FeatureSettings.__doc__)
+    backbone: BackboneSettings = Field(BackboneSettings(), description=BackboneSettings.__doc__)
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
     train: TrainSettings = Field(TrainSettings(), description=TrainSettings.__doc__)
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
@@ -71,7 +76,24 @@ class Config(Settings):
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")
+        sections["backbone"].pop("file")
         return json.dumps(sections, ensure_ascii=False)
+
+    def check_backbone_licence(self) -> None:
+        """Check that the licence policy for training permits the backbone.
+
+        The policy lists licences of Creative Commons for recordings. Other licences, for example of software, are not judged.
+
+        Raises:
+            AutobirdError: the backbone's licence is one of Creative Commons that the policy does not list.
+        """
+        backbone, policy = describe(self.backbone), self.corpus.licences.train
+        name = family(backbone.licence)
+        if name in CREATIVE_COMMONS and not allowed(backbone.licence, policy):
+            raise AutobirdError(
+                f"the licence of the backbone {backbone.name}, {backbone.licence}, is not listed in corpus.licences.train; add {name}, or "
+                "use another backbone or train.architecture"
+            )
 
     def settings_json(self, model: type[Settings], *sections: str) -> str:
         """Return the settings of one stage as the JSON that its rule passes to it.
