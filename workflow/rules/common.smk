@@ -4,6 +4,7 @@ Contains no rules. Every job on a cluster parses this file again, so it must not
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -16,7 +17,6 @@ sys.path.insert(0, str(SCRIPTS))
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
 from autobird.backbone.known import embedding_key
 from autobird.code_fingerprint import CodeFingerprints
-from autobird.config import load_config
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import (
@@ -27,6 +27,13 @@ from autobird.corpus.settings import (
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.evaluation.settings import EvaluationSettings
+from autobird.members import (
+    MAX_CROSSVAL_MEMBERS,
+    crossval_folds_and_seeds,
+    crossval_ids,
+    fold_ids,
+    members_of,
+)
 from autobird.model.settings import TrainSettings
 from autobird.predict.bundle import FILES
 from autobird.release.settings import (
@@ -61,12 +68,15 @@ def exit_with_error(error):
 
 
 try:
-    CONFIG = load_config(config)
+    MEMBERS = members_of(config)
     FINGERPRINTS = CodeFingerprints(
         SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock"
     )
 except AutobirdError as error:
     exit_with_error(error)
+
+# The configuration of the main run. Rules with the wildcard `member` take that of the member from config_of().
+CONFIG = MEMBERS[""].config
 
 RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name
@@ -80,6 +90,9 @@ BATCHES = [
 ]
 DEMO = CONFIG.corpus.type == "demo"
 ANNOTATED = CONFIG.corpus.type == "annotations"
+
+# Variants of the released model: the network as trained, and its compressed forms.
+VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
 
 HASHES = Path(".autobird/sha256.sqlite")
 # The source's listing, written when this file is parsed, one file per sha256; the rule `manifest` copies them.
@@ -100,14 +113,83 @@ except AutobirdError as error:
 SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 
 
+def members_where(condition):
+    """Constraint of the wildcard `member`: a regular expression that matches the members that meet a condition."""
+    prefixes = [prefix for prefix, member in MEMBERS.items() if condition(member)]
+    return "|".join(map(re.escape, prefixes)) if prefixes else "(?!)"
+
+
 wildcard_constraints:
     batch=r"\d+",
+    # `members/<id>/`, or nothing: the main run.
+    member=members_where(lambda member: True),
+
+
+def config_of(wildcards):
+    """The configuration of a job's member."""
+    return MEMBERS[wildcards.member].config
+
+
+def member_settings(model, *sections):
+    """The settings of a stage for a job's member, as JSON; for the arguments see Config.settings_json()."""
+    return lambda wildcards: config_of(wildcards).settings_json(model, *sections)
+
+
+def member_id(wildcards):
+    """The id of a job's member; None for the main run. The report shows it as the subcategory."""
+    return MEMBERS[wildcards.member].id or None
+
+
+def category(name):
+    """The category of an output in the report: `name` for the main run; the other members have one of their own."""
+    return lambda wildcards: "Members" if wildcards.member else name
+
+
+def dataset_file(name):
+    """A file of the dataset that a job's member uses, which may be that of another member."""
+    return (
+        lambda wildcards: RUN
+        / MEMBERS[wildcards.member].dataset_prefix
+        / "dataset"
+        / name
+    )
+
+
+def every_variant(pattern):
+    """Paths of all variants of a job's member. Only the main run is compressed, because only it is released."""
+    return lambda wildcards: expand(
+        f"{RUN}/{wildcards.member}{pattern}",
+        variant=["float"] if wildcards.member else VARIANTS,
+    )
+
+
+def crossval_targets(wildcards):
+    """The files that `snakemake crossval` writes; refuses, before any job starts, what cannot be cross-validated."""
+    count = len(crossval_ids(CONFIG))
+    if count > MAX_CROSSVAL_MEMBERS:
+        exit_with_error(
+            f"dataset.folds {CONFIG.dataset.folds} and {len(CONFIG.train.seeds)} train.seeds are {count} trainings, and at most "
+            f"{MAX_CROSSVAL_MEMBERS} are supported; lower dataset.folds or give fewer train.seeds"
+        )
+    if LISTING and LISTING.given_splits:
+        exit_with_error(
+            f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
+            "cross-validation; leave that column out, or set corpus.columns.split to the name of a column that does not exist"
+        )
+    return [
+        RUN / "crossval/crossval.json",
+        *expand(
+            str(RUN / "members/{member}/evaluation/metrics.json"),
+            member=crossval_ids(CONFIG),
+        ),
+    ]
 
 
 class MissingListing:
     """Takes the place of a listing that `snakemake refresh_sources` must fetch first; fails only when it is used."""
 
     sizes = []
+    given_splits = 0
 
     def __init__(self, error):
         self.error = error
