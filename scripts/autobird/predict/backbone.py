@@ -42,7 +42,9 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
     path = _path(bundle.folder, info, file)
     digest = file_digest(path)
     if digest is None:
-        raise AutobirdError(f"backbone {info.name}: {path} is not there or cannot be read; correct the path ({_OPTION})")
+        raise AutobirdError(
+            f"backbone {info.name}: {path} is not there or cannot be read; correct the path ({_OPTION})"
+        )
     if digest != info.sha256:
         remedy = f"install the right one: {REMEDY}" if info.name == BIRDNET else f"give the right file ({_OPTION})"
         raise AutobirdError(
