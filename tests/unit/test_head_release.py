@@ -137,7 +137,7 @@ def test_the_card_says_what_the_backbone_is_how_to_install_it_and_that_its_licen
     other = card(birdnet().model_copy(update={"name": "perch-2", "source": ""}))
     assert "source: not recorded" in other
     assert (
-        "give the path of its file (--backbone FILE, backbone=FILE in Python, or the environment variable AUTOBIRD_BACKBONE)"
+        "give the path of its file (--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable AUTOBIRD_BACKBONE)"
         in other
     )
 

