@@ -189,7 +189,7 @@ def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_con
         cli.main([*command, "--output", str(output)])
     assert end.value.code == 1
     err = capsys.readouterr().err
-    assert "note: 1 files were classified with a note, for example" in err
+    assert "note: 1 file was classified with a note, for example" in err
     with output.with_name("d.files.csv").open(newline="") as file:
         rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
     assert {n: (r["status"], bool(r["reason"]), bool(r["note"])) for n, r in rows.items()} == {

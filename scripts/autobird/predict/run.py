@@ -181,9 +181,8 @@ class _Command:
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
         if self._noted:
-            print(
-                f"note: {self._noted} files were classified with a note, for example {self._example}", file=sys.stderr
-            )
+            files = f"{self._noted} file{'s were' if self._noted > 1 else ' was'}"
+            print(f"note: {files} classified with a note, for example {self._example}", file=sys.stderr)
 
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
