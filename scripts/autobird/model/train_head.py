@@ -1,6 +1,7 @@
 """Stage `train_head`: fit a head on the embeddings of the training windows."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,18 +28,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--labels", type=Path, required=True)
     p.add_argument("--embeddings", type=Path, nargs="+", required=True, help="arrays of all batches")
-    p.add_argument("--front-end", required=True, help="mel settings, as JSON; the filters and the drift test use mel frames")
+    p.add_argument(
+        "--front-end", required=True, help="mel settings, as JSON; the filters and the drift test use mel frames"
+    )
     p.add_argument("--backbone", required=True, help="what identifies the backbone, as JSON, without the width")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
-    p.add_argument("--history", type=Path, required=True, help="table of the strengths of the weight decay that were compared")
+    p.add_argument(
+        "--history", type=Path, required=True, help="table of the strengths of the weight decay that were compared"
+    )
     args = p.parse_args(argv)
     settings = settings_of(HeadSettings, args.settings)
     with stage("train_head", args, [args.weights, args.model, args.history]):
         labels: list[str] = read_json(args.labels)
         windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings)
         width = windows.embeddings.shape[1]
-        backbone = BackboneInfo.model_validate_json(args.backbone).model_copy(update={"width": width})
+        backbone = BackboneInfo(**json.loads(args.backbone), width=width)
         log.info("%d training windows, %d species, embeddings of %s", len(windows), len(labels), backbone.name)
 
         candidates = []
