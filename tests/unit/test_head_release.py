@@ -1,6 +1,7 @@
 """Licences, card and configuration of a model that needs a backbone."""
 
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -98,7 +99,7 @@ def test_the_provenance_has_the_backbone_of_a_run_that_uses_it_without_its_path(
     assert "secret" not in text
 
 
-def card(backbone: BackboneInfo | None) -> str:
+def card(backbone: BackboneInfo | None, known: Sequence[str] = ()) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value)
     split = {"recordings": 10, "windows": 50}
@@ -118,7 +119,7 @@ def card(backbone: BackboneInfo | None) -> str:
     species = {"species": "Parus major", "test_recordings": 10, "test_groups": 8, "threshold": 0.5} | measured
     return model_card(
         "mine", ["Parus major"], {"test": test, "confidence": 0.95}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
-        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone,
+        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known,
     )  # fmt: skip
 
 
@@ -134,6 +135,8 @@ def test_the_card_says_what_the_backbone_is_how_to_install_it_and_that_its_licen
         assert part in text, part
     assert sys.prefix not in text
     assert "pruned" not in text
+    start = "The head was trained on the output of the backbone, and contains weights of its last layer for 1 of the species, so this"
+    assert start in card(birdnet(), ["Parus major"])
     other = card(birdnet().model_copy(update={"name": "perch-2", "source": ""}))
     assert "source: not recorded" in other
     assert (
