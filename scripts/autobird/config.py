@@ -21,8 +21,7 @@ from autobird.model.settings import TrainSectionSettings
 from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
-from autobird.sources.licences import allowed, family
-from autobird.sources.settings import CREATIVE_COMMONS
+from autobird.sources.licences import network_allowed, network_family
 
 
 def _tracking_mode(value: Any) -> Any:
@@ -67,33 +66,39 @@ class Config(Settings):
     drift: DriftSettings = Field(DriftSettings(), description=DriftSettings.__doc__)
     predict: PredictSettings = Field(PredictSettings(), description=PredictSettings.__doc__)
 
+    @property
+    def uses_backbone(self) -> bool:
+        """Whether a job of the run needs the embeddings of the backbone."""
+        return self.train.architecture == "head" or getattr(self.train, "teacher", None) is not None
+
     def provenance(self) -> str:
         """Return the settings that a bundle records as its provenance, as JSON.
 
         Left out are paths on this machine, and what does not influence the bundle.
         """
-        sections = self.model_dump(mode="json", exclude={"drift", "predict", "run"})
+        unused = {"drift", "predict", "run"} | (set() if self.uses_backbone else {"backbone"})
+        sections = self.model_dump(mode="json", exclude=unused)
+        if self.uses_backbone:
+            sections["backbone"].pop("file")
         sections["train"].pop("seeds")
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")
-        sections["backbone"].pop("file")
         return json.dumps(sections, ensure_ascii=False)
 
     def check_backbone_licence(self) -> None:
-        """Check that the licence policy for training permits the backbone.
-
-        The policy lists licences of Creative Commons for recordings. Other licences, for example of software, are not judged.
+        """Check that the licence policy for training allows the backbone, whose licence the model inherits.
 
         Raises:
-            AutobirdError: the backbone's licence is one of Creative Commons that the policy does not list.
+            AutobirdError: the policy forbids it.
         """
         backbone, policy = describe(self.backbone), self.corpus.licences.train
-        name = family(backbone.licence)
-        if name in CREATIVE_COMMONS and not allowed(backbone.licence, policy):
+        licence = backbone.licence or ""
+        if not network_allowed(licence, policy):
             raise AutobirdError(
-                f"the licence of the backbone {backbone.name}, {backbone.licence}, is not listed in corpus.licences.train; add {name}, or "
-                "use another backbone or train.architecture"
+                f"corpus.licences.train: [{', '.join(policy)}] does not allow {licence or 'an unknown licence'}, the licence of the "
+                f"backbone {backbone.name}, which the model would inherit; add {network_family(licence)} to corpus.licences.train, or "
+                "choose another backbone.name or train.architecture"
             )
 
     def settings_json(self, model: type[Settings], *sections: str) -> str:
@@ -125,6 +130,8 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise AutobirdError(_error_line(error.errors()[0])) from error
+    if config.uses_backbone:
+        config.check_backbone_licence()
     if config.run.name == "features":
         raise AutobirdError("run.name: 'features' is reserved for results that runs share; choose another name")
     return config

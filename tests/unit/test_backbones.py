@@ -230,7 +230,8 @@ def test_a_corrected_licence_or_another_path_does_not_change_the_key_of_the_embe
         (["CC0", "BY"], {}, False),
         (["CC0", "BY", "BY-NC"], {}, False),
         (["BY-NC-SA"], {}, True),
-        (["CC0"], {"name": "perch-2"}, True),
+        (["CC0"], {"name": "perch-2"}, False),
+        (["BY"], {"name": "perch-2"}, True),
         (["CC0"], SETTINGS | {"file": "x.onnx"}, False),
         (["BY"], SETTINGS | {"file": "x.onnx"}, True),
     ],
@@ -243,7 +244,7 @@ def test_a_licence_policy_applies_to_the_backbone(
         config.check_backbone_licence()
         return
     with pytest.raises(
-        AutobirdError, match=r"licence of the backbone .*, CC BY.*, is not listed in corpus\.licences\.train; add BY"
+        AutobirdError, match=r"corpus\.licences\.train: .* does not allow .*, the licence of the backbone .*; add BY"
     ):
         config.check_backbone_licence()
 

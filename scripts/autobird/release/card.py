@@ -1,9 +1,13 @@
 """The model card: what users should know before they rely on the model (Mitchell et al. 2019)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from autobird.backbone.base import BackboneInfo
+from autobird.predict.backbone import how_to_install
 
 _METRICS = {
     "macro_f1": "macro-F1 of the most probable species",
@@ -30,6 +34,8 @@ def model_card(
     leakage: dict[str, Any],
     training_data: dict[str, Any],
     species: pd.DataFrame,
+    backbone: BackboneInfo | None = None,
+    known_to_backbone: Sequence[str] = (),
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -43,6 +49,8 @@ def model_card(
         leakage: `leakage.json` of the data set.
         training_data: licences of the training recordings (`release.bundle.training_data`).
         species: `species.csv` of stage `evaluate`.
+        backbone: the pretrained network that computes the model's input; None: the model needs none.
+        known_to_backbone: species whose own weights of the backbone the head contains.
     """
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
@@ -53,9 +61,9 @@ def model_card(
         f"# Model card: {name}",
         "",
         f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
-        f"window). It was made with Autobird. The bundle holds variant `{released['released']}`: `float` is the trained float32 "
-        "network, `pruned` has fewer channels, `int8` computes with 8-bit integers, `pruned_int8` has both changes.",
+        f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
+        *(_backbone_lines(backbone, len(known_to_backbone)) if backbone else ()),
         "## Performance",
         "",
         f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
@@ -71,16 +79,12 @@ def model_card(
         "",
         _several_species(test),
         "",
-        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
-        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
-        "",
-        "The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
-        f"{released['reason']}.",
-        "",
+        *(() if backbone else _gate_lines(row, released["reason"])),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
-        f"{used['validation']['recordings']} validation recordings were used to select the variant, its thresholds and its temperature "
+        f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
+        "thresholds and its temperature "
         "(the number that the model's outputs are divided by, to make the probabilities match the observed accuracy). "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
@@ -91,8 +95,9 @@ def model_card(
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
-        f"Terms that follow from all licences together: {training_data['statement']} The bundle holds the network's weights, and "
-        "statistics of each recording for the drift test. It holds no audio of these recordings.",
+        f"Terms that follow from all licences together{_inherited(backbone)}: {training_data['statement']} The bundle holds the "
+        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
+        "these recordings.",
         "",
         "## Limits",
         "",
@@ -115,6 +120,60 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _variant(released: str, backbone: BackboneInfo | None) -> str:
+    """Describe the network in the bundle."""
+    if backbone:
+        return (
+            f"It consists of a pretrained network, the backbone {backbone.name}, which turns sound into embeddings, and of a head, a "
+            "small classifier of these embeddings that was trained on the recordings below. The bundle holds the head only, as the "
+            "float32 variant."
+        )
+    return (
+        f"The bundle holds variant `{released}`: `float` is the trained float32 network, `pruned` has fewer channels, `int8` computes "
+        "with 8-bit integers, `pruned_int8` has both changes."
+    )
+
+
+def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
+    """Describe the backbone: what it is, its licence, and how to install it.
+
+    Args:
+        backbone: the backbone.
+        known: number of species whose own weights of the backbone the head contains.
+    """
+    part = f", and contains weights of its last layer for {known} of the species" if known else ""
+    return [
+        "## Backbone",
+        "",
+        f"- Name: {backbone.name}; source: {backbone.source or 'not recorded'}",
+        f"- Input: windows of {backbone.window:g} s at {backbone.sample_rate} Hz; embedding: {backbone.width} values",
+        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone{part}, so this licence applies to the "
+        "bundle, too.",
+        f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
+        f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
+        "- Cost: nearly all of the computation is that of the backbone. `latency.json` of the run and the documentation of backbones "
+        "give measured speeds.",
+        "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
+        "marks them with a note.",
+        "",
+    ]
+
+
+def _gate_lines(row: pd.Series, reason: str) -> list[str]:
+    """Say why this variant was released; a head has no other variants."""
+    return [
+        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
+        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
+        "",
+        f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
+        "",
+    ]
+
+
+def _inherited(backbone: BackboneInfo | None) -> str:
+    return f", including that of the backbone {backbone.name} ({backbone.licence})" if backbone else ""
 
 
 def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:

@@ -26,6 +26,7 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
     body: dict[str, Any] = {
         "model": {"name": classifier.bundle.name, "fingerprint": classifier.bundle.fingerprint},
         "duration": round(prediction.duration, 3),
+        "note": prediction.note,
         "species": _top_species(classifier, prediction.recording) if prediction.recording.any() else [],
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
