@@ -1,0 +1,174 @@
+"""Stage `possibly_heard`: scores without the test recordings that the backbone may have been trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from autobird.core.files import read_json, write_json
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.tables import read_table, read_text_csv, write_csv
+from autobird.dataset.heard import HEARD, LAST_HEARD, UNHEARD, UNKNOWN, mark_heard
+from autobird.evaluation.evaluate import metric_interval, read_calibration
+from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.predictions import predictions_of_split
+from autobird.evaluation.settings import PossiblyHeardSettings
+from autobird.predict.classification import Calibration
+
+MIN_RECORDINGS = 30
+"""Fewest recordings from which scores are computed; of fewer, the result says that they are too few to tell."""
+
+_HEADLINE = ("macro_f1", "detection_precision", "detection_recall", "detection_f1", "detection_macro_f1", "cmap")
+"""Metrics of `metrics.json`, per recording, that are computed."""
+
+Scores = dict[str, Any] | None
+
+
+def scores_of(
+    table: pd.DataFrame,
+    recordings: Sequence[str],
+    labels: list[str],
+    calibration: Calibration,
+    settings: PossiblyHeardSettings,
+) -> Scores:
+    """Return the headline scores of some test recordings, with intervals; None if they are fewer than `MIN_RECORDINGS`.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        recordings: ids of the test recordings.
+        labels: species in the order of the logits.
+        calibration: calibration of the released variant.
+        settings: bootstrap and confidence level.
+    """
+    if len(recordings) < MIN_RECORDINGS:
+        return None
+    split = predictions_of_split(table[table["recording"].isin(recordings)], labels, "test", calibration)
+    resamples = split.resamples(settings.resamples, settings.seed)
+    metrics = all_metrics(split.recordings, Weighting.of(resamples, split.recordings))
+    return {
+        "recordings": len(split.names),
+        "groups": split.groups,
+        "species": int(split.recordings.present.any(axis=0).sum()),
+        **{name: metric_interval(name, metrics[name], resamples, settings.confidence) for name in _HEADLINE},
+    }
+
+
+def possibly_heard(
+    table: pd.DataFrame,
+    marks: pd.DataFrame,
+    labels: list[str],
+    calibration: Calibration,
+    settings: PossiblyHeardSettings,
+) -> dict[str, Any]:
+    """Return the content of `possibly_heard.json`: counts, and the scores of each kind of test recordings.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        marks: result of `mark_heard` for the test recordings.
+        labels: species in the order of the logits.
+        calibration: calibration of the released variant.
+        settings: the backbone, bootstrap and confidence level.
+    """
+    last, source = last_heard(settings)
+    kinds = {
+        "all": (HEARD, UNHEARD, UNKNOWN),
+        "possibly_heard": (HEARD,),
+        "unheard": (UNHEARD,),
+        "unheard_or_unknown": (UNHEARD, UNKNOWN),
+    }
+    result: dict[str, Any] = {
+        "backbone": settings.name,
+        "heard_until": None if last is None else f"XC{last}",
+        "heard_until_source": source,
+        "confidence": settings.confidence,
+        "min_recordings": MIN_RECORDINGS,
+        "test_recordings": len(marks),
+        "possibly_heard": int((marks["heard"] == HEARD).sum()),
+        "unheard": int((marks["heard"] == UNHEARD).sum()),
+        "unknown": int((marks["heard"] == UNKNOWN).sum()),
+        "scores": {
+            kind: scores_of(table, marks["recording"][marks["heard"].isin(states)].tolist(), labels, calibration, settings)
+            for kind, states in kinds.items()
+        },
+    }  # fmt: skip
+    return result | {"summary": " ".join(sentences(result))}
+
+
+def last_heard(settings: PossiblyHeardSettings) -> tuple[int | None, str]:
+    """Return the highest xeno-canto number that the backbone was trained on, and where that is stated."""
+    if settings.heard_until is not None:
+        return settings.heard_until, "setting backbone.heard_until"
+    known = LAST_HEARD.get(settings.name)
+    return (None, "") if known is None else (known.number, known.source)
+
+
+def sentences(result: dict[str, Any]) -> list[str]:
+    """Return what the result means, for the card and the report.
+
+    Args:
+        result: content of `possibly_heard.json`.
+    """
+    name, total, unknown = result["backbone"], result["test_recordings"], result["unknown"]
+    if result["heard_until"] is None:
+        return [
+            f"Which recordings the backbone {name} was trained on is not known (`backbone.heard_until` is not set). It may know any "
+            f"of the {total} test recordings that is in a public collection, and the scores may therefore be too good."
+        ]
+    lines = [
+        f"The backbone {name} may have been trained on {result['possibly_heard']} of the {total} test recordings: their xeno-canto "
+        f"number is not above {result['heard_until']}, the highest in its training data ({result['heard_until_source']}). "
+        f"{result['unheard']} have a higher number, so it did not hear them. {unknown} have no known number."
+    ]
+    if unknown:
+        lines.append(
+            "Recordings without a number were heard only if they are in another collection that the backbone learnt from, such as "
+            "the Macaulay Library."
+        )
+    for kind, text in (("unheard", "the unheard recordings"), ("unheard_or_unknown", "the unheard and the unknown recordings")):
+        if kind == "unheard_or_unknown" and not unknown:
+            continue
+        count = result["unheard"] + (unknown if kind == "unheard_or_unknown" else 0)
+        scores = result["scores"][kind]
+        if scores is None:
+            lines.append(f"Score of {text} alone: too few to tell ({count}, fewer than {result['min_recordings']}).")
+        else:
+            lines.append(
+                f"Macro-F1 of {text} alone ({count} recordings of {scores['species']} species): {_interval(scores['macro_f1'])}, "
+                f"of all test recordings {_interval(result['scores']['all'] and result['scores']['all']['macro_f1'])}."
+            )
+    return lines
+
+
+def _interval(value: dict[str, float | None] | None) -> str:
+    if value is None:
+        return "not defined"
+    if value["low"] is None:
+        return f"{value['value']:.3f} [interval unknown: fewer than two groups]"
+    return f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage from the command line."""
+    p = parser(__doc__)
+    p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
+    p.add_argument("--calibration", type=Path, required=True, help="calibration of the released variant")
+    p.add_argument("--labels", type=Path, required=True)
+    p.add_argument("--details", type=Path, required=True, help="metadata with the xeno-canto numbers")
+    p.add_argument("--output", type=Path, required=True)
+    p.add_argument("--table", type=Path, required=True)
+    args = p.parse_args(argv)
+    settings = settings_of(PossiblyHeardSettings, args.settings)
+    with stage("possibly_heard", args, [args.output, args.table]):
+        table, labels = read_table(args.predictions), read_json(args.labels)
+        _, calibration = read_calibration(args.calibration, labels)
+        recordings = sorted(table.loc[table["split"] == "test", "recording"].unique())
+        marks = mark_heard(recordings, read_text_csv(args.details), last_heard(settings)[0])
+        result = possibly_heard(table, marks, labels, calibration, settings)
+        write_json(args.output, result)
+        write_csv(args.table, marks)
+        log.info("%s", result["summary"])
+
+
+if __name__ == "__main__":
+    run(main)
