@@ -25,7 +25,7 @@ from autobird.corpus.settings import (
 )
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
-from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.settings import EvaluationSettings, PossiblyHeardSettings
 from autobird.model.settings import TrainSettings
 from autobird.predict.bundle import FILES
 from autobird.release.settings import (
@@ -189,6 +189,17 @@ def code_fingerprint(stage):
         return FINGERPRINTS.of(f"autobird.{stage}")
     except AutobirdError as error:
         exit_with_error(error)
+
+
+# Whether the released model is a head, which computes on embeddings; or learnt from a backbone in another way.
+IS_HEAD = CONFIG.train.architecture == "head"
+HAS_BACKBONE = IS_HEAD or bool(getattr(CONFIG.train, "teacher", None))
+
+
+def analyses(wildcards):
+    """The analyses of a run with a backbone, whose summaries are in the card; other runs have none."""
+    names = ["possibly_heard"] if HAS_BACKBONE else []
+    return [RUN / f"evaluation/{name}.json" for name in names]
 
 
 def may_use_gpu():

@@ -69,6 +69,7 @@ NEEDS = {
     "score": Need(400, per_mb=0.1, per_gb=10),
     "compare": Need(500, per_mb=0.1, per_gb=5),
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
+    "possibly_heard": Need(500, per_mb=0.1),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),

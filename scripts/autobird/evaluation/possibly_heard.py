@@ -125,7 +125,10 @@ def sentences(result: dict[str, Any]) -> list[str]:
             "Recordings without a number were heard only if they are in another collection that the backbone learnt from, such as "
             "the Macaulay Library."
         )
-    for kind, text in (("unheard", "the unheard recordings"), ("unheard_or_unknown", "the unheard and the unknown recordings")):
+    for kind, text in (
+        ("unheard", "the unheard recordings"),
+        ("unheard_or_unknown", "the unheard and the unknown recordings"),
+    ):
         if kind == "unheard_or_unknown" and not unknown:
             continue
         count = result["unheard"] + (unknown if kind == "unheard_or_unknown" else 0)

@@ -30,6 +30,7 @@ def model_card(
     leakage: dict[str, Any],
     training_data: dict[str, Any],
     species: pd.DataFrame,
+    analysis: dict[str, str] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -43,7 +44,10 @@ def model_card(
         leakage: `leakage.json` of the data set.
         training_data: licences of the training recordings (`release.bundle.training_data`).
         species: `species.csv` of stage `evaluate`.
+        analysis: summaries of the analyses of a run with a backbone, by the name of their file (`possibly_heard`,
+            `with_backbone`, `learning_curve`); other runs have none.
     """
+    analysis = analysis or {}
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
@@ -74,6 +78,7 @@ def model_card(
         "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
         f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
         "",
+        *_paragraph(analysis, "with_backbone"),
         "The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
         f"{released['reason']}.",
         "",
@@ -87,6 +92,8 @@ def model_card(
         "",
         leakage_sentence(leakage),
         "",
+        *_paragraph(analysis, "possibly_heard"),
+        *_paragraph(analysis, "learning_curve"),
         "Licences of the recordings (`ATTRIBUTION.csv` lists every recording):",
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
@@ -115,6 +122,11 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _paragraph(analysis: dict[str, str], name: str) -> list[str]:
+    """Return the lines of a paragraph with the summary of an analysis; none if the run has no such analysis."""
+    return [analysis[name], ""] if analysis.get(name) else []
 
 
 def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:
