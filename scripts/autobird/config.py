@@ -16,7 +16,7 @@ from autobird.corpus.settings import CorpusSettings
 from autobird.dataset.settings import DatasetSettings
 from autobird.drift.settings import DriftSettings
 from autobird.evaluation.settings import EvaluationSettings
-from autobird.model.settings import TrainSettings
+from autobird.model.settings import TrainSectionSettings
 from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
@@ -57,7 +57,7 @@ class Config(Settings):
     features: FeatureSettings = Field(FeatureSettings(), description=FeatureSettings.__doc__)
     backbone: BackboneSettings = Field(BackboneSettings(), description=BackboneSettings.__doc__)
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
-    train: TrainSettings = Field(TrainSettings(), description=TrainSettings.__doc__)
+    train: TrainSectionSettings = Field(TrainSectionSettings(), description=TrainSectionSettings.__doc__)
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
 
     release: ReleaseSettings = Field(ReleaseSettings(), description=ReleaseSettings.__doc__)
@@ -67,9 +67,10 @@ class Config(Settings):
     def provenance(self) -> str:
         """Return the settings that a bundle records as its provenance, as JSON.
 
-        Left out are paths on this machine, and the sections that do not influence the bundle.
+        Left out are paths on this machine, and what does not influence the bundle.
         """
         sections = self.model_dump(mode="json", exclude={"drift", "predict", "run"})
+        sections["train"].pop("seeds")
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")

@@ -4,6 +4,18 @@ Needs: release/predictions.parquet, release/calibration.json, dataset, metadata 
 Gives: evaluation/possibly_heard. A run without a backbone uses none of these rules.
 """
 
+from autobird.evaluation.settings import PossiblyHeardSettings
+
+# Whether the released model is a head, which computes on embeddings; or learnt from a backbone in another way.
+IS_HEAD = CONFIG.train.architecture == "head"
+HAS_BACKBONE = IS_HEAD or bool(getattr(CONFIG.train, "teacher", None))
+
+
+def analyses(wildcards):
+    """The analyses of a run with a backbone, whose summaries are in the card; other runs have none."""
+    names = ["possibly_heard"] if HAS_BACKBONE else []
+    return [RUN / f"evaluation/{name}.json" for name in names]
+
 
 rule possibly_heard:
     """Compute the scores without the test recordings that the backbone may have been trained on."""

@@ -50,10 +50,15 @@ def needs(stage, gpu=False):
 def state(folder):
     """Folder or URL for the files of a stage that must survive a failed job (checkpoints, the previous split).
 
-    They are no outputs, because Snakemake deletes the outputs of a failed job. They are stored next to the outputs.
+    They are no outputs, because Snakemake deletes the outputs of a failed job. They are stored next to the outputs, those of a
+    member in its own folder. A function of `threads`, as in untracked().
     """
-    folder = RUN / folder
-    return untracked(f"{STORAGE}/{folder}" if STORAGE else folder)
+
+    def location(wildcards, threads):
+        path = RUN / wildcards.get("member", "") / folder
+        return f"{STORAGE}/{path}" if STORAGE else path
+
+    return location
 
 
 def submissions():

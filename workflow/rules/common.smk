@@ -4,6 +4,7 @@ Contains no rules. Every job on a cluster parses this file again, so it must not
 """
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -15,7 +16,6 @@ sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
 from autobird.code_fingerprint import CodeFingerprints
-from autobird.config import load_config
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import (
@@ -25,7 +25,8 @@ from autobird.corpus.settings import (
 )
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
-from autobird.evaluation.settings import EvaluationSettings, PossiblyHeardSettings
+from autobird.evaluation.settings import EvaluationSettings
+from autobird.members import members_of
 from autobird.model.settings import TrainSettings
 from autobird.predict.bundle import FILES
 from autobird.release.settings import (
@@ -60,12 +61,15 @@ def exit_with_error(error):
 
 
 try:
-    CONFIG = load_config(config)
+    MEMBERS = members_of(config)
     FINGERPRINTS = CodeFingerprints(
         SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock"
     )
 except AutobirdError as error:
     exit_with_error(error)
+
+# The configuration of the main run. Rules with the wildcard `member` take that of the member from config_of().
+CONFIG = MEMBERS[""].config
 
 RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name
@@ -78,6 +82,9 @@ BATCHES = [
 ]
 DEMO = CONFIG.corpus.type == "demo"
 ANNOTATED = CONFIG.corpus.type == "annotations"
+
+# Variants of the released model: the network as trained, and its compressed forms.
+VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
 
 HASHES = Path(".autobird/sha256.sqlite")
 # The source's listing, written when this file is parsed, one file per sha256; the rule `manifest` copies them.
@@ -98,8 +105,54 @@ except AutobirdError as error:
 SHARED = SharedFSUsage.INPUT_OUTPUT in workflow.storage_settings.shared_fs_usage
 
 
+def members_where(condition):
+    """Constraint of the wildcard `member`: a regular expression that matches the members that meet a condition."""
+    prefixes = [prefix for prefix, member in MEMBERS.items() if condition(member)]
+    return "|".join(map(re.escape, prefixes)) if prefixes else "(?!)"
+
+
 wildcard_constraints:
     batch=r"\d+",
+    # `members/<id>/`, or nothing: the main run.
+    member=members_where(lambda member: True),
+
+
+def config_of(wildcards):
+    """The configuration of a job's member."""
+    return MEMBERS[wildcards.member].config
+
+
+def member_settings(model, *sections):
+    """The settings of a stage for a job's member, as JSON; for the arguments see Config.settings_json()."""
+    return lambda wildcards: config_of(wildcards).settings_json(model, *sections)
+
+
+def member_id(wildcards):
+    """The id of a job's member; None for the main run. The report shows it as the subcategory."""
+    return MEMBERS[wildcards.member].id or None
+
+
+def category(name):
+    """The category of an output in the report: `name` for the main run; the other members have one of their own."""
+    return lambda wildcards: "Members" if wildcards.member else name
+
+
+def dataset_file(name):
+    """A file of the dataset that a job's member uses, which may be that of another member."""
+    return (
+        lambda wildcards: RUN
+        / MEMBERS[wildcards.member].dataset_prefix
+        / "dataset"
+        / name
+    )
+
+
+def every_variant(pattern):
+    """Paths of all variants of a job's member. Only the main run is compressed, because only it is released."""
+    return lambda wildcards: expand(
+        f"{RUN}/{wildcards.member}{pattern}",
+        variant=["float"] if wildcards.member else VARIANTS,
+    )
 
 
 class MissingListing:
@@ -189,17 +242,6 @@ def code_fingerprint(stage):
         return FINGERPRINTS.of(f"autobird.{stage}")
     except AutobirdError as error:
         exit_with_error(error)
-
-
-# Whether the released model is a head, which computes on embeddings; or learnt from a backbone in another way.
-IS_HEAD = CONFIG.train.architecture == "head"
-HAS_BACKBONE = IS_HEAD or bool(getattr(CONFIG.train, "teacher", None))
-
-
-def analyses(wildcards):
-    """The analyses of a run with a backbone, whose summaries are in the card; other runs have none."""
-    names = ["possibly_heard"] if HAS_BACKBONE else []
-    return [RUN / f"evaluation/{name}.json" for name in names]
 
 
 def may_use_gpu():

@@ -79,33 +79,35 @@ rule dataset:
         segments=every_batch(FEATURES / "segments/{batch}.parquet"),
         mels=every_batch(FEATURES / "mels/{batch}.parquet"),
     output:
-        index=RUN / "dataset/index.parquet",
-        labels=RUN / "dataset/labels.json",
-        normalisation=RUN / "dataset/normalisation.json",
+        index=RUN / "{member}dataset/index.parquet",
+        labels=RUN / "{member}dataset/labels.json",
+        normalisation=RUN / "{member}dataset/normalisation.json",
         leakage=report(
-            RUN / "dataset/leakage.json",
-            category="Data",
+            RUN / "{member}dataset/leakage.json",
+            category=category("Data"),
+            subcategory=member_id,
             labels={"content": "leakage between splits (numbers)"},
             caption="../report/leakage.rst",
         ),
         counts=report(
-            RUN / "dataset/counts.json",
-            category="Data",
+            RUN / "{member}dataset/counts.json",
+            category=category("Data"),
+            subcategory=member_id,
             labels={"content": "numbers of recordings and windows"},
             caption="../report/counts.rst",
         ),
     log:
-        LOGS / CONFIG.run.name / "dataset.log",
+        LOGS / CONFIG.run.name / "{member}dataset.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "dataset.tsv"
+        BENCHMARKS / CONFIG.run.name / "{member}dataset.tsv"
+    wildcard_constraints:
+        member=members_where(lambda member: member.dataset == member.id),
     conda:
         "../../envs/autobird.yaml"
     resources:
         **needs("dataset"),
     params:
-        settings=CONFIG.settings_json(
-            DatasetStageSettings, "dataset", "features", "corpus"
-        ),
+        settings=member_settings(DatasetStageSettings, "dataset", "features", "corpus"),
         code=code_fingerprint("dataset.dataset"),
         state=state("dataset"),
     shell:

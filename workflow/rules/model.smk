@@ -8,25 +8,25 @@ Gives: model (weights, description, history, learning curves).
 rule train:
     """Train the network; continue from the last checkpoint after an interruption."""
     input:
-        index=RUN / "dataset/index.parquet",
-        labels=RUN / "dataset/labels.json",
-        normalisation=RUN / "dataset/normalisation.json",
+        index=dataset_file("index.parquet"),
+        labels=dataset_file("labels.json"),
+        normalisation=dataset_file("normalisation.json"),
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
     output:
-        weights=RUN / "model/weights.safetensors",
-        model=RUN / "model/model.json",
-        history=RUN / "model/history.csv",
+        weights=RUN / "{member}model/weights.safetensors",
+        model=RUN / "{member}model/model.json",
+        history=RUN / "{member}model/history.csv",
     log:
-        LOGS / CONFIG.run.name / "train.log",
+        LOGS / CONFIG.run.name / "{member}train.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "train.tsv"
+        BENCHMARKS / CONFIG.run.name / "{member}train.tsv"
     conda:
         "../../envs/autobird.yaml"
-    threads: CONFIG.train.threads
+    threads: lambda wildcards: config_of(wildcards).train.threads
     resources:
         **needs("train", gpu=may_use_gpu()),
     params:
-        settings=CONFIG.settings_json(TrainSettings, "train"),
+        settings=member_settings(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),
         code=code_fingerprint("model.train"),
         track=untracked(CONFIG.run.tracking),

@@ -5,20 +5,18 @@ Gives: release/<variant>.onnx, scores, comparison, calibration, latency; evaluat
 release/bundle.
 """
 
-VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
-
 
 rule export:
     """Export the trained network as float32 ONNX."""
     input:
-        model=RUN / "model/model.json",
-        weights=RUN / "model/weights.safetensors",
+        model=RUN / "{member}model/model.json",
+        weights=RUN / "{member}model/weights.safetensors",
     output:
-        RUN / "release/float.onnx",
+        RUN / "{member}release/float.onnx",
     log:
-        LOGS / CONFIG.run.name / "export.log",
+        LOGS / CONFIG.run.name / "{member}export.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "export.tsv"
+        BENCHMARKS / CONFIG.run.name / "{member}export.tsv"
     conda:
         "../../envs/autobird.yaml"
     resources:
@@ -111,16 +109,16 @@ rule quantize:
 rule score:
     """Compute the logits of one variant for the validation and test windows."""
     input:
-        variant=RUN / "release/{variant}.onnx",
-        model=RUN / "model/model.json",
-        index=RUN / "dataset/index.parquet",
+        variant=RUN / "{member}release/{variant}.onnx",
+        model=RUN / "{member}model/model.json",
+        index=dataset_file("index.parquet"),
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
     output:
-        RUN / "release/scores/{variant}.parquet",
+        RUN / "{member}release/scores/{variant}.parquet",
     log:
-        LOGS / CONFIG.run.name / "score/{variant}.log",
+        LOGS / CONFIG.run.name / "{member}score/{variant}.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "score/{variant}.tsv"
+        BENCHMARKS / CONFIG.run.name / "{member}score/{variant}.tsv"
     wildcard_constraints:
         variant="|".join(VARIANTS),
     conda:
@@ -144,34 +142,36 @@ rule score:
 rule compare:
     """Calibrate each variant on validation, apply the release gate, and select the variant to release."""
     input:
-        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
-        scores=expand(str(RUN / "release/scores/{variant}.parquet"), variant=VARIANTS),
-        labels=RUN / "dataset/labels.json",
+        variants=every_variant("release/{variant}.onnx"),
+        scores=every_variant("release/scores/{variant}.parquet"),
+        labels=dataset_file("labels.json"),
     output:
         comparison=report(
-            RUN / "release/comparison.csv",
-            category="Release",
+            RUN / "{member}release/comparison.csv",
+            category=category("Release"),
+            subcategory=member_id,
             labels={"content": "comparison of the variants"},
             caption="../report/comparison.rst",
         ),
         released=report(
-            RUN / "release/released.json",
-            category="Release",
+            RUN / "{member}release/released.json",
+            category=category("Release"),
+            subcategory=member_id,
             labels={"content": "released variant and reasons"},
             caption="../report/released.rst",
         ),
-        predictions=RUN / "release/predictions.parquet",
-        calibration=RUN / "release/calibration.json",
+        predictions=RUN / "{member}release/predictions.parquet",
+        calibration=RUN / "{member}release/calibration.json",
     log:
-        LOGS / CONFIG.run.name / "compare.log",
+        LOGS / CONFIG.run.name / "{member}compare.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "compare.tsv"
+        BENCHMARKS / CONFIG.run.name / "{member}compare.tsv"
     conda:
         "../../envs/autobird.yaml"
     resources:
         **needs("compare"),
     params:
-        settings=CONFIG.settings_json(CompareSettings, "release", "evaluation"),
+        settings=member_settings(CompareSettings, "release", "evaluation"),
         code=code_fingerprint("release.compare"),
     shell:
         r"""
@@ -191,51 +191,56 @@ rule compare:
 rule evaluate:
     """Compute the scores of the released variant with confidence intervals, and plot them."""
     input:
-        predictions=RUN / "release/predictions.parquet",
-        calibration=RUN / "release/calibration.json",
-        labels=RUN / "dataset/labels.json",
+        predictions=RUN / "{member}release/predictions.parquet",
+        calibration=RUN / "{member}release/calibration.json",
+        labels=dataset_file("labels.json"),
     output:
-        metrics=RUN / "evaluation/metrics.json",
+        metrics=RUN / "{member}evaluation/metrics.json",
         table=report(
-            RUN / "evaluation/metrics.csv",
-            category="Evaluation",
+            RUN / "{member}evaluation/metrics.csv",
+            category=category("Evaluation"),
+            subcategory=member_id,
             labels={"content": "metrics with intervals"},
             caption="../report/metrics.rst",
         ),
         species=report(
-            RUN / "evaluation/species.csv",
-            category="Evaluation",
+            RUN / "{member}evaluation/species.csv",
+            category=category("Evaluation"),
+            subcategory=member_id,
             labels={"content": "metrics per species"},
             caption="../report/by_species.rst",
         ),
         confusion=report(
-            RUN / "evaluation/confusion.png",
-            category="Evaluation",
+            RUN / "{member}evaluation/confusion.png",
+            category=category("Evaluation"),
+            subcategory=member_id,
             labels={"content": "confusion matrix"},
             caption="../report/confusion.rst",
         ),
         species_figure=report(
-            RUN / "evaluation/species.png",
-            category="Evaluation",
+            RUN / "{member}evaluation/species.png",
+            category=category("Evaluation"),
+            subcategory=member_id,
             labels={"content": "F1 and detections per species"},
             caption="../report/by_species.rst",
         ),
         reliability=report(
-            RUN / "evaluation/reliability.png",
-            category="Evaluation",
+            RUN / "{member}evaluation/reliability.png",
+            category=category("Evaluation"),
+            subcategory=member_id,
             labels={"content": "calibration"},
             caption="../report/reliability.rst",
         ),
     log:
-        LOGS / CONFIG.run.name / "evaluate.log",
+        LOGS / CONFIG.run.name / "{member}evaluate.log",
     benchmark:
-        BENCHMARKS / CONFIG.run.name / "evaluate.tsv"
+        BENCHMARKS / CONFIG.run.name / "{member}evaluate.tsv"
     conda:
         "../../envs/autobird.yaml"
     resources:
         **needs("evaluate"),
     params:
-        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        settings=member_settings(EvaluationSettings, "evaluation"),
         code=code_fingerprint("evaluation.evaluate"),
     shell:
         r"""

@@ -1,6 +1,6 @@
 """Settings of the training: architecture, recipe and precision. The defaults depend on the architecture."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -177,4 +177,22 @@ class TrainSettings(Settings):
                 f"d_model {self.d_model} is not a multiple of heads {self.heads}; "
                 f"set d_model to {self.heads * max(1, self.d_model // self.heads)}"
             )
+        return self
+
+
+class TrainSectionSettings(TrainSettings):
+    """Training. With `cnn_transformer`, the defaults are those of the project that Autobird reimplements."""
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (4, 5, 6),
+        min_length=1,
+        max_length=10,
+        description="Seeds of the trainings of `snakemake crossval`: each fold of `dataset.folds` is trained once with each of them. "
+        "The scores of a network depend on its seed; the report shows how much.",
+    )
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "TrainSectionSettings":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} contain a seed twice; remove one of them")
         return self
