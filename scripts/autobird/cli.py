@@ -1,4 +1,4 @@
-"""The command line: `autobird predict | serve | bundle | scores | demo`."""
+"""The command line: `autobird predict | similar | serve | bundle | scores | demo`."""
 
 import argparse
 import csv
@@ -155,6 +155,17 @@ def predict_command(args: argparse.Namespace) -> int:
     return predict_paths(args.bundle, args.files, options)
 
 
+def similar_command(args: argparse.Namespace) -> int:
+    """List the windows of a folder that are most similar to a clip; return 1 if files were skipped, else 0."""
+    from autobird.predict.similar import SimilarOptions, print_similar
+
+    form = "json" if args.json else "csv" if args.csv else "table"
+    options = SimilarOptions(
+        form, args.output, args.count, args.at, args.clips, args.cache, args.jobs, args.backbone
+    )  # fmt: skip
+    return print_similar(args.bundle, args.clip, args.folder, options)
+
+
 def serve_command(args: argparse.Namespace) -> None:
     """Run the server until the process is terminated."""
     from autobird.serving.options import serve_settings
@@ -174,6 +185,22 @@ def _positive(text: str) -> float:
     """Parse a number of seconds above 0, which may be infinite."""
     value = float(text)
     if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    """Parse a number of seconds, at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a time of at least 0 seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    """Parse a whole number above 0."""
+    value = int(text)
+    if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
@@ -209,6 +236,25 @@ def _parser() -> argparse.ArgumentParser:
         "--time-limit",
         type=_positive,
         help="skip a file that takes longer than this, seconds (default: 600, and 5 for each MB of the file; more with a backbone)",
+    )
+
+    similar = commands.add_parser(
+        "similar", help="list the windows of a folder that are most similar to a clip (bundles with a backbone)"
+    )
+    similar.add_argument("bundle", type=Path, help="folder of the bundle of a run on a backbone")
+    similar.add_argument("clip", type=Path, help="recording with the sound to look for")
+    similar.add_argument("folder", type=Path, help="folder of recordings to search, or one recording")
+    similar.add_argument("--at", type=_seconds, help="start of the sound in the clip, seconds (default: its loudest window)")
+    similar.add_argument("--count", type=_count, default=20, help="number of windows to list (default: 20)")
+    similar.add_argument("--clips", type=Path, metavar="DIR", help="write the windows as FLAC files to this folder")
+    form = similar.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    form.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+    similar.add_argument("--output", type=Path, help="write to this file instead of the terminal")
+    similar.add_argument("--cache", type=Path, metavar="DIR", help="folder of the cached embeddings (default: the user's cache)")
+    similar.add_argument("--backbone", type=Path, help=backbone_help)
+    similar.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: one per core)"
     )
 
     serve = commands.add_parser("serve", help="start a server with an HTTP API and a web page")
@@ -249,6 +295,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.command == "predict":
             sys.exit(predict_command(args))
+        if args.command == "similar":
+            sys.exit(similar_command(args))
         if args.command == "bundle":
             sys.exit(check_bundle_command(args.bundle, args.backbone))
         if args.command == "serve":

@@ -6,14 +6,10 @@ Gives: evaluation/possibly_heard. A run without a backbone uses none of these ru
 
 from autobird.evaluation.settings import PossiblyHeardSettings
 
-# Whether the released model is a head, which computes on embeddings; or learnt from a backbone in another way.
-IS_HEAD = CONFIG.train.architecture == "head"
-HAS_BACKBONE = IS_HEAD or bool(getattr(CONFIG.train, "teacher", None))
-
 
 def analyses(wildcards):
     """The analyses of a run with a backbone, whose summaries are in the card; other runs have none."""
-    names = ["possibly_heard"] if HAS_BACKBONE else []
+    names = ["possibly_heard"] if CONFIG.uses_backbone else []
     return [RUN / f"evaluation/{name}.json" for name in names]
 
 

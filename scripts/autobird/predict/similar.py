@@ -1,6 +1,7 @@
 """The command `autobird similar`: the windows of a folder that sound most like a clip, by a backbone's embeddings."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.audio.audio_file import UnusableAudio
+from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.audio.decode import decode, decode_resampled_into
 from autobird.audio.windows import window_count
 from autobird.backbone.base import Backbone
@@ -28,7 +29,7 @@ from autobird.predict.backbone import check_backbone, load_bundle_backbone
 from autobird.predict.bundle import Bundle
 from autobird.predict.clips import write_clip
 from autobird.predict.embedding_cache import EmbeddingCache, user_cache_folder
-from autobird.predict.files import quiet_decoders, time_per_megabyte
+from autobird.predict.files import time_per_megabyte
 from autobird.predict.formats import clock, on_one_line
 from autobird.predict.inputs import find_files
 from autobird.predict.similarity import cosines, most_similar
@@ -157,10 +158,10 @@ def query_of(bundle: Bundle, clip: Path, at: float | None, file: Path | None = N
         with one_blas_thread():
             samples = decode(clip, rate, _LONGEST_CLIP, span)
     except UnusableAudio as error:
-        hint = "; give --at SECONDS" if at is None and "longer" in str(error) else ""
+        hint = "; give --at SECONDS" if isinstance(error, TooLong) else f" (--at {at:g})" if at else ""
         raise AutobirdError(f"{printable(str(clip))}: {error}{hint}") from error
     if not len(samples):
-        raise AutobirdError(f"{printable(str(clip))} ends before {at or 0:g} s; give a smaller --at")
+        raise AutobirdError(f"{printable(str(clip))} has no audio at {at or 0:g} s; give another --at")
     length = round(window * rate)
     first = loudest(samples, length, round(_STEP * rate))
     part = samples[first : first + length]
@@ -270,7 +271,7 @@ def embed_file(backbone: Backbone, bundle: Bundle, file: Path) -> tuple[NDArray[
 @cache
 def _of_worker(folder: Path, file: Path | None) -> tuple[Bundle, Backbone]:
     """Load bundle and backbone of a worker process, once."""
-    quiet_decoders()
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # warnings of decoders about damaged files
     bundle = Bundle.load(folder)
     backbone = load_bundle_backbone(bundle, file)
     assert backbone is not None
@@ -314,7 +315,8 @@ def _search(
 def _formatted(bundle: Bundle, clip: Path, query: Query, matches: Sequence[Found], form: str) -> str:
     if form == "csv":
         rows = [
-            [f"{m.similarity:.4f}", printable(str(m.file)), f"{m.start:g}", f"{m.end:g}", _path(m.clip)] for m in matches
+            [f"{m.similarity:.4f}", printable(str(m.file)), f"{m.start:g}", f"{m.end:g}", _path(m.clip)]
+            for m in matches
         ]
         return csv_text([list(COLUMNS), *rows])
     if form == "json":
