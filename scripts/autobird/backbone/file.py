@@ -5,25 +5,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.checks import litert_interpreter, read_checked
+from autobird.backbone.known import Description
 from autobird.core.errors import AutobirdError
-
-
-class Description(NamedTuple):
-    """What the settings say about the network in a file; see `BackboneSettings`."""
-
-    name: str
-    sample_rate: int
-    window: float
-    licence: str
-    source: str = ""
-    input: str | None = None
-    output: str | None = None
-    peak: float | None = None
 
 
 class Tensor(NamedTuple):
@@ -157,6 +144,8 @@ def onnx_session(data: bytes, what: str) -> Any:
     Raises:
         AutobirdError: ONNX Runtime cannot load it.
     """
+    import onnxruntime  # imported late, because the workflow reads descriptions of backbones without it
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
