@@ -27,6 +27,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/release.smk"
+include: "workflow/rules/crossval.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/predict.smk"
 

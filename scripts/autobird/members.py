@@ -6,6 +6,9 @@ from typing import Any
 
 from autobird.config import Config, load_config
 
+MAX_CROSSVAL_MEMBERS = 300
+"""Largest number of trainings of a cross-validation: all of them may be ready to run at once, with the datasets of their folds."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -47,9 +50,19 @@ def crossval_id(fold: int, seed: int) -> str:
     return f"fold{fold}.seed{seed}"
 
 
+def fold_ids(config: Config) -> list[str]:
+    """Return the ids of the members that hold the datasets of the folds, in the order of the folds."""
+    return [fold_id(fold) for fold in range(config.dataset.folds)]
+
+
+def crossval_folds_and_seeds(config: Config) -> list[tuple[int, int]]:
+    """Return fold and seed of each training of a cross-validation."""
+    return [(fold, seed) for fold in range(config.dataset.folds) for seed in config.train.seeds]
+
+
 def crossval_ids(config: Config) -> list[str]:
-    """Return the ids of the members whose predictions `snakemake crossval` pools, by fold and seed."""
-    return [crossval_id(fold, seed) for fold in range(config.dataset.folds) for seed in config.train.seeds]
+    """Return the ids of the members whose predictions `snakemake crossval` pools, as in `crossval_folds_and_seeds`."""
+    return [crossval_id(fold, seed) for fold, seed in crossval_folds_and_seeds(config)]
 
 
 def members_of(raw: Mapping[str, Any]) -> dict[str, Member]:

@@ -65,7 +65,7 @@ def test_the_rules_in_groups_and_on_spot_machines_exist() -> None:
     rules = set(re.findall(r"(?m)^ *rule (\w+):", text))
     assert {g.split("=")[0] for g in keys("slurm")["groups"]} <= rules
     assert set(keys("gce")["preemptible-rules"]) == rules - {
-        "manifest", "pack", "refresh_sources", "predict", "predict_manifest", "predict_pack", "predict_bundle", "latency",
+        "manifest", "pack", "refresh_sources", "crossval", "predict", "predict_manifest", "predict_pack", "predict_bundle", "latency",
     }  # fmt: skip
 
 

@@ -33,7 +33,7 @@ def resources_of(
     stage: str, sizes: list[list[int]], *, gpu: bool = False, google: bool = False, epochs: int = 35
 ) -> dict:
     """The resources of a stage for batches of files of these sizes, bytes."""
-    request = ResourceRequest(NEEDS[stage], AudioSizes(sizes), epochs, 7200, gpu)
+    request = ResourceRequest(NEEDS[stage], AudioSizes(sizes), lambda _: epochs, 7200, gpu)
     return resources(request, lambda w: w.get("batch"), google)
 
 
@@ -45,6 +45,7 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
         "predict_pack",
         "predict_bundle",
         "refresh_sources",
+        "crossval",
     }
     assert rules == set(NEEDS)
     assert set(re.findall(r'\*\*needs\("(\w+)"', text)) == set(NEEDS)

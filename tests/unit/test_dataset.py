@@ -91,6 +91,28 @@ def test_counts_of_recordings_and_windows_add_up() -> None:
     }  # fmt: skip
 
 
+def test_species_with_too_few_recordings_are_left_out_and_counted() -> None:
+    table = recordings(*many("x", 30), *many("y", 8), *many("z", 8), ("w/0", "w", "w0", ""))
+    window_table = windows(table)
+    window_table.loc[window_table["recording"] == "z/3", "rms"] = (
+        0.001  # a recording without a window counts for nothing
+    )
+    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5, min_recordings=8))
+    counts = count_dataset(table, index, tables_of(table))
+    assert counts["windows_dropped"] == {
+        "RMS below 0.005": 3, "species with fewer than 5 windows": 3, "species with fewer than 8 recordings": 21,
+    }  # fmt: skip
+    assert counts["unknown"] == {"recordings": 8, "windows": 24, "species": ["w", "z"]}
+    assert [counts[f"recordings_{kind}"] for kind in ("used", "filtered", "quarantined")] == [38, 9, 0]
+    assert set(index.loc[index["species"].isin(["w", "z"]), "split"]) == {"unknown"}
+
+
+def test_by_default_a_single_recording_is_enough() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""))
+    index = build_index(table, windows(table, 5), tables_of(table), DatasetStageSettings(min_windows=5))
+    assert "z" in set(index.loc[index["dropped"] == "", "species"])
+
+
 def test_an_index_of_one_species_is_refused_with_the_settings_to_change() -> None:
     table = recordings(*many("x", 30), ("z/0", "z", "z0", ""))
     with pytest.raises(AutobirdError, match=r"1 species .* remain of 2 .*dataset\.min_windows"):

@@ -53,6 +53,7 @@ def test_a_misspelt_split_is_refused_when_the_source_is_listed(kind: str, tmp_pa
 def test_synonyms_are_read_as_the_split_they_mean_with_a_note(tmp_path: Path) -> None:
     found = listing(tmp_path, "folder", {"A/a.wav": "train", "A/b.wav": "Training", "B/c.wav": "VAL", "B/d.wav": ""})
     found.check()
+    assert found.given_splits == 3
     assert found.manifests.text("grouping").splitlines()[1:] == [
         "A/a.wav,,,,train", "A/b.wav,,,,train", "B/c.wav,,,,validation",
     ]  # fmt: skip

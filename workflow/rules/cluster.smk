@@ -40,7 +40,11 @@ def needs(stage, gpu=False):
     else:
         sizes = AudioSizes(LISTING.sizes if LISTING else [])
     request = ResourceRequest(
-        NEEDS[stage], sizes, CONFIG.train.epochs, CONFIG.corpus.max_duration, gpu
+        NEEDS[stage],
+        sizes,
+        lambda wildcards: MEMBERS[wildcards.get("member", "")].config.train.epochs,
+        CONFIG.corpus.max_duration,
+        gpu,
     )
     return SITE | resources(
         request, lambda wildcards: wildcards.get("batch"), GOOGLE and not SHARED

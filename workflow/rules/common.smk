@@ -27,7 +27,13 @@ from autobird.corpus.settings import (
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.evaluation.settings import EvaluationSettings
-from autobird.members import members_of
+from autobird.members import (
+    MAX_CROSSVAL_MEMBERS,
+    crossval_folds_and_seeds,
+    crossval_ids,
+    fold_ids,
+    members_of,
+)
 from autobird.model.settings import TrainSettings
 from autobird.predict.bundle import FILES
 from autobird.release.settings import (
@@ -157,10 +163,33 @@ def every_variant(pattern):
     )
 
 
+def crossval_targets(wildcards):
+    """The files that `snakemake crossval` writes; refuses, before any job starts, what cannot be cross-validated."""
+    count = len(crossval_ids(CONFIG))
+    if count > MAX_CROSSVAL_MEMBERS:
+        exit_with_error(
+            f"dataset.folds {CONFIG.dataset.folds} and {len(CONFIG.train.seeds)} train.seeds are {count} trainings, and at most "
+            f"{MAX_CROSSVAL_MEMBERS} are supported; lower dataset.folds or give fewer train.seeds"
+        )
+    if LISTING and LISTING.given_splits:
+        exit_with_error(
+            f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
+            "cross-validation; leave that column out, or set corpus.columns.split to the name of a column that does not exist"
+        )
+    return [
+        RUN / "crossval/crossval.json",
+        *expand(
+            str(RUN / "members/{member}/evaluation/metrics.json"),
+            member=crossval_ids(CONFIG),
+        ),
+    ]
+
+
 class MissingListing:
     """Takes the place of a listing that `snakemake refresh_sources` must fetch first; fails only when it is used."""
 
     sizes = []
+    given_splits = 0
 
     def __init__(self, error):
         self.error = error

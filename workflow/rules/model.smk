@@ -30,6 +30,7 @@ rule train:
         front_end=CONFIG.settings_json(MelSettings, "features"),
         code=code_fingerprint("model.train"),
         track=untracked(CONFIG.run.tracking),
+        group=untracked(CONFIG.run.name),
         checkpoints=state(".checkpoints/train"),
     shell:
         r"""
@@ -39,6 +40,7 @@ rule train:
             --code {params.code:q} \
             --checkpoints {params.checkpoints:q} \
             --track {params.track} \
+            --group {params.group:q} \
             --index {input.index:q} \
             --labels {input.labels:q} \
             --normalisation {input.normalisation:q} \

@@ -126,6 +126,8 @@ rule score:
     resources:
         **needs("score"),
     params:
+        # The cross-validation counts the recordings of species that a fold is not trained on.
+        untrained=lambda wildcards: "--untrained" if wildcards.member else "",
         code=code_fingerprint("release.score"),
     shell:
         r"""
@@ -135,6 +137,7 @@ rule score:
             --index {input.index:q} \
             --shards {input.shards:q} \
             --output {output:q} \
+            {params.untrained} \
             --log {log:q}
         """
 

@@ -71,6 +71,7 @@ NEEDS = {
     "compare": Need(500, per_mb=0.1, per_gb=5),
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
     "possibly_heard": Need(500, per_mb=0.1),
+    "pool": Need(500, per_mb=0.3, per_gb=15),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),
@@ -113,14 +114,14 @@ class ResourceRequest:
     Attributes:
         need: needs of the stage.
         sizes: sizes of the audio files that the jobs process.
-        epochs: number of epochs of the training.
+        epochs_of: returns the number of epochs of the training from a job's wildcards; members of a run can differ in it.
         max_duration: longest accepted recording, seconds; decoding stops at this limit.
         gpu: whether the job runs on a GPU; CUDA then needs main memory, too.
     """
 
     need: Need
     sizes: AudioSizes
-    epochs: int = 0
+    epochs_of: Callable[[Any], int]
     max_duration: float = 0.0
     gpu: bool = False
 
@@ -134,11 +135,11 @@ class ResourceRequest:
             mb += _MB_PER_MINUTE * minutes
         return round(mb * (1 + (attempt - 1) / 2))
 
-    def minutes(self, batch: str | None, attempt: int) -> int:
+    def minutes(self, batch: str | None, epochs: int, attempt: int) -> int:
         """Return the run time of a job, minutes; attempt n requests n times as much as the first."""
         n, mb = self.need, self.sizes.megabytes(batch)
         epoch = mb * _WINDOWS_PER_MB / _WINDOWS_PER_SECOND / 60
-        return round((n.minutes + n.per_gb * mb / 1000 + 2 * n.trains * self.epochs * epoch) * attempt)
+        return round((n.minutes + n.per_gb * mb / 1000 + 2 * n.trains * epochs * epoch) * attempt)
 
 
 class Machine(NamedTuple):
@@ -201,7 +202,7 @@ def resources(
         return request.memory(batch_of(wildcards), attempt, threads)
 
     def runtime(wildcards: Any, attempt: int) -> int:
-        return request.minutes(batch_of(wildcards), attempt)
+        return request.minutes(batch_of(wildcards), request.epochs_of(wildcards), attempt)
 
     named: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
     if request.gpu:

@@ -19,7 +19,10 @@ from autobird.dataset.split import assign_splits, hash_position, split_at
 from autobird.sources.splits import SPLITS
 
 UNKNOWN_SPLIT = "unknown"
-"""Split of species with too few windows to be trained: examples of species that the model does not know."""
+"""Split of species with too few windows or recordings to be trained: examples of species that the model does not know."""
+
+UNTRAINED = "species without a window in training"
+"""Reason of windows whose species has enough windows and recordings, but none of them in training."""
 
 
 def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
@@ -71,7 +74,7 @@ def build_index(
     _add_splits(index, accepted, tables, settings)
     index.loc[rare, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
-    _drop(index, ~index["species"].isin(trained), "species without a window in training")
+    _drop(index, ~index["species"].isin(trained), UNTRAINED)
     check_index(index, tables)
     return index
 
@@ -99,16 +102,19 @@ def _add_labels(index: pd.DataFrame, boxes: pd.DataFrame | None, settings: Datas
 
 
 def _filter_windows(index: pd.DataFrame, settings: DatasetStageSettings) -> "pd.Series[bool]":
-    """Drop windows that the filters exclude, in place; return which windows belong to species with too few windows."""
+    """Drop windows that the filters exclude, in place; return which windows belong to species that are too rare to be trained."""
     _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
     _drop(
         index, index["mel_std"] < settings.min_mel_std, f"mel standard deviation below {settings.min_mel_std:g}"
     )  # fmt: skip
-    windows_per_species = index.loc[index["dropped"] == "", "species"].value_counts()
-    rare_species = windows_per_species.index[windows_per_species < settings.min_windows]
-    rare = index["species"].isin(rare_species)
+    accepted = index.loc[index["dropped"] == "", ["species", "recording"]]
+    windows_per_species = accepted["species"].value_counts()
+    recordings_per_species = accepted.drop_duplicates()["species"].value_counts()
+    rare = index["species"].isin(windows_per_species.index[windows_per_species < settings.min_windows])
     _drop(index, rare, f"species with fewer than {settings.min_windows} windows")
-    return rare
+    in_few = index["species"].isin(recordings_per_species.index[recordings_per_species < settings.min_recordings])
+    _drop(index, in_few, f"species with fewer than {settings.min_recordings} recordings")
+    return rare | in_few
 
 
 def _add_splits(

@@ -19,7 +19,7 @@ def check_index(index: pd.DataFrame, tables: RecordingTables) -> None:
         causes = "; ".join(f"{count} windows: {reason}" for reason, count in drop_counts.items())
         raise AutobirdError(
             f"{used['species'].nunique()} species with windows to train on remain of {index['species'].nunique()} ({causes}); two are "
-            "needed. Add recordings, or lower features.min_rms, features.min_mel_std or dataset.min_windows"
+            "needed. Add recordings, or lower features.min_rms, features.min_mel_std, dataset.min_windows or dataset.min_recordings"
         )
     for split in SPLITS:
         if not (used["split"] == split).any():

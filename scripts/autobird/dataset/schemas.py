@@ -30,7 +30,7 @@ INDEX = pa.schema(
   the window in the batch's shard.
 - `dropped`: why the window is not used, "" if it is used.
 - `quiet`: the window does not pass the filters (RMS, mel standard deviation), which training and prediction apply.
-- `split`: `train`, `validation` or `test`; `unknown` for species with too few windows. `recording_split`: the split of
+- `split`: `train`, `validation` or `test`; `unknown` for species with too few windows or recordings. `recording_split`: the split of
   the recording's group, also for those species.
 - `present`: all labelled species of the window. `complete`: no other species is present, as far as the recording
   was annotated. `recording_species`, `recording_complete`: the same for the whole recording."""

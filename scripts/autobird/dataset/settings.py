@@ -78,6 +78,12 @@ class DatasetSettings(SplitSettings, BoxSettings):
         description="Minimum number of windows of a species, after the filters. Species with fewer windows are not trained; their "
         "windows stay in the index as split `unknown`.",
     )
+    min_recordings: int = Field(
+        1,
+        ge=1,
+        description="Minimum number of recordings of a species with windows that pass the filters. Species with fewer recordings are "
+        "treated like those with fewer than `min_windows` windows.",
+    )
 
 
 class DatasetStageSettings(DatasetSettings, FilterSettings, WindowSettings, SearchSettings):

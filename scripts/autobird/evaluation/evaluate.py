@@ -142,16 +142,16 @@ def species_table(
             "test_groups": weighting.count_groups(present),
         }
         groups = single_weighting.count_groups(predicted[:, i] | truth[:, i])
-        row |= _interval_columns("f1", species_interval(f1[:, i], resamples, settings, groups))
+        row |= interval_columns("f1", species_interval(f1[:, i], resamples, settings, groups))
         row |= {"average_precision": average_precision[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
         for level in ("by_recording", "by_window"):
             for metric, interval in by_species[name][level].items():
-                row |= _interval_columns(f"{metric}_{level}", interval)
+                row |= interval_columns(f"{metric}_{level}", interval)
         rows.append(row)
     return pd.DataFrame(rows).round(4)
 
 
-def _interval_columns(name: str, interval: IntervalJson) -> dict[str, float | None]:
+def interval_columns(name: str, interval: IntervalJson) -> dict[str, float | None]:
     """Return an interval as the columns `name`, `name`_low and `name`_high of a table."""
     values = interval or dict.fromkeys(("value", "low", "high"))
     return {name: values["value"], f"{name}_low": values["low"], f"{name}_high": values["high"]}

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from autobird.dataset.index import UNTRAINED
 from autobird.evaluation.bootstrap import Resamples, resample_groups
 from autobird.predict.classification import Calibration, classify
 
@@ -28,7 +29,11 @@ PREDICTIONS = pa.schema(
     ]
 )
 """One row per window that is not quiet. Windows without a label are included, because prediction covers them too. `present`,
-`complete`, `recording_species` and `recording_complete` are as in `INDEX`; `logits` has one value per label, in their order."""
+`complete`, `recording_species` and `recording_complete` are as in `INDEX`; `logits` has one value per label, in their order.
+`split` is `UNTRAINED_SPLIT` for the rows of `untrained_windows`, which only the cross-validation uses."""
+
+UNTRAINED_SPLIT = "untrained"
+"""Split of the predictions for test recordings that contain only species without a window in training."""
 
 
 @dataclass(frozen=True)
@@ -52,15 +57,15 @@ class Items:
     complete: Flags
     recording: Ints
 
-    def subset(self, mask: Flags) -> "Items":
-        """Return the items where `mask`, of shape (items,), is true."""
+    def subset(self, rows: Flags | NDArray[np.intp]) -> "Items":
+        """Return some of the items: those where a mask of shape (items,) is true, or those at some indices, in their order."""
         return Items(
-            self.probabilities[mask],
-            self.detected[mask],
-            self.present[mask],
-            self.single_species[mask],
-            self.complete[mask],
-            self.recording[mask],
+            self.probabilities[rows],
+            self.detected[rows],
+            self.present[rows],
+            self.single_species[rows],
+            self.complete[rows],
+            self.recording[rows],
         )
 
 
@@ -107,6 +112,25 @@ def windows_to_predict(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     relevant = index["recording_species"].map(lambda names: not len(names) or not known.isdisjoint(names))
     windows = index[~index["quiet"] & relevant].reset_index(drop=True)
     return windows.assign(split=windows["recording_split"])
+
+
+def untrained_windows(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Return the windows of test recordings that contain species without a window in training, and none of the model's species.
+
+    A model cannot recognise these species, so its own evaluation excludes the recordings. In a cross-validation, other folds can be
+    trained on the species: there, all recordings of it count.
+
+    Args:
+        index: index of windows (`INDEX`).
+        labels: species of the model.
+
+    Returns:
+        Rows of the index that are not quiet. The column `split` is `UNTRAINED_SPLIT`.
+    """
+    known, untrained = set(labels), set(index.loc[index["dropped"] == UNTRAINED, "species"])
+    relevant = index["recording_species"].map(lambda names: known.isdisjoint(names) and not untrained.isdisjoint(names))
+    windows = index[~index["quiet"] & relevant & (index["recording_split"] == "test")].reset_index(drop=True)
+    return windows.assign(split=UNTRAINED_SPLIT)
 
 
 def predictions_of_split(

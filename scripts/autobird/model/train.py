@@ -72,6 +72,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--checkpoints", required=True, help="folder or URL of the checkpoints, which are not an output of the stage"
     )
     p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
+    p.add_argument("--group", default="", help="group of the training in W&B (default: the name of the run's folder)")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--history", type=Path, required=True)
@@ -101,8 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             [args.index, args.labels, args.normalisation, *args.shards],
         )
         checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
-        run_folder = args.weights.parent.parent
-        with Tracker(args.track, run_folder / ".wandb", identifier, run_folder.name, args.settings) as tracker:
+        folder = args.weights.parent.parent
+        group = args.group or folder.name
+        with Tracker(args.track, folder / ".wandb", identifier, group, args.settings) as tracker:
             weights = fit("train", trainer, checkpointer, tracker)
 
         write_bytes(args.weights, safetensors.torch.save(weights))

@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
 from autobird.core.tables import read_table, write_table
-from autobird.evaluation.predictions import PREDICTIONS, windows_to_predict
+from autobird.evaluation.predictions import PREDICTIONS, untrained_windows, windows_to_predict
 from autobird.predict.graph import Graph
 
 SPLITS = ("validation", "test")
@@ -49,11 +49,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--output", type=Path, required=True)
+    p.add_argument(
+        "--untrained", action="store_true", help="also score test recordings of species without a window in training"
+    )
     args = p.parse_args(argv)
     with stage("score", args, [args.output]):
         model, index = read_json(args.model), read_table(args.index)
         windows = windows_to_predict(index, model["labels"])
         windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
+        if args.untrained:
+            windows = pd.concat([windows, untrained_windows(index, model["labels"])], ignore_index=True)
         excluded = index[index["recording_split"].isin(SPLITS) & ~index["recording"].isin(windows["recording"])]
         if len(excluded):
             log.info(

@@ -11,15 +11,21 @@ _MAX_LISTED = 5
 
 
 class GivenSplits:
-    """Counts the names of splits in the metadata of a source."""
+    """Counts the names of splits in the metadata of a source.
+
+    Attributes:
+        count: number of recordings with a given split.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
         self._renamed: Counter[tuple[str, str]] = Counter()
         self._unknown: Counter[str] = Counter()
         self._examples: dict[str, str] = {}
 
     def normalise(self, metadata: RecordingMetadata) -> RecordingMetadata:
         """Return metadata with the split's name as `SPLITS` has it; an unknown name is kept, and `check` refuses it."""
+        self.count += 1
         name = split_name(metadata.split)
         if name is None:
             self._unknown[metadata.split] += 1

@@ -42,6 +42,7 @@ class Listing:
         count: number of recordings.
         species: names of the species, sorted.
         unmatched: recordings that have metadata and are not in the source.
+        given_splits: number of recordings whose split the metadata give.
         notes: messages for the user.
 
     Args:
@@ -77,6 +78,7 @@ class Listing:
             self._add_boxes(boxes, readable)
             labels = {box.species for box in boxes if not box.problem}
         replacements = self._unify_spellings()
+        self.given_splits = self._splits.count
         self.species = sorted({replacements.get(s, s) for s in labels if label_key(s) not in self._unknown})
         self.notes = [*source.notes(), *self._notes()]
         self.manifests = Manifests(self._tables)

@@ -1,0 +1,164 @@
+"""Pool the test predictions of a cross-validation: every recording once per seed, by the network that was not trained on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from autobird.core.errors import AutobirdError
+from autobird.evaluation.metrics import Metric, macro_average
+from autobird.evaluation.predictions import UNTRAINED_SPLIT, Items, SplitPredictions, predictions_of_split
+from autobird.predict.classification import Calibration
+
+
+@dataclass(frozen=True)
+class FoldPredictions:
+    """Predictions of a network that was trained with one seed, for the recordings that its fold tests.
+
+    Attributes:
+        fold: number of the fold.
+        seed: seed of the training.
+        labels: species that the network knows, in the order of the logits.
+        calibration: temperature and thresholds of this network, fitted on its own validation split.
+        table: logits (`PREDICTIONS`); splits other than test and `UNTRAINED_SPLIT` are ignored.
+    """
+
+    fold: int
+    seed: int
+    labels: list[str]
+    calibration: Calibration
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class PooledPredictions:
+    """Predictions of the networks of one seed for the recordings of all folds.
+
+    Attributes:
+        seed: seed of the trainings.
+        split: the predictions. A species that a network does not know has probability 0 there and is not detected.
+        table: one row per recording, in the order of `split.names`: recording, group, fold, species (all species that are present,
+            as a tuple), complete (whether all its species are known).
+    """
+
+    seed: int
+    split: SplitPredictions
+    table: pd.DataFrame
+
+
+def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictions:
+    """Pool the predictions of the networks of one seed.
+
+    Args:
+        folds: one network per fold, all with the same seed.
+        labels: species that at least one of the networks of the cross-validation knows.
+
+    Raises:
+        AutobirdError: a recording or a group is tested in two folds.
+    """
+    tables, splits = zip(*(_test_predictions(fold, labels) for fold in folds), strict=True)
+    table = pd.concat(tables, ignore_index=True)
+    _check_tested_once(table, folds[0].seed)
+    order = np.argsort(table["recording"].to_numpy(str), kind="stable")
+    table = table.iloc[order].reset_index(drop=True)
+    group = pd.factorize(table["group"])[0].astype(np.int64)
+    recordings = _concatenate([split.recordings for split in splits], splits, order).subset(order)
+    windows = _concatenate([split.windows for split in splits], splits, order)
+    return PooledPredictions(
+        folds[0].seed, SplitPredictions(windows, recordings, table["recording"].tolist(), group), table
+    )
+
+
+def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], order: NDArray[np.intp]) -> Items:
+    """Concatenate the items of several splits.
+
+    Args:
+        items: windows or recordings of each split.
+        splits: the splits.
+        order: the recordings of all splits, one split after the other, in their new order.
+    """
+    new_index = np.argsort(order)
+    offsets = np.cumsum([0, *(len(split.names) for split in splits[:-1])])
+    recording = [new_index[offset + part.recording] for offset, part in zip(offsets, items, strict=True)]
+    return Items(
+        np.concatenate([part.probabilities for part in items]),
+        np.concatenate([part.detected for part in items]),
+        np.concatenate([part.present for part in items]),
+        np.concatenate([part.single_species for part in items]),
+        np.concatenate([part.complete for part in items]),
+        np.concatenate(recording),
+    )
+
+
+def _test_predictions(fold: FoldPredictions, labels: list[str]) -> tuple[pd.DataFrame, SplitPredictions]:
+    """Return the tested recordings of a fold, sorted by name, and the predictions for them with the species `labels`.
+
+    A species that the network does not know has a logit of minus infinity, and so probability 0.
+    """
+    rows = fold.table[fold.table["split"].isin(["test", UNTRAINED_SPLIT])]
+    known = [labels.index(name) for name in fold.labels]
+    logits = np.full((len(rows), len(labels)), -np.inf)
+    if len(rows):
+        logits[:, known] = np.stack(rows["logits"].to_list())
+    thresholds = np.full(len(labels), np.inf)
+    thresholds[known] = fold.calibration.thresholds
+    calibration = Calibration(fold.calibration.temperature, thresholds, fold.calibration.aggregation)
+    split = predictions_of_split(rows.assign(split="test", logits=list(logits)), labels, "test", calibration)
+    first = rows.drop_duplicates("recording").sort_values("recording")
+    table = pd.DataFrame(
+        {
+            "recording": first["recording"],
+            "group": first["group"],
+            "fold": fold.fold,
+            "species": first["recording_species"].map(tuple),
+            "complete": first["recording_complete"],
+        }
+    ).reset_index(drop=True)
+    return table, split
+
+
+def _check_tested_once(table: pd.DataFrame, seed: int) -> None:
+    """Check that no recording and no group is tested in two folds.
+
+    Raises:
+        AutobirdError: otherwise; with the first recording or group and its folds.
+    """
+    for column, subject in (("recording", "the recording"), ("group", "recordings of the group")):
+        folds = table.drop_duplicates([column, "fold"]).groupby(column, sort=True)["fold"].apply(list)
+        repeated = folds[folds.map(len) > 1]
+        if len(repeated):
+            name = ", ".join(line for line in str(repeated.index[0]).splitlines() if line)
+            raise AutobirdError(
+                f"{subject} {name} would be tested in folds {' and '.join(map(str, repeated.iloc[0]))} with seed {seed}, but a "
+                "cross-validation tests everything once. If the metadata give the split of recordings, leave that column out; "
+                "otherwise run `snakemake crossval` again, with the same settings for all folds"
+            )
+
+
+def check_same_recordings(first: tuple[int, pd.DataFrame], other: PooledPredictions) -> None:
+    """Check that two seeds test the same recordings, with the same groups, folds and species.
+
+    Args:
+        first: seed and table of recordings of the first seed.
+        other: predictions of another seed.
+
+    Raises:
+        AutobirdError: they do not.
+    """
+    if not first[1].equals(other.table):
+        raise AutobirdError(
+            f"the trainings with seeds {first[0]} and {other.seed} do not test the same recordings of the same groups in the same "
+            "folds; run `snakemake crossval` again"
+        )
+
+
+def mean_over_seeds(metrics: Sequence[Metric]) -> Metric:
+    """Return the mean of a metric over seeds, under each row of weights.
+
+    Seeds for which the metric is not defined are left out, for example the precision of a species that is never detected. The
+    number of groups is the smallest of the seeds.
+    """
+    values = macro_average(np.stack([metric.values for metric in metrics], axis=1))
+    return Metric(values, min(metric.groups for metric in metrics))

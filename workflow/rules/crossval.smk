@@ -1,0 +1,83 @@
+"""Cross-validation: every fold of `dataset.folds` with every seed of `train.seeds`, as members of the run: `snakemake crossval`.
+
+Needs: dataset, model, release/predictions and release/calibration of the members.
+Gives: crossval/crossval.json, members.csv, species.csv, crossval.png, predictions.parquet.
+"""
+
+
+localrules:
+    crossval,
+
+
+rule pool:
+    """Pool the test predictions of all folds and seeds, and compute their scores with confidence intervals."""
+    input:
+        predictions=expand(
+            str(RUN / "members/{member}/release/predictions.parquet"),
+            member=crossval_ids(CONFIG),
+        ),
+        calibrations=expand(
+            str(RUN / "members/{member}/release/calibration.json"),
+            member=crossval_ids(CONFIG),
+        ),
+        labels=expand(
+            str(RUN / "members/{member}/dataset/labels.json"), member=fold_ids(CONFIG)
+        ),
+        counts=RUN / "members" / fold_ids(CONFIG)[0] / "dataset/counts.json",
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+    output:
+        result=RUN / "crossval/crossval.json",
+        table=report(
+            RUN / "crossval/members.csv",
+            category="Cross-validation",
+            labels={"content": "scores of each fold and seed (table)"},
+            caption="../report/crossval_members.rst",
+        ),
+        species=report(
+            RUN / "crossval/species.csv",
+            category="Cross-validation",
+            labels={"content": "pooled scores per species"},
+            caption="../report/crossval_species.rst",
+        ),
+        figure=report(
+            RUN / "crossval/crossval.png",
+            category="Cross-validation",
+            labels={"content": "scores of each fold and seed, and pooled scores"},
+            caption="../report/crossval.rst",
+        ),
+        pooled=RUN / "crossval/predictions.parquet",
+    log:
+        LOGS / CONFIG.run.name / "pool.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "pool.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("pool"),
+    params:
+        members=json.dumps(crossval_folds_and_seeds(CONFIG)),
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        code=code_fingerprint("evaluation.crossval"),
+    shell:
+        r"""
+        python -m autobird.evaluation.crossval \
+            --settings {params.settings:q} \
+            --members {params.members:q} \
+            --predictions {input.predictions:q} \
+            --calibrations {input.calibrations:q} \
+            --labels {input.labels:q} \
+            --counts {input.counts:q} \
+            --recordings {input.recordings:q} \
+            --result {output.result:q} \
+            --table {output.table:q} \
+            --species {output.species:q} \
+            --figure {output.figure:q} \
+            --pooled {output.pooled:q} \
+            --log {log:q}
+        """
+
+
+rule crossval:
+    """Train and test all folds with all seeds: snakemake crossval"""
+    input:
+        crossval_targets,
