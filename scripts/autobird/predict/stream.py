@@ -13,7 +13,7 @@ from autobird.audio.windows import is_quiet, window_rms
 from autobird.drift.features import FrameStatistics
 from autobird.predict.graph import BATCH, Graph
 
-HELD_SECONDS = 600.0
+_HELD_SECONDS = 600.0
 """Seconds of samples that are held before the first is classified (19 MB at 16 kHz). A recording that is shorter is classified when it
 is completely decoded: no work is lost if it has to be decoded again (see `decode_into`) or is refused because it is too long."""
 
@@ -62,7 +62,7 @@ class RecordingStream:
         self._waiting: list[NDArray[np.int16]] = []
         self._waiting_samples = 0
         """Samples that are not processed yet, and their number."""
-        self._limit = int(HELD_SECONDS * settings.sample_rate)
+        self._limit = int(_HELD_SECONDS * settings.sample_rate)
         """Number of waiting samples that are processed at once: after the first time those of a batch of windows, so that
         arrays are joined rarely."""
         self._samples = np.zeros(0, np.int16)
