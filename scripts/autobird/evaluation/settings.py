@@ -39,3 +39,7 @@ class PossiblyHeardSettings(IntervalSettings):
 
     name: str = Field("birdnet-2.4", description="Name of the backbone.")
     heard_until: int | None = Field(None, description="See `BackboneSettings`.")
+
+
+class WithBackboneSettings(PossiblyHeardSettings):
+    """Settings of stage `with_backbone`."""

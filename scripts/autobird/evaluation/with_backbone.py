@@ -1,0 +1,327 @@
+"""Stage `with_backbone`: compare the released model with the backbone's own species list, on the same test recordings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from autobird.audio.settings import WindowSettings
+from autobird.backbone.known import BackboneKey
+from autobird.backbone.load import load_described
+from autobird.core.errors import AutobirdError
+from autobird.core.files import read_json, write_json
+from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.tables import read_table, read_text_csv, write_csv
+from autobird.dataset.heard import HEARD, UNHEARD, UNKNOWN, mark_heard
+from autobird.evaluation.bootstrap import bounded_interval, difference_interval
+from autobird.evaluation.evaluate import interval_json, read_calibration
+from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.possibly_heard import MIN_RECORDINGS, last_heard
+from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
+from autobird.evaluation.settings import WithBackboneSettings
+from autobird.predict.classification import Calibration
+from autobird.sources.labels import label_key
+
+Floats = NDArray[np.float64]
+
+THRESHOLD = 0.25
+"""Confidence from which the backbone detects a species: the default of `--min_conf` in BirdNET-Analyzer."""
+
+METRICS = ("macro_f1", "top1", "detection_macro_f1", "detection_precision", "detection_recall", "cmap")
+"""Metrics of `all_metrics`, per recording, that are compared."""
+
+
+def match_labels(labels: Sequence[str], backbone_labels: Sequence[str]) -> dict[str, int]:
+    """Return the position of each label in the labels of a backbone, for those that it has.
+
+    A label is the scientific or the common name; case, spaces and underscores are ignored (`sources.labels.label_key`).
+
+    Args:
+        labels: species of the run.
+        backbone_labels: `Scientific name_Common name`, or one name.
+    """
+    position: dict[str, int] = {}
+    names = [text.partition("_") for text in backbone_labels]
+    for part in (0, 2):  # scientific names first
+        for i, name in enumerate(names):
+            if name[part]:
+                position.setdefault(label_key(name[part]), i)
+    return {label: position[label_key(label)] for label in labels if label_key(label) in position}
+
+
+def backbone_predictions(
+    split: SplitPredictions, confidences: NDArray[np.floating], columns: Sequence[int]
+) -> SplitPredictions:
+    """Return the predictions of the backbone for the recordings of a split.
+
+    The confidence of a species in a recording is the largest of its windows, and 0 for species that the backbone does not know.
+    Unlike probabilities, confidences do not sum to 1.
+
+    Args:
+        split: predictions of the model; their windows and recordings are used.
+        confidences: of the windows, in their order; shape (windows, known species).
+        columns: position of each known species among the species of the model.
+    """
+    recordings = split.recordings
+    best = np.zeros(recordings.probabilities.shape)
+    known = np.zeros((len(split.names), len(columns)))
+    np.maximum.at(known, split.windows.recording, confidences)
+    best[:, list(columns)] = known
+    return replace(split, recordings=replace(recordings, probabilities=best, detected=best >= THRESHOLD))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """Predictions of the model and of the backbone for the same recordings."""
+
+    model: SplitPredictions
+    backbone: SplitPredictions
+
+    def subset(self, recordings: NDArray[np.bool_], columns: NDArray[np.intp] | None = None) -> "_Pair":
+        """Return some recordings, and if `columns` is given, with these species alone."""
+        return _Pair(*(_subset(split, recordings, columns) for split in (self.model, self.backbone)))
+
+
+def _subset(split: SplitPredictions, mask: NDArray[np.bool_], columns: NDArray[np.intp] | None) -> SplitPredictions:
+    items = split.recordings.subset(mask)
+    if columns is not None:
+        single = np.full(items.probabilities.shape[1] + 1, -1)  # the last entry is for -1
+        single[columns] = np.arange(len(columns))
+        items = replace(
+            items,
+            probabilities=items.probabilities[:, columns],
+            detected=items.detected[:, columns],
+            present=items.present[:, columns],
+            single_species=single[items.single_species],
+        )
+    items = replace(items, recording=np.arange(len(items.recording)))
+    group = np.unique(split.group[mask], return_inverse=True)[1].astype(np.int64)
+    names = [name for name, used in zip(split.names, mask, strict=True) if used]
+    return replace(split, recordings=items, names=names, group=group)
+
+
+def compare(pair: _Pair, settings: WithBackboneSettings) -> dict[str, Any]:
+    """Return metrics of both, per recording, and their paired differences (model minus backbone), with intervals."""
+    resamples = pair.model.resamples(settings.resamples, settings.seed)
+    weighting = Weighting.of(resamples, pair.model.recordings)
+    model, backbone = (all_metrics(split.recordings, weighting) for split in (pair.model, pair.backbone))
+    items = pair.model.recordings
+    return {
+        "recordings": len(pair.model.names),
+        "recordings_of_one_species": int((items.single_species >= 0).sum()),
+        "groups": pair.model.groups,
+        "species": int(items.present.any(axis=0).sum()),
+        "metrics": {
+            name: {
+                "model": interval_json(
+                    bounded_interval(model[name].values, resamples, settings.confidence, model[name].groups)
+                ),
+                "backbone": interval_json(
+                    bounded_interval(backbone[name].values, resamples, settings.confidence, backbone[name].groups)
+                ),
+                "difference": interval_json(
+                    difference_interval(model[name].values - backbone[name].values, resamples, settings.confidence)
+                ),
+            }
+            for name in METRICS
+        },
+    }
+
+
+def with_backbone(
+    model: SplitPredictions,
+    backbone: SplitPredictions,
+    labels: Sequence[str],
+    matched: dict[str, str],
+    marks: pd.DataFrame,
+    exact: bool,
+    settings: WithBackboneSettings,
+) -> dict[str, Any]:
+    """Return the content of `with_backbone.json`.
+
+    Args:
+        model: predictions of the released model for the test recordings.
+        backbone: predictions of the backbone for the same recordings.
+        labels: species of the model.
+        matched: label of the backbone for each species that it knows.
+        marks: result of `mark_heard` for the test recordings, in the order of the predictions.
+        exact: whether the windows of the run are not longer than those of the backbone, so that each has one embedding.
+        settings: name of the backbone, bootstrap and confidence level.
+    """
+    pair = _Pair(model, backbone)
+    known = np.array([i for i, name in enumerate(labels) if name in matched], np.intp)
+    unknown = [name for name in labels if name not in matched]
+    only_known = ~model.recordings.present[:, [i for i, name in enumerate(labels) if name in unknown]].any(axis=1)
+    unheard = (marks["heard"] == UNHEARD).to_numpy()
+    scopes: dict[str, Any] = {
+        "all": compare(pair, settings),
+        "known_species": compare(pair.subset(only_known, known), settings) if unknown and only_known.any() else None,
+        "unheard": compare(pair.subset(unheard), settings) if unheard.sum() >= MIN_RECORDINGS else None,
+    }
+    result = {
+        "backbone": settings.name,
+        "threshold": THRESHOLD,
+        "confidence": settings.confidence,
+        "species": matched,
+        "unknown_species": unknown,
+        "possibly_heard": int((marks["heard"] == HEARD).sum()),
+        "unheard": int(unheard.sum()),
+        "unknown": int((marks["heard"] == UNKNOWN).sum()),
+        "min_recordings": MIN_RECORDINGS,
+        "exact": exact,
+        "scopes": scopes,
+    }
+    return result | {"answer": answer(result), "summary": summary(result)}
+
+
+def answer(result: dict[str, Any]) -> str:
+    """Return the sentence that answers: should I use this model, or the backbone as it is?
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    name, scope = result["backbone"], result["scopes"]["all"]
+    if (unheard := result["scopes"]["unheard"]) is not None:
+        scope, which = unheard, f"the {unheard['recordings']} test recordings that it did not hear in its training"
+    else:
+        which = f"the {scope['recordings']} test recordings"
+    values = scope["metrics"]["macro_f1"]
+    difference = values["difference"]
+    if difference is None or values["model"] is None or values["backbone"] is None:
+        return f"This model and {name} as it is cannot be compared, because no test recording contains exactly one species."
+    scores = (
+        f"macro-F1 on {which} is {_range(values['model'])} with this model and {_range(values['backbone'])} with {name} as it is "
+        f"(difference {_range(difference, sign=True)})"
+    )
+    if difference["low"] is not None and difference["low"] > 0:
+        return f"Use this model rather than {name} as it is: {scores}."
+    if difference["high"] is not None and difference["high"] < 0:
+        text = f"Use {name} as it is rather than this model, as far as these recordings tell: {scores}"
+        if scope is result["scopes"]["all"] and result["possibly_heard"]:
+            text += f", but it may have been trained on {result['possibly_heard']} of them"
+    else:
+        text = f"Whether this model or {name} as it is recognises these species better cannot be told from these recordings: {scores}"
+    return text + "."
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return the answer and what limits it, for the card and the report.
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    name, scopes = result["backbone"], result["scopes"]
+    lines = [answer(result)]
+    heard = result["possibly_heard"]
+    if scopes["unheard"] is None:
+        if heard:
+            total = scopes["all"]["recordings"]
+            lines.append(
+                f"{name} may have been trained on {heard} of these {total} recordings, which favours it; the others are too few to tell "
+                f"({result['unheard']} unheard, fewer than {result['min_recordings']})."
+            )
+        elif result["unknown"]:
+            lines.append(f"Whether {name} was trained on recordings among these is not known.")
+    if result["unknown_species"]:
+        lines.append(f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed.")
+        if scopes["known_species"]:
+            values = scopes["known_species"]["metrics"]["macro_f1"]
+            lines.append(
+                f"On the species that both know, macro-F1 is {_range(values['model'])} and {_range(values['backbone'])} (difference "
+                f"{_range(values['difference'], sign=True)})."
+            )
+    detections = scopes["all"]["metrics"]
+    lines.append(
+        f"Detections (this model with its thresholds, {name} from a confidence of {result['threshold']:g}, its usual threshold): precision "
+        f"{_range(detections['detection_precision']['model'])} and {_range(detections['detection_precision']['backbone'])}, recall "
+        f"{_range(detections['detection_recall']['model'])} and {_range(detections['detection_recall']['backbone'])}."
+    )
+    if not result["exact"]:
+        lines.append(
+            f"The windows of this run are longer than those of {name}, so its answers are those for the mean of the embeddings in a window."
+        )
+    return " ".join(lines)
+
+
+def _range(value: dict[str, float | None] | None, sign: bool = False) -> str:
+    if value is None:
+        return "not defined"
+    form = "+.3f" if sign else ".3f"
+    if value["low"] is None:
+        return f"{value['value']:{form}} [interval unknown]"
+    return f"{value['value']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
+
+
+def comparison_table(result: dict[str, Any]) -> pd.DataFrame:
+    """Return one row per scope and metric: the model, the backbone, and their difference, each with its interval."""
+    rows = []
+    for scope, content in result["scopes"].items():
+        for metric, values in (content["metrics"] if content else {}).items():
+            row = {"scope": scope, "recordings": content["recordings"], "groups": content["groups"], "metric": metric}
+            for which, value in values.items():
+                for end, key in (("", "value"), ("_low", "low"), ("_high", "high")):
+                    row[f"{which}{end}"] = value[key] if value else None
+            rows.append(row)
+    return pd.DataFrame(rows).round(4)
+
+
+def rows_of(index: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Return shard and row of the windows of a table, in its order.
+
+    Args:
+        index: `INDEX`.
+        table: columns recording, start.
+    """
+    keys = ["recording", "start"]
+    found = table[keys].merge(index[[*keys, "shard", "row"]], on=keys, how="left", validate="one_to_one")
+    if found["row"].isna().any():
+        raise AutobirdError("the predictions hold windows that the index lacks; run snakemake again")
+    return found.astype({"shard": int, "row": int})
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage from the command line."""
+    p = parser(__doc__)
+    p.add_argument("--windows", required=True, help="settings of the windows, as JSON")
+    p.add_argument("--backbone", required=True, help="the backbone, as JSON (`BackboneKey`)")
+    p.add_argument("--file", default="", help="file of the backbone, if it is not found without it")
+    p.add_argument("--embeddings", type=Path, nargs="+", required=True, help="embeddings of each batch")
+    for name in ("predictions", "calibration", "labels", "index", "details", "output", "table"):
+        p.add_argument(f"--{name}", type=Path, required=True)
+    args = p.parse_args(argv)
+    settings = settings_of(WithBackboneSettings, args.settings)
+    key, windows = settings_of(BackboneKey, args.backbone), settings_of(WindowSettings, args.windows)
+    with stage("with_backbone", args, [args.output, args.table]):
+        labels, index = read_json(args.labels), read_table(args.index)
+        predictions = read_table(args.predictions)
+        table = predictions[predictions["split"] == "test"].reset_index(drop=True)
+        _, calibration = read_calibration(args.calibration, labels)
+        network = load_described(key.description(), args.file or None, key.sha256)
+        positions = match_labels(labels, network.labels)
+        if not positions:
+            raise AutobirdError(
+                f"backbone {key.name} knows none of the species of this run, for example {labels[0]}; the labels must be scientific or "
+                "common names"
+            )
+        where = rows_of(index, table)
+        shards = [np.load(file, mmap_mode="r") for file in args.embeddings]
+        embeddings = np.stack([shards[s][r] for s, r in zip(where["shard"], where["row"], strict=True)])
+        confidences = expit(network.logits(embeddings)[:, list(positions.values())].astype(np.float64))
+        model = predictions_of_split(table, labels, "test", calibration)
+        backbone = backbone_predictions(model, confidences, [labels.index(name) for name in positions])
+        marks = mark_heard(model.names, read_text_csv(args.details), last_heard(settings)[0])
+        matched = {name: network.labels[i] for name, i in positions.items()}
+        exact = windows.window <= key.window
+        result = with_backbone(model, backbone, labels, matched, marks, exact, settings)
+        write_json(args.output, result)
+        write_csv(args.table, comparison_table(result))
+        log.info("%s", result["summary"])
+
+
+if __name__ == "__main__":
+    run(main)
