@@ -85,7 +85,10 @@ def test_the_most_similar_windows_are_listed_first_and_overlapping_ones_once(
     assert run(tmp_path, "--csv", "--count", "4") == 1  # a file could not be used
     printed = capsys.readouterr()
     rows = list(csv.DictReader(io.StringIO(printed.out)))
-    assert [(Path(r["file"]).name, r["start"], r["end"]) for r in rows[:2]] == [("a.wav", "3", "4"), ("b.flac", "2", "3")]
+    assert [(Path(r["file"]).name, r["start"], r["end"]) for r in rows[:2]] == [
+        ("a.wav", "3", "4"),
+        ("b.flac", "2", "3"),
+    ]
     assert float(rows[0]["similarity"]) == pytest.approx(1, abs=0.01)
     assert float(rows[2]["similarity"]) < 0.9
     assert f"{folder / 'broken.wav'}: skipped: text, not audio" in printed.err
@@ -134,8 +137,7 @@ def test_a_file_that_was_embedded_is_taken_from_the_cache_also_under_another_nam
     first = capsys.readouterr()
     (folder / "ab").mkdir()
     (folder / "a.wav").rename(folder / "ab/renamed.wav")
-    monkeypatch.setattr(similar, "run_each", lambda *_, **__: pytest.fail("embedded again"))
-    monkeypatch.setattr(similar, "_embed", lambda *a: iter(()) if not a[2] else pytest.fail("embedded again"))
+    monkeypatch.setattr(similar, "run_each", lambda _, jobs, *__, **___: iter(jobs and pytest.fail("embedded again") or []))
     assert run(tmp_path, "--csv") == 0
     assert capsys.readouterr().out == first.out.replace("a.wav", "ab/renamed.wav")
 

@@ -68,7 +68,9 @@ def compared(truth: list[int], model: list[int], backbone: list[int], first_numb
 
 def test_the_confidence_of_a_recording_is_the_largest_of_its_windows_and_0_for_unknown_species() -> None:
     split = predictions(table([0, 2], [0, 2]))
-    found = stage.backbone_predictions(split, np.array([[0.1, 0.2], [0.7, 0.1], [0.2, 0.24], [0.0, 0.1]]), [1, 0]).recordings
+    found = stage.backbone_predictions(
+        split, np.array([[0.1, 0.2], [0.7, 0.1], [0.2, 0.24], [0.0, 0.1]]), [1, 0]
+    ).recordings
     np.testing.assert_array_equal(found.probabilities, [[0.2, 0.7, 0], [0.24, 0.2, 0]])
     np.testing.assert_array_equal(found.detected, [[False, True, False], [False, False, False]])
 
@@ -80,7 +82,9 @@ def test_a_model_that_is_better_on_all_recordings_is_recommended() -> None:
     assert values["model"]["value"] == 1
     assert values["backbone"]["value"] == pytest.approx(0.75, abs=0.02)
     assert 0 < values["difference"]["low"] < values["difference"]["value"]
-    assert found["answer"].startswith("Use this model rather than birdnet-2.4 as it is: macro-F1 on the 80 test recordings is 1.000")
+    assert found["answer"].startswith(
+        "Use this model rather than birdnet-2.4 as it is: macro-F1 on the 80 test recordings is 1.000"
+    )
     assert found["scopes"]["unheard"] is None
     assert "may have been trained on 80 of these 80 recordings, which favours it" in found["summary"]
 
@@ -159,7 +163,13 @@ def write_inputs(folder: Path, rows: pd.DataFrame) -> list[str]:
     for batch, part in enumerate((embeddings[: n // 2], embeddings[n // 2 :])):
         np.save(folder / f"{batch}.npy", part[::-1].astype(np.float16))
     key = BackboneKey(name="birdnet-2.4", sha256="0" * 64, sample_rate=48000, window=3.0)
-    names = {"predictions": ".parquet", "calibration": ".json", "labels": ".json", "index": ".parquet", "details": ".csv"}
+    names = {
+        "predictions": ".parquet",
+        "calibration": ".json",
+        "labels": ".json",
+        "index": ".parquet",
+        "details": ".csv",
+    }
     return [
         *(x for name, end in names.items() for x in (f"--{name}", str(folder / f"{name}{end}"))),
         "--embeddings", str(folder / "0.npy"), str(folder / "1.npy"), "--backbone", key.model_dump_json(),

@@ -154,7 +154,9 @@ def learning_curve(
         }
         for point, mean in zip(points, means, strict=True)
     ]  # fmt: skip
-    overall = _gain([(p.size, macro_average(m)) for p, m in zip(points, means, strict=True)], resamples, settings, groups)
+    overall = _gain(
+        [(p.size, macro_average(m)) for p, m in zip(points, means, strict=True)], resamples, settings, groups
+    )
     by_species = {
         name: _species_curve(s, points, means, resamples, settings, groups_of[s]) for s, name in enumerate(labels)
     }

@@ -37,9 +37,7 @@ def _plot_curve(ax: Any, result: dict[str, Any]) -> None:
             ax.plot(*zip(*known, strict=True), color=GREY, linewidth=0.8, alpha=0.5)
     points = [p for p in result["curve"] if p["macro_f1"]]
     x = [p["recordings"] for p in points]
-    value, low, high = (
-        np.array([p["macro_f1"][key] for p in points], float) for key in ("value", "low", "high")
-    )
+    value, low, high = (np.array([p["macro_f1"][key] for p in points], float) for key in ("value", "low", "high"))
     bars = [np.nan_to_num(value - low).clip(0), np.nan_to_num(high - value).clip(0)]
     ax.errorbar(x, value, yerr=bars, fmt="o-", color=BLUE, capsize=3, linewidth=2, label="all species (macro-F1)")
     ax.plot([], [], color=GREY, linewidth=0.8, label="each species (F1)")
@@ -56,7 +54,9 @@ def _plot_curve(ax: Any, result: dict[str, Any]) -> None:
 
 
 def _plot_gains(ax: Any, species: dict[str, Any]) -> None:
-    known = {name: e for name, e in species.items() if e["gain_of_doubling"] and e["gain_of_doubling"]["low"] is not None}
+    known = {
+        name: e for name, e in species.items() if e["gain_of_doubling"] and e["gain_of_doubling"]["low"] is not None
+    }
     names = sorted(species, key=lambda n: (n in known, known[n]["gain_of_doubling"]["value"] if n in known else 0.0, n))
     for y, name in enumerate(names):
         if name not in known:

@@ -24,7 +24,6 @@ from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.possibly_heard import MIN_RECORDINGS, last_heard
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import WithBackboneSettings
-from autobird.predict.classification import Calibration
 from autobird.sources.labels import label_key
 
 Floats = NDArray[np.float64]
@@ -156,7 +155,8 @@ def with_backbone(
     pair = _Pair(model, backbone)
     known = np.array([i for i, name in enumerate(labels) if name in matched], np.intp)
     unknown = [name for name in labels if name not in matched]
-    only_known = ~model.recordings.present[:, [i for i, name in enumerate(labels) if name in unknown]].any(axis=1)
+    present = model.recordings.present[:, [i for i, name in enumerate(labels) if name in unknown]]
+    only_known = np.asarray(~present.any(axis=1))
     unheard = (marks["heard"] == UNHEARD).to_numpy()
     scopes: dict[str, Any] = {
         "all": compare(pair, settings),

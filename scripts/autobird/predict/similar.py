@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -201,16 +201,17 @@ def _embed_folder(
     if missing:
         cached = f", {len(known)} are in the cache" if known else ""
         print(f"embedding {len(missing)} files{cached} ({embeddings.folder})", file=sys.stderr, flush=True)
-    for digest, problem in _embed(bundle, embeddings, missing, options):
-        if problem:
-            failed += 1
-            print(f"{on_one_line(printable(str(missing[digest])))}: skipped: {problem}", file=sys.stderr)
+    with closing(_embed(bundle, embeddings, missing, options)) as results:
+        for digest, problem in results:
+            if problem:
+                failed += 1
+                print(f"{on_one_line(printable(str(missing[digest])))}: skipped: {problem}", file=sys.stderr)
     return digests, failed
 
 
 def _embed(
     bundle: Bundle, embeddings: EmbeddingCache, missing: dict[str, Path], options: SimilarOptions
-) -> Iterator[tuple[str, str]]:
+) -> Generator[tuple[str, str], None, None]:
     """Embed files and add them to the cache; yield the sha256 of each, and why it could not be used ("" if it could)."""
     digests = sorted(missing, key=lambda digest: -file_size(missing[digest]))
     jobs = [_EmbedJob(bundle.folder, options.backbone, missing[digest]) for digest in digests]
@@ -218,22 +219,22 @@ def _embed(
     begin = reported = time.monotonic()
     workers = min(options.workers, max(1, len(jobs)))
     audio = 0.0
-    with closing(run_each(_embed_job, jobs, workers, limits, retry_killed=True)) as results:
-        for done, (number, result) in enumerate(results, start=1):
-            if isinstance(result, Crash):
-                yield digests[number], f"its process ended unexpectedly ({result})"
-            elif isinstance(result, str):
-                yield digests[number], result
-            else:
-                values, duration = result
-                embeddings.add(digests[number], values, duration)
-                audio += duration
-                yield digests[number], ""
-            now = time.monotonic()
-            if now - reported > _REPORT_SECONDS and done < len(jobs):
-                reported = now
-                remaining = (now - begin) / done * (len(jobs) - done)
-                print(f"{done} of {len(jobs)} files, about {remaining:.0f} s remaining", file=sys.stderr, flush=True)
+    results = run_each(_embed_job, jobs, workers, limits, retry_killed=True)
+    for done, (number, result) in enumerate(results, start=1):
+        if isinstance(result, Crash):
+            yield digests[number], f"its process ended unexpectedly ({result})"
+        elif isinstance(result, str):
+            yield digests[number], result
+        else:
+            values, duration = result
+            embeddings.add(digests[number], values, duration)
+            audio += duration
+            yield digests[number], ""
+        now = time.monotonic()
+        if now - reported > _REPORT_SECONDS and done < len(jobs):
+            reported = now
+            remaining = (now - begin) / done * (len(jobs) - done)
+            print(f"{done} of {len(jobs)} files, about {remaining:.0f} s remaining", file=sys.stderr, flush=True)
     if jobs:
         elapsed = max(time.monotonic() - begin, 1e-9)
         print(
