@@ -295,6 +295,7 @@ def test_without_litert_a_tflite_file_says_what_to_install(
 
 @needs_birdnet
 @needs_litert
+@pytest.mark.filterwarnings("ignore:.*experimental_preserve_all_tensors")
 def test_birdnet_agrees_with_the_original_interpreter() -> None:
     from ai_edge_litert.interpreter import Interpreter
 
@@ -304,15 +305,15 @@ def test_birdnet_agrees_with_the_original_interpreter() -> None:
     interpreter.allocate_tensors()
     s = sound(7, 48000)
     half = np.concatenate([s[:70000], np.zeros(74000, np.float32)])
-    for window in (s[:144000], 0.01 * s[100000:244000] + 0.05, half):
+    silence = np.zeros(144000, np.float32)
+    for window in (s[:144000], 0.01 * s[100000:244000] + 0.05, half, silence):
         interpreter.set_tensor(0, window[None])
         interpreter.invoke()
         expected, expected_logits = interpreter.get_tensor(545), interpreter.get_tensor(546)
         embedding = backbone.embed(window[None])
-        # The original rounds the scaled samples to float32 before the Fourier transform; near silence this is most of the difference.
-        assert np.linalg.norm(embedding - expected) < 2e-3 * np.linalg.norm(expected)
+        np.testing.assert_allclose(embedding, expected, atol=3e-4)
         logits = backbone.logits(embedding)
-        np.testing.assert_allclose(logits, expected_logits, atol=0.02)
+        np.testing.assert_allclose(logits, expected_logits, atol=2e-3)
         assert logits.argmax() == expected_logits.argmax()
         np.testing.assert_allclose(backbone.logits(expected), expected_logits, atol=1e-4)
 
