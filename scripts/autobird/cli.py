@@ -1,7 +1,8 @@
-"""The command line: `autobird predict | similar | serve | bundle | scores | demo`."""
+"""The command line: `autobird predict | similar | serve | bundle | scores | compare | demo`."""
 
 import argparse
 import csv
+import json
 import math
 import os
 import shlex
@@ -181,6 +182,23 @@ def check_bundle_command(folder: Path, backbone: Path | None = None) -> int:
     return print_check(folder, backbone)
 
 
+def compare_command(a: Path, b: Path, as_json: bool) -> str:
+    """Return the comparison of two runs on their common test recordings, as a table or as JSON.
+
+    Raises:
+        AutobirdError: the packages for training are not installed; see also `compare_runs.compare_folders`.
+    """
+    try:
+        from autobird.evaluation.compare_runs import compare_folders, format_comparison
+        from autobird.evaluation.settings import IntervalSettings
+    except ModuleNotFoundError as error:
+        raise AutobirdError(
+            f"autobird compare needs the package {error.name}; install the packages for training: pip install 'autobird[train]'"
+        ) from error
+    result = compare_folders(a, b, IntervalSettings())
+    return json.dumps(result, indent=2, ensure_ascii=False, allow_nan=False) if as_json else format_comparison(result)
+
+
 def _positive(text: str) -> float:
     """Parse a number of seconds above 0, which may be infinite."""
     value = float(text)
@@ -281,6 +299,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     scores.add_argument("--species", action="store_true", help="include the detections of each species")
 
+    compare = commands.add_parser(
+        "compare", help="compare two finished runs on their common test recordings, with paired confidence intervals"
+    )
+    compare.add_argument("a", type=Path, help="folder of the reference run, for example results/demo")
+    compare.add_argument("b", type=Path, help="folder of the run that is compared with it")
+    compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
     demo = commands.add_parser("demo", help="write synthesised recordings to a folder")
     demo.add_argument("folder", type=Path, help="folder to write to")
     demo.add_argument("--species", type=int, default=10, help="number of species (default: 10)")
@@ -303,6 +328,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             serve_command(args)
         elif args.command == "scores":
             print(format_scores(args.run, args.species))
+        elif args.command == "compare":
+            print(compare_command(args.a, args.b, args.json))
         else:
             print(write_demo(args.folder, args.species, args.recordings, args.seed))
     except AutobirdError as error:

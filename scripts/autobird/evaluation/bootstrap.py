@@ -223,6 +223,40 @@ def slope_interval(values: Floats, resamples: Resamples, confidence: float, grou
     return _interval(values, resamples, bounds)
 
 
+def ratio_interval(numerator: Floats, denominator: Floats, resamples: Resamples, confidence: float) -> Interval | None:
+    """Return the estimate and the confidence interval of a paired ratio of two errors, each 1 minus a macro-average.
+
+    With Student's t on the logarithmic scale. As in `difference_interval`, the variance is computed as if the networks differed
+    in one more group; its effect on the logarithm is its effect on an error, divided by the error (averaged over both errors).
+
+    Args:
+        numerator: the first error under each row of the weights, shape (rows,).
+        denominator: the second error.
+        resamples: the weights.
+        confidence: confidence level.
+
+    Returns:
+        None if the denominator is 0; bounds of NaN if the numerator is 0. Resamples in which one of them is 0 are ignored.
+    """
+    sizes = resamples.stratum_sizes
+    variance_of_one_group = (1 / sizes).sum() / len(sizes) ** 2 / resamples.groups
+    if np.isnan(numerator[0]) or not denominator[0] > 0:
+        return None
+    if numerator[0] <= 0:
+        return 0.0, np.nan, np.nan
+    variance_of_one_group *= (numerator[0] ** -2 + denominator[0] ** -2) / 2
+
+    def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
+        quantile = student.ppf((1 + confidence) / 2, degrees_of_freedom)
+        half_width = min(_MAX_LOG_HALF_WIDTH, float(quantile * np.sqrt(error**2 + variance_of_one_group)))
+        return value - half_width, value + half_width
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logarithm = np.where((numerator > 0) & (denominator > 0), np.log(numerator / denominator), np.nan)
+    interval = _interval(logarithm, resamples, bounds)
+    return interval and (float(np.exp(interval[0])), float(np.exp(interval[1])), float(np.exp(interval[2])))
+
+
 def _interval(
     values: Floats, resamples: Resamples, bounds: Callable[[float, float, float], tuple[float, float]]
 ) -> Interval | None:

@@ -47,7 +47,7 @@ def crossval_figure(path: Path, result: dict[str, Any]) -> None:
             )
     axes[0].set_yticks([*range(folds), folds], [*(f"fold {fold}" for fold in range(folds)), "pooled"])
     axes[0].set_ylim(folds + 0.6, -0.6)
-    axes[-1].legend(loc="center left", fontsize=8)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     fig.suptitle(
         f"{result['recordings']} recordings, each tested once per seed by a network that was not trained on it; "
         f"bar: {result['confidence']:.0%} confidence interval",

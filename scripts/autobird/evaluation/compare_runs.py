@@ -1,0 +1,87 @@
+"""The command `autobird compare`: two runs, compared on their common test recordings."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from autobird.core.errors import AutobirdError
+from autobird.evaluation.paired import compare
+from autobird.evaluation.run_predictions import RunPredictions, has_crossval, read_crossval, read_test_split
+from autobird.evaluation.settings import IntervalSettings
+
+_NAMES = {
+    "macro_f1": "macro-F1",
+    "cmap": "cmAP",
+    "top1": "top-1",
+    "detection_macro_f1": "macro-F1 of the detections",
+}
+
+
+def compare_folders(a: Path, b: Path, settings: IntervalSettings) -> dict[str, Any]:
+    """Compare two runs: their cross-validations if both have one, otherwise their test splits; see `paired.compare`.
+
+    Args:
+        a: folder of the reference run, for example `results/demo`.
+        b: folder of the other run.
+        settings: bootstrap and confidence level.
+
+    Raises:
+        AutobirdError: a folder is no finished run, or they have no common test recordings.
+    """
+    return compare(*read_runs(a, b), settings)
+
+
+def read_runs(a: Path, b: Path) -> tuple[RunPredictions, RunPredictions]:
+    """Read the predictions of two runs: of their cross-validations if both have one, otherwise of their test splits."""
+    for folder in (a, b):
+        if not folder.is_dir():
+            raise AutobirdError(f"{folder} does not exist; give the folders of two runs, for example results/demo")
+    # Resolved, so that a run has its own name also if it is given as `.`
+    a, b = a.resolve(), b.resolve()
+    read = read_crossval if has_crossval(a) and has_crossval(b) else read_test_split
+    return read(a), read(b)
+
+
+def format_comparison(result: dict[str, Any]) -> str:
+    """Return a comparison (`paired.compare`) as a table for the terminal."""
+    a, b = result["a"], result["b"]
+    name_a, name_b = _short(a["name"]), _short(b["name"])
+    lines = [
+        f"a: {a['name']} ({a['evaluated']}, {a['test_recordings']} recordings, {a['species']} species)",
+        f"b: {b['name']} ({b['evaluated']}, {b['test_recordings']} recordings, {b['species']} species)",
+        f"compared on {result['recordings']} common test recordings in {result['groups']} independent groups",
+    ]
+    for key, text in (
+        ("only_in_a", "test recordings of a that b does not test"),
+        ("only_in_b", "test recordings of b that a does not test"),
+        ("other_species", "recordings that have other species in a than in b"),
+    ):
+        if result["left_out"][key]:
+            lines.append(f"  left out: {result['left_out'][key]} {text}")
+    for letter, run in (("a", a), ("b", b)):
+        if run["only_here"]:
+            lines.append(f"  species that only {letter} knows: {', '.join(run['only_here'])}")
+    lines.append(f"  {'per recording':28}{f'a: {name_a}':>24}{f'b: {name_b}':>24}{'b minus a':>26}")
+    for key, values in result["metrics"].items():
+        cells = f"{_cell(values['a']):>24}{_cell(values['b']):>24}{_cell(values['difference'], sign=True):>26}"
+        lines.append(f"  {_NAMES[key]:28}{cells}")
+    lines.append(f"  error of b divided by that of a (error: 1 - macro-F1): {_cell(result['error_ratio'])}")
+    lines.append(
+        f"  ([...]: {result['confidence']:.0%} confidence intervals; the difference and the ratio are paired: both runs are "
+        "evaluated on the same resampled groups)"
+    )
+    return "\n".join(lines)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 20 else f"{name[:19]}…"
+
+
+def _cell(value: dict[str, float | None] | None, sign: bool = False) -> str:
+    number = math.nan if value is None or value["value"] is None else value["value"]
+    if value is None or math.isnan(number):
+        return "not defined"
+    form = "+.3f" if sign else ".3f"
+    low, high = value["low"], value["high"]
+    bounds = "interval unknown" if low is None or high is None else f"{low:{form}}, {high:{form}}"
+    return f"{number:{form}} [{bounds}]"

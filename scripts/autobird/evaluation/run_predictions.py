@@ -1,0 +1,138 @@
+"""Predictions of a finished run for its test recordings, from the test split or from a cross-validation."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from autobird.core.errors import AutobirdError
+from autobird.core.files import read_json
+from autobird.core.tables import read_table
+from autobird.evaluation.evaluate import read_calibration
+from autobird.evaluation.predictions import Items, predictions_of_split
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class RunPredictions:
+    """Predictions of a classifier for the recordings that it is tested on.
+
+    Attributes:
+        name: name of the classifier, for example that of its run.
+        evaluated: what it is tested on, as text.
+        labels: species that it knows.
+        recordings: one row per recording; columns recording, group, sha256 (of the decoded sound; "" if unknown), species (all
+            species that are present, as a sorted tuple), complete (whether all its species are known).
+        probabilities: probabilities of each seed, or of the only network; each of shape (recordings, labels).
+        detected: detected species of each of them; shape (recordings, labels).
+    """
+
+    name: str
+    evaluated: str
+    labels: list[str]
+    recordings: pd.DataFrame
+    probabilities: list[Floats]
+    detected: list[Flags]
+
+    def items(self, rows: NDArray[np.intp], labels: list[str]) -> list[Items]:
+        """Return some of the recordings as items of other species, once per seed.
+
+        Args:
+            rows: the recordings, as indices.
+            labels: the species; must contain those that this classifier knows. A species that it does not know has probability 0
+                and is not detected.
+        """
+        columns = [labels.index(name) for name in self.labels]
+        table = self.recordings.iloc[rows]
+        complete = table["complete"].to_numpy(bool)
+        present = np.zeros((len(rows), len(labels)), bool)
+        single_species = np.full(len(rows), -1, np.int64)
+        for row, names in enumerate(table["species"]):
+            known = [labels.index(name) for name in names if name in labels]
+            present[row, known] = True
+            if complete[row] and len(names) == 1 and known:
+                single_species[row] = known[0]
+        items = []
+        for probabilities, detected in zip(self.probabilities, self.detected, strict=True):
+            all_probabilities, all_detected = np.zeros(present.shape), np.zeros(present.shape, bool)
+            all_probabilities[:, columns], all_detected[:, columns] = probabilities[rows], detected[rows]
+            recording = np.arange(len(rows))
+            items.append(Items(all_probabilities, all_detected, present, single_species, complete, recording))
+        return items
+
+
+def has_crossval(run: Path) -> bool:
+    """Return whether a run has the pooled predictions of a cross-validation."""
+    return all((run / "crossval" / name).is_file() for name in ("crossval.json", "predictions.parquet"))
+
+
+def read_crossval(run: Path) -> RunPredictions:
+    """Read the pooled predictions of a cross-validation from the folder of its run."""
+    result = read_json(run / "crossval" / "crossval.json")
+    table = read_table(run / "crossval" / "predictions.parquet")
+    by_seed = [rows for _, rows in table.groupby("seed", sort=True)]
+    recordings = by_seed[0][["recording", "group", "sha256", "species", "complete"]].reset_index(drop=True)
+    return RunPredictions(
+        run.name,
+        f"cross-validation of {result['folds']} folds with {len(by_seed)} seed{'s'[: len(by_seed) > 1]}",
+        result["labels"],
+        recordings.assign(species=recordings["species"].map(_names)),
+        [np.stack(rows["probabilities"].to_list()) for rows in by_seed],
+        [np.stack(rows["detected"].to_list()) for rows in by_seed],
+    )
+
+
+def read_test_split(run: Path) -> RunPredictions:
+    """Read the predictions of the released variant for the test split from the folder of a run.
+
+    Raises:
+        AutobirdError: the run is not finished.
+    """
+    for name in ("release/predictions.parquet", "release/calibration.json", "dataset/labels.json"):
+        if not (run / name).is_file():
+            raise AutobirdError(
+                f"{run / name} does not exist; finish the run with snakemake, or give another folder below results/"
+            )
+    labels: list[str] = read_json(run / "dataset" / "labels.json")
+    variant, calibration = read_calibration(run / "release" / "calibration.json", labels)
+    table = read_table(run / "release" / "predictions.parquet")
+    split = predictions_of_split(table, labels, "test", calibration)
+    first = table[table["split"] == "test"].drop_duplicates("recording").sort_values("recording")
+    recordings = pd.DataFrame(
+        {
+            "recording": first["recording"],
+            "group": first["group"],
+            "sha256": first["recording"].map(_sound_checksums(run)).fillna(""),
+            "species": first["recording_species"].map(_names),
+            "complete": first["recording_complete"],
+        }
+    ).reset_index(drop=True)
+    return RunPredictions(
+        run.name,
+        f"test split, variant {variant}",
+        labels,
+        recordings,
+        [split.recordings.probabilities],
+        [split.recordings.detected],
+    )
+
+
+def _names(species: NDArray[np.object_]) -> tuple[str, ...]:
+    return tuple(sorted(species))
+
+
+def _sound_checksums(run: Path) -> dict[str, str]:
+    """Return the sha256 of the decoded sound of each recording of a run; empty if the catalogue of its corpus is not there."""
+    provenance = run / "release" / "bundle" / "provenance.json"
+    if not provenance.is_file():
+        return {}
+    features = read_json(provenance)["config"]["features"]["name"]
+    catalogue = run.parent / "features" / features / "corpus" / "catalogue.parquet"
+    if not catalogue.is_file():
+        return {}
+    table = read_table(catalogue, ["recording", "sound_sha256"])
+    return dict(zip(table["recording"], table["sound_sha256"], strict=True))
