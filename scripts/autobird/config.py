@@ -78,9 +78,9 @@ class Config(Settings):
         """
         unused = {"drift", "predict", "run"} | (set() if self.uses_backbone else {"backbone"})
         sections = self.model_dump(mode="json", exclude=unused)
-        sections["train"].pop("seeds")
         if self.uses_backbone:
             sections["backbone"].pop("file")
+        sections["train"].pop("seeds")
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")

@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from autobird.serving.server import request_timeout
 from autobird.serving.settings import ServeSettings
 from tests.heads import FEATURES, LABELS, RATE, WIDTH, head_weights, make_backbone, make_head_bundle
 from tests.unit.test_predict import difficult_recordings, make_bundle
+from tests.unit.test_server import start
 
 
 @pytest.fixture(scope="module")
@@ -315,6 +317,23 @@ def test_the_server_classifies_with_the_backbone(
     assert answer["spectrogram"]["bands"] == 64
     model = client.get("/v1/model").get_json()
     assert (model["backbone"]["name"], model["backbone"]["licence"]) == ("tiny-backbone", "CC BY-NC-SA 4.0")
+
+
+def test_every_worker_process_of_a_server_has_its_own_backbone(
+    bundle: Path, backbone: tuple[Path, BackboneInfo], classifier: Classifier, tmp_path: Path
+) -> None:
+    data = noise(tmp_path / "a.flac", 4, 44100).read_bytes()
+    expected = classifier.predict(io.BytesIO(data))
+    server = start(bundle, tmp_path / "log.sqlite", "--workers", "2", "--backbone", str(backbone[0]))
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: server.ask("/v1/predict", data), range(12)))
+    finally:
+        server.process.terminate()
+        server.process.wait(30)
+    assert [status for status, _, _ in answers] == [200] * 12
+    for _, answer, _ in answers:
+        assert answer["species"][0]["probability"] == round(float(expected.recording.max()), 4)
 
 
 @pytest.fixture

@@ -377,6 +377,7 @@ rule bundle:
         config=CONFIG.provenance(),
         stages=stage_fingerprints(),
         code=code_fingerprint("release.bundle"),
+        backbone=untracked(CONFIG.backbone.file or ""),
     shell:
         r"""
         python -m autobird.release.bundle \
@@ -384,6 +385,7 @@ rule bundle:
             --name {params.name:q} \
             --config {params.config:q} \
             --code {params.stages:q} \
+            --backbone {params.backbone:q} \
             --variants {input.variants:q} \
             --released {input.released:q} \
             --calibration {input.calibration:q} \

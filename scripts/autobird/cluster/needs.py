@@ -84,6 +84,12 @@ NEEDS = {
 }
 """Needs of every rule that runs a job, by its name. A test compares the names with the rules of the workflow."""
 
+BACKBONE_NEEDS = {
+    "bundle": Need(800, per_mb=0.2, per_gb=5),
+    "predict_batch": Need(600, minutes=30, per_gb=60),
+}
+"""Needs of rules that predict with a bundle, if it needs a backbone: BirdNET takes 200 MB, and most of the run time."""
+
 
 class AudioSizes:
     """Sizes of the audio files that a job processes: those of its batch, or all.

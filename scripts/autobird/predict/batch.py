@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--root", type=Path, nargs="?", help="folder of the recordings; used if --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar archive of the batch")
-    p.add_argument("--backbone", type=Path, nargs="?", help="file of the backbone; used if the bundle needs one")
+    p.add_argument("--backbone", nargs="?", help="file of the backbone; used if the bundle needs one")
     p.add_argument("--detections", type=Path, required=True)
     p.add_argument("--skipped", type=Path, required=True)
     p.add_argument("--features", type=Path, required=True)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = read_rows(args.manifest)
         # The errors of the bundle and its backbone must end the stage before a worker starts.
         bundle = Bundle.load(args.bundle)
-        backbone = check_backbone(bundle, args.backbone if bundle.backbone else None)
+        backbone = check_backbone(bundle, args.backbone or None if bundle.backbone else None)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = [skipped(row["recording"], "cannot be read; check the file's name and permissions") for row in rows]
         sounds = audio_sources([RecordingLocation(row["recording"]) for row in rows], args.root, args.audio)

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--analysis", type=Path, nargs="*", default=[], help="analyses with a summary for the card")
     p.add_argument("--name", required=True, help="name of the run")
     p.add_argument("--config", required=True, help="complete configuration as JSON, for provenance.json")
-    p.add_argument("--backbone", type=Path, nargs="?", help="file of the backbone, for a model that needs one")
+    p.add_argument("--backbone", nargs="?", help="file of the backbone, for a model that needs one")
     p.add_argument("--code", required=True, help="code fingerprints of all stages as JSON, for provenance.json")
     p.add_argument("--folder", type=Path, required=True)
     args = p.parse_args(argv)
@@ -131,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # `expected_prediction` loads the bundle as users do, which needs a manifest. The final manifest also lists
         # expected.json.
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
-        write_json(args.folder / EXPECTED, expected_prediction(args.folder, args.backbone if backbone else None))
+        write_json(args.folder / EXPECTED, expected_prediction(args.folder, args.backbone or None if backbone else None))
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
         log.info(
             "variant %s, temperature %.3f, thresholds chosen for %d species",
