@@ -124,20 +124,35 @@ def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
     return mean
 
 
+def no_curve(settings: IntervalSettings) -> dict[str, Any]:
+    """Return the content of `learning_curve.json` if every species has fewer training recordings than `SMALLEST`."""
+    return {
+        "confidence": settings.confidence,
+        "test_recordings": 0,
+        "test_groups": 0,
+        "curve": [],
+        "gain_of_doubling": None,
+        "verdict": UNCLEAR,
+        "species": {},
+        "would_gain_most": [],
+        "summary": f"There is no learning curve, because no species has {SMALLEST} training recordings.",
+    }
+
+
 def learning_curve(
     points: Sequence[Point],
-    labels: list[str],
     split: SplitPredictions,
     resamples: Resamples,
+    labels: list[str],
     settings: IntervalSettings,
 ) -> dict[str, Any]:
     """Return the content of `learning_curve.json`.
 
     Args:
         points: by increasing size; the last one has all recordings.
-        labels: species in the order of the F1 values.
         split: test recordings.
         resamples: resamples of their groups.
+        labels: species in the order of the F1 values.
         settings: confidence level and seed.
     """
     single = split.recordings.single_species
@@ -214,7 +229,7 @@ def _gain(
         settings: confidence level.
         groups: number of groups with the species.
     """
-    used = [(np.log2(x), f1) for x, f1 in points if x >= points[-1][0] / 4 and x > 0]
+    used = [(np.log2(x), f1) for x, f1 in points if x > 0 and x >= points[-1][0] / 4]
     if groups < MIN_TEST_GROUPS or len(used) < 2 or used[-1][0] - used[0][0] < 0.5:
         return Gain(None, UNCLEAR)
     x = np.array([x for x, _ in used])
@@ -230,7 +245,7 @@ def _gain(
 def _ranked(species: dict[str, Any], verdict: str) -> list[str]:
     """Return the species with a verdict, the largest gain first."""
     found = [name for name, entry in species.items() if entry["verdict"] == verdict]
-    return sorted(found, key=lambda name: -(species[name]["gain_of_doubling"] or {"value": 0})["value"])
+    return sorted(found, key=lambda name: -(species[name]["gain_of_doubling"] or {"value": -2.0})["value"])
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -258,10 +273,16 @@ def summary(result: dict[str, Any]) -> str:
             for name in names
         )
         text += f"Species whose F1 gains from more recordings, the largest gain first: {listed}. "
-    unclear = [name for name, entry in species.items() if entry["verdict"] == UNCLEAR]
+    unclear = _ranked(species, UNCLEAR)
     if unclear:
-        which = "all species" if len(unclear) == len(species) else ", ".join(unclear)
-        text += f"The test recordings are not enough to tell for {which}."
+        which = "any species" if len(unclear) == len(species) else ", ".join(sorted(unclear))
+        text += f"The test recordings are not enough to tell for {which}"
+        first = unclear[0]
+        if species[first]["gain_of_doubling"]:
+            text += (
+                f"; the largest estimate is that of {first} ({_range(species[first]['gain_of_doubling'], sign=True)})"
+            )
+        text += "."
     return text.strip()
 
 
