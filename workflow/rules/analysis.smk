@@ -1,12 +1,20 @@
 """Analyses of a run with a pretrained backbone: what its scores mean, and what would improve them.
 
 Needs: release/predictions.parquet, release/calibration.json, dataset, embeddings, metadata of the corpus.
-Gives: evaluation/possibly_heard, evaluation/with_backbone. A run without a backbone makes them only on request, for example
-`snakemake with_backbone`.
+Gives: evaluation/possibly_heard, evaluation/with_backbone; of heads also evaluation/learning_curve and
+crossval/learning_curve. A run without a backbone makes the first two on request: `snakemake with_backbone`.
 """
 
 from autobird.backbone.known import BIRDNET
 from autobird.evaluation.settings import PossiblyHeardSettings, WithBackboneSettings
+from autobird.members import crossval_id, fold_ids
+
+IS_HEAD = CONFIG.train.architecture == "head"
+
+
+def pooled_analyses(wildcards):
+    """The analyses of a cross-validation of heads; other cross-validations have none."""
+    return [RUN / "crossval/learning_curve.json"] if IS_HEAD else []
 
 
 def analyses(wildcards):
@@ -14,6 +22,8 @@ def analyses(wildcards):
     names = ["possibly_heard"] if CONFIG.uses_backbone else []
     if CONFIG.uses_backbone and CONFIG.backbone.name == BIRDNET:  # the only one with a species list of its own
         names.append("with_backbone")
+    if IS_HEAD:
+        names.append("learning_curve")
     return [RUN / f"evaluation/{name}.json" for name in names]
 
 
@@ -108,5 +118,102 @@ rule with_backbone:
             --details {input.details:q} \
             --output {output.result:q} \
             --table {output.table:q} \
+            --log {log:q}
+        """
+
+
+rule learning_curve:
+    """Fit heads to fewer recordings, and test them on the same test recordings."""
+    input:
+        index=RUN / "dataset/index.parquet",
+        model=RUN / "model/model.json",
+        embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
+    output:
+        result=RUN / "evaluation/learning_curve.json",
+        table=report(
+            RUN / "evaluation/learning_curve.csv",
+            category="Evaluation",
+            labels={"content": "learning curve (table)"},
+            caption="../report/learning_curve.rst",
+        ),
+        figure=report(
+            RUN / "evaluation/learning_curve.png",
+            category="Evaluation",
+            labels={"content": "learning curve"},
+            caption="../report/learning_curve.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "learning_curve.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "learning_curve.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("learning_curve"),
+    params:
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        code=code_fingerprint("release.learning_curve"),
+    shell:
+        r"""
+        python -m autobird.release.learning_curve \
+            --settings {params.settings:q} \
+            --index {input.index:q} \
+            --model {input.model:q} \
+            --embeddings {input.embeddings:q} \
+            --result {output.result:q} \
+            --table {output.table:q} \
+            --figure {output.figure:q} \
+            --log {log:q}
+        """
+
+
+rule pooled_learning_curve:
+    """Fit heads to fewer recordings in each fold, and pool the test recordings of all folds."""
+    input:
+        index=expand(
+            str(RUN / "members/{member}/dataset/index.parquet"),
+            member=fold_ids(CONFIG),
+        ),
+        model=[
+            RUN
+            / f"members/{crossval_id(fold, CONFIG.train.seeds[0])}/model/model.json"
+            for fold in range(CONFIG.dataset.folds)
+        ],
+        embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
+    output:
+        result=RUN / "crossval/learning_curve.json",
+        table=report(
+            RUN / "crossval/learning_curve.csv",
+            category="Cross-validation",
+            labels={"content": "learning curve (table)"},
+            caption="../report/learning_curve.rst",
+        ),
+        figure=report(
+            RUN / "crossval/learning_curve.png",
+            category="Cross-validation",
+            labels={"content": "learning curve"},
+            caption="../report/learning_curve.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "pooled_learning_curve.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "pooled_learning_curve.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("learning_curve"),
+    params:
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        code=code_fingerprint("release.learning_curve"),
+    shell:
+        r"""
+        python -m autobird.release.learning_curve \
+            --settings {params.settings:q} \
+            --index {input.index:q} \
+            --model {input.model:q} \
+            --embeddings {input.embeddings:q} \
+            --result {output.result:q} \
+            --table {output.table:q} \
+            --figure {output.figure:q} \
             --log {log:q}
         """

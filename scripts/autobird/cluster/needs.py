@@ -72,6 +72,7 @@ NEEDS = {
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
     "possibly_heard": Need(500, per_mb=0.1),
     "with_backbone": Need(700, per_mb=0.2),
+    "learning_curve": Need(700, per_mb=0.5, per_gb=10),
     "pool": Need(500, per_mb=0.3, per_gb=15),
     "latency": Need(700),
     "comparison_figure": Need(250),
