@@ -193,7 +193,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     locations[names[at]], source, int(samples[at]) / settings.sample_rate, end - at, folder / f"{at}.f16", key,
                     args.file or None, settings,
                 )
-                for at, end, source in zip(begins, [*begins[1:], len(names)], sources, strict=True)
+                for at, end, source in zip(begins, [*begins, len(names)][1:], sources, strict=True)
             ]  # fmt: skip
             with NpyWriter(temporary, "<f2", (info.width,)) as out:
                 embed_batch(jobs, out, args.threads)
