@@ -154,6 +154,8 @@ def test_the_ratio_of_errors_is_not_defined_without_an_error_of_the_reference() 
     value, low, high = ratio_interval(np.full(rows, 0.2), np.full(rows, 0.4), resamples, 0.95)
     assert value == pytest.approx(0.5)
     assert low * high == pytest.approx(0.25)
+    # As if they differed in one more of the 6 groups, also if all resamples have the same ratio.
+    assert low < 0.4
 
 
 def test_paired_intervals_contain_the_true_difference_and_ratio() -> None:

@@ -174,7 +174,7 @@ def crossval_targets(wildcards):
     if LISTING and LISTING.given_splits:
         exit_with_error(
             f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
-            "cross-validation; leave that column out, or set corpus.columns.split to the name of a column that does not exist"
+            "cross-validation; remove that column from the metadata"
         )
     return [
         RUN / "crossval/crossval.json",

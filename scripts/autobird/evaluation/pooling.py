@@ -132,7 +132,7 @@ def _check_tested_once(table: pd.DataFrame, seed: int) -> None:
             name = ", ".join(line for line in str(repeated.index[0]).splitlines() if line)
             raise AutobirdError(
                 f"{subject} {name} would be tested in folds {' and '.join(map(str, repeated.iloc[0]))} with seed {seed}, but a "
-                "cross-validation tests everything once. If the metadata give the split of recordings, leave that column out; "
+                "cross-validation tests everything once. If the metadata give the split of recordings, remove that column; "
                 "otherwise run `snakemake crossval` again, with the same settings for all folds"
             )
 
