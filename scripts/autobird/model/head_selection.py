@@ -109,7 +109,9 @@ def choose_weight_decay(candidates: list[Candidate]) -> float:
     return min(candidates, key=lambda c: c.loss).weight_decay
 
 
-def _result(weight_decay: float, z: NDArray[np.float64], label: NDArray[np.int64], weights: NDArray[np.float64]) -> Candidate:
+def _result(
+    weight_decay: float, z: NDArray[np.float64], label: NDArray[np.int64], weights: NDArray[np.float64]
+) -> Candidate:
     """Return the scores of logits of shape (windows, species)."""
     rows = np.arange(len(label))
 
@@ -129,7 +131,9 @@ def _thinned(windows: EmbeddedWindows) -> EmbeddedWindows:
     if len(windows) <= _MAX_WINDOWS:
         return windows
     count = np.bincount(windows.recording)
-    most = int(max(1, max(m for m in range(1, int(count.max()) + 1) if np.minimum(count, m).sum() <= _MAX_WINDOWS or m == 1)))
+    most = int(
+        max(1, max(m for m in range(1, int(count.max()) + 1) if np.minimum(count, m).sum() <= _MAX_WINDOWS or m == 1))
+    )
     order = np.argsort(windows.recording, kind="stable")
     begin = np.repeat(np.cumsum(count) - count, count)
     position = np.empty(len(windows), np.int64)
@@ -137,5 +141,5 @@ def _thinned(windows: EmbeddedWindows) -> EmbeddedWindows:
     kept = np.minimum(count, most)[windows.recording]
     total = count[windows.recording]
     # Window i of n is kept if it is the first one of its share: floor(i m / n) differs from that of window i - 1.
-    keep = (position * kept // total != (position - 1) * kept // total)
+    keep = position * kept // total != (position - 1) * kept // total
     return windows.subset(keep)

@@ -27,11 +27,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--labels", type=Path, required=True)
     p.add_argument("--embeddings", type=Path, nargs="+", required=True, help="arrays of all batches")
-    p.add_argument("--front-end", required=True, help="mel settings, as JSON; the filters and the drift test use mel frames")
+    p.add_argument(
+        "--front-end", required=True, help="mel settings, as JSON; the filters and the drift test use mel frames"
+    )
     p.add_argument("--backbone", required=True, help="what identifies the backbone, as JSON, without the width")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
-    p.add_argument("--history", type=Path, required=True, help="table of the strengths of the weight decay that were compared")
+    p.add_argument(
+        "--history", type=Path, required=True, help="table of the strengths of the weight decay that were compared"
+    )
     args = p.parse_args(argv)
     settings = settings_of(HeadSettings, args.settings)
     with stage("train_head", args, [args.weights, args.model, args.history]):

@@ -104,7 +104,8 @@ def model_card(
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
         f"Terms that follow from all licences together{_inherited(backbone)}: {training_data['statement']} The bundle holds the "
-        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of these recordings.",
+        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
+        "these recordings.",
         "",
         "## Limits",
         "",
