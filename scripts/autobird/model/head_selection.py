@@ -10,7 +10,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from autobird.model.embeddings import EmbeddedWindows
-from autobird.model.head_fit import Layers, Problem, Scaling
+from autobird.model.head_fit import Problem, Scaling
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import HeadSettings
 

@@ -1,6 +1,7 @@
 """Stage `train_head`: fit a head on the embeddings of the training windows."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels: list[str] = read_json(args.labels)
         windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings)
         width = windows.embeddings.shape[1]
-        backbone = BackboneInfo.model_validate_json(args.backbone).model_copy(update={"width": width})
+        backbone = BackboneInfo(**json.loads(args.backbone), width=width)
         log.info("%d training windows, %d species, embeddings of %s", len(windows), len(labels), backbone.name)
 
         candidates = []
