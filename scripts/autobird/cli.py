@@ -184,12 +184,21 @@ def check_bundle_command(folder: Path, backbone: Path | None = None) -> int:
     return print_check(folder, backbone)
 
 
-def compare_command(a: Path, b: Path, as_json: bool) -> str:
-    """Return the comparison of two runs on their common test recordings, as a table or as JSON.
+def compare_command(a: Path, b: Path | None, backbone: str | None, as_json: bool) -> str:
+    """Return the comparison of two runs, or of a run with a backbone as it is, on their common test recordings, as a table or JSON.
 
     Raises:
-        AutobirdError: the packages for training are not installed; see also `compare_runs.compare_folders`.
+        AutobirdError: the packages for training are not installed, or not exactly one of the two to compare with is given; see also
+            `compare_runs.compare_folders` and `with_backbone_text.read_with_backbone`.
     """
+    if (b is None) == (backbone is None):
+        raise AutobirdError("autobird compare needs either a second run or --with birdnet")
+    if backbone is not None:
+        from autobird.evaluation.with_backbone_text import format_with_backbone, read_with_backbone
+
+        found = read_with_backbone(a, backbone)
+        return json.dumps(found, indent=2, ensure_ascii=False) if as_json else format_with_backbone(a.resolve().name, found)
+    assert b is not None
     try:
         from autobird.evaluation.compare_runs import compare_folders, format_comparison
         from autobird.evaluation.settings import IntervalSettings
@@ -307,7 +316,10 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help="compare two finished runs on their common test recordings, with paired confidence intervals"
     )
     compare.add_argument("a", type=Path, help="folder of the reference run, for example results/demo")
-    compare.add_argument("b", type=Path, help="folder of the run that is compared with it")
+    compare.add_argument("b", type=Path, nargs="?", help="folder of the run that is compared with it")
+    compare.add_argument(
+        "--with", dest="backbone", metavar="BACKBONE", help="instead of a second run: `birdnet`, BirdNET as it is (rule with_backbone)"
+    )
     compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     demo = commands.add_parser("demo", help="write synthesised recordings to a folder")
@@ -333,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif args.command == "scores":
             print(format_scores(args.run, args.species))
         elif args.command == "compare":
-            print(compare_command(args.a, args.b, args.json))
+            print(compare_command(args.a, args.b, args.backbone, args.json))
         else:
             print(write_demo(args.folder, args.species, args.recordings, args.seed))
     except AutobirdError as error:

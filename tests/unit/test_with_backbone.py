@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autobird import cli
 from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.known import BackboneKey
 from autobird.core.errors import AutobirdError
@@ -189,6 +190,36 @@ def test_the_stage_reads_the_embeddings_of_the_windows_that_were_predicted(
     assert result["scopes"]["all"]["metrics"]["top1"]["backbone"]["value"] == 1
     columns = (tmp_path / "table.csv").read_text().splitlines()[0].split(",")
     assert columns[:8] == ["scope", "recordings", "groups", "metric", "model", "model_low", "model_high", "backbone"]
+
+
+def test_the_command_prints_the_answer_and_each_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = [0, 1, 2] * 20
+    write_json(tmp_path / "evaluation/with_backbone.json", compared(truth, truth, [t if t < 2 else 0 for t in truth]))
+    cli.main(["compare", str(tmp_path), "--with", "birdnet"])
+    text = capsys.readouterr().out
+    assert text.startswith("Use this model rather than birdnet-2.4 as it is")
+    assert "all test recordings: 60 in 60 independent groups" in text
+    assert "recordings of species that both know: 40 in 40" in text
+    assert "species that birdnet-2.4 does not know: own sound" in text
+    assert "too few to tell, fewer than 30 unheard" in text
+    cli.main(["compare", str(tmp_path), "--with", "birdnet", "--json"])
+    assert json.loads(capsys.readouterr().out)["backbone"] == "birdnet-2.4"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--with", "birdnet"], "snakemake --configfile FILE with_backbone"),
+        ([], "needs either a second run or --with birdnet"),
+        (["another", "--with", "birdnet"], "needs either a second run or --with birdnet"),
+    ],
+)
+def test_a_comparison_that_is_missing_or_unclear_is_an_error_in_one_line(
+    tmp_path: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["compare", str(tmp_path), *options])
+    assert message in capsys.readouterr().err
 
 
 def test_a_backbone_that_knows_none_of_the_species_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
