@@ -174,7 +174,7 @@ def write_inputs(folder: Path, rows: pd.DataFrame) -> list[str]:
     return [
         *(x for name, end in names.items() for x in (f"--{name}", str(folder / f"{name}{end}"))),
         "--embeddings", str(folder / "0.npy"), str(folder / "1.npy"), "--backbone", key.model_dump_json(),
-        "--windows", json.dumps({"window": 3.0, "hop": 3.0}), "--settings", json.dumps({"resamples": 100}),
+        "--file", "--windows", json.dumps({"window": 3.0, "hop": 3.0}), "--settings", json.dumps({"resamples": 100}),
         "--output", str(folder / "output.json"), "--table", str(folder / "table.csv"),
     ]  # fmt: skip
 

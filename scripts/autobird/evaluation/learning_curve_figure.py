@@ -50,7 +50,7 @@ def _plot_curve(ax: Any, result: dict[str, Any]) -> None:
     ax.set_xlabel("training recordings of a species (mean)")
     ax.set_ylabel("F1 of the most probable species per test recording")
     ax.grid(alpha=0.3)
-    ax.legend(loc="lower right", fontsize=9)
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
 
 def _plot_gains(ax: Any, species: dict[str, Any]) -> None:

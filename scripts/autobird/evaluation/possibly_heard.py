@@ -118,7 +118,8 @@ def sentences(result: dict[str, Any]) -> list[str]:
     lines = [
         f"The backbone {name} may have been trained on {result['possibly_heard']} of the {total} test recordings: their xeno-canto "
         f"number is not above {result['heard_until']}, the highest in its training data ({result['heard_until_source']}). "
-        f"{result['unheard']} have a higher number, so it did not hear them. {unknown} have no known number."
+        f"{_have(result['unheard'])} a higher number, so it did not hear {'it' if result['unheard'] == 1 else 'them'}. {_have(unknown)} no "
+        "known number."
     ]
     if unknown:
         lines.append(
@@ -141,6 +142,10 @@ def sentences(result: dict[str, Any]) -> list[str]:
                 f"of all test recordings {_interval(result['scores']['all'] and result['scores']['all']['macro_f1'])}."
             )
     return lines
+
+
+def _have(count: int) -> str:
+    return "1 has" if count == 1 else f"{count} have"
 
 
 def _interval(value: dict[str, float | None] | None) -> str:

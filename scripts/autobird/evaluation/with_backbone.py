@@ -289,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--windows", required=True, help="settings of the windows, as JSON")
     p.add_argument("--backbone", required=True, help="the backbone, as JSON (`BackboneKey`)")
-    p.add_argument("--file", default="", help="file of the backbone, if it is not found without it")
+    p.add_argument("--file", nargs="?", help="file of the backbone, if it is not found without it")
     p.add_argument("--embeddings", type=Path, nargs="+", required=True, help="embeddings of each batch")
     for name in ("predictions", "calibration", "labels", "index", "details", "output", "table"):
         p.add_argument(f"--{name}", type=Path, required=True)

@@ -83,10 +83,10 @@ def model_card(
         "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
         f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
         "",
-        *_paragraph(analysis, "with_backbone"),
         "The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
         f"{released['reason']}.",
         "",
+        *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
@@ -97,8 +97,7 @@ def model_card(
         "",
         leakage_sentence(leakage),
         "",
-        *_paragraph(analysis, "possibly_heard"),
-        *_paragraph(analysis, "learning_curve"),
+        *([analysis["possibly_heard"], ""] if "possibly_heard" in analysis else []),
         "Licences of the recordings (`ATTRIBUTION.csv` lists every recording):",
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
@@ -107,6 +106,7 @@ def model_card(
         f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
         "these recordings.",
         "",
+        *_section("Would more recordings help?", analysis, "learning_curve"),
         "## Limits",
         "",
         "- The model can only report the species listed below. For any other species or sound it reports the most similar of them, or "
@@ -130,9 +130,9 @@ def model_card(
     return "\n".join(lines)
 
 
-def _paragraph(analysis: dict[str, str], name: str) -> list[str]:
-    """Return the lines of a paragraph with the summary of an analysis; none if the run has no such analysis."""
-    return [analysis[name], ""] if analysis.get(name) else []
+def _section(title: str, analysis: dict[str, str], name: str) -> list[str]:
+    """Return the lines of a section with the summary of an analysis; none if the run has no such analysis."""
+    return [f"## {title}", "", analysis[name], ""] if name in analysis else []
 
 
 def _variant(released: str, backbone: BackboneInfo | None) -> str:
