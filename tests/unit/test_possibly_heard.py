@@ -11,7 +11,7 @@ from autobird.core.files import read_json, write_json
 from autobird.core.tables import write_csv, write_table
 from autobird.dataset.heard import HEARD, UNHEARD, UNKNOWN, mark_heard, xeno_canto_number
 from autobird.evaluation import possibly_heard as stage
-from autobird.evaluation.predictions import PREDICTIONS
+from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
 from autobird.evaluation.settings import PossiblyHeardSettings
 from autobird.predict.classification import Calibration
 
@@ -73,9 +73,10 @@ def predictions(recordings: list[str], wrong: set[str]) -> pd.DataFrame:
 
 def result(recordings: list[str], wrong: set[str], **changes: Any) -> dict[str, Any]:
     settings = PossiblyHeardSettings.model_validate({"resamples": 100, **changes})
-    marks = mark_heard(recordings, pd.DataFrame(columns=DETAILS), stage.last_heard(settings)[0])
+    last = stage.last_heard(settings)[0]
     calibration = Calibration(1.0, np.array([0.5, 0.5]), "mean")
-    return stage.possibly_heard(predictions(recordings, wrong), marks, LABELS, calibration, settings)
+    split = predictions_of_split(predictions(recordings, wrong), LABELS, "test", calibration)
+    return stage.possibly_heard(split, mark_heard(split.names, pd.DataFrame(columns=DETAILS), last), settings)
 
 
 OLD = [f"XC{n:06d}.mp3" for n in range(694204 - 39, 694205)]

@@ -13,7 +13,7 @@ from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.known import BackboneKey
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_json
-from autobird.core.tables import write_csv, write_table
+from autobird.core.tables import read_table, write_csv, write_table
 from autobird.dataset.heard import mark_heard
 from autobird.dataset.schemas import INDEX
 from autobird.evaluation import with_backbone as stage
@@ -190,6 +190,28 @@ def test_the_stage_reads_the_embeddings_of_the_windows_that_were_predicted(
     assert result["scopes"]["all"]["metrics"]["top1"]["backbone"]["value"] == 1
     columns = (tmp_path / "table.csv").read_text().splitlines()[0].split(",")
     assert columns[:8] == ["scope", "recordings", "groups", "metric", "model", "model_low", "model_high", "backbone"]
+
+
+def test_the_test_recordings_of_several_folds_are_pooled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "load_described", lambda *_: Logits())
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    arguments = write_inputs(tmp_path / "a", table([0, 1, 0], [0, 1, 1], first_number=700000))
+    write_inputs(tmp_path / "b", table([1, 0], [1, 0]))
+    for n in range(2):  # the embeddings of the second fold are batches of the same arrays
+        file = tmp_path / f"b/{n}.npy"
+        arguments.insert(arguments.index("--backbone"), str(file))
+    index = read_table(tmp_path / "b/index.parquet")
+    write_table(tmp_path / "b/index.parquet", index.assign(shard=index["shard"] + 2), INDEX)
+    for name in ("predictions", "calibration", "labels", "index"):
+        at = arguments.index(f"--{name}") + 1
+        arguments.insert(at + 1, arguments[at].replace("/a/", "/b/"))
+    stage.main(arguments)
+    result = read_json(tmp_path / "a/output.json")
+    values = result["scopes"]["all"]
+    assert (values["recordings"], result["unheard"], result["possibly_heard"]) == (5, 3, 2)
+    assert values["metrics"]["top1"]["backbone"]["value"] == 1
+    assert values["metrics"]["top1"]["model"]["value"] == 0.8
 
 
 def test_the_command_prints_the_answer_and_each_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

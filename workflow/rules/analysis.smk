@@ -12,19 +12,14 @@ from autobird.members import crossval_id, fold_ids
 IS_HEAD = CONFIG.train.architecture == "head"
 
 
-def pooled_analyses(wildcards):
-    """The analyses of a cross-validation of heads; other cross-validations have none."""
-    return [RUN / "crossval/learning_curve.json"] if IS_HEAD else []
-
-
-def analyses(wildcards):
-    """The analyses of a run with a backbone, whose summaries are in the card; other runs have none."""
+def analyses_of(folder):
+    """The analyses of a run with a backbone, as files of one of its folders; other runs have none."""
     names = ["possibly_heard"] if CONFIG.uses_backbone else []
     if CONFIG.uses_backbone and CONFIG.backbone.name == BIRDNET:  # the only one with a species list of its own
         names.append("with_backbone")
     if IS_HEAD:
         names.append("learning_curve")
-    return [RUN / f"evaluation/{name}.json" for name in names]
+    return [RUN / folder / f"{name}.json" for name in names]
 
 
 rule possibly_heard:
@@ -167,18 +162,71 @@ rule learning_curve:
         """
 
 
-rule pooled_learning_curve:
-    """Fit heads to fewer recordings in each fold, and pool the test recordings of all folds."""
+def of_folds(pattern):
+    """A file of each fold of a cross-validation, of the training with the first seed."""
+    seed = CONFIG.train.seeds[0]
+    return [
+        RUN / f"members/{crossval_id(fold, seed)}" / pattern
+        for fold in range(CONFIG.dataset.folds)
+    ]
+
+
+def datasets_of_folds(name):
+    """A file of the dataset of each fold of a cross-validation."""
+    return [RUN / f"members/{fold}/dataset/{name}" for fold in fold_ids(CONFIG)]
+
+
+use rule possibly_heard as pooled_possibly_heard with:
     input:
-        index=expand(
-            str(RUN / "members/{member}/dataset/index.parquet"),
-            member=fold_ids(CONFIG),
+        predictions=of_folds("release/predictions.parquet"),
+        calibration=of_folds("release/calibration.json"),
+        labels=datasets_of_folds("labels.json"),
+        details=CORPUS / "manifest/details.csv",
+    output:
+        result=report(
+            RUN / "crossval/possibly_heard.json",
+            category="Cross-validation",
+            labels={"content": "recordings that the backbone may have heard before"},
+            caption="../report/possibly_heard.rst",
         ),
-        model=[
-            RUN
-            / f"members/{crossval_id(fold, CONFIG.train.seeds[0])}/model/model.json"
-            for fold in range(CONFIG.dataset.folds)
-        ],
+        table=RUN / "crossval/possibly_heard.csv",
+    log:
+        LOGS / CONFIG.run.name / "pooled_possibly_heard.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "pooled_possibly_heard.tsv"
+
+
+use rule with_backbone as pooled_with_backbone with:
+    input:
+        predictions=of_folds("release/predictions.parquet"),
+        calibration=of_folds("release/calibration.json"),
+        labels=datasets_of_folds("labels.json"),
+        index=datasets_of_folds("index.parquet"),
+        embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
+        details=CORPUS / "manifest/details.csv",
+    output:
+        result=report(
+            RUN / "crossval/with_backbone.json",
+            category="Cross-validation",
+            labels={"content": "this model or the backbone as it is"},
+            caption="../report/with_backbone.rst",
+        ),
+        table=report(
+            RUN / "crossval/with_backbone.csv",
+            category="Cross-validation",
+            labels={"content": "this model or the backbone as it is (table)"},
+            caption="../report/with_backbone.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "pooled_with_backbone.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "pooled_with_backbone.tsv"
+
+
+use rule learning_curve as pooled_learning_curve with:
+    input:
+        index=datasets_of_folds("index.parquet"),
+        model=of_folds("model/model.json"),
         embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
     output:
         result=RUN / "crossval/learning_curve.json",
@@ -198,22 +246,3 @@ rule pooled_learning_curve:
         LOGS / CONFIG.run.name / "pooled_learning_curve.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "pooled_learning_curve.tsv"
-    conda:
-        "../../envs/autobird.yaml"
-    resources:
-        **needs("learning_curve"),
-    params:
-        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
-        code=code_fingerprint("release.learning_curve"),
-    shell:
-        r"""
-        python -m autobird.release.learning_curve \
-            --settings {params.settings:q} \
-            --index {input.index:q} \
-            --model {input.model:q} \
-            --embeddings {input.embeddings:q} \
-            --result {output.result:q} \
-            --table {output.table:q} \
-            --figure {output.figure:q} \
-            --log {log:q}
-        """

@@ -81,4 +81,4 @@ rule crossval:
     """Train and test all folds with all seeds: snakemake crossval"""
     input:
         crossval_targets,
-        pooled_analyses,
+        analyses_of("crossval"),

@@ -343,7 +343,7 @@ rule bundle:
         leakage=RUN / "dataset/leakage.json",
         metrics=RUN / "evaluation/metrics.json",
         species=RUN / "evaluation/species.csv",
-        analysis=analyses,
+        analysis=analyses_of("evaluation"),
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
         catalogue=CORPUS / "catalogue.parquet",
         attribution=CORPUS / "ATTRIBUTION.csv",

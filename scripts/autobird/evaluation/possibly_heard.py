@@ -6,15 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from autobird.core.files import read_json, write_json
+from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_table, read_text_csv, write_csv
+from autobird.core.tables import read_text_csv, write_csv
 from autobird.dataset.heard import HEARD, LAST_HEARD, UNHEARD, UNKNOWN, mark_heard
-from autobird.evaluation.evaluate import metric_interval, read_calibration
+from autobird.evaluation.evaluate import metric_interval
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import predictions_of_split
+from autobird.evaluation.predictions import SplitPredictions
 from autobird.evaluation.settings import PossiblyHeardSettings
-from autobird.predict.classification import Calibration
+from autobird.evaluation.tested import read_test_predictions, subset_recordings
 
 MIN_RECORDINGS = 30
 """Fewest recordings from which scores are computed; of fewer, the result says that they are too few to tell."""
@@ -25,25 +25,15 @@ _HEADLINE = ("macro_f1", "detection_precision", "detection_recall", "detection_f
 Scores = dict[str, Any] | None
 
 
-def scores_of(
-    table: pd.DataFrame,
-    recordings: Sequence[str],
-    labels: list[str],
-    calibration: Calibration,
-    settings: PossiblyHeardSettings,
-) -> Scores:
-    """Return the headline scores of some test recordings, with intervals; None if they are fewer than `MIN_RECORDINGS`.
+def scores_of(split: SplitPredictions, settings: PossiblyHeardSettings) -> Scores:
+    """Return the headline scores of test recordings, with intervals; None if they are fewer than `MIN_RECORDINGS`.
 
     Args:
-        table: logits; columns of `PREDICTIONS`.
-        recordings: ids of the test recordings.
-        labels: species in the order of the logits.
-        calibration: calibration of the released variant.
+        split: predictions for the recordings.
         settings: bootstrap and confidence level.
     """
-    if len(recordings) < MIN_RECORDINGS:
+    if len(split.names) < MIN_RECORDINGS:
         return None
-    split = predictions_of_split(table[table["recording"].isin(recordings)], labels, "test", calibration)
     resamples = split.resamples(settings.resamples, settings.seed)
     metrics = all_metrics(split.recordings, Weighting.of(resamples, split.recordings))
     return {
@@ -54,20 +44,12 @@ def scores_of(
     }
 
 
-def possibly_heard(
-    table: pd.DataFrame,
-    marks: pd.DataFrame,
-    labels: list[str],
-    calibration: Calibration,
-    settings: PossiblyHeardSettings,
-) -> dict[str, Any]:
+def possibly_heard(split: SplitPredictions, marks: pd.DataFrame, settings: PossiblyHeardSettings) -> dict[str, Any]:
     """Return the content of `possibly_heard.json`: counts, and the scores of each kind of test recordings.
 
     Args:
-        table: logits; columns of `PREDICTIONS`.
-        marks: result of `mark_heard` for the test recordings.
-        labels: species in the order of the logits.
-        calibration: calibration of the released variant.
+        split: predictions for the test recordings.
+        marks: result of `mark_heard` for them, in their order.
         settings: the backbone, bootstrap and confidence level.
     """
     last, source = last_heard(settings)
@@ -88,10 +70,10 @@ def possibly_heard(
         "unheard": int((marks["heard"] == UNHEARD).sum()),
         "unknown": int((marks["heard"] == UNKNOWN).sum()),
         "scores": {
-            kind: scores_of(table, marks["recording"][marks["heard"].isin(states)].tolist(), labels, calibration, settings)
+            kind: scores_of(subset_recordings(split, marks["heard"].isin(states).to_numpy()), settings)
             for kind, states in kinds.items()
         },
-    }  # fmt: skip
+    }
     return result | {"summary": " ".join(sentences(result))}
 
 
@@ -159,20 +141,17 @@ def _interval(value: dict[str, float | None] | None) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
-    p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
-    p.add_argument("--calibration", type=Path, required=True, help="calibration of the released variant")
-    p.add_argument("--labels", type=Path, required=True)
+    for name in ("predictions", "calibration", "labels"):
+        p.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="of the run, or of each fold")
     p.add_argument("--details", type=Path, required=True, help="metadata with the xeno-canto numbers")
     p.add_argument("--output", type=Path, required=True)
     p.add_argument("--table", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(PossiblyHeardSettings, args.settings)
     with stage("possibly_heard", args, [args.output, args.table]):
-        table, labels = read_table(args.predictions), read_json(args.labels)
-        _, calibration = read_calibration(args.calibration, labels)
-        recordings = sorted(table.loc[table["split"] == "test", "recording"].unique())
-        marks = mark_heard(recordings, read_text_csv(args.details), last_heard(settings)[0])
-        result = possibly_heard(table, marks, labels, calibration, settings)
+        split = read_test_predictions(args.predictions, args.calibration, args.labels).split
+        marks = mark_heard(split.names, read_text_csv(args.details), last_heard(settings)[0])
+        result = possibly_heard(split, marks, settings)
         write_json(args.output, result)
         write_csv(args.table, marks)
         log.info("%s", result["summary"])

@@ -14,16 +14,17 @@ from autobird.audio.settings import WindowSettings
 from autobird.backbone.known import BackboneKey
 from autobird.backbone.load import load_described
 from autobird.core.errors import AutobirdError
-from autobird.core.files import read_json, write_json
+from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_text_csv, write_csv
 from autobird.dataset.heard import HEARD, UNHEARD, UNKNOWN, mark_heard
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
-from autobird.evaluation.evaluate import interval_json, read_calibration
+from autobird.evaluation.evaluate import interval_json
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.possibly_heard import MIN_RECORDINGS, last_heard
-from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
+from autobird.evaluation.predictions import SplitPredictions
 from autobird.evaluation.settings import WithBackboneSettings
+from autobird.evaluation.tested import read_test_predictions, subset_recordings
 from autobird.sources.labels import label_key
 
 Floats = NDArray[np.float64]
@@ -83,25 +84,7 @@ class _Pair:
 
     def subset(self, recordings: NDArray[np.bool_], columns: NDArray[np.intp] | None = None) -> "_Pair":
         """Return some recordings, and if `columns` is given, with these species alone."""
-        return _Pair(*(_subset(split, recordings, columns) for split in (self.model, self.backbone)))
-
-
-def _subset(split: SplitPredictions, mask: NDArray[np.bool_], columns: NDArray[np.intp] | None) -> SplitPredictions:
-    items = split.recordings.subset(mask)
-    if columns is not None:
-        single = np.full(items.probabilities.shape[1] + 1, -1)  # the last entry is for -1
-        single[columns] = np.arange(len(columns))
-        items = replace(
-            items,
-            probabilities=items.probabilities[:, columns],
-            detected=items.detected[:, columns],
-            present=items.present[:, columns],
-            single_species=single[items.single_species],
-        )
-    items = replace(items, recording=np.arange(len(items.recording)))
-    group = np.unique(split.group[mask], return_inverse=True)[1].astype(np.int64)
-    names = [name for name, used in zip(split.names, mask, strict=True) if used]
-    return replace(split, recordings=items, names=names, group=group)
+        return _Pair(*(subset_recordings(split, recordings, columns) for split in (self.model, self.backbone)))
 
 
 def compare(pair: _Pair, settings: WithBackboneSettings) -> dict[str, Any]:
@@ -270,18 +253,29 @@ def comparison_table(result: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(rows).round(4)
 
 
-def rows_of(index: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return shard and row of the windows of a table, in its order.
+def read_windows(
+    windows: pd.DataFrame, indexes: Sequence[pd.DataFrame], embeddings: Sequence[Path]
+) -> NDArray[np.float16]:
+    """Return the embeddings of windows, in their order; shape (windows, width).
 
     Args:
-        index: `INDEX`.
-        table: columns recording, start.
+        windows: columns recording, start, fold.
+        indexes: the index (`INDEX`) of each fold.
+        embeddings: arrays of all batches.
     """
     keys = ["recording", "start"]
-    found = table[keys].merge(index[[*keys, "shard", "row"]], on=keys, how="left", validate="one_to_one")
-    if found["row"].isna().any():
-        raise AutobirdError("the predictions hold windows that the index lacks; run snakemake again")
-    return found.astype({"shard": int, "row": int})
+    shards = [np.load(file, mmap_mode="r") for file in embeddings]
+    out = np.empty((len(windows), shards[0].shape[1]), np.float16)
+    for fold, index in enumerate(indexes):
+        of_fold = np.flatnonzero(windows["fold"] == fold)
+        rows = windows.iloc[of_fold][keys].merge(
+            index[[*keys, "shard", "row"]], on=keys, how="left", validate="one_to_one"
+        )
+        if rows["row"].isna().any():
+            raise AutobirdError("the predictions hold windows that the index lacks; run snakemake again")
+        for at, shard, row in zip(of_fold, rows["shard"].astype(int), rows["row"].astype(int), strict=True):
+            out[at] = shards[shard][row]
+    return out
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -291,16 +285,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--backbone", required=True, help="the backbone, as JSON (`BackboneKey`)")
     p.add_argument("--file", nargs="?", help="file of the backbone, if it is not found without it")
     p.add_argument("--embeddings", type=Path, nargs="+", required=True, help="embeddings of each batch")
-    for name in ("predictions", "calibration", "labels", "index", "details", "output", "table"):
+    for name in ("predictions", "calibration", "labels", "index"):
+        p.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="of the run, or of each fold")
+    for name in ("details", "output", "table"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(WithBackboneSettings, args.settings)
     key, windows = settings_of(BackboneKey, args.backbone), settings_of(WindowSettings, args.windows)
     with stage("with_backbone", args, [args.output, args.table]):
-        labels, index = read_json(args.labels), read_table(args.index)
-        predictions = read_table(args.predictions)
-        table = predictions[predictions["split"] == "test"].reset_index(drop=True)
-        _, calibration = read_calibration(args.calibration, labels)
+        tested = read_test_predictions(args.predictions, args.calibration, args.labels)
+        labels, model = tested.labels, tested.split
         network = load_described(key.description(), args.file or None, key.sha256)
         positions = match_labels(labels, network.labels)
         if not positions:
@@ -308,11 +302,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"backbone {key.name} knows none of the species of this run, for example {labels[0]}; the labels must be scientific or "
                 "common names"
             )
-        where = rows_of(index, table)
-        shards = [np.load(file, mmap_mode="r") for file in args.embeddings]
-        embeddings = np.stack([shards[s][r] for s, r in zip(where["shard"], where["row"], strict=True)])
+        embeddings = read_windows(tested.windows, [read_table(path) for path in args.index], args.embeddings)
         confidences = expit(network.logits(embeddings)[:, list(positions.values())].astype(np.float64))
-        model = predictions_of_split(table, labels, "test", calibration)
         backbone = backbone_predictions(model, confidences, [labels.index(name) for name in positions])
         marks = mark_heard(model.names, read_text_csv(args.details), last_heard(settings)[0])
         matched = {name: network.labels[i] for name, i in positions.items()}

@@ -24,7 +24,7 @@ _SCOPES = {
 
 
 def read_with_backbone(run: Path, backbone: str) -> dict[str, Any]:
-    """Return the comparison of a run with a backbone as it is (`with_backbone.json`).
+    """Return the comparison of a run with a backbone as it is (`with_backbone.json`): of its cross-validation, if it has one.
 
     Args:
         run: folder of the run.
@@ -33,7 +33,8 @@ def read_with_backbone(run: Path, backbone: str) -> dict[str, Any]:
     Raises:
         AutobirdError: the run has no such comparison.
     """
-    file = run / "evaluation" / "with_backbone.json"
+    pooled = run / "crossval" / "with_backbone.json"
+    file = pooled if pooled.is_file() else run / "evaluation" / "with_backbone.json"
     if not file.is_file():
         raise AutobirdError(
             f"{file} does not exist; make it with the configuration of the run: snakemake --configfile FILE with_backbone"
