@@ -111,12 +111,17 @@ def test_species_that_the_backbone_does_not_know_are_listed_and_left_out_of_a_se
     truth = [0, 1, 2] * 20
     found = compared(truth, truth, [t if t < 2 else 0 for t in truth])
     assert found["unknown_species"] == ["own sound"]
-    assert "birdnet-2.4 does not know own sound: for these, this model is needed." in found["summary"]
+    assert found["answer"].startswith(
+        "Use this model rather than birdnet-2.4 as it is, because birdnet-2.4 does not know own sound: macro-F1 on the 60 test"
+    )
+    assert "on the species that both know, it is not clearly better (difference +0.000" in found["answer"]
     everything, known = found["scopes"]["all"], found["scopes"]["known_species"]
     assert everything["metrics"]["macro_f1"]["backbone"]["value"] < 0.7
     assert known["recordings"] == 40
     assert known["metrics"]["macro_f1"]["backbone"]["value"] == 1
     assert known["metrics"]["macro_f1"]["difference"]["value"] == 0
+    equal = compared(truth, [0, 1, 0] * 20, [0, 1, 0] * 20)  # neither recognises it
+    assert "birdnet-2.4 does not know own sound: for these, this model is needed." in equal["summary"]
 
 
 def test_detections_of_the_backbone_are_those_from_its_usual_threshold() -> None:

@@ -182,7 +182,14 @@ def answer(result: dict[str, Any]) -> str:
         f"(difference {_range(difference, sign=True)})"
     )
     if difference["low"] is not None and difference["low"] > 0:
-        return f"Use this model rather than {name} as it is: {scores}."
+        known = scope is result["scopes"]["all"] and result["scopes"]["known_species"]
+        of_known = known["metrics"]["macro_f1"]["difference"] if known else None
+        if not of_known or (of_known["low"] is not None and of_known["low"] > 0):
+            return f"Use this model rather than {name} as it is: {scores}."
+        return (
+            f"Use this model rather than {name} as it is, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; on "
+            f"the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
+        )
     if difference["high"] is not None and difference["high"] < 0:
         text = f"Use {name} as it is rather than this model, as far as these recordings tell: {scores}"
         if scope is result["scopes"]["all"] and result["possibly_heard"]:
@@ -211,7 +218,8 @@ def summary(result: dict[str, Any]) -> str:
         elif result["unknown"]:
             lines.append(f"Whether {name} was trained on recordings among these is not known.")
     if result["unknown_species"]:
-        lines.append(f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed.")
+        if "because" not in lines[0]:
+            lines.append(f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed.")
         if scopes["known_species"]:
             values = scopes["known_species"]["metrics"]["macro_f1"]
             lines.append(
