@@ -78,6 +78,7 @@ rule train_head:
         settings=member_settings(HeadSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),
         backbone=backbone_identity,
+        file=untracked(CONFIG.backbone.file or ""),
         code=code_fingerprint("model.train_head"),
     shell:
         r"""
@@ -85,6 +86,7 @@ rule train_head:
             --settings {params.settings:q} \
             --front-end {params.front_end:q} \
             --backbone {params.backbone:q} \
+            --file {params.file:q} \
             --index {input.index:q} \
             --labels {input.labels:q} \
             --embeddings {input.embeddings:q} \

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from autobird.model.embeddings import EmbeddedWindows
+from autobird.model.head_prior import Prior
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import HeadSettings
 
@@ -78,18 +79,21 @@ class Layers:
 
 @dataclass(frozen=True)
 class Head:
-    """A fitted head: standardisation and layers."""
+    """A fitted head: its logits are the sum of those of the layers, on standardised embeddings, and of the prior."""
 
     scaling: Scaling
     layers: Layers
+    prior: Prior
 
     def logits(self, embeddings: NDArray[np.floating]) -> Floats:
         """Return the logits of embeddings as the backbone computes them; shapes (windows, width) and (windows, species)."""
-        return self.layers.logits(self.scaling.apply(embeddings))
+        return self.layers.logits(self.scaling.apply(embeddings)) + self.prior.logits(embeddings)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Return all values by the names that `networks.HeadNetwork` gives them."""
-        named = {"scaling.mean": self.scaling.mean, "scaling.std": self.scaling.std}
+        """Return all values by the names that `networks.HeadNetwork` gives them; those of a prior that knows nothing are left out."""
+        named: dict[str, NDArray[np.floating]] = {"scaling.mean": self.scaling.mean, "scaling.std": self.scaling.std}
+        if self.prior.known.any():
+            named |= {"prior.weight": self.prior.weight, "prior.bias": self.prior.bias}
         for n, (weight, bias) in enumerate(zip(self.layers.weights, self.layers.biases, strict=True)):
             named |= {f"layers.{n}.weight": weight, f"layers.{n}.bias": bias}
         return {name: value.astype(np.float32) for name, value in named.items()}
@@ -101,7 +105,9 @@ def unit_length(embeddings: NDArray[np.floating]) -> Floats:
     return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), MIN_NORM)
 
 
-def fit_head(windows: EmbeddedWindows, species: int, settings: HeadSettings, weight_decay: float) -> Head:
+def fit_head(
+    windows: EmbeddedWindows, species: int, settings: HeadSettings, weight_decay: float, prior: Prior | None = None
+) -> Head:
     """Fit a head to training windows.
 
     Args:
@@ -109,30 +115,47 @@ def fit_head(windows: EmbeddedWindows, species: int, settings: HeadSettings, wei
         species: number of logits.
         settings: recipe.
         weight_decay: strength of the weight decay.
+        prior: what the backbone knows of the species; None: nothing.
     """
-    weights = sampling_probabilities(windows.label, windows.recording, settings.sampler)
-    scaling = Scaling.of(windows.embeddings, weights)
-    problem = Problem(scaling.apply(windows.embeddings), windows.label, weights, species, settings)
-    return Head(scaling, problem.fit(weight_decay))
+    prior = prior or Prior.none(species, windows.embeddings.shape[1])
+    scaling, problem = Problem.of(windows, settings, prior)
+    return Head(scaling, problem.fit(weight_decay), prior)
 
 
 @dataclass(frozen=True)
 class Problem:
     """The optimisation problem of a head: minimise the weighted cross-entropy plus weight_decay / 2 times the sum of the squared weights.
 
+    The prior has no part in the penalty: strong weight decay makes the head's answers those of the prior.
+
     Attributes:
         x: standardised embeddings; shape (windows, width).
+        offset: logits of the prior; shape (windows, species).
         label: species of each window, as an index; shape (windows,).
         weights: weights of the windows, sum 1; shape (windows,).
-        species: number of logits.
         settings: recipe.
     """
 
     x: NDArray[np.float32]
+    offset: NDArray[np.float32]
     label: NDArray[np.int64]
     weights: Floats
-    species: int
     settings: HeadSettings
+
+    @classmethod
+    def of(cls, windows: EmbeddedWindows, settings: HeadSettings, prior: Prior) -> tuple[Scaling, "Problem"]:
+        """Return the standardisation of training windows, and the problem."""
+        weights = sampling_probabilities(windows.label, windows.recording, settings.sampler)
+        scaling = Scaling.of(windows.embeddings, weights)
+        offset = np.empty((len(windows), len(prior.bias)), np.float32)
+        for rows in _blocks(len(windows)):
+            offset[rows] = prior.logits(windows.embeddings[rows])
+        return scaling, cls(scaling.apply(windows.embeddings), offset, windows.label, weights, settings)
+
+    @property
+    def species(self) -> int:
+        """Number of logits."""
+        return self.offset.shape[1]
 
     def fit(self, weight_decay: float, start: Layers | None = None) -> Layers:
         """Return the layers that minimise the objective, from `start` or from the initial weights.
@@ -153,7 +176,7 @@ class Problem:
             return loss, _pack(decayed)
 
         options = {"maxiter": _MAX_ITERATIONS, "maxcor": 10, "ftol": _TOLERANCE, "gtol": 1e-7}
-        found = minimize(objective, _pack(first), jac=True, method="L-BFGS-B", options=options)
+        found = minimize(objective, _pack(first), jac=True, method="L-BFGS-B", options=options)  # type: ignore[call-overload]
         return _unpack(found.x, shapes)
 
     def initial_layers(self) -> Layers:
@@ -173,6 +196,7 @@ class Problem:
         biases = [np.zeros_like(b) for b in layers.biases]
         for rows in _blocks(len(self.x)):
             *inputs, logits = _forward(self.x[rows], layers)
+            logits = logits + self.offset[rows]
             label, w = self.label[rows], self.weights[rows]
             shifted = logits - logits.max(axis=1, keepdims=True)
             log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -10,14 +10,16 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from autobird.model.embeddings import EmbeddedWindows
-from autobird.model.head_fit import Problem, Scaling
+from autobird.model.head_fit import Problem
+from autobird.model.head_prior import Prior
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import HeadSettings
 
 log = logging.getLogger("autobird")
 
-CANDIDATES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
-"""Strengths of the weight decay to choose from, strongest first: each fit starts from the solution of the one before."""
+CANDIDATES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01)
+"""Strengths of the weight decay to choose from, strongest first: each fit starts from the solution of the one before. Stronger
+ones would leave little but the prior, which the training recordings may overrate: the backbone may have been trained on them."""
 
 DEFAULT = 1.0
 """Strength without enough groups to choose one."""
@@ -64,7 +66,9 @@ def inner_folds(windows: EmbeddedWindows, folds: int = _FOLDS) -> NDArray[np.int
     return fold[windows.group]
 
 
-def evaluate_candidates(windows: EmbeddedWindows, species: int, settings: HeadSettings) -> list[Candidate]:
+def evaluate_candidates(
+    windows: EmbeddedWindows, species: int, settings: HeadSettings, prior: Prior | None = None
+) -> list[Candidate]:
     """Return the results of all strengths of the weight decay, in the order of `CANDIDATES`.
 
     A window counts if its species occurs in the training part of its fold. The list is empty if no window does.
@@ -73,8 +77,10 @@ def evaluate_candidates(windows: EmbeddedWindows, species: int, settings: HeadSe
         windows: training windows.
         species: number of logits.
         settings: recipe.
+        prior: what the backbone knows of the species; None: nothing.
     """
     windows = _thinned(windows)
+    prior = prior or Prior.none(species, windows.embeddings.shape[1])
     fold = inner_folds(windows)
     logits = np.full((len(CANDIDATES), len(windows), species), np.nan)
     for k in np.unique(fold):
@@ -83,14 +89,13 @@ def evaluate_candidates(windows: EmbeddedWindows, species: int, settings: HeadSe
         left_out = (fold == k) & known
         if not len(train) or not left_out.any():
             continue
-        weights = sampling_probabilities(train.label, train.recording, settings.sampler)
-        scaling = Scaling.of(train.embeddings, weights)
-        problem = Problem(scaling.apply(train.embeddings), train.label, weights, species, settings)
+        scaling, problem = Problem.of(train, settings, prior)
         x, layers = scaling.apply(windows.embeddings[left_out]), None
+        offset = prior.logits(windows.embeddings[left_out])
         for n, weight_decay in enumerate(CANDIDATES):
             # A hidden layer starts from its initial weights each time: its result depends on the start.
             layers = problem.fit(weight_decay, None if settings.hidden else layers)
-            logits[n, left_out] = layers.logits(x)
+            logits[n, left_out] = layers.logits(x) + offset
     used = ~np.isnan(logits[0, :, 0])
     if not used.any():
         return []

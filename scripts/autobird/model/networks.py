@@ -127,24 +127,28 @@ class UnitLengthScaling(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return scaled embeddings; shape (windows, width)."""
-        return (F.normalize(x, dim=1, eps=MIN_NORM) - self.mean) / self.std
+        # Not F.normalize: its ONNX form hides the shape from `multiply_adds`.
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=MIN_NORM)
+        return (x / length - self.mean) / self.std
 
 
 class HeadNetwork(nn.Module):
     """A head as `head_fit` fits it, for export: the same values under the names of `Head.tensors`."""
 
-    def __init__(self, species: int, width: int, hidden: int) -> None:
+    def __init__(self, species: int, width: int, hidden: int, prior: bool) -> None:
         super().__init__()
         self.scaling = UnitLengthScaling(width)
         sizes = [width, *([hidden] if hidden else []), species]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        self.prior = nn.Linear(width, species) if prior else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map embeddings of shape (windows, width) to logits of shape (windows, species)."""
         y = self.scaling(x)
         for layer in self.layers[:-1]:
             y = F.relu(layer(y))
-        return self.layers[-1](y)
+        logits = self.layers[-1](y)
+        return logits if self.prior is None else logits + self.prior(x)
 
 
 _MIN_INPUT_CHANNELS = 8

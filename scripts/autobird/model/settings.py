@@ -44,14 +44,21 @@ class TrainSettings(Settings):
         "resnet",
         description="Network. `resnet`: a small residual convolutional network; `cnn_transformer`: the network of the project that "
         "Autobird reimplements, with its training recipe as the default; `head`: a small classifier on the embeddings of a pretrained "
-        "network (section `backbone`), which needs far fewer recordings. A head uses the keys `hidden`, `seed`, `weight_decay`, "
-        "`label_smoothing` and `sampler` of this section alone.",
+        "network (section `backbone`), which needs far fewer recordings. Of this section, a head uses only the keys `hidden`, "
+        "`backbone_prior`, `seed`, `weight_decay`, `label_smoothing` and `sampler`.",
     )
     hidden: int = Field(
         0,
         ge=0,
         le=8192,
         description="Size of the hidden layer of a `head`; 0: none, the head is a softmax regression.",
+    )
+    backbone_prior: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="How much a `head` uses what the backbone already knows: the factor of the backbone's own logits of the species that "
+        "it knows, which are added to the logits of the head. 0: not at all, as for a backbone without a list of species.",
     )
     width: int = Field(
         16,
@@ -212,6 +219,7 @@ class HeadSettings(Settings):
     """The keys of `train` that a head uses (stage `train_head`); descriptions and defaults are those of `TrainSettings`."""
 
     hidden: int = 0
+    backbone_prior: float = 0.5
     seed: int = 4
     weight_decay: float | Literal["auto"] = "auto"
     label_smoothing: float = 0.0

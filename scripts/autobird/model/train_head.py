@@ -10,11 +10,13 @@ import safetensors.numpy
 
 from autobird.audio.settings import MelSettings
 from autobird.backbone.base import BackboneInfo
+from autobird.backbone.load import load_recorded
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.model.embeddings import EmbeddedWindows
 from autobird.model.head_fit import fit_head
+from autobird.model.head_prior import Prior
 from autobird.model.head_selection import choose_weight_decay, evaluate_candidates
 from autobird.model.settings import HeadSettings, TrainSettings
 
@@ -32,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "--front-end", required=True, help="mel settings, as JSON; the filters and the drift test use mel frames"
     )
     p.add_argument("--backbone", required=True, help="what identifies the backbone, as JSON, without the width")
+    p.add_argument("--file", nargs="?", help="file of the backbone, if it is not found without it")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument(
@@ -46,12 +49,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         backbone = BackboneInfo(**json.loads(args.backbone), width=width)
         log.info("%d training windows, %d species, embeddings of %s", len(windows), len(labels), backbone.name)
 
+        prior = Prior.of(load_recorded(backbone, args.file or None), labels, settings.backbone_prior)
+        log.info("the backbone knows %d of the %d species", int(prior.known.sum()), len(labels))
         candidates = []
         weight_decay = settings.weight_decay
         if weight_decay == "auto":
-            candidates = evaluate_candidates(windows, len(labels), settings)
+            candidates = evaluate_candidates(windows, len(labels), settings, prior)
             weight_decay = choose_weight_decay(candidates)
-        head = fit_head(windows, len(labels), settings, weight_decay)
+        head = fit_head(windows, len(labels), settings, weight_decay, prior)
         tensors = head.tensors()
         log.info("weight decay %g", weight_decay)
 
@@ -68,6 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "backbone": backbone.model_dump(mode="json"),
                 "parameters": sum(layers),
                 "weight_decay": weight_decay,
+                "known_to_backbone": [name for name, known in zip(labels, prior.known, strict=True) if known],
                 "train": TrainSettings(architecture="head", **settings.model_dump()).model_dump(mode="json"),
             },
         )

@@ -20,7 +20,8 @@ def load_trained(model: dict[str, Any], weights: Path) -> tuple[nn.Module, Train
     settings = TrainSettings.model_validate(model["train"])
     network: nn.Module
     if settings.architecture == "head":
-        network = HeadNetwork(len(model["labels"]), model["backbone"]["width"], settings.hidden)
+        prior = bool(model["known_to_backbone"])
+        network = HeadNetwork(len(model["labels"]), model["backbone"]["width"], settings.hidden, prior)
     else:
         norm = model["normalisation"]
         network = build_network(settings, len(model["labels"]), norm["mean"], norm["std"])

@@ -110,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         card = model_card(
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
             read_json(args.leakage), training_data(licences, backbone), pd.read_csv(args.species), backbone,
+            model.get("known_to_backbone", ()),
             {file.stem: read_json(file)["summary"] for file in args.analysis},
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)

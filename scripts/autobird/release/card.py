@@ -1,5 +1,6 @@
 """The model card: what users should know before they rely on the model (Mitchell et al. 2019)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def model_card(
     training_data: dict[str, Any],
     species: pd.DataFrame,
     backbone: BackboneInfo | None = None,
+    known_to_backbone: Sequence[str] = (),
     analysis: dict[str, str] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
@@ -49,6 +51,7 @@ def model_card(
         training_data: licences of the training recordings (`release.bundle.training_data`).
         species: `species.csv` of stage `evaluate`.
         backbone: the pretrained network that computes the model's input; None: the model needs none.
+        known_to_backbone: species whose own weights of the backbone the head contains.
         analysis: summaries of the analyses of a run with a backbone, by the name of their file (`possibly_heard`,
             `with_backbone`, `learning_curve`); other runs have none.
     """
@@ -64,7 +67,7 @@ def model_card(
         f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
         f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
-        *(_backbone_lines(backbone) if backbone else ()),
+        *(_backbone_lines(backbone, len(known_to_backbone)) if backbone else ()),
         "## Performance",
         "",
         f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
@@ -149,14 +152,21 @@ def _variant(released: str, backbone: BackboneInfo | None) -> str:
     )
 
 
-def _backbone_lines(backbone: BackboneInfo) -> list[str]:
-    """Describe the backbone: what it is, its licence, and how to install it."""
+def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
+    """Describe the backbone: what it is, its licence, and how to install it.
+
+    Args:
+        backbone: the backbone.
+        known: number of species whose own weights of the backbone the head contains.
+    """
+    part = f", and contains weights of its last layer for {known} of the species" if known else ""
     return [
         "## Backbone",
         "",
         f"- Name: {backbone.name}; source: {backbone.source or 'not recorded'}",
         f"- Input: windows of {backbone.window:g} s at {backbone.sample_rate} Hz; embedding: {backbone.width} values",
-        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone, so this licence applies to the bundle, too.",
+        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone{part}, so this licence applies to the "
+        "bundle, too.",
         f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
         f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
         "- Cost: nearly all of the computation is that of the backbone. `latency.json` of the run and the documentation of backbones "
