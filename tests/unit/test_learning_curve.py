@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import safetensors.numpy
 
 from autobird.core.files import read_json, write_json
 from autobird.core.tables import write_table
@@ -14,6 +15,7 @@ from autobird.evaluation import learning_curve as lc
 from autobird.evaluation.bootstrap import resample_groups
 from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.settings import IntervalSettings
+from autobird.model.settings import HeadSettings
 from autobird.release import learning_curve as stage
 
 
@@ -146,7 +148,9 @@ def test_intervals_of_a_gain_contain_the_true_value_as_often_as_they_say(groups:
     assert inside / trials >= 0.93
 
 
-def write_dataset(folder: Path, recordings_of_species: int, seed: int, first_test: int = 0) -> list[str]:
+def write_dataset(
+    folder: Path, recordings_of_species: int, seed: int, first_test: int = 0, prior: bool = False
+) -> list[str]:
     """Two species whose embeddings differ a little: 16 values of noise, and one that tells the species."""
     rng = np.random.default_rng(seed)
     rows, embeddings = [], []
@@ -168,7 +172,14 @@ def write_dataset(folder: Path, recordings_of_species: int, seed: int, first_tes
     folder.mkdir(parents=True, exist_ok=True)
     write_table(folder / "index.parquet", pd.DataFrame(rows), INDEX)
     np.save(folder / "0.npy", np.array(embeddings, np.float16))
-    settings = {"hidden": 0, "seed": 4, "weight_decay": "auto", "label_smoothing": 0.0, "sampler": "recordings"}
+    settings = HeadSettings().model_dump(mode="json")
+    weights = {"layers.0.weight": np.zeros((2, 17), np.float32)}
+    if prior:  # the backbone tells the species almost without fail
+        weights |= {
+            "prior.weight": np.outer([0, 9], np.arange(17) == 16).astype(np.float32),
+            "prior.bias": np.float32([0, -7]),
+        }
+    safetensors.numpy.save_file(weights, folder / "weights.safetensors")
     write_json(folder / "model.json", {"labels": ["species 0", "species 1"], "weight_decay": 1.0, "train": settings})
     return [str(folder / name) for name in ("index.parquet", "model.json", "0.npy")]
 
@@ -176,7 +187,10 @@ def write_dataset(folder: Path, recordings_of_species: int, seed: int, first_tes
 def run(folder: Path, index: list[str], model: list[str], embeddings: str) -> dict[str, object]:
     outputs = [x for name, end in (("result", "json"), ("table", "csv"), ("figure", "png")) for x in (f"--{name}", str(folder / f"lc.{end}"))]  # fmt: skip
     settings = json.dumps({"resamples": 100})
-    stage.main(["--settings", settings, "--index", *index, "--model", *model, "--embeddings", embeddings, *outputs])
+    weights = [str(Path(path).with_name("weights.safetensors")) for path in model]
+    stage.main(
+        ["--settings", settings, "--index", *index, "--model", *model, "--weights", *weights, "--embeddings", embeddings, *outputs]
+    )  # fmt: skip
     assert (folder / "lc.png").stat().st_size > 10_000
     return read_json(folder / "lc.json")
 
@@ -199,6 +213,12 @@ def test_the_test_recordings_of_several_folds_are_pooled(tmp_path: Path) -> None
     found = run(tmp_path, [index, other], [model, other_model], embeddings)
     assert (found["folds"], found["test_recordings"]) == (2, 40)
     assert [p["draws"] for p in found["curve"]] == [3, 3, 1]
+
+
+def test_heads_start_from_what_the_backbone_knows_as_the_released_head_does(tmp_path: Path) -> None:
+    plain = run(tmp_path, *([x] for x in write_dataset(tmp_path, 4, seed=1)[:2]), str(tmp_path / "0.npy"))
+    found = run(tmp_path, *([x] for x in write_dataset(tmp_path, 4, seed=1, prior=True)[:2]), str(tmp_path / "0.npy"))
+    assert found["curve"][0]["macro_f1"]["value"] > plain["curve"][0]["macro_f1"]["value"] + 0.1
 
 
 def test_without_two_recordings_of_a_species_there_is_no_curve(tmp_path: Path) -> None:

@@ -122,6 +122,7 @@ rule learning_curve:
     input:
         index=RUN / "dataset/index.parquet",
         model=RUN / "model/model.json",
+        weights=RUN / "model/weights.safetensors",
         embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
     output:
         result=RUN / "evaluation/learning_curve.json",
@@ -154,6 +155,7 @@ rule learning_curve:
             --settings {params.settings:q} \
             --index {input.index:q} \
             --model {input.model:q} \
+            --weights {input.weights:q} \
             --embeddings {input.embeddings:q} \
             --result {output.result:q} \
             --table {output.table:q} \
@@ -227,6 +229,7 @@ use rule learning_curve as pooled_learning_curve with:
     input:
         index=datasets_of_folds("index.parquet"),
         model=of_folds("model/model.json"),
+        weights=of_folds("model/weights.safetensors"),
         embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
     output:
         result=RUN / "crossval/learning_curve.json",

@@ -17,6 +17,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_text_csv, write_csv
+from autobird.dataset.backbone_labels import match_labels
 from autobird.dataset.heard import HEARD, UNHEARD, UNKNOWN, mark_heard
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
 from autobird.evaluation.evaluate import interval_json
@@ -25,7 +26,6 @@ from autobird.evaluation.possibly_heard import MIN_RECORDINGS, last_heard
 from autobird.evaluation.predictions import SplitPredictions
 from autobird.evaluation.settings import WithBackboneSettings
 from autobird.evaluation.tested import read_test_predictions, subset_recordings
-from autobird.sources.labels import label_key
 
 Floats = NDArray[np.float64]
 
@@ -34,24 +34,6 @@ THRESHOLD = 0.25
 
 METRICS = ("macro_f1", "top1", "detection_macro_f1", "detection_precision", "detection_recall", "cmap")
 """Metrics of `all_metrics`, per recording, that are compared."""
-
-
-def match_labels(labels: Sequence[str], backbone_labels: Sequence[str]) -> dict[str, int]:
-    """Return the position of each label in the labels of a backbone, for those that it has.
-
-    A label is the scientific or the common name; case, spaces and underscores are ignored (`sources.labels.label_key`).
-
-    Args:
-        labels: species of the run.
-        backbone_labels: `Scientific name_Common name`, or one name.
-    """
-    position: dict[str, int] = {}
-    names = [text.partition("_") for text in backbone_labels]
-    for part in (0, 2):  # scientific names first
-        for i, name in enumerate(names):
-            if name[part]:
-                position.setdefault(label_key(name[part]), i)
-    return {label: position[label_key(label)] for label in labels if label_key(label) in position}
 
 
 def backbone_predictions(
@@ -187,8 +169,8 @@ def answer(result: dict[str, Any]) -> str:
         if not of_known or (of_known["low"] is not None and of_known["low"] > 0):
             return f"Use this model rather than {name} as it is: {scores}."
         return (
-            f"Use this model rather than {name} as it is, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; on "
-            f"the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
+            f"Use this model rather than {name} as it is, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; "
+            f"on the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
         )
     if difference["high"] is not None and difference["high"] < 0:
         text = f"Use {name} as it is rather than this model, as far as these recordings tell: {scores}"
@@ -219,7 +201,9 @@ def summary(result: dict[str, Any]) -> str:
             lines.append(f"Whether {name} was trained on recordings among these is not known.")
     if result["unknown_species"]:
         if "because" not in lines[0]:
-            lines.append(f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed.")
+            lines.append(
+                f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed."
+            )
         if scopes["known_species"]:
             values = scopes["known_species"]["metrics"]["macro_f1"]
             lines.append(
@@ -312,9 +296,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         embeddings = read_windows(tested.windows, [read_table(path) for path in args.index], args.embeddings)
         confidences = expit(network.logits(embeddings)[:, list(positions.values())].astype(np.float64))
-        backbone = backbone_predictions(model, confidences, [labels.index(name) for name in positions])
+        backbone = backbone_predictions(model, confidences, list(positions))
         marks = mark_heard(model.names, read_text_csv(args.details), last_heard(settings)[0])
-        matched = {name: network.labels[i] for name, i in positions.items()}
+        matched = {labels[n]: network.labels[i] for n, i in positions.items()}
         exact = windows.window <= key.window
         result = with_backbone(model, backbone, labels, matched, marks, exact, settings)
         write_json(args.output, result)

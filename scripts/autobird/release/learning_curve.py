@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import safetensors.numpy
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
@@ -28,9 +29,9 @@ from autobird.evaluation.learning_curve_figure import learning_curve_figure
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
-from autobird.model.head_fit import Head, Problem, Scaling, fit_head
+from autobird.model.head_fit import Head, Problem, fit_head
+from autobird.model.head_prior import Prior
 from autobird.model.head_selection import CANDIDATES
-from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import HeadSettings
 from autobird.predict.classification import Calibration
 
@@ -46,6 +47,7 @@ class Fold:
         labels: species that the head knows.
         settings: recipe.
         weight_decay: weight decay of the head.
+        prior: part of its logits that was not trained.
         train: training windows.
         names: recording of each training window, shape (windows,).
         recordings: one row per training recording: recording, group, and recording_species, the labels of its windows.
@@ -58,6 +60,7 @@ class Fold:
     labels: list[str]
     settings: HeadSettings
     weight_decay: float
+    prior: Prior
     train: EmbeddedWindows
     names: NDArray[Any]
     recordings: pd.DataFrame
@@ -67,12 +70,15 @@ class Fold:
     test_embeddings: NDArray[np.float16]
 
     @classmethod
-    def read(cls, index: Path, model: Path, embeddings: Sequence[Path], all_labels: Sequence[str]) -> "Fold":
+    def read(
+        cls, index: Path, model: Path, weights: Path, embeddings: Sequence[Path], all_labels: Sequence[str]
+    ) -> "Fold":
         """Read a data set.
 
         Args:
             index: its index.
             model: model.json of the head that was trained on it.
+            weights: weights of that head.
             embeddings: arrays of all batches.
             all_labels: species of all folds; test recordings of these are predicted.
         """
@@ -87,18 +93,20 @@ class Fold:
         single = windows[(windows["split"] == "validation") & windows["complete"] & (windows["present"].map(len) == 1)]
         single = single[single["present"].map(lambda names: names[0] in labels)]
         test = windows[windows["split"] == "test"].reset_index(drop=True)
+        test_embeddings = read_embeddings(test, embeddings)
         train_settings = {name: description["train"][name] for name in HeadSettings.model_fields}
         return cls(
             labels,
             HeadSettings.model_validate(train_settings),
             float(description["weight_decay"]),
+            _prior(weights, len(labels), test_embeddings.shape[1]),
             EmbeddedWindows.from_index(used, labels, embeddings),
             used["recording"].to_numpy(),
             recordings.reset_index(),
             read_embeddings(single, embeddings),
             np.array([labels.index(names[0]) for names in single["present"]], np.int64),
             test,
-            read_embeddings(test, embeddings),
+            test_embeddings,
         )  # fmt: skip
 
     def subset(self, size: int, draw: int) -> tuple[EmbeddedWindows, set[str]]:
@@ -124,16 +132,18 @@ class Fold:
         """
         if self.settings.weight_decay != "auto" or not len(self.validation):
             return self.weight_decay
-        weights = sampling_probabilities(windows.label, windows.recording, self.settings.sampler)
-        scaling = Scaling.of(windows.embeddings, weights)
-        problem = Problem(scaling.apply(windows.embeddings), windows.label, weights, len(self.labels), self.settings)
+        scaling, problem = Problem.of(windows, self.settings, self.prior)
         layers, losses = None, []
         for weight_decay in CANDIDATES:
             layers = problem.fit(weight_decay, None if self.settings.hidden else layers)
-            head = Head(scaling, layers)
+            head = Head(scaling, layers, self.prior)
             logits = head.logits(self.validation) / self.temperature(head)
             losses.append(-float(log_softmax(logits, axis=1)[np.arange(len(logits)), self.validation_label].mean()))
         return CANDIDATES[int(np.argmin(losses))]
+
+    def fit(self, windows: EmbeddedWindows, weight_decay: float) -> Head:
+        """Return a head that is fitted to some training windows."""
+        return fit_head(windows, len(self.labels), self.settings, weight_decay, self.prior)
 
     def predict(self, head: Head, labels: Sequence[str]) -> pd.DataFrame:
         """Return the calibrated predictions of a head for the test windows (`PREDICTIONS`), with all labels of all folds."""
@@ -142,6 +152,14 @@ class Fold:
             head
         )
         return self.test.assign(logits=list(logits))
+
+
+def _prior(weights: Path, species: int, width: int) -> Prior:
+    """Return the prior of a head, from its weights; one that knows nothing if they have none."""
+    tensors = safetensors.numpy.load_file(weights)
+    if "prior.weight" not in tensors:
+        return Prior.none(species, width)
+    return Prior(tensors["prior.weight"], tensors["prior.bias"])
 
 
 def sizes_of(folds: Sequence[Fold], labels: Sequence[str]) -> list[int]:
@@ -179,7 +197,7 @@ def curve_points(
             tables = []
             for fold, decay in zip(folds, decays, strict=True):
                 windows, names = fold.subset(size, draw)
-                tables.append(fold.predict(fit_head(windows, len(fold.labels), fold.settings, decay), labels))
+                tables.append(fold.predict(fold.fit(windows, decay), labels))
                 counts += fold.counts(names, labels) / len(folds) / repeats
             predicted = predictions_of_split(pd.concat(tables, ignore_index=True), labels, "test", calibration)
             if split is None:
@@ -196,6 +214,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--index", type=Path, nargs="+", required=True, help="index of the data set, or of each fold")
     p.add_argument("--model", type=Path, nargs="+", required=True, help="model.json of the head, or of each fold")
+    p.add_argument("--weights", type=Path, nargs="+", required=True, help="weights of the head, or of each fold")
     p.add_argument("--embeddings", type=Path, nargs="+", required=True, help="arrays of all batches")
     for name in ("result", "table", "figure"):
         p.add_argument(f"--{name}", type=Path, required=True)
@@ -204,8 +223,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("learning_curve", args, [args.result, args.table, args.figure]):
         labels = sorted({name for model in args.model for name in read_json(model)["labels"]})
         folds = [
-            Fold.read(index, model, args.embeddings, labels)
-            for index, model in zip(args.index, args.model, strict=True)
+            Fold.read(index, model, weights, args.embeddings, labels)
+            for index, model, weights in zip(args.index, args.model, args.weights, strict=True)
         ]
         result = no_curve(settings)
         if sizes_of(folds, labels):
