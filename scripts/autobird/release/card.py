@@ -83,17 +83,13 @@ def model_card(
         "",
         _several_species(test),
         "",
-        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
-        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
-        "",
-        "The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
-        f"{released['reason']}.",
-        "",
+        *(() if backbone else _gate_lines(row, released["reason"])),
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
-        f"{used['validation']['recordings']} validation recordings were used to select the variant, its thresholds and its temperature "
+        f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
+        "thresholds and its temperature "
         "(the number that the model's outputs are divided by, to make the probabilities match the observed accuracy). "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
@@ -173,6 +169,17 @@ def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
         "give measured speeds.",
         "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
         "marks them with a note.",
+        "",
+    ]
+
+
+def _gate_lines(row: pd.Series, reason: str) -> list[str]:
+    """Say why this variant was released; a head has no other variants."""
+    return [
+        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
+        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
+        "",
+        f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
         "",
     ]
 

@@ -32,6 +32,7 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     axes[0].set_xlabel("macro-F1 per test recording, with interval")
     axes[0].set_yticks(y, test["variant"])
     axes[0].grid(axis="x", alpha=0.3)
+    axes[0].set_ylim(-0.6, max(len(test), 3) - 0.4)  # at least three rows high, so that a single bar is not a block
     _bars(axes[1], y, test["bytes"] / 1000, colours, "size, kB")
     speed = [latency["windows_per_second"][name] for name in test["variant"]]
     speedup = [latency["times_eager"][name] for name in test["variant"]]
@@ -48,6 +49,7 @@ def _bars(ax: Any, y: Any, values: Any, colours: list[str], label: str, speedup:
         factor = f" ({speedup[i]:.1f}x)" if speedup else ""
         ax.text(value, y[i], f" {value:.0f}{factor}", va="center", fontsize=9)
     ax.set_xlim(0, float(np.max(values)) * 1.35)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel(label)
 
 
