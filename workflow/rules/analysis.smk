@@ -5,22 +5,6 @@ Gives: evaluation/possibly_heard, evaluation/with_backbone; of heads also evalua
 crossval/learning_curve. A run without a backbone makes the first two on request: `snakemake with_backbone`.
 """
 
-from autobird.backbone.known import BIRDNET
-from autobird.evaluation.settings import PossiblyHeardSettings, WithBackboneSettings
-from autobird.members import crossval_id, fold_ids
-
-IS_HEAD = CONFIG.train.architecture == "head"
-
-
-def analyses_of(folder):
-    """The analyses of a run with a backbone, as files of one of its folders; other runs have none."""
-    names = ["possibly_heard"] if CONFIG.uses_backbone else []
-    if CONFIG.uses_backbone and CONFIG.backbone.name == BIRDNET:  # the only one with a species list of its own
-        names.append("with_backbone")
-    if IS_HEAD:
-        names.append("learning_curve")
-    return [RUN / folder / f"{name}.json" for name in names]
-
 
 rule possibly_heard:
     """Compute the scores without the test recordings that the backbone may have been trained on."""
@@ -162,20 +146,6 @@ rule learning_curve:
             --figure {output.figure:q} \
             --log {log:q}
         """
-
-
-def of_folds(pattern):
-    """A file of each fold of a cross-validation, of the training with the first seed."""
-    seed = CONFIG.train.seeds[0]
-    return [
-        RUN / f"members/{crossval_id(fold, seed)}" / pattern
-        for fold in range(CONFIG.dataset.folds)
-    ]
-
-
-def datasets_of_folds(name):
-    """A file of the dataset of each fold of a cross-validation."""
-    return [RUN / f"members/{fold}/dataset/{name}" for fold in fold_ids(CONFIG)]
 
 
 use rule possibly_heard as pooled_possibly_heard with:
