@@ -149,12 +149,18 @@ def test_intervals_of_a_gain_contain_the_true_value_as_often_as_they_say(groups:
 
 
 def write_dataset(
-    folder: Path, recordings_of_species: int, seed: int, first_test: int = 0, prior: bool = False
+    folder: Path,
+    recordings_of_species: int,
+    seed: int,
+    first_test: int = 0,
+    prior: bool = False,
+    validation: int = 6,
+    test: int = 10,
 ) -> list[str]:
     """Two species whose embeddings differ a little: 16 values of noise, and one that tells the species."""
     rng = np.random.default_rng(seed)
     rows, embeddings = [], []
-    for split, count in (("train", recordings_of_species), ("validation", 6), ("test", 10)):
+    for split, count in (("train", recordings_of_species), ("validation", validation), ("test", test)):
         for species in range(2):
             for k in range(count):
                 name = f"{split}{species}-{k + first_test * (split == 'test')}"
@@ -219,6 +225,19 @@ def test_heads_start_from_what_the_backbone_knows_as_the_released_head_does(tmp_
     plain = run(tmp_path, *([x] for x in write_dataset(tmp_path, 4, seed=1)[:2]), str(tmp_path / "0.npy"))
     found = run(tmp_path, *([x] for x in write_dataset(tmp_path, 4, seed=1, prior=True)[:2]), str(tmp_path / "0.npy"))
     assert found["curve"][0]["macro_f1"]["value"] > plain["curve"][0]["macro_f1"]["value"] + 0.1
+
+
+@pytest.mark.parametrize(("validation", "test"), [(0, 10), (6, 0), (6, 1)])
+def test_few_or_no_validation_or_test_recordings_give_a_curve_that_says_little(
+    tmp_path: Path, validation: int, test: int
+) -> None:
+    index, model, embeddings = write_dataset(tmp_path, 6, seed=1, validation=validation, test=test)
+    found = run(tmp_path, [index], [model], embeddings)
+    assert [p["size"] for p in found["curve"]] == [2, 4, 6]
+    assert found["test_recordings"] == 2 * test
+    if not test:
+        assert found["curve"][0]["macro_f1"] is None
+        assert "not defined" in found["summary"]
 
 
 def test_without_two_recordings_of_a_species_there_is_no_curve(tmp_path: Path) -> None:

@@ -249,6 +249,13 @@ def test_a_comparison_that_is_missing_or_unclear_is_an_error_in_one_line(
     assert message in capsys.readouterr().err
 
 
+def test_a_run_without_test_recordings_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "load_described", lambda *_: Logits())
+    rows = table([0, 1], [0, 1]).assign(split="validation")
+    stage.main(write_inputs(tmp_path, rows))
+    assert "cannot be compared" in read_json(tmp_path / "output.json")["answer"]
+
+
 def test_a_backbone_that_knows_none_of_the_species_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stage, "load_described", lambda *_: Logits())
     monkeypatch.setattr(Logits, "labels", ("z_z",))

@@ -165,7 +165,7 @@ def learning_curve(
             "recordings": round(float(point.recordings.mean()), 2),
             "draws": len(point.f1),
             "macro_f1": interval_json(bounded_interval(macro_average(mean), resamples, settings.confidence, groups)),
-            "spread_of_draws": round(float(np.std([macro_average(f1[:1])[0] for f1 in point.f1])), 4),
+            "spread_of_draws": _spread([float(macro_average(f1[:1])[0]) for f1 in point.f1]),
         }
         for point, mean in zip(points, means, strict=True)
     ]  # fmt: skip
@@ -186,6 +186,11 @@ def learning_curve(
         "would_gain_most": _ranked(by_species, GAINS),
     }
     return result | {"summary": summary(result)}
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    """Return the standard deviation; None if a value is not defined."""
+    return None if np.isnan(values).any() else round(float(np.std(values)), 4)
 
 
 def _species_curve(

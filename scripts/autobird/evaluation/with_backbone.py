@@ -70,7 +70,10 @@ class _Pair:
 
 
 def compare(pair: _Pair, settings: WithBackboneSettings) -> dict[str, Any]:
-    """Return metrics of both, per recording, and their paired differences (model minus backbone), with intervals."""
+    """Return metrics of both, per recording, and their paired differences (model minus backbone), with intervals.
+
+    There may be no recordings; the metrics are then not defined.
+    """
     resamples = pair.model.resamples(settings.resamples, settings.seed)
     weighting = Weighting.of(resamples, pair.model.recordings)
     model, backbone = (all_metrics(split.recordings, weighting) for split in (pair.model, pair.backbone))
@@ -90,6 +93,8 @@ def compare(pair: _Pair, settings: WithBackboneSettings) -> dict[str, Any]:
                 ),
                 "difference": interval_json(
                     difference_interval(model[name].values - backbone[name].values, resamples, settings.confidence)
+                    if pair.model.names
+                    else None
                 ),
             }
             for name in METRICS

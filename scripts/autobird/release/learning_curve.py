@@ -91,7 +91,7 @@ class Fold:
         )
         windows = windows_to_predict(table, list(all_labels))
         single = windows[(windows["split"] == "validation") & windows["complete"] & (windows["present"].map(len) == 1)]
-        single = single[single["present"].map(lambda names: names[0] in labels)]
+        single = single[np.array([names[0] in labels for names in single["present"]], bool)]
         test = windows[windows["split"] == "test"].reset_index(drop=True)
         test_embeddings = read_embeddings(test, embeddings)
         train_settings = {name: description["train"][name] for name in HeadSettings.model_fields}
