@@ -14,7 +14,7 @@ from autobird import cli
 from autobird.audio.settings import FeatureSettings
 from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.core.errors import AutobirdError
-from autobird.predict import similar
+from autobird.predict import embed_files, similar, sought_clip
 from autobird.predict.bundle import Bundle
 from autobird.predict.embedding_cache import CachedFile, EmbeddingCache, unit_rows, user_cache_folder
 from autobird.predict.similarity import Match, cosines, most_similar
@@ -48,6 +48,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bundle, "load", lambda folder: bundle(folder, None if folder.name == "network" else INFO))
     monkeypatch.setattr(similar, "check_backbone", lambda *_: None)
     monkeypatch.setattr(similar, "load_bundle_backbone", lambda *_: Bands())
+    monkeypatch.setattr(embed_files, "load_bundle_backbone", lambda *_: Bands())
 
 
 def tones(*frequencies: float, level: float = 0.3) -> np.ndarray:
@@ -137,7 +138,9 @@ def test_a_file_that_was_embedded_is_taken_from_the_cache_also_under_another_nam
     first = capsys.readouterr()
     (folder / "ab").mkdir()
     (folder / "a.wav").rename(folder / "ab/renamed.wav")
-    monkeypatch.setattr(similar, "run_each", lambda _, jobs, *__, **___: iter(jobs and pytest.fail("embedded again") or []))
+    monkeypatch.setattr(
+        embed_files, "run_each", lambda _, jobs, *__, **___: iter([pytest.fail("embedded again")] if jobs else [])
+    )
     assert run(tmp_path, "--csv") == 0
     assert capsys.readouterr().out == first.out.replace("a.wav", "ab/renamed.wav")
 
@@ -163,15 +166,21 @@ def test_a_clip_that_cannot_be_used_is_an_error_in_one_line(
 ) -> None:
     folder_of_tones(tmp_path)
     with pytest.raises(AutobirdError, match=re.escape(message)):
-        similar.query_of(bundle(tmp_path), tmp_path / clip, at)
+        sought_clip.read_clip(tmp_path / clip, at, 1.0, RATE)
+
+
+def test_the_clip_is_read_before_the_folder_is_embedded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder_of_tones(tmp_path)
+    assert run(tmp_path, clip="missing.wav") == 2
+    assert "embedding" not in capsys.readouterr().err
 
 
 def test_the_level_is_that_of_high_frequencies() -> None:
     rng = np.random.default_rng(0)
     wind = 20000 * np.sin(2 * np.pi * 5 * np.arange(RATE) / RATE)
     samples = np.concatenate([wind, 3000 * tones(2000), rng.normal(0, 30, RATE)]).astype(np.int16)
-    assert similar.loudest(samples, RATE, RATE // 10) == RATE
-    assert similar.loudest(samples[:RATE], RATE, RATE // 10) == 0
+    assert sought_clip.loudest(samples, RATE, RATE // 10) == RATE
+    assert sought_clip.loudest(samples[:RATE], RATE, RATE // 10) == 0
 
 
 def test_cosines_equal_those_of_float64_for_files_in_any_order() -> None:

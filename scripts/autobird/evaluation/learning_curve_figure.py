@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
-from autobird.evaluation.learning_curve import GAINS
+from autobird.evaluation.learning_curve_text import GAINS
 
 
 def learning_curve_figure(path: Path, result: dict[str, Any]) -> None:

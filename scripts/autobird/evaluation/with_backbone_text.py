@@ -1,4 +1,4 @@
-"""The command `autobird compare RUN --with birdnet`: print what the stage `with_backbone` computed."""
+"""The comparison of a model with a backbone as it is, in words: for the card, and for `autobird compare RUN --with birdnet`."""
 
 import math
 from pathlib import Path
@@ -21,6 +21,94 @@ _SCOPES = {
     "known_species": "recordings of species that both know",
     "unheard": "recordings that the backbone was not trained on",
 }
+
+
+def answer(result: dict[str, Any]) -> str:
+    """Return the sentence that answers: should I use this model, or the backbone as it is?
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    name, scope = result["backbone"], result["scopes"]["all"]
+    if (unheard := result["scopes"]["unheard"]) is not None:
+        scope, which = unheard, f"the {unheard['recordings']} test recordings that it did not hear in its training"
+    else:
+        which = f"the {scope['recordings']} test recordings"
+    values = scope["metrics"]["macro_f1"]
+    difference = values["difference"]
+    if difference is None or values["model"] is None or values["backbone"] is None:
+        return f"This model and {name} as it is cannot be compared, because no test recording contains exactly one species."
+    scores = (
+        f"macro-F1 on {which} is {_range(values['model'])} with this model and {_range(values['backbone'])} with {name} as it is "
+        f"(difference {_range(difference, sign=True)})"
+    )
+    if difference["low"] is not None and difference["low"] > 0:
+        known = scope is result["scopes"]["all"] and result["scopes"]["known_species"]
+        of_known = known["metrics"]["macro_f1"]["difference"] if known else None
+        if not of_known or (of_known["low"] is not None and of_known["low"] > 0):
+            return f"Use this model rather than {name} as it is: {scores}."
+        return (
+            f"Use this model rather than {name} as it is, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; "
+            f"on the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
+        )
+    if difference["high"] is not None and difference["high"] < 0:
+        text = f"Use {name} as it is rather than this model, as far as these recordings tell: {scores}"
+        if scope is result["scopes"]["all"] and result["possibly_heard"]:
+            text += f", but it may have been trained on {result['possibly_heard']} of them"
+    else:
+        text = f"Whether this model or {name} as it is recognises these species better cannot be told from these recordings: {scores}"
+    return text + "."
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return the answer and what limits it, for the card and the report.
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    name, scopes = result["backbone"], result["scopes"]
+    lines = [answer(result)]
+    heard = result["possibly_heard"]
+    if scopes["unheard"] is None:
+        if heard:
+            total = scopes["all"]["recordings"]
+            lines.append(
+                f"{name} may have been trained on {heard} of these {total} recordings, which favours it; the others are too few to tell "
+                f"({result['unheard']} unheard, fewer than {result['min_recordings']})."
+            )
+        elif result["unknown"]:
+            lines.append(f"Whether {name} was trained on recordings among these is not known.")
+    if result["unknown_species"]:
+        if "because" not in lines[0]:
+            lines.append(
+                f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed."
+            )
+        if scopes["known_species"]:
+            values = scopes["known_species"]["metrics"]["macro_f1"]
+            lines.append(
+                f"On the species that both know, macro-F1 is {_range(values['model'])} and {_range(values['backbone'])} (difference "
+                f"{_range(values['difference'], sign=True)})."
+            )
+    detections = scopes["all"]["metrics"]
+    lines.append(
+        f"Detections (this model with its thresholds, {name} from a confidence of {result['threshold']:g}, its usual threshold): precision "
+        f"{_range(detections['detection_precision']['model'])} and {_range(detections['detection_precision']['backbone'])}, recall "
+        f"{_range(detections['detection_recall']['model'])} and {_range(detections['detection_recall']['backbone'])}."
+    )
+    if not result["exact"]:
+        lines.append(
+            f"The windows of this run are longer than those of {name}, so its answers are those for the mean of the embeddings in a window."
+        )
+    return " ".join(lines)
+
+
+def _range(value: dict[str, float | None] | None, sign: bool = False) -> str:
+    if value is None:
+        return "not defined"
+    form = "+.3f" if sign else ".3f"
+    if value["low"] is None:
+        return f"{value['value']:{form}} [interval unknown]"
+    return f"{value['value']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
 
 
 def read_with_backbone(run: Path, backbone: str) -> dict[str, Any]:
