@@ -1,4 +1,4 @@
-"""Compare recipes of heads on the validation or test recordings of all folds, as the table of docs/heads.md.
+"""Compare recipes of heads on the validation and the test recordings of all folds, as the last tables of docs/heads.md.
 
 Needs the data sets of a cross-validation and the embeddings, which `snakemake crossval` makes:
 
@@ -28,7 +28,8 @@ from autobird.backbone.settings import BackboneSettings
 from autobird.core.blas import one_blas_thread
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
-from autobird.evaluation.bootstrap import bounded_interval, difference_interval
+from autobird.evaluation.bootstrap import Resamples, bounded_interval, difference_interval
+from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, macro_f1
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
@@ -39,6 +40,8 @@ from autobird.model.settings import HeadSettings
 from autobird.predict.classification import Calibration
 
 Floats = NDArray[np.float64]
+
+SPLITS = ("validation", "test")
 
 
 @dataclass(frozen=True)
@@ -187,12 +190,12 @@ _GRADIENT = ("BirdNET", "the same", "head, hidden")
 """Beginnings of the names of recipes whose result depends on the seed."""
 
 
-def read_fold(folder: Path, embeddings: list[Path], labels: list[str], split: str) -> Fold:
+def read_fold(folder: Path, embeddings: list[Path], labels: list[str]) -> Fold:
     """Return the windows of a fold, from the data set of its member."""
     index = read_table(folder / "dataset/index.parquet")
     train = index[(index["dropped"] == "") & (index["split"] == "train")].reset_index(drop=True)
     windows = windows_to_predict(index, labels)
-    windows = windows[windows["split"] == split].reset_index(drop=True)
+    windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
     rows = train.groupby("recording", sort=False).apply(lambda g: g.index[len(g) // 2], include_groups=False)
     return Fold(
         EmbeddedWindows.from_index(train, labels, embeddings), rows.to_numpy(np.int64), windows,
@@ -200,47 +203,60 @@ def read_fold(folder: Path, embeddings: list[Path], labels: list[str], split: st
     )  # fmt: skip
 
 
+def scaled_logits(fold: Fold, logits: Floats) -> pd.DataFrame:
+    """Return the windows of a fold with logits divided by the temperature that is fitted on its validation windows."""
+    table = fold.windows.assign(logits=list(logits))
+    temperature = calibrate(table, fold.labels, "mean")[0].temperature
+    return table.assign(logits=list(logits / temperature))
+
+
+def scores(tables: list[pd.DataFrame], labels: list[str], split: str) -> tuple[list[Floats], Resamples]:
+    """Return macro-F1 by recording and by window of the pooled windows of a split, under the resamples of the groups."""
+    scaled = Calibration(1.0, np.full(len(labels), np.inf), "mean")
+    pooled = predictions_of_split(pd.concat(tables, ignore_index=True), labels, split, scaled)
+    draws = pooled.resamples(1000, 0)
+    return [macro_f1(items, Weighting.of(draws, items)).values for items in (pooled.recordings, pooled.windows)], draws
+
+
 def main() -> None:
     """Print the table as Markdown."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("run", type=Path, help="folder of the run")
     p.add_argument("embeddings", type=Path, help="folder of the embeddings of the backbone")
-    p.add_argument("--split", choices=["validation", "test"], default="validation")
     p.add_argument("--seeds", type=int, default=3, help="seeds of recipes that are trained by stochastic gradients")
     p.add_argument("--only", default="", help="part of the names of the recipes to compare with the first one")
     args = p.parse_args()
     torch.set_num_threads(1)
     backbone = load_backbone(BackboneSettings())
-    folders = [
-        folder for folder in sorted(args.run.glob("members/fold*")) if (folder / "dataset/index.parquet").is_file()
-    ]
+    members = (
+        folder for folder in sorted(args.run.glob("members/fold*")) if folder.name.removeprefix("fold").isdigit()
+    )
+    folders = [folder for folder in members if (folder / "dataset/index.parquet").is_file()]
     shards = sorted(args.embeddings.glob("*.npy"), key=lambda path: int(path.stem))
     labels = sorted({name for folder in folders for name in read_json(folder / "dataset/labels.json")})
-    folds = [read_fold(folder, shards, labels, args.split) for folder in folders]
-    uncalibrated = Calibration(1.0, np.full(len(labels), np.inf), "mean")
-    reference: Floats | None = None
+    folds = [read_fold(folder, shards, labels) for folder in folders]
+    reference: dict[str, Floats] = {}
     print(
-        f"| recipe ({args.split}) | macro-F1 by recording | by window | first recipe minus this one | s per fold |\n|---|---|---|---|---|"
+        "| recipe | split | macro-F1 by recording | by window | first recipe minus this one, by recording | s per fold |"
     )
+    print("|---|---|---|---|---|---|")
     for name, recipe in RECIPES.items():
-        if reference is not None and args.only not in name:
+        if reference and args.only not in name:
             continue
         start = time.monotonic()
-        results = []
         seeds = range(args.seeds if name.startswith(_GRADIENT) else 1)
-        for seed in seeds:
-            with one_blas_thread():
-                tables = [f.windows.assign(logits=list(recipe(f, backbone, seed))) for f in folds]
-            pooled = predictions_of_split(pd.concat(tables, ignore_index=True), labels, args.split, uncalibrated)
-            draws = pooled.resamples(1000, 0)
-            results.append([macro_f1(i, Weighting.of(draws, i)).values for i in (pooled.recordings, pooled.windows)])
-        by_recording, by_window = np.mean(results, axis=0)
-        reference = by_recording if reference is None else reference
-        cells = [bounded_interval(v, draws, 0.95, draws.groups) for v in (by_recording, by_window)]
-        cells.append(difference_interval(reference - by_recording, draws, 0.95))
-        texts = [f"{c[0]:.3f} [{c[1]:.3f}, {c[2]:.3f}]" if c else "" for c in cells]
+        with one_blas_thread():
+            runs = [[scaled_logits(fold, recipe(fold, backbone, seed)) for fold in folds] for seed in seeds]
         seconds = (time.monotonic() - start) / len(folds) / len(seeds)
-        print(f"| {name} | {' | '.join(texts)} | {seconds:.1f} |", flush=True)
+        for split in SPLITS:
+            results = [scores(tables, labels, split) for tables in runs]
+            draws = results[0][1]
+            by_recording, by_window = np.mean([values for values, _ in results], axis=0)
+            reference.setdefault(split, by_recording)
+            cells = [bounded_interval(v, draws, 0.95, draws.groups) for v in (by_recording, by_window)]
+            cells.append(difference_interval(reference[split] - by_recording, draws, 0.95))
+            texts = [f"{c[0]:.3f} [{c[1]:.3f}, {c[2]:.3f}]" if c else "" for c in cells]
+            print(f"| {name} | {split} | {' | '.join(texts)} | {seconds:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
