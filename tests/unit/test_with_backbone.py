@@ -11,7 +11,6 @@ import pytest
 from autobird import cli
 from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.known import BackboneKey
-from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_json
 from autobird.core.tables import read_table, write_csv, write_table
 from autobird.dataset.backbone_labels import match_labels
@@ -20,6 +19,7 @@ from autobird.dataset.schemas import INDEX
 from autobird.evaluation import with_backbone as stage
 from autobird.evaluation.predictions import PREDICTIONS, SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import WithBackboneSettings
+from autobird.evaluation.with_backbone_text import format_with_backbone
 from autobird.predict.classification import Calibration
 
 LABELS = ["Great Tit", "Parus_ater", "own sound"]
@@ -256,8 +256,16 @@ def test_a_run_without_test_recordings_cannot_be_compared(tmp_path: Path, monkey
     assert "cannot be compared" in read_json(tmp_path / "output.json")["answer"]
 
 
-def test_a_backbone_that_knows_none_of_the_species_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backbone_that_knows_none_of_the_species_cannot_take_the_place_of_the_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stage, "load_described", lambda *_: Logits())
     monkeypatch.setattr(Logits, "labels", ("z_z",))
-    with pytest.raises(AutobirdError, match="knows none of the species of this run, for example Great Tit"):
-        stage.main(write_inputs(tmp_path, table([0, 1], [0, 1])))
+    stage.main(write_inputs(tmp_path, table([0, 1], [0, 1])))
+    result = read_json(tmp_path / "output.json")
+    assert (
+        result["summary"]
+        == "birdnet-2.4 knows none of the species of this run, so it cannot take the place of this model."
+    )
+    assert result["unknown_species"] == LABELS
+    assert format_with_backbone("mine", result) == result["answer"]

@@ -130,9 +130,11 @@ def with_backbone(
     only_known = np.asarray(~present.any(axis=1))
     unheard = (marks["heard"] == UNHEARD).to_numpy()
     scopes: dict[str, Any] = {
-        "all": compare(pair, settings),
-        "known_species": compare(pair.subset(only_known, known), settings) if unknown and only_known.any() else None,
-        "unheard": compare(pair.subset(unheard), settings) if unheard.sum() >= MIN_RECORDINGS else None,
+        "all": compare(pair, settings) if matched else None,
+        "known_species": compare(pair.subset(only_known, known), settings)
+        if matched and unknown and only_known.any()
+        else None,
+        "unheard": compare(pair.subset(unheard), settings) if matched and unheard.sum() >= MIN_RECORDINGS else None,
     }
     result = {
         "backbone": settings.name,
@@ -207,11 +209,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels, model = tested.labels, tested.split
         network = load_described(key.description(), args.file or None, key.sha256)
         positions = match_labels(labels, network.labels)
-        if not positions:
-            raise AutobirdError(
-                f"backbone {key.name} knows none of the species of this run, for example {labels[0]}; the labels must be scientific or "
-                "common names"
-            )
         embeddings = read_windows(tested.windows, [read_table(path) for path in args.index], args.embeddings)
         confidences = expit(network.logits(embeddings)[:, list(positions.values())].astype(np.float64))
         backbone = backbone_predictions(model, confidences, list(positions))

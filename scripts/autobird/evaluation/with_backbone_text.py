@@ -30,6 +30,8 @@ def answer(result: dict[str, Any]) -> str:
         result: content of `with_backbone.json`.
     """
     name, scope = result["backbone"], result["scopes"]["all"]
+    if scope is None:
+        return f"{name} knows none of the species of this run, so it cannot take the place of this model."
     if (unheard := result["scopes"]["unheard"]) is not None:
         scope, which = unheard, f"the {unheard['recordings']} test recordings that it did not hear in its training"
     else:
@@ -68,6 +70,8 @@ def summary(result: dict[str, Any]) -> str:
     """
     name, scopes = result["backbone"], result["scopes"]
     lines = [answer(result)]
+    if scopes["all"] is None:
+        return lines[0]
     heard = result["possibly_heard"]
     if scopes["unheard"] is None:
         if heard:
@@ -144,6 +148,8 @@ def format_with_backbone(name: str, result: dict[str, Any]) -> str:
     """
     backbone = result["backbone"]
     lines = [result["answer"]]
+    if result["scopes"]["all"] is None:
+        return lines[0]
     for scope, text in _SCOPES.items():
         content = result["scopes"][scope]
         if content is None:
