@@ -1,4 +1,4 @@
-"""The command line: `autobird predict | serve | bundle | scores | compare | demo`."""
+"""The command line: `autobird predict | similar | serve | bundle | scores | compare | demo`."""
 
 import argparse
 import csv
@@ -158,6 +158,17 @@ def predict_command(args: argparse.Namespace) -> int:
     return predict_paths(args.bundle, args.files, options)
 
 
+def similar_command(args: argparse.Namespace) -> int:
+    """List the windows of a folder that are most similar to a clip; return 1 if files were skipped, else 0."""
+    from autobird.predict.similar import SimilarOptions, print_similar
+
+    form = "json" if args.json else "csv" if args.csv else "table"
+    options = SimilarOptions(
+        form, args.output, args.count, args.at, args.clips, args.cache, args.jobs, args.backbone
+    )  # fmt: skip
+    return print_similar(args.bundle, args.clip, args.folder, options)
+
+
 def serve_command(args: argparse.Namespace) -> None:
     """Run the server until the process is terminated."""
     from autobird.serving.options import serve_settings
@@ -173,12 +184,21 @@ def check_bundle_command(folder: Path, backbone: Path | None = None) -> int:
     return print_check(folder, backbone)
 
 
-def compare_command(a: Path, b: Path, as_json: bool) -> str:
-    """Return the comparison of two runs on their common test recordings, as a table or as JSON.
+def compare_command(a: Path, b: Path | None, backbone: str | None, as_json: bool) -> str:
+    """Return the comparison of two runs, or of a run with a backbone as it is, on their common test recordings, as a table or JSON.
 
     Raises:
-        AutobirdError: the packages for training are not installed; see also `compare_runs.compare_folders`.
+        AutobirdError: the packages for training are not installed, or not exactly one of the two to compare with is given; see also
+            `compare_runs.compare_folders` and `with_backbone_text.read_with_backbone`.
     """
+    if (b is None) == (backbone is None):
+        raise AutobirdError("autobird compare needs either a second run or --with birdnet")
+    if backbone is not None:
+        from autobird.evaluation.with_backbone_text import format_with_backbone, read_with_backbone
+
+        found = read_with_backbone(a, backbone)
+        return json.dumps(found, indent=2, ensure_ascii=False) if as_json else format_with_backbone(a.resolve().name, found)
+    assert b is not None
     try:
         from autobird.evaluation.compare_runs import compare_folders, format_comparison
         from autobird.evaluation.settings import IntervalSettings
@@ -194,6 +214,22 @@ def _positive(text: str) -> float:
     """Parse a number of seconds above 0, which may be infinite."""
     value = float(text)
     if not value > 0:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+    return value
+
+
+def _seconds(text: str) -> float:
+    """Parse a number of seconds, at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a time of at least 0 seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    """Parse a whole number above 0."""
+    value = int(text)
+    if value < 1:
         raise argparse.ArgumentTypeError(f"{text} is not above 0")
     return value
 
@@ -233,6 +269,25 @@ def _parser() -> argparse.ArgumentParser:
         help="skip a file that takes longer than this, seconds (default: 600, and 5 for each MB of the file; more with a backbone)",
     )
 
+    similar = commands.add_parser(
+        "similar", help="list the windows of a folder that are most similar to a clip (bundles with a backbone)"
+    )
+    similar.add_argument("bundle", type=Path, help="folder of the bundle of a run on a backbone")
+    similar.add_argument("clip", type=Path, help="recording with the sound to look for")
+    similar.add_argument("folder", type=Path, help="folder of recordings to search, or one recording")
+    similar.add_argument("--at", type=_seconds, help="start of the sound in the clip, seconds (default: its loudest window)")
+    similar.add_argument("--count", type=_count, default=20, help="number of windows to list (default: 20)")
+    similar.add_argument("--clips", type=Path, metavar="DIR", help="write the windows as FLAC files to this folder")
+    form = similar.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
+    form.add_argument("--csv", action="store_true", help="print CSV instead of a table")
+    similar.add_argument("--output", type=Path, help="write to this file instead of the terminal")
+    similar.add_argument("--cache", type=Path, metavar="DIR", help="folder of the cached embeddings (default: the user's cache)")
+    similar.add_argument("--backbone", type=Path, help=backbone_help)
+    similar.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: one per core)"
+    )
+
     serve = commands.add_parser("serve", help="start a server with an HTTP API and a web page")
     serve.add_argument("bundle", type=Path, help=bundle_help)
     serve.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
@@ -261,7 +316,10 @@ def _parser() -> argparse.ArgumentParser:
         "compare", help="compare two finished runs on their common test recordings, with paired confidence intervals"
     )
     compare.add_argument("a", type=Path, help="folder of the reference run, for example results/demo")
-    compare.add_argument("b", type=Path, help="folder of the run that is compared with it")
+    compare.add_argument("b", type=Path, nargs="?", help="folder of the run that is compared with it")
+    compare.add_argument(
+        "--with", dest="backbone", metavar="BACKBONE", help="instead of a second run: `birdnet`, BirdNET as it is (rule with_backbone)"
+    )
     compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
     demo = commands.add_parser("demo", help="write synthesised recordings to a folder")
@@ -278,6 +336,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if args.command == "predict":
             sys.exit(predict_command(args))
+        if args.command == "similar":
+            sys.exit(similar_command(args))
         if args.command == "bundle":
             sys.exit(check_bundle_command(args.bundle, args.backbone))
         if args.command == "serve":
@@ -285,7 +345,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         elif args.command == "scores":
             print(format_scores(args.run, args.species))
         elif args.command == "compare":
-            print(compare_command(args.a, args.b, args.json))
+            print(compare_command(args.a, args.b, args.backbone, args.json))
         else:
             print(write_demo(args.folder, args.species, args.recordings, args.seed))
     except AutobirdError as error:

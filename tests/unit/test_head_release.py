@@ -99,7 +99,9 @@ def test_the_provenance_has_the_backbone_of_a_run_that_uses_it_without_its_path(
     assert "secret" not in text
 
 
-def card(backbone: BackboneInfo | None, known: Sequence[str] = ()) -> str:
+def card(
+    backbone: BackboneInfo | None, known: Sequence[str] = (), analysis: dict[str, str] | None = None
+) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value)
     split = {"recordings": 10, "windows": 50}
@@ -119,7 +121,7 @@ def card(backbone: BackboneInfo | None, known: Sequence[str] = ()) -> str:
     species = {"species": "Parus major", "test_recordings": 10, "test_groups": 8, "threshold": 0.5} | measured
     return model_card(
         "mine", ["Parus major"], {"test": test, "confidence": 0.95}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
-        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known,
+        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known, analysis,
     )  # fmt: skip
 
 
@@ -150,3 +152,11 @@ def test_the_card_of_a_model_without_a_backbone_does_not_mention_one() -> None:
     assert "ackbone" not in text
     assert "`pruned` has fewer channels" in text
     assert "The bundle holds the network's weights" in text
+
+
+def test_the_card_has_the_summaries_of_the_analyses_of_a_run_with_a_backbone() -> None:
+    text = card(birdnet(), (), {"possibly_heard": "Heard 3.", "with_backbone": "Use this.", "learning_curve": "More help."})
+    assert "## This model, or the backbone as it is?\n\nUse this.\n\n## Training data" in text
+    assert "\n\nHeard 3.\n\nLicences of the recordings" in text
+    assert "## Would more recordings help?\n\nMore help.\n\n## Limits" in text
+    assert "Would more recordings" not in card(birdnet(), (), {"possibly_heard": "Heard 3."})

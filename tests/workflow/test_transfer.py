@@ -22,6 +22,8 @@ AFTER_HEAD = {
     "latency",
     "comparison_figure",
     "evaluate",
+    "possibly_heard",
+    "learning_curve",
     "bundle",
     "drift_current",
     "drift",

@@ -15,7 +15,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
-from autobird.backbone.known import embedding_key, identity
+from autobird.backbone.known import BIRDNET, embedding_key, identity
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
@@ -26,9 +26,14 @@ from autobird.corpus.settings import (
 )
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
-from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.settings import (
+    EvaluationSettings,
+    PossiblyHeardSettings,
+    WithBackboneSettings,
+)
 from autobird.members import (
     MAX_CROSSVAL_MEMBERS,
+    crossval_id,
     crossval_folds_and_seeds,
     crossval_ids,
     fold_ids,
@@ -196,6 +201,32 @@ def crossval_targets(wildcards):
             member=crossval_ids(CONFIG),
         ),
     ]
+
+
+def analyses_of(folder):
+    """The analyses of a run with a backbone, as files of one of its folders; other runs have none."""
+    names = ["possibly_heard"] if CONFIG.uses_backbone else []
+    if (
+        CONFIG.uses_backbone and CONFIG.backbone.name == BIRDNET
+    ):  # the only one with a species list of its own
+        names.append("with_backbone")
+    if CONFIG.train.architecture == "head":
+        names.append("learning_curve")
+    return [RUN / folder / f"{name}.json" for name in names]
+
+
+def of_folds(pattern):
+    """A file of each fold of a cross-validation, of the training with the first seed."""
+    seed = CONFIG.train.seeds[0]
+    return [
+        RUN / f"members/{crossval_id(fold, seed)}" / pattern
+        for fold in range(CONFIG.dataset.folds)
+    ]
+
+
+def datasets_of_folds(name):
+    """A file of the dataset of each fold of a cross-validation."""
+    return [RUN / f"members/{fold}/dataset/{name}" for fold in fold_ids(CONFIG)]
 
 
 class MissingListing:

@@ -81,3 +81,4 @@ rule crossval:
     """Train and test all folds with all seeds: snakemake crossval"""
     input:
         crossval_targets,
+        analyses_of("crossval"),

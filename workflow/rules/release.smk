@@ -343,6 +343,7 @@ rule bundle:
         leakage=RUN / "dataset/leakage.json",
         metrics=RUN / "evaluation/metrics.json",
         species=RUN / "evaluation/species.csv",
+        analysis=analyses_of("evaluation"),
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
         catalogue=CORPUS / "catalogue.parquet",
         attribution=CORPUS / "ATTRIBUTION.csv",
@@ -396,6 +397,7 @@ rule bundle:
             --leakage {input.leakage:q} \
             --metrics {input.metrics:q} \
             --species {input.species:q} \
+            --analysis {input.analysis:q} \
             --shards {input.shards:q} \
             --catalogue {input.catalogue:q} \
             --attribution {input.attribution:q} \

@@ -53,6 +53,13 @@ class BackboneSettings(Settings):
         None, description="Where the network comes from: a web page or a citation; named in the card."
     )
 
+    heard_until: int | None = Field(
+        None,
+        ge=0,
+        description="Highest number of xeno-canto among the recordings that the network was trained on. Test recordings up to it are "
+        "reported as possibly heard before. Unset: 694204 for `birdnet-2.4`, which its author states; unknown for others.",
+    )
+
     @model_validator(mode="after")
     def _file_described(self) -> Self:
         if self.name in ("birdnet-2.4", "perch-2"):

@@ -32,3 +32,14 @@ class IntervalSettings(Settings):
 
 class EvaluationSettings(IntervalSettings, AggregationSettings):
     """Evaluation of a model on the validation and test recordings."""
+
+
+class PossiblyHeardSettings(IntervalSettings):
+    """Settings of stage `possibly_heard`: the backbone, and the confidence intervals."""
+
+    name: str = Field("birdnet-2.4", description="Name of the backbone.")
+    heard_until: int | None = Field(None, description="See `BackboneSettings`.")
+
+
+class WithBackboneSettings(PossiblyHeardSettings):
+    """Settings of stage `with_backbone`."""

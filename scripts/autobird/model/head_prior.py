@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.backbone.base import Backbone
-from autobird.sources.labels import label_key
+from autobird.dataset.backbone_labels import match_labels
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,3 @@ class Prior:
     def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return this part of the logits for embeddings of shape (windows, width); shape (windows, species)."""
         return np.asarray(embeddings.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias)
-
-
-def match_labels(labels: Sequence[str], backbone_labels: Sequence[str]) -> dict[int, int]:
-    """Return the position of each species of a run among the labels of a backbone, for those that it has.
-
-    A species matches by its scientific or by its common name; case, spaces and underscores do not count (`label_key`).
-
-    Args:
-        labels: species of the run.
-        backbone_labels: `Scientific name_Common name`, or one name.
-    """
-    position: dict[str, int] = {}
-    names = [text.partition("_") for text in backbone_labels]
-    for part in (0, 2):  # scientific names first
-        for i, name in enumerate(names):
-            if name[part]:
-                position.setdefault(label_key(name[part]), i)
-    return {n: position[label_key(label)] for n, label in enumerate(labels) if label_key(label) in position}

@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )  # fmt: skip
     for name in inputs:
         p.add_argument(f"--{name}", type=Path, required=True)
+    p.add_argument("--analysis", type=Path, nargs="*", default=[], help="analyses with a summary for the card")
     p.add_argument("--name", required=True, help="name of the run")
     p.add_argument("--config", required=True, help="complete configuration as JSON, for provenance.json")
     p.add_argument("--backbone", nargs="?", help="file of the backbone, for a model that needs one")
@@ -110,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
             read_json(args.leakage), training_data(licences, backbone), pd.read_csv(args.species), backbone,
             model.get("known_to_backbone", ()),
+            {file.stem: read_json(file)["summary"] for file in args.analysis},
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())

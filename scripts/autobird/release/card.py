@@ -36,6 +36,7 @@ def model_card(
     species: pd.DataFrame,
     backbone: BackboneInfo | None = None,
     known_to_backbone: Sequence[str] = (),
+    analysis: dict[str, str] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -51,7 +52,10 @@ def model_card(
         species: `species.csv` of stage `evaluate`.
         backbone: the pretrained network that computes the model's input; None: the model needs none.
         known_to_backbone: species whose own weights of the backbone the head contains.
+        analysis: summaries of the analyses of a run with a backbone, by the name of their file (`possibly_heard`,
+            `with_backbone`, `learning_curve`); other runs have none.
     """
+    analysis = analysis or {}
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
     used = counts["splits"]
@@ -80,6 +84,7 @@ def model_card(
         _several_species(test),
         "",
         *(() if backbone else _gate_lines(row, released["reason"])),
+        *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
@@ -91,6 +96,7 @@ def model_card(
         "",
         leakage_sentence(leakage),
         "",
+        *([analysis["possibly_heard"], ""] if "possibly_heard" in analysis else []),
         "Licences of the recordings (`ATTRIBUTION.csv` lists every recording):",
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
@@ -99,6 +105,7 @@ def model_card(
         f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
         "these recordings.",
         "",
+        *_section("Would more recordings help?", analysis, "learning_curve"),
         "## Limits",
         "",
         "- The model can only report the species listed below. For any other species or sound it reports the most similar of them, or "
@@ -120,6 +127,11 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _section(title: str, analysis: dict[str, str], name: str) -> list[str]:
+    """Return the lines of a section with the summary of an analysis; none if the run has no such analysis."""
+    return [f"## {title}", "", analysis[name], ""] if name in analysis else []
 
 
 def _variant(released: str, backbone: BackboneInfo | None) -> str:

@@ -1,0 +1,60 @@
+"""What a learning curve says, in words."""
+
+from typing import Any
+
+GAINS, SATURATED, UNCLEAR = "gains", "no more gain", "not enough to tell"
+"""Whether more recordings of a species would raise its F1: the interval of the gain is above 0; it is below a gain that is worth the
+effort; neither."""
+
+
+def ranked(species: dict[str, Any], verdict: str) -> list[str]:
+    """Return the species with a verdict, the largest gain first."""
+    found = [name for name, entry in species.items() if entry["verdict"] == verdict]
+    return sorted(found, key=lambda name: -(species[name]["gain_of_doubling"] or {"value": -2.0})["value"])
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return what the curve says, for the card and the report.
+
+    Args:
+        result: content of `learning_curve.json`.
+    """
+    first, last = result["curve"][0], result["curve"][-1]
+    text = (
+        f"Learning curve: with {first['recordings']:g} training recordings a species, the macro-F1 on the test recordings is "
+        f"{_range(first['macro_f1'])}; with all of them ({last['recordings']:g} a species), it is {_range(last['macro_f1'])}. "
+    )
+    gain = result["gain_of_doubling"]
+    if result["verdict"] == GAINS:
+        text += f"At the end of the curve, twice as many recordings raise it by {_range(gain, sign=True)}: more recordings help. "
+    elif result["verdict"] == SATURATED:
+        text += f"At the end of the curve, twice as many recordings change it by {_range(gain, sign=True)}: more of them hardly help. "
+    elif gain:
+        text += f"At the end of the curve, twice as many recordings change it by {_range(gain, sign=True)}: not enough to tell. "
+    species = result["species"]
+    if names := result["would_gain_most"]:
+        listed = "; ".join(
+            f"{name} ({_range(species[name]['gain_of_doubling'], sign=True)} by doubling its {species[name]['train_recordings']:g})"
+            for name in names
+        )
+        text += f"Species whose F1 gains from more recordings, the largest gain first: {listed}. "
+    unclear = ranked(species, UNCLEAR)
+    if unclear:
+        which = "any species" if len(unclear) == len(species) else ", ".join(sorted(unclear))
+        text += f"The test recordings are not enough to tell for {which}"
+        first = unclear[0]
+        if species[first]["gain_of_doubling"]:
+            text += (
+                f"; the largest estimate is that of {first} ({_range(species[first]['gain_of_doubling'], sign=True)})"
+            )
+        text += "."
+    return text.strip()
+
+
+def _range(value: dict[str, float | None] | None, sign: bool = False) -> str:
+    if value is None:
+        return "not defined"
+    form = "+.2f" if sign else ".3f"
+    if value["low"] is None:
+        return f"{value['value']:{form}} [interval unknown]"
+    return f"{value['value']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"

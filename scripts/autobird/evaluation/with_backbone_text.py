@@ -1,0 +1,189 @@
+"""The comparison of a model with a backbone as it is, in words: for the card, and for `autobird compare RUN --with birdnet`."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from autobird.core.errors import AutobirdError
+from autobird.core.files import read_json
+
+_NAMES = {
+    "macro_f1": "macro-F1",
+    "top1": "top-1",
+    "cmap": "cmAP",
+    "detection_macro_f1": "macro-F1 of the detections",
+    "detection_precision": "precision of the detections",
+    "detection_recall": "recall of the detections",
+}
+
+_SCOPES = {
+    "all": "all test recordings",
+    "known_species": "recordings of species that both know",
+    "unheard": "recordings that the backbone was not trained on",
+}
+
+
+def answer(result: dict[str, Any]) -> str:
+    """Return the sentence that answers: should I use this model, or the backbone as it is?
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    name, scope = result["backbone"], result["scopes"]["all"]
+    if scope is None:
+        return f"{name} knows none of the species of this run, so it cannot take the place of this model."
+    if (unheard := result["scopes"]["unheard"]) is not None:
+        scope, which = unheard, f"the {unheard['recordings']} test recordings that it did not hear in its training"
+    else:
+        which = f"the {scope['recordings']} test recordings"
+    values = scope["metrics"]["macro_f1"]
+    difference = values["difference"]
+    if difference is None or values["model"] is None or values["backbone"] is None:
+        return f"This model and {name} as it is cannot be compared, because no test recording contains exactly one species."
+    scores = (
+        f"macro-F1 on {which} is {_range(values['model'])} with this model and {_range(values['backbone'])} with {name} as it is "
+        f"(difference {_range(difference, sign=True)})"
+    )
+    if difference["low"] is not None and difference["low"] > 0:
+        known = scope is result["scopes"]["all"] and result["scopes"]["known_species"]
+        of_known = known["metrics"]["macro_f1"]["difference"] if known else None
+        if not of_known or (of_known["low"] is not None and of_known["low"] > 0):
+            return f"Use this model rather than {name} as it is: {scores}."
+        return (
+            f"Use this model rather than {name} as it is, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; "
+            f"on the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
+        )
+    if difference["high"] is not None and difference["high"] < 0:
+        text = f"Use {name} as it is rather than this model, as far as these recordings tell: {scores}"
+        if scope is result["scopes"]["all"] and result["possibly_heard"]:
+            text += f", but it may have been trained on {result['possibly_heard']} of them"
+    else:
+        text = f"Whether this model or {name} as it is recognises these species better cannot be told from these recordings: {scores}"
+    return text + "."
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return the answer and what limits it, for the card and the report.
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    name, scopes = result["backbone"], result["scopes"]
+    lines = [answer(result)]
+    if scopes["all"] is None:
+        return lines[0]
+    heard = result["possibly_heard"]
+    if scopes["unheard"] is None:
+        if heard:
+            total = scopes["all"]["recordings"]
+            lines.append(
+                f"{name} may have been trained on {heard} of these {total} recordings, which favours it; the others are too few to tell "
+                f"({result['unheard']} unheard, fewer than {result['min_recordings']})."
+            )
+        elif result["unknown"]:
+            lines.append(f"Whether {name} was trained on recordings among these is not known.")
+    if result["unknown_species"]:
+        if "because" not in lines[0]:
+            lines.append(
+                f"{name} does not know {', '.join(result['unknown_species'])}: for these, this model is needed."
+            )
+        if scopes["known_species"]:
+            values = scopes["known_species"]["metrics"]["macro_f1"]
+            lines.append(
+                f"On the species that both know, macro-F1 is {_range(values['model'])} and {_range(values['backbone'])} (difference "
+                f"{_range(values['difference'], sign=True)})."
+            )
+    detections = scopes["all"]["metrics"]
+    lines.append(
+        f"Detections (this model with its thresholds, {name} from a confidence of {result['threshold']:g}, its usual threshold): precision "
+        f"{_range(detections['detection_precision']['model'])} and {_range(detections['detection_precision']['backbone'])}, recall "
+        f"{_range(detections['detection_recall']['model'])} and {_range(detections['detection_recall']['backbone'])}."
+    )
+    if not result["exact"]:
+        lines.append(
+            f"The windows of this run are longer than those of {name}, so its answers are those for the mean of the embeddings in a window."
+        )
+    return " ".join(lines)
+
+
+def _range(value: dict[str, float | None] | None, sign: bool = False) -> str:
+    if value is None:
+        return "not defined"
+    form = "+.3f" if sign else ".3f"
+    if value["low"] is None:
+        return f"{value['value']:{form}} [interval unknown]"
+    return f"{value['value']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
+
+
+def read_with_backbone(run: Path, backbone: str) -> dict[str, Any]:
+    """Return the comparison of a run with a backbone as it is (`with_backbone.json`): of its cross-validation, if it has one.
+
+    Args:
+        run: folder of the run.
+        backbone: name of the backbone, or the first part of it, for example `birdnet`.
+
+    Raises:
+        AutobirdError: the run has no such comparison.
+    """
+    pooled = run / "crossval" / "with_backbone.json"
+    file = pooled if pooled.is_file() else run / "evaluation" / "with_backbone.json"
+    if not file.is_file():
+        raise AutobirdError(
+            f"{file} does not exist; make it with the configuration of the run: snakemake --configfile FILE with_backbone"
+        )
+    result: dict[str, Any] = read_json(file)
+    if not str(result["backbone"]).startswith(backbone.lower()):
+        raise AutobirdError(
+            f"{file} is a comparison with {result['backbone']}, not with {backbone}; give --with {result['backbone']}"
+        )
+    return result
+
+
+def format_with_backbone(name: str, result: dict[str, Any]) -> str:
+    """Return the comparison as a table for the terminal.
+
+    Args:
+        name: name of the run.
+        result: content of `with_backbone.json`.
+    """
+    backbone = result["backbone"]
+    lines = [result["answer"]]
+    if result["scopes"]["all"] is None:
+        return lines[0]
+    for scope, text in _SCOPES.items():
+        content = result["scopes"][scope]
+        if content is None:
+            continue
+        lines.append(f"{text}: {content['recordings']} in {content['groups']} independent groups")
+        lines.append(f"  {'per recording':28}{name[:22]:>24}{backbone:>24}{'difference':>26}")
+        for key, values in content["metrics"].items():
+            cells = (
+                f"{_cell(values['model']):>24}{_cell(values['backbone']):>24}{_cell(values['difference'], True):>26}"
+            )
+            lines.append(f"  {_NAMES[key]:28}{cells}")
+    heard = (
+        f"{backbone} may have been trained on {result['possibly_heard']} of the test recordings; {result['unheard']} it did not hear, of "
+        f"{result['unknown']} it is not known"
+    )
+    if result["scopes"]["unheard"] is None:
+        heard += (
+            f" (score without those it may have heard: too few to tell, fewer than {result['min_recordings']} unheard)"
+        )
+    lines.append(heard)
+    if result["unknown_species"]:
+        lines.append(f"species that {backbone} does not know: {', '.join(result['unknown_species'])}")
+    lines.append(
+        f"([...]: {result['confidence']:.0%} confidence intervals; the difference is paired; detections of {backbone} from a confidence of "
+        f"{result['threshold']:g}; most probable species: of those of the run)"
+    )
+    return "\n".join(lines)
+
+
+def _cell(value: dict[str, float | None] | None, sign: bool = False) -> str:
+    number = math.nan if value is None or value["value"] is None else value["value"]
+    if value is None or math.isnan(number):
+        return "not defined"
+    form = "+.3f" if sign else ".3f"
+    low, high = value["low"], value["high"]
+    bounds = "interval unknown" if low is None or high is None else f"{low:{form}}, {high:{form}}"
+    return f"{number:{form}} [{bounds}]"
