@@ -63,7 +63,7 @@ NEEDS = {
     "dataset": Need(300, per_mb=0.05),
     "data_figures": Need(350, per_mb=0.1, per_gb=1),
     "train": Need(1200, per_mb=0.3, minutes=15, trains=1),
-    "train_head": Need(400, per_mb=0.4, minutes=15, per_gb=30),
+    "train_head": Need(650, per_mb=0.4, minutes=15, per_gb=30),
     "curves": Need(250),
     "export": Need(600),
     "prune": Need(1200, per_mb=0.3, minutes=15, trains=0.5),
