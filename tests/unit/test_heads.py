@@ -11,15 +11,17 @@ import torch
 from numpy.typing import NDArray
 
 from autobird.backbone.base import Backbone, BackboneInfo
+from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.errors import AutobirdError
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
 from autobird.model.head_fit import Layers, Problem, Scaling, fit_head
+from autobird.model.head_network import HeadNetwork
 from autobird.model.head_prior import Prior, match_labels
 from autobird.model.head_selection import CANDIDATES, DEFAULT, choose_weight_decay, evaluate_candidates, inner_folds
-from autobird.model.networks import HeadNetwork
 from autobird.model.settings import HeadSettings, TrainSettings
 from autobird.predict.graph import Graph
 from autobird.release.onnx_files import export_head, multiply_adds
+from tests.conftest import ROOT
 
 WIDTH, SPECIES = 12, 3
 PLAIN = HeadSettings(weight_decay=0.1, sampler="uniform")
@@ -249,6 +251,15 @@ def test_embeddings_are_read_by_batch_and_row(tmp_path: Path) -> None:
     np.save(paths[1], arrays[1])
     with pytest.raises(AutobirdError, match=r"1\.npy: the embedding of b at sample 5 contains NaN"):
         read_embeddings(table, paths)
+
+
+def test_training_of_networks_does_not_depend_on_how_heads_are_fitted() -> None:
+    fingerprints = CodeFingerprints(ROOT / "scripts", ROOT / "envs/requirements.lock")
+    for stage in ("train", "train_head"):
+        modules = fingerprints.modules(f"autobird.model.{stage}")
+        assert ("autobird.model.head_fit" in modules) == (stage == "train_head")
+    for stage in ("export", "prune"):
+        assert "autobird.model.head_fit" not in fingerprints.modules(f"autobird.release.{stage}")
 
 
 def test_a_head_has_its_own_defaults_and_the_stages_settings_are_the_same() -> None:

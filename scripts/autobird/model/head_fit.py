@@ -14,11 +14,9 @@ from autobird.model.embeddings import EmbeddedWindows
 from autobird.model.head_prior import Prior
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import HeadSettings
+from autobird.model.unit_length import unit_length
 
 Floats = NDArray[np.float64]
-
-MIN_NORM = 1e-6
-"""Smallest length of an embedding that is scaled to length 1; a shorter one (of digital silence, for example) stays near zero."""
 
 _MIN_STD = 1e-5
 """Smallest standard deviation of a value of embeddings of length 1. A constant value is only centred."""
@@ -97,12 +95,6 @@ class Head:
         for n, (weight, bias) in enumerate(zip(self.layers.weights, self.layers.biases, strict=True)):
             named |= {f"layers.{n}.weight": weight, f"layers.{n}.bias": bias}
         return {name: value.astype(np.float32) for name, value in named.items()}
-
-
-def unit_length(embeddings: NDArray[np.floating]) -> Floats:
-    """Return embeddings divided by their Euclidean length."""
-    x = embeddings.astype(np.float64)
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), MIN_NORM)
 
 
 def fit_head(

@@ -6,7 +6,8 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
-from autobird.model.networks import HeadNetwork, build_network
+from autobird.model.head_network import HeadNetwork
+from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 
 
