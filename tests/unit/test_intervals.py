@@ -56,10 +56,16 @@ def draw(
     return truth, np.where(correct, truth, (truth + other) % len(groups)), group
 
 
-def coverage(groups: Sequence[int], correlation: float, trials: int, resamples: int = 300) -> dict[str, float]:
+def coverage(
+    groups: Sequence[int],
+    correlation: float,
+    trials: int,
+    resamples: int = 300,
+    recalls: tuple[float, float] = (0.7, 0.99),
+) -> dict[str, float]:
     """Return how often the 95 % intervals of macro-F1, accuracy, and F1 and precision of one species contain the true value."""
     rng, species = np.random.default_rng(0), len(groups)
-    recall = np.random.default_rng(5).uniform(0.7, 0.99, species)
+    recall = np.random.default_rng(5).uniform(*recalls, species)
     flags = np.eye(species, dtype=bool)
     truth, predicted, _ = draw(rng, [2000 * n for n in groups], recall, correlation)
     equal_weights = Weighting(np.ones((1, 1)), np.zeros(len(truth), np.int64))
@@ -111,6 +117,28 @@ def test_intervals_contain_the_true_value_for_few_or_unequal_groups(
 ) -> None:
     found = coverage(groups, correlation, 200)
     assert min(found.values()) >= min_coverage, found
+
+
+@pytest.mark.parametrize("groups", [DEMO_GROUPS, (3,) * 10])
+@pytest.mark.parametrize("correlation", [0.0, 1.0])
+def test_intervals_of_scores_near_one_contain_the_true_value(groups: Sequence[int], correlation: float) -> None:
+    found = coverage(groups, correlation, 100, recalls=(0.95, 0.99))
+    assert min(found.values()) >= 0.92, found
+
+
+def test_a_single_error_among_many_groups_does_not_make_the_interval_reach_zero() -> None:
+    truth = np.repeat(np.arange(10), 3)
+    predicted = truth.copy()
+    predicted[0] = 1
+    flags = np.eye(10, dtype=bool)
+    draws = resample_groups(np.arange(30), flags[truth], 1000, 0)
+    f1 = macro_average(
+        f1_by_species(flags[predicted], flags[truth], Weighting(draws.weights, draws.group_of_recording))
+    )
+    value, low, high = bounded_interval(f1, draws, 0.95, 30)
+    assert value == pytest.approx(0.9657, abs=1e-4)
+    assert 0.6 < low < 0.8
+    assert high > 0.99
 
 
 def test_resampling_recordings_instead_of_groups_gives_intervals_that_are_too_narrow() -> None:

@@ -55,6 +55,11 @@ class Resamples:
         """Number of independent groups."""
         return self.weights.shape[1]
 
+    @property
+    def effective_groups(self) -> float:
+        """Number of groups that, equally distributed over the strata, would give a mean over the strata the same variance."""
+        return float(len(self.stratum_sizes) ** 2 / (1 / self.stratum_sizes).sum())
+
 
 def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, seed: int) -> Resamples:
     """Draw groups of recordings with replacement within strata.
@@ -136,6 +141,11 @@ def bounded_interval(
     right, the standard error is not informative. The interval is then that of Clopper and Pearson (1934) for as many
     independent trials as there are relevant groups.
 
+    A metric near 1 with few errors has a standard error from very few groups, hence few degrees of freedom and an interval
+    that can reach almost from 0 to 1. The interval is therefore cut to that of Clopper and Pearson for half as many trials as there are
+    effective groups (`Resamples.effective_groups`). Half, because one error can lower the F1 of two species. In the simulations of
+    tests/unit/test_intervals.py the cut intervals contain the true value as often as the uncut ones.
+
     Args:
         values: the metric under each row of the weights, shape (rows,). Bootstrap and jackknife rows in which it is not
             defined (NaN) are ignored.
@@ -151,16 +161,19 @@ def bounded_interval(
     """
     tail = (1 - confidence) / 2
 
+    def clopper_pearson(value: float, trials: float) -> tuple[float, float]:
+        successes = value * trials
+        low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
+        high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+        return low, high
+
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         if error < _MIN_STANDARD_ERROR or not 0 < value < 1:
-            trials = max(1, groups)
-            successes = value * trials
-            low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
-            high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
-            return low, high
+            return clopper_pearson(value, max(1, groups))
         quantile = student.ppf(1 - tail, max(degrees_of_freedom, min_degrees_of_freedom))
         half_width = quantile * error / (value * (1 - value))
-        return float(expit(logit(value) - half_width)), float(expit(logit(value) + half_width))
+        low, high = clopper_pearson(value, max(1.0, min(groups, resamples.effective_groups) / 2))
+        return max(low, float(expit(logit(value) - half_width))), min(high, float(expit(logit(value) + half_width)))
 
     return _interval(values, resamples, bounds)
 
