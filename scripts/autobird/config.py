@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from autobird.audio.settings import FeatureSettings, Name
+from autobird.backbone.settings import BackboneSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.settings import Settings
 from autobird.corpus.settings import CorpusSettings
@@ -54,6 +55,7 @@ class Config(Settings):
     run: RunSettings = Field(RunSettings(), description=RunSettings.__doc__)
     corpus: CorpusSettings = Field(CorpusSettings(), description=CorpusSettings.__doc__)
     features: FeatureSettings = Field(FeatureSettings(), description=FeatureSettings.__doc__)
+    backbone: BackboneSettings = Field(BackboneSettings(), description=BackboneSettings.__doc__)
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
     train: TrainSectionSettings = Field(TrainSectionSettings(), description=TrainSectionSettings.__doc__)
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
@@ -72,6 +74,7 @@ class Config(Settings):
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")
+        sections["backbone"].pop("file")
         return json.dumps(sections, ensure_ascii=False)
 
     def settings_json(self, model: type[Settings], *sections: str) -> str:

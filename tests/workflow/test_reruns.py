@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autobird.core.hashing import batch_of
+from tests.backbones import write_onnx
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
@@ -286,6 +287,54 @@ def test_a_corrupt_file_is_quarantined_and_the_run_continues(folder: Path) -> No
     counts = json.loads((folder / "results/test/dataset/counts.json").read_text(encoding="utf-8"))
     parts = ("recordings_used", "recordings_filtered", "recordings_quarantined")
     assert counts["recordings"] == sum(counts[p] for p in parts) == 28
+
+
+SMALL_BACKBONE = "name: small, sample_rate: 8000, window: 0.5, licence: CC0"
+
+
+def embeddings(project: Path, *config: str, backbone: str = f"{SMALL_BACKBONE}, file: small.onnx") -> Result:
+    """Compute the embeddings of the folder with a small network."""
+    result = snakemake(project, "embeddings", "--config", FOLDER, f"backbone={{{backbone}}}", *config)
+    assert result.code == 0, result.text
+    return result
+
+
+def test_changes_that_do_not_concern_the_windows_embed_nothing(folder: Path) -> None:
+    write_onnx(folder / "small.onnx")
+    assert embeddings(folder).jobs == {"embed:0", "embed:1", "embed:2", "embeddings"}
+    # None of these changes computes an embedding, so one run tests all.
+    (folder / "small.onnx").rename(folder / "moved.onnx")
+    change_metadata(folder, "recordist", "Somebody Else")
+    changes = ("train={learning_rate: 0.002}", "dataset={min_windows: 3}", "features={mels: 48}", "run={name: other}")
+    backbone = SMALL_BACKBONE.replace("CC0", "CC BY 4.0") + ", file: moved.onnx"
+    assert embeddings(folder, *changes, backbone=backbone).jobs == set()
+
+
+def test_an_added_recording_embeds_its_batch(folder: Path) -> None:
+    write_onnx(folder / "small.onnx")
+    embeddings(folder)
+    source = a_recording(folder)
+    new = source.with_name("added.wav")
+    data = bytearray(source.read_bytes())
+    data[1000:1010] = bytes(10)
+    new.write_bytes(data)
+    own = batch(new.relative_to(folder / "my birds").as_posix())
+    result = embeddings(folder)
+    assert result.rules == {"manifest", "recordings", "segment", "embed", "embeddings"}
+    assert result.batches("embed") == {own}
+
+
+def test_another_backbone_or_window_embeds_all_batches(folder: Path) -> None:
+    write_onnx(folder / "small.onnx")
+    embeddings(folder)
+    write_onnx(folder / "small.onnx", scale=2.0)
+    other_window = SMALL_BACKBONE.replace("8000, window: 0.5", "16000, window: 0.25") + ", file: small.onnx"
+    for result in (
+        embeddings(folder),
+        embeddings(folder, "features={hop: 2.0}"),
+        embeddings(folder, backbone=other_window),
+    ):
+        assert result.batches("embed") == {"0", "1", "2"}
 
 
 def test_a_moved_folder_is_not_decoded_again(folder: Path) -> None:

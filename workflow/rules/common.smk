@@ -15,6 +15,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
+from autobird.backbone.known import embedding_key
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
@@ -80,6 +81,7 @@ CONFIG = MEMBERS[""].config
 RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name
 CORPUS = FEATURES / "corpus"
+EMBEDDINGS = FEATURES / "embeddings" / CONFIG.backbone.name
 RUN = RESULTS / CONFIG.run.name
 LOGS, BENCHMARKS = RESULTS / "logs", RESULTS / "benchmarks"
 
@@ -269,6 +271,14 @@ def code_fingerprint(stage):
     """Fingerprint of the code and the library versions that a stage depends on, for the params of its rule."""
     try:
         return FINGERPRINTS.of(f"autobird.{stage}")
+    except AutobirdError as error:
+        exit_with_error(error)
+
+
+def backbone_key(wildcards):
+    """The settings of the backbone that its embeddings depend on, with the checksum of its file, as JSON."""
+    try:
+        return embedding_key(CONFIG.backbone, HASHES)
     except AutobirdError as error:
         exit_with_error(error)
 

@@ -1,7 +1,7 @@
 """From a checked corpus to labelled windows with mel spectrograms.
 
 Needs: corpus/recordings, pcm, corpus/manifest/grouping.csv, corpus/checked.json.
-Gives: segments and mels (shared by all runs with the same `features.name`), and the dataset of this run.
+Gives: segments, mels and embeddings (shared by all runs with the same `features.name`), and the dataset of this run.
 """
 
 
@@ -64,6 +64,56 @@ rule mel_shards:
             --table {output.table:q} \
             --log {log:q}
         """
+
+
+rule embed:
+    """Compute the embeddings of the windows of a batch with the pretrained backbone."""
+    input:
+        audio=batch_audio,
+        recordings=CORPUS / "recordings/{batch}.parquet",
+        segments=FEATURES / "segments/{batch}.parquet",
+    output:
+        embeddings=EMBEDDINGS / "{batch}.npy",
+        table=EMBEDDINGS / "{batch}.parquet",
+    log:
+        LOGS / CONFIG.features.name / "embed" / CONFIG.backbone.name / "{batch}.log",
+    benchmark:
+        BENCHMARKS
+        / CONFIG.features.name
+        / "embed"
+        / CONFIG.backbone.name
+        / "{batch}.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("embed"),
+    params:
+        settings=CONFIG.settings_json(WindowSettings, "features"),
+        backbone=backbone_key,
+        code=code_fingerprint("backbone.embed"),
+        root=untracked(SOURCE_ROOT),
+        file=untracked(CONFIG.backbone.file or ""),
+    shell:
+        r"""
+        python -m autobird.backbone.embed \
+            --settings {params.settings:q} \
+            --backbone {params.backbone:q} \
+            --file {params.file:q} \
+            --recordings {input.recordings:q} \
+            --segments {input.segments:q} \
+            --root {params.root:q} \
+            --audio {input.audio:q} \
+            --threads {threads} \
+            --embeddings {output.embeddings:q} \
+            --table {output.table:q} \
+            --log {log:q}
+        """
+
+
+rule embeddings:
+    """Compute the embeddings of all batches: snakemake embeddings"""
+    input:
+        every_batch(EMBEDDINGS / "{batch}.npy"),
 
 
 rule dataset:

@@ -54,6 +54,7 @@ NEEDS = {
     "recordings": Need(250, per_core=70, per_gb=6),
     "segment": Need(200, decodes=True, per_gb=2),
     "mel_shards": Need(250, per_core=150, decodes=True, per_gb=4),
+    "embed": Need(400, per_core=300, per_gb=60),
     "catalogue": Need(250, per_mb=0.01),
     "near_duplicates": Need(250, per_mb=0.1, per_gb=10),
     "quarantine": Need(200, per_mb=0.01),

@@ -26,7 +26,7 @@ UNTRAINED = "species without a window in training"
 
 
 def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
-    """Read the windows of all batches, with the number of the batch as `shard`.
+    """Read the windows of all batches, with the number of the batch as `shard` and that of the row in its tables as `row`.
 
     Args:
         segments: tables of stage `segment`, in the order of the batches.
@@ -45,7 +45,9 @@ def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame
                 f"{mel_file} and {segment_file} do not have the same windows in the same order; delete the first one and run again"
             )
         mel_columns = mel_table[["first_frame", "mel_mean", "mel_std"]]
-        batches.append(pd.concat([segment_table, mel_columns], axis=1).assign(shard=shard))
+        batches.append(
+            pd.concat([segment_table, mel_columns], axis=1).assign(shard=shard, row=np.arange(len(segment_table)))
+        )
     return pd.concat(batches, ignore_index=True)
 
 

@@ -10,6 +10,7 @@ INDEX = pa.schema(
         ("split", pa.string()),
         ("group", pa.string()),
         ("shard", pa.int32()),
+        ("row", pa.int64()),
         ("first_frame", pa.int64()),
         ("rms", pa.float32()),
         ("mel_std", pa.float64()),
@@ -25,7 +26,8 @@ INDEX = pa.schema(
 """One row per window, sorted by recording and start.
 
 - `start`: first sample of the window in its recording.
-- `shard`, `first_frame`: number of the batch, and first mel frame of the window in the batch's shard.
+- `shard`, `row`, `first_frame`: number of the batch, row of the window in the batch's tables and embeddings, and first mel frame of
+  the window in the batch's shard.
 - `dropped`: why the window is not used, "" if it is used.
 - `quiet`: the window does not pass the filters (RMS, mel standard deviation), which training and prediction apply.
 - `split`: `train`, `validation` or `test`; `unknown` for species with too few windows or recordings. `recording_split`: the split of
