@@ -152,7 +152,7 @@ def predict_command(args: argparse.Namespace) -> int:
     if args.windows and not args.json:
         raise AutobirdError("--windows needs --json: the probabilities of every window do not fit into a table")
     form = "json" if args.json else "csv" if args.csv else "table"
-    options = PredictOptions(form, args.windows, args.output, args.jobs, args.max_seconds, args.time_limit)
+    options = PredictOptions(form, args.windows, args.output, args.jobs, args.max_seconds, args.time_limit, args.backbone)
     return predict_paths(args.bundle, args.files, options)
 
 
@@ -164,11 +164,11 @@ def serve_command(args: argparse.Namespace) -> None:
     serve(args.bundle, serve_settings(vars(args)))
 
 
-def check_bundle_command(folder: Path) -> int:
+def check_bundle_command(folder: Path, backbone: Path | None = None) -> int:
     """Check whether a bundle is complete and gives the expected probabilities on this machine; return 0 if so, else 1."""
     from autobird.predict.check import print_check
 
-    return print_check(folder)
+    return print_check(folder, backbone)
 
 
 def compare_command(a: Path, b: Path, as_json: bool) -> str:
@@ -200,9 +200,11 @@ def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="autobird", description="Train and use your own classifier of bird recordings.")
     commands = p.add_subparsers(dest="command", required=True)
     bundle_help = "folder of a bundle, for example results/demo/release/bundle"
+    backbone_help = "file of the pretrained network that the bundle needs; BirdNET is found without it if it is installed"
 
     predict = commands.add_parser("predict", help="detect species in recordings")
     predict.add_argument("bundle", type=Path, help=bundle_help)
+    predict.add_argument("--backbone", type=Path, help=backbone_help)
     predict.add_argument("files", type=Path, nargs="+", metavar="FILE", help="recordings, or folders of recordings")
     form = predict.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
@@ -224,7 +226,7 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--time-limit",
         type=_positive,
-        help="skip a file that takes longer than this, seconds (default: 600, and 5 for each MB of the file)",
+        help="skip a file that takes longer than this, seconds (default: 600, and 5 for each MB of the file; more with a backbone)",
     )
 
     serve = commands.add_parser("serve", help="start a server with an HTTP API and a web page")
@@ -235,6 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--workers", help="worker processes (default: one per core, at most 64)")
     serve.add_argument("--max-megabytes", help="largest upload, MB (default: 64)")
     serve.add_argument("--max-seconds", help="longest recording, seconds (default: 600)")
+    serve.add_argument("--backbone", help=backbone_help)
     serve.add_argument("--log", help="SQLite file for drift features and results; the drift test can read it")
 
     bundle = commands.add_parser("bundle", help="check that a bundle works on this machine")
@@ -242,6 +245,7 @@ def _parser() -> argparse.ArgumentParser:
         "check", help="verify the files of a bundle, and compare its output on this machine with the expected output"
     )
     check.add_argument("bundle", type=Path, help=bundle_help)
+    check.add_argument("--backbone", type=Path, help=backbone_help)
 
     scores = commands.add_parser("scores", help="print the scores of a finished run")
     scores.add_argument(
@@ -271,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.command == "predict":
             sys.exit(predict_command(args))
         if args.command == "bundle":
-            sys.exit(check_bundle_command(args.bundle))
+            sys.exit(check_bundle_command(args.bundle, args.backbone))
         if args.command == "serve":
             serve_command(args)
         elif args.command == "scores":

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
 
 from autobird.audio.settings import FeatureSettings, Name
+from autobird.backbone.known import describe
 from autobird.backbone.settings import BackboneSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.settings import Settings
@@ -20,6 +21,7 @@ from autobird.model.settings import TrainSectionSettings
 from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
+from autobird.sources.licences import network_allowed, network_family
 
 
 def _tracking_mode(value: Any) -> Any:
@@ -64,17 +66,24 @@ class Config(Settings):
     drift: DriftSettings = Field(DriftSettings(), description=DriftSettings.__doc__)
     predict: PredictSettings = Field(PredictSettings(), description=PredictSettings.__doc__)
 
+    @property
+    def uses_backbone(self) -> bool:
+        """Whether a job of the run needs the embeddings of the backbone."""
+        return self.train.architecture == "head" or getattr(self.train, "teacher", None) is not None
+
     def provenance(self) -> str:
         """Return the settings that a bundle records as its provenance, as JSON.
 
         Left out are paths on this machine, and what does not influence the bundle.
         """
-        sections = self.model_dump(mode="json", exclude={"drift", "predict", "run"})
+        unused = {"drift", "predict", "run"} | (set() if self.uses_backbone else {"backbone"})
+        sections = self.model_dump(mode="json", exclude=unused)
+        if self.uses_backbone:
+            sections["backbone"].pop("file")
         sections["train"].pop("seeds")
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")
-        sections["backbone"].pop("file")
         return json.dumps(sections, ensure_ascii=False)
 
     def settings_json(self, model: type[Settings], *sections: str) -> str:
@@ -106,9 +115,25 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise AutobirdError(_error_line(error.errors()[0])) from error
+    _check_backbone_licence(config)
     if config.run.name == "features":
         raise AutobirdError("run.name: 'features' is reserved for results that runs share; choose another name")
     return config
+
+
+def _check_backbone_licence(config: Config) -> None:
+    """Check that the licence policy of the recordings allows the backbone, whose licence the model inherits.
+
+    Raises:
+        AutobirdError: the policy forbids it.
+    """
+    licence, policy, name = describe(config.backbone).licence or "", config.corpus.licences.train, config.backbone.name
+    if config.uses_backbone and not network_allowed(licence, policy):
+        raise AutobirdError(
+            f"corpus.licences.train: [{', '.join(policy)}] does not allow {licence or 'an unknown licence'}, the licence of the backbone "
+            f"{name}, which the model would inherit; add {network_family(licence)} to corpus.licences.train, or choose another "
+            "backbone.name or train.architecture"
+        )
 
 
 def _error_line(error: ErrorDetails) -> str:

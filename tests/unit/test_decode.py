@@ -11,7 +11,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from autobird.audio.audio_file import UnusableAudio
-from autobird.audio.decode import AudioProperties, decode, decode_into
+from autobird.audio.decode import AudioProperties, decode, decode_at_rates_into, decode_into
 from autobird.audio.mpeg import find_mpeg_frame, mpeg_frame_length
 from autobird.audio.resample import Resampler, to_int16
 
@@ -301,3 +301,53 @@ def test_without_pyav_the_files_of_phones_are_refused_with_the_remedy(monkeypatc
             str(raised.value)
             == f"{kind}: reading it needs the package av; install it with: pip install 'autobird[media]'"
         )
+
+
+class SeveralRates:
+    """A consumer of samples at several rates that keeps everything."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[NDArray[np.int16], ...]] = []
+
+    def add(self, *samples: NDArray[np.int16]) -> None:
+        self.parts.append(samples)
+
+
+RATES = (16000, 48000, 32000)
+
+
+def assert_same_samples_at_all_rates(file: Path) -> bool:
+    """Return whether a file can be decoded; if so, one decoding at several rates gives the samples of one decoding for each."""
+    try:
+        expected = [decode(file, rate) for rate in RATES]
+    except UnusableAudio as error:
+        with pytest.raises(type(error)):
+            decode_at_rates_into(file, RATES, SeveralRates)
+        return False
+    found = decode_at_rates_into(file, RATES, SeveralRates)
+    for rate, parts, samples in zip(RATES, zip(*found.consumer.parts, strict=True), expected, strict=True):
+        np.testing.assert_array_equal(np.concatenate(parts), samples, err_msg=f"{file} at {rate} Hz")
+    properties = probe(file)
+    assert (found.sample_rate, found.note) == (properties.sample_rate, properties.note)
+    return True
+
+
+def test_one_decoding_at_several_rates_gives_the_samples_of_each(tmp_path: Path) -> None:
+    """Also of files that are decoded twice: silent or cancelling channels, and samples beyond full scale."""
+    rng = np.random.default_rng(0)
+    x = 0.2 * rng.standard_normal(12 * 44100).astype(np.float32)
+    files: dict[str, tuple[NDArray[np.float32], str | None]] = {
+        "silent.wav": (np.stack([np.zeros_like(x), x], 1), None), "cancelling.flac": (np.stack([x, -x], 1), None),
+        "loud.wav": (40 * x, "FLOAT"), "clipped.wav": (5 * x, "PCM_16"), "short.wav": (x[:3000], None), "song.mp3": (x, None),
+    }  # fmt: skip
+    for name, (samples, subtype) in files.items():
+        soundfile.write(tmp_path / name, samples, 44100, subtype=subtype)
+        assert assert_same_samples_at_all_rates(tmp_path / name)
+    data = (tmp_path / "cancelling.flac").read_bytes()
+    (tmp_path / "damaged.flac").write_bytes(data[:300_000] + bytes(2000) + data[302_000:])
+    assert assert_same_samples_at_all_rates(tmp_path / "damaged.flac")
+
+
+def test_one_decoding_of_unusual_files_at_several_rates_gives_the_samples_of_each(odd_files: Path) -> None:
+    decoded = [assert_same_samples_at_all_rates(file) for file in sorted(odd_files.rglob("*")) if file.is_file()]
+    assert sum(decoded) > 20

@@ -231,7 +231,7 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_damaged_bundle_and_one_of_another_format_are_rejected(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
-    for text, message in (('{"format": 1}', "is damaged"), ('{"format": 2}', "has format 2")):
+    for text, message in (('{"format": 1}', "is damaged"), ('{"format": 3}', "has format 3")):
         (folder / "bundle.json").write_text(text)
         write_json(folder / "manifest.json", bundle_manifest(folder))
         with pytest.raises(AutobirdError, match=message):

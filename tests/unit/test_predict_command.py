@@ -82,7 +82,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> Callable[[Fault], N
             fault(Path(name).name)
             return original(classifier, audio, name, *rest)
 
-        monkeypatch.setattr(files, "_classifier_of_worker", lambda _: classifier)
+        monkeypatch.setattr(files, "_classifier_of_worker", lambda *_: classifier)
         monkeypatch.setattr(files, "predict_file", predict_file)
 
     return install

@@ -23,10 +23,11 @@ from autobird.dataset.schemas import INDEX
 from autobird.model import loop, train
 from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpointer, training_id
-from autobird.model.data import WindowDataset, epoch_order, sampling_probabilities
+from autobird.model.data import WindowDataset, epoch_order
 from autobird.model.loop import Trainer, loss_and_macro_f1
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
+from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.trained import load_trained
 
@@ -238,6 +239,9 @@ def test_samplers_give_species_and_recordings_the_documented_probabilities() -> 
     np.testing.assert_allclose(weighted, [0.5, 0.5])
     balanced = sampling_probabilities(label, recording, "balanced")
     np.testing.assert_allclose(np.bincount(label, balanced), np.sqrt([90, 10]) / np.sqrt([90, 10]).sum())
+    recordings = sampling_probabilities(label, recording, "recordings")
+    np.testing.assert_allclose(np.bincount(recording, recordings), [0.25, 0.25, 0.5])
+    assert len(set(recordings[:80])) == 1
     of_recording = np.bincount(recording, balanced)
     assert of_recording[0] / of_recording[1] == pytest.approx(np.sqrt(8))
     dataset = windows(10)

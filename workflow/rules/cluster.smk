@@ -8,7 +8,13 @@ import os
 
 from autobird.cluster import google, slurm
 from autobird.cluster.hints import HintHandler
-from autobird.cluster.needs import NEEDS, AudioSizes, ResourceRequest, resources
+from autobird.cluster.needs import (
+    BACKBONE_NEEDS,
+    NEEDS,
+    AudioSizes,
+    ResourceRequest,
+    resources,
+)
 
 # Prefix of the files of all jobs if they are in a bucket, else empty.
 STORAGE = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
@@ -39,8 +45,11 @@ def needs(stage, gpu=False):
         sizes = AudioSizes([sum(parts, []) for parts in zip(*field)])
     else:
         sizes = AudioSizes(LISTING.sizes if LISTING else [])
+    # What a bundle that predict.bundle names needs is known only when it is read.
+    use_backbone = CONFIG.uses_backbone or CONFIG.predict.bundle is not None
+    chosen = NEEDS | BACKBONE_NEEDS if use_backbone else NEEDS
     request = ResourceRequest(
-        NEEDS[stage],
+        chosen[stage],
         sizes,
         lambda wildcards: MEMBERS[wildcards.get("member", "")].config.train.epochs,
         CONFIG.corpus.max_duration,

@@ -15,7 +15,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
-from autobird.backbone.known import embedding_key
+from autobird.backbone.known import embedding_key, identity
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
@@ -34,7 +34,7 @@ from autobird.members import (
     fold_ids,
     members_of,
 )
-from autobird.model.settings import TrainSettings
+from autobird.model.settings import HeadSettings, TrainSettings
 from autobird.predict.bundle import FILES
 from autobird.release.settings import (
     CompareSettings,
@@ -91,7 +91,7 @@ BATCHES = [
 DEMO = CONFIG.corpus.type == "demo"
 ANNOTATED = CONFIG.corpus.type == "annotations"
 
-# Variants of the released model: the network as trained, and its compressed forms.
+# Variants of the released model: the network as trained, and its compressed forms. A head has the first alone.
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
 
 HASHES = Path(".autobird/sha256.sqlite")
@@ -155,12 +155,25 @@ def dataset_file(name):
     )
 
 
+def is_head(wildcards):
+    """Whether a job's member is a head on the embeddings of a backbone; a job without the wildcard is of the main run."""
+    return MEMBERS[wildcards.get("member", "")].config.train.architecture == "head"
+
+
 def every_variant(pattern):
-    """Paths of all variants of a job's member. Only the main run is compressed, because only it is released."""
+    """Paths of all variants of a job's member. Only the main run is compressed, because only it is released; heads never are."""
     return lambda wildcards: expand(
-        f"{RUN}/{wildcards.member}{pattern}",
-        variant=["float"] if wildcards.member else VARIANTS,
+        f"{RUN}/{wildcards.get('member', '')}{pattern}",
+        variant=(
+            ["float"] if wildcards.get("member") or is_head(wildcards) else VARIANTS
+        ),
     )
+
+
+def network_inputs(wildcards):
+    """What the network of a job's member reads, of all batches: mel frames, or embeddings for a head."""
+    folder = EMBEDDINGS if is_head(wildcards) else FEATURES / "mels"
+    return every_batch(folder / "{batch}.npy")
 
 
 def crossval_targets(wildcards):
@@ -243,9 +256,13 @@ def batch_fetch_results(wildcards):
 def stage_fingerprints():
     """Code fingerprints of the stages from recordings to bundle, as JSON for the bundle's provenance."""
     names = (
-        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset model.train release.export release.prune "
-        "release.quantize release.score release.compare evaluation.evaluate release.bundle"
+        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset release.export "
+        "release.score release.compare evaluation.evaluate release.bundle"
     )
+    if CONFIG.train.architecture == "head":
+        names += " backbone.embed model.train_head"
+    else:
+        names += " model.train release.prune release.quantize"
     return json.dumps({name: code_fingerprint(name) for name in names.split()})
 
 
@@ -279,6 +296,14 @@ def backbone_key(wildcards):
     """The settings of the backbone that its embeddings depend on, with the checksum of its file, as JSON."""
     try:
         return embedding_key(CONFIG.backbone, HASHES)
+    except AutobirdError as error:
+        exit_with_error(error)
+
+
+def backbone_identity(wildcards):
+    """What identifies the backbone, which a head records, as JSON."""
+    try:
+        return identity(CONFIG.backbone, HASHES)
     except AutobirdError as error:
         exit_with_error(error)
 

@@ -1,6 +1,6 @@
 """From windows to a trained network.
 
-Needs: dataset, mels.
+Needs: dataset, mels; for a head embeddings.
 Gives: model (weights, description, history, learning curves).
 """
 
@@ -20,6 +20,8 @@ rule train:
         LOGS / CONFIG.run.name / "{member}train.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "{member}train.tsv"
+    wildcard_constraints:
+        member=members_where(lambda member: member.config.train.architecture != "head"),
     conda:
         "../../envs/autobird.yaml"
     threads: lambda wildcards: config_of(wildcards).train.threads
@@ -52,8 +54,51 @@ rule train:
         """
 
 
+rule train_head:
+    """Fit a head on the embeddings of the training windows."""
+    input:
+        index=dataset_file("index.parquet"),
+        labels=dataset_file("labels.json"),
+        embeddings=every_batch(EMBEDDINGS / "{batch}.npy"),
+    output:
+        weights=RUN / "{member}model/weights.safetensors",
+        model=RUN / "{member}model/model.json",
+        history=RUN / "{member}model/history.csv",
+    log:
+        LOGS / CONFIG.run.name / "{member}train_head.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "{member}train_head.tsv"
+    wildcard_constraints:
+        member=members_where(lambda member: member.config.train.architecture == "head"),
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("train_head"),
+    params:
+        settings=member_settings(HeadSettings, "train"),
+        front_end=CONFIG.settings_json(MelSettings, "features"),
+        backbone=backbone_identity,
+        file=untracked(CONFIG.backbone.file or ""),
+        code=code_fingerprint("model.train_head"),
+    shell:
+        r"""
+        python -m autobird.model.train_head \
+            --settings {params.settings:q} \
+            --front-end {params.front_end:q} \
+            --backbone {params.backbone:q} \
+            --file {params.file:q} \
+            --index {input.index:q} \
+            --labels {input.labels:q} \
+            --embeddings {input.embeddings:q} \
+            --weights {output.weights:q} \
+            --model {output.model:q} \
+            --history {output.history:q} \
+            --log {log:q}
+        """
+
+
 rule curves:
-    """Plot loss, validation macro-F1 and learning rate over the epochs."""
+    """Plot the learning curves, or for a head the choice of the weight decay."""
     input:
         history=RUN / "model/history.csv",
         model=RUN / "model/model.json",

@@ -112,6 +112,7 @@ rule predict_batch:
     params:
         root=field_root,
         code=code_fingerprint("predict.batch"),
+        backbone=untracked(CONFIG.backbone.file or ""),
     shell:
         r"""
         python -m autobird.predict.batch \
@@ -119,6 +120,7 @@ rule predict_batch:
             --manifest {input.manifest:q} \
             --root {params.root:q} \
             --audio {input.audio:q} \
+            --backbone {params.backbone:q} \
             --detections {output.detections:q} \
             --skipped {output.skipped:q} \
             --features {output.features:q} \

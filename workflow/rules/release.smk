@@ -112,7 +112,7 @@ rule score:
         variant=RUN / "{member}release/{variant}.onnx",
         model=RUN / "{member}model/model.json",
         index=dataset_file("index.parquet"),
-        shards=every_batch(FEATURES / "mels/{batch}.npy"),
+        shards=network_inputs,
     output:
         RUN / "{member}release/scores/{variant}.parquet",
     log:
@@ -267,7 +267,7 @@ rule latency:
 
     # Measured times differ from run to run. They are reported only; no stage makes a decision with them.
     input:
-        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        variants=every_variant("release/{variant}.onnx"),
         model=RUN / "model/model.json",
         weights=RUN / "model/weights.safetensors",
     output:
@@ -332,7 +332,7 @@ rule comparison_figure:
 rule bundle:
     """Write the bundle: the released model with all that is needed to use it."""
     input:
-        variants=expand(str(RUN / "release/{variant}.onnx"), variant=VARIANTS),
+        variants=every_variant("release/{variant}.onnx"),
         released=RUN / "release/released.json",
         calibration=RUN / "release/calibration.json",
         predictions=RUN / "release/predictions.parquet",
@@ -376,6 +376,7 @@ rule bundle:
         config=CONFIG.provenance(),
         stages=stage_fingerprints(),
         code=code_fingerprint("release.bundle"),
+        backbone=untracked(CONFIG.backbone.file or ""),
     shell:
         r"""
         python -m autobird.release.bundle \
@@ -383,6 +384,7 @@ rule bundle:
             --name {params.name:q} \
             --config {params.config:q} \
             --code {params.stages:q} \
+            --backbone {params.backbone:q} \
             --variants {input.variants:q} \
             --released {input.released:q} \
             --calibration {input.calibration:q} \

@@ -1,7 +1,7 @@
 """Decode an audio file to mono samples in bounded memory, and measure it in the same pass."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,17 @@ class PcmConsumer(Protocol):
 
 
 P = TypeVar("P", bound=PcmConsumer)
+
+
+class RatesConsumer(Protocol):
+    """Receives the mono samples of one decode attempt at several sampling rates, as int16."""
+
+    def add(self, *samples: NDArray[np.int16]) -> None:
+        """Process the next samples: one array per sampling rate, in the order of the rates. An array may be empty."""
+        ...
+
+
+R = TypeVar("R", bound=RatesConsumer)
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,20 @@ class DecodeResult(NamedTuple, Generic[C]):
 
     properties: AudioProperties
     consumer: C
+
+
+class ResampledResult(NamedTuple, Generic[R]):
+    """Result of `decode_at_rates_into`.
+
+    Attributes:
+        sample_rate: the file's own sampling rate, Hz.
+        note: a problem with a file that is used nevertheless, or "".
+        consumer: of the last decode attempt; it has received all samples, and no others.
+    """
+
+    sample_rate: int
+    note: str
+    consumer: R
 
 
 def decode_into(
@@ -158,9 +183,25 @@ def decode_resampled_into(
 
     `new_consumer` is called once per decode attempt, as in `decode_into`, which has the other arguments and the errors.
     """
-    _, resampled = _decode(source, max_duration, span, lambda rate: _Resampled(rate, sample_rate, new_consumer()))
-    resampled.consumer.add(to_int16(resampled.resampler.finish()))
-    return resampled.consumer
+    result = decode_at_rates_into(source, (sample_rate,), lambda: _OneRate(new_consumer()), max_duration, span)
+    return result.consumer.consumer
+
+
+def decode_at_rates_into(
+    source: Path | BinaryIO,
+    sample_rates: Sequence[int],
+    new_consumer: Callable[[], R],
+    max_duration: float = float("inf"),
+    span: tuple[float, float] = (0.0, float("inf")),
+) -> ResampledResult[R]:
+    """Decode an audio file once, and pass its mono samples to a consumer, block by block and at several sampling rates (Hz).
+
+    The samples at each rate are those that `decode` returns. `new_consumer` is called once per decode attempt, as in
+    `decode_into`, which has the other arguments and the errors.
+    """
+    decoded, resampled = _decode(source, max_duration, span, lambda rate: _Resampled(rate, sample_rates, new_consumer()))
+    resampled.finish()
+    return ResampledResult(decoded.sample_rate, decoded.note, resampled.consumer)
 
 
 class _Measured(Generic[C]):
@@ -175,14 +216,27 @@ class _Measured(Generic[C]):
         self.consumer.add(mono)
 
 
-class _Resampled(Generic[P]):
+class _Resampled(Generic[R]):
     """Resampled mono samples as int16, which are passed on to a consumer."""
 
-    def __init__(self, source_rate: int, sample_rate: int, consumer: P) -> None:
-        self.resampler, self.consumer = Resampler(source_rate, sample_rate), consumer
+    def __init__(self, source_rate: int, sample_rates: Sequence[int], consumer: R) -> None:
+        self._resamplers, self.consumer = [Resampler(source_rate, rate) for rate in sample_rates], consumer
 
     def add(self, _: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
-        self.consumer.add(to_int16(self.resampler.add(mono)))
+        self.consumer.add(*(to_int16(resampler.add(mono)) for resampler in self._resamplers))
+
+    def finish(self) -> None:
+        self.consumer.add(*(to_int16(resampler.finish()) for resampler in self._resamplers))
+
+
+class _OneRate(Generic[P]):
+    """Passes the samples at one sampling rate on to a consumer."""
+
+    def __init__(self, consumer: P) -> None:
+        self.consumer = consumer
+
+    def add(self, *samples: NDArray[np.int16]) -> None:
+        self.consumer.add(*samples)
 
 
 class _Parts:

@@ -1,5 +1,6 @@
 """What is known of a backbone from its settings alone, without reading its file: rate, window, names, checksum."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,6 +99,15 @@ def embedding_key(settings: BackboneSettings, cache: Path) -> str:
         name=d.name, sha256=backbone_sha256(settings, cache), sample_rate=d.sample_rate, window=d.window, input=d.input,
         output=d.output, peak=d.peak,
     ).model_dump_json()  # fmt: skip
+
+
+def identity(settings: BackboneSettings, cache: Path) -> str:
+    """Return what identifies the backbone, with licence and source, as JSON: the fields of `BackboneInfo` except the width.
+
+    The width is known only from embeddings. Arguments and errors as for `backbone_sha256`.
+    """
+    described = {key: value for key, value in describe(settings)._asdict().items() if value is not None}
+    return json.dumps(described | {"sha256": backbone_sha256(settings, cache)}, ensure_ascii=False)
 
 
 def backbone_file(name: str, file: str | None) -> Path:

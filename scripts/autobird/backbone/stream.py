@@ -72,6 +72,8 @@ class EmbeddingStream:
         self._known: dict[int, NDArray[np.float32]] = {}
         """Embeddings of backbone windows that further windows may share, by their first sample."""
         self._embeddings: list[NDArray[np.float16]] = []
+        self._taken = 0
+        """Embeddings that were not taken yet, and the number of those that were."""
 
     @property
     def samples(self) -> int:
@@ -86,22 +88,14 @@ class EmbeddingStream:
             self._process_waiting()
             self._limit = int(_BLOCK_SECONDS * self._backbone.info.sample_rate)
 
-    def finish(self, windows: int) -> NDArray[np.float16]:
-        """Process the end of the recording; call it once, after the last `add`.
+    def take(self) -> NDArray[np.float16]:
+        """Return the embeddings that are complete and were not returned yet, which bounds the memory for a long recording.
 
-        Args:
-            windows: number of windows of the recording; it is counted at the sampling rate of the features.
-
-        Returns:
-            Embeddings of all windows, shape (windows, width), float16 as they are stored for training.
-
-        Raises:
-            AutobirdError: an embedding is not finite, or too large for float16.
+        Shape, type and errors are those of `finish`.
         """
-        self._process_waiting()
-        while len(self._embeddings) < windows:
-            self._embed_next()
-        out = np.array(self._embeddings[:windows], np.float16).reshape(windows, self._backbone.info.width)
+        out = np.array(self._embeddings, np.float16).reshape(-1, self._backbone.info.width)
+        self._taken += len(out)
+        self._embeddings = []
         if not np.isfinite(out).all():
             raise AutobirdError(
                 f"backbone {self._backbone.info.name}: a value of its embeddings is not finite, or above 65504, the largest value of "
@@ -109,15 +103,38 @@ class EmbeddingStream:
             )
         return out
 
+    def finish(self, windows: int) -> NDArray[np.float16]:
+        """Process the end of the recording; call it once, after the last `add`.
+
+        Args:
+            windows: number of windows of the recording; it is counted at the sampling rate of the features.
+
+        Returns:
+            Embeddings of all windows that were not taken, shape (windows, width), float16 as they are stored for training.
+
+        Raises:
+            AutobirdError: an embedding is not finite, or too large for float16.
+        """
+        self._process_waiting()
+        while self._number < windows:
+            self._embed_next()
+        self._embeddings = self._embeddings[: windows - self._taken]
+        return self.take()
+
+    @property
+    def _number(self) -> int:
+        """Number of windows that are embedded."""
+        return self._taken + len(self._embeddings)
+
     def _process_waiting(self) -> None:
         self._held = np.concatenate([self._held, *self._waiting])
         self._waiting, self._waiting_samples = [], 0
-        while self._grid.start(len(self._embeddings)) + self._grid.length <= self._held_from + len(self._held):
+        while self._grid.start(self._number) + self._grid.length <= self._held_from + len(self._held):
             self._embed_next()
 
     def _embed_next(self) -> None:
         """Embed the next window; samples beyond those that were added count as the end of the recording."""
-        number = len(self._embeddings)
+        number = self._number
         start, end = self._grid.start(number), self._held_from + len(self._held)
         starts = [start + offset for offset in self._grid.offsets if offset == 0 or start + offset < end]
         missing = [at for at in starts if at not in self._known]

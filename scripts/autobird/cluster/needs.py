@@ -63,6 +63,7 @@ NEEDS = {
     "dataset": Need(300, per_mb=0.05),
     "data_figures": Need(350, per_mb=0.1, per_gb=1),
     "train": Need(1200, per_mb=0.3, minutes=15, trains=1),
+    "train_head": Need(400, per_mb=0.4, minutes=15, per_gb=30),
     "curves": Need(250),
     "export": Need(600),
     "prune": Need(1200, per_mb=0.3, minutes=15, trains=0.5),
@@ -81,6 +82,12 @@ NEEDS = {
     "predict_merge": Need(150, per_mb=0.05),
 }
 """Needs of every rule that runs a job, by its name. A test compares the names with the rules of the workflow."""
+
+BACKBONE_NEEDS = {
+    "bundle": Need(800, per_mb=0.2, per_gb=5),
+    "predict_batch": Need(600, minutes=30, per_gb=60),
+}
+"""Needs of rules that predict with a bundle, if it needs a backbone: BirdNET takes 200 MB, and most of the run time."""
 
 
 class AudioSizes:

@@ -1,4 +1,4 @@
-"""Stage `curves`: plot the learning curves of a training."""
+"""Stage `curves`: plot the learning curves of a training, or how the weight decay of a head was chosen."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,6 +39,34 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
     save(fig, path)
 
 
+def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float) -> None:
+    """Plot the results of the inner cross-validation of a head by weight decay, and mark the weight decay that was used.
+
+    Args:
+        path: PNG file.
+        candidates: one row per weight decay: columns weight_decay, loss, macro_f1; the first alone if it was given.
+        selected: the weight decay of the head.
+    """
+    fig, axes = figure(10, 4, columns=2)
+    names = {"loss": "cross-entropy per window, nats", "macro_f1": "macro-F1 of windows"}
+    for ax, (column, name) in zip(axes, names.items(), strict=True):
+        if column in candidates:
+            ax.plot(candidates["weight_decay"], candidates[column], "o-", markersize=4, color=BLUE)
+            ax.set_xscale("log")
+        else:
+            ax.text(
+                0.5, 0.5, "weight decay given,\nno cross-validation", ha="center", va="center", transform=ax.transAxes
+            )
+            ax.set_yticks([])
+        ax.set_ylabel(name)
+        ax.axvline(selected, color=ORANGE, linestyle=":", linewidth=1)
+        ax.set_xlabel(f"weight decay (selected: {selected:g})")
+    if "macro_f1" in candidates:
+        axes[1].set_ylim(0, 1)
+        fig.suptitle("cross-validation inside the training split")
+    save(fig, path)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
@@ -47,7 +75,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     with stage("curves", args, [args.output]):
-        curves_figure(args.output, pd.read_csv(args.history), read_json(args.model)["epoch"])
+        history, model = pd.read_csv(args.history), read_json(args.model)
+        if model["train"]["architecture"] == "head":
+            weight_decay_figure(args.output, history, model["weight_decay"])
+        else:
+            curves_figure(args.output, history, model["epoch"])
 
 
 if __name__ == "__main__":

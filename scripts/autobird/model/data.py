@@ -13,6 +13,7 @@ from torch import Tensor
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
+from autobird.model.sampling import sampling_probabilities
 
 _FRAMES_PER_CHECK = 1 << 16
 """Frames that are checked for NaN and infinity at a time: 8 MB with 64 mel bands."""
@@ -152,7 +153,7 @@ def epoch_order(windows: WindowDataset, sampler: str, rng: np.random.Generator) 
 
     Args:
         windows: the training split.
-        sampler: `uniform`, `weighted` or `balanced`; see `TrainSettings.sampler`.
+        sampler: see `TrainSettings.sampler`.
         rng: generator of the epoch.
     """
     n = len(windows)
@@ -160,26 +161,3 @@ def epoch_order(windows: WindowDataset, sampler: str, rng: np.random.Generator) 
         return rng.permutation(n)
     probabilities = sampling_probabilities(windows.label, windows.recording, sampler)
     return rng.choice(n, n, p=probabilities)
-
-
-def sampling_probabilities(label: NDArray[np.int64], recording: NDArray[np.int64], sampler: str) -> NDArray[np.float64]:
-    """Return the probability with which each window is drawn; shape (windows,), sum 1.
-
-    `weighted`: all species have the same probability, and so have all windows of a species. `balanced`: the probability
-    of a species is proportional to the square root of its number of windows; within the species, that of a recording is
-    proportional to the square root of its number of windows, and all windows of a recording have the same.
-
-    Args:
-        label: species of each window, as an index; shape (windows,).
-        recording: recording of each window, as an index; shape (windows,).
-        sampler: `weighted` or `balanced`.
-    """
-    windows_per_species = np.bincount(label).astype(np.float64)
-    if sampler == "weighted":
-        weights = 1.0 / windows_per_species[label]
-    else:
-        windows_per_recording = np.bincount(recording).astype(np.float64)
-        within_species = 1.0 / np.sqrt(windows_per_recording[recording])
-        weights = within_species / np.bincount(label, within_species)[label] * np.sqrt(windows_per_species[label])
-    normalised: NDArray[np.float64] = weights / weights.sum()
-    return normalised

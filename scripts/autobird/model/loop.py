@@ -89,6 +89,7 @@ class Trainer:
         self.ema_network = (
             copy.deepcopy(self.network).eval().requires_grad_(False) if settings.ema_decay else self.network
         )
+        assert settings.weight_decay != "auto"  # the settings allow it for heads alone
         optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         self.optimizer = optimizer(
             self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True

@@ -27,13 +27,38 @@ ORIGINAL_RECIPE: dict[str, Any] = {
 """Defaults of `cnn_transformer` where they differ from those of `resnet`: the recipe of the project that Autobird reimplements."""
 
 
+HEAD_RECIPE: dict[str, Any] = {
+    "weight_decay": "auto",
+    "sampler": "recordings",
+    "label_smoothing": 0.0,
+}
+"""Defaults of `head` where they differ from those of `resnet`; docs/heads.md shows how they were chosen."""
+
+_RECIPES = {"cnn_transformer": ORIGINAL_RECIPE, "head": HEAD_RECIPE}
+
+
 class TrainSettings(Settings):
     """Training. With `cnn_transformer`, the defaults are those of the project that Autobird reimplements."""
 
-    architecture: Literal["resnet", "cnn_transformer"] = Field(
+    architecture: Literal["resnet", "cnn_transformer", "head"] = Field(
         "resnet",
         description="Network. `resnet`: a small residual convolutional network; `cnn_transformer`: the network of the project that "
-        "Autobird reimplements, with its training recipe as the default.",
+        "Autobird reimplements, with its training recipe as the default; `head`: a small classifier on the embeddings of a pretrained "
+        "network (section `backbone`), which needs far fewer recordings. Of this section, a head uses only the keys `hidden`, "
+        "`backbone_prior`, `seed`, `weight_decay`, `label_smoothing` and `sampler`.",
+    )
+    hidden: int = Field(
+        0,
+        ge=0,
+        le=8192,
+        description="Size of the hidden layer of a `head`; 0: none, the head is a softmax regression.",
+    )
+    backbone_prior: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="How much a `head` uses what the backbone already knows: the factor of the backbone's own logits of the species that "
+        "it knows, which are added to the logits of the head. 0: not at all, as for a backbone without a list of species.",
     )
     width: int = Field(
         16,
@@ -92,8 +117,10 @@ class TrainSettings(Settings):
         description="`adamw`: Adam with decoupled weight decay; `adam`: Adam with weight decay as an L2 penalty.",
     )
     learning_rate: float = Field(3e-3, gt=0, le=1, description="Learning rate; with a schedule, its highest value.")
-    weight_decay: float = Field(
-        0.02, ge=0, le=1, description="Strength of the weight decay, which keeps the weights small; 0: off."
+    weight_decay: Annotated[float, Field(ge=0, le=100)] | Literal["auto"] = Field(
+        0.02,
+        description="Strength of the weight decay, which keeps the weights small; 0: off. `auto`, for a `head` alone: chosen by a "
+        "cross-validation inside the training split that does not divide groups of recordings.",
     )
     schedule: Literal["one_cycle", "step", "constant"] = Field(
         "one_cycle",
@@ -114,11 +141,11 @@ class TrainSettings(Settings):
         lt=1,
         description="Label smoothing: the share of each training target that is spread evenly over all species.",
     )
-    sampler: Literal["uniform", "weighted", "balanced"] = Field(
+    sampler: Literal["uniform", "weighted", "balanced", "recordings"] = Field(
         "balanced",
-        description="How the windows of an epoch are drawn. `uniform`: every window once; `weighted`: all species equally often; "
-        "`balanced`: each species in proportion to the square root of its number of windows, and within a species each "
-        "recording likewise.",
+        description="How the windows of an epoch are drawn, or weighted (`head`). `uniform`: every window once; `weighted`: all species "
+        "equally often; `balanced`: each species in proportion to the square root of its number of windows, and within a species each "
+        "recording likewise; `recordings`: all species equally often, and within a species all recordings.",
     )
     mix_probability: float = Field(
         0.6,
@@ -166,8 +193,8 @@ class TrainSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _recipe(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("architecture") == "cnn_transformer":
-            return ORIGINAL_RECIPE | data
+        if isinstance(data, dict) and data.get("architecture") in _RECIPES:
+            return _RECIPES[data["architecture"]] | data
         return data
 
     @model_validator(mode="after")
@@ -178,6 +205,25 @@ class TrainSettings(Settings):
                 f"set d_model to {self.heads * max(1, self.d_model // self.heads)}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _weight_decay_fits(self) -> "TrainSettings":
+        if self.architecture != "head" and (self.weight_decay == "auto" or self.weight_decay > 1):
+            raise ValueError(
+                f"weight_decay {self.weight_decay} needs architecture head; set weight_decay to a number from 0 to 1"
+            )
+        return self
+
+
+class HeadSettings(Settings):
+    """The keys of `train` that a head uses (stage `train_head`); descriptions and defaults are those of `TrainSettings`."""
+
+    hidden: int = 0
+    backbone_prior: float = 0.5
+    seed: int = 4
+    weight_decay: float | Literal["auto"] = "auto"
+    label_smoothing: float = 0.0
+    sampler: str = "recordings"
 
 
 class TrainSectionSettings(TrainSettings):

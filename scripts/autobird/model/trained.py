@@ -6,7 +6,7 @@ from typing import Any
 import safetensors.torch
 from torch import nn
 
-from autobird.model.networks import build_network
+from autobird.model.networks import HeadNetwork, build_network
 from autobird.model.settings import TrainSettings
 
 
@@ -18,7 +18,12 @@ def load_trained(model: dict[str, Any], weights: Path) -> tuple[nn.Module, Train
         weights: safetensors file.
     """
     settings = TrainSettings.model_validate(model["train"])
-    norm = model["normalisation"]
-    network = build_network(settings, len(model["labels"]), norm["mean"], norm["std"])
+    network: nn.Module
+    if settings.architecture == "head":
+        prior = bool(model["known_to_backbone"])
+        network = HeadNetwork(len(model["labels"]), model["backbone"]["width"], settings.hidden, prior)
+    else:
+        norm = model["normalisation"]
+        network = build_network(settings, len(model["labels"]), norm["mean"], norm["std"])
     network.load_state_dict(safetensors.torch.load_file(weights))
     return network, settings

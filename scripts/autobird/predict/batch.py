@@ -8,8 +8,9 @@ from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
 from autobird.drift.features import DRIFT_FEATURES
+from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle
-from autobird.predict.files import FileJob, FileResult, predict_files, skipped
+from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
 from autobird.predict.formats import CsvFormat, as_text
 
 FEATURE_DIGITS = 5
@@ -34,24 +35,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--root", type=Path, nargs="?", help="folder of the recordings; used if --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar archive of the batch")
+    p.add_argument("--backbone", nargs="?", help="file of the backbone; used if the bundle needs one")
     p.add_argument("--detections", type=Path, required=True)
     p.add_argument("--skipped", type=Path, required=True)
     p.add_argument("--features", type=Path, required=True)
     args = p.parse_args(argv)
     with stage("predict_batch", args, [args.detections, args.skipped, args.features]):
         rows = read_rows(args.manifest)
-        Bundle.load(args.bundle)  # its errors must end the stage before a worker starts
+        # The errors of the bundle and its backbone must end the stage before a worker starts.
+        bundle = Bundle.load(args.bundle)
+        backbone = check_backbone(bundle, args.backbone or None if bundle.backbone else None)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = [skipped(row["recording"], "cannot be read; check the file's name and permissions") for row in rows]
         sounds = audio_sources([RecordingLocation(row["recording"]) for row in rows], args.root, args.audio)
         readable = [
-            (n, FileJob(args.bundle, sound, row["recording"]))
+            (n, FileJob(args.bundle, sound, row["recording"], backbone=backbone))
             for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
             if row["sha256"] and sound is not None
         ]
         done = len(rows) - len(readable)
         # One worker: the batches are the parallel jobs. It is a separate process because a decoder may crash.
-        for number, result in predict_files([job for _, job in readable], 1):
+        jobs = [job for _, job in readable]
+        for number, result in predict_files(jobs, 1, time_per_mb=time_per_megabyte(bundle)):
             results[readable[number][0]] = result
             done += 1
             progress(done)
@@ -62,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         without_result = [r for r in results if r.error]
         for result in without_result:
             log.warning("%s: skipped: %s", result.file, result.error)
+        for result in results:
+            if result.note:
+                log.warning("%s: %s", result.file, result.note)
         log.info("%d recordings, %.1f min, %d skipped", len(results), seconds / 60, len(without_result))
 
 

@@ -1,6 +1,7 @@
 """Read a bundle: a folder with the network, its settings and calibration, and the checksums of all files."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,12 +10,16 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from autobird.audio.settings import FeatureSettings
+from autobird.backbone.base import BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.predict.classification import Calibration
 
-FORMAT = 1
-"""Version of the bundle format; bundles of other versions are rejected."""
+FORMAT = 2
+"""Version of the bundle format that is written. Version 1 had no backbone."""
+
+READABLE_FORMATS = (1, 2)
+"""Versions that can be read; bundles of other versions are rejected."""
 
 GRAPH, DESCRIPTION, MANIFEST = "model.onnx", "bundle.json", "manifest.json"
 """File names: the network, its settings and calibration, and the sha256 of every other file."""
@@ -50,6 +55,8 @@ class Bundle:
         aggregation: how the probabilities of the windows are combined for a recording: `mean` or `max`.
         temperature: divisor of the logits.
         thresholds: smallest probability at which a species is detected in a window; shape (species,).
+        backbone: the pretrained network whose embeddings are the input of the graph, which the bundle does not contain; None: the
+            input are mel frames.
     """
 
     folder: Path
@@ -61,11 +68,20 @@ class Bundle:
     aggregation: str
     temperature: float
     thresholds: NDArray[np.float64]
+    backbone: BackboneInfo | None = None
 
     @property
     def calibration(self) -> Calibration:
         """Temperature, thresholds and aggregation of the network."""
         return Calibration(self.temperature, self.thresholds, self.aggregation)
+
+    @property
+    def backbone_windows_per_second(self) -> float:
+        """Number of windows that the backbone computes for a second of audio, at most; 0 without a backbone."""
+        if self.backbone is None:
+            return 0.0
+        longer = self.features.window - self.backbone.window
+        return (1 + max(0, math.ceil(longer / self.backbone.window))) / self.features.hop
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":
@@ -82,10 +98,12 @@ class Bundle:
         verify_files(folder)
         try:
             text = json.loads(file.read_text(encoding="utf-8"))
-            if text["format"] != FORMAT:
+            if text["format"] not in READABLE_FORMATS:
                 raise AutobirdError(
-                    f"{file} has format {text['format']}, but this version of Autobird reads format {FORMAT}; recreate the bundle"
+                    f"{file} has format {text['format']}, but this version of Autobird reads the formats "
+                    f"{' and '.join(map(str, READABLE_FORMATS))}; recreate the bundle, or update Autobird"
                 )
+            backbone = text["backbone"] if text["format"] > 1 else None
             return cls(
                 folder=folder,
                 name=text["name"],
@@ -96,6 +114,7 @@ class Bundle:
                 aggregation=text["aggregation"],
                 temperature=float(text["temperature"]),
                 thresholds=np.array(text["thresholds"], np.float64),
+                backbone=None if backbone is None else BackboneInfo.model_validate(backbone),
             )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
             raise AutobirdError(f"{file} is damaged ({error!r}); recreate the bundle") from error

@@ -35,9 +35,14 @@ _INSTRUCTION_SETS = {
 """Instruction sets for int8 products, and the flags under which Linux lists them in /proc/cpuinfo."""
 
 
-def expected_prediction(folder: Path) -> dict[str, Any]:
-    """Classify the example clip of a bundle, and return the content of `expected.json`."""
-    prediction = Classifier(folder).predict(folder / CLIP)
+def expected_prediction(folder: Path, backbone: Path | str | None = None) -> dict[str, Any]:
+    """Classify the example clip of a bundle, and return the content of `expected.json`.
+
+    Args:
+        folder: the bundle.
+        backbone: file of the backbone, see `Classifier`.
+    """
+    prediction = Classifier(folder, backbone=backbone).predict(folder / CLIP)
     return {
         "clip": CLIP,
         "duration": round(prediction.duration, 3),
@@ -67,16 +72,21 @@ class Replay:
         return self.difference <= self.tolerance
 
 
-def replay(folder: Path) -> Replay:
+def replay(folder: Path, backbone: Path | None = None) -> Replay:
     """Classify the example clip of a bundle, and compare the probabilities with the expected ones.
 
+    Args:
+        folder: the bundle.
+        backbone: file of the backbone, see `Classifier`.
+
     Raises:
-        AutobirdError: the bundle is incomplete, or its clip or expected probabilities are missing or damaged.
+        AutobirdError: the bundle is incomplete, its clip or expected probabilities are missing or damaged, or its backbone is not
+            installed.
     """
     bundle = Bundle.load(folder)
     clip, expected, tolerance = _read_expected(folder)
     try:
-        found = Classifier(folder).predict(clip).probabilities
+        found = Classifier(folder, backbone=backbone).predict(clip).probabilities
     except UnusableAudio as error:
         raise AutobirdError(f"{clip} cannot be read ({error}); {REMEDY}") from error
     difference = math.inf
@@ -121,18 +131,24 @@ def describe_machine() -> str:
     return f"{model} ({', '.join([platform.machine(), *known])}), ONNX Runtime {onnxruntime.__version__}"
 
 
-def print_check(folder: Path) -> int:
+def print_check(folder: Path, backbone: Path | None = None) -> int:
     """Check a bundle on this machine and print the result.
+
+    Args:
+        folder: the bundle.
+        backbone: file of the backbone, see `Classifier`.
 
     Returns:
         exit status: 0 if the probabilities are the expected ones, 1 if they differ or the bundle is incomplete.
     """
     try:
-        result = replay(folder)
+        result = replay(folder, backbone)
     except AutobirdError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print(f"bundle:     {folder} ({result.bundle.name}, {result.bundle.variant}, {result.bundle.fingerprint})")
+    if info := result.bundle.backbone:
+        print(f"backbone:   {info.name} ({info.licence}), sha256 {info.sha256}")
     print(f"machine:    {describe_machine()}")
     print(
         f"difference: at most {result.difference:.4f} from the expected probabilities, tolerance {result.tolerance:g}"
@@ -150,4 +166,4 @@ def print_check(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(print_check(Path(sys.argv[1])))
+    sys.exit(print_check(*map(Path, sys.argv[1:])))

@@ -1,4 +1,4 @@
-"""Classify a recording, with the same decoding, resampling and mel front end as in training."""
+"""Classify a recording, with the same decoding, resampling, mel front end and backbone as in training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.audio.audio_file import UnusableAudio
-from autobird.audio.decode import decode_resampled_into
+from autobird.audio.decode import decode_at_rates_into
 from autobird.audio.mel import FrontEnd
 from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
 from autobird.drift.features import DRIFT_FEATURES, window_features
+from autobird.predict.backbone import load_bundle_backbone, missing_band_note
 from autobird.predict.bundle import GRAPH, Bundle
 from autobird.predict.classification import classify
 from autobird.predict.graph import Graph
+from autobird.predict.head_stream import HeadStream
 from autobird.predict.stream import RecordingStream
 
 MIN_DURATION = 0.5
@@ -50,6 +52,7 @@ class Prediction:
         first_frames: first frame of each window in `frames`; shape (windows,).
         rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
         drift_features: features of the recording that the drift test compares, by name (`drift.features.DRIFT_FEATURES`).
+        note: problems with the recording that did not prevent its classification, or "".
     """
 
     duration: float
@@ -62,6 +65,7 @@ class Prediction:
     first_frames: NDArray[np.int64]
     rms: NDArray[np.float32]
     drift_features: dict[str, float]
+    note: str = ""
 
 
 class Classifier:
@@ -69,16 +73,19 @@ class Classifier:
 
     Args:
         bundle: folder of the bundle.
-        threads: number of CPU threads of the network.
+        threads: number of CPU threads of the bundle's network; a backbone uses one.
+        backbone: path of the file of the backbone, if the bundle needs one; None: the environment variable `AUTOBIRD_BACKBONE`, or
+            for BirdNET where it is installed.
 
     Raises:
-        AutobirdError: the folder is not a bundle, is damaged, or has another format.
+        AutobirdError: the folder is not a bundle, is damaged, or has another format; or its backbone is not installed.
     """
 
-    def __init__(self, bundle: Path | str, threads: int = 1) -> None:
+    def __init__(self, bundle: Path | str, threads: int = 1, backbone: Path | str | None = None) -> None:
         self.bundle = Bundle.load(Path(bundle))
         self._front_end = FrontEnd.of(self.bundle.features)
         self._graph = Graph(self.bundle.folder / GRAPH, threads)
+        self._backbone = load_bundle_backbone(self.bundle, backbone)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -102,12 +109,13 @@ class Classifier:
         """
         s = self.bundle.features
         with one_blas_thread():
-            stream = decode_resampled_into(
+            decoded = decode_at_rates_into(
                 Path(audio) if isinstance(audio, str) else audio,
-                s.sample_rate,
-                lambda: RecordingStream(self._front_end, self._graph, s, keep_frames),
+                (s.sample_rate,) if self._backbone is None else (s.sample_rate, self._backbone.info.sample_rate),
+                lambda: self._new_stream(keep_frames),
                 float("inf") if max_duration is None else max_duration,
             )
+            stream = decoded.consumer
             duration = stream.samples / s.sample_rate
             if duration < MIN_DURATION:
                 length = rounded_beside(duration, MIN_DURATION, 2)
@@ -133,7 +141,13 @@ class Classifier:
             first_frames=windows.first_frames,
             rms=windows.rms,
             drift_features={name: features[name] for name in DRIFT_FEATURES},
+            note="; ".join(n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n),
         )
+
+    def _new_stream(self, keep_frames: bool) -> RecordingStream | HeadStream:
+        if self._backbone is None:
+            return RecordingStream(self._front_end, self._graph, self.bundle.features, keep_frames)
+        return HeadStream(self._front_end, self._backbone, self._graph, self.bundle.features, keep_frames)
 
     def drift_features(self, prediction: Prediction) -> dict[str, float]:
         """Return the features of a recording that the drift test compares (`drift.features.DRIFT_FEATURES`)."""

@@ -10,11 +10,16 @@ from typing import BinaryIO, NamedTuple
 from autobird.audio.access import AudioSource, open_source, source_size
 from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.core.workers import Crash, Killed, TimedOut, run_each
+from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import Classifier, Detection, Prediction
 
 _LEAST_TIME, _TIME_PER_MB = 600.0, 5.0
 """Time limit of a file, seconds, and additional seconds per MB. On a core of 2020, an hour of audio takes about 4 s, and a MB
 of the smallest usual recordings (opus, 16 kbit/s) is 8 minutes. The limit is only for decoders that hang."""
+
+_AUDIO_PER_MB, _TIME_PER_BACKBONE_WINDOW = 500.0, 0.3
+"""Seconds of audio in a MB of the smallest usual recordings, and the seconds that a backbone may take for one of its windows:
+BirdNET takes 0.035 to 0.075 on a core of 2020."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class FileResult:
         probabilities: probabilities of the recording in the order of the labels; empty if it is quiet or was skipped.
         windows: result of each window, if requested.
         is_final: whether another attempt would have the same result; false if the time limit or the memory was not enough.
+        note: problems with a file that was classified nevertheless, or "".
     """
 
     file: str
@@ -61,6 +67,7 @@ class FileResult:
     probabilities: list[float] = field(default_factory=list)
     windows: list[WindowResult] | None = None
     is_final: bool = True
+    note: str = ""
 
 
 def skipped(name: str, reason: str, is_final: bool = True) -> FileResult:
@@ -100,6 +107,7 @@ def predict_file(
         drift_features=classifier.drift_features(prediction),
         probabilities=prediction.recording.tolist() if is_classified else [],
         windows=_window_results(classifier, prediction) if by_window else None,
+        note=prediction.note,
     )
 
 
@@ -126,6 +134,7 @@ class FileJob(NamedTuple):
         name: its name in the result.
         max_duration: longest accepted recording, seconds; None: no limit.
         by_window: whether the result includes each window.
+        backbone: file of the backbone, if the bundle needs one.
     """
 
     bundle: Path
@@ -133,10 +142,16 @@ class FileJob(NamedTuple):
     name: str
     max_duration: float | None = None
     by_window: bool = False
+    backbone: Path | None = None
+
+
+def time_per_megabyte(bundle: Bundle) -> float:
+    """Return the seconds that a MB of a recording may take with a bundle, beside the least time limit of a file."""
+    return _TIME_PER_MB + _AUDIO_PER_MB * bundle.backbone_windows_per_second * _TIME_PER_BACKBONE_WINDOW
 
 
 def predict_files(
-    jobs: Sequence[FileJob], workers: int, time_limit: float | None = None
+    jobs: Sequence[FileJob], workers: int, time_limit: float | None = None, time_per_mb: float = _TIME_PER_MB
 ) -> Generator[tuple[int, FileResult], None, None]:
     """Classify files in worker processes.
 
@@ -147,6 +162,7 @@ def predict_files(
         jobs: files to classify; large files are started first, so that the workers finish at about the same time.
         workers: number of worker processes.
         time_limit: seconds that a file may take; None: at least ten minutes, and more for large files.
+        time_per_mb: additional seconds for each MB of a file, see `time_per_megabyte`; used if there is no `time_limit`.
 
     Yields:
         The number of a job and its result, in the order of completion.
@@ -156,7 +172,7 @@ def predict_files(
     """
     sizes = [source_size(job.audio) for job in jobs]
     order = sorted(range(len(jobs)), key=lambda n: -sizes[n])
-    limits = [_LEAST_TIME + _TIME_PER_MB * sizes[n] / 1e6 if time_limit is None else time_limit for n in order]
+    limits = [_LEAST_TIME + time_per_mb * sizes[n] / 1e6 if time_limit is None else time_limit for n in order]
     for at, result in run_each(_run_job, [jobs[n] for n in order], workers, limits, retry_killed=True):
         number = order[at]
         yield number, _of_crash(jobs[number].name, result) if isinstance(result, Crash) else result
@@ -173,7 +189,7 @@ def _of_crash(name: str, crash: Crash) -> FileResult:
 
 
 def _run_job(job: FileJob) -> FileResult:
-    classifier = _classifier_of_worker(job.bundle)
+    classifier = _classifier_of_worker(job.bundle, job.backbone)
     try:
         with open_source(job.audio) as audio:
             return predict_file(classifier, audio, job.name, job.max_duration, job.by_window)
@@ -182,9 +198,9 @@ def _run_job(job: FileJob) -> FileResult:
 
 
 @cache
-def _classifier_of_worker(bundle: Path) -> Classifier:
+def _classifier_of_worker(bundle: Path, backbone: Path | None) -> Classifier:
     """Load the classifier of a worker process, once."""
     # Decoders print warnings about damaged files to standard error. They are dropped, because the results hold an error for
     # each file that cannot be used.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    return Classifier(bundle)
+    return Classifier(bundle, backbone=backbone)

@@ -11,9 +11,9 @@ from autobird.predict.files import FileResult
 CSV_COLUMNS = ("file", "start", "end", "species", "probability")
 """Columns of the CSV; start and end in seconds, and the highest calibrated probability of the windows in between."""
 
-FILE_COLUMNS = ("file", "seconds", "status", "detections", "reason")
-"""Columns of the table of files: length, `detections`, `no detections`, `quiet` or `skipped`, number of detections, and why a
-file was skipped."""
+FILE_COLUMNS = ("file", "seconds", "status", "detections", "reason", "note")
+"""Columns of the table of files: length, `detections`, `no detections`, `quiet` or `skipped`, number of detections, why a file was
+skipped, and problems with a file that was classified nevertheless."""
 
 
 class OutputFormat(Protocol):
@@ -64,6 +64,8 @@ class TableFormat:
         width = max((len(d.species) for d in result.detections), default=0)
         for d in result.detections:
             lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
+        if result.note:
+            lines.append(f"    note: {result.note}")
         return "\n".join(lines) + "\n"
 
 
@@ -110,7 +112,7 @@ def file_rows(results: Iterable[FileResult]) -> Iterator[list[str]]:
     for r in results:
         status = "skipped" if r.error else "detections" if r.detections else "no detections" if r.species else "quiet"
         seconds = "" if r.error else f"{r.duration:.3f}"
-        yield [r.file, seconds, status, "" if r.error else str(len(r.detections)), r.error]
+        yield [r.file, seconds, status, "" if r.error else str(len(r.detections)), r.error, r.note]
 
 
 def on_one_line(name: str) -> str:
@@ -132,6 +134,8 @@ def _file_json(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
         ],
         "probabilities": _by_species(result.probabilities, labels),
     }
+    if result.note:
+        value["note"] = result.note
     if result.windows is not None:
         value["windows"] = [
             {

@@ -1,4 +1,4 @@
-"""Run an ONNX model on windows of mel frames, on the CPU."""
+"""Run an ONNX model on windows of mel frames, or on embeddings of windows, on the CPU."""
 
 from pathlib import Path
 
@@ -10,6 +10,9 @@ from autobird.core.errors import AutobirdError
 
 INPUT = "log_mel"
 """Name of the model's input, shape (windows, 1, mels, frames), float32. The first output is the logits."""
+
+EMBEDDING = "embedding"
+"""Name of the input of a head, a model on the embeddings of a backbone; shape (windows, width), float32."""
 
 BATCH = 16
 """Number of windows per call; the activations of larger batches do not fit into the CPU's cache."""
@@ -39,7 +42,7 @@ def open_session(path: Path, threads: int) -> onnxruntime.InferenceSession:
 
 
 class Graph:
-    """An ONNX model that computes logits of windows.
+    """An ONNX model that computes logits of windows, from their mel frames or (a head) from their embeddings.
 
     Args:
         path: the ONNX file.
@@ -57,10 +60,22 @@ class Graph:
         """Number of logits per window."""
         return int(self._session.get_outputs()[0].shape[1])
 
+    @property
+    def is_head(self) -> bool:
+        """Whether the input are embeddings of windows instead of mel frames."""
+        return bool(self._session.get_inputs()[0].name == EMBEDDING)
+
     def logits(self, windows: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return the logits of windows of shape (windows, frames, mels); shape (windows, species)."""
+        """Return the logits of windows; shape (windows, species).
+
+        Args:
+            windows: mel frames of shape (windows, frames, mels), or embeddings of shape (windows, width).
+        """
         out = np.empty((len(windows), self.species), np.float32)
+        name = self._session.get_inputs()[0].name
         for first in range(0, len(windows), BATCH):
-            x = windows[first : first + BATCH].astype(np.float32).transpose(0, 2, 1)[:, None]
-            out[first : first + BATCH] = self._session.run(None, {INPUT: np.ascontiguousarray(x)})[0]
+            x = windows[first : first + BATCH].astype(np.float32)
+            if x.ndim == 3:
+                x = x.transpose(0, 2, 1)[:, None]
+            out[first : first + BATCH] = self._session.run(None, {name: np.ascontiguousarray(x)})[0]
         return out

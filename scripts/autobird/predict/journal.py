@@ -10,7 +10,7 @@ from autobird.core.errors import AutobirdError
 from autobird.predict.classifier import Detection
 from autobird.predict.files import FileResult, WindowResult
 
-_FORMAT = 1
+_FORMAT = 2
 """Version of the lines; lines of other versions are not used."""
 
 
@@ -148,6 +148,7 @@ def _to_json(result: FileResult) -> dict[str, Any]:
         if windows is None
         else [[w.start, w.end, w.quiet, w.probabilities, w.detected] for w in windows],
         "is_final": result.is_final,
+        "note": result.note,
     }
 
 
@@ -162,4 +163,5 @@ def _from_json(value: dict[str, Any]) -> FileResult:
         probabilities=value["probabilities"],
         windows=None if value["windows"] is None else [WindowResult(*w) for w in value["windows"]],
         is_final=value["is_final"],
+        note=value["note"],
     )

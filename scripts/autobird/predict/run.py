@@ -15,8 +15,9 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
+from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import MANIFEST, Bundle
-from autobird.predict.files import FileJob, FileResult, predict_files, skipped
+from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
 from autobird.predict.formats import CsvFormat, JsonFormat, OutputFormat, TableFormat, file_rows, formatted, on_one_line
 from autobird.predict.inputs import find_files
 from autobird.predict.journal import FileState, Journal
@@ -36,6 +37,7 @@ class PredictOptions:
         workers: number of worker processes.
         max_seconds: longest accepted recording; None: no limit.
         time_limit: seconds that a file may take; None: see `predict_files`.
+        backbone: file of the backbone; None: see `Classifier`.
     """
 
     form: str = "table"
@@ -44,6 +46,7 @@ class PredictOptions:
     workers: int = 1
     max_seconds: float | None = None
     time_limit: float | None = None
+    backbone: Path | None = None
 
 
 def files_table(output: Path) -> Path:
@@ -60,7 +63,7 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
     """Classify files and folders, and write the results; return 1 if files were skipped or are missing, else 0.
 
     Raises:
-        AutobirdError: the bundle cannot be read, there is no file, or the output is a recording or cannot be written.
+        AutobirdError: the bundle cannot be read, its backbone is not installed, there is no file, or the output is a recording or cannot be written.
     """
     output = options.output
     if output is not None and output.is_file() and file_size(output) and not not_audio_kind(output):
@@ -69,7 +72,8 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
     is_file = output is not None and (not output.exists() or output.is_file())
     own = (output, files_table(output), journal_path(output)) if output and is_file else ()
     files, missing = _find(paths, own)
-    command = _Command(bundle, Bundle.load(bundle), files, missing, options)
+    loaded = Bundle.load(bundle)
+    command = _Command(loaded, check_backbone(loaded, options.backbone), files, missing, options)
     if output is None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -109,15 +113,22 @@ class _Command:
     """
 
     def __init__(
-        self, folder: Path, bundle: Bundle, files: Sequence[Path], missing: Sequence[Path], options: PredictOptions
+        self,
+        bundle: Bundle,
+        backbone: Path | None,
+        files: Sequence[Path],
+        missing: Sequence[Path],
+        options: PredictOptions,
     ) -> None:
-        self._folder, self._bundle, self._files, self._options = folder, bundle, files, options
+        self._bundle, self._backbone, self._files, self._options = bundle, backbone, files, options
         self._missing = [
             skipped(printable(str(path)), "is not there; give audio files, or folders of them", is_final=False)
             for path in missing
         ]
         self._start = self._reported = time.monotonic()
-        self._answered = self._taken_over = self.skipped = 0
+        self._answered = self._taken_over = self._noted = self.skipped = 0
+        self._example = ""
+        """A note, and the file that it is about."""
         self._audio = 0.0
 
     def _format(self, only_ascii: bool = False) -> OutputFormat:
@@ -129,10 +140,13 @@ class _Command:
         """Yield the number and the result of each file in the order of completion, and report the progress."""
         o = self._options
         jobs = [
-            FileJob(self._folder, self._files[n], printable(str(self._files[n])), o.max_seconds, o.by_window)
+            FileJob(
+                self._bundle.folder, self._files[n], printable(str(self._files[n])), o.max_seconds, o.by_window, self._backbone
+            )
             for n in numbers
         ]
-        with closing(predict_files(jobs, min(o.workers, max(1, len(jobs))), o.time_limit)) as results:
+        workers, per_mb = min(o.workers, max(1, len(jobs))), time_per_megabyte(self._bundle)
+        with closing(predict_files(jobs, workers, o.time_limit, per_mb)) as results:
             for at, result in results:
                 self._answered += 1
                 self._audio += result.duration
@@ -144,6 +158,9 @@ class _Command:
         if result.error:
             self.skipped += 1
             print(f"{on_one_line(result.file)}: skipped: {result.error}", file=sys.stderr)
+        if result.note:
+            self._noted += 1
+            self._example = self._example or f"{on_one_line(result.file)}: {result.note}"
 
     def _report_progress(self, total: int) -> None:
         now = time.monotonic()
@@ -157,6 +174,8 @@ class _Command:
         earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
+        if self._noted:
+            print(f"note: {self._noted} files were classified with a note, for example {self._example}", file=sys.stderr)
 
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
@@ -235,7 +254,7 @@ class _Command:
     def _key(self) -> str:
         """Return a text that identifies the bundle and the options that results depend on."""
         o = self._options
-        return json.dumps([file_digest(self._folder / MANIFEST), o.by_window, o.max_seconds])
+        return json.dumps([file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds])
 
 
 def _write_parts(path: Path, parts: Iterator[str]) -> None:

@@ -14,7 +14,7 @@ from autobird.drift.features import FrameStatistics
 from autobird.predict.graph import BATCH, Graph
 
 _HELD_SECONDS = 600.0
-"""Seconds of samples that are held before the first is classified (19 MB). A recording that is shorter is classified when it
+"""Seconds of samples that are held before the first is classified (19 MB at 16 kHz). A recording that is shorter is classified when it
 is completely decoded: no work is lost if it has to be decoded again (see `decode_into`) or is refused because it is too long."""
 
 
@@ -48,12 +48,14 @@ class RecordingStream:
 
     Args:
         front_end: converts the samples.
-        graph: computes the logits of windows.
+        graph: computes the logits of windows; None: they are computed elsewhere, and the result has logits of shape (windows, 0).
         settings: windows and filters of quiet windows.
         keep_frames: whether the result has the mel frames of the recording (29 MB an hour with the default settings).
     """
 
-    def __init__(self, front_end: FrontEnd, graph: Graph, settings: FeatureSettings, keep_frames: bool) -> None:
+    def __init__(
+        self, front_end: FrontEnd, graph: Graph | None, settings: FeatureSettings, keep_frames: bool
+    ) -> None:
         self._graph, self._settings = graph, settings
         self._size = front_end.frames_per_window
         self._stream = FrameStream(front_end)
@@ -93,10 +95,10 @@ class RecordingStream:
         self._add_frames(self._stream.finish())
         self._classify(self._stream.windows)
         self._statistics.add(self._frames, self._in_used_window)
-        species = self._graph.species
+        species = self._graph.species if self._graph else 0
         return WindowsOf(
             self._stream.samples,
-            np.concatenate([*self._logits, np.zeros((0, species), np.float32)]),
+            np.concatenate([*self._logits, np.zeros((0 if self._graph else self._windows, species), np.float32)]),
             np.concatenate([*self._rms, np.zeros(0, np.float32)]),
             np.concatenate([*self._quiet, np.zeros(0, bool)]),
             np.concatenate([*(self._kept or ()), np.zeros((0, self._settings.mels), np.float32)]),
@@ -135,7 +137,6 @@ class RecordingStream:
         while self._windows < end:
             begin, stop = self._windows, min(end, self._windows + BATCH)
             firsts = self._stream.first_frames(begin, stop) - self._frames_from
-            windows = self._frames[firsts[:, None] + np.arange(self._size)]
             starts = np.arange(begin, stop, dtype=np.int64) * s.hop_samples - self._samples_from
             rms = window_rms(self._samples, starts, s.window_samples)
             used = self._frames[firsts[0] : firsts[-1] + self._size]
@@ -143,7 +144,8 @@ class RecordingStream:
             quiet = is_quiet(rms, std, s)
             for first in firsts[~quiet]:
                 self._in_used_window[first : first + self._size] = True
-            self._logits.append(self._graph.logits(windows))
+            if self._graph:
+                self._logits.append(self._graph.logits(self._frames[firsts[:, None] + np.arange(self._size)]))
             self._rms.append(rms)
             self._quiet.append(quiet)
             self._windows = stop

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from autobird.audio.settings import FeatureSettings
+from autobird.backbone.base import BackboneInfo
 from autobird.core.files import read_json, write_bytes, write_json, write_text
 from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -20,6 +21,7 @@ from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, bundle
 from autobird.predict.check import CLIP, EXPECTED, expected_prediction
 from autobird.release.card import model_card
 from autobird.release.drift_reference import drift_reference, drift_table
+from autobird.sources.licences import terms
 from autobird.synth.encode import encode
 from autobird.synth.plan import plan_species
 from autobird.synth.scene import render
@@ -34,14 +36,17 @@ def example_clip() -> bytes:
     return encode(render(plan)[0], plan.sample_rate, "flac")
 
 
-def training_data(licences: dict[str, Any]) -> dict[str, Any]:
-    """Return the number of used recordings by licence, and the terms that follow from all of these licences.
+def training_data(licences: dict[str, Any], backbone: BackboneInfo | None = None) -> dict[str, Any]:
+    """Return the number of used recordings by licence, and the terms that follow from all licences together.
 
     Args:
         licences: `licences.json` of the corpus.
+        backbone: the pretrained network whose embeddings the model was trained on; its licence is inherited.
     """
     used = {name: entry["used"] for name, entry in licences["licences"].items() if entry["used"]}
-    return {"recordings": used, **licences["training_data"]}
+    if backbone is None:
+        return {"recordings": used, **licences["training_data"]}
+    return {"recordings": used, "backbone": backbone.licence, **terms(used, [backbone.licence])}
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         p.add_argument(f"--{name}", type=Path, required=True)
     p.add_argument("--name", required=True, help="name of the run")
     p.add_argument("--config", required=True, help="complete configuration as JSON, for provenance.json")
+    p.add_argument("--backbone", nargs="?", help="file of the backbone, for a model that needs one")
     p.add_argument("--code", required=True, help="code fingerprints of all stages as JSON, for provenance.json")
     p.add_argument("--folder", type=Path, required=True)
     args = p.parse_args(argv)
@@ -68,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         released = read_json(args.released)
         model = read_json(args.model)
         labels: list[str] = model["labels"]
+        backbone = BackboneInfo.model_validate(model["backbone"]) if model.get("backbone") else None
         graph = next(v for v in args.variants if v.stem == released["released"])
         write_bytes(args.folder / GRAPH, graph.read_bytes())
 
@@ -86,7 +93,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "aggregation": calibration["aggregation"],
                 "temperature": temperature,
                 "thresholds": [thresholds[name]["threshold"] for name in labels],
-                "training_data": training_data(licences),
+                "training_data": training_data(licences, backbone),
+                "backbone": backbone and backbone.model_dump(mode="json"),
             },
         )
 
@@ -100,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         catalogue = pq.read_table(args.catalogue, columns=["recording", "file_sha256"]).to_pandas()
         card = model_card(
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
-            read_json(args.leakage), training_data(licences), pd.read_csv(args.species),
+            read_json(args.leakage), training_data(licences, backbone), pd.read_csv(args.species), backbone,
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())
@@ -111,6 +119,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "recordings": len(catalogue),
                     "recordings_sha256": hashlib.sha256(content.encode()).hexdigest(),
                     **{name: file_digest(getattr(args, name)) for name in ("model", "index")},
+                    **({"backbone": backbone.sha256} if backbone else {}),
                 },
                 "config": json.loads(args.config),
                 "code": json.loads(args.code),
@@ -120,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         # `expected_prediction` loads the bundle as users do, which needs a manifest. The final manifest also lists
         # expected.json.
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
-        write_json(args.folder / EXPECTED, expected_prediction(args.folder))
+        write_json(args.folder / EXPECTED, expected_prediction(args.folder, args.backbone or None if backbone else None))
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
         log.info(
             "variant %s, temperature %.3f, thresholds chosen for %d species",

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autobird.backbone.base import BackboneInfo
+from autobird.predict.backbone import how_to_install
+
 _METRICS = {
     "macro_f1": "macro-F1 of the most probable species",
     "detection_precision": "precision of the detections",
@@ -30,6 +33,7 @@ def model_card(
     leakage: dict[str, Any],
     training_data: dict[str, Any],
     species: pd.DataFrame,
+    backbone: BackboneInfo | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -43,6 +47,7 @@ def model_card(
         leakage: `leakage.json` of the data set.
         training_data: licences of the training recordings (`release.bundle.training_data`).
         species: `species.csv` of stage `evaluate`.
+        backbone: the pretrained network that computes the model's input; None: the model needs none.
     """
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
@@ -53,9 +58,9 @@ def model_card(
         f"# Model card: {name}",
         "",
         f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
-        f"window). It was made with Autobird. The bundle holds variant `{released['released']}`: `float` is the trained float32 "
-        "network, `pruned` has fewer channels, `int8` computes with 8-bit integers, `pruned_int8` has both changes.",
+        f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
+        *(_backbone_lines(backbone) if backbone else ()),
         "## Performance",
         "",
         f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
@@ -91,8 +96,8 @@ def model_card(
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
-        f"Terms that follow from all licences together: {training_data['statement']} The bundle holds the network's weights, and "
-        "statistics of each recording for the drift test. It holds no audio of these recordings.",
+        f"Terms that follow from all licences together{_inherited(backbone)}: {training_data['statement']} The bundle holds the "
+        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of these recordings.",
         "",
         "## Limits",
         "",
@@ -115,6 +120,42 @@ def model_card(
         "",
     ]
     return "\n".join(lines)
+
+
+def _variant(released: str, backbone: BackboneInfo | None) -> str:
+    """Describe the network in the bundle."""
+    if backbone:
+        return (
+            f"It consists of a pretrained network, the backbone {backbone.name}, which turns sound into embeddings, and of a head, a "
+            "small classifier of these embeddings that was trained on the recordings below. The bundle holds the head only, as the "
+            "float32 variant."
+        )
+    return (
+        f"The bundle holds variant `{released}`: `float` is the trained float32 network, `pruned` has fewer channels, `int8` computes "
+        "with 8-bit integers, `pruned_int8` has both changes."
+    )
+
+
+def _backbone_lines(backbone: BackboneInfo) -> list[str]:
+    """Describe the backbone: what it is, its licence, and how to install it."""
+    return [
+        "## Backbone",
+        "",
+        f"- Name: {backbone.name}; source: {backbone.source or 'not recorded'}",
+        f"- Input: windows of {backbone.window:g} s at {backbone.sample_rate} Hz; embedding: {backbone.width} values",
+        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone, so this licence applies to the bundle, too.",
+        f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
+        f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
+        "- Cost: nearly all of the computation is that of the backbone. `latency.json` of the run and the documentation of backbones "
+        "give measured speeds.",
+        "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
+        "marks them with a note.",
+        "",
+    ]
+
+
+def _inherited(backbone: BackboneInfo | None) -> str:
+    return f", including that of the backbone {backbone.name} ({backbone.licence})" if backbone else ""
 
 
 def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:

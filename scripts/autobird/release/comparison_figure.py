@@ -35,7 +35,8 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     _bars(axes[1], y, test["bytes"] / 1000, colours, "size, kB")
     speed = [latency["windows_per_second"][name] for name in test["variant"]]
     speedup = [latency["times_eager"][name] for name in test["variant"]]
-    _bars(axes[2], y, np.array(speed), colours, "windows/s, one thread (ratio to torch)", speedup)
+    without = f"\nwithout the backbone {latency['without']}" if latency.get("without") else ""
+    _bars(axes[2], y, np.array(speed), colours, f"windows/s, one thread (ratio to torch){without}", speedup)
     released = test.loc[test["released"], "variant"].iloc[0]
     fig.suptitle(f"released: {released}", color=ORANGE)
     save(fig, path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
 from autobird.model.trained import load_trained
-from autobird.release.onnx_files import export
+from autobird.release.onnx_files import export, export_head
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -19,7 +19,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("export", args, [args.output]):
         model = read_json(args.model)
         network, _ = load_trained(model, args.weights)
-        export(network, model["features"]["mels"], model["frames"], args.output)
+        if backbone := model.get("backbone"):
+            export_head(network, backbone["width"], args.output)
+        else:
+            export(network, model["features"]["mels"], model["frames"], args.output)
         log.info("%d bytes", args.output.stat().st_size)
 
 

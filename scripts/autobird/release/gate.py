@@ -90,7 +90,10 @@ def select_variant(candidates: list[Candidate], recordings: int, groups: int, se
             )
     best = min((c for c in candidates if c.name not in failed), key=lambda c: c.cost)
     cost = f"{best.multiply_adds / 1e6:.1f} million {best.bits}-bit multiply-adds per window"
-    parts = [f"{best.name}: the cheapest variant that passes the release gate, {cost}"]
+    others = len(candidates) > 1
+    parts = [
+        f"{best.name}: {'the cheapest variant that passes the release gate' if others else 'the only variant'}, {cost}"
+    ]
     if best.name != "float":
         parts.append(_why_it_passes(best, best.name in underpowered, recordings, groups, settings))
     parts += [f"{name} {reason}" for name, reason in failed.items()]

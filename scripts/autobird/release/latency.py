@@ -8,14 +8,16 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.model.trained import load_trained
-from autobird.predict.graph import INPUT, open_session
+from autobird.predict.graph import EMBEDDING, INPUT, open_session
 from autobird.release.settings import LatencySettings
 
 _ROUNDS = 7
@@ -49,6 +51,18 @@ def call_rates(functions: dict[str, Callable[[], object]], seconds: float) -> di
     return {name: round(statistics.median(values), 1) for name, values in rounds.items()}
 
 
+def example_input(model: dict[str, Any]) -> tuple[str, NDArray[np.float32]]:
+    """Return the name of the input of the networks, and random values of a window for it.
+
+    Args:
+        model: content of `model.json`.
+    """
+    rng = np.random.default_rng(0)
+    if backbone := model.get("backbone"):
+        return EMBEDDING, rng.normal(0, 1, (1, backbone["width"])).astype(np.float32)
+    return INPUT, rng.normal(-8, 3, (1, 1, model["features"]["mels"], model["frames"])).astype(np.float32)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
@@ -63,17 +77,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         network, _ = load_trained(model, args.weights)
         network.eval()
         torch.set_num_threads(1)
-        x = (
-            np.random.default_rng(0)
-            .normal(-8, 3, (1, 1, model["features"]["mels"], model["frames"]))
-            .astype(np.float32)
-        )
+        name, x = example_input(model)
         tensor = torch.from_numpy(x)
         with torch.inference_mode():
             functions: dict[str, Callable[[], object]] = {"eager": lambda: network(tensor)}
             for path in args.variants:
                 session = open_session(path, 1)
-                functions[path.stem] = lambda s=session: s.run(None, {INPUT: x})  # type: ignore[misc]
+                functions[path.stem] = lambda s=session: s.run(None, {name: x})  # type: ignore[misc]
             speed = call_rates(functions, settings.latency_seconds)
         write_json(
             args.output,
@@ -81,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "unit": "windows per second; one thread, one window at a time; median of alternating measurements",
                 "machine": platform.processor() or platform.machine(),
                 "windows_per_second": speed,
+                "without": (model.get("backbone") or {}).get("name"),
                 "times_eager": {name: round(v / speed["eager"], 2) for name, v in speed.items()},
             },
         )

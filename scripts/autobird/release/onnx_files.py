@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from autobird.core.files import atomic
-from autobird.predict.graph import INPUT
+from autobird.predict.graph import EMBEDDING, INPUT
 
 OUTPUT = "logits"
 """Name of the graph's output, shape (windows, species), float32."""
@@ -22,17 +22,39 @@ OPSET = 17
 def export(network: nn.Module, mels: int, frames: int, path: Path) -> None:
     """Write a network as ONNX, with batch normalisation folded into the convolutions.
 
-    The file holds no paths of this machine, and equal networks give equal bytes. The older exporter of torch is used on
-    purpose: the newer one writes absolute paths of the source code into the file.
-
     Args:
         network: takes mel frames of shape (windows, 1, mels, frames) and returns logits of shape (windows, species).
         mels: number of mel bands.
         frames: number of frames per window.
         path: file to write.
     """
+    _export(network, torch.zeros(2, 1, mels, frames), INPUT, path)
+
+
+def export_head(network: nn.Module, width: int, path: Path) -> None:
+    """Write a head as ONNX.
+
+    Args:
+        network: takes embeddings of shape (windows, width) and returns logits of shape (windows, species).
+        width: number of values of an embedding.
+        path: file to write.
+    """
+    _export(network, torch.zeros(2, width), EMBEDDING, path)
+
+
+def _export(network: nn.Module, sample: torch.Tensor, name: str, path: Path) -> None:
+    """Write a network as ONNX.
+
+    The file holds no paths of this machine, and equal networks give equal bytes. The older exporter of torch is used on
+    purpose: the newer one writes absolute paths of the source code into the file.
+
+    Args:
+        network: takes input like `sample` and returns logits of shape (windows, species).
+        sample: an input of two windows.
+        name: name of the input.
+        path: file to write.
+    """
     network = network.eval().float()
-    sample = torch.zeros(2, 1, mels, frames)
     with atomic(path) as temporary:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -40,9 +62,9 @@ def export(network: nn.Module, mels: int, frames: int, path: Path) -> None:
                 network,
                 (sample,),
                 str(temporary),
-                input_names=[INPUT],
+                input_names=[name],
                 output_names=[OUTPUT],
-                dynamic_axes={INPUT: {0: "windows"}, OUTPUT: {0: "windows"}},
+                dynamic_axes={name: {0: "windows"}, OUTPUT: {0: "windows"}},
                 opset_version=OPSET,
                 dynamo=False,
             )

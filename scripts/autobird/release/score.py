@@ -12,13 +12,29 @@ from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
 from autobird.core.tables import read_table, write_table
 from autobird.evaluation.predictions import PREDICTIONS, untrained_windows, windows_to_predict
+from autobird.model.embeddings import read_embeddings
 from autobird.predict.graph import Graph
 
 SPLITS = ("validation", "test")
 """Splits whose windows are scored."""
 
 _BLOCK = 1024
-"""Number of windows that are read from the shards at a time."""
+"""Number of windows that are read from the shards or the embeddings at a time."""
+
+
+def logits_of_embeddings(graph: Graph, windows: pd.DataFrame, embeddings: Sequence[Path]) -> NDArray[np.float32]:
+    """Return the logits that a head computes for windows, in the order of `windows`; shape (windows, species).
+
+    Args:
+        graph: the head.
+        windows: columns recording, start, shard, row.
+        embeddings: arrays of all batches.
+    """
+    parts = [
+        graph.logits(read_embeddings(windows.iloc[start : start + _BLOCK], embeddings))
+        for start in range(0, len(windows), _BLOCK)
+    ]
+    return np.concatenate(parts) if parts else np.empty((0, graph.species), np.float32)
 
 
 def logits_of(
@@ -47,7 +63,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--variant", type=Path, required=True, help="ONNX file")
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--index", type=Path, required=True)
-    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument(
+        "--shards", type=Path, nargs="+", required=True, help="mel frames of all batches; for a head, their embeddings"
+    )
     p.add_argument("--output", type=Path, required=True)
     p.add_argument(
         "--untrained", action="store_true", help="also score test recordings of species without a window in training"
@@ -65,8 +83,11 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "excluded %d recordings in which all windows are quiet, or that contain only species unknown to the model",
                 excluded["recording"].nunique(),
             )
-        shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        logits = logits_of(Graph(args.variant), windows, shards, model["frames"])
+        graph = Graph(args.variant)
+        if graph.is_head:
+            logits = logits_of_embeddings(graph, windows, args.shards)
+        else:
+            logits = logits_of(graph, windows, [np.load(s, mmap_mode="r") for s in args.shards], model["frames"])
         invalid = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(invalid):
             first = windows.iloc[invalid[0]]

@@ -32,7 +32,7 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
     Raises:
         AutobirdError: the bundle cannot be read.
     """
-    classifier = Classifier(bundle)
+    classifier = Classifier(bundle, backbone=settings.backbone)
     prediction_log = PredictionLog(Path(settings.log)) if settings.log else None
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -86,6 +86,7 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
             "variant": b.variant,
             "fingerprint": b.fingerprint,
             "species": len(b.labels),
+            "backbone": None if b.backbone is None else b.backbone.model_dump(mode="json"),
             "features": b.features.model_dump(mode="json"),
             "formats": list(readable_extensions()),
             "limits": {"megabytes": settings.max_megabytes, "seconds": settings.max_seconds},

@@ -40,6 +40,7 @@ _PREDICTION = _schema(
                 "object", properties=_SPAN | {"quiet": _schema("boolean"), "species": _schema("array", items=_SPECIES)}
             ),
         ),
+        "note": _schema("string", description="problems with a recording that was classified nevertheless, if there are any"),
         "spectrogram": _schema("object", description="mel spectrogram as base64 bytes, if requested"),
     },
 )

@@ -41,6 +41,8 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
             for start, quiet, p in zip(prediction.starts, prediction.quiet, prediction.probabilities, strict=True)
         ],
     }
+    if prediction.note:
+        body["note"] = prediction.note
     if spectrogram:
         body["spectrogram"] = _spectrogram(classifier, prediction)
     return body

@@ -1,5 +1,6 @@
 """Run the app under gunicorn, in several worker processes."""
 
+import math
 import os
 import shutil
 import subprocess
@@ -17,7 +18,22 @@ from autobird.serving.log import PredictionLog
 from autobird.serving.settings import ServeSettings
 
 _REQUEST_TIMEOUT = 120
-"""Time limit of a request, seconds; gunicorn restarts a worker that exceeds it."""
+"""Least time limit of a request, seconds; gunicorn restarts a worker that exceeds the limit."""
+
+_TIME_PER_BACKBONE_WINDOW = 0.3
+"""Additional seconds for each window that the backbone computes for the longest recording. BirdNET takes 0.035 to 0.075 on a core
+of 2020; a slow core that all workers share takes several times as long."""
+
+
+def request_timeout(bundle: Bundle, max_seconds: float) -> int:
+    """Return the time limit of a request, seconds.
+
+    Args:
+        bundle: the bundle.
+        max_seconds: longest recording, seconds.
+    """
+    windows = max_seconds * bundle.backbone_windows_per_second
+    return _REQUEST_TIMEOUT + math.ceil(min(windows * _TIME_PER_BACKBONE_WINDOW, 1e6))
 
 
 def serve(bundle: Path, settings: ServeSettings) -> None:
@@ -37,7 +53,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
     listener = bind(settings.host, settings.port)
     if settings.log:
         PredictionLog(Path(settings.log))  # reports a file that cannot be used, before any worker starts
-    _check_bundle(bundle)
+    timeout = request_timeout(_check_bundle(bundle, settings.backbone), settings.max_seconds)
     listen(listener)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
     announcement = f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop"
@@ -61,7 +77,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
                 "workers": settings.workers,
                 "preload_app": False,
                 "control_socket_disable": True,
-                "timeout": _REQUEST_TIMEOUT,
+                "timeout": timeout,
                 "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
                 "child_exit": lambda _server, worker: metrics.remove_worker(worker.pid),
                 "on_exit": lambda _server: shutil.rmtree(folder, ignore_errors=True),
@@ -86,8 +102,8 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
     Application().run()
 
 
-def _check_bundle(bundle: Path) -> None:
-    """Check the bundle once, in a separate process (`autobird.predict.check`).
+def _check_bundle(bundle: Path, backbone: str | None) -> Bundle:
+    """Check the bundle and its backbone once, in a separate process (`autobird.predict.check`); return the bundle.
 
     The separate process is needed because the parent of forked workers must not load ONNX Runtime: its threads would not exist
     in the workers. A check inside the workers would run once per worker, and gunicorn would report a failure as a crash.
@@ -95,10 +111,9 @@ def _check_bundle(bundle: Path) -> None:
     Raises:
         AutobirdError: the bundle cannot be read, or does not give the expected probabilities on this machine.
     """
-    Bundle.load(bundle)
-    done = subprocess.run(
-        [sys.executable, "-m", "autobird.predict.check", str(bundle)], capture_output=True, text=True, check=False
-    )
+    loaded = Bundle.load(bundle)
+    command = [sys.executable, "-m", "autobird.predict.check", str(bundle), *([backbone] if backbone else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
         raise AutobirdError(
@@ -107,3 +122,4 @@ def _check_bundle(bundle: Path) -> None:
             else f"{bundle} cannot be checked: the process ended with status {done.returncode}; "
             f"run `autobird bundle check {bundle}`"
         )
+    return loaded

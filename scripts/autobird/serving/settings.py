@@ -22,6 +22,11 @@ class ServeSettings(Settings):
     max_seconds: float = Field(
         600.0, gt=0, description="Longest recording, seconds of decoded audio; a small compressed file can hold hours."
     )
+    backbone: str | None = Field(
+        None,
+        min_length=1,
+        description="File of the pretrained network that the bundle needs; BirdNET is found without it if it is installed.",
+    )
     log: str | None = Field(
         None,
         min_length=1,

@@ -11,6 +11,9 @@ UNKNOWN = "unknown"
 STRICTEST = CREATIVE_COMMONS[-1]
 """An unknown licence is treated as this one."""
 
+_ATTRIBUTION_ONLY = ("APACHE-2.0", "APACHE 2.0", "MIT", "BSD-2-CLAUSE", "BSD-3-CLAUSE")
+"""Licences of software and networks whose conditions are at most those of CC BY."""
+
 _URL = re.compile(r"creativecommons\.org/(?:licenses/([a-z-]+)|(publicdomain/(?:zero|mark)))(?:/(\d\.\d))?", re.I)
 _NAME = re.compile(
     r"(?:cc|creative commons)?[ -]*(by(?:[ -](?:nc|nd|sa)){0,2})(?:[ -]*(\d\.\d))?(?:[ -]*(?:international|int|intl))?",
@@ -69,18 +72,37 @@ def allowed(licence: str, policy: tuple[str, ...]) -> bool:
     return (STRICTEST if name == UNKNOWN else name).upper() in listed
 
 
-def terms(families: Iterable[str]) -> dict[str, bool | str]:
-    """Return the combined terms of all recordings in use: a condition of one licence applies to all of them together.
+def network_family(licence: str) -> str:
+    """Return the family of the licence of a pretrained network: as `family`, but BY for licences like Apache-2.0 and MIT."""
+    return "BY" if licence.strip().upper() in _ATTRIBUTION_ONLY else family(licence)
+
+
+def network_allowed(licence: str, policy: tuple[str, ...]) -> bool:
+    """Return whether a policy allows a pretrained network under a licence.
+
+    As `allowed` for recordings, but a licence that is not of Creative Commons is treated as the strictest family if it is not listed,
+    unless its conditions are known (`network_family`).
+    """
+    name = network_family(licence)
+    return allowed(licence, policy) or allowed(name if name in CREATIVE_COMMONS else STRICTEST, policy)
+
+
+def terms(families: Iterable[str], networks: Iterable[str] = ()) -> dict[str, bool | str]:
+    """Return the combined terms of all that a model is made of: a condition of one licence applies to all of them together.
 
     Args:
         families: licence families of the recordings in use. `unknown` is treated as `STRICTEST`, and so are licences other
             than Creative Commons, because this code cannot interpret them.
+        networks: licences of the pretrained networks in use.
     """
-    names = sorted(set(families))
+    of_recordings, of_networks = set(families), {network_family(licence) for licence in networks}
+    names = sorted(of_recordings | of_networks)
     words = {w for name in names for w in (name if name in CREATIVE_COMMONS else STRICTEST).split("-")}
     not_interpreted = [name for name in names if name not in CREATIVE_COMMONS]
+    named = ["the recordists (ATTRIBUTION.csv)"] if of_recordings - {"CC0"} else []
+    named += ["the source of the pretrained network (MODEL_CARD.md)"] if of_networks - {"CC0"} else []
     conditions = [
-        ("BY", "name the recordists (ATTRIBUTION.csv)"),
+        ("BY", f"name {' and '.join(named)}"),
         ("NC", "no commercial use"),
         ("ND", "do not pass on audio or spectrograms derived from the recordings"),
         ("SA", "pass on derived works only under the same licence"),

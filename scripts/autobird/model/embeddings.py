@@ -1,0 +1,102 @@
+"""Embeddings of the windows of an index, read from the memory-mapped arrays of the stage `embed`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from autobird.core.errors import AutobirdError
+from autobird.core.tables import read_table
+
+
+@dataclass(frozen=True)
+class EmbeddedWindows:
+    """Windows of a split with their embeddings, in the order of the index.
+
+    Attributes:
+        embeddings: shape (windows, width), float16.
+        label: species of each window, as an index into the labels; shape (windows,).
+        recording: recording of each window, as an index; shape (windows,).
+        group: group of each window, as an index; the split never divides a group; shape (windows,).
+        group_names: keys of the groups, in the order of `group`.
+    """
+
+    embeddings: NDArray[np.float16]
+    label: NDArray[np.int64]
+    recording: NDArray[np.int64]
+    group: NDArray[np.int64]
+    group_names: tuple[str, ...]
+
+    @classmethod
+    def from_split(
+        cls, index: Path, split: str, labels: Sequence[str], embeddings: Sequence[Path]
+    ) -> "EmbeddedWindows":
+        """Return the windows of a split that the index file (`INDEX`) does not drop.
+
+        These are the windows that networks are trained on, too (`WindowDataset.from_split`).
+
+        Args:
+            index: the index file.
+            split: name of the split.
+            labels: species in the order of the logits.
+            embeddings: arrays of all batches, in their order.
+
+        Raises:
+            AutobirdError: an embedding contains NaN or infinity; the message names file and recording.
+        """
+        table = read_table(index, ["recording", "start", "species", "group", "split", "dropped", "shard", "row"])
+        table = table[(table["dropped"] == "") & (table["split"] == split)].reset_index(drop=True)
+        return cls.from_index(table, labels, embeddings)
+
+    @classmethod
+    def from_index(cls, table: pd.DataFrame, labels: Sequence[str], embeddings: Sequence[Path]) -> "EmbeddedWindows":
+        """Return all windows of a table with the columns recording, start, species, group, shard, row; see `from_split`."""
+        group, names = pd.factorize(table["group"])
+        return cls(
+            read_embeddings(table, embeddings),
+            table["species"].map({name: i for i, name in enumerate(labels)}).to_numpy(np.int64),
+            pd.factorize(table["recording"])[0].astype(np.int64),
+            group.astype(np.int64),
+            tuple(map(str, names)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def subset(self, mask: NDArray[np.bool_]) -> "EmbeddedWindows":
+        """Return the windows where `mask`, of shape (windows,), is true."""
+        return EmbeddedWindows(
+            self.embeddings[mask], self.label[mask], self.recording[mask], self.group[mask], self.group_names
+        )
+
+
+def read_embeddings(windows: pd.DataFrame, embeddings: Sequence[Path]) -> NDArray[np.float16]:
+    """Read the embeddings of windows.
+
+    Args:
+        windows: columns recording, start, shard, row.
+        embeddings: NPY files of all batches, each of shape (windows of the batch, width).
+
+    Returns:
+        Shape (windows, width), in the order of `windows`.
+
+    Raises:
+        AutobirdError: an embedding contains NaN or infinity; the message names file and recording.
+    """
+    arrays = [np.load(path, mmap_mode="r") for path in embeddings]
+    shard, row = windows["shard"].to_numpy(), windows["row"].to_numpy()
+    out = np.empty((len(windows), arrays[0].shape[1]), np.float16)
+    for s in np.unique(shard):
+        at = np.flatnonzero(shard == s)
+        out[at] = arrays[s][row[at]]
+        bad = at[~np.isfinite(out[at]).all(axis=1)]
+        if len(bad):
+            first = windows.iloc[bad[0]]
+            raise AutobirdError(
+                f"{embeddings[s]}: the embedding of {first['recording']} at sample {first['start']} contains NaN or infinity; delete "
+                "the file to have it computed again, and if that does not help, exclude the recording"
+            )
+    return out
