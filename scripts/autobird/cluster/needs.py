@@ -55,6 +55,8 @@ NEEDS = {
     "segment": Need(200, decodes=True, per_gb=2),
     "mel_shards": Need(250, per_core=150, decodes=True, per_gb=4),
     "embed": Need(400, per_core=300, per_gb=60),
+    "unlabelled_manifest": Need(200),
+    "teach": Need(600, per_core=350, minutes=60, per_gb=10),
     "catalogue": Need(250, per_mb=0.01),
     "near_duplicates": Need(250, per_mb=0.1, per_gb=10),
     "quarantine": Need(200, per_mb=0.01),

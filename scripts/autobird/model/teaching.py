@@ -4,6 +4,7 @@ The teacher is a backbone with a head. Its answers are the calibrated probabilit
 They come from files that earlier stages computed (`backbone.teach`); only the head, a small matrix, is evaluated here, once.
 """
 
+import argparse
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from torch.nn import functional as F
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.core.stage import log
 from autobird.core.tables import read_table
+from autobird.model.settings import TrainSettings
 from autobird.predict.graph import Graph
 
 TEMPERATURE = 2.0
@@ -54,9 +57,27 @@ class TeachingFiles(NamedTuple):
     head: Path
     calibration: Path
 
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "TeachingFiles | None":
+        """Return the files that the arguments of a stage name (`add_arguments`); None if it has no teacher."""
+        if not args.teacher_head:
+            return None
+        return cls(
+            args.sound_mels, args.sound_embeddings, args.sound_tables, args.unlabelled_batches, args.teacher_head, args.teacher_calibration
+        )  # fmt: skip
+
     def all(self) -> list[Path]:
         """Return all files."""
         return [*self.mels, *self.embeddings, *self.tables, self.head, self.calibration]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of a stage that trains students; without a teacher they are left out or have no value."""
+    for name in ("sound-mels", "sound-embeddings", "sound-tables"):
+        parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help="files of the stage `teach`, of all batches")
+    parser.add_argument("--unlabelled-batches", type=int, default=0, help="how many of them, the last ones, are unlabelled")
+    parser.add_argument("--teacher-head", type=Path, nargs="?", help="ONNX file of the teacher's head")
+    parser.add_argument("--teacher-calibration", type=Path, nargs="?", help="its calibration")
 
 
 @dataclass(frozen=True)
@@ -189,6 +210,30 @@ class Teaching:
         answers = TEMPERATURE**2 * F.cross_entropy(logits.float() / TEMPERATURE, lesson.answers)
         embeddings = F.mse_loss(self.projection(features.float()), lesson.embeddings)
         return ANSWER_WEIGHT * answers + EMBEDDING_WEIGHT * embeddings
+
+
+def teaching_of(
+    files: TeachingFiles | None, index: Path, frames: int, network: nn.Module, settings: TrainSettings, device: torch.device
+) -> Teaching | None:
+    """Return the teaching of a network, or None for a network without a teacher.
+
+    Args:
+        files: of the stage `teach` and of the teacher.
+        index: the index file (`INDEX`).
+        frames: number of frames of a window.
+        network: the student.
+        settings: training settings.
+        device: of the student.
+
+    Raises:
+        AutobirdError: see `TrainingSounds.read`.
+    """
+    if files is None:
+        return None
+    sounds = TrainingSounds.read(files, index, frames)
+    log.info("%d training sounds with answers of the teacher", len(sounds))
+    classifier: Any = network.classifier
+    return Teaching(sounds, classifier.in_features, settings.teacher_batch, device)
 
 
 def teacher_description(identity: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ def model_card(
     training_data: dict[str, Any],
     species: pd.DataFrame,
     backbone: BackboneInfo | None = None,
+    teacher: dict[str, Any] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -48,6 +49,7 @@ def model_card(
         training_data: licences of the training recordings (`release.bundle.training_data`).
         species: `species.csv` of stage `evaluate`.
         backbone: the pretrained network that computes the model's input; None: the model needs none.
+        teacher: the pretrained network that taught the model, as `model.json` records it; None: none did.
     """
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
     test = metrics["test"]
@@ -61,6 +63,7 @@ def model_card(
         f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
         *(_backbone_lines(backbone) if backbone else ()),
+        *(_teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
         "",
         f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
@@ -96,7 +99,7 @@ def model_card(
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
-        f"Terms that follow from all licences together{_inherited(backbone)}: {training_data['statement']} The bundle holds the "
+        f"Terms that follow from all licences together{_inherited(backbone, teacher)}: {training_data['statement']} The bundle holds the "
         f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of these recordings.",
         "",
         "## Limits",
@@ -154,7 +157,30 @@ def _backbone_lines(backbone: BackboneInfo) -> list[str]:
     ]
 
 
-def _inherited(backbone: BackboneInfo | None) -> str:
+def _teacher_lines(teacher: dict[str, Any], comparison: pd.DataFrame) -> list[str]:
+    """Describe the teacher of a student: what it is, its licence, and what the student gains from it and loses against it."""
+    test = comparison[comparison["split"] == "test"].set_index("variant")
+    scores = [
+        f"{text} {_range(*(test.loc[name, f'macro_f1{end}'] for end in ('', '_low', '_high')))}"
+        for name, text in (("teacher", "the teacher"), ("float", "this network"), ("scratch", "the same network without a teacher"))
+        if name in test.index
+    ]
+    return [
+        "## Teacher",
+        "",
+        f"- The network was taught by a pretrained network: besides the labels, it learnt the answers of {teacher['name']} with a head to "
+        "sounds made of the training recordings. It does not need that network, and the bundle does not contain it.",
+        f"- Source: {teacher['source'] or 'not recorded'}; file: sha256 `{teacher['sha256']}`",
+        f"- Licence: {teacher['licence']}. This model was made with its answers, and its licence is therefore treated as if it applied to "
+        "this bundle.",
+        *([f"- Macro-F1 on the test recordings, as float32 networks: {'; '.join(scores)}."] if scores else []),
+        "",
+    ]
+
+
+def _inherited(backbone: BackboneInfo | None, teacher: dict[str, Any] | None) -> str:
+    if teacher:
+        return f", including that of the teacher {teacher['name']} ({teacher['licence']})"
     return f", including that of the backbone {backbone.name} ({backbone.licence})" if backbone else ""
 
 

@@ -53,6 +53,16 @@ class GateSettings(Settings):
     )
 
 
+    min_gain: float | None = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="A network with a teacher (`train.teacher`) is released only if it is better than the same network without one: the "
+        "lower end of the confidence interval of the gain of macro-F1 per validation recording must exceed this value. `null`: it is "
+        "released in any case.",
+    )
+
+
 class CompareSettings(GateSettings, EvaluationSettings):
     """Settings of stage `compare`: the release gate, and the evaluation of a model."""
 
