@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.fft
 from numpy.typing import NDArray
 
 Samples = NDArray[np.float32]
@@ -107,23 +108,24 @@ def _part(samples: NDArray[np.int16], position: float, length: int, speed: float
 
 
 def _rms(sound: Samples) -> float:
-    return float(np.sqrt(np.mean(np.square(sound, dtype=np.float64))))
+    return float(np.sqrt(np.mean(np.square(sound), dtype=np.float64)))
 
 
 def _filtered(sound: Samples, rng: np.random.Generator) -> Samples:
     """Filter with a smooth random curve: cosines over the square root of the frequency, which widens low frequencies."""
-    spectrum = np.fft.rfft(sound)
+    spectrum = scipy.fft.rfft(sound)
     frequency = np.sqrt(np.linspace(0, 1, len(spectrum)))
     curve = rng.normal(0, FILTER_DB, FILTER_ORDERS) @ np.cos(
         np.pi * np.arange(1, FILTER_ORDERS + 1)[:, None] * frequency
     )
-    return np.fft.irfft(spectrum * 10 ** (curve / 20), len(sound)).astype(np.float32)
+    factor = (10 ** (curve / 20)).astype(np.float32)
+    return np.asarray(scipy.fft.irfft(spectrum * factor, len(sound)), np.float32)
 
 
 def _noise(length: int, rng: np.random.Generator) -> Samples:
     """Return white or pink noise with an RMS of 1."""
-    noise = rng.standard_normal(length).astype(np.float32)
+    noise = rng.standard_normal(length, np.float32)
     if rng.random() < 0.5:
-        spectrum = np.fft.rfft(noise) / np.sqrt(np.linspace(1e-3, 1, length // 2 + 1))
-        noise = np.fft.irfft(spectrum, length).astype(np.float32)
+        fall = np.sqrt(np.linspace(1e-3, 1, length // 2 + 1, dtype=np.float32))
+        noise = np.asarray(scipy.fft.irfft(scipy.fft.rfft(noise) / fall, length), np.float32)
     return noise / np.float32(_rms(noise))
