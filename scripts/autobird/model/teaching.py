@@ -74,8 +74,12 @@ class TeachingFiles(NamedTuple):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a stage that trains students; without a teacher they are left out or have no value."""
     for name in ("sound-mels", "sound-embeddings", "sound-tables"):
-        parser.add_argument(f"--{name}", type=Path, nargs="*", default=[], help="files of the stage `teach`, of all batches")
-    parser.add_argument("--unlabelled-batches", type=int, default=0, help="how many of them, the last ones, are unlabelled")
+        parser.add_argument(
+            f"--{name}", type=Path, nargs="*", default=[], help="files of the stage `teach`, of all batches"
+        )
+    parser.add_argument(
+        "--unlabelled-batches", type=int, default=0, help="how many of them, the last ones, are unlabelled"
+    )
     parser.add_argument("--teacher-head", type=Path, nargs="?", help="ONNX file of the teacher's head")
     parser.add_argument("--teacher-calibration", type=Path, nargs="?", help="its calibration")
 
@@ -213,7 +217,12 @@ class Teaching:
 
 
 def teaching_of(
-    files: TeachingFiles | None, index: Path, frames: int, network: nn.Module, settings: TrainSettings, device: torch.device
+    files: TeachingFiles | None,
+    index: Path,
+    frames: int,
+    network: nn.Module,
+    settings: TrainSettings,
+    device: torch.device,
 ) -> Teaching | None:
     """Return the teaching of a network, or None for a network without a teacher.
 

@@ -140,7 +140,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         # `expected_prediction` loads the bundle as users do, which needs a manifest. The final manifest also lists
         # expected.json.
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
-        write_json(args.folder / EXPECTED, expected_prediction(args.folder, args.backbone or None if backbone else None))
+        write_json(
+            args.folder / EXPECTED, expected_prediction(args.folder, args.backbone or None if backbone else None)
+        )
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
         log.info(
             "variant %s, temperature %.3f, thresholds chosen for %d species",

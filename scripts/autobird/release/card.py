@@ -162,7 +162,11 @@ def _teacher_lines(teacher: dict[str, Any], comparison: pd.DataFrame) -> list[st
     test = comparison[comparison["split"] == "test"].set_index("variant")
     scores = [
         f"{text} {_range(*(test.loc[name, f'macro_f1{end}'] for end in ('', '_low', '_high')))}"
-        for name, text in (("teacher", "the teacher"), ("float", "this network"), ("scratch", "the same network without a teacher"))
+        for name, text in (
+            ("teacher", "the teacher"),
+            ("float", "this network"),
+            ("scratch", "the same network without a teacher"),
+        )
         if name in test.index
     ]
     return [

@@ -116,7 +116,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--variants", type=Path, nargs="+", required=True, help="ONNX files, including float.onnx")
     p.add_argument("--scores", type=Path, nargs="+", required=True, help="logits of the variants, in the same order")
     p.add_argument("--labels", type=Path, required=True)
-    p.add_argument("--references", type=Path, nargs="*", default=[], help="logits of a student's teacher and of the network without one")
+    p.add_argument(
+        "--references",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="logits of a student's teacher and of the network without one",
+    )
     p.add_argument("--reference-graphs", type=Path, nargs="*", default=[], help="their ONNX files, in the same order")
     p.add_argument("--comparison", type=Path, required=True)
     p.add_argument("--released", type=Path, required=True)

@@ -74,9 +74,10 @@ def not_released(refused: Mapping[str, str], recordings: int, groups: int, min_g
         min_gain: see `refusals`.
     """
     return (
-        f"no bundle is written: the network with a teacher (float) {refused['float']} over the same network without one on {recordings} "
-        f"validation recordings in {groups} groups, and the lower end must exceed {min_gain:g}; add recordings, remove train.teacher to release "
-        "the network without one, or set release.min_gain to null to release it nevertheless (snakemake crossval tests it on all recordings)"
+        f"no bundle is written: the network with a teacher (float) {refused['float']} over the same network without one on "
+        f"{recordings} validation recordings in {groups} groups, and the lower end must exceed {min_gain:g}; add recordings, remove "
+        "train.teacher to release the network without one, or set release.min_gain to null to release it nevertheless "
+        "(snakemake crossval tests both on all recordings)"
     )
 
 

@@ -52,7 +52,6 @@ class GateSettings(Settings):
         "the same species; used if the interval of the loss of macro-F1 is too wide.",
     )
 
-
     min_gain: float | None = Field(
         0.0,
         ge=-1,
