@@ -196,13 +196,25 @@ def crossval_targets(wildcards):
             f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
             "cross-validation; remove that column from the metadata"
         )
+    references = [RUN / "crossval/references.json"] if CONFIG.train.teacher else []
     return [
         RUN / "crossval/crossval.json",
+        *references,
         *expand(
             str(RUN / "members/{member}/evaluation/metrics.json"),
             member=crossval_ids(CONFIG),
         ),
     ]
+
+
+def crossval_files(file, id_of=str):
+    """A file of the networks of a cross-validation, or of the member that `id_of` gives for each of them."""
+    return [RUN / f"members/{id_of(name)}/{file}" for name in crossval_ids(CONFIG)]
+
+
+def teachers_of_folds(file):
+    """A file of the teachers of the students of a cross-validation, one for each fold."""
+    return [RUN / f"members/{teacher_id(fold)}/{file}" for fold in fold_ids(CONFIG)]
 
 
 class MissingListing:

@@ -74,6 +74,7 @@ NEEDS = {
     "compare": Need(500, per_mb=0.1, per_gb=5),
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
     "pool": Need(500, per_mb=0.3, per_gb=15),
+    "crossval_references": Need(500, per_mb=0.4, per_gb=30),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),
