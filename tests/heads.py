@@ -22,7 +22,9 @@ FEATURES = FeatureSettings(window=2.0, hop=1.0)
 """A window is the mean of two windows of the backbone, and shares one with the next."""
 
 
-def _model(nodes: list[Any], constants: dict[str, NDArray[np.float32]], input: tuple[str, list[Any]], output: str, width: int) -> bytes:
+def _model(
+    nodes: list[Any], constants: dict[str, NDArray[np.float32]], input: tuple[str, list[Any]], output: str, width: int
+) -> bytes:
     graph = helper.make_graph(
         nodes,
         "graph",
@@ -38,7 +40,10 @@ def make_backbone(file: Path, seed: int = 0, rate: int = RATE, window: float = W
     """Write an ONNX file that maps samples to an embedding of `WIDTH` values: tanh of random projections."""
     size = round(rate * window)
     weights = np.random.default_rng(seed).normal(0, 0.1, (size, WIDTH)).astype(np.float32)
-    nodes = [helper.make_node("MatMul", ["samples", "weights"], ["sum"]), helper.make_node("Tanh", ["sum"], ["features"])]
+    nodes = [
+        helper.make_node("MatMul", ["samples", "weights"], ["sum"]),
+        helper.make_node("Tanh", ["sum"], ["features"]),
+    ]
     file.write_bytes(_model(nodes, {"weights": weights}, ("samples", [1, size]), "features", WIDTH))
     return BackboneInfo(
         name="tiny-backbone", sha256=file_digest(file) or "", sample_rate=rate, window=window, width=WIDTH, licence="CC BY-NC-SA 4.0",
@@ -56,7 +61,9 @@ def write_head(file: Path, width: int, species: int) -> None:
     """Write the ONNX file of a linear head."""
     weights, bias = head_weights(width, species)
     nodes = [helper.make_node("Gemm", ["embedding", "weights", "bias"], ["logits"])]
-    file.write_bytes(_model(nodes, {"weights": weights, "bias": bias}, ("embedding", ["windows", width]), "logits", species))
+    file.write_bytes(
+        _model(nodes, {"weights": weights, "bias": bias}, ("embedding", ["windows", width]), "logits", species)
+    )
     onnx.checker.check_model(onnx.load(file))
 
 

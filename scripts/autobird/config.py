@@ -87,6 +87,21 @@ class Config(Settings):
         sections["corpus"]["annotations"].pop("table")
         return json.dumps(sections, ensure_ascii=False)
 
+    def check_backbone_licence(self) -> None:
+        """Check that the licence policy for training allows the backbone, whose licence the model inherits.
+
+        Raises:
+            AutobirdError: the policy forbids it.
+        """
+        backbone, policy = describe(self.backbone), self.corpus.licences.train
+        licence = backbone.licence or ""
+        if not network_allowed(licence, policy):
+            raise AutobirdError(
+                f"corpus.licences.train: [{', '.join(policy)}] does not allow {licence or 'an unknown licence'}, the licence of the "
+                f"backbone {backbone.name}, which the model would inherit; add {network_family(licence)} to corpus.licences.train, or "
+                "choose another backbone.name or train.architecture"
+            )
+
     def settings_json(self, model: type[Settings], *sections: str) -> str:
         """Return the settings of one stage as the JSON that its rule passes to it.
 
@@ -116,30 +131,16 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         config = Config.model_validate(dict(raw))
     except ValidationError as error:
         raise AutobirdError(_error_line(error.errors()[0])) from error
-    _check_backbone_licence(config)
+    if config.uses_backbone:
+        config.check_backbone_licence()
     if config.train.teacher not in (None, config.backbone.name):
         raise AutobirdError(
-            f"train.teacher: {config.train.teacher!r} is not the backbone of the run, {config.backbone.name!r}; set train.teacher to it, or "
-            "backbone.name to the teacher"
+            f"train.teacher: {config.train.teacher!r} is not the backbone of the run, {config.backbone.name!r}; set train.teacher "
+            "to it, or backbone.name to the teacher"
         )
     if config.run.name == "features":
         raise AutobirdError("run.name: 'features' is reserved for results that runs share; choose another name")
     return config
-
-
-def _check_backbone_licence(config: Config) -> None:
-    """Check that the licence policy of the recordings allows the backbone, whose licence the model inherits.
-
-    Raises:
-        AutobirdError: the policy forbids it.
-    """
-    licence, policy, name = describe(config.backbone).licence or "", config.corpus.licences.train, config.backbone.name
-    if config.uses_backbone and not network_allowed(licence, policy):
-        raise AutobirdError(
-            f"corpus.licences.train: [{', '.join(policy)}] does not allow {licence or 'an unknown licence'}, the licence of the backbone "
-            f"{name}, which the model would inherit; add {network_family(licence)} to corpus.licences.train, or choose another "
-            "backbone.name or train.architecture"
-        )
 
 
 def _error_line(error: ErrorDetails) -> str:

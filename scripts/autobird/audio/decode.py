@@ -45,7 +45,7 @@ P = TypeVar("P", bound=PcmConsumer)
 class RatesConsumer(Protocol):
     """Receives the mono samples of one decode attempt at several sampling rates, as int16."""
 
-    def add(self, *samples: NDArray[np.int16]) -> None:
+    def add(self, samples: NDArray[np.int16], /, *at_other_rates: NDArray[np.int16]) -> None:
         """Process the next samples: one array per sampling rate, in the order of the rates. An array may be empty."""
         ...
 
@@ -199,7 +199,9 @@ def decode_at_rates_into(
     The samples at each rate are those that `decode` returns. `new_consumer` is called once per decode attempt, as in
     `decode_into`, which has the other arguments and the errors.
     """
-    decoded, resampled = _decode(source, max_duration, span, lambda rate: _Resampled(rate, sample_rates, new_consumer()))
+    decoded, resampled = _decode(
+        source, max_duration, span, lambda rate: _Resampled(rate, sample_rates, new_consumer())
+    )
     resampled.finish()
     return ResampledResult(decoded.sample_rate, decoded.note, resampled.consumer)
 
@@ -235,8 +237,8 @@ class _OneRate(Generic[P]):
     def __init__(self, consumer: P) -> None:
         self.consumer = consumer
 
-    def add(self, *samples: NDArray[np.int16]) -> None:
-        self.consumer.add(*samples)
+    def add(self, samples: NDArray[np.int16], /, *_: NDArray[np.int16]) -> None:
+        self.consumer.add(samples)
 
 
 class _Parts:

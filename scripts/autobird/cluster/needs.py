@@ -54,7 +54,7 @@ NEEDS = {
     "recordings": Need(250, per_core=70, per_gb=6),
     "segment": Need(200, decodes=True, per_gb=2),
     "mel_shards": Need(250, per_core=150, decodes=True, per_gb=4),
-    "embed": Need(400, per_core=300, per_gb=60),
+    "embed": Need(450, per_core=250, per_gb=60),
     "unlabelled_manifest": Need(200),
     "teach": Need(600, per_core=350, minutes=60, per_gb=10),
     "catalogue": Need(250, per_mb=0.01),

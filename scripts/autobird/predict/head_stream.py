@@ -42,11 +42,11 @@ class HeadStream:
         """Number of samples that were added, at the sampling rate of the features."""
         return self._recording.samples
 
-    def add(self, *samples: NDArray[np.int16]) -> None:
+    def add(self, samples: NDArray[np.int16], /, *at_other_rates: NDArray[np.int16]) -> None:
         """Process the next samples: those at the sampling rate of the features, and those at that of the backbone."""
-        of_features, of_backbone = samples
-        self._recording.add(of_features)
-        self._stream.add(of_backbone)
+        (at_backbone_rate,) = at_other_rates
+        self._recording.add(samples)
+        self._stream.add(at_backbone_rate)
         self._add_embeddings(self._stream.take)
         self._classify(len(self._embeddings) // BATCH * BATCH)
 

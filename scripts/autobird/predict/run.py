@@ -63,7 +63,8 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
     """Classify files and folders, and write the results; return 1 if files were skipped or are missing, else 0.
 
     Raises:
-        AutobirdError: the bundle cannot be read, its backbone is not installed, there is no file, or the output is a recording or cannot be written.
+        AutobirdError: the bundle cannot be read, its backbone is not installed, there is no file, or the output is a recording or cannot
+            be written.
     """
     output = options.output
     if output is not None and output.is_file() and file_size(output) and not not_audio_kind(output):
@@ -141,7 +142,12 @@ class _Command:
         o = self._options
         jobs = [
             FileJob(
-                self._bundle.folder, self._files[n], printable(str(self._files[n])), o.max_seconds, o.by_window, self._backbone
+                self._bundle.folder,
+                self._files[n],
+                printable(str(self._files[n])),
+                o.max_seconds,
+                o.by_window,
+                self._backbone,
             )
             for n in numbers
         ]
@@ -175,7 +181,8 @@ class _Command:
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
         if self._noted:
-            print(f"note: {self._noted} files were classified with a note, for example {self._example}", file=sys.stderr)
+            files = f"{self._noted} file{'s were' if self._noted > 1 else ' was'}"
+            print(f"note: {files} classified with a note, for example {self._example}", file=sys.stderr)
 
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""

@@ -53,9 +53,7 @@ class RecordingStream:
         keep_frames: whether the result has the mel frames of the recording (29 MB an hour with the default settings).
     """
 
-    def __init__(
-        self, front_end: FrontEnd, graph: Graph | None, settings: FeatureSettings, keep_frames: bool
-    ) -> None:
+    def __init__(self, front_end: FrontEnd, graph: Graph | None, settings: FeatureSettings, keep_frames: bool) -> None:
         self._graph, self._settings = graph, settings
         self._size = front_end.frames_per_window
         self._stream = FrameStream(front_end)
@@ -81,8 +79,8 @@ class RecordingStream:
         self._kept: list[NDArray[np.float32]] | None = [] if keep_frames else None
         self._statistics = FrameStatistics(settings)
 
-    def add(self, samples: NDArray[np.int16]) -> None:
-        """Process the next samples."""
+    def add(self, samples: NDArray[np.int16], /, *_: NDArray[np.int16]) -> None:
+        """Process the next samples, those at the sampling rate of the features."""
         self._waiting.append(samples)
         self._waiting_samples += len(samples)
         if self._waiting_samples > self._limit:

@@ -118,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         catalogue = pq.read_table(args.catalogue, columns=["recording", "file_sha256"]).to_pandas()
         card = model_card(
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
-            read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone, teacher,
+            read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone,
+            model.get("known_to_backbone", ()), teacher,
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())

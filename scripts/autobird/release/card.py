@@ -1,5 +1,6 @@
 """The model card: what users should know before they rely on the model (Mitchell et al. 2019)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def model_card(
     training_data: dict[str, Any],
     species: pd.DataFrame,
     backbone: BackboneInfo | None = None,
+    known_to_backbone: Sequence[str] = (),
     teacher: dict[str, Any] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
@@ -49,6 +51,7 @@ def model_card(
         training_data: licences of the training recordings (`release.bundle.training_data`).
         species: `species.csv` of stage `evaluate`.
         backbone: the pretrained network that computes the model's input; None: the model needs none.
+        known_to_backbone: species whose own weights of the backbone the head contains.
         teacher: the pretrained network that taught the model, as `model.json` records it; None: none did.
     """
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
@@ -62,7 +65,7 @@ def model_card(
         f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
         f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
-        *(_backbone_lines(backbone) if backbone else ()),
+        *(_backbone_lines(backbone, len(known_to_backbone)) if backbone else ()),
         *(_teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
         "",
@@ -79,16 +82,12 @@ def model_card(
         "",
         _several_species(test),
         "",
-        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
-        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
-        "",
-        "The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
-        f"{released['reason']}.",
-        "",
+        *(() if backbone else _gate_lines(row, released["reason"])),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
-        f"{used['validation']['recordings']} validation recordings were used to select the variant, its thresholds and its temperature "
+        f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
+        "thresholds and its temperature "
         "(the number that the model's outputs are divided by, to make the probabilities match the observed accuracy). "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
@@ -100,7 +99,8 @@ def model_card(
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
         f"Terms that follow from all licences together{_inherited(backbone, teacher)}: {training_data['statement']} The bundle holds the "
-        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of these recordings.",
+        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
+        "these recordings.",
         "",
         "## Limits",
         "",
@@ -139,20 +139,38 @@ def _variant(released: str, backbone: BackboneInfo | None) -> str:
     )
 
 
-def _backbone_lines(backbone: BackboneInfo) -> list[str]:
-    """Describe the backbone: what it is, its licence, and how to install it."""
+def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
+    """Describe the backbone: what it is, its licence, and how to install it.
+
+    Args:
+        backbone: the backbone.
+        known: number of species whose own weights of the backbone the head contains.
+    """
+    part = f", and contains weights of its last layer for {known} of the species" if known else ""
     return [
         "## Backbone",
         "",
         f"- Name: {backbone.name}; source: {backbone.source or 'not recorded'}",
         f"- Input: windows of {backbone.window:g} s at {backbone.sample_rate} Hz; embedding: {backbone.width} values",
-        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone, so this licence applies to the bundle, too.",
+        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone{part}, so this licence applies to the "
+        "bundle, too.",
         f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
         f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
         "- Cost: nearly all of the computation is that of the backbone. `latency.json` of the run and the documentation of backbones "
         "give measured speeds.",
         "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
         "marks them with a note.",
+        "",
+    ]
+
+
+def _gate_lines(row: pd.Series, reason: str) -> list[str]:
+    """Say why this variant was released; a head has no other variants."""
+    return [
+        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
+        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
+        "",
+        f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
         "",
     ]
 

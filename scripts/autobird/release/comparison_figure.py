@@ -35,6 +35,7 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     axes[0].set_xlabel("macro-F1 per test recording, with interval")
     axes[0].set_yticks(y, test["variant"])
     axes[0].grid(axis="x", alpha=0.3)
+    axes[0].set_ylim(-0.6, max(len(test), 3) - 0.4)  # at least three rows high, so that a single bar is not a block
     measured = [name in latency["windows_per_second"] for name in test["variant"]]
     test, y, colours = test[measured], y[measured], list(compress(colours, measured))
     _bars(axes[1], y, test["bytes"].to_numpy() / 1000, colours, "size, kB")
@@ -53,6 +54,7 @@ def _bars(ax: Any, y: Any, values: Any, colours: list[str], label: str, speedup:
         factor = f" ({speedup[i]:.1f}x)" if speedup else ""
         ax.text(value, y[i], f" {value:.0f}{factor}", va="center", fontsize=9)
     ax.set_xlim(0, float(np.max(values)) * 1.35)
+    ax.locator_params(axis="x", nbins=5)
     ax.set_xlabel(label)
 
 

