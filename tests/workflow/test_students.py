@@ -79,9 +79,7 @@ def test_a_student_without_a_gain_is_not_released_and_the_run_says_so(folder: Pa
 def test_a_cross_validation_of_students_has_their_teachers_and_the_networks_without_one_as_references(
     folder: Path,
 ) -> None:
-    result = run(
-        folder, "crossval", train=", seeds: [4, 9]", config="dataset={folds: 3, min_windows: 2}"
-    )
+    result = run(folder, "crossval", train=", seeds: [4, 9]", config="dataset={folds: 3, min_windows: 2}")
     assert result.code == 0, result.text
     found = json.loads((folder / "results/test/crossval/references.json").read_text())
     assert (found["scratch"]["a"]["seeds"], found["scratch"]["b"]["seeds"], found["teacher"]["a"]["seeds"]) == (2, 2, 1)

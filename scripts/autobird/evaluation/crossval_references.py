@@ -73,8 +73,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--recordings", type=Path, nargs="+", required=True, help="tables of the decoded recordings")
     kinds = ("student", "scratch", "teacher")
     for kind in kinds:
-        for files in ("predictions", "calibrations"):
-            p.add_argument(f"--{kind}-{files}", type=Path, nargs="+", required=True)
+        for content in ("predictions", "calibrations"):
+            p.add_argument(f"--{kind}-{content}", type=Path, nargs="+", required=True)
     p.add_argument("--result", type=Path, required=True)
     p.add_argument("--table", type=Path, required=True)
     args = p.parse_args(argv)
@@ -102,11 +102,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _summary(scores: dict[str, dict[str, Interval]], share: float | None) -> str:
-    gain = scores["scratch"]["difference"]
-    parts = [
-        f"student {_cell(scores['scratch']['b'])}, teacher {_cell(scores['teacher']['a'])}, without a teacher {_cell(scores['scratch']['a'])}"
-    ]
-    parts.append(f"gain over the network without a teacher {_cell(gain)}")
+    scratch, teacher = scores["scratch"], scores["teacher"]
+    parts = [f"student {_cell(scratch['b'])}, teacher {_cell(teacher['a'])}, without a teacher {_cell(scratch['a'])}"]
+    parts.append(f"gain over the network without a teacher {_cell(scratch['difference'])}")
     if share is not None:
         parts.append(f"{share:.0%} of the gain of the teacher")
     return f"[crossval_references] macro-F1 per recording: {'; '.join(parts)}"
