@@ -445,7 +445,7 @@ def test_only_the_lower_end_of_the_gain_decides() -> None:
     refused = refusals(found, 0.0)
     assert set(refused) == {"int8", "pruned"}
     assert refused["int8"] == "gains 0.200 [0.000, 0.400] of macro-F1"
-    assert refusals(found, None) == {}
+    assert refusals(found, -1.0) == {}
     text = not_released({"float": "gains 0.100 [-0.100, 0.300] of macro-F1"}, 24, 20, 0.0)
     assert text.startswith("no bundle is written: ")
     assert "\n" not in text

@@ -18,7 +18,7 @@ RELEASE = "prune_epochs: 1, calibration_windows: 16, latency_seconds: 0.01"
 pytestmark = pytest.mark.long
 
 
-def run(project: Path, *targets: str, train: str = "", release: str = "min_gain: null", config: str = "") -> Result:
+def run(project: Path, *targets: str, train: str = "", release: str = "min_gain: -1", config: str = "") -> Result:
     write_onnx(project / "small.onnx")
     given = [FOLDER, BACKBONE, f"train={{{TRAIN}{train}}}", f"release={{{RELEASE}, {release}}}"]
     return snakemake(project, *targets, "--config", *given, *([config] if config else []))
@@ -59,7 +59,7 @@ def test_a_student_is_released_with_the_licence_of_its_teacher_and_reruns_what_c
         name = next(csv.DictReader(file))["recording"]
     (folder / "my birds" / name).unlink()
     fewer = snakemake(
-        folder, "-n", "--config", FOLDER, BACKBONE, f"train={{{TRAIN}, unlabelled: field}}", f"release={{{RELEASE}, min_gain: null}}"
+        folder, "-n", "--config", FOLDER, BACKBONE, f"train={{{TRAIN}, unlabelled: field}}", f"release={{{RELEASE}, min_gain: -1}}"
     )  # fmt: skip
     assert [job for job in fewer.jobs if job.startswith("teach")] == ["teach:0"] or "teach" in fewer.rules
 
@@ -68,7 +68,7 @@ def test_a_student_without_a_gain_is_not_released_and_the_run_says_so(folder: Pa
     result = run(folder, release="min_gain: 1.0")
     assert result.code != 0
     assert "no bundle is written: the network with a teacher (float)" in result.text
-    assert "set release.min_gain to null" in result.text
+    assert "set release.min_gain to -1" in result.text
     release = folder / "results/test/release"
     assert json.loads((release / "released.json").read_text())["not_released"]
     assert not table(release / "comparison.csv")["released"].any()

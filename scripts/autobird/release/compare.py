@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             compared = variants | {SCRATCH: references[SCRATCH]}
             refused = refusals(gains(compared, calibrations, labels, settings), settings.min_gain)
         decision = select_variant(candidates, recordings, groups, settings, refused)
-        if len(refused) == len(variants) and settings.min_gain is not None:
+        if len(refused) == len(variants):
             reason = not_released(refused, recordings, groups, settings.min_gain)
             decision = dataclasses.replace(decision, not_released=reason)
         table = pd.DataFrame(rows).round(6)

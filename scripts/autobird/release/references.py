@@ -52,14 +52,14 @@ def gains(
     }
 
 
-def refusals(found: Mapping[str, Interval | None], min_gain: float | None) -> dict[str, str]:
+def refusals(found: Mapping[str, Interval | None], min_gain: float) -> dict[str, str]:
     """Return for each variant that does not gain enough over the network without a teacher, the reason.
 
     Args:
         found: `gains`.
-        min_gain: smallest acceptable lower end of the interval, which must exceed it; None: any.
+        min_gain: smallest acceptable lower end of the interval, which must exceed it; -1: any.
     """
-    if min_gain is None:
+    if min_gain <= -1:
         return {}
     return {name: _gain(interval) for name, interval in found.items() if interval is None or not interval[1] > min_gain}
 
@@ -76,7 +76,7 @@ def not_released(refused: Mapping[str, str], recordings: int, groups: int, min_g
     return (
         f"no bundle is written: the network with a teacher (float) {refused['float']} over the same network without one on "
         f"{recordings} validation recordings in {groups} groups, and the lower end must exceed {min_gain:g}; add recordings, remove "
-        "train.teacher to release the network without one, or set release.min_gain to null to release it nevertheless "
+        "train.teacher to release the network without one, or set release.min_gain to -1 to release it nevertheless "
         "(snakemake crossval tests both on all recordings)"
     )
 
