@@ -173,6 +173,17 @@ def test_unreadable_and_silent_recordings_are_left_out_and_reported(
         assert name in caplog.text
 
 
+def test_of_a_large_batch_recordings_are_drawn_from_all_its_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teach, "_MAX_RECORDINGS", 30)
+    locations = [teach.RecordingLocation(f"{n:03d}") for n in range(300)]
+    drawn = [int(location.recording) for location in teach.draw_locations(locations, 0)]
+    assert len(set(drawn)) == 30
+    assert drawn == sorted(drawn)
+    assert min(drawn) < 60
+    assert max(drawn) > 240
+    assert teach.draw_locations(locations[:30], 0) == locations[:30]
+
+
 def test_a_batch_without_a_usable_recording_has_no_sounds(tmp_path: Path, root: Path) -> None:
     mels, embeddings, table = teach_batch(tmp_path, root, ["text.mp3"])
     assert np.load(mels).shape == (0, 64)

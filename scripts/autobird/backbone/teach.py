@@ -172,6 +172,16 @@ def usable_locations(recordings: Path | None, manifest: Path | None) -> list[Rec
     return [RecordingLocation(row["recording"]) for row in read_rows(manifest) if row["sha256"]]
 
 
+def draw_locations(locations: list[RecordingLocation], seed: int) -> list[RecordingLocation]:
+    """Return all recordings of a batch, in their order, or a random choice of `_MAX_RECORDINGS` of them if there are more."""
+    if len(locations) <= _MAX_RECORDINGS:
+        return locations
+    rng = np.random.default_rng(batch_seed([location.recording for location in locations], seed))
+    chosen = np.sort(rng.choice(len(locations), _MAX_RECORDINGS, replace=False))
+    log.info("training sounds are made of %d of %d recordings, drawn at random", _MAX_RECORDINGS, len(locations))
+    return [locations[n] for n in chosen]
+
+
 def decode_batch(
     locations: Sequence[RecordingLocation], sources: Sequence[AudioSource | None], rate: int, workers: int, folder: Path
 ) -> tuple[list[str], list[Path]]:
@@ -217,7 +227,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings, key = settings_of(TeachSettings, args.settings), settings_of(BackboneKey, args.backbone)
     front_end = settings_of(MelSettings, args.front_end)
     with stage("teach", args, [args.mels, args.embeddings, args.table]):
-        locations = usable_locations(args.recordings, args.manifest)[:_MAX_RECORDINGS]
+        locations = draw_locations(usable_locations(args.recordings, args.manifest), settings.seed)
         sources = audio_sources(locations, args.root, args.audio)
         (_, info), *_ = run_each(backbone_info, [(key, args.file or None)], 1)
         if isinstance(info, Crash):
