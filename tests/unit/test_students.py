@@ -30,7 +30,7 @@ from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
 from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
-from autobird.model.teaching import TeachingFiles, TrainingSounds, teaching_of
+from autobird.model.teaching import TeachingFiles, TrainingSounds, teacher_description, teaching_of
 from autobird.release.bundle import training_data
 from autobird.release.gate import Candidate, select_variant
 from autobird.release.references import aligned, gains, not_released, refusals
@@ -439,6 +439,14 @@ def test_a_training_data_summary_names_the_licence_of_the_teacher_and_its_terms(
     data = training_data(licences, teacher={"licence": "CC BY-NC-SA 4.0"})
     assert data["teacher"] == "CC BY-NC-SA 4.0"
     assert "NC" in json.dumps(data)
+
+
+def test_the_description_of_the_teacher_counts_the_unlabelled_recordings(taught: tuple[TeachingFiles, Path]) -> None:
+    identity = json.dumps({"name": "n", "sha256": "0", "licence": "CC0", "source": "s", "window": 3.0})
+    found = teacher_description(identity, taught[0])
+    assert found == {"name": "n", "sha256": "0", "licence": "CC0", "source": "s", "unlabelled_recordings": 20}
+    labelled = taught[0]._replace(unlabelled=0)
+    assert teacher_description(identity, labelled)["unlabelled_recordings"] == 0
 
 
 def test_the_gate_refuses_variants_of_a_student_without_a_gain() -> None:

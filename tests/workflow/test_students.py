@@ -42,6 +42,7 @@ def test_a_student_is_released_with_the_licence_of_its_teacher_and_reruns_what_c
     assert not comparison.loc[comparison["variant"].isin(["teacher", "scratch"]), "released"].any()
     card = (release / "bundle/MODEL_CARD.md").read_text()
     assert "## Teacher" in card
+    assert "sounds made of 4 recordings without labels" in card
     assert "including that of the teacher small (CC BY-NC-SA 4.0)" in card
     bundle = json.loads((release / "bundle/bundle.json").read_text())
     assert bundle["backbone"] is None

@@ -70,6 +70,11 @@ class TeachingFiles(NamedTuple):
         """Return all files."""
         return [*self.mels, *self.embeddings, *self.tables, self.head, self.calibration]
 
+    def unlabelled_recordings(self) -> int:
+        """Return the number of unlabelled recordings that training sounds are made of."""
+        tables = self.tables[len(self.tables) - self.unlabelled :]
+        return sum(read_table(path, ["recording"])["recording"].nunique() for path in tables)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of a stage that trains students; without a teacher they are left out or have no value."""
@@ -245,7 +250,8 @@ def teaching_of(
     return Teaching(sounds, classifier.in_features, settings.teacher_batch, device)
 
 
-def teacher_description(identity: str) -> dict[str, Any]:
+def teacher_description(identity: str, files: TeachingFiles) -> dict[str, Any]:
     """Return what `model.json` records of the teacher, from what identifies the backbone as JSON."""
     fields = json.loads(identity)
-    return {key: fields[key] for key in ("name", "sha256", "licence", "source")}
+    described = {key: fields[key] for key in ("name", "sha256", "licence", "source")}
+    return described | {"unlabelled_recordings": files.unlabelled_recordings()}

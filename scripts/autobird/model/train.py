@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "parameters": parameters,
                 "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
                 "train": settings.model_dump(mode="json"),
-                **({"teacher": teacher_description(args.teacher)} if files else {}),
+                **({"teacher": teacher_description(args.teacher, files)} if files else {}),
             },
         )
 

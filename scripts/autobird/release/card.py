@@ -192,11 +192,21 @@ def _teacher_lines(teacher: dict[str, Any], comparison: pd.DataFrame) -> list[st
         "",
         f"- The network was taught by a pretrained network: besides the labels, it learnt the answers of {teacher['name']} with a head to "
         "sounds made of the training recordings. It does not need that network, and the bundle does not contain it.",
+        *_unlabelled_line(teacher["unlabelled_recordings"]),
         f"- Source: {teacher['source'] or 'not recorded'}; file: sha256 `{teacher['sha256']}`",
         f"- Licence: {teacher['licence']}. This model was made with its answers, and its licence is therefore treated as if it applied to "
         "this bundle.",
         *([f"- Macro-F1 on the test recordings, as float32 networks: {'; '.join(scores)}."] if scores else []),
         "",
+    ]
+
+
+def _unlabelled_line(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"- It also learnt the teacher's answers to sounds made of {count} recordings without labels, whose licences the policy allows "
+        "(`corpus.licences.train`) and which `ATTRIBUTION.csv` does not list."
     ]
 
 
