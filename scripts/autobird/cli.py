@@ -66,13 +66,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         run / "release" / "bundle",
     )
     if released.is_file():
-        first, *reasons = read_json(released)["reason"].split("; ")
-        lines += [f"released: {first}", *(f"          {text}" for text in reasons)]
-        lines.append(f"          {_difference_on_test(released.with_name('comparison.csv'))}")
-        lines.append(
-            "          (release gate: the rule that selects the variant on validation recordings; "
-            "float32 model: the model before pruning and quantization)"
-        )
+        lines += _release_lines(released)
     if drift.is_file():
         lines.append(f"drift:    {_drift_summary(drift)}")
     report = run / "report.html"
@@ -84,6 +78,22 @@ def format_scores(run: Path, by_species: bool = False) -> str:
     else:
         lines.append(f"model:    {run / 'model' / 'weights.safetensors'}")
     return "\n".join(lines)
+
+
+def _release_lines(released: Path) -> list[str]:
+    """Return lines about the released variant, or why there is none."""
+    decision = read_json(released)
+    if decision.get("not_released"):
+        first, *reasons = decision["not_released"].split("; ")
+        return [f"released: none: {first}", *(f"          {text}" for text in reasons)]
+    first, *reasons = decision["reason"].split("; ")
+    return [
+        f"released: {first}",
+        *(f"          {text}" for text in reasons),
+        f"          {_difference_on_test(released.with_name('comparison.csv'))}",
+        "          (release gate: the rule that selects the variant on validation recordings; "
+        "float32 model: the model before pruning and quantization)",
+    ]
 
 
 def _drift_summary(file: Path) -> str:

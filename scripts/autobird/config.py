@@ -69,7 +69,7 @@ class Config(Settings):
     @property
     def uses_backbone(self) -> bool:
         """Whether a job of the run needs the embeddings of the backbone."""
-        return self.train.architecture == "head" or getattr(self.train, "teacher", None) is not None
+        return self.train.architecture == "head" or self.train.teacher is not None
 
     def provenance(self) -> str:
         """Return the settings that a bundle records as its provenance, as JSON.
@@ -80,7 +80,8 @@ class Config(Settings):
         sections = self.model_dump(mode="json", exclude=unused)
         if self.uses_backbone:
             sections["backbone"].pop("file")
-        sections["train"].pop("seeds")
+        for key in ("seeds", "unlabelled"):
+            sections["train"].pop(key)
         for key in ("root", "table", "take_down", "lock", "fetch"):
             sections["corpus"].pop(key)
         sections["corpus"]["annotations"].pop("table")
@@ -132,6 +133,11 @@ def load_config(raw: Mapping[str, Any]) -> Config:
         raise AutobirdError(_error_line(error.errors()[0])) from error
     if config.uses_backbone:
         config.check_backbone_licence()
+    if config.train.teacher not in (None, config.backbone.name):
+        raise AutobirdError(
+            f"train.teacher: {config.train.teacher!r} is not the backbone of the run, {config.backbone.name!r}; set train.teacher "
+            "to it, or backbone.name to the teacher"
+        )
     if config.run.name == "features":
         raise AutobirdError("run.name: 'features' is reserved for results that runs share; choose another name")
     return config

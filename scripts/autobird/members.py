@@ -65,6 +65,39 @@ def crossval_ids(config: Config) -> list[str]:
     return [crossval_id(fold, seed) for fold, seed in crossval_folds_and_seeds(config)]
 
 
+TEACHER, SCRATCH = "teacher", "scratch"
+"""Ids of the members beside a student, for comparison: its teacher, and the same network without a teacher."""
+
+_STUDENT_KEYS = ("teacher", "teacher_windows", "teacher_only", "teacher_batch", "unlabelled")
+"""Keys of `train` that only a student uses."""
+
+_HEAD_KEYS = ("hidden", "backbone_prior", "seed")
+"""Keys of `train` that a student's configuration can hold for its teacher. The others are meant for the student."""
+
+
+def teacher_id(member_id: str) -> str:
+    """Return the id of the teacher of a student; the students of a cross-validation fold with other seeds have the same."""
+    return f"{member_id.split('.')[0]}.{TEACHER}" if member_id else TEACHER
+
+
+def scratch_id(member_id: str) -> str:
+    """Return the id of the network without a teacher that a student is compared with."""
+    return f"{member_id}.{SCRATCH}" if member_id else SCRATCH
+
+
+def teacher_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of the teacher of a student with the configuration `raw`."""
+    train = raw.get("train") or {}
+    head = {key: train[key] for key in _HEAD_KEYS if key in train}
+    return {**raw, "train": {"architecture": "head", **head}}
+
+
+def scratch_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the configuration of the network without a teacher that a student with the configuration `raw` is compared with."""
+    train = {key: value for key, value in (raw.get("train") or {}).items() if key not in _STUDENT_KEYS}
+    return {**raw, "train": train}
+
+
 def members_of(raw: Mapping[str, Any]) -> dict[str, Member]:
     """Return all members of a run, the main run first, by their prefixes.
 
@@ -76,14 +109,21 @@ def members_of(raw: Mapping[str, Any]) -> dict[str, Member]:
         AutobirdError: a configuration is not valid.
     """
     main = load_config(raw)
+    is_student = main.train.teacher is not None
     members = [Member("", main, "")]
+    if is_student:
+        members.append(Member(TEACHER, load_config(teacher_settings(raw)), ""))
+        members.append(Member(SCRATCH, load_config(scratch_settings(raw)), ""))
     for fold in range(main.dataset.folds):
-        data = with_settings(raw, {"dataset": {"fold": fold}})
-        members.append(Member(fold_id(fold), load_config(data), fold_id(fold)))
-        members += [
-            Member(crossval_id(fold, seed), load_config(with_settings(data, {"train": {"seed": seed}})), fold_id(fold))
-            for seed in main.train.seeds
-        ]
+        data, dataset = with_settings(raw, {"dataset": {"fold": fold}}), fold_id(fold)
+        members.append(Member(dataset, load_config(data), dataset))
+        if is_student:
+            members.append(Member(teacher_id(dataset), load_config(teacher_settings(data)), dataset))
+        for seed in main.train.seeds:
+            seeded, name = with_settings(data, {"train": {"seed": seed}}), crossval_id(fold, seed)
+            members.append(Member(name, load_config(seeded), dataset))
+            if is_student:
+                members.append(Member(scratch_id(name), load_config(scratch_settings(seeded)), dataset))
     return {member.prefix: member for member in members}
 
 

@@ -33,11 +33,15 @@ from autobird.evaluation.settings import (
 )
 from autobird.members import (
     MAX_CROSSVAL_MEMBERS,
+    SCRATCH,
+    TEACHER,
     crossval_id,
     crossval_folds_and_seeds,
     crossval_ids,
     fold_ids,
     members_of,
+    scratch_id,
+    teacher_id,
 )
 from autobird.model.settings import HeadSettings, TrainSettings
 from autobird.predict.bundle import FILES
@@ -54,6 +58,7 @@ from autobird.sources.listing import Listing
 from autobird.sources.lock import LockMissing
 from autobird.sources.select import is_downloaded, local_root, source_of
 from autobird.sources.settings import SourceSettings
+from autobird.sources.unlabelled import UnlabelledRecordings
 
 use_this_interpreter(SCRIPTS)
 
@@ -87,6 +92,7 @@ RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name
 CORPUS = FEATURES / "corpus"
 EMBEDDINGS = FEATURES / "embeddings" / CONFIG.backbone.name
+TEACHING = FEATURES / "teaching" / CONFIG.backbone.name
 RUN = RESULTS / CONFIG.run.name
 LOGS, BENCHMARKS = RESULTS / "logs", RESULTS / "benchmarks"
 
@@ -103,6 +109,7 @@ HASHES = Path(".autobird/sha256.sqlite")
 # The source's listing, written when this file is parsed, one file per sha256; the rule `manifest` copies them.
 TABLES = Path(".autobird/manifests") / CONFIG.features.name
 FIELD_TABLES = Path(".autobird/manifests/predict")
+UNLABELLED_TABLES = Path(".autobird/manifests/unlabelled")
 
 try:
     # DOWNLOADED: jobs read corpus/audio/<batch>.tar; otherwise they read the files below SOURCE_ROOT.
@@ -194,8 +201,10 @@ def crossval_targets(wildcards):
             f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
             "cross-validation; remove that column from the metadata"
         )
+    references = [RUN / "crossval/references.json"] if CONFIG.train.teacher else []
     return [
         RUN / "crossval/crossval.json",
+        *references,
         *expand(
             str(RUN / "members/{member}/evaluation/metrics.json"),
             member=crossval_ids(CONFIG),
@@ -227,6 +236,16 @@ def of_folds(pattern):
 def datasets_of_folds(name):
     """A file of the dataset of each fold of a cross-validation."""
     return [RUN / f"members/{fold}/dataset/{name}" for fold in fold_ids(CONFIG)]
+
+
+def crossval_files(file, id_of=str):
+    """A file of the networks of a cross-validation, or of the member that `id_of` gives for each of them."""
+    return [RUN / f"members/{id_of(name)}/{file}" for name in crossval_ids(CONFIG)]
+
+
+def teachers_of_folds(file):
+    """A file of the teachers of the students of a cross-validation, one for each fold."""
+    return [RUN / f"members/{teacher_id(fold)}/{file}" for fold in fold_ids(CONFIG)]
 
 
 class MissingListing:
@@ -294,6 +313,8 @@ def stage_fingerprints():
         names += " backbone.embed model.train_head"
     else:
         names += " model.train release.prune release.quantize"
+        if CONFIG.train.teacher:
+            names += " backbone.embed model.train_head backbone.teach"
     return json.dumps({name: code_fingerprint(name) for name in names.split()})
 
 
@@ -308,6 +329,101 @@ def list_field_recordings(root, batches, key):
         return found
     except AutobirdError as error:
         exit_with_error(error)
+
+
+def list_unlabelled():
+    """List the unlabelled recordings and store the manifests of their batches; None without a folder."""
+    if CONFIG.train.unlabelled is None or not workflow.is_main_process:
+        return None
+    try:
+        root = Path(CONFIG.train.unlabelled).expanduser()
+        found = UnlabelledRecordings(root, HASHES, len(BATCHES), CONFIG.corpus)
+        print_notes(found.notes)
+        found.manifests.store(UNLABELLED_TABLES)
+        return found
+    except AutobirdError as error:
+        exit_with_error(error)
+
+
+UNLABELLED = list_unlabelled()
+
+
+def unlabelled_digest(wildcards):
+    """sha256 of the manifest of a batch of unlabelled recordings."""
+    return UNLABELLED.manifests.digest(wildcards.batch) if UNLABELLED else ""
+
+
+def unlabelled_audio(wildcards):
+    """The tar archive of a batch of unlabelled recordings; empty if jobs can read their folder."""
+    return [] if SHARED else TEACHING / f"unlabelled/{wildcards.batch}.tar"
+
+
+# Training sounds are single windows: the hop does not change them.
+TEACH_FRONT_END = CONFIG.features.model_copy(
+    update={"hop": CONFIG.features.window}
+).model_dump_json(include=set(MelSettings.model_fields))
+
+
+def teach_settings(share):
+    """The settings of rule teach as JSON: the number of training sounds of a batch.
+
+    It does not depend on the recordings: a new recording makes only the sounds of its own batch again.
+    """
+    sounds = -(-int(CONFIG.train.teacher_windows * share) // len(BATCHES))
+    return json.dumps({"sounds": sounds})
+
+
+def is_student(wildcards):
+    """Whether a job's member has a teacher; a job without the wildcard is of the main run."""
+    return MEMBERS[wildcards.get("member", "")].config.train.teacher is not None
+
+
+def training_sounds(suffix):
+    """Files of the training sounds of all batches, for a student; those of unlabelled recordings are the last."""
+
+    def files(wildcards):
+        if not is_student(wildcards):
+            return []
+        found = every_batch(TEACHING / ("{batch}" + suffix))
+        if CONFIG.train.unlabelled is not None:
+            found += every_batch(TEACHING / "unlabelled" / ("{batch}" + suffix))
+        return found
+
+    return files
+
+
+def unlabelled_batches(wildcards):
+    """How many of the files of training_sounds() are of unlabelled recordings."""
+    used = is_student(wildcards) and CONFIG.train.unlabelled is not None
+    return len(BATCHES) if used else 0
+
+
+def beside_student(id_of, file):
+    """A file of the member that belongs to a student: its teacher (`teacher_id`), or the network without one (`scratch_id`)."""
+
+    def path(wildcards):
+        if not is_student(wildcards):
+            return []
+        member = MEMBERS[wildcards.get("member", "")].id
+        return RUN / f"members/{id_of(member)}/{file}"
+
+    return path
+
+
+def references(file):
+    """Files of the teacher and the network without a teacher that a student of the main run is compared with."""
+
+    def files(wildcards):
+        if wildcards.member or not is_student(wildcards):
+            return []
+        return [RUN / f"members/{name}/{file}" for name in (TEACHER, SCRATCH)]
+
+    return files
+
+
+def teacher_identity(wildcards):
+    """What identifies a student's teacher, as JSON; empty without a teacher."""
+    return backbone_identity(wildcards) if is_student(wildcards) else ""
 
 
 def every_batch(pattern):

@@ -77,6 +77,60 @@ rule pool:
         """
 
 
+rule crossval_references:
+    """Compare the students of a cross-validation with their teachers and with the networks without a teacher."""
+    input:
+        student_predictions=crossval_files("release/predictions.parquet"),
+        student_calibrations=crossval_files("release/calibration.json"),
+        scratch_predictions=crossval_files("release/predictions.parquet", scratch_id),
+        scratch_calibrations=crossval_files("release/calibration.json", scratch_id),
+        teacher_predictions=teachers_of_folds("release/predictions.parquet"),
+        teacher_calibrations=teachers_of_folds("release/calibration.json"),
+        labels=expand(
+            str(RUN / "members/{member}/dataset/labels.json"), member=fold_ids(CONFIG)
+        ),
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+    output:
+        result=RUN / "crossval/references.json",
+        table=report(
+            RUN / "crossval/references.csv",
+            category="Cross-validation",
+            labels={
+                "content": "students, their teachers, and networks without a teacher"
+            },
+            caption="../report/crossval_references.rst",
+        ),
+    log:
+        LOGS / CONFIG.run.name / "crossval_references.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "crossval_references.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("crossval_references"),
+    params:
+        members=json.dumps(crossval_folds_and_seeds(CONFIG)),
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        code=code_fingerprint("evaluation.crossval_references"),
+    shell:
+        r"""
+        python -m autobird.evaluation.crossval_references \
+            --settings {params.settings:q} \
+            --members {params.members:q} \
+            --labels {input.labels:q} \
+            --recordings {input.recordings:q} \
+            --student-predictions {input.student_predictions:q} \
+            --student-calibrations {input.student_calibrations:q} \
+            --scratch-predictions {input.scratch_predictions:q} \
+            --scratch-calibrations {input.scratch_calibrations:q} \
+            --teacher-predictions {input.teacher_predictions:q} \
+            --teacher-calibrations {input.teacher_calibrations:q} \
+            --result {output.result:q} \
+            --table {output.table:q} \
+            --log {log:q}
+        """
+
+
 rule crossval:
     """Train and test all folds with all seeds: snakemake crossval"""
     input:

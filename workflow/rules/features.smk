@@ -116,6 +116,131 @@ rule embeddings:
         every_batch(EMBEDDINGS / "{batch}.npy"),
 
 
+rule unlabelled_manifest:
+    """Write the manifest of a batch of unlabelled recordings."""
+
+    # The digest in params is that of the batch at parse time, as in rule `manifest`.
+    output:
+        TEACHING / "unlabelled/{batch}.manifest.csv",
+    log:
+        LOGS / CONFIG.features.name / "teach/unlabelled/{batch}.manifest.log",
+    benchmark:
+        BENCHMARKS / CONFIG.features.name / "teach/unlabelled/{batch}.manifest.tsv"
+    localrule: True
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("unlabelled_manifest"),
+    params:
+        digest=unlabelled_digest,
+        tables=untracked(UNLABELLED_TABLES),
+    shell:
+        r"""
+        python -m autobird.sources.manifest \
+            --digest {params.digest:q} \
+            --tables {params.tables:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+if not SHARED:
+
+    rule unlabelled_pack:
+        """Pack a batch of unlabelled recordings into a tar archive for jobs that cannot read their folder."""
+        input:
+            manifest=TEACHING / "unlabelled/{batch}.manifest.csv",
+        output:
+            TEACHING / "unlabelled/{batch}.tar",
+        log:
+            LOGS / CONFIG.features.name / "teach/unlabelled/{batch}.pack.log",
+        benchmark:
+            BENCHMARKS / CONFIG.features.name / "teach/unlabelled/{batch}.pack.tsv"
+        # Only this machine can read the folder.
+        localrule: True
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("pack"),
+        params:
+            code=code_fingerprint("audio.pack"),
+            root=untracked(CONFIG.train.unlabelled or ""),
+        shell:
+            r"""
+            python -m autobird.audio.pack \
+                --manifest {input.manifest:q} \
+                --root {params.root:q} \
+                --output {output:q} \
+                --log {log:q}
+            """
+
+
+rule teach:
+    """Make training sounds of a batch of recordings, and compute the teacher's embeddings of them."""
+    input:
+        audio=lambda wildcards: (
+            unlabelled_audio(wildcards) if wildcards.kind else batch_audio(wildcards)
+        ),
+        recordings=lambda wildcards: (
+            [] if wildcards.kind else CORPUS / f"recordings/{wildcards.batch}.parquet"
+        ),
+        manifest=lambda wildcards: (
+            TEACHING / f"unlabelled/{wildcards.batch}.manifest.csv"
+            if wildcards.kind
+            else []
+        ),
+    output:
+        mels=TEACHING / "{kind}{batch}.npy",
+        embeddings=TEACHING / "{kind}{batch}.embeddings.npy",
+        table=TEACHING / "{kind}{batch}.parquet",
+    log:
+        LOGS
+        / CONFIG.features.name
+        / "teach"
+        / CONFIG.backbone.name
+        / "{kind}{batch}.log",
+    benchmark:
+        (
+            BENCHMARKS
+            / CONFIG.features.name
+            / "teach"
+            / CONFIG.backbone.name
+            / "{kind}{batch}.tsv"
+        )
+    wildcard_constraints:
+        kind="(unlabelled/)?",
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("teach"),
+    params:
+        settings=lambda wildcards: teach_settings(0.5 if wildcards.kind else 1.0),
+        front_end=TEACH_FRONT_END,
+        backbone=backbone_key,
+        code=code_fingerprint("backbone.teach"),
+        root=lambda wildcards, threads: (
+            CONFIG.train.unlabelled if wildcards.kind else SOURCE_ROOT
+        ),
+        file=untracked(CONFIG.backbone.file or ""),
+    shell:
+        r"""
+        python -m autobird.backbone.teach \
+            --settings {params.settings:q} \
+            --front-end {params.front_end:q} \
+            --backbone {params.backbone:q} \
+            --file {params.file:q} \
+            --recordings {input.recordings:q} \
+            --manifest {input.manifest:q} \
+            --root {params.root:q} \
+            --audio {input.audio:q} \
+            --threads {threads} \
+            --mels {output.mels:q} \
+            --embeddings {output.embeddings:q} \
+            --table {output.table:q} \
+            --log {log:q}
+        """
+
+
 rule dataset:
     """Label the windows, drop quiet ones, assign recordings to training, validation and test, and measure leakage."""
     input:

@@ -12,6 +12,11 @@ rule train:
         labels=dataset_file("labels.json"),
         normalisation=dataset_file("normalisation.json"),
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
+        sound_mels=training_sounds(".npy"),
+        sound_embeddings=training_sounds(".embeddings.npy"),
+        sound_tables=training_sounds(".parquet"),
+        head=beside_student(teacher_id, "release/float.onnx"),
+        calibration=beside_student(teacher_id, "release/calibration.json"),
     output:
         weights=RUN / "{member}model/weights.safetensors",
         model=RUN / "{member}model/model.json",
@@ -33,6 +38,8 @@ rule train:
         code=code_fingerprint("model.train"),
         track=untracked(CONFIG.run.tracking),
         group=untracked(CONFIG.run.name),
+        teacher=teacher_identity,
+        unlabelled=unlabelled_batches,
         checkpoints=state(".checkpoints/train"),
     shell:
         r"""
@@ -47,6 +54,13 @@ rule train:
             --labels {input.labels:q} \
             --normalisation {input.normalisation:q} \
             --shards {input.shards:q} \
+            --teacher {params.teacher:q} \
+            --sound-mels {input.sound_mels:q} \
+            --sound-embeddings {input.sound_embeddings:q} \
+            --sound-tables {input.sound_tables:q} \
+            --unlabelled-batches {params.unlabelled} \
+            --teacher-head {input.head:q} \
+            --teacher-calibration {input.calibration:q} \
             --weights {output.weights:q} \
             --model {output.model:q} \
             --history {output.history:q} \

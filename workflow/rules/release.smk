@@ -40,6 +40,11 @@ rule prune:
         weights=RUN / "model/weights.safetensors",
         index=RUN / "dataset/index.parquet",
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
+        sound_mels=training_sounds(".npy"),
+        sound_embeddings=training_sounds(".embeddings.npy"),
+        sound_tables=training_sounds(".parquet"),
+        head=beside_student(teacher_id, "release/float.onnx"),
+        calibration=beside_student(teacher_id, "release/calibration.json"),
     output:
         RUN / "release/pruned.onnx",
     log:
@@ -54,6 +59,7 @@ rule prune:
     params:
         settings=CONFIG.settings_json(PruneSettings, "release"),
         code=code_fingerprint("release.prune"),
+        unlabelled=unlabelled_batches,
         checkpoints=state(".checkpoints/prune"),
     shell:
         r"""
@@ -65,6 +71,12 @@ rule prune:
             --weights {input.weights:q} \
             --index {input.index:q} \
             --shards {input.shards:q} \
+            --sound-mels {input.sound_mels:q} \
+            --sound-embeddings {input.sound_embeddings:q} \
+            --sound-tables {input.sound_tables:q} \
+            --unlabelled-batches {params.unlabelled} \
+            --teacher-head {input.head:q} \
+            --teacher-calibration {input.calibration:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -148,6 +160,8 @@ rule compare:
         variants=every_variant("release/{variant}.onnx"),
         scores=every_variant("release/scores/{variant}.parquet"),
         labels=dataset_file("labels.json"),
+        references=references("release/scores/float.parquet"),
+        reference_graphs=references("release/float.onnx"),
     output:
         comparison=report(
             RUN / "{member}release/comparison.csv",
@@ -183,6 +197,8 @@ rule compare:
             --variants {input.variants:q} \
             --scores {input.scores:q} \
             --labels {input.labels:q} \
+            --references {input.references:q} \
+            --reference-graphs {input.reference_graphs:q} \
             --comparison {output.comparison:q} \
             --released {output.released:q} \
             --predictions {output.predictions:q} \

@@ -23,6 +23,7 @@ from autobird.model.data import WindowDataset, epoch_order
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
 from autobird.model.settings import TrainSettings
+from autobird.model.teaching import Teaching
 
 _INFERENCE_BATCH = 64
 """Windows per forward pass outside of training. The tensors of larger batches do not fit into the CPU's cache, and their
@@ -71,6 +72,7 @@ class Trainer:
         species: number of species.
         settings: training settings.
         compute: device and number format.
+        teaching: what the network learns from a teacher besides; None: nothing.
     """
 
     def __init__(
@@ -81,8 +83,9 @@ class Trainer:
         species: int,
         settings: TrainSettings,
         compute: Compute,
+        teaching: Teaching | None = None,
     ) -> None:
-        self.settings, self.compute, self.species = settings, compute, species
+        self.settings, self.compute, self.species, self.teaching = settings, compute, species, teaching
         self.train, self.validation = train, validation
         self.layout = memory_format(network)
         self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
@@ -91,8 +94,9 @@ class Trainer:
         )
         assert settings.weight_decay != "auto"  # the settings allow it for heads alone
         optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
+        self.parameters = [*self.network.parameters(), *(teaching.projection.parameters() if teaching else ())]
         self.optimizer = optimizer(
-            self.network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.dtype == torch.float16)
         self.steps_per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
@@ -124,6 +128,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "best_weights": self.best_weights,
+            "projection": self.teaching.projection.state_dict() if self.teaching else None,
             "progress": vars(self.progress),
         }
 
@@ -134,6 +139,8 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         self.best_weights = state["best_weights"]
+        if self.teaching:
+            self.teaching.projection.load_state_dict(state["projection"])
         self.progress = TrainingProgress(**state["progress"])
 
     def _epoch(self, after_step: Callable[[], None]) -> None:
@@ -180,13 +187,11 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step)
         self.network.train()
-        with self.compute.autocast():
-            logits = self.network(x.contiguous(memory_format=self.layout))
-        loss = F.cross_entropy(logits.float(), target, label_smoothing=s.label_smoothing)
+        loss, logits = self._loss(x, target, step, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), s.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.parameters, s.gradient_clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if s.ema_decay:
@@ -194,6 +199,34 @@ class Trainer:
         value = float(loss.detach())
         self._raise_if_not_finite(value, norm, rows)
         return value, float((logits.argmax(1) == target.argmax(1)).sum())
+
+    def _loss(self, x: Tensor, target: Tensor, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Return the loss of a step, and the logits of its labelled windows.
+
+        Args:
+            x: augmented windows of the step.
+            target: their targets, shape (windows, species).
+            step: number of the step, counted from the start of the training.
+            rng: generator of the step.
+        """
+        if self.teaching is None:
+            with self.compute.autocast():
+                logits = self.network(x.contiguous(memory_format=self.layout))
+            return F.cross_entropy(logits.float(), target, label_smoothing=self.settings.label_smoothing), logits
+        lesson = self.teaching.lesson(rng)
+        # Not mixed: the teacher answered each sound as it is. The other changes are ones that its answer should not depend on.
+        unmixed = self.settings.model_copy(update={"mix_probability": 0.0})
+        sounds, _ = augment(lesson.frames, lesson.answers, unmixed, rng, self.train.scaling)
+        network: Any = self.network
+        with self.compute.autocast():
+            features = network.features(torch.cat([x, sounds]).contiguous(memory_format=self.layout))
+            logits = network.classifier(network.dropout(features))
+        labelled = len(x)
+        loss = self.teaching.loss(lesson, features[labelled:], logits[labelled:])
+        if step >= self.settings.teacher_only * self.steps_per_epoch * self.settings.epochs:
+            smoothing = self.settings.label_smoothing
+            loss = loss + F.cross_entropy(logits[:labelled].float(), target, label_smoothing=smoothing)
+        return loss, logits[:labelled]
 
     def _raise_if_not_finite(self, loss: float, gradient_norm: Tensor, rows: NDArray[np.int64]) -> None:
         """Stop if loss, gradient or weights of the step contain NaN or infinity, before a checkpoint is saved.
@@ -204,7 +237,7 @@ class Trainer:
             AutobirdError: a value is not finite; the message names the epoch, the step and the recordings of the batch.
         """
         float16 = self.scaler.is_enabled()
-        weight_norms = torch.stack(torch._foreach_norm(list(self.network.parameters())))
+        weight_norms = torch.stack(torch._foreach_norm(self.parameters))
         for name, not_finite in (
             ("loss", not math.isfinite(loss)),
             ("gradient", self.scaler.get_scale() < _MIN_LOSS_SCALE if float16 else not math.isfinite(gradient_norm)),

@@ -68,12 +68,16 @@ class ResNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(widths[-1], species)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map mel frames of shape (windows, 1, mels, frames) to features of shape (windows, 8 * width)."""
         y = self.stages(self.stem(self.normalise(x)))
         y = y.mean(dim=2).transpose(1, 2)
         weights = torch.softmax(self.attention(y), dim=1)
-        return self.classifier(self.dropout((weights * y).sum(dim=1)))
+        return (weights * y).sum(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
+        return self.classifier(self.dropout(self.features(x)))
 
 
 class CnnTransformer(nn.Module):
@@ -96,11 +100,15 @@ class CnnTransformer(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(d_model, species)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
+    def features(self, x: Tensor) -> Tensor:
+        """Map mel frames of shape (windows, 1, mels, frames) to features of shape (windows, d_model)."""
         y = self.cnn(self.normalise(x)).mean(dim=2).transpose(1, 2)
         y = self.encoder(y + _positional_encoding(y.shape[1], y.shape[2]).to(y))
-        return self.classifier(self.dropout(y.mean(dim=1)))
+        return y.mean(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
+        return self.classifier(self.dropout(self.features(x)))
 
 
 def _positional_encoding(length: int, width: int) -> Tensor:

@@ -34,6 +34,9 @@ HEAD_RECIPE: dict[str, Any] = {
 }
 """Defaults of `head` where they differ from those of `resnet`; docs/heads.md shows how they were chosen."""
 
+STUDENT_RECIPE: dict[str, Any] = {"epochs": 40}
+"""Defaults of a network with a teacher where they differ from those without; docs/students.md shows how they were chosen."""
+
 _RECIPES = {"cnn_transformer": ORIGINAL_RECIPE, "head": HEAD_RECIPE}
 
 
@@ -190,12 +193,53 @@ class TrainSettings(Settings):
         "validation windows.",
     )
 
+    teacher: str | None = Field(
+        None,
+        description="Name of a backbone (`backbone.name`) that teaches the network, which then learns from the labels and from the "
+        "answers of the backbone with a head. The network itself does not need the backbone. `null`: no teacher.",
+    )
+    teacher_windows: int = Field(
+        16000,
+        ge=64,
+        le=10_000_000,
+        description="Number of windows of sound that the teacher answers, made of all recordings: parts of recordings, played faster or "
+        "slower, mixed, filtered and with noise. Those made of recordings of the training split alone are used. The teacher needs most "
+        "of the time of a run.",
+    )
+    unlabelled: str | None = Field(
+        None,
+        description="Folder of recordings without labels. The network then also learns the teacher's answers to them, half as many "
+        "windows as `teacher_windows`. `corpus.licences.train` and `corpus.take_down` apply, with the licences of a SOURCES.csv or "
+        "metadata.csv in the folder. Keep recordings out of it that are used for validation or test.",
+    )
+    teacher_only: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="Share of the training, at its start, in which the network learns from the teacher alone, without the labels.",
+    )
+    teacher_batch: int = Field(
+        48,
+        ge=1,
+        le=4096,
+        description="Number of windows with answers of the teacher per training step, beside `batch_size`.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _recipe(cls, data: Any) -> Any:
-        if isinstance(data, dict) and data.get("architecture") in _RECIPES:
-            return _RECIPES[data["architecture"]] | data
+        if isinstance(data, dict):
+            if data.get("architecture") in _RECIPES:
+                data = _RECIPES[data["architecture"]] | data
+            if data.get("teacher"):
+                data = STUDENT_RECIPE | data
         return data
+
+    @model_validator(mode="after")
+    def _can_be_taught(self) -> "TrainSettings":
+        if self.teacher and self.architecture == "head":
+            raise ValueError("teacher is set, but a head has no teacher; set architecture to resnet, or remove teacher")
+        return self
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "TrainSettings":

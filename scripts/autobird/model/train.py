@@ -21,6 +21,7 @@ from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
 from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
+from autobird.model.teaching import TeachingFiles, add_arguments, teacher_description, teaching_of
 from autobird.model.tracking import Tracker
 
 
@@ -73,6 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
     p.add_argument("--group", default="", help="group of the training in W&B (default: the name of the run's folder)")
+    p.add_argument("--teacher", nargs="?", help="what identifies the teacher's backbone, as JSON")
+    add_arguments(p)
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--history", type=Path, required=True)
@@ -92,14 +95,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_deterministic(settings.threads)
         torch.manual_seed(settings.seed)
         network = build_network(settings, len(labels), norm["mean"], norm["std"])
-        trainer = Trainer(network, train, validation, len(labels), settings, compute)
+        files = TeachingFiles.of(args)
+        teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
+        trainer = Trainer(network, train, validation, len(labels), settings, compute, teaching)
         parameters = sum(weight.numel() for weight in network.parameters())
         log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
         log.info("%d training windows, %d validation windows, %d species", len(train), len(validation), len(labels))
 
         identifier = training_id(
             [args.settings, args.front_end, args.code, str(compute)],
-            [args.index, args.labels, args.normalisation, *args.shards],
+            [args.index, args.labels, args.normalisation, *args.shards, *(files.all() if files else [])],
         )
         checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
         folder = args.weights.parent.parent
@@ -119,6 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "parameters": parameters,
                 "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
                 "train": settings.model_dump(mode="json"),
+                **({"teacher": teacher_description(args.teacher, files)} if files else {}),
             },
         )
 

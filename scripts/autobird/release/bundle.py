@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from autobird.audio.settings import FeatureSettings
 from autobird.backbone.base import BackboneInfo
+from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_bytes, write_json, write_text
 from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -36,14 +37,19 @@ def example_clip() -> bytes:
     return encode(render(plan)[0], plan.sample_rate, "flac")
 
 
-def training_data(licences: dict[str, Any], backbone: BackboneInfo | None = None) -> dict[str, Any]:
+def training_data(
+    licences: dict[str, Any], backbone: BackboneInfo | None = None, teacher: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the number of used recordings by licence, and the terms that follow from all licences together.
 
     Args:
         licences: `licences.json` of the corpus.
         backbone: the pretrained network whose embeddings the model was trained on; its licence is inherited.
+        teacher: the pretrained network that taught the model, as `model.json` records it; its licence is inherited, too.
     """
     used = {name: entry["used"] for name, entry in licences["licences"].items() if entry["used"]}
+    if teacher is not None:
+        return {"recordings": used, "teacher": teacher["licence"], **terms(used, [teacher["licence"]])}
     if backbone is None:
         return {"recordings": used, **licences["training_data"]}
     return {"recordings": used, "backbone": backbone.licence, **terms(used, [backbone.licence])}
@@ -73,9 +79,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         for stale in args.folder.iterdir() if args.folder.is_dir() else ():
             stale.unlink()  # left by an interrupted run; the bundle must hold only the files written below
         released = read_json(args.released)
+        if released.get("not_released"):
+            raise AutobirdError(released["not_released"])
         model = read_json(args.model)
         labels: list[str] = model["labels"]
         backbone = BackboneInfo.model_validate(model["backbone"]) if model.get("backbone") else None
+        teacher: dict[str, Any] | None = model.get("teacher")
         graph = next(v for v in args.variants if v.stem == released["released"])
         write_bytes(args.folder / GRAPH, graph.read_bytes())
 
@@ -94,8 +103,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "aggregation": calibration["aggregation"],
                 "temperature": temperature,
                 "thresholds": [thresholds[name]["threshold"] for name in labels],
-                "training_data": training_data(licences, backbone),
+                "training_data": training_data(licences, backbone, teacher),
                 "backbone": backbone and backbone.model_dump(mode="json"),
+                **({"teacher": teacher} if teacher else {}),
             },
         )
 
@@ -109,9 +119,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         catalogue = pq.read_table(args.catalogue, columns=["recording", "file_sha256"]).to_pandas()
         card = model_card(
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
-            read_json(args.leakage), training_data(licences, backbone), pd.read_csv(args.species), backbone,
+            read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone,
             model.get("known_to_backbone", ()),
-            {file.stem: read_json(file)["summary"] for file in args.analysis},
+            {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher,
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())
@@ -123,6 +133,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                     "recordings_sha256": hashlib.sha256(content.encode()).hexdigest(),
                     **{name: file_digest(getattr(args, name)) for name in ("model", "index")},
                     **({"backbone": backbone.sha256} if backbone else {}),
+                    **({"teacher": teacher["sha256"]} if teacher else {}),
                 },
                 "config": json.loads(args.config),
                 "code": json.loads(args.code),

@@ -37,6 +37,7 @@ def model_card(
     backbone: BackboneInfo | None = None,
     known_to_backbone: Sequence[str] = (),
     analysis: dict[str, str] | None = None,
+    teacher: dict[str, Any] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -54,6 +55,7 @@ def model_card(
         known_to_backbone: species whose own weights of the backbone the head contains.
         analysis: summaries of the analyses of a run with a backbone, by the name of their file (`possibly_heard`,
             `with_backbone`, `learning_curve`); other runs have none.
+        teacher: the pretrained network that taught the model, as `model.json` records it; None: none did.
     """
     analysis = analysis or {}
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
@@ -68,6 +70,7 @@ def model_card(
         f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
         *(_backbone_lines(backbone, len(known_to_backbone)) if backbone else ()),
+        *(_teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
         "",
         f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
@@ -101,7 +104,7 @@ def model_card(
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
-        f"Terms that follow from all licences together{_inherited(backbone)}: {training_data['statement']} The bundle holds the "
+        f"Terms that follow from all licences together{_inherited(backbone, teacher)}: {training_data['statement']} The bundle holds the "
         f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
         "these recordings.",
         "",
@@ -184,7 +187,44 @@ def _gate_lines(row: pd.Series, reason: str) -> list[str]:
     ]
 
 
-def _inherited(backbone: BackboneInfo | None) -> str:
+def _teacher_lines(teacher: dict[str, Any], comparison: pd.DataFrame) -> list[str]:
+    """Describe the teacher of a student: what it is, its licence, and what the student gains from it and loses against it."""
+    test = comparison[comparison["split"] == "test"].set_index("variant")
+    scores = [
+        f"{text} {_range(*(test.loc[name, f'macro_f1{end}'] for end in ('', '_low', '_high')))}"
+        for name, text in (
+            ("teacher", "the teacher"),
+            ("float", "this network"),
+            ("scratch", "the same network without a teacher"),
+        )
+        if name in test.index
+    ]
+    return [
+        "## Teacher",
+        "",
+        f"- The network was taught by a pretrained network: besides the labels, it learnt the answers of {teacher['name']} with a head to "
+        "sounds made of the training recordings. It does not need that network, and the bundle does not contain it.",
+        *_unlabelled_line(teacher["unlabelled_recordings"]),
+        f"- Source: {teacher['source'] or 'not recorded'}; file: sha256 `{teacher['sha256']}`",
+        f"- Licence: {teacher['licence']}. This model was made with its answers, and its licence is therefore treated as if it applied to "
+        "this bundle.",
+        *([f"- Macro-F1 on the test recordings, as float32 networks: {'; '.join(scores)}."] if scores else []),
+        "",
+    ]
+
+
+def _unlabelled_line(count: int) -> list[str]:
+    if not count:
+        return []
+    return [
+        f"- It also learnt the teacher's answers to sounds made of {count} recordings without labels, whose licences the policy allows "
+        "(`corpus.licences.train`) and which `ATTRIBUTION.csv` does not list."
+    ]
+
+
+def _inherited(backbone: BackboneInfo | None, teacher: dict[str, Any] | None) -> str:
+    if teacher:
+        return f", including that of the teacher {teacher['name']} ({teacher['licence']})"
     return f", including that of the backbone {backbone.name} ({backbone.licence})" if backbone else ""
 
 

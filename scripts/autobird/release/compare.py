@@ -18,6 +18,7 @@ from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
 from autobird.predict.classification import Calibration
 from autobird.release.gate import Candidate, select_variant
 from autobird.release.onnx_files import multiply_adds
+from autobird.release.references import SCRATCH, aligned, gains, not_released, refusals
 from autobird.release.score import SPLITS
 from autobird.release.settings import CompareSettings
 
@@ -115,6 +116,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--variants", type=Path, nargs="+", required=True, help="ONNX files, including float.onnx")
     p.add_argument("--scores", type=Path, nargs="+", required=True, help="logits of the variants, in the same order")
     p.add_argument("--labels", type=Path, required=True)
+    p.add_argument(
+        "--references",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="logits of a student's teacher and of the network without one",
+    )
+    p.add_argument("--reference-graphs", type=Path, nargs="*", default=[], help="their ONNX files, in the same order")
     p.add_argument("--comparison", type=Path, required=True)
     p.add_argument("--released", type=Path, required=True)
     p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
@@ -123,24 +132,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(CompareSettings, args.settings)
     with stage("compare", args, [args.comparison, args.released, args.predictions, args.calibration]):
         labels: list[str] = read_json(args.labels)
-        tables = {v.stem: read_table(s) for v, s in zip(args.variants, args.scores, strict=True)}
+        variants = {v.stem: read_table(s) for v, s in zip(args.variants, args.scores, strict=True)}
+        # The folder of a member ends with its name: members/teacher/release/scores/float.parquet
+        references = {s.parents[2].name: aligned(read_table(s), variants["float"]) for s in args.references}
+        tables = variants | references
         fitted = {name: calibrate(t, labels, settings.aggregation) for name, t in tables.items()}
         calibrations = {name: calibration for name, (calibration, _) in fitted.items()}
 
         rows = [row for split in SPLITS for row in compare_variants(tables, calibrations, labels, split, settings)]
-        cost = {v.stem: (multiply_adds(v), bits_of(v.stem), v.stat().st_size) for v in args.variants}
-        validation = [r for r in rows if r["split"] == "validation"]
+        files = dict(zip([*variants, *references], [*args.variants, *args.reference_graphs], strict=True))
+        cost = {name: (multiply_adds(v), bits_of(name), v.stat().st_size) for name, v in files.items()}
+        validation = [r for r in rows if r["split"] == "validation" and r["variant"] in variants]
         candidates = [candidate(r, cost[r["variant"]]) for r in validation]
-        decision = select_variant(candidates, validation[0]["recordings"], validation[0]["groups"], settings)
+        recordings, groups = validation[0]["recordings"], validation[0]["groups"]
+        refused = {}
+        if SCRATCH in references:
+            compared = variants | {SCRATCH: references[SCRATCH]}
+            refused = refusals(gains(compared, calibrations, labels, settings), settings.min_gain)
+        decision = select_variant(candidates, recordings, groups, settings, refused)
+        if len(refused) == len(variants):
+            reason = not_released(refused, recordings, groups, settings.min_gain)
+            decision = dataclasses.replace(decision, not_released=reason)
         table = pd.DataFrame(rows).round(6)
         for i, column in enumerate(("multiply_adds", "bits", "bytes")):
             table[column] = [cost[name][i] for name in table["variant"]]
-        table["released"] = table["variant"] == decision.released
+        table["released"] = (table["variant"] == decision.released) & (not decision.not_released)
         write_csv(args.comparison, table)
         write_json(args.released, dataclasses.asdict(decision))
         write_table(args.predictions, tables[decision.released], PREDICTIONS)
         write_json(args.calibration, calibration_json(decision.released, labels, *fitted[decision.released]))
-        log.info("released: %s", decision.reason)
+        if decision.not_released:
+            log.warning("%s", decision.not_released)
+        else:
+            log.info("released: %s", decision.reason)
 
 
 if __name__ == "__main__":

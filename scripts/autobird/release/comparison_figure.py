@@ -1,6 +1,7 @@
 """Stage `comparison_figure`: plot macro-F1, size and speed of all variants."""
 
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from autobird.core.stage import parser, run, stage
 
 def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) -> None:
     """Write a figure of three panels with one row per variant; the released variant is orange.
+
+    A student's teacher and the network without a teacher have a row in the first panel only: they are not released.
 
     Args:
         path: image file to write.
@@ -33,12 +36,14 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     axes[0].set_yticks(y, test["variant"])
     axes[0].grid(axis="x", alpha=0.3)
     axes[0].set_ylim(-0.6, max(len(test), 3) - 0.4)  # at least three rows high, so that a single bar is not a block
-    _bars(axes[1], y, test["bytes"] / 1000, colours, "size, kB")
+    measured = [name in latency["windows_per_second"] for name in test["variant"]]
+    test, y, colours = test[measured], y[measured], list(compress(colours, measured))
+    _bars(axes[1], y, test["bytes"].to_numpy() / 1000, colours, "size, kB")
     speed = [latency["windows_per_second"][name] for name in test["variant"]]
     speedup = [latency["times_eager"][name] for name in test["variant"]]
     without = f"\nwithout the backbone {latency['without']}" if latency.get("without") else ""
     _bars(axes[2], y, np.array(speed), colours, f"windows/s, one thread (ratio to torch){without}", speedup)
-    released = test.loc[test["released"], "variant"].iloc[0]
+    released = ", ".join(test.loc[test["released"], "variant"]) or "none"
     fig.suptitle(f"released: {released}", color=ORANGE)
     save(fig, path)
 

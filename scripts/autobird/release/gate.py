@@ -3,6 +3,7 @@
 The rule uses no measured times, so the same variant is selected on every machine.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from autobird.release.settings import GateSettings
@@ -47,16 +48,24 @@ class GateDecision:
         reason: the reasons as text, separated by semicolons.
         underpowered: variants whose loss of macro-F1 has too wide an interval, so that agreement decided.
         failed: for each variant that did not pass, the reason.
+        not_released: why no variant is released after all; "" if one is. `released` is then the one that the results are about.
     """
 
     released: str
     reason: str
     underpowered: list[str]
     failed: dict[str, str]
+    not_released: str = ""
 
 
-def select_variant(candidates: list[Candidate], recordings: int, groups: int, settings: GateSettings) -> GateDecision:
-    """Select the cheapest variant that passes; the float32 model always passes.
+def select_variant(
+    candidates: list[Candidate],
+    recordings: int,
+    groups: int,
+    settings: GateSettings,
+    refused: Mapping[str, str] | None = None,
+) -> GateDecision:
+    """Select the cheapest variant that passes; the float32 model always passes, unless it is refused.
 
     A variant passes if the upper end of the interval of its loss of macro-F1 is at most `max_f1_loss`. If half the width of
     this interval exceeds `max_f1_loss`, even a variant without any loss would fail: validation is too small for this
@@ -68,11 +77,13 @@ def select_variant(candidates: list[Candidate], recordings: int, groups: int, se
         recordings: number of validation recordings of exactly one species, on which macro-F1 is computed.
         groups: number of independent groups of these recordings.
         settings: limits of the gate.
+        refused: for each variant that must not be released for another reason, the reason. If that is all of them, the decision
+            names the float32 model.
     """
-    failed: dict[str, str] = {}
+    failed = dict(refused or {})
     underpowered = [c.name for c in candidates if c.name != "float" and _is_underpowered(c, settings)]
     for c in candidates:
-        if c.name == "float":
+        if c.name == "float" or c.name in failed:
             continue
         if c.f1_loss_low is not None and c.f1_loss_low > settings.max_f1_loss:
             failed[c.name] = (
@@ -88,7 +99,8 @@ def select_variant(candidates: list[Candidate], recordings: int, groups: int, se
             failed[c.name] = (
                 f"may lose up to {c.f1_loss_high:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
             )
-    best = min((c for c in candidates if c.name not in failed), key=lambda c: c.cost)
+    passing = [c for c in candidates if c.name not in failed] or [c for c in candidates if c.name == "float"]
+    best = min(passing, key=lambda c: c.cost)
     cost = f"{best.multiply_adds / 1e6:.1f} million {best.bits}-bit multiply-adds per window"
     others = len(candidates) > 1
     parts = [
@@ -96,7 +108,7 @@ def select_variant(candidates: list[Candidate], recordings: int, groups: int, se
     ]
     if best.name != "float":
         parts.append(_why_it_passes(best, best.name in underpowered, recordings, groups, settings))
-    parts += [f"{name} {reason}" for name, reason in failed.items()]
+    parts += [f"{name} {reason}" for name, reason in failed.items() if name != best.name]
     if underpowered:
         parts.append(
             f"validation is too small ({recordings} recordings of one species in {groups} groups) to measure the loss of macro-F1 of "

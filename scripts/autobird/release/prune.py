@@ -16,6 +16,7 @@ from autobird.model.loop import Trainer
 from autobird.model.networks import BasicBlock, CnnTransformer
 from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
+from autobird.model.teaching import TeachingFiles, add_arguments, teaching_of
 from autobird.model.train import fit
 from autobird.model.trained import load_trained
 from autobird.release.onnx_files import export
@@ -86,13 +87,17 @@ def _slice_layer(layer: nn.Module, kept: Tensor, axis: int) -> nn.Module:
 
 
 def fine_tuning(settings: TrainSettings, prune: PruneSettings) -> TrainSettings:
-    """Return the training settings for fine-tuning: fewer epochs, and a lower learning rate that decays to zero."""
+    """Return the training settings for fine-tuning: fewer epochs, and a lower learning rate that decays to zero.
+
+    A student learns from the labels and the teacher from the first step on.
+    """
     return settings.model_copy(
         update={
             "epochs": prune.prune_epochs,
             "learning_rate": min(prune.prune_learning_rate, settings.learning_rate),
             "schedule": "one_cycle",
             "select": "last",
+            "teacher_only": 0.0,
         }
     )
 
@@ -106,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--code", default="", help="code fingerprint; part of the name of the checkpoint")
     p.add_argument("--checkpoints", required=True, help="folder or URL where checkpoints are kept between attempts")
+    add_arguments(p)
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(PruneSettings, args.settings)
@@ -125,10 +131,11 @@ def main(argv: Sequence[str] | None = None) -> None:
             WindowDataset.from_split(args.index, split, model["labels"], args.shards, model["frames"], scaling)
             for split in ("train", "validation")
         )
-        trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute)
-        name = training_id(
-            [args.settings, args.code, str(compute)], [args.model, args.weights, args.index, *args.shards]
-        )
+        files = TeachingFiles.of(args)
+        teaching = teaching_of(files, args.index, model["frames"], network, recipe, compute.device)
+        trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute, teaching)
+        inputs = [args.model, args.weights, args.index, *args.shards, *(files.all() if files else [])]
+        name = training_id([args.settings, args.code, str(compute)], inputs)
         tuned = fit("prune", trainer, Checkpointer(args.checkpoints, name, trainer))
         network.load_state_dict(tuned)
         export(network.cpu(), model["features"]["mels"], model["frames"], args.output)

@@ -52,6 +52,15 @@ class GateSettings(Settings):
         "the same species; used if the interval of the loss of macro-F1 is too wide.",
     )
 
+    min_gain: float = Field(
+        0.0,
+        ge=-1,
+        le=1,
+        description="A network with a teacher (`train.teacher`) is released only if it is better than the same network without one: the "
+        "lower end of the confidence interval of the gain of macro-F1 per validation recording must exceed this value. -1: it is "
+        "released in any case.",
+    )
+
 
 class CompareSettings(GateSettings, EvaluationSettings):
     """Settings of stage `compare`: the release gate, and the evaluation of a model."""
