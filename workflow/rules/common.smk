@@ -365,7 +365,7 @@ TEACH_FRONT_END = CONFIG.features.model_copy(
 
 
 def teach_settings(share):
-    """The settings of rule teach as JSON: the number of training sounds of a batch.
+    """The settings of stage `teach` as JSON, with the number of training sounds of a batch.
 
     It does not depend on the recordings: a new recording makes only the sounds of its own batch again.
     """
@@ -384,9 +384,9 @@ def training_sounds(suffix):
     def files(wildcards):
         if not is_student(wildcards):
             return []
-        found = every_batch(TEACHING / ("{batch}" + suffix))
+        found = every_batch(TEACHING / f"{{batch}}{suffix}")
         if CONFIG.train.unlabelled is not None:
-            found += every_batch(TEACHING / "unlabelled" / ("{batch}" + suffix))
+            found += every_batch(TEACHING / f"unlabelled/{{batch}}{suffix}")
         return found
 
     return files
