@@ -127,7 +127,7 @@ def test_a_constant_of_settings_counts_for_the_stages_whose_code_uses_it(
         ("audio/settings.py", "[A-Za-z0-9][A-Za-z0-9._-]*", "[a-z0-9][a-z0-9._-]*"),
         ("audio/settings.py", "    hop: float =", "    taper: float = Field(0.0)\n    hop: float ="),
         ("model/settings.py", '"epochs": 50', '"epochs": 60'),
-        ("model/settings.py", 'ORIGINAL_RECIPE | data', 'data'),
+        ("model/settings.py", 'STUDENT_RECIPE | data', 'data'),
         ("sources/settings.py", '"xeno-canto.org"', '"www.xeno-canto.org"'),
         ("core/settings.py", "frozen=True", "frozen=False"),
     ],
@@ -198,12 +198,13 @@ def test_stages_do_not_use_defaults_of_settings() -> None:
     """Stages get all values from the params of their rule; a change of a default would not run a stage again."""
     # These modules list the source while the Snakefile is parsed. The checksums of their tables are in the params.
     while_parsing = {"autobird.config", "autobird.sources.folder", "autobird.sources.metadata"}
+    commands = {"autobird.cli"}  # they write no output of a rule
     for file in (SCRIPTS / "autobird").rglob("*.py"):
         module = ".".join(file.relative_to(SCRIPTS).with_suffix("").parts)
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not module.endswith(".settings"):
                 uses_defaults = node.func.id.endswith("Settings") and not (node.args or node.keywords)
-                assert not uses_defaults or module in while_parsing, f"{file}:{node.lineno}: {node.func.id}()"
+                assert not uses_defaults or module in while_parsing | commands, f"{file}:{node.lineno}: {node.func.id}()"
 
 
 def test_no_stage_reads_a_data_file_of_the_package() -> None:
