@@ -27,6 +27,9 @@ MIN_TEST_GROUPS = 3
 _SMALL_GAIN = 0.05
 """A gain of F1 for twice as many recordings that is not worth the effort."""
 
+_SAME_NUMBER = 1e-6
+"""Largest difference of two mean numbers of recordings that are the same number."""
+
 
 def curve_sizes(recordings: Iterable[int]) -> list[int]:
     """Return the largest numbers of recordings of a species at the points of the curve: 2, 4, 8, ..., and the largest number.
@@ -105,7 +108,8 @@ class Gain(NamedTuple):
 def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
     """Return the mean over the draws; shape (rows, ...).
 
-    In the rows of the bootstrap the draws are drawn with replacement too, so that intervals include the chance of the subsets.
+    In the rows of the bootstrap the draws are drawn with replacement too, so that intervals include the chance of the subsets. Of n
+    draws, n - 1 are drawn, which makes the variance unbiased for small n, as for the groups (`resample_groups`).
 
     Args:
         values: shape (draws, rows, ...).
@@ -116,7 +120,7 @@ def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
     mean = values.mean(axis=0)
     if draws > 1:
         rng = np.random.default_rng(seed)
-        weights = rng.multinomial(draws, np.full(draws, 1 / draws), size=resamples.bootstrap_rows) / draws
+        weights = rng.multinomial(draws - 1, np.full(draws, 1 / draws), size=resamples.bootstrap_rows) / (draws - 1)
         rows = slice(1, 1 + resamples.bootstrap_rows)
         mean[rows] = np.einsum("rd,dr...->r...", weights, values[:, rows])
     return mean
@@ -167,9 +171,8 @@ def learning_curve(
         }
         for point, mean in zip(points, means, strict=True)
     ]  # fmt: skip
-    overall = _gain(
-        [(p.size, macro_average(m)) for p, m in zip(points, means, strict=True)], resamples, settings, groups
-    )
+    by_mean = [(_geometric_mean(p.recordings), macro_average(m)) for p, m in zip(points, means, strict=True)]
+    overall = _gain(by_mean, resamples, settings, groups)
     by_species = {
         name: _species_curve(s, points, means, resamples, settings, groups_of[s]) for s, name in enumerate(labels)
     }
@@ -201,7 +204,8 @@ def _species_curve(
 ) -> dict[str, Any]:
     """Return the points of a species, up to the first that has all of its recordings, and its gain."""
     total = points[-1].recordings[species]
-    last = next(i for i, point in enumerate(points) if point.recordings[species] >= total)
+    # The numbers are sums of the shares of folds and draws, which may differ from the total in the last bit.
+    last = next(i for i, point in enumerate(points) if point.recordings[species] > total - _SAME_NUMBER)
     used = [(float(p.recordings[species]), m[:, species]) for p, m in zip(points[: last + 1], means, strict=False)]
     gain = _gain(used, resamples, settings, groups)
     return {
@@ -219,6 +223,15 @@ def _species_curve(
         "gain_of_doubling": interval_json(gain.interval),
         "verdict": gain.verdict,
     }
+
+
+def _geometric_mean(recordings: Floats) -> float:
+    """Return the geometric mean of the numbers of recordings of the species; twice as many of every species double it.
+
+    It is the scale of the gain of all species. On that of the largest number, a corpus with one common and many rare species would end
+    with points at which only the common species has more recordings, and more recordings would seem not to help.
+    """
+    return float(np.exp(np.log(np.maximum(recordings, _SAME_NUMBER)).mean()))
 
 
 def _gain(
