@@ -286,4 +286,4 @@ def test_without_the_packages_for_training_the_command_says_how_to_install_them(
 
     monkeypatch.setattr(builtins, "__import__", without_pandas)
     with pytest.raises(AutobirdError, match=r"needs the package pandas; install .*train"):
-        cli.compare_command(tmp_path, tmp_path, False)
+        cli.compare_command(tmp_path, tmp_path, None, False)

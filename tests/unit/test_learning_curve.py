@@ -123,7 +123,9 @@ def test_species_whose_f1_still_rises_are_listed_by_their_gain_and_saturated_one
 
 def test_one_common_species_does_not_hide_that_more_recordings_help() -> None:
     """Rare species end with 8 recordings, a common one with 64: at the last points, the F1 of the rare ones cannot change."""
-    accuracies = np.array([[0.3, 0.3, 0.3, 1.0], [0.5, 0.5, 0.5, 1.0], [0.7, 0.7, 0.7, 1.0], *[[0.7, 0.7, 0.7, 1.0]] * 3])
+    accuracies = np.array(
+        [[0.3, 0.3, 0.3, 1.0], [0.5, 0.5, 0.5, 1.0], [0.7, 0.7, 0.7, 1.0], *[[0.7, 0.7, 0.7, 1.0]] * 3]
+    )
     counts = np.array([[2, 2, 2, 2], [4, 4, 4, 4], [8, 8, 8, 8], [8, 8, 8, 16], [8, 8, 8, 32], [8, 8, 8, 64.0]])
     found = simulated(accuracies, counts=counts)
     assert found["verdict"] == lc.GAINS

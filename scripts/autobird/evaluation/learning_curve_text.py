@@ -25,19 +25,22 @@ def summary(result: dict[str, Any]) -> str:
         f"{_range(first['macro_f1'])}; with all of them ({last['recordings']:g} a species on average), it is {_range(last['macro_f1'])}. "
     )
     gain = result["gain_of_doubling"]
+    doubling = "At the end of the curve, twice as many recordings of every species"
     if result["verdict"] == GAINS:
-        text += f"At the end of the curve, twice as many recordings of every species raise it by {_range(gain, sign=True)}: more recordings help. "
+        text += f"{doubling} raise it by {_range(gain, sign=True)}: more recordings help. "
     elif result["verdict"] == SATURATED:
-        text += f"At the end of the curve, twice as many recordings of every species change it by {_range(gain, sign=True)}: more of them hardly help. "
+        text += f"{doubling} change it by {_range(gain, sign=True)}: more of them hardly help. "
     elif gain:
-        text += f"At the end of the curve, twice as many recordings of every species change it by {_range(gain, sign=True)}: not enough to tell. "
+        text += f"{doubling} change it by {_range(gain, sign=True)}: not enough to tell. "
     species = result["species"]
     if names := result["would_gain_most"]:
         listed = "; ".join(
             f"{name} ({_range(species[name]['gain_of_doubling'], sign=True)}, now {species[name]['train_recordings']:g} recordings)"
             for name in names
         )
-        text += f"Species whose F1 gains from twice as many recordings of every species, the largest gain first: {listed}. "
+        text += (
+            f"Species whose F1 gains from twice as many recordings of every species, the largest gain first: {listed}. "
+        )
     unclear = ranked(species, UNCLEAR)
     if unclear:
         which = "any species" if len(unclear) == len(species) else ", ".join(sorted(unclear))
