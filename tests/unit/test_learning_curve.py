@@ -113,12 +113,12 @@ def test_species_whose_f1_still_rises_are_listed_by_their_gain_and_saturated_one
     assert gains == sorted(gains, reverse=True)
     assert found["species"]["species 0"]["gain_of_doubling"]["value"] > 0.2
     assert "now 8 recordings)" in found["summary"]
-    assert found["verdict"] == lc.GAINS
+    assert found["conclusion"] == lc.GAINS
     assert [p["recordings"] for p in found["curve"]] == [2, 4, 8]
     assert found["curve"][0]["macro_f1"]["value"] < found["curve"][2]["macro_f1"]["value"]
     table = lc.curve_table(found)
     assert len(table) == 3 * (1 + SPECIES)
-    assert table["verdict"].notna().sum() == 1 + SPECIES
+    assert table["conclusion"].notna().sum() == 1 + SPECIES
 
 
 def test_one_common_species_does_not_hide_that_more_recordings_help() -> None:
@@ -128,7 +128,7 @@ def test_one_common_species_does_not_hide_that_more_recordings_help() -> None:
     )
     counts = np.array([[2, 2, 2, 2], [4, 4, 4, 4], [8, 8, 8, 8], [8, 8, 8, 16], [8, 8, 8, 32], [8, 8, 8, 64.0]])
     found = simulated(accuracies, counts=counts)
-    assert found["verdict"] == lc.GAINS
+    assert found["conclusion"] == lc.GAINS
     assert found["gain_of_doubling"]["value"] > 0.08
     assert "more recordings help" in found["summary"]
 
@@ -143,7 +143,7 @@ def test_the_curve_of_a_species_ends_where_it_has_all_recordings_whatever_the_la
 
 def test_with_few_test_groups_there_is_not_enough_to_tell() -> None:
     found = simulated(np.array([[0.4] * 4, [0.5] * 4, [0.6] * 4]), groups=4)
-    assert {entry["verdict"] for entry in found["species"].values()} == {lc.UNCLEAR}
+    assert {entry["conclusion"] for entry in found["species"].values()} == {lc.UNCLEAR}
     assert found["would_gain_most"] == []
     assert "not enough to tell for any species; the largest estimate is that of" in found["summary"]
     fewer = simulated(np.array([[0.4] * 4, [0.5] * 4]), groups=2)

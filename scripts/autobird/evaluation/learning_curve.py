@@ -102,7 +102,7 @@ class Gain(NamedTuple):
     """The change of F1 for each doubling of the recordings at the end of a curve, and what it says."""
 
     interval: Interval | None
-    verdict: str
+    conclusion: str
 
 
 def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
@@ -134,7 +134,7 @@ def no_curve(settings: IntervalSettings) -> dict[str, Any]:
         "test_groups": 0,
         "curve": [],
         "gain_of_doubling": None,
-        "verdict": UNCLEAR,
+        "conclusion": UNCLEAR,
         "species": {},
         "would_gain_most": [],
         "summary": f"There is no learning curve, because no species has {SMALLEST} training recordings.",
@@ -182,7 +182,7 @@ def learning_curve(
         "test_groups": groups,
         "curve": curve,
         "gain_of_doubling": interval_json(overall.interval),
-        "verdict": overall.verdict,
+        "conclusion": overall.conclusion,
         "species": by_species,
         "would_gain_most": ranked(by_species, GAINS),
     }
@@ -221,7 +221,7 @@ def _species_curve(
             for x, f1 in used
         ],
         "gain_of_doubling": interval_json(gain.interval),
-        "verdict": gain.verdict,
+        "conclusion": gain.conclusion,
     }
 
 
@@ -254,13 +254,13 @@ def _gain(
     interval = slope_interval(slope, resamples, settings.confidence, groups)
     if interval is None or np.isnan(interval[1]):
         return Gain(interval, UNCLEAR)
-    verdict = GAINS if interval[1] > 0 else SATURATED if interval[2] < _SMALL_GAIN else UNCLEAR
-    return Gain(interval, verdict)
+    conclusion = GAINS if interval[1] > 0 else SATURATED if interval[2] < _SMALL_GAIN else UNCLEAR
+    return Gain(interval, conclusion)
 
 
 def curve_table(result: dict[str, Any]) -> pd.DataFrame:
     """Return the points as a table: species ("" for all), recordings, f1, f1_low, f1_high; at the last point of each curve also the
-    gain of F1 by doubling the recordings, its interval, and the verdict.
+    gain of F1 by doubling the recordings, its interval, and the conclusion.
     """
     rows: list[dict[str, Any]] = []
     curves = {"": (result["curve"], "macro_f1", result)} | {
@@ -270,10 +270,10 @@ def curve_table(result: dict[str, Any]) -> pd.DataFrame:
         for point in points:
             row = {"species": name, "recordings": point["recordings"], **_columns("f1", point[key])}
             if point is points[-1]:
-                row |= _columns("gain_of_doubling", entry["gain_of_doubling"]) | {"verdict": entry["verdict"]}
+                row |= _columns("gain_of_doubling", entry["gain_of_doubling"]) | {"conclusion": entry["conclusion"]}
             rows.append(row)
     columns = [*_columns("f1", None), *_columns("gain_of_doubling", None)]
-    return pd.DataFrame(rows, columns=["species", "recordings", *columns, "verdict"]).round(4)
+    return pd.DataFrame(rows, columns=["species", "recordings", *columns, "conclusion"]).round(4)
 
 
 def _columns(name: str, value: dict[str, float | None] | None) -> dict[str, float | None]:

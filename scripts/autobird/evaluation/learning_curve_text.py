@@ -7,9 +7,9 @@ GAINS, SATURATED, UNCLEAR = "gains", "no more gain", "not enough to tell"
 effort; neither."""
 
 
-def ranked(species: dict[str, Any], verdict: str) -> list[str]:
-    """Return the species with a verdict, the largest gain first."""
-    found = [name for name, entry in species.items() if entry["verdict"] == verdict]
+def ranked(species: dict[str, Any], conclusion: str) -> list[str]:
+    """Return the species with a conclusion, the largest gain first."""
+    found = [name for name, entry in species.items() if entry["conclusion"] == conclusion]
     return sorted(found, key=lambda name: -(species[name]["gain_of_doubling"] or {"value": -2.0})["value"])
 
 
@@ -26,9 +26,9 @@ def summary(result: dict[str, Any]) -> str:
     )
     gain = result["gain_of_doubling"]
     doubling = "At the end of the curve, twice as many recordings of every species"
-    if result["verdict"] == GAINS:
+    if result["conclusion"] == GAINS:
         text += f"{doubling} raise it by {_range(gain, sign=True)}: more recordings help. "
-    elif result["verdict"] == SATURATED:
+    elif result["conclusion"] == SATURATED:
         text += f"{doubling} change it by {_range(gain, sign=True)}: more of them hardly help. "
     elif gain:
         text += f"{doubling} change it by {_range(gain, sign=True)}: not enough to tell. "
