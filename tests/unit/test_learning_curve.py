@@ -239,6 +239,8 @@ def test_heads_are_fitted_to_subsets_and_tested_on_the_same_recordings(tmp_path:
     values = [p["macro_f1"]["value"] for p in found["curve"]]
     assert values[0] < 0.8 < values[-1]
     assert (found["test_recordings"], found["test_groups"]) == (20, 20)
+    assert found["curve"][0]["spread_of_draws"] > 0
+    assert found["curve"][-1]["spread_of_draws"] is None  # there is one subset of all recordings
     first = (tmp_path / "lc.json").read_bytes()
     run(tmp_path, [index], [model], embeddings)
     assert (tmp_path / "lc.json").read_bytes() == first

@@ -190,8 +190,8 @@ def learning_curve(
 
 
 def _spread(values: Sequence[float]) -> float | None:
-    """Return the standard deviation; None if a value is not defined."""
-    return None if np.isnan(values).any() else round(float(np.std(values)), 4)
+    """Return the standard deviation (n - 1 in the denominator); None for fewer than two values, or if one is not defined."""
+    return None if len(values) < 2 or np.isnan(values).any() else round(float(np.std(values, ddof=1)), 4)
 
 
 def _species_curve(
