@@ -145,6 +145,12 @@ def test_runs_without_common_recordings_are_an_error_with_a_remedy() -> None:
         compare(classifier("one", a, list("abab")), classifier("two", b, list("abab")), SETTINGS)
 
 
+def test_runs_that_name_the_species_differently_are_an_error_that_says_so() -> None:
+    renamed = many(4, truth="AB")
+    with pytest.raises(AutobirdError, match="one and two name the species of all 4 common test recordings differently"):
+        compare(classifier("one", many(4), list("abab")), classifier("two", renamed, list("ABAB"), "AB"), SETTINGS)
+
+
 def test_the_ratio_of_errors_is_not_defined_without_an_error_of_the_reference() -> None:
     resamples = resample_groups(np.arange(6), np.eye(2, dtype=bool)[[0, 0, 0, 1, 1, 1]], 50, 0)
     rows = len(resamples.weights)
@@ -286,4 +292,4 @@ def test_without_the_packages_for_training_the_command_says_how_to_install_them(
 
     monkeypatch.setattr(builtins, "__import__", without_pandas)
     with pytest.raises(AutobirdError, match=r"needs the package pandas; install .*train"):
-        cli.compare_command(tmp_path, tmp_path, False)
+        cli.compare_command(tmp_path, tmp_path, None, False)

@@ -119,6 +119,16 @@ def test_an_index_of_one_species_is_refused_with_the_settings_to_change() -> Non
         build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
 
 
+@pytest.mark.parametrize(("fold", "split"), [(2, "validation"), (4, "test")])
+def test_a_fold_without_groups_is_refused_with_the_setting_to_change(fold: int, split: str) -> None:
+    """Three groups of each species fill three of five folds; a change of the seed would not help."""
+    table = recordings(*many("x", 3), *many("y", 3))
+    settings = DatasetStageSettings(min_windows=5, fold=fold)
+    with pytest.raises(AutobirdError, match=rf"the {split} split is empty.*Fold {fold} of 5 .*lower dataset\.folds$"):
+        build_index(table, windows(table), tables_of(table), settings)
+    build_index(table, windows(table), tables_of(table), settings.model_copy(update={"folds": 3, "fold": 2}))
+
+
 def test_an_unknown_split_name_is_refused() -> None:
     table = recordings(*many("x", 5), *many("y", 5))
     grouping = pd.DataFrame([("x/0", "", "", "", "training")], columns=NO_METADATA.columns)

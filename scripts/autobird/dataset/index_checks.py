@@ -4,11 +4,17 @@ import pandas as pd
 
 from autobird.core.errors import AutobirdError
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.settings import SplitSettings
 from autobird.sources.splits import SPLITS
 
 
-def check_index(index: pd.DataFrame, tables: RecordingTables) -> None:
+def check_index(index: pd.DataFrame, tables: RecordingTables, settings: SplitSettings) -> None:
     """Check that at least two species remain and that no split is empty.
+
+    Args:
+        index: the index.
+        tables: near-duplicates and metadata of the recordings.
+        settings: how the recordings were assigned to splits.
 
     Raises:
         AutobirdError: otherwise; with the cause and the remedy.
@@ -23,16 +29,17 @@ def check_index(index: pd.DataFrame, tables: RecordingTables) -> None:
         )
     for split in SPLITS:
         if not (used["split"] == split).any():
-            raise AutobirdError(_empty_split_message(split, used.drop_duplicates("recording"), tables))
+            raise AutobirdError(_empty_split_message(split, used.drop_duplicates("recording"), tables, settings))
 
 
-def _empty_split_message(split: str, used: pd.DataFrame, tables: RecordingTables) -> str:
+def _empty_split_message(split: str, used: pd.DataFrame, tables: RecordingTables, settings: SplitSettings) -> str:
     """Return the reason why a split has no recordings, and the remedy.
 
     Args:
         split: the empty split.
         used: columns recording, group; the recordings in use.
         tables: near-duplicates and metadata of the recordings.
+        settings: how the recordings were assigned to splits.
     """
     group_sizes = used["group"].value_counts()
     largest_group = ", ".join(line for line in str(group_sizes.index[0]).splitlines() if line)
@@ -51,12 +58,15 @@ def _empty_split_message(split: str, used: pd.DataFrame, tables: RecordingTables
     near_duplicates = int(used["recording"].isin(tables.pairs[["recording", "other"]].to_numpy().ravel()).sum())
     if near_duplicates:
         cause += f"{near_duplicates} of the recordings have near-duplicates: see near_duplicates.csv. "
-    return cause + _empty_split_remedy(split, len(group_sizes), (tables.grouping["split"] != "").any())
+    return cause + _empty_split_remedy(split, len(group_sizes), (tables.grouping["split"] != "").any(), settings)
 
 
-def _empty_split_remedy(split: str, groups: int, has_split_column: bool) -> str:
+def _empty_split_remedy(split: str, groups: int, has_split_column: bool, settings: SplitSettings) -> str:
     if has_split_column:
         return f"Add {split} to the split column of the metadata, or leave that column out"
+    if settings.fold is not None and groups >= len(SPLITS):
+        cause = f"Fold {settings.fold} of {settings.folds} has too few groups: add recordings"
+        return cause + (", or lower dataset.folds" if settings.folds > len(SPLITS) else ", or change dataset.seed")
     if groups >= len(SPLITS):
         return "Add recordings, or change dataset.seed"
     return (

@@ -27,6 +27,9 @@ MIN_TEST_GROUPS = 3
 _SMALL_GAIN = 0.05
 """A gain of F1 for twice as many recordings that is not worth the effort."""
 
+_SAME_NUMBER = 1e-6
+"""Largest difference of two mean numbers of recordings that are the same number."""
+
 
 def curve_sizes(recordings: Iterable[int]) -> list[int]:
     """Return the largest numbers of recordings of a species at the points of the curve: 2, 4, 8, ..., and the largest number.
@@ -99,13 +102,14 @@ class Gain(NamedTuple):
     """The change of F1 for each doubling of the recordings at the end of a curve, and what it says."""
 
     interval: Interval | None
-    verdict: str
+    conclusion: str
 
 
 def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
     """Return the mean over the draws; shape (rows, ...).
 
-    In the rows of the bootstrap the draws are drawn with replacement too, so that intervals include the chance of the subsets.
+    In the rows of the bootstrap the draws are drawn with replacement too, so that intervals include the chance of the subsets. Of n
+    draws, n - 1 are drawn, which makes the variance unbiased for small n, as for the groups (`resample_groups`).
 
     Args:
         values: shape (draws, rows, ...).
@@ -116,7 +120,7 @@ def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
     mean = values.mean(axis=0)
     if draws > 1:
         rng = np.random.default_rng(seed)
-        weights = rng.multinomial(draws, np.full(draws, 1 / draws), size=resamples.bootstrap_rows) / draws
+        weights = rng.multinomial(draws - 1, np.full(draws, 1 / draws), size=resamples.bootstrap_rows) / (draws - 1)
         rows = slice(1, 1 + resamples.bootstrap_rows)
         mean[rows] = np.einsum("rd,dr...->r...", weights, values[:, rows])
     return mean
@@ -130,7 +134,7 @@ def no_curve(settings: IntervalSettings) -> dict[str, Any]:
         "test_groups": 0,
         "curve": [],
         "gain_of_doubling": None,
-        "verdict": UNCLEAR,
+        "conclusion": UNCLEAR,
         "species": {},
         "would_gain_most": [],
         "summary": f"There is no learning curve, because no species has {SMALLEST} training recordings.",
@@ -167,9 +171,8 @@ def learning_curve(
         }
         for point, mean in zip(points, means, strict=True)
     ]  # fmt: skip
-    overall = _gain(
-        [(p.size, macro_average(m)) for p, m in zip(points, means, strict=True)], resamples, settings, groups
-    )
+    by_mean = [(_geometric_mean(p.recordings), macro_average(m)) for p, m in zip(points, means, strict=True)]
+    overall = _gain(by_mean, resamples, settings, groups)
     by_species = {
         name: _species_curve(s, points, means, resamples, settings, groups_of[s]) for s, name in enumerate(labels)
     }
@@ -179,7 +182,7 @@ def learning_curve(
         "test_groups": groups,
         "curve": curve,
         "gain_of_doubling": interval_json(overall.interval),
-        "verdict": overall.verdict,
+        "conclusion": overall.conclusion,
         "species": by_species,
         "would_gain_most": ranked(by_species, GAINS),
     }
@@ -187,8 +190,8 @@ def learning_curve(
 
 
 def _spread(values: Sequence[float]) -> float | None:
-    """Return the standard deviation; None if a value is not defined."""
-    return None if np.isnan(values).any() else round(float(np.std(values)), 4)
+    """Return the standard deviation (n - 1 in the denominator); None for fewer than two values, or if one is not defined."""
+    return None if len(values) < 2 or np.isnan(values).any() else round(float(np.std(values, ddof=1)), 4)
 
 
 def _species_curve(
@@ -201,7 +204,8 @@ def _species_curve(
 ) -> dict[str, Any]:
     """Return the points of a species, up to the first that has all of its recordings, and its gain."""
     total = points[-1].recordings[species]
-    last = next(i for i, point in enumerate(points) if point.recordings[species] >= total)
+    # The numbers are sums of the shares of folds and draws, which may differ from the total in the last bit.
+    last = next(i for i, point in enumerate(points) if point.recordings[species] > total - _SAME_NUMBER)
     used = [(float(p.recordings[species]), m[:, species]) for p, m in zip(points[: last + 1], means, strict=False)]
     gain = _gain(used, resamples, settings, groups)
     return {
@@ -217,8 +221,17 @@ def _species_curve(
             for x, f1 in used
         ],
         "gain_of_doubling": interval_json(gain.interval),
-        "verdict": gain.verdict,
+        "conclusion": gain.conclusion,
     }
+
+
+def _geometric_mean(recordings: Floats) -> float:
+    """Return the geometric mean of the numbers of recordings of the species; twice as many of every species double it.
+
+    It is the scale of the gain of all species. On that of the largest number, a corpus with one common and many rare species would end
+    with points at which only the common species has more recordings, and more recordings would seem not to help.
+    """
+    return float(np.exp(np.log(np.maximum(recordings, _SAME_NUMBER)).mean()))
 
 
 def _gain(
@@ -241,13 +254,13 @@ def _gain(
     interval = slope_interval(slope, resamples, settings.confidence, groups)
     if interval is None or np.isnan(interval[1]):
         return Gain(interval, UNCLEAR)
-    verdict = GAINS if interval[1] > 0 else SATURATED if interval[2] < _SMALL_GAIN else UNCLEAR
-    return Gain(interval, verdict)
+    conclusion = GAINS if interval[1] > 0 else SATURATED if interval[2] < _SMALL_GAIN else UNCLEAR
+    return Gain(interval, conclusion)
 
 
 def curve_table(result: dict[str, Any]) -> pd.DataFrame:
     """Return the points as a table: species ("" for all), recordings, f1, f1_low, f1_high; at the last point of each curve also the
-    gain of F1 by doubling the recordings, its interval, and the verdict.
+    gain of F1 by doubling the recordings, its interval, and the conclusion.
     """
     rows: list[dict[str, Any]] = []
     curves = {"": (result["curve"], "macro_f1", result)} | {
@@ -257,10 +270,10 @@ def curve_table(result: dict[str, Any]) -> pd.DataFrame:
         for point in points:
             row = {"species": name, "recordings": point["recordings"], **_columns("f1", point[key])}
             if point is points[-1]:
-                row |= _columns("gain_of_doubling", entry["gain_of_doubling"]) | {"verdict": entry["verdict"]}
+                row |= _columns("gain_of_doubling", entry["gain_of_doubling"]) | {"conclusion": entry["conclusion"]}
             rows.append(row)
     columns = [*_columns("f1", None), *_columns("gain_of_doubling", None)]
-    return pd.DataFrame(rows, columns=["species", "recordings", *columns, "verdict"]).round(4)
+    return pd.DataFrame(rows, columns=["species", "recordings", *columns, "conclusion"]).round(4)
 
 
 def _columns(name: str, value: dict[str, float | None] | None) -> dict[str, float | None]:

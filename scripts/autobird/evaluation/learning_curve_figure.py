@@ -63,7 +63,7 @@ def _plot_gains(ax: Any, species: dict[str, Any]) -> None:
             ax.text(0.0, y, "too few recordings", ha="center", va="center", fontsize=8, color=GREY)
             continue
         gain = known[name]["gain_of_doubling"]
-        colour = ORANGE if known[name]["verdict"] == GAINS else BLUE
+        colour = ORANGE if known[name]["conclusion"] == GAINS else BLUE
         bars = [[gain["value"] - gain["low"]], [gain["high"] - gain["value"]]]
         ax.errorbar([gain["value"]], [y], xerr=bars, fmt="o", color=colour, ecolor=colour, capsize=3, alpha=0.9)
     ax.axvline(0, color=GREY, linewidth=1)

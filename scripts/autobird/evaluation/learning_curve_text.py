@@ -7,9 +7,9 @@ GAINS, SATURATED, UNCLEAR = "gains", "no more gain", "not enough to tell"
 effort; neither."""
 
 
-def ranked(species: dict[str, Any], verdict: str) -> list[str]:
-    """Return the species with a verdict, the largest gain first."""
-    found = [name for name, entry in species.items() if entry["verdict"] == verdict]
+def ranked(species: dict[str, Any], conclusion: str) -> list[str]:
+    """Return the species with a conclusion, the largest gain first."""
+    found = [name for name, entry in species.items() if entry["conclusion"] == conclusion]
     return sorted(found, key=lambda name: -(species[name]["gain_of_doubling"] or {"value": -2.0})["value"])
 
 
@@ -22,22 +22,25 @@ def summary(result: dict[str, Any]) -> str:
     first, last = result["curve"][0], result["curve"][-1]
     text = (
         f"Learning curve: with {first['recordings']:g} training recordings a species, the macro-F1 on the test recordings is "
-        f"{_range(first['macro_f1'])}; with all of them ({last['recordings']:g} a species), it is {_range(last['macro_f1'])}. "
+        f"{_range(first['macro_f1'])}; with all of them ({last['recordings']:g} a species on average), it is {_range(last['macro_f1'])}. "
     )
     gain = result["gain_of_doubling"]
-    if result["verdict"] == GAINS:
-        text += f"At the end of the curve, twice as many recordings raise it by {_range(gain, sign=True)}: more recordings help. "
-    elif result["verdict"] == SATURATED:
-        text += f"At the end of the curve, twice as many recordings change it by {_range(gain, sign=True)}: more of them hardly help. "
+    doubling = "At the end of the curve, twice as many recordings of every species"
+    if result["conclusion"] == GAINS:
+        text += f"{doubling} raise it by {_range(gain, sign=True)}: more recordings help. "
+    elif result["conclusion"] == SATURATED:
+        text += f"{doubling} change it by {_range(gain, sign=True)}: more of them hardly help. "
     elif gain:
-        text += f"At the end of the curve, twice as many recordings change it by {_range(gain, sign=True)}: not enough to tell. "
+        text += f"{doubling} change it by {_range(gain, sign=True)}: not enough to tell. "
     species = result["species"]
     if names := result["would_gain_most"]:
         listed = "; ".join(
-            f"{name} ({_range(species[name]['gain_of_doubling'], sign=True)} by doubling its {species[name]['train_recordings']:g})"
+            f"{name} ({_range(species[name]['gain_of_doubling'], sign=True)}, now {species[name]['train_recordings']:g} recordings)"
             for name in names
         )
-        text += f"Species whose F1 gains from more recordings, the largest gain first: {listed}. "
+        text += (
+            f"Species whose F1 gains from twice as many recordings of every species, the largest gain first: {listed}. "
+        )
     unclear = ranked(species, UNCLEAR)
     if unclear:
         which = "any species" if len(unclear) == len(species) else ", ".join(sorted(unclear))

@@ -46,10 +46,7 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
     """
     rows_a, rows_b, matched_by, left_out = common_recordings(a.recordings, b.recordings)
     if not len(rows_a):
-        raise AutobirdError(
-            f"{a.name} and {b.name} have no common test recordings ({len(a.recordings)} and {len(b.recordings)} recordings, compared by "
-            f"{matched_by}); use the same recordings, dataset.seed and shares for both, or run `snakemake crossval` for both"
-        )
+        raise AutobirdError(_nothing_in_common(a, b, matched_by, left_out["other_species"]))
     labels = sorted({*a.labels, *b.labels})
     items_a, items_b = a.items(rows_a, labels), b.items(rows_b, labels)
     group = joint_groups(a.recordings["group"].iloc[rows_a], b.recordings["group"].iloc[rows_b])
@@ -79,6 +76,19 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
         "metrics": metrics,
         "error_ratio": interval_json(ratio),
     }
+
+
+def _nothing_in_common(a: RunPredictions, b: RunPredictions, matched_by: str, other_species: int) -> str:
+    """Return why two runs cannot be compared, and the remedy."""
+    if other_species:
+        return (
+            f"{a.name} and {b.name} name the species of all {other_species} common test recordings differently; use the same labels "
+            "for both: the same names of folders, or the same metadata"
+        )
+    return (
+        f"{a.name} and {b.name} have no common test recordings ({len(a.recordings)} and {len(b.recordings)} recordings, compared by "
+        f"{matched_by}); use the same recordings, dataset.seed and shares for both, or run `snakemake crossval` for both"
+    )
 
 
 def _description(run: RunPredictions, other: RunPredictions) -> dict[str, Any]:

@@ -33,6 +33,9 @@ Floats = NDArray[np.float64]
 THRESHOLD = 0.25
 """Confidence from which the backbone detects a species: the default of `--min_conf` in BirdNET-Analyzer."""
 
+MIN_SPECIES = 2
+"""Fewest species that both know for a comparison on these alone: of one species, the most probable one is always right."""
+
 METRICS = ("macro_f1", "top1", "detection_macro_f1", "detection_precision", "detection_recall", "cmap")
 """Metrics of `all_metrics`, per recording, that are compared."""
 
@@ -132,7 +135,7 @@ def with_backbone(
     scopes: dict[str, Any] = {
         "all": compare(pair, settings) if matched else None,
         "known_species": compare(pair.subset(only_known, known), settings)
-        if matched and unknown and only_known.any()
+        if len(known) >= MIN_SPECIES and unknown and only_known.any()
         else None,
         "unheard": compare(pair.subset(unheard), settings) if matched and unheard.sum() >= MIN_RECORDINGS else None,
     }
