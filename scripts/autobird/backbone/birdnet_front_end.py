@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autobird.backbone.birdnet_graph import SHAPE
 from autobird.backbone.tflite import TFLiteFile
+from autobird.core.blas import one_blas_thread
 
 
 class _Spectrogram(NamedTuple):
@@ -61,7 +62,8 @@ class FrontEnd:
     """
 
     def __init__(self, file: TFLiteFile) -> None:
-        self._transforms = [_transform(file, spectrogram) for spectrogram in _SPECTROGRAMS]
+        with one_blas_thread():  # with several threads the last bits of the products differ
+            self._transforms = [_transform(file, spectrogram) for spectrogram in _SPECTROGRAMS]
         self._weights = [t.weights.astype(np.float32) for t in self._transforms]
 
     def spectrograms(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
