@@ -251,6 +251,13 @@ def test_a_backbone_of_another_name_needs_its_description(key: str) -> None:
         load_config({"backbone": {k: v for k, v in (SETTINGS | {"file": "x.onnx"}).items() if k != key}})
 
 
+@pytest.mark.parametrize("change", [{"sample_rate": 32000}, {"window": 5.0}, {"peak": 0.5}, {"licence": "CC0"}])
+def test_what_the_file_of_birdnet_determines_cannot_be_set(change: dict[str, object]) -> None:
+    """It would be ignored."""
+    with pytest.raises(AutobirdError, match=r"backbone: (\w+) is set to .*, but it is fixed for birdnet-2.4; remove it"):
+        load_config({"backbone": change})
+
+
 def test_the_checksum_is_known_without_loading_the_file(tmp_path: Path) -> None:
     file, cache = write_onnx(tmp_path / "small.onnx"), tmp_path / "cache"
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
