@@ -213,10 +213,12 @@ def test_a_network_that_cannot_compute_samples_is_named_in_one_line(kind: str, t
     shape = numpy_helper.from_array(np.array([-1, SAMPLES]), "shape")
     graph = helper.make_graph(nodes, "small", inputs, [value("embedding", dtype, ["n", SAMPLES])], [shape])
     onnx.save(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(tmp_path / "small.onnx")
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+        str(tmp_path / "small.onnx"),
     )
     with pytest.raises(
-        AutobirdError, match=r"small.onnx cannot compute a window \(.*\); give a network whose only input is samples as float32"
+        AutobirdError,
+        match=r"small.onnx cannot compute a window \(.*\); give a network whose only input is samples as float32",
     ) as found:
         load_backbone(settings(tmp_path / "small.onnx"))
     assert "\n" not in str(found.value)
@@ -254,7 +256,9 @@ def test_a_backbone_of_another_name_needs_its_description(key: str) -> None:
 @pytest.mark.parametrize("change", [{"sample_rate": 32000}, {"window": 5.0}, {"peak": 0.5}, {"licence": "CC0"}])
 def test_what_the_file_of_birdnet_determines_cannot_be_set(change: dict[str, object]) -> None:
     """It would be ignored."""
-    with pytest.raises(AutobirdError, match=r"backbone: (\w+) is set to .*, but it is fixed for birdnet-2.4; remove it"):
+    with pytest.raises(
+        AutobirdError, match=r"backbone: (\w+) is set to .*, but it is fixed for birdnet-2.4; remove it"
+    ):
         load_config({"backbone": change})
 
 
@@ -385,7 +389,11 @@ def test_birdnet_agrees_with_the_original_interpreter() -> None:
     s = sound(7, 48000)
     half = np.concatenate([s[:70000], np.zeros(74000, np.float32)])
     silence = np.zeros(144000, np.float32)
-    for window in (s[:144000], 0.01 * s[100000:244000] + 0.05, half, silence):
+    # Recorders with an offset: digital silence is a constant other than zero, and no sample is zero.
+    offset = silence + np.float32(-0.5)
+    soft = np.rint(32768 * (0.5 + 3e-4 * s[:144000])) / np.float32(32768)
+    tones = np.where(np.arange(144000) % 48000 < 24000, 0.1 + 0.01 * s[:144000], np.float32(0.1)).astype(np.float32)
+    for window in (s[:144000], 0.01 * s[100000:244000] + 0.05, half, silence, offset, soft.astype(np.float32), tones):
         interpreter.set_tensor(0, window[None])
         interpreter.invoke()
         expected, expected_logits = interpreter.get_tensor(545), interpreter.get_tensor(546)
