@@ -197,7 +197,11 @@ def compare_command(a: Path, b: Path | None, backbone: str | None, as_json: bool
         from autobird.evaluation.with_backbone_text import format_with_backbone, read_with_backbone
 
         found = read_with_backbone(a, backbone)
-        return json.dumps(found, indent=2, ensure_ascii=False) if as_json else format_with_backbone(a.resolve().name, found)
+        return (
+            json.dumps(found, indent=2, ensure_ascii=False)
+            if as_json
+            else format_with_backbone(a.resolve().name, found)
+        )
     assert b is not None
     try:
         from autobird.evaluation.compare_runs import compare_folders, format_comparison
@@ -275,14 +279,18 @@ def _parser() -> argparse.ArgumentParser:
     similar.add_argument("bundle", type=Path, help="folder of the bundle of a run on a backbone")
     similar.add_argument("clip", type=Path, help="recording with the sound to look for")
     similar.add_argument("folder", type=Path, help="folder of recordings to search, or one recording")
-    similar.add_argument("--at", type=_seconds, help="start of the sound in the clip, seconds (default: its loudest window)")
+    similar.add_argument(
+        "--at", type=_seconds, help="start of the sound in the clip, seconds (default: its loudest window)"
+    )
     similar.add_argument("--count", type=_count, default=20, help="number of windows to list (default: 20)")
     similar.add_argument("--clips", type=Path, metavar="DIR", help="write the windows as FLAC files to this folder")
     form = similar.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     form.add_argument("--csv", action="store_true", help="print CSV instead of a table")
     similar.add_argument("--output", type=Path, help="write to this file instead of the terminal")
-    similar.add_argument("--cache", type=Path, metavar="DIR", help="folder of the cached embeddings (default: the user's cache)")
+    similar.add_argument(
+        "--cache", type=Path, metavar="DIR", help="folder of the cached embeddings (default: the user's cache)"
+    )
     similar.add_argument("--backbone", type=Path, help=backbone_help)
     similar.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="worker processes (default: one per core)"
@@ -318,7 +326,10 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("a", type=Path, help="folder of the reference run, for example results/demo")
     compare.add_argument("b", type=Path, nargs="?", help="folder of the run that is compared with it")
     compare.add_argument(
-        "--with", dest="backbone", metavar="BACKBONE", help="instead of a second run: `birdnet`, BirdNET as it is (rule with_backbone)"
+        "--with",
+        dest="backbone",
+        metavar="BACKBONE",
+        help="instead of a second run: `birdnet`, BirdNET as it is (rule with_backbone)",
     )
     compare.add_argument("--json", action="store_true", help="print JSON instead of a table")
 

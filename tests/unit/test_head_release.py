@@ -99,9 +99,7 @@ def test_the_provenance_has_the_backbone_of_a_run_that_uses_it_without_its_path(
     assert "secret" not in text
 
 
-def card(
-    backbone: BackboneInfo | None, known: Sequence[str] = (), analysis: dict[str, str] | None = None
-) -> str:
+def card(backbone: BackboneInfo | None, known: Sequence[str] = (), analysis: dict[str, str] | None = None) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value)
     split = {"recordings": 10, "windows": 50}
@@ -155,7 +153,9 @@ def test_the_card_of_a_model_without_a_backbone_does_not_mention_one() -> None:
 
 
 def test_the_card_has_the_summaries_of_the_analyses_of_a_run_with_a_backbone() -> None:
-    text = card(birdnet(), (), {"possibly_heard": "Heard 3.", "with_backbone": "Use this.", "learning_curve": "More help."})
+    text = card(
+        birdnet(), (), {"possibly_heard": "Heard 3.", "with_backbone": "Use this.", "learning_curve": "More help."}
+    )
     assert "## This model, or the backbone as it is?\n\nUse this.\n\n## Training data" in text
     assert "\n\nHeard 3.\n\nLicences of the recordings" in text
     assert "## Would more recordings help?\n\nMore help.\n\n## Limits" in text
