@@ -282,7 +282,7 @@ def test_the_embeddings_of_a_long_recording_are_written_while_it_is_decoded(
 ) -> None:
     monkeypatch.setattr(stream, "_HELD_SECONDS", 1.0)
     monkeypatch.setattr(stream, "_BLOCK_SECONDS", 1.0)
-    monkeypatch.setattr(embed, "_backbone", lambda *_: load_backbone(BackboneSettings(**SETTINGS, file=batch.file)))
+    monkeypatch.setattr(embed, "load_cached", lambda *_: load_backbone(BackboneSettings(**SETTINGS, file=batch.file)))
     at_end, finish = [], EmbeddingStream.finish
 
     def finished(self: EmbeddingStream, windows: int) -> NDArray[np.float16]:
@@ -308,7 +308,7 @@ def test_a_file_that_is_decoded_twice_has_its_rows_once(
 ) -> None:
     """That a channel is silent is known only at the end of the first attempt."""
     monkeypatch.setattr(stream, "_HELD_SECONDS", 1.0)
-    monkeypatch.setattr(embed, "_backbone", lambda *_: load_backbone(BackboneSettings(**SETTINGS, file=batch.file)))
+    monkeypatch.setattr(embed, "load_cached", lambda *_: load_backbone(BackboneSettings(**SETTINGS, file=batch.file)))
     mono = 0.1 * np.random.default_rng(0).standard_normal(20 * 16000)
     parts = []
     for name, samples in (("mono", mono), ("half", np.stack([mono, np.zeros_like(mono)], axis=1))):

@@ -106,14 +106,14 @@ class _Writer:
 
 
 @cache
-def _backbone(key: BackboneKey, file: str | None) -> Backbone:
+def load_cached(key: BackboneKey, file: str | None) -> Backbone:
     """Return the backbone, which is loaded once per process, and only in worker processes: a fork may not copy it in a usable state."""
     return load_described(key.description(), file, key.sha256)
 
 
 def backbone_info(job: tuple[BackboneKey, str | None]) -> BackboneInfo:
     """Load the backbone of this key and file, and return what identifies it."""
-    return _backbone(*job).info
+    return load_cached(*job).info
 
 
 def embed_recording(job: EmbedJob) -> int:
@@ -122,7 +122,7 @@ def embed_recording(job: EmbedJob) -> int:
     Raises:
         AutobirdError: the recording cannot be decoded as stage `recordings` decoded it, or a value is not finite.
     """
-    backbone, name = _backbone(job.backbone, job.file), job.location.recording
+    backbone, name = load_cached(job.backbone, job.file), job.location.recording
     again = "was the file changed since stage `recordings` decoded it? Run again"
     if job.audio is None:
         raise AutobirdError(f"{name}: it is missing from the batch's archive; {again}")
