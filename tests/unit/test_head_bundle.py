@@ -317,6 +317,19 @@ def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_i
     assert "\n" not in str(error.value)
 
 
+def test_a_path_of_another_file_for_birdnet_is_named_with_the_remedy(
+    tmp_path: Path, backbone: tuple[Path, BackboneInfo], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BirdNET is found without a path, so a wrong path is usually one for another bundle."""
+    head = Bundle.load(with_other_backbone(bundle, tmp_path / "b", name=BIRDNET, sha256="0" * 64))
+    monkeypatch.setenv("AUTOBIRD_BACKBONE", str(backbone[0]))
+    for given in (None, backbone[0]):
+        with pytest.raises(
+            AutobirdError, match=r"was made with 0{64}; do not give its path \(--backbone FILE, .*, or install it"
+        ):
+            check_backbone(head, given)
+
+
 def test_a_tflite_backbone_without_its_package_is_a_one_line_error(
     tmp_path: Path, backbone: tuple[Path, BackboneInfo], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
