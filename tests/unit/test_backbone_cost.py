@@ -89,6 +89,7 @@ def test_a_graph_that_cannot_be_counted_has_no_number_instead_of_a_wrong_one() -
     assert graph_multiply_adds(graph("Gemm", [3, 2], transA=1)) == 2 * 3 * 5
     assert graph_multiply_adds(graph("MatMul", [2, 3]), "z") == 0
     assert graph_multiply_adds(graph("MatMul", ["n", 3])) is None
+    assert graph_multiply_adds(graph("MatMul", ["n", 3]), skip_unknown=True) == 0
     assert graph_multiply_adds(graph("Einsum", [2, 3], equation="ab,bc->ac")) is None
 
 

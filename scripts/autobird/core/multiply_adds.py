@@ -40,19 +40,20 @@ def onnx_multiply_adds(data: bytes, name: str, shape: tuple[int, ...], output: s
         return None
 
 
-def graph_multiply_adds(model: Any, output: str | None = None) -> int | None:
+def graph_multiply_adds(model: Any, output: str | None = None, skip_unknown: bool = False) -> int | None:
     """Return the number of multiply-adds of all convolutions and matrix products of a graph; additions and activations are not counted.
 
     Args:
         model: an `onnx.ModelProto` whose inputs have fixed shapes.
         output: count only what this output needs; None: the whole graph.
+        skip_unknown: leave out what cannot be counted, instead of returning None.
 
     Returns:
         The number; None if a shape is not fixed, or an operator is not one of those that are counted.
     """
     import onnx  # imported late: prediction does without the package
 
-    graph = onnx.shape_inference.infer_shapes(model).graph
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=not skip_unknown).graph
     shapes: dict[str, list[int]] = {
         v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
         for v in (*graph.value_info, *graph.input, *graph.output)
@@ -61,6 +62,8 @@ def graph_multiply_adds(model: Any, output: str | None = None) -> int | None:
     total = 0
     for node in graph.node if output is None else _needed(graph, output):
         if node.op_type in _UNCOUNTED or node.domain not in ("", "ai.onnx"):
+            if skip_unknown:
+                continue
             return None
         if node.op_type not in ("Conv", "MatMul", "Gemm"):
             continue
@@ -73,6 +76,8 @@ def graph_multiply_adds(model: Any, output: str | None = None) -> int | None:
             is_transposed = any(a.name == "transA" and a.i for a in node.attribute)
             factors = left[:1] if is_transposed else left[-1:]
         if not out or not factors or 0 in (*out, *factors):
+            if skip_unknown:
+                continue
             return None
         total += math.prod(out) * math.prod(factors)
     return total
