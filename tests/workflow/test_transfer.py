@@ -11,7 +11,6 @@ import pytest
 
 from autobird.synth.folder import write_folder
 from tests.conftest import copy_project
-from tests.heads import RATE, WIDTH, WINDOW
 from tests.workflow.conftest import environment, result_of, snakemake
 from tests.workflow.test_head_release import HEAD, finished_head  # noqa: F401 - a fixture
 
@@ -72,7 +71,7 @@ def test_a_head_is_neither_trained_as_a_network_nor_compressed(finished_head: Pa
     assert set(pd.read_csv(release / "comparison.csv")["variant"]) == {"float"}
     comparison = pd.read_csv(release / "comparison.csv")
     cost = json.loads((finished_head / "results/test/model/model.json").read_text())["backbone_cost"]
-    of_a_window = round(RATE * WINDOW) * WIDTH  # one matrix product
+    of_a_window = 32000 * 8  # the matrix product of the backbone in tests/heads.py
     assert cost["window_multiply_adds"] == of_a_window
     assert set(comparison["backbone_multiply_adds"]) == {cost["windows"] * of_a_window}
     assert (comparison["multiply_adds"] > comparison["backbone_multiply_adds"]).all()
