@@ -65,12 +65,13 @@ class FileBackbone(Backbone):
         output = _chosen(self._runner.outputs, d.output, "output", f"{what}: {file}", range(2, 3))
         self._shape = _input_shape(entry, samples, f"{what}: {file}")
         self._runner.prepare(entry.name, self._shape, output.name)
-        self._peak, self._file, self.size = d.peak, file, len(data)
+        self._peak = d.peak
         width = self._embed_one(np.zeros(samples, np.float32)).size
         self.info = BackboneInfo(
             name=d.name, sha256=digest, sample_rate=d.sample_rate, window=d.window, width=width, licence=d.licence,
             source=d.source, input=entry.name, output=output.name, peak=d.peak,
         )  # fmt: skip
+        self._file, self.size = file, len(data)
 
     def embed(self, samples: Samples) -> NDArray[np.float32]:
         """See `Backbone.embed`."""

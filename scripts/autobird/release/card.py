@@ -170,8 +170,8 @@ def _backbone_lines(backbone: BackboneInfo, known: int, row: pd.Series) -> list[
         f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
         f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
         f"- Cost per window: {_multiply_adds(row)}; nearly all of the time is spent in the backbone. Its file has "
-        f"{row['backbone_bytes'] / 1e6:.1f} MB, that of the head {row['bytes'] / 1e6:.1f} MB. `latency.json` of the run and the "
-        "documentation of backbones give measured speeds.",
+        f"{row['backbone_bytes'] / 1e6:.1f} MB, that of the head {row['bytes'] / 1e6:.1f} MB. `latency.json` of the run and "
+        "docs/backbones.md give measured speeds.",
         "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
         "marks them with a note.",
         "",
