@@ -12,6 +12,7 @@ from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.checks import litert_interpreter, read_checked
 from autobird.backbone.known import Description
 from autobird.core.errors import AutobirdError
+from autobird.core.multiply_adds import onnx_multiply_adds
 
 
 class Tensor(NamedTuple):
@@ -77,10 +78,17 @@ class FileBackbone(Backbone):
             name=d.name, sha256=digest, sample_rate=d.sample_rate, window=d.window, width=width, licence=d.licence,
             source=d.source, input=entry.name, output=output.name, peak=d.peak,
         )  # fmt: skip
+        self._file, self.size = file, len(data)
 
     def embed(self, samples: Samples) -> NDArray[np.float32]:
         """See `Backbone.embed`."""
         return np.array([self._embed_one(window) for window in samples], np.float32).reshape(-1, self.info.width)
+
+    def multiply_adds(self) -> int | None:
+        """See `Backbone.multiply_adds`."""
+        if self._file.suffix.lower() != ".onnx":
+            return None
+        return onnx_multiply_adds(self._file.read_bytes(), self.info.input, self._shape, self.info.output)
 
     def _embed_one(self, window: Samples) -> NDArray[np.float32]:
         if self._peak is not None:
