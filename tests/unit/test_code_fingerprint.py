@@ -204,7 +204,9 @@ def test_stages_do_not_use_defaults_of_settings() -> None:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not module.endswith(".settings"):
                 uses_defaults = node.func.id.endswith("Settings") and not (node.args or node.keywords)
-                assert not uses_defaults or module in while_parsing | commands, f"{file}:{node.lineno}: {node.func.id}()"
+                assert not uses_defaults or module in while_parsing | commands, (
+                    f"{file}:{node.lineno}: {node.func.id}()"
+                )
 
 
 def test_no_stage_reads_a_data_file_of_the_package() -> None:
