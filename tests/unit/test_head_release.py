@@ -99,7 +99,12 @@ def test_the_provenance_has_the_backbone_of_a_run_that_uses_it_without_its_path(
     assert "secret" not in text
 
 
-def card(backbone: BackboneInfo | None, known: Sequence[str] = (), analysis: dict[str, str] | None = None) -> str:
+def card(
+    backbone: BackboneInfo | None,
+    known: Sequence[str] = (),
+    analysis: dict[str, str] | None = None,
+    multiply_adds: float = 397.01e6,
+) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value)
     split = {"recordings": 10, "windows": 50}
@@ -112,7 +117,16 @@ def card(backbone: BackboneInfo | None, known: Sequence[str] = (), analysis: dic
     }
     measures = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
     leakage = {"test_recordings": 10, "this_split": dict.fromkeys(measures), "known": dict.fromkeys(measures, 0)}
-    row = {"variant": "float", "split": "test", "difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
+    row = {
+        "variant": "float",
+        "split": "test",
+        "difference": 0.0,
+        "difference_low": 0.0,
+        "difference_high": 0.0,
+        "bytes": 60_000,
+    }
+    if backbone:
+        row |= {"multiply_adds": multiply_adds, "backbone_multiply_adds": 397e6, "backbone_bytes": 51_700_000}
     measured = {
         f"detection_{m}_by_recording{end}": 0.8 for m in ("precision", "recall", "f1") for end in ("", "_low", "_high")
     }
@@ -142,6 +156,18 @@ def test_the_card_says_what_the_backbone_is_how_to_install_it_and_that_its_licen
     assert (
         "give the path of its file (--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable AUTOBIRD_BACKBONE)"
         in other
+    )
+
+
+def test_the_card_states_the_cost_of_the_head_with_its_backbone() -> None:
+    text = card(birdnet())
+    assert (
+        "Cost per window: 397.0 million multiply-adds, 0.01 million of them in the head and the rest in the backbone;"
+        in text
+    )
+    assert "Its file has 51.7 MB, that of the head 0.1 MB." in text
+    assert "Cost per window: multiply-adds cannot be counted for this backbone;" in card(
+        birdnet(), multiply_adds=float("nan")
     )
 
 

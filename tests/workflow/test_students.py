@@ -40,6 +40,12 @@ def test_a_student_is_released_with_the_licence_of_its_teacher_and_reruns_what_c
     comparison = table(release / "comparison.csv")
     assert {"float", "pruned", "int8", "pruned_int8", "teacher", "scratch"} == set(comparison["variant"])
     assert not comparison.loc[comparison["variant"].isin(["teacher", "scratch"]), "released"].any()
+    # The teacher's cost includes its backbone; the student needs none.
+    backbone = comparison.set_index("variant")["backbone_multiply_adds"]
+    assert set(backbone.drop("teacher")) == {0}
+    teacher = comparison[comparison["variant"] == "teacher"]
+    assert (teacher["multiply_adds"] > teacher["backbone_multiply_adds"]).all()
+    assert (teacher["backbone_multiply_adds"] > 0).all()
     card = (release / "bundle/MODEL_CARD.md").read_text()
     assert "## Teacher" in card
     assert "sounds made of 4 recordings without labels" in card

@@ -12,6 +12,7 @@ from autobird.core.files import read_json
 from autobird.synth.folder import write_folder
 from tests.backbones import needs_birdnet, needs_litert
 from tests.conftest import copy_project
+from tests.heads import RATE, WIDTH, WINDOW
 from tests.workflow.conftest import Result, environment, result_of, snakemake
 from tests.workflow.test_head_release import HEAD, finished_head, head  # noqa: F401 - fixtures
 
@@ -70,7 +71,15 @@ def test_a_head_is_neither_trained_as_a_network_nor_compressed(finished_head: Pa
     assert [p.name for p in release.glob("*.onnx")] == ["float.onnx"]
     assert json.loads((release / "released.json").read_text())["reason"].startswith("float: the only variant")
     assert set(pd.read_csv(release / "comparison.csv")["variant"]) == {"float"}
-    assert json.loads((release / "latency.json").read_text())["without"] == "tiny-backbone"
+    comparison = pd.read_csv(release / "comparison.csv")
+    cost = json.loads((finished_head / "results/test/model/model.json").read_text())["backbone_cost"]
+    of_a_window = round(RATE * WINDOW) * WIDTH  # one matrix product
+    assert cost["window_multiply_adds"] == of_a_window
+    assert set(comparison["backbone_multiply_adds"]) == {cost["windows"] * of_a_window}
+    assert (comparison["multiply_adds"] > comparison["backbone_multiply_adds"]).all()
+    assert (comparison["backbone_bytes"] > 4 * of_a_window).all()
+    latency = json.loads((release / "latency.json").read_text())
+    assert (latency["backbone"], latency["includes_backbone"]) == ("tiny-backbone", True)
     history = pd.read_csv(finished_head / "results/test/model/history.csv")
     assert list(history.columns) == ["weight_decay", "loss", "macro_f1", "temperature"]
 

@@ -162,6 +162,8 @@ rule compare:
         labels=dataset_file("labels.json"),
         references=references("release/scores/float.parquet"),
         reference_graphs=references("release/float.onnx"),
+        model=RUN / "{member}model/model.json",
+        reference_models=references("model/model.json"),
     output:
         comparison=report(
             RUN / "{member}release/comparison.csv",
@@ -199,6 +201,8 @@ rule compare:
             --labels {input.labels:q} \
             --references {input.references:q} \
             --reference-graphs {input.reference_graphs:q} \
+            --model {input.model:q} \
+            --reference-models {input.reference_models:q} \
             --comparison {output.comparison:q} \
             --released {output.released:q} \
             --predictions {output.predictions:q} \
@@ -300,11 +304,13 @@ rule latency:
         **needs("latency"),
     params:
         settings=CONFIG.settings_json(LatencySettings, "release"),
+        backbone=untracked(CONFIG.backbone.file or ""),
         code=code_fingerprint("release.latency"),
     shell:
         r"""
         python -m autobird.release.latency \
             --settings {params.settings:q} \
+            --backbone {params.backbone:q} \
             --variants {input.variants:q} \
             --model {input.model:q} \
             --weights {input.weights:q} \

@@ -50,10 +50,12 @@ class Backbone(ABC):
 
     Attributes:
         info: what identifies it.
+        size: size of its file, bytes.
         labels: names of its logits; empty if it has none. For BirdNET: `Scientific name_Common name`.
     """
 
     info: BackboneInfo
+    size: int
     labels: tuple[str, ...] = ()
 
     @abstractmethod
@@ -67,6 +69,13 @@ class Backbone(ABC):
             Shape (n, info.width).
         """
         ...
+
+    def multiply_adds(self) -> int | None:
+        """Return the multiply-adds of an embedding: those of all convolutions and matrix products for one window.
+
+        None if they cannot be counted: in a TFLite file, in a graph with other operators, and without the package `onnx`.
+        """
+        return None
 
     def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the network's own logits for embeddings of shape (n, info.width); shape (n, len(labels))."""

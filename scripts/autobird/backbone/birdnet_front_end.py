@@ -64,6 +64,11 @@ class FrontEnd:
         self._transforms = [_transform(file, spectrogram) for spectrogram in _SPECTROGRAMS]
         self._weights = [t.weights.astype(np.float32) for t in self._transforms]
 
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds of the matrix products for one window."""
+        return sum(SHAPE[2] * weights.size for weights in self._weights)
+
     def spectrograms(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the spectrograms of a window of 144,000 samples; shape `SHAPE`."""
         scaled, silence = _scaled(window)

@@ -11,6 +11,7 @@ from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.backbone.checks import litert_interpreter, read_checked
 from autobird.backbone.known import Description
 from autobird.core.errors import AutobirdError
+from autobird.core.multiply_adds import onnx_multiply_adds
 
 
 class Tensor(NamedTuple):
@@ -64,7 +65,7 @@ class FileBackbone(Backbone):
         output = _chosen(self._runner.outputs, d.output, "output", f"{what}: {file}", range(2, 3))
         self._shape = _input_shape(entry, samples, f"{what}: {file}")
         self._runner.prepare(entry.name, self._shape, output.name)
-        self._peak = d.peak
+        self._peak, self._file, self.size = d.peak, file, len(data)
         width = self._embed_one(np.zeros(samples, np.float32)).size
         self.info = BackboneInfo(
             name=d.name, sha256=digest, sample_rate=d.sample_rate, window=d.window, width=width, licence=d.licence,
@@ -74,6 +75,12 @@ class FileBackbone(Backbone):
     def embed(self, samples: Samples) -> NDArray[np.float32]:
         """See `Backbone.embed`."""
         return np.array([self._embed_one(window) for window in samples], np.float32).reshape(-1, self.info.width)
+
+    def multiply_adds(self) -> int | None:
+        """See `Backbone.multiply_adds`."""
+        if self._file.suffix.lower() != ".onnx":
+            return None
+        return onnx_multiply_adds(self._file.read_bytes(), self.info.input, self._shape, self.info.output)
 
     def _embed_one(self, window: Samples) -> NDArray[np.float32]:
         if self._peak is not None:

@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from autobird.audio.settings import MelSettings
 from autobird.backbone.base import BackboneInfo
+from autobird.backbone.cost import BackboneCost
 from autobird.backbone.load import load_recorded
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -49,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         backbone = BackboneInfo(**json.loads(args.backbone), width=width)
         log.info("%d training windows, %d species, embeddings of %s", len(windows), len(labels), backbone.name)
 
-        prior = Prior.of(load_recorded(backbone, args.file or None), labels, settings.backbone_prior)
+        loaded = load_recorded(backbone, args.file or None)
+        prior = Prior.of(loaded, labels, settings.backbone_prior)
         log.info("the backbone knows %d of the %d species", int(prior.known.sum()), len(labels))
         candidates = []
         weight_decay = settings.weight_decay
@@ -65,12 +67,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = [dataclasses.asdict(c) for c in candidates] or [{"weight_decay": weight_decay}]
         write_csv(args.history, pd.DataFrame(rows, columns=columns).round(_DIGITS))
         layers = (value.size for name, value in tensors.items() if name.startswith("layers."))
+        features = settings_of(MelSettings, args.front_end)
         write_json(
             args.model,
             {
                 "labels": labels,
-                "features": settings_of(MelSettings, args.front_end).model_dump(mode="json"),
+                "features": features.model_dump(mode="json"),
                 "backbone": backbone.model_dump(mode="json"),
+                "backbone_cost": BackboneCost.of(loaded, features).model_dump(mode="json"),
                 "parameters": sum(layers),
                 "weight_decay": weight_decay,
                 "known_to_backbone": [name for name, known in zip(labels, prior.known, strict=True) if known],

@@ -69,7 +69,7 @@ def model_card(
         f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
         f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
         "",
-        *(_backbone_lines(backbone, len(known_to_backbone)) if backbone else ()),
+        *(_backbone_lines(backbone, len(known_to_backbone), row) if backbone else ()),
         *(_teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
         "",
@@ -151,12 +151,13 @@ def _variant(released: str, backbone: BackboneInfo | None) -> str:
     )
 
 
-def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
+def _backbone_lines(backbone: BackboneInfo, known: int, row: pd.Series) -> list[str]:
     """Describe the backbone: what it is, its licence, and how to install it.
 
     Args:
         backbone: the backbone.
         known: number of species whose own weights of the backbone the head contains.
+        row: of this model in `comparison.csv`.
     """
     part = f", and contains weights of its last layer for {known} of the species" if known else ""
     return [
@@ -168,12 +169,21 @@ def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
         "bundle, too.",
         f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
         f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
-        "- Cost: nearly all of the computation is that of the backbone. `latency.json` of the run and the documentation of backbones "
-        "give measured speeds.",
+        f"- Cost per window: {_multiply_adds(row)}; nearly all of the time is spent in the backbone. Its file has "
+        f"{row['backbone_bytes'] / 1e6:.1f} MB, that of the head {row['bytes'] / 1e6:.1f} MB. `latency.json` of the run and the "
+        "documentation of backbones give measured speeds.",
         "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
         "marks them with a note.",
         "",
     ]
+
+
+def _multiply_adds(row: pd.Series) -> str:
+    """Return the multiply-adds of a head with its backbone as text."""
+    if pd.isna(row["multiply_adds"]):
+        return "multiply-adds cannot be counted for this backbone"
+    own, total = row["multiply_adds"] - row["backbone_multiply_adds"], row["multiply_adds"]
+    return f"{total / 1e6:.1f} million multiply-adds, {own / 1e6:.2f} million of them in the head and the rest in the backbone"
 
 
 def _gate_lines(row: pd.Series, reason: str) -> list[str]:

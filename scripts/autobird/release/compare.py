@@ -1,13 +1,14 @@
 """Stage `compare`: evaluate all variants on the same recordings, and select the one to release."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from autobird.backbone.cost import BackboneCost
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
@@ -78,18 +79,43 @@ def compare_variants(
     return rows
 
 
-def candidate(row: dict[str, Any], cost: tuple[int, int, int]) -> Candidate:
+def candidate(row: dict[str, Any], cost: tuple[int, int, int], backbone: BackboneCost | None = None) -> Candidate:
     """Return the input of the release gate from a row about the validation split.
 
     Args:
         row: row of `compare_variants`.
-        cost: multiply-adds per window, bit width, and size of the file in bytes.
+        cost: multiply-adds per window without a backbone, bit width, and size of the file in bytes.
+        backbone: cost of the backbone; None: the model needs none.
     """
     # A loss is a negative difference, so the ends of the interval swap.
     loss, low, high = (
         None if np.isnan(v) else round(0.0 - v, 9) for v in (row[f"difference{e}"] for e in ("", "_high", "_low"))
     )
-    return Candidate(row["variant"], loss, low, high, row["agreement"], *cost)
+    return Candidate(row["variant"], loss, low, high, row["agreement"], *cost, backbone)
+
+
+def cost_columns(
+    variants: Sequence[str], costs: Mapping[str, tuple[int, int, int]], backbones: Mapping[str, BackboneCost | None]
+) -> pd.DataFrame:
+    """Return the columns of the comparison about cost, one row for each of `variants`.
+
+    `multiply_adds` includes the backbone, and is missing if those of the backbone cannot be counted; `bytes` is the size of the variant's
+    own file. `backbone_multiply_adds` and `backbone_bytes` are 0 for a model without a backbone, and left out if no model has one.
+
+    Args:
+        variants: names of the variants.
+        costs: `cost` of `candidate` by name.
+        backbones: `backbone` of `candidate` by name.
+    """
+    table = pd.DataFrame([costs[name] for name in variants], columns=["multiply_adds", "bits", "bytes"])
+    if not any(backbones.values()):
+        return table
+    used = [backbones[name] for name in variants]
+    added = pd.array([b.multiply_adds if b else 0 for b in used], dtype="Int64")
+    table["multiply_adds"] += added
+    table["backbone_multiply_adds"] = added
+    table["backbone_bytes"] = [b.size if b else 0 for b in used]
+    return table
 
 
 def calibration_json(variant: str, labels: list[str], calibration: Calibration, chosen: list[bool]) -> dict[str, Any]:
@@ -110,6 +136,11 @@ def calibration_json(variant: str, labels: list[str], calibration: Calibration, 
     }
 
 
+def _backbone_cost(model: dict[str, Any]) -> BackboneCost | None:
+    """Return the cost of the backbone that `model.json` records; None for a model without a backbone."""
+    return BackboneCost.model_validate(model["backbone_cost"]) if "backbone_cost" in model else None
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
@@ -124,6 +155,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         help="logits of a student's teacher and of the network without one",
     )
     p.add_argument("--reference-graphs", type=Path, nargs="*", default=[], help="their ONNX files, in the same order")
+    p.add_argument("--model", type=Path, required=True, help="model.json of the variants")
+    p.add_argument("--reference-models", type=Path, nargs="*", default=[], help="model.json of the references")
     p.add_argument("--comparison", type=Path, required=True)
     p.add_argument("--released", type=Path, required=True)
     p.add_argument("--predictions", type=Path, required=True, help="logits of the released variant")
@@ -142,8 +175,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = [row for split in SPLITS for row in compare_variants(tables, calibrations, labels, split, settings)]
         files = dict(zip([*variants, *references], [*args.variants, *args.reference_graphs], strict=True))
         cost = {name: (multiply_adds(v), bits_of(name), v.stat().st_size) for name, v in files.items()}
+        models = [args.model] * len(variants) + args.reference_models
+        backbones = {name: _backbone_cost(read_json(m)) for name, m in zip(files, models, strict=True)}
         validation = [r for r in rows if r["split"] == "validation" and r["variant"] in variants]
-        candidates = [candidate(r, cost[r["variant"]]) for r in validation]
+        candidates = [candidate(r, cost[r["variant"]], backbones[r["variant"]]) for r in validation]
         recordings, groups = validation[0]["recordings"], validation[0]["groups"]
         refused = {}
         if SCRATCH in references:
@@ -154,8 +189,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             reason = not_released(refused, recordings, groups, settings.min_gain)
             decision = dataclasses.replace(decision, not_released=reason)
         table = pd.DataFrame(rows).round(6)
-        for i, column in enumerate(("multiply_adds", "bits", "bytes")):
-            table[column] = [cost[name][i] for name in table["variant"]]
+        table = pd.concat([table, cost_columns(table["variant"].tolist(), cost, backbones)], axis=1)
         table["released"] = (table["variant"] == decision.released) & (not decision.not_released)
         write_csv(args.comparison, table)
         write_json(args.released, dataclasses.asdict(decision))

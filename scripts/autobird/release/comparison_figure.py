@@ -38,11 +38,14 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     axes[0].set_ylim(-0.6, max(len(test), 3) - 0.4)  # at least three rows high, so that a single bar is not a block
     measured = [name in latency["windows_per_second"] for name in test["variant"]]
     test, y, colours = test[measured], y[measured], list(compress(colours, measured))
-    _bars(axes[1], y, test["bytes"].to_numpy() / 1000, colours, "size, kB")
+    backbone = latency["backbone"]
+    size = test.get("backbone_bytes", pd.Series([0])).max()
+    beside = f"\n(backbone {backbone}: {size / 1e6:.1f} MB more)" if backbone else ""
+    _bars(axes[1], y, test["bytes"].to_numpy() / 1000, colours, f"size, kB{beside}")
     speed = [latency["windows_per_second"][name] for name in test["variant"]]
     speedup = [latency["times_eager"][name] for name in test["variant"]]
-    without = f"\nwithout the backbone {latency['without']}" if latency.get("without") else ""
-    _bars(axes[2], y, np.array(speed), colours, f"windows/s, one thread (ratio to torch){without}", speedup)
+    included = f"\n{'with' if latency['includes_backbone'] else 'without'} the backbone {backbone}" if backbone else ""
+    _bars(axes[2], y, np.array(speed), colours, f"windows/s, one thread (ratio to torch){included}", speedup)
     released = ", ".join(test.loc[test["released"], "variant"]) or "none"
     fig.suptitle(f"released: {released}", color=ORANGE)
     save(fig, path)

@@ -6,6 +6,7 @@ The rule uses no measured times, so the same variant is selected on every machin
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from autobird.backbone.cost import BackboneCost
 from autobird.release.settings import GateSettings
 
 
@@ -19,9 +20,10 @@ class Candidate:
         f1_loss_low: lower end of the confidence interval of `f1_loss`; None if it is unknown.
         f1_loss_high: upper end of that interval.
         agreement: share of windows in which this variant and the float32 model name the same species.
-        multiply_adds: number of multiply-adds per window.
+        multiply_adds: number of multiply-adds per window, without a backbone.
         bits: width of the numbers that are multiplied.
         size: size of the file, bytes.
+        backbone: cost of the backbone that the model needs; None: it needs none.
     """
 
     name: str
@@ -32,10 +34,14 @@ class Candidate:
     multiply_adds: int
     bits: int
     size: int
+    backbone: BackboneCost | None = None
 
     @property
     def cost(self) -> tuple[int, int, str]:
-        """Sort key, cheapest first: multiply-adds times bit width, then bytes, then name."""
+        """Sort key, cheapest first: multiply-adds times bit width, then bytes, then name.
+
+        All variants of a model have the same backbone, so its cost does not change the order.
+        """
         return self.multiply_adds * self.bits, self.size, self.name
 
 
@@ -101,10 +107,9 @@ def select_variant(
             )
     passing = [c for c in candidates if c.name not in failed] or [c for c in candidates if c.name == "float"]
     best = min(passing, key=lambda c: c.cost)
-    cost = f"{best.multiply_adds / 1e6:.1f} million {best.bits}-bit multiply-adds per window"
     others = len(candidates) > 1
     parts = [
-        f"{best.name}: {'the cheapest variant that passes the release gate' if others else 'the only variant'}, {cost}"
+        f"{best.name}: {'the cheapest variant that passes the release gate' if others else 'the only variant'}, {_cost(best)}"
     ]
     if best.name != "float":
         parts.append(_why_it_passes(best, best.name in underpowered, recordings, groups, settings))
@@ -115,6 +120,21 @@ def select_variant(
             f"{', '.join(underpowered)}: agreement with the float32 model decided"
         )
     return GateDecision(best.name, "; ".join(parts), underpowered, failed)
+
+
+def _cost(c: Candidate) -> str:
+    """Return the cost as text; that of a head includes its backbone."""
+    own = f"{c.multiply_adds / 1e6:.1f} million {c.bits}-bit multiply-adds per window"
+    if c.backbone is None:
+        return own
+    sizes = f"files of {c.size / 1e6:.1f} MB (head) and {c.backbone.size / 1e6:.1f} MB (backbone)"
+    if c.backbone.multiply_adds is None:
+        return f"{own} without those of the backbone, which cannot be counted, {sizes}"
+    total = (c.multiply_adds + c.backbone.multiply_adds) / 1e6
+    return (
+        f"{total:.1f} million {c.bits}-bit multiply-adds per window, {c.backbone.multiply_adds / 1e6:.1f} million of them in the backbone, "
+        f"{sizes}"
+    )
 
 
 def _is_underpowered(c: Candidate, settings: GateSettings) -> bool:

@@ -2,14 +2,13 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 import torch
 from torch import nn
 
 from autobird.core.files import atomic
+from autobird.core.multiply_adds import graph_multiply_adds
 from autobird.predict.graph import EMBEDDING, INPUT
 
 OUTPUT = "logits"
@@ -82,31 +81,14 @@ def serialise(model: onnx.ModelProto) -> bytes:
 
 
 def multiply_adds(path: Path) -> int:
-    """Return the number of multiply-adds of all convolutions and matrix products for one window."""
+    """Return the number of multiply-adds of all convolutions and matrix products for one window.
+
+    Raises:
+        ValueError: they cannot be counted.
+    """
     model = onnx.load(path)
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
-    inferred = onnx.shape_inference.infer_shapes(model)
-    graph = inferred.graph
-    shapes = {
-        v.name: [d.dim_value for d in v.type.tensor_type.shape.dim]
-        for v in (*graph.value_info, *graph.input, *graph.output)
-    }
-    shapes |= {i.name: list(i.dims) for i in graph.initializer}
-    total = 0
-    for node in graph.node:
-        if node.op_type == "Conv":
-            weight = _shape_of(node.input[1], graph, shapes)
-            # Multiply-adds per output value: input channels of its group times the size of the kernel.
-            total += int(np.prod(shapes[node.output[0]])) * int(np.prod(weight[1:]))
-        elif node.op_type in ("MatMul", "Gemm"):
-            left = _shape_of(node.input[0], graph, shapes)
-            total += int(np.prod(shapes[node.output[0]])) * int(left[-1])
-    return total
-
-
-def _shape_of(name: str, graph: Any, shapes: dict[str, list[int]]) -> list[int]:
-    """Return the shape of a value. A dequantized value has the shape of the quantized one that it is computed from."""
-    if name in shapes:
-        return shapes[name]
-    node = next(n for n in graph.node if name in n.output)
-    return _shape_of(node.input[0], graph, shapes)
+    found = graph_multiply_adds(model)
+    if found is None:
+        raise ValueError(f"{path}: a shape is not fixed, or an operator is not counted")
+    return found
