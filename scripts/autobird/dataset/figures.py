@@ -39,7 +39,7 @@ def species_counts(path: Path, index: pd.DataFrame) -> None:
             left += values
         ax.set_xlabel(label)
     axes[0].set_yticks(np.arange(len(order)), list(order), style="italic", fontsize=9)
-    axes[1].legend(loc="lower right")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(SPLITS), fontsize=9)
     save(fig, path)
 
 
@@ -66,7 +66,7 @@ def durations(path: Path, recordings: pd.DataFrame, quarantined_recordings: "pd.
         ax.set_xticks(ticks)
         ax.set_xticklabels([f"{t:g}" for t in ticks])
         ax.minorticks_off()
-        ax.legend()
+        fig.legend(loc="outside lower center", ncols=2, fontsize=9)
     ax.set_xlabel("duration, seconds")
     ax.set_ylabel("recordings")
     ax.set_title(f"{len(table)} recordings, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
