@@ -112,6 +112,7 @@ def species(path: Path, catalogue: pd.DataFrame) -> None:
     axes[0].barh(positions, per_species["recordings"], color=BLUE, label="used")
     axes[0].barh(positions, per_species["quarantined"], left=per_species["recordings"], color=GREY, label="quarantined")
     axes[0].set_xlabel("recordings")
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=9)
     unit, scale = ("hours", 1) if per_species["hours"].max() >= 1 else ("minutes", 60)
     axes[1].barh(positions, per_species["hours"] * scale, color=GREEN)

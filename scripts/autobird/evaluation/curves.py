@@ -36,6 +36,7 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
     for ax in (left, right):
         ax.axvline(selected, color=GREY, linestyle=":", linewidth=1)
         ax.set_xlabel(f"epoch (selected: {selected})")
+        ax.xaxis.get_major_locator().set_params(integer=True)
     save(fig, path)
 
 
