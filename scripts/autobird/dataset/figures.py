@@ -38,8 +38,9 @@ def species_counts(path: Path, index: pd.DataFrame) -> None:
             ax.barh(np.arange(len(order)), values, left=left, color=colour, label=split)
             left += values
         ax.set_xlabel(label)
+        ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_yticks(np.arange(len(order)), list(order), style="italic", fontsize=9)
-    axes[1].legend(loc="lower right")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(SPLITS), fontsize=9)
     save(fig, path)
 
 
@@ -66,9 +67,10 @@ def durations(path: Path, recordings: pd.DataFrame, quarantined_recordings: "pd.
         ax.set_xticks(ticks)
         ax.set_xticklabels([f"{t:g}" for t in ticks])
         ax.minorticks_off()
-        ax.legend()
+        fig.legend(loc="outside lower center", ncols=2, fontsize=9)
     ax.set_xlabel("duration, seconds")
     ax.set_ylabel("recordings")
+    ax.yaxis.get_major_locator().set_params(integer=True)
     ax.set_title(f"{len(table)} recordings, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
     save(fig, path)
 

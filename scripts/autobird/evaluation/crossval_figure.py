@@ -18,6 +18,8 @@ METRICS = {
 def crossval_figure(path: Path, result: dict[str, Any]) -> None:
     """Plot the scores per recording: a row per fold with a point per seed, and a row of the pooled score with its interval.
 
+    With several seeds, the pooled score is their mean, and the row also has a point per seed.
+
     Args:
         path: PNG file.
         result: content of `crossval.json`.
@@ -28,7 +30,7 @@ def crossval_figure(path: Path, result: dict[str, Any]) -> None:
     for ax, (name, title) in zip(axes, METRICS.items(), strict=True):
         score = result["by_recording"][name]
         ax.set_xlim(-0.02, 1.02)
-        ax.set_xlabel(title)
+        ax.set_xlabel(title if score is None else f"{title}\npooled: {_in_words(score)}")
         ax.grid(axis="x", alpha=0.3)
         ax.axhline(folds - 0.5, color=GREY, linewidth=0.8)
         if score is None:
@@ -38,19 +40,27 @@ def crossval_figure(path: Path, result: dict[str, Any]) -> None:
             points = [(v, fold + dy) for v, dy in zip(values, offsets, strict=True) if v is not None]
             if points:
                 ax.scatter(*zip(*points, strict=True), s=16, color=BLUE, alpha=0.8, clip_on=False)
-        values = [(v, folds + dy) for v, dy in zip(score["seeds"].values(), offsets, strict=True) if v is not None]
-        ax.scatter(*zip(*values, strict=True), s=16, color=BLUE, alpha=0.8, clip_on=False, label="a seed")
+        if len(seeds) > 1:
+            values = [(v, folds + dy) for v, dy in zip(score["seeds"].values(), offsets, strict=True) if v is not None]
+            ax.scatter(*zip(*values, strict=True), s=16, color=BLUE, alpha=0.8, clip_on=False, label="a seed")
+        bars = None
         if score["low"] is not None:
             bars = [[max(0.0, score["value"] - score["low"])], [max(0.0, score["high"] - score["value"])]]
-            ax.errorbar(
-                [score["value"]], [folds], xerr=bars, fmt="D", color=ORANGE, capsize=4, label="mean of the seeds"
-            )
+        ax.errorbar([score["value"]], [folds], xerr=bars, fmt="D", color=ORANGE, capsize=4, label="mean of the seeds")
     axes[0].set_yticks([*range(folds), folds], [*(f"fold {fold}" for fold in range(folds)), "pooled"])
     axes[0].set_ylim(folds + 0.6, -0.6)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    if len(seeds) > 1:
+        fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    times = "once per seed" if len(seeds) > 1 else "once"
     fig.suptitle(
-        f"{result['recordings']} recordings, each tested once per seed by a network that was not trained on it; "
+        f"{result['recordings']} recordings, each tested {times} by a network that was not trained on it; "
         f"bar: {result['confidence']:.0%} confidence interval",
         fontsize=10,
     )
     save(fig, path)
+
+
+def _in_words(score: dict[str, Any]) -> str:
+    if score["low"] is None:
+        return f"{score['value']:.3f}"
+    return f"{score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"

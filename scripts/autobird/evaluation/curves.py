@@ -25,7 +25,7 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
     left.plot(history["epoch"], history["train_loss"], color=ORANGE, label="training (augmented)")
     left.plot(validated["epoch"], validated["validation_loss"], "o-", markersize=3, color=BLUE, label="validation")
     left.set_ylabel("cross-entropy per window, nats")
-    left.legend()
+    left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     right.plot(validated["epoch"], validated["validation_macro_f1"], "o-", markersize=3, color=BLUE)
     right.set_ylabel("macro-F1 of validation windows", color=BLUE)
     right.set_ylim(0, 1)
@@ -36,11 +36,14 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
     for ax in (left, right):
         ax.axvline(selected, color=GREY, linestyle=":", linewidth=1)
         ax.set_xlabel(f"epoch (selected: {selected})")
+        ax.xaxis.get_major_locator().set_params(integer=True)
     save(fig, path)
 
 
 def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float) -> None:
     """Plot the results of the inner cross-validation of a head by weight decay, and mark the weight decay that was used.
+
+    If it is the smallest or largest one tried, the axes say so: a better one may lie beyond.
 
     Args:
         path: PNG file.
@@ -49,22 +52,33 @@ def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float) -
     """
     fig, axes = figure(10, 4, columns=2)
     names = {"loss": "cross-entropy per window, nats", "macro_f1": "macro-F1 of windows"}
+    chosen = candidates["weight_decay"] == selected
     for ax, (column, name) in zip(axes, names.items(), strict=True):
         if column in candidates:
             ax.plot(candidates["weight_decay"], candidates[column], "o-", markersize=4, color=BLUE)
+            ax.plot(candidates["weight_decay"][chosen], candidates[column][chosen], "o", markersize=9, color=ORANGE)
             ax.set_xscale("log")
+            ax.set_xticks(candidates["weight_decay"], [f"{w:g}" for w in candidates["weight_decay"]])
+            ax.minorticks_off()
+            ax.set_xlabel(f"weight decay (orange: selected, {selected:g}{_end_of_range(candidates, selected)})")
         else:
-            ax.text(
-                0.5, 0.5, "weight decay given,\nno cross-validation", ha="center", va="center", transform=ax.transAxes
-            )
+            text = "weight decay set in the configuration,\nso none was chosen"
+            ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)
+            ax.set_xticks([])
             ax.set_yticks([])
+            ax.set_xlabel(f"weight decay: {selected:g}")
         ax.set_ylabel(name)
-        ax.axvline(selected, color=ORANGE, linestyle=":", linewidth=1)
-        ax.set_xlabel(f"weight decay (selected: {selected:g})")
     if "macro_f1" in candidates:
-        axes[1].set_ylim(0, 1)
-        fig.suptitle("cross-validation inside the training split")
+        axes[1].set_ylim(0, 1.02)
+        fig.suptitle("weight decay: chosen inside the training recordings", fontsize=10)
     save(fig, path)
+
+
+def _end_of_range(candidates: pd.DataFrame, selected: float) -> str:
+    tried = candidates["weight_decay"]
+    if len(tried) < 2 or tried.min() < selected < tried.max():
+        return ""
+    return f"; the {'largest' if selected == tried.max() else 'smallest'} tried"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,6 +12,9 @@ from autobird.evaluation.predictions import Items
 _MAX_SPECIES_WITH_COUNTS = 30
 """Largest number of species for which the cells of the confusion matrix have room for counts."""
 
+_MIN_WINDOWS_OF_A_BIN = 5
+"""Smallest number of windows of a bin of the reliability diagram; the accuracy of fewer is mostly chance."""
+
 
 def confusion_figure(path: Path, recordings: Items, labels: list[str]) -> None:
     """Plot the confusion matrix of the test recordings of exactly one species.
@@ -79,28 +82,38 @@ def species_figure(path: Path, table: pd.DataFrame, confidence: float) -> None:
 def reliability_figure(path: Path, before: Items, after: Items) -> None:
     """Plot accuracy against confidence before and after temperature scaling (a reliability diagram).
 
+    Bins of fewer than `_MIN_WINDOWS_OF_A_BIN` windows are not drawn; the expected calibration error is that of all windows.
+
     Args:
         path: PNG file.
         before: test windows of one species with the probabilities of the network.
         after: the same windows with calibrated probabilities.
     """
-    fig, ax = figure(5.2, 4.8)
+    fig, ax = figure(5.4, 5.4)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
+    drawn = False
     for name, items, colour in (("as trained", before, ORANGE), ("with temperature", after, BLUE)):
         confidence, accuracy, count = reliability_bins(items)
-        used = count > 0
-        if not used.any():
+        if not count.any():
             continue
+        used = count >= _MIN_WINDOWS_OF_A_BIN
+        drawn = drawn or bool(used.any())
         error = expected_calibration_error(items)
-        ax.plot(
-            confidence[used], accuracy[used], "-", color=colour, label=f"{name}: expected calibration error {error:.3f}"
-        )
+        label = f"{name}: expected calibration error {error:.3f}"
+        ax.plot(confidence[used], accuracy[used], "-", color=colour, label=label)
         sizes = 12 + 180 * count[used] / count.max()
         ax.scatter(confidence[used], accuracy[used], s=sizes, color=colour, alpha=0.8, clip_on=False)
+    if not drawn:
+        ax.text(0.5, 0.9, f"no bin has {_MIN_WINDOWS_OF_A_BIN} windows", ha="center", fontsize=9, color=GREY)
     ax.set_xlabel("confidence (probability of the most probable species)")
     ax.set_ylabel("accuracy")
-    ax.set_title(f"{len(before.single_species)} test windows in {BINS} bins (point area: windows per bin)")
+    ax.set_title(
+        f"{len(before.single_species)} test windows in {BINS} bins of confidence; point area: windows in\n"
+        f"the bin. Bins of fewer than {_MIN_WINDOWS_OF_A_BIN} windows are not drawn.",
+        fontsize=10,
+        pad=12,  # room for the points at an accuracy of 1
+    )
     ax.set_xlim(0, 1)
     ax.set_ylim(0, 1)
-    ax.legend(loc="lower right", fontsize=9)
+    fig.legend(loc="outside lower center", fontsize=9)
     save(fig, path)

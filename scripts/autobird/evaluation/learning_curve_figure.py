@@ -8,6 +8,9 @@ import numpy as np
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
 from autobird.evaluation.learning_curve_text import GAINS
 
+_TICK_DISTANCE = 0.09
+"""Smallest distance of two numbers on the axis of recordings that do not touch, as a share of its length."""
+
 
 def learning_curve_figure(path: Path, result: dict[str, Any]) -> None:
     """Plot macro-F1 against the number of training recordings of a species, and the gain of F1 by doubling them.
@@ -43,8 +46,8 @@ def _plot_curve(ax: Any, result: dict[str, Any]) -> None:
     ax.plot([], [], color=GREY, linewidth=0.8, label="each species (F1)")
     ax.set_xscale("log", base=2)
     largest = max([*x, *(p["recordings"] for e in result["species"].values() for p in e["curve"])], default=2)
-    ticks = 2 ** np.arange(1, int(np.floor(np.log2(max(2, largest)))) + 1)
-    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ticks = _ticks(x[-1] if x else largest, largest)
+    ax.set_xticks(ticks, [f"{round(t, 1 if t < 100 else 0):g}" for t in ticks])
     ax.minorticks_off()
     ax.set_ylim(0, 1.02)
     ax.set_xlabel("training recordings of a species (mean)")
@@ -53,20 +56,31 @@ def _plot_curve(ax: Any, result: dict[str, Any]) -> None:
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)
 
 
+def _ticks(last: float, largest: float) -> list[float]:
+    """Return the powers of two up to `largest`, and `last` instead of those whose numbers would touch its number."""
+    powers = [2.0**n for n in range(1, int(np.floor(np.log2(max(2.0, largest)))) + 1)]
+    distance = _TICK_DISTANCE * np.log2(max(2.0, largest / 2))
+    return sorted([*(p for p in powers if abs(np.log2(p / last)) > distance), last])
+
+
 def _plot_gains(ax: Any, species: dict[str, Any]) -> None:
     known = {
         name: e for name, e in species.items() if e["gain_of_doubling"] and e["gain_of_doubling"]["low"] is not None
     }
     names = sorted(species, key=lambda n: (n in known, known[n]["gain_of_doubling"]["value"] if n in known else 0.0, n))
+    inside = ax.get_yaxis_transform()
     for y, name in enumerate(names):
         if name not in known:
-            ax.text(0.0, y, "too few recordings", ha="center", va="center", fontsize=8, color=GREY)
+            # At the left end of the panel, wherever the gains of the other species put the axis.
+            ax.text(0.02, y, "too few recordings", va="center", fontsize=8, color=GREY, transform=inside)
             continue
         gain = known[name]["gain_of_doubling"]
         colour = ORANGE if known[name]["conclusion"] == GAINS else BLUE
         bars = [[gain["value"] - gain["low"]], [gain["high"] - gain["value"]]]
         ax.errorbar([gain["value"]], [y], xerr=bars, fmt="o", color=colour, ecolor=colour, capsize=3, alpha=0.9)
     ax.axvline(0, color=GREY, linewidth=1)
+    if not known:
+        ax.set_xlim(-0.5, 0.5)
     labels = [f"{name} ({species[name]['train_recordings']:g}, {species[name]['test_groups']})" for name in names]
     ax.set_yticks(range(len(names)), labels, fontsize=9, style="italic")
     ax.set_ylim(-0.6, len(names) - 0.4)

@@ -14,7 +14,7 @@ from autobird.core.stage import parser, run, stage
 
 
 def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) -> None:
-    """Write a figure of three panels with one row per variant; the released variant is orange.
+    """Write a figure of three panels with one row per variant; of several, the released one is orange.
 
     A student's teacher and the network without a teacher have a row in the first panel only: they are not released.
 
@@ -25,8 +25,9 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     """
     test = table[table["split"] == "test"].reset_index(drop=True)
     y = np.arange(len(test))[::-1]
-    colours = [ORANGE if released else BLUE for released in test["released"]]
-    fig, axes = figure(11, 2.9, columns=3, sharey=True)
+    several = len(test) > 1
+    colours = [ORANGE if released and several else BLUE for released in test["released"]]
+    fig, axes = figure(11, 1.4 + 0.4 * len(test), columns=3, sharey=True)
     low, high = test["macro_f1"] - test["macro_f1_low"], test["macro_f1_high"] - test["macro_f1"]
     for i, colour in enumerate(colours):
         axes[0].errorbar(
@@ -35,7 +36,7 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     axes[0].set_xlabel("macro-F1 per test recording, with interval")
     axes[0].set_yticks(y, test["variant"])
     axes[0].grid(axis="x", alpha=0.3)
-    axes[0].set_ylim(-0.6, max(len(test), 3) - 0.4)  # at least three rows high, so that a single bar is not a block
+    axes[0].set_ylim(-0.6, len(test) - 0.4)
     measured = [name in latency["windows_per_second"] for name in test["variant"]]
     test, y, colours = test[measured], y[measured], list(compress(colours, measured))
     backbone = latency["backbone"]
@@ -47,7 +48,8 @@ def comparison_figure(path: Path, table: pd.DataFrame, latency: dict[str, Any]) 
     included = f"\n{'with' if latency['includes_backbone'] else 'without'} the backbone {backbone}" if backbone else ""
     _bars(axes[2], y, np.array(speed), colours, f"windows/s, one thread (ratio to torch){included}", speedup)
     released = ", ".join(test.loc[test["released"], "variant"]) or "none"
-    fig.suptitle(f"released: {released}", color=ORANGE)
+    which = "orange" if several else "the only variant"
+    fig.suptitle(f"released: {released} ({which})" if test["released"].any() else "released: none", fontsize=10)
     save(fig, path)
 
 

@@ -1,0 +1,150 @@
+"""The figures: nothing overprints anything else, and small numbers of recordings, windows, variants and seeds are shown as such."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from autobird.corpus.figures import species
+from autobird.dataset.figures import species_counts
+from autobird.evaluation.crossval_figure import METRICS, crossval_figure
+from autobird.evaluation.curves import weight_decay_figure
+from autobird.evaluation.figures import reliability_figure
+from autobird.evaluation.learning_curve_figure import learning_curve_figure
+from autobird.evaluation.predictions import Items
+from autobird.release.comparison_figure import comparison_figure
+
+Drawn = Callable[..., Any]
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drawn:
+    """Return a function that calls a plotting function and returns its figure, with the layout that is saved."""
+
+    def draw(function: Callable[..., None], *arguments: Any) -> Any:
+        figures: list[Any] = []
+        monkeypatch.setattr(f"{function.__module__}.save", lambda fig, path: figures.append(fig))
+        function(tmp_path / "x.png", *arguments)
+        figures[0].canvas.draw()
+        return figures[0]
+
+    return draw
+
+
+def interval(value: float, low: float | None, high: float | None) -> dict[str, float | None]:
+    return {"value": value, "low": low, "high": high}
+
+
+def curve(gains: dict[str, Any], last: float = 9.0) -> dict[str, Any]:
+    numbers = (2.0, 4.0, 8.0, last)
+    return {
+        "confidence": 0.95, "test_recordings": 9, "test_groups": 9,
+        "curve": [{"recordings": n, "macro_f1": interval(0.8, 0.7, 0.9)} for n in numbers],
+        "species": {
+            name: {
+                "train_recordings": 9, "test_groups": 3, "gain_of_doubling": gain, "conclusion": "not enough to tell",
+                "curve": [{"recordings": n, "f1": interval(0.8, 0.7, 0.9)} for n in numbers],
+            }
+            for name, gain in gains.items()
+        },
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("known", [{}, {"Turdus merula": interval(0.1, 0.05, 0.15)}])
+def test_too_few_recordings_does_not_overprint_species_names(drawn: Drawn, known: dict[str, Any]) -> None:
+    fig = drawn(learning_curve_figure, curve({"Parus major": None, "Pica pica": interval(0, None, None)} | known))
+    right = fig.axes[1]
+    boxes = [t.get_window_extent() for t in right.texts if t.get_text() == "too few recordings"]
+    names = [t.get_window_extent() for t in right.get_yticklabels()]
+    assert len(boxes) == 2
+    assert not any(box.overlaps(name) for box in boxes for name in names)
+
+
+@pytest.mark.parametrize(
+    ("last", "numbers"),
+    [(8.0, "2 4 8"), (8.97, "2 4 9"), (9.3, "2 4 8 9.3"), (1127.4, "2 4 8 16 32 64 128 256 512 1127")],
+)
+def test_the_last_point_of_the_learning_curve_has_its_number(drawn: Drawn, last: float, numbers: str) -> None:
+    labels = drawn(learning_curve_figure, curve({"Parus major": None}, last)).axes[0].get_xticklabels()
+    assert [t.get_text() for t in labels] == numbers.split()
+    boxes = [t.get_window_extent() for t in labels]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+def windows(confidences: list[float], right: list[bool]) -> Items:
+    p = np.array(confidences)
+    truth = np.where(right, 0, 1)
+    present = np.eye(2, dtype=bool)[truth]
+    return Items(np.stack([p, 1 - p], 1), present, present, truth, np.ones(len(p), bool), np.arange(len(p)))
+
+
+def test_small_bins_are_not_drawn_and_the_legend_is_outside_the_panel(drawn: Drawn) -> None:
+    items = windows([0.95] * 5 + [0.75] * 4, [True] * 5 + [False] * 4)
+    fig = drawn(reliability_figure, items, items)
+    ax = fig.axes[0]
+    assert [line.get_ydata().tolist() for line in ax.lines[1:]] == [[1.0], [1.0]]
+    assert not fig.legends[0].get_window_extent().overlaps(ax.get_window_extent())
+    assert ax.get_legend() is None
+
+
+def test_without_a_large_bin_the_reliability_diagram_says_so(drawn: Drawn) -> None:
+    items = windows([0.95] * 4, [True] * 4)
+    assert [t.get_text() for t in drawn(reliability_figure, items, items).axes[0].texts] == ["no bin has 5 windows"]
+
+
+@pytest.mark.parametrize("function", [species, species_counts])
+def test_legends_of_species_do_not_lie_on_bars(drawn: Drawn, function: Callable[..., None]) -> None:
+    names = ["Parus major", "Pica pica"] * 3
+    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0})
+    table = table.assign(quarantined="", dropped="", split=["train"] * 2 + ["validation"] * 2 + ["test"] * 2)
+    fig = drawn(function, table)
+    assert all(ax.get_legend() is None for ax in fig.axes)
+    assert not any(fig.legends[0].get_window_extent().overlaps(ax.get_window_extent()) for ax in fig.axes)
+
+
+@pytest.mark.parametrize(
+    ("variants", "title"), [(1, "released: float (the only variant)"), (2, "released: float (orange)")]
+)
+def test_the_comparison_has_a_row_per_variant(drawn: Drawn, variants: int, title: str) -> None:
+    row = {"split": "test", "macro_f1": 0.8, "macro_f1_low": 0.7, "macro_f1_high": 0.9, "bytes": 60_000}
+    names = ["float", "int8"][:variants]
+    table = pd.DataFrame([row | {"variant": n, "released": n == "float"} for n in names])
+    speed = {"windows_per_second": dict.fromkeys(names, 20.0), "times_eager": dict.fromkeys(names, 1.0)}
+    fig = drawn(comparison_figure, table, speed | {"backbone": None, "includes_backbone": False})
+    assert fig.axes[0].get_ylim() == (-0.6, variants - 0.4)
+    assert (fig.get_suptitle(), fig._suptitle.get_color()) == (title, "black")
+
+
+@pytest.mark.parametrize(
+    ("selected", "label"), [(0.1, "0.1"), (1.0, "1; the largest tried"), (0.01, "0.01; the smallest tried")]
+)
+def test_the_selected_weight_decay_is_marked(drawn: Drawn, selected: float, label: str) -> None:
+    tried = pd.DataFrame({"weight_decay": [1.0, 0.1, 0.01], "loss": [0.3, 0.2, 0.4], "macro_f1": [0.8, 0.9, 0.7]})
+    fig = drawn(weight_decay_figure, tried, selected)
+    for ax, column in zip(fig.axes, ("loss", "macro_f1"), strict=True):
+        assert ax.get_xlabel() == f"weight decay (orange: selected, {label})"
+        expected = tried.loc[tried["weight_decay"] == selected, ["weight_decay", column]].to_numpy()
+        np.testing.assert_array_equal(ax.lines[1].get_xydata(), expected)
+    assert fig.get_suptitle() == "weight decay: chosen inside the training recordings"
+
+
+@pytest.mark.parametrize("seeds", [[4], [4, 5]])
+def test_a_cross_validation_with_one_seed_has_no_legend(drawn: Drawn, seeds: list[int]) -> None:
+    score = {
+        "members": {f"fold{f}.seed{s}": 0.8 for f in range(2) for s in seeds},
+        "seeds": {str(s): 0.8 for s in seeds},
+    }
+    result = {
+        "folds": 2, "seeds": seeds, "recordings": 9, "confidence": 0.95,
+        "by_recording": dict.fromkeys(METRICS, score | interval(0.8, 0.7, 0.9)),
+    }  # fmt: skip
+    fig = drawn(crossval_figure, result)
+    assert len(fig.legends) == len(seeds) - 1
+    assert ("per seed" in fig.get_suptitle()) == (len(seeds) > 1)
+    points = [y for c in fig.axes[0].collections for _, y in np.asarray(c.get_offsets()).tolist() if y > 1.5]
+    assert len(points) == (0 if len(seeds) == 1 else 2)  # the seeds in the row of the pooled score
+    assert fig.axes[0].get_xlabel() == "macro-F1\npooled: 0.800 (0.700 to 0.900)"
