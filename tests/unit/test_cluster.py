@@ -52,6 +52,15 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
     assert set(re.findall(r'\*\*needs\("(\w+)"', text)) == set(NEEDS)
 
 
+@pytest.mark.parametrize(("stage", "bytes_per_value"), [("train_head", 6), ("learning_curve", 4)])
+def test_fitting_heads_requests_memory_for_the_embeddings_of_all_windows(stage: str, bytes_per_value: int) -> None:
+    # Windows of 2.5 s in files of 0.35 MB a minute, the most strongly compressed that are expected, and the wide embeddings of Perch.
+    windows, width = 400_000, 1536
+    files = [[round(windows * 0.35 * MB * 2.5 / 60)]]
+    program = 500 + 250  # Snakemake, and the stage with few windows (measured: 250)
+    assert evaluated(resources_of(stage, files))["mem_mb"] > program + windows * width * bytes_per_value / MB
+
+
 def test_requests_grow_with_the_size_of_the_batch_and_with_each_attempt() -> None:
     found = resources_of("segment", [[MB, 2 * MB], [500 * MB, 20 * MB]])
     small, large = (evaluated(found, batch=b) for b in "01")

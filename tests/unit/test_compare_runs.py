@@ -2,6 +2,7 @@
 
 import builtins
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -240,6 +241,29 @@ def test_cross_validations_are_compared_if_both_runs_have_one_and_otherwise_thei
     assert result["left_out"] == {"only_in_a": 6, "only_in_b": 0, "other_species": 0}
 
 
+def write_model(folder: Path, **train: object) -> None:
+    write_json(folder / "model/model.json", {"features": {"mels": 64}, "train": {"epochs": 2, "seed": 4} | train})
+
+
+def test_the_comparison_tells_the_date_of_the_results_and_warns_of_a_cross_validation_with_other_settings(
+    tmp_path: Path,
+) -> None:
+    one, two = (write_crossval(write_test_split(tmp_path / name, ["a"] * 8), 30) for name in ("one", "two"))
+    for run in (one, two):
+        os.utime(run / "crossval/predictions.parquet", (0, 0))
+        write_model(run, epochs=2, threads=8)
+        write_model(run / "members/fold0.seed4", epochs=2 if run == one else 3, seed=5, threads=2)
+    result = compare_folders(one, two, SETTINGS)
+    assert result["a"]["made"] == "1970-01-01 00:00 UTC"
+    assert "warning" not in result["a"]
+    text = format_comparison(result)
+    assert "a: one (cross-validation of 3 folds with 2 seeds of 1970-01-01 00:00 UTC, 30 recordings" in text
+    assert (
+        "  warning: the cross-validation of two was made with other settings than its main run (epochs); run `snakemake crossval`"
+        in text
+    )
+
+
 def test_the_checksums_of_a_run_are_those_of_the_catalogue_of_its_corpus(tmp_path: Path) -> None:
     run = write_test_split(tmp_path / "one", ["a"] * 4, sha=True)
     assert read_test_split(run).recordings["sha256"].tolist() == [f"sha r{i}" for i in range(4)]
@@ -251,7 +275,9 @@ def test_the_command_prints_a_table_or_json(tmp_path: Path, capsys: pytest.Captu
     cli.main(["compare", *folders])
     text = capsys.readouterr().out
     assert "compared on 8 common test recordings in 8 independent groups" in text
-    assert "a: one (test split, variant int8, 8 recordings, 2 species)" in text
+    assert re.search(
+        r"a: one \(test split, variant int8 of \d{4}-\d\d-\d\d \d\d:\d\d UTC, 8 recordings, 2 species\)", text
+    )
     line = next(line for line in text.splitlines() if line.strip().startswith("top-1"))
     assert line.split()[1] == "0.500"
     assert "error of b divided by that of a" in text

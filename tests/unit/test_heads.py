@@ -1,6 +1,7 @@
 """Heads on embeddings: the fit, the choice of the weight decay, the prior of the backbone, and the exported network."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,14 @@ from autobird.model.embeddings import EmbeddedWindows, read_embeddings
 from autobird.model.head_fit import Layers, Problem, Scaling, fit_head
 from autobird.model.head_network import HeadNetwork
 from autobird.model.head_prior import Prior, match_labels
-from autobird.model.head_selection import CANDIDATES, DEFAULT, choose_weight_decay, evaluate_candidates, inner_folds
+from autobird.model.head_selection import (
+    CANDIDATES,
+    DEFAULT,
+    choose_weight_decay,
+    evaluate_candidates,
+    inner_folds,
+    thinning_mask,
+)
 from autobird.model.settings import HeadSettings, TrainSettings
 from autobird.predict.graph import Graph
 from autobird.release.onnx_files import export_head, multiply_adds
@@ -181,16 +189,25 @@ def test_a_species_with_one_group_does_not_prevent_the_choice() -> None:
     assert all(np.isfinite(c.loss) and 0 <= c.macro_f1 <= 1 for c in found)
 
 
-def test_a_large_training_split_is_thinned_evenly_for_the_choice(monkeypatch: pytest.MonkeyPatch) -> None:
-    from autobird.model import head_selection
-
-    monkeypatch.setattr(head_selection, "_MAX_WINDOWS", 70)
+def test_a_large_training_split_is_thinned_evenly_for_the_choice() -> None:
     data = windows(120)
     long = replace(data, recording=np.where(np.arange(120) < 60, 0, data.recording))
-    kept = head_selection._thinned(long)
+    kept = long.subset(thinning_mask(long.recording, 70))
     assert len(kept) <= 70
     assert set(kept.recording) == set(long.recording)
     assert (kept.recording == 0).sum() == np.bincount(kept.recording).max()
+
+
+def test_the_logits_of_many_windows_are_computed_in_blocks() -> None:
+    head = fit_head(windows(), SPECIES, PLAIN, 0.1)
+    many = np.tile(windows().embeddings, (1000, 1))
+    tracemalloc.start()
+    logits = head.logits(many)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(logits[-120:], head.logits(windows().embeddings), atol=1e-9)
+    # All embeddings as float32 would take 2 more bytes per byte of `many`, and as float64 4 more.
+    assert peak < logits.nbytes + 0.9 * many.nbytes
 
 
 def test_the_prior_is_the_backbones_own_logits_of_the_species_that_it_knows() -> None:

@@ -246,11 +246,30 @@ def test_heads_are_fitted_to_subsets_and_tested_on_the_same_recordings(tmp_path:
     assert (tmp_path / "lc.json").read_bytes() == first
 
 
+def test_the_training_windows_of_a_large_corpus_are_thinned_for_all_points(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage, "MAX_WINDOWS", 40)
+    index, model, embeddings = write_dataset(tmp_path, 16, seed=1)
+    labels = ["species 0", "species 1"]
+    fold = stage.Fold.read(Path(index), Path(model), tmp_path / "weights.safetensors", [Path(embeddings)], labels)
+    # Of 32 recordings with two windows each, one window is kept: two of each would be 64.
+    assert len(fold.train) == len(set(fold.names)) == len(fold.recordings) == 32
+    table = pd.DataFrame({"recording": ["a"] * 90 + ["b"] * 3, "species": ["x"] * 89 + ["y"] + ["x"] * 3})
+    kept = stage.thinned(table)
+    assert len(kept) <= 40
+    assert kept.value_counts().loc[[("a", "y"), ("b", "x")]].tolist() == [1, 3]
+    assert stage.thinned(table[:30]).equals(table[:30])
+
+
 def test_the_test_recordings_of_several_folds_are_pooled(tmp_path: Path) -> None:
     index, model, embeddings = write_dataset(tmp_path / "0", 6, seed=1)
     other, other_model, _ = write_dataset(tmp_path / "1", 6, seed=1, first_test=10)
     found = run(tmp_path, [index, other], [model, other_model], embeddings)
     assert (found["folds"], found["test_recordings"]) == (2, 40)
+    assert str(found["summary"]).endswith(
+        "the 2 folds of the cross-validation, each with the network of the first seed of `train.seeds`."
+    )
     assert [p["draws"] for p in found["curve"]] == [3, 3, 1]
 
 

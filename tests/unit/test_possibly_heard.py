@@ -127,5 +127,30 @@ def test_the_stage_reads_the_numbers_of_the_metadata(tmp_path: Path) -> None:
     names = {"predictions": ".parquet", "calibration": ".json", "labels": ".json", "details": ".csv", "output": ".json"}
     arguments = [x for name, end in names.items() for x in (f"--{name}", str(tmp_path / f"{name}{end}"))]
     stage.main([*arguments, "--table", str(tmp_path / "table.csv")])
-    assert read_json(tmp_path / "output.json")["unheard"] == 1
+    found = read_json(tmp_path / "output.json")
+    assert found["unheard"] == 1
+    assert "seed" not in found["summary"]
     assert (tmp_path / "table.csv").read_text().splitlines()[1] == f"{OWN[0]},XC700000,{UNHEARD}"
+
+
+def test_the_result_of_folds_says_that_it_uses_the_first_seed(tmp_path: Path) -> None:
+    thresholds = {name: {"threshold": 0.5} for name in LABELS}
+    files: dict[str, list[str]] = {"predictions": [], "calibration": [], "labels": []}
+    for fold, names in enumerate((OWN, OLD)):
+        table = predictions(names, set())
+        table["group"] = f"fold {fold} " + table["group"].astype(str)
+        write_table(tmp_path / f"{fold}/predictions.parquet", table, PREDICTIONS)
+        text = {"variant": "float", "temperature": 1.0, "aggregation": "mean", "thresholds": thresholds}
+        write_json(tmp_path / f"{fold}/calibration.json", text)
+        write_json(tmp_path / f"{fold}/labels.json", LABELS)
+        for name, end in (("predictions", "parquet"), ("calibration", "json"), ("labels", "json")):
+            files[name].append(str(tmp_path / f"{fold}/{name}.{end}"))
+    write_csv(tmp_path / "details.csv", pd.DataFrame([], columns=DETAILS))
+    outputs = {"details": "details.csv", "output": "output.json", "table": "table.csv"}
+    stage.main(
+        [*(x for name, paths in files.items() for x in (f"--{name}", *paths)), *(x for name, file in outputs.items() for x in (f"--{name}", str(tmp_path / file)))]
+    )  # fmt: skip
+    summary = read_json(tmp_path / "output.json")["summary"]
+    assert summary.endswith(
+        "the 2 folds of the cross-validation, each with the network of the first seed of `train.seeds`."
+    )

@@ -230,6 +230,7 @@ def test_the_test_recordings_of_several_folds_are_pooled(tmp_path: Path, monkeyp
     assert (values["recordings"], result["unheard"], result["possibly_heard"]) == (5, 3, 2)
     assert values["metrics"]["top1"]["backbone"]["value"] == 1
     assert values["metrics"]["top1"]["model"]["value"] == 0.8
+    assert "the 2 folds of the cross-validation, each with the network of the first seed" in result["summary"]
 
 
 def test_the_command_prints_the_answer_and_each_comparison(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

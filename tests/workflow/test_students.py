@@ -59,6 +59,12 @@ def test_a_student_is_released_with_the_licence_of_its_teacher_and_reruns_what_c
     assert bundle["training_data"]["teacher"] == "CC BY-NC-SA 4.0"
 
     assert run(folder, train=", unlabelled: field").rules == set()
+    # A corrected licence of the teacher changes only what the bundle says of it.
+    corrected = BACKBONE.replace("CC BY-NC-SA 4.0", "CC BY 4.0")
+    plan = snakemake(
+        folder, "-n", "--config", FOLDER, corrected, f"train={{{TRAIN}, unlabelled: field}}", f"release={{{RELEASE}, min_gain: -1}}"
+    )  # fmt: skip
+    assert plan.rules == {"bundle", "drift_current", "drift"}
     # Another setting of the training makes no sound again.
     faster = run(folder, train=", unlabelled: field, learning_rate: 0.002")
     assert faster.code == 0, faster.text

@@ -15,7 +15,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
-from autobird.backbone.known import BIRDNET, embedding_key, identity
+from autobird.backbone.known import BIRDNET, embedding_key, origin
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
@@ -421,9 +421,9 @@ def references(file):
     return files
 
 
-def teacher_identity(wildcards):
-    """What identifies a student's teacher, as JSON; empty without a teacher."""
-    return backbone_identity(wildcards) if is_student(wildcards) else ""
+def teacher_key(wildcards):
+    """What identifies the backbone of a student's teacher, as JSON; empty without a teacher."""
+    return backbone_key(wildcards) if is_student(wildcards) else ""
 
 
 def every_batch(pattern):
@@ -447,12 +447,12 @@ def backbone_key(wildcards):
         exit_with_error(error)
 
 
-def backbone_identity(wildcards):
-    """What identifies the backbone, which a head records, as JSON."""
-    try:
-        return identity(CONFIG.backbone, HASHES)
-    except AutobirdError as error:
-        exit_with_error(error)
+def backbone_origin():
+    """Licence and source of the backbone as JSON; empty for a run without one.
+
+    Only the bundle states them, so that correcting them trains nothing.
+    """
+    return origin(CONFIG.backbone) if CONFIG.uses_backbone else ""
 
 
 def may_use_gpu():

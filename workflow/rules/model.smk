@@ -38,7 +38,7 @@ rule train:
         code=code_fingerprint("model.train"),
         track=untracked(CONFIG.run.tracking),
         group=untracked(CONFIG.run.name),
-        teacher=teacher_identity,
+        teacher=teacher_key,
         unlabelled=unlabelled_batches,
         checkpoints=state(".checkpoints/train"),
     shell:
@@ -91,7 +91,7 @@ rule train_head:
     params:
         settings=member_settings(HeadSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),
-        backbone=backbone_identity,
+        backbone=backbone_key,
         file=untracked(CONFIG.backbone.file or ""),
         code=code_fingerprint("model.train_head"),
     shell:

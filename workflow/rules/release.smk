@@ -398,6 +398,7 @@ rule bundle:
         name=CONFIG.run.name,
         config=CONFIG.provenance(),
         stages=stage_fingerprints(),
+        origin=backbone_origin(),
         code=code_fingerprint("release.bundle"),
         backbone=untracked(CONFIG.backbone.file or ""),
     shell:
@@ -408,6 +409,7 @@ rule bundle:
             --config {params.config:q} \
             --code {params.stages:q} \
             --backbone {params.backbone:q} \
+            --origin {params.origin:q} \
             --variants {input.variants:q} \
             --released {input.released:q} \
             --calibration {input.calibration:q} \

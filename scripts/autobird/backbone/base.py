@@ -19,8 +19,8 @@ class BackboneInfo(Settings):
         sample_rate: sampling rate of its input, Hz.
         window: length of its input, seconds.
         width: number of values of an embedding.
-        licence: for example `CC BY-NC-SA 4.0`.
-        source: where it comes from.
+        licence: for example `CC BY-NC-SA 4.0`; "" in `model.json`, so that a corrected licence trains nothing again.
+        source: where it comes from; "" as for `licence`.
         input: name of the input of its file; "" if the name says how the file is read.
         output: name of the output that is the embedding; "" as for `input`.
         peak: the largest absolute sample to which an input window is scaled; None for none.
@@ -31,8 +31,8 @@ class BackboneInfo(Settings):
     sample_rate: int
     window: float
     width: int
-    licence: str
-    source: str
+    licence: str = ""
+    source: str = ""
     input: str = ""
     output: str = ""
     peak: float | None = None

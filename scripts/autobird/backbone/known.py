@@ -101,13 +101,10 @@ def embedding_key(settings: BackboneSettings, cache: Path) -> str:
     ).model_dump_json()  # fmt: skip
 
 
-def identity(settings: BackboneSettings, cache: Path) -> str:
-    """Return what identifies the backbone, with licence and source, as JSON: the fields of `BackboneInfo` except the width.
-
-    The width is known only from embeddings. Arguments and errors as for `backbone_sha256`.
-    """
-    described = {key: value for key, value in describe(settings)._asdict().items() if value is not None}
-    return json.dumps(described | {"sha256": backbone_sha256(settings, cache)}, ensure_ascii=False)
+def origin(settings: BackboneSettings) -> str:
+    """Return licence and source of the backbone as JSON, which only the bundle contains."""
+    d = describe(settings)
+    return json.dumps({"licence": d.licence, "source": d.source}, ensure_ascii=False)
 
 
 def backbone_file(name: str, file: str | None) -> Path:

@@ -65,7 +65,9 @@ NEEDS = {
     "dataset": Need(300, per_mb=0.05),
     "data_figures": Need(350, per_mb=0.1, per_gb=1),
     "train": Need(1200, per_mb=0.3, minutes=15, trains=1),
-    "train_head": Need(650, per_mb=0.4, minutes=15, per_gb=30),
+    "train_head": Need(
+        650, per_mb=0.7, minutes=15, per_gb=30
+    ),  # 6 bytes per value of an embedding, in dense recordings
     "curves": Need(250),
     "export": Need(600),
     "prune": Need(1200, per_mb=0.3, minutes=15, trains=0.5),
@@ -75,7 +77,9 @@ NEEDS = {
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
     "possibly_heard": Need(500, per_mb=0.1),
     "with_backbone": Need(700, per_mb=0.2),
-    "learning_curve": Need(700, per_mb=0.5, per_gb=10),
+    "learning_curve": Need(
+        700, per_mb=0.7, minutes=60, per_gb=10
+    ),  # 4 bytes; the fits use at most about 20,000 windows
     "pool": Need(500, per_mb=0.3, per_gb=15),
     "crossval_references": Need(500, per_mb=0.4, per_gb=30),
     "latency": Need(700),

@@ -47,8 +47,7 @@ def format_comparison(result: dict[str, Any]) -> str:
     a, b = result["a"], result["b"]
     name_a, name_b = _short(a["name"]), _short(b["name"])
     lines = [
-        f"a: {a['name']} ({a['evaluated']}, {a['test_recordings']} recordings, {a['species']} species)",
-        f"b: {b['name']} ({b['evaluated']}, {b['test_recordings']} recordings, {b['species']} species)",
+        *(line for letter, run in (("a", a), ("b", b)) for line in _lines(letter, run)),
         f"compared on {result['recordings']} common test recordings in {result['groups']} independent groups",
     ]
     for key, text in (
@@ -71,6 +70,13 @@ def format_comparison(result: dict[str, Any]) -> str:
         "evaluated on the same resampled groups)"
     )
     return "\n".join(lines)
+
+
+def _lines(letter: str, run: dict[str, Any]) -> list[str]:
+    """Say which results of a run are compared, when they were made, and why they may not be those that the user means."""
+    made = f" of {run['made']}" if run.get("made") else ""
+    text = f"{letter}: {run['name']} ({run['evaluated']}{made}, {run['test_recordings']} recordings, {run['species']} species)"
+    return [text, *([f"  warning: {run['warning']}"] if run.get("warning") else [])]
 
 
 def _short(name: str) -> str:

@@ -36,8 +36,9 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
         settings: bootstrap and confidence level.
 
     Returns:
-        `a` and `b` (name, what it is tested on, numbers of test recordings and seeds, species that only it knows), numbers of
-        common `recordings` and `groups`, how the recordings are matched (`matched_by`), numbers of recordings that are `left_out`;
+        `a` and `b` (name, what it is tested on, date and warning if there are any, numbers of test recordings and seeds, species
+        that only it knows), numbers of common `recordings` and `groups`, how the recordings are matched (`matched_by`), numbers of
+        recordings that are `left_out`;
         for each of `COMPARED` the intervals of a, b, and b minus a (`metrics`); and the interval of the `error_ratio`: the error
         (1 - macro-F1) of b divided by that of a.
 
@@ -95,6 +96,8 @@ def _description(run: RunPredictions, other: RunPredictions) -> dict[str, Any]:
     return {
         "name": run.name,
         "evaluated": run.evaluated,
+        **({"made": run.made} if run.made else {}),
+        **({"warning": run.warning} if run.warning else {}),
         "test_recordings": len(run.recordings),
         "seeds": len(run.probabilities),
         "species": len(run.labels),

@@ -154,6 +154,13 @@ def check_same_recordings(first: tuple[int, pd.DataFrame], other: PooledPredicti
         )
 
 
+def first_seed_sentence(folds: int) -> str:
+    """Say which networks an analysis of a cross-validation uses, for its summary; empty for an analysis of a single split."""
+    if folds < 2:
+        return ""
+    return f" This analysis pools the {folds} folds of the cross-validation, each with the network of the first seed of `train.seeds`."
+
+
 def mean_over_seeds(metrics: Sequence[Metric]) -> Metric:
     """Return the mean of a metric over seeds, under each row of weights.
 

@@ -12,6 +12,7 @@ from autobird.core.tables import read_text_csv, write_csv
 from autobird.dataset.heard import HEARD, LAST_HEARD, UNHEARD, UNKNOWN, mark_heard
 from autobird.evaluation.evaluate import metric_interval
 from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.predictions import SplitPredictions
 from autobird.evaluation.settings import PossiblyHeardSettings
 from autobird.evaluation.tested import read_test_predictions, subset_recordings
@@ -152,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         split = read_test_predictions(args.predictions, args.calibration, args.labels).split
         marks = mark_heard(split.names, read_text_csv(args.details), last_heard(settings)[0])
         result = possibly_heard(split, marks, settings)
+        result["summary"] += first_seed_sentence(len(args.predictions))
         write_json(args.output, result)
         write_csv(args.table, marks)
         log.info("%s", result["summary"])

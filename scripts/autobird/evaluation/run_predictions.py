@@ -1,7 +1,9 @@
 """Predictions of a finished run for its test recordings, from the test split or from a cross-validation."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,9 @@ from autobird.core.files import read_json
 from autobird.core.tables import read_table
 from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.predictions import Items, predictions_of_split
+
+_NOT_COMPARED = {"seed", "seeds", "threads", "device"}
+"""Settings of the training in which a network of a cross-validation may differ from that of its run."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -29,6 +34,8 @@ class RunPredictions:
             species that are present, as a sorted tuple), complete (whether all its species are known).
         probabilities: probabilities of each seed, or of the only network; each of shape (recordings, labels).
         detected: detected species of each of them; shape (recordings, labels).
+        made: date of the predictions, UTC; empty if it does not matter.
+        warning: why the predictions may not be those that the user means; empty if there is no reason.
     """
 
     name: str
@@ -37,6 +44,8 @@ class RunPredictions:
     recordings: pd.DataFrame
     probabilities: list[Floats]
     detected: list[Flags]
+    made: str = ""
+    warning: str = ""
 
     def items(self, rows: NDArray[np.intp], labels: list[str]) -> list[Items]:
         """Return some of the recordings as items of other species, once per seed.
@@ -83,6 +92,8 @@ def read_crossval(run: Path) -> RunPredictions:
         recordings.assign(species=recordings["species"].map(_names)),
         [np.stack(rows["probabilities"].to_list()) for rows in by_seed],
         [np.stack(rows["detected"].to_list()) for rows in by_seed],
+        _date(run / "crossval" / "predictions.parquet"),
+        _other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0])),
     )
 
 
@@ -118,7 +129,42 @@ def read_test_split(run: Path) -> RunPredictions:
         recordings,
         [split.recordings.probabilities],
         [split.recordings.detected],
+        _date(run / "release" / "predictions.parquet"),
     )
+
+
+def _date(file: Path) -> str:
+    """Return when a file was written, to the minute, UTC."""
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _other_settings(run: Path, fold: int, seed: int) -> str:
+    """Return a warning if the networks of a cross-validation were trained otherwise than that of the run, or "".
+
+    `autobird compare` prefers the cross-validation, which stays as it is when only the main run is computed again.
+
+    Args:
+        run: folder of the run.
+        fold: of one of the networks.
+        seed: of the same.
+    """
+    files = [run / "model" / "model.json", run / "members" / f"fold{fold}.seed{seed}" / "model" / "model.json"]
+    if not all(file.is_file() for file in files):
+        return ""
+    main, member = (_settings(read_json(file)) for file in files)
+    different = sorted(name for name in {*main, *member} - _NOT_COMPARED if main.get(name) != member.get(name))
+    if not different:
+        return ""
+    return (
+        f"the cross-validation of {run.name} was made with other settings than its main run ({', '.join(different)}); run "
+        "`snakemake crossval` again with the settings of the main run to compare these"
+    )
+
+
+def _settings(model: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a `model.json` records."""
+    backbone = model.get("backbone") or model.get("teacher") or {}
+    return {"features": model["features"], "backbone": backbone.get("sha256"), **model["train"]}
 
 
 def _names(species: NDArray[np.object_]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from autobird.dataset.heard import HEARD, UNHEARD, UNKNOWN, mark_heard
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
 from autobird.evaluation.evaluate import interval_json
 from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.possibly_heard import MIN_RECORDINGS, last_heard
 from autobird.evaluation.predictions import SplitPredictions
 from autobird.evaluation.settings import WithBackboneSettings
@@ -219,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         matched = {labels[n]: network.labels[i] for n, i in positions.items()}
         exact = windows.window <= key.window
         result = with_backbone(model, backbone, labels, matched, marks, exact, settings)
+        result["summary"] += first_seed_sentence(len(args.predictions))
         write_json(args.output, result)
         write_csv(args.table, comparison_table(result))
         log.info("%s", result["summary"])

@@ -85,7 +85,11 @@ class Head:
 
     def logits(self, embeddings: NDArray[np.floating]) -> Floats:
         """Return the logits of embeddings as the backbone computes them; shapes (windows, width) and (windows, species)."""
-        return self.layers.logits(self.scaling.apply(embeddings)) + self.prior.logits(embeddings)
+        out = np.empty((len(embeddings), len(self.prior.bias)))
+        for rows in _blocks(len(embeddings)):
+            x = embeddings[rows]
+            out[rows] = self.layers.logits(self.scaling.apply(x)) + self.prior.logits(x)
+        return out
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Return all values by the names that `networks.HeadNetwork` gives them; those of a prior that knows nothing are left out."""

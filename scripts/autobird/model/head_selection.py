@@ -27,7 +27,7 @@ DEFAULT = 1.0
 _FOLDS = 5
 """Number of folds of the inner cross-validation."""
 
-_MAX_WINDOWS = 20_000
+MAX_WINDOWS = 20_000
 """Largest number of windows for the choice; of a larger training split, windows spread evenly over each recording are used."""
 
 
@@ -79,7 +79,7 @@ def evaluate_candidates(
         settings: recipe.
         prior: what the backbone knows of the species; None: nothing.
     """
-    windows = _thinned(windows)
+    windows = windows.subset(thinning_mask(windows.recording, MAX_WINDOWS))
     prior = prior or Prior.none(species, windows.embeddings.shape[1])
     fold = inner_folds(windows)
     logits = np.full((len(CANDIDATES), len(windows), species), np.nan)
@@ -131,20 +131,21 @@ def _result(
     return Candidate(weight_decay, float(best.fun), float(f1[true > 0].mean()), float(np.exp(best.x)))
 
 
-def _thinned(windows: EmbeddedWindows) -> EmbeddedWindows:
-    """Return at most about `_MAX_WINDOWS` windows: of each recording as many as `most`, spread evenly over it."""
-    if len(windows) <= _MAX_WINDOWS:
-        return windows
-    count = np.bincount(windows.recording)
-    most = int(
-        max(1, max(m for m in range(1, int(count.max()) + 1) if np.minimum(count, m).sum() <= _MAX_WINDOWS or m == 1))
-    )
-    order = np.argsort(windows.recording, kind="stable")
+def thinning_mask(part: NDArray[np.integer], limit: int) -> NDArray[np.bool_]:
+    """Return which windows to keep so that about `limit` remain: of each part at most the same number, spread evenly over it.
+
+    Args:
+        part: recording of each window (or another division of the windows), as an index; shape (windows,).
+        limit: number of windows. More remain if there are more parts: each keeps at least one.
+    """
+    if len(part) <= limit:
+        return np.ones(len(part), bool)
+    count = np.bincount(part)
+    most = max(m for m in range(1, int(count.max()) + 1) if m == 1 or np.minimum(count, m).sum() <= limit)
+    order = np.argsort(part, kind="stable")
     begin = np.repeat(np.cumsum(count) - count, count)
-    position = np.empty(len(windows), np.int64)
-    position[order] = np.arange(len(windows)) - begin
-    kept = np.minimum(count, most)[windows.recording]
-    total = count[windows.recording]
+    position = np.empty(len(part), np.int64)
+    position[order] = np.arange(len(part)) - begin
+    kept, total = np.minimum(count, most)[part], count[part]
     # Window i of n is kept if it is the first one of its share: floor(i m / n) differs from that of window i - 1.
-    keep = position * kept // total != (position - 1) * kept // total
-    return windows.subset(keep)
+    return np.asarray(position * kept // total != (position - 1) * kept // total)

@@ -250,8 +250,8 @@ def teaching_of(
     return Teaching(sounds, classifier.in_features, settings.teacher_batch, device)
 
 
-def teacher_description(identity: str, files: TeachingFiles) -> dict[str, Any]:
-    """Return what `model.json` records of the teacher, from what identifies the backbone as JSON."""
-    fields = json.loads(identity)
-    described = {key: fields[key] for key in ("name", "sha256", "licence", "source")}
+def teacher_description(key: str, files: TeachingFiles) -> dict[str, Any]:
+    """Return what `model.json` records of the teacher, from the `BackboneKey` as JSON."""
+    fields = json.loads(key)
+    described = {name: fields[name] for name in ("name", "sha256")}
     return described | {"unlabelled_recordings": files.unlabelled_recordings()}

@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
     p.add_argument("--group", default="", help="group of the training in W&B (default: the name of the run's folder)")
-    p.add_argument("--teacher", nargs="?", help="what identifies the teacher's backbone, as JSON")
+    p.add_argument("--teacher", nargs="?", help="settings of the teacher's backbone, as JSON")
     add_arguments(p)
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)

@@ -1,7 +1,6 @@
 """Stage `train_head`: fit a head on the embeddings of the training windows."""
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import safetensors.numpy
 from autobird.audio.settings import MelSettings
 from autobird.backbone.base import BackboneInfo
 from autobird.backbone.cost import BackboneCost
+from autobird.backbone.known import BackboneKey
 from autobird.backbone.load import load_recorded
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument(
         "--front-end", required=True, help="mel settings, as JSON; the filters and the drift test use mel frames"
     )
-    p.add_argument("--backbone", required=True, help="what identifies the backbone, as JSON, without the width")
+    p.add_argument("--backbone", required=True, help="settings of the backbone, as JSON")
     p.add_argument("--file", nargs="?", help="file of the backbone, if it is not found without it")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
@@ -47,7 +47,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels: list[str] = read_json(args.labels)
         windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings)
         width = windows.embeddings.shape[1]
-        backbone = BackboneInfo(**json.loads(args.backbone), width=width)
+        key = settings_of(BackboneKey, args.backbone)
+        backbone = BackboneInfo(**key.model_dump(exclude_none=True), width=width)
         log.info("%d training windows, %d species, embeddings of %s", len(windows), len(labels), backbone.name)
 
         loaded = load_recorded(backbone, args.file or None)
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             {
                 "labels": labels,
                 "features": features.model_dump(mode="json"),
-                "backbone": backbone.model_dump(mode="json"),
+                "backbone": backbone.model_dump(mode="json", exclude={"licence", "source"}),
                 "backbone_cost": BackboneCost.of(loaded, features).model_dump(mode="json"),
                 "parameters": sum(layers),
                 "weight_decay": weight_decay,

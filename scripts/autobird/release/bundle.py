@@ -45,7 +45,7 @@ def training_data(
     Args:
         licences: `licences.json` of the corpus.
         backbone: the pretrained network whose embeddings the model was trained on; its licence is inherited.
-        teacher: the pretrained network that taught the model, as `model.json` records it; its licence is inherited, too.
+        teacher: the pretrained network that taught the model, as the bundle names it; its licence is inherited, too.
     """
     used = {name: entry["used"] for name, entry in licences["licences"].items() if entry["used"]}
     if teacher is not None:
@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--name", required=True, help="name of the run")
     p.add_argument("--config", required=True, help="complete configuration as JSON, for provenance.json")
     p.add_argument("--backbone", nargs="?", help="file of the backbone, for a model that needs one")
+    p.add_argument(
+        "--origin", nargs="?", help="licence and source of the backbone as JSON, for a model that was made with one"
+    )
     p.add_argument("--code", required=True, help="code fingerprints of all stages as JSON, for provenance.json")
     p.add_argument("--folder", type=Path, required=True)
     args = p.parse_args(argv)
@@ -83,8 +86,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise AutobirdError(released["not_released"])
         model = read_json(args.model)
         labels: list[str] = model["labels"]
-        backbone = BackboneInfo.model_validate(model["backbone"]) if model.get("backbone") else None
-        teacher: dict[str, Any] | None = model.get("teacher")
+        origin = json.loads(args.origin) if args.origin else {}
+        backbone = BackboneInfo.model_validate(model["backbone"] | origin) if model.get("backbone") else None
+        teacher: dict[str, Any] | None = model["teacher"] | origin if model.get("teacher") else None
         graph = next(v for v in args.variants if v.stem == released["released"])
         write_bytes(args.folder / GRAPH, graph.read_bytes())
 

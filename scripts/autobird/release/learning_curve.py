@@ -26,12 +26,13 @@ from autobird.evaluation.learning_curve import (
     no_curve,
 )
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
+from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
 from autobird.model.head_fit import Head, Problem, fit_head
 from autobird.model.head_prior import Prior
-from autobird.model.head_selection import CANDIDATES
+from autobird.model.head_selection import CANDIDATES, MAX_WINDOWS, thinning_mask
 from autobird.model.settings import HeadSettings
 from autobird.predict.classification import Calibration
 
@@ -48,7 +49,7 @@ class Fold:
         settings: recipe.
         weight_decay: weight decay of the head.
         prior: part of its logits that was not trained.
-        train: training windows.
+        train: training windows, at most about `MAX_WINDOWS`; see `thinned`.
         names: recording of each training window, shape (windows,).
         recordings: one row per training recording: recording, group, and recording_species, the labels of its windows.
         validation: embeddings of the validation windows of exactly one known species, shape (windows, width).
@@ -89,6 +90,7 @@ class Fold:
         recordings = pd.DataFrame(
             {"group": of_recording["group"].first(), "recording_species": of_recording["species"].unique()}
         )
+        fitted = thinned(used)
         windows = windows_to_predict(table, list(all_labels))
         single = windows[(windows["split"] == "validation") & windows["complete"] & (windows["present"].map(len) == 1)]
         single = single[np.array([names[0] in labels for names in single["present"]], bool)]
@@ -100,8 +102,8 @@ class Fold:
             HeadSettings.model_validate(train_settings),
             float(description["weight_decay"]),
             _prior(weights, len(labels), test_embeddings.shape[1]),
-            EmbeddedWindows.from_index(used, labels, embeddings),
-            used["recording"].to_numpy(),
+            EmbeddedWindows.from_index(fitted, labels, embeddings),
+            fitted["recording"].to_numpy(),
             recordings.reset_index(),
             read_embeddings(single, embeddings),
             np.array([labels.index(names[0]) for names in single["present"]], np.int64),
@@ -152,6 +154,24 @@ class Fold:
             head
         )
         return self.test.assign(logits=list(logits))
+
+
+def thinned(windows: pd.DataFrame) -> pd.DataFrame:
+    """Return at most about `MAX_WINDOWS` training windows, evenly spread over each recording, so that the cost of the curve is bounded.
+
+    The heads of all points are fitted to these, so that they differ only in their recordings. Every species of a recording keeps a
+    window.
+
+    Args:
+        windows: columns recording, species.
+    """
+    part = windows.groupby(["recording", "species"], sort=False, dropna=False).ngroup().to_numpy(np.int64)
+    keep = thinning_mask(part, MAX_WINDOWS)
+    if not keep.all():
+        log.info(
+            "the curve uses %d of the %d training windows, spread evenly over each recording", keep.sum(), len(keep)
+        )
+    return windows[keep].reset_index(drop=True)
 
 
 def _prior(weights: Path, species: int, width: int) -> Prior:
@@ -230,6 +250,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if sizes_of(folds, labels):
             result = learning_curve(*curve_points(folds, labels, settings), labels, settings)
         result = {"folds": len(folds), **result}
+        result["summary"] += first_seed_sentence(len(folds))
         write_json(args.result, result)
         write_csv(args.table, curve_table(result))
         learning_curve_figure(args.figure, result)
