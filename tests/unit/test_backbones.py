@@ -4,21 +4,27 @@ import hashlib
 import platform
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import soundfile
 import soxr
 from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from threadpoolctl import threadpool_limits
 
 from autobird.backbone import birdnet
 from autobird.backbone.base import Backbone, BackboneInfo
 from autobird.backbone.birdnet import birdnet_files
+from autobird.backbone.birdnet_front_end import FrontEnd
 from autobird.backbone.file import FileBackbone, scaled_to_peak
 from autobird.backbone.known import BIRDNET_SHA256, backbone_sha256, describe, embedding_key
 from autobird.backbone.load import load_backbone, load_recorded
 from autobird.backbone.settings import BackboneSettings
+from autobird.backbone.tflite import TFLiteFile
 from autobird.config import load_config
 from autobird.core.errors import AutobirdError
 from tests.backbones import (
@@ -196,12 +202,64 @@ def test_a_file_that_cannot_be_used_is_named_in_one_line(
     assert "\n" not in str(found.value)
 
 
+@pytest.mark.parametrize("kind", ["float16", "two inputs"])
+def test_a_network_that_cannot_compute_samples_is_named_in_one_line(kind: str, tmp_path: Path) -> None:
+    value, node = helper.make_tensor_value_info, helper.make_node
+    dtype = TensorProto.FLOAT16 if kind == "float16" else TensorProto.FLOAT
+    inputs, nodes = [value("sound", dtype, ["n", SAMPLES])], [node("Identity", ["sound"], ["embedding"])]
+    if kind == "two inputs":
+        inputs, nodes = [*inputs, value("gain", dtype, [1, 1, 1, 1])], [node("Mul", ["sound", "gain"], ["product"])]
+        nodes.append(node("Reshape", ["product", "shape"], ["embedding"]))
+    shape = numpy_helper.from_array(np.array([-1, SAMPLES]), "shape")
+    graph = helper.make_graph(nodes, "small", inputs, [value("embedding", dtype, ["n", SAMPLES])], [shape])
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+        str(tmp_path / "small.onnx"),
+    )
+    with pytest.raises(
+        AutobirdError,
+        match=r"small.onnx cannot compute a window \(.*\); give a network whose only input is samples as float32",
+    ) as found:
+        load_backbone(settings(tmp_path / "small.onnx"))
+    assert "\n" not in str(found.value)
+
+
+@needs_litert
+def test_threads_that_share_a_tflite_backbone_do_not_mix_their_windows(tmp_path: Path) -> None:
+    backbone = made("tflite", tmp_path)
+    windows = [sound(WINDOW, RATE, seed)[None] for seed in range(4)]
+    expected = [backbone.embed(x) for x in windows]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda n: backbone.embed(windows[n % 4]), range(8000)))
+    assert all((value == expected[n % 4]).all() for n, value in enumerate(found))
+
+
+@needs_birdnet
+def test_the_tables_of_the_front_end_do_not_depend_on_the_number_of_threads() -> None:
+    file = TFLiteFile(birdnet_files()[0].read_bytes())
+    with threadpool_limits(1, user_api="blas"):
+        expected = FrontEnd(file)
+    with threadpool_limits(4, user_api="blas"):
+        found = FrontEnd(file)
+    for a, b in zip(expected._transforms, found._transforms, strict=True):
+        np.testing.assert_array_equal(a.weights, b.weights)
+
+
 @pytest.mark.parametrize("key", ["file", "sample_rate", "window", "licence"])
 def test_a_backbone_of_another_name_needs_its_description(key: str) -> None:
     with pytest.raises(
         AutobirdError, match=rf"backbone: {key} is not set, and 'small' is not a name that Autobird knows"
     ):
         load_config({"backbone": {k: v for k, v in (SETTINGS | {"file": "x.onnx"}).items() if k != key}})
+
+
+@pytest.mark.parametrize("change", [{"sample_rate": 32000}, {"window": 5.0}, {"peak": 0.5}, {"licence": "CC0"}])
+def test_what_the_file_of_birdnet_determines_cannot_be_set(change: dict[str, object]) -> None:
+    """It would be ignored."""
+    with pytest.raises(
+        AutobirdError, match=r"backbone: (\w+) is set to .*, but it is fixed for birdnet-2.4; remove it"
+    ):
+        load_config({"backbone": change})
 
 
 def test_the_checksum_is_known_without_loading_the_file(tmp_path: Path) -> None:
@@ -331,7 +389,11 @@ def test_birdnet_agrees_with_the_original_interpreter() -> None:
     s = sound(7, 48000)
     half = np.concatenate([s[:70000], np.zeros(74000, np.float32)])
     silence = np.zeros(144000, np.float32)
-    for window in (s[:144000], 0.01 * s[100000:244000] + 0.05, half, silence):
+    # Recorders with an offset: digital silence is a constant other than zero, and no sample is zero.
+    offset = silence + np.float32(-0.5)
+    soft = np.rint(32768 * (0.5 + 3e-4 * s[:144000])) / np.float32(32768)
+    tones = np.where(np.arange(144000) % 48000 < 24000, 0.1 + 0.01 * s[:144000], np.float32(0.1)).astype(np.float32)
+    for window in (s[:144000], 0.01 * s[100000:244000] + 0.05, half, silence, offset, soft.astype(np.float32), tones):
         interpreter.set_tensor(0, window[None])
         interpreter.invoke()
         expected, expected_logits = interpreter.get_tensor(545), interpreter.get_tensor(546)

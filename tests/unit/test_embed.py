@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from autobird.audio import segment
+from autobird.audio.access import RecordingLocation
 from autobird.audio.decode import decode
 from autobird.audio.settings import WindowSettings
 from autobird.audio.windows import window_count
 from autobird.backbone import embed, stream
 from autobird.backbone.base import Backbone, BackboneInfo
-from autobird.backbone.known import embedding_key
+from autobird.backbone.known import BackboneKey, embedding_key
 from autobird.backbone.load import load_backbone
 from autobird.backbone.settings import BackboneSettings
 from autobird.backbone.stream import EmbeddingStream, WindowGrid
@@ -182,12 +183,12 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Batch:
     """The stages from a manifest to embeddings."""
 
-    def __init__(self, folder: Path, root: Path) -> None:
+    def __init__(self, folder: Path, root: Path, rows: list[list[str]] | None = None) -> None:
         self.folder, self.root = folder, root
         folder.mkdir(parents=True, exist_ok=True)
         self.key = embedding_key(BackboneSettings(**SETTINGS, file=str(root / "small.onnx")), folder / "cache")
         self.file = str(root / "small.onnx")
-        rows = [[name, "x", "", "", "", "", ""] for name in [*LENGTHS, *UNUSABLE]]
+        rows = rows or [[name, "x", "", "", "", "", ""] for name in [*LENGTHS, *UNUSABLE]]
         (folder / "manifest.csv").write_text(csv_text([list(MANIFEST_COLUMNS), *rows]))
         recordings.main(
             [*self.options("manifest.csv", recordings="r.parquet", landmarks="l.npy", pcm="p.npy"), "--root", str(root)]
@@ -250,6 +251,76 @@ def test_the_bytes_are_the_same_for_any_number_of_processes_and_from_a_tar(
     batch: Batch, expected: tuple[bytes, bytes], threads: int, tar: bool
 ) -> None:
     assert batch.embed(f"e{threads}{tar}", threads, tar) == expected
+
+
+def test_a_part_of_a_file_has_the_embeddings_of_its_samples(root: Path, tmp_path: Path) -> None:
+    """Metadata can cut a file into recordings; the first window of each starts at its own start."""
+    spans = {"a": ("0.5", "6.25"), "b": ("3", "")}
+    batch = Batch(tmp_path, root, [[name, "x", "", "", "long.wav", *span] for name, span in spans.items()])
+    batch.embed()
+    found, table = np.load(tmp_path / "e.npy"), read_table(tmp_path / "e.parquet")
+    backbone = load_backbone(BackboneSettings(**SETTINGS, file=batch.file))
+    for name, (start, end) in spans.items():
+        sound = EmbeddingStream(backbone, WindowSettings())
+        sound.add(decode(root / "long.wav", RATE, span=(float(start), float(end or "inf"))))
+        rows = (table["recording"] == name).to_numpy()
+        np.testing.assert_array_equal(found[rows], sound.finish(int(rows.sum())), err_msg=name)
+
+
+def test_a_recording_of_many_channels_is_embedded(tmp_path: Path) -> None:
+    """It has more samples of all channels than a limit on its own length would allow (`audio.limits`)."""
+    write_onnx(tmp_path / "small.onnx")
+    mono = 0.1 * np.random.default_rng(0).standard_normal(3 * 96000)
+    soundfile.write(tmp_path / "array.wav", mono[:, None] * np.linspace(1, 0.5, 16), 96000)
+    batch = Batch(tmp_path / "batch", tmp_path, [["array.wav", "x", "", "", "", "", ""]])
+    batch.embed()
+    assert len(np.load(tmp_path / "batch/e.npy")) == 1
+
+
+def test_the_embeddings_of_a_long_recording_are_written_while_it_is_decoded(
+    batch: Batch, expected: tuple[bytes, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_HELD_SECONDS", 1.0)
+    monkeypatch.setattr(stream, "_BLOCK_SECONDS", 1.0)
+    monkeypatch.setattr(embed, "load_cached", lambda *_: load_backbone(BackboneSettings(**SETTINGS, file=batch.file)))
+    at_end, finish = [], EmbeddingStream.finish
+
+    def finished(self: EmbeddingStream, windows: int) -> NDArray[np.float16]:
+        found = finish(self, windows)
+        at_end.append(len(found))
+        return found
+
+    monkeypatch.setattr(EmbeddingStream, "finish", finished)
+    soundfile.write(tmp_path / "long.flac", 0.1 * np.random.default_rng(0).standard_normal((44100 * 120, 1)), 44100)
+    long = WindowSettings()
+    windows = window_count(120 * long.sample_rate, long.window_samples, long.hop_samples)
+    job = embed.EmbedJob(
+        RecordingLocation("long.flac"), tmp_path / "long.flac", 120.0, windows, tmp_path / "part",
+        BackboneKey.model_validate_json(batch.key), batch.file, long,
+    )  # fmt: skip
+    assert embed.embed_recording(job) == windows
+    assert len((tmp_path / "part").read_bytes()) == windows * WIDTH * 2
+    assert at_end[0] < windows / 2
+
+
+def test_a_file_that_is_decoded_twice_has_its_rows_once(
+    batch: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That a channel is silent is known only at the end of the first attempt."""
+    monkeypatch.setattr(stream, "_HELD_SECONDS", 1.0)
+    monkeypatch.setattr(embed, "load_cached", lambda *_: load_backbone(BackboneSettings(**SETTINGS, file=batch.file)))
+    mono = 0.1 * np.random.default_rng(0).standard_normal(20 * 16000)
+    parts = []
+    for name, samples in (("mono", mono), ("half", np.stack([mono, np.zeros_like(mono)], axis=1))):
+        soundfile.write(tmp_path / f"{name}.wav", samples, 16000)
+        job = embed.EmbedJob(
+            RecordingLocation(name), tmp_path / f"{name}.wav", 20.0, 7, tmp_path / name, BackboneKey.model_validate_json(batch.key),
+            batch.file, WindowSettings(),
+        )  # fmt: skip
+        embed.embed_recording(job)
+        parts.append((tmp_path / name).read_bytes())
+    assert parts[0] == parts[1]
+    assert len(parts[0]) == 7 * WIDTH * 2
 
 
 def test_recordings_without_the_upper_frequencies_are_reported(root: Path, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.files import predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
+from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
 from autobird.serving.server import request_timeout
 from autobird.serving.settings import ServeSettings
@@ -178,23 +179,32 @@ def test_a_recording_without_the_upper_band_has_a_note_in_all_outputs(
 
 
 def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_continues(
-    bundle: Path, backbone: tuple[Path, BackboneInfo], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle: Path,
+    backbone: tuple[Path, BackboneInfo],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for n in range(3):
         noise(tmp_path / f"{n}.wav", 3 + n, 8000 if n == 1 else 44100)
     (tmp_path / "broken.wav").write_text("no sound")
     output = tmp_path / "d.csv"
     command = ["predict", str(bundle), str(tmp_path), "--backbone", str(backbone[0]), "--jobs", "2", "--csv"]
-    with pytest.raises(SystemExit) as end:
-        cli.main([*command, "--output", str(output)])
-    assert end.value.code == 1
-    err = capsys.readouterr().err
-    assert "note: 1 file was classified with a note, for example" in err
-    with output.with_name("d.files.csv").open(newline="") as file:
-        rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
-    assert {n: (r["status"], bool(r["reason"]), bool(r["note"])) for n, r in rows.items()} == {
-        "0.wav": (rows["0.wav"]["status"], False, False), "1.wav": (rows["1.wav"]["status"], False, True),
-        "2.wav": (rows["2.wav"]["status"], False, False), "broken.wav": ("skipped", True, False),
+    monkeypatch.setattr(Journal, "remove", Journal.close)  # as if the command were ended before it removes its journal
+    tables = []
+    for message in ("4 files, ", "results of 4 files are taken over"):
+        with pytest.raises(SystemExit) as end:
+            cli.main([*command, "--output", str(output)])
+        assert end.value.code == 1
+        err = capsys.readouterr().err
+        assert message in err
+        assert "note: 1 file was classified with a note, for example" in err
+        tables.append(output.with_name("d.files.csv").read_text())
+    assert tables[0] == tables[1]
+    rows = {Path(row["file"]).name: row for row in csv.DictReader(io.StringIO(tables[0]))}
+    assert {n: (r["status"] == "skipped", bool(r["reason"]), bool(r["note"])) for n, r in rows.items()} == {
+        "0.wav": (False, False, False), "1.wav": (False, False, True), "2.wav": (False, False, False),
+        "broken.wav": (True, True, False),
     }  # fmt: skip
 
 
@@ -305,6 +315,19 @@ def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_i
     ) as error:
         Classifier(tmp_path / "b")
     assert "\n" not in str(error.value)
+
+
+def test_a_path_of_another_file_for_birdnet_is_named_with_the_remedy(
+    tmp_path: Path, backbone: tuple[Path, BackboneInfo], bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """BirdNET is found without a path, so a wrong path is usually one for another bundle."""
+    head = Bundle.load(with_other_backbone(bundle, tmp_path / "b", name=BIRDNET, sha256="0" * 64))
+    monkeypatch.setenv("AUTOBIRD_BACKBONE", str(backbone[0]))
+    for given in (None, backbone[0]):
+        with pytest.raises(
+            AutobirdError, match=r"was made with 0{64}; do not give its path \(--backbone FILE, .*, or install it"
+        ):
+            check_backbone(head, given)
 
 
 def test_a_tflite_backbone_without_its_package_is_a_one_line_error(

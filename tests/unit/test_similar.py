@@ -226,12 +226,18 @@ def test_rows_without_a_file_are_overwritten_after_a_process_was_killed(tmp_path
 
 def test_other_windows_or_another_backbone_have_a_cache_of_their_own(tmp_path: Path) -> None:
     features = bundle(tmp_path).features
+    # A file without fixed lengths can be used at several rates and with several windows.
+    changes: list[dict[str, object]] = [
+        {"sha256": "6" * 64}, {"sample_rate": 2 * RATE}, {"window": 2.0}, {"input": "x"}, {"output": "y"}, {"peak": 0.5}
+    ]  # fmt: skip
     folders = {
         EmbeddingCache(tmp_path, info, f).folder
-        for info in (INFO, INFO.model_copy(update={"sha256": "6" * 64}))
+        for info in (INFO, *(INFO.model_copy(update=change) for change in changes))
         for f in (features, features.model_copy(update={"hop": 0.25}))
     }
-    assert len(folders) == 4
+    assert len(folders) == 14
+    moved = INFO.model_copy(update={"licence": "MIT", "source": "elsewhere"})
+    assert EmbeddingCache(tmp_path, moved, features).folder in folders
 
 
 def test_a_cache_folder_that_cannot_be_used_is_an_error_with_a_remedy(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_progress_is_plain_lines_without_a_terminal(capsys: pytest.CaptureFixtur
     assert len(lines) == 2
 
 
+def test_progress_of_a_stage_that_failed_writes_nothing_to_the_closed_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its bar is closed when Python ends, and an error there would be printed after the error of the stage."""
+    terminal = io.StringIO()
+    monkeypatch.setattr("autobird.core.progress.terminal", lambda: terminal)
+    progress = Progress("embed", 10, "recordings", interval=0)
+    progress(5)
+    terminal.close()
+    progress._bar.close()
+
+
 def test_progress_prints_at_most_one_line_per_interval(capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress("train", 1000, "epochs", interval=60)
     for done in range(1, 1001):

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from autobird.backbone.birdnet_graph import SHAPE
 from autobird.backbone.tflite import TFLiteFile
+from autobird.core.blas import one_blas_thread
 
 
 class _Spectrogram(NamedTuple):
@@ -47,21 +48,28 @@ class _Transform(NamedTuple):
     weights: NDArray[np.float64]
     exponent: np.float32
 
+    def bands_of_constant(self, value: np.float32) -> NDArray[np.float32]:
+        """Return the mel bands of a frame whose samples all have this value, computed in float64; shape (bands,)."""
+        frame = (value * self.window)[None].astype(np.float64)
+        return (_fold(frame) @ self.weights)[0].astype(np.float32)
+
 
 class FrontEnd:
     """Computes the input of the convolutional part.
 
     Each window is scaled to -1..1, so silence is a constant, which may be much larger than the sound. Its rounding to float32 decides
     the values of quiet frames, so it is done here exactly as BirdNET does it: the scaled samples and their products with the window are
-    rounded to float32. The product of the frames of silence with the matrix is computed once, in float64; that of the deviations from
-    them suffices in float32.
+    rounded to float32. The product of a frame of silence with the matrix is computed once, in float64; that of the deviations from it
+    suffices in float32. A frame of equal samples, also other than zero (digital silence of a recorder with an offset), is computed in
+    float64: its bands are so small that the rounding of the deviations would decide them.
 
     Args:
         file: BirdNET's file, which holds windows, filter banks and exponents.
     """
 
     def __init__(self, file: TFLiteFile) -> None:
-        self._transforms = [_transform(file, spectrogram) for spectrogram in _SPECTROGRAMS]
+        with one_blas_thread():  # with several threads the last bits of the products differ
+            self._transforms = [_transform(file, spectrogram) for spectrogram in _SPECTROGRAMS]
         self._weights = [t.weights.astype(np.float32) for t in self._transforms]
 
     def spectrograms(self, window: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -71,8 +79,7 @@ class FrontEnd:
         for spectrogram, transform, weights, target in zip(
             _SPECTROGRAMS, self._transforms, self._weights, out, strict=True
         ):
-            silent_frame = silence * transform.window
-            silent_bands = (_fold(silent_frame[None].astype(np.float64)) @ transform.weights).astype(np.float32)
+            silent_frame, silent_bands = silence * transform.window, transform.bands_of_constant(silence)
             frames = np.lib.stride_tricks.sliding_window_view(scaled, spectrogram.frame)[:: spectrogram.hop]
             block = np.empty((_BLOCK, spectrogram.frame), np.float32)
             for first in range(0, len(frames), _BLOCK):
@@ -83,15 +90,32 @@ class FrontEnd:
                 bands += silent_bands
                 np.abs(bands, out=bands)
                 target[:, first : first + _BLOCK] = (bands**transform.exponent).T
+            for value, numbers in _constant_frames(frames, silence).items():
+                bands = np.abs(transform.bands_of_constant(value))
+                target[:, numbers] = (bands**transform.exponent)[:, None]
         return out
 
 
+def _constant_frames(frames: NDArray[np.float32], silence: np.float32) -> dict[np.float32, list[int]]:
+    """Return the numbers of the frames whose samples are all equal, and not `silence`, by their value."""
+    first = frames[:, 0]
+    is_candidate = (first != silence) & (first == frames[:, -1]) & (first == frames[:, frames.shape[1] // 2])
+    found: dict[np.float32, list[int]] = {}
+    for number in np.flatnonzero(is_candidate):
+        if (frames[number] == first[number]).all():
+            found.setdefault(first[number], []).append(int(number))
+    return found
+
+
 def _scaled(window: NDArray[np.float32]) -> tuple[NDArray[np.float32], np.float32]:
-    """Return the samples scaled to -1..1, and the value to which a sample of zero is scaled."""
+    """Return the samples scaled to -1..1, and the value to which a sample of zero is scaled, limited to -1..1.
+
+    Without the limit it would be far away from all samples if they have an offset that is larger than their range.
+    """
     lowest = window.min()
     samples = window - lowest
     divisor = samples.max() + _EPSILON
-    silence = (np.float32(0) - lowest) / divisor
+    silence = np.clip((np.float32(0) - lowest) / divisor, 0, 1)
     samples /= divisor
     samples -= np.float32(0.5)
     samples *= np.float32(2)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -41,9 +41,12 @@ EMBEDDINGS = pa.schema(
 _NARROW = 0.5
 """Recordings with less than this share of the backbone's bandwidth are reported."""
 
-
 _TOLERANCE = 0.1
 """Seconds by which the length of a recording may differ between the sampling rates of the features and of the backbone."""
+
+_DECODED_SHARE = 3.0
+"""Share of the known length of a recording after which decoding is stopped. Stage `recordings` accepts up to
+`MAX_SAMPLES_PER_SECOND` of all channels, which is 2.6 times what a limit on the length allows (see `audio.limits`)."""
 
 
 class EmbedJob(NamedTuple):
@@ -75,6 +78,33 @@ class EmbedJob(NamedTuple):
         return self.windows
 
 
+class _Writer:
+    """Consumer of the samples of one decode attempt: writes the embeddings that are complete, so that memory does not hold them all.
+
+    Args:
+        file: receives the embeddings, float16; what an earlier attempt wrote is removed.
+        stream: computes them.
+    """
+
+    def __init__(self, file: BinaryIO, stream: EmbeddingStream) -> None:
+        self._file, self.stream, self._windows = file, stream, 0
+        file.seek(0)
+        file.truncate()
+
+    def add(self, samples: NDArray[np.int16]) -> None:
+        self.stream.add(samples)
+        self._write(self.stream.take())
+
+    def finish(self, windows: int) -> int:
+        """Write the remaining embeddings; return the number of all."""
+        self._write(self.stream.finish(windows))
+        return self._windows
+
+    def _write(self, embeddings: NDArray[np.float16]) -> None:
+        self._file.write(embeddings.astype("<f2", copy=False).data)
+        self._windows += len(embeddings)
+
+
 @cache
 def load_cached(key: BackboneKey, file: str | None) -> Backbone:
     """Return the backbone, which is loaded once per process, and only in worker processes: a fork may not copy it in a usable state."""
@@ -97,24 +127,22 @@ def embed_recording(job: EmbedJob) -> int:
     if job.audio is None:
         raise AutobirdError(f"{name}: it is missing from the batch's archive; {again}")
     try:
-        with open_source(job.audio) as audio:
-            stream = decode_resampled_into(
+        with open_source(job.audio) as audio, job.part.open("wb") as part:
+            writer = decode_resampled_into(
                 audio,
                 backbone.info.sample_rate,
-                lambda: EmbeddingStream(backbone, job.settings),
-                job.seconds + 1,
+                lambda: _Writer(part, EmbeddingStream(backbone, job.settings)),
+                _DECODED_SHARE * job.seconds + 1,
                 job.location.span,
             )
-        decoded = stream.samples / backbone.info.sample_rate
-        if abs(decoded - job.seconds) > _TOLERANCE:
-            raise UnusableAudio(f"{decoded:.1f} s instead of {job.seconds:.1f} s")
-        embeddings = stream.finish(job.windows)
+            decoded = writer.stream.samples / backbone.info.sample_rate
+            if abs(decoded - job.seconds) > _TOLERANCE:
+                raise UnusableAudio(f"{decoded:.1f} s instead of {job.seconds:.1f} s")
+            return writer.finish(job.windows)
     except (TooLong, UnusableAudio) as error:
         raise AutobirdError(f"{name}: it cannot be decoded again ({error}); {again}") from error
     except AutobirdError as error:
         raise AutobirdError(f"{name}: {error}") from error
-    job.part.write_bytes(embeddings.astype("<f2", copy=False).data)
-    return len(embeddings)
 
 
 def embed_batch(jobs: Sequence[EmbedJob], out: NpyWriter, workers: int) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -63,9 +64,15 @@ class FileBackbone(Backbone):
         entry = _chosen(self._runner.inputs, d.input, "input", f"{what}: {file}", range(1, 4))
         output = _chosen(self._runner.outputs, d.output, "output", f"{what}: {file}", range(2, 3))
         self._shape = _input_shape(entry, samples, f"{what}: {file}")
-        self._runner.prepare(entry.name, self._shape, output.name)
         self._peak = d.peak
-        width = self._embed_one(np.zeros(samples, np.float32)).size
+        try:
+            self._runner.prepare(entry.name, self._shape, output.name)
+            width = self._embed_one(np.zeros(samples, np.float32)).size
+        except Exception as error:  # the errors of ONNX Runtime and LiteRT have no common base class
+            raise AutobirdError(
+                f"{what}: {file} cannot compute a window ({str(error).splitlines()[0]}); give a network whose only input is samples as "
+                "float32"
+            ) from error
         self.info = BackboneInfo(
             name=d.name, sha256=digest, sample_rate=d.sample_rate, window=d.window, width=width, licence=d.licence,
             source=d.source, input=entry.name, output=output.name, peak=d.peak,
@@ -169,6 +176,7 @@ class _TFLiteRunner:
         self.inputs = [_tflite_tensor(d) for d in self._interpreter.get_input_details()]
         self.outputs = [_tflite_tensor(d) for d in self._interpreter.get_output_details()]
         self._input = self._output = 0
+        self._lock = Lock()
 
     def prepare(self, name: str, shape: tuple[int, ...], output: str) -> None:
         """See `_Runner`."""
@@ -179,9 +187,10 @@ class _TFLiteRunner:
 
     def run(self, samples: Samples) -> NDArray[np.float32]:
         """See `_Runner`."""
-        self._interpreter.set_tensor(self._input, np.ascontiguousarray(samples))
-        self._interpreter.invoke()
-        return self._interpreter.get_tensor(self._output)
+        with self._lock:  # the interpreter holds input and output, so threads must not use it at the same time
+            self._interpreter.set_tensor(self._input, np.ascontiguousarray(samples))
+            self._interpreter.invoke()
+            return self._interpreter.get_tensor(self._output)
 
 
 def tflite_interpreter(data: bytes, what: str) -> Any:

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from autobird.audio.settings import Name
 from autobird.core.settings import Settings
 
+_FIXED = ("sample_rate", "window", "input", "output", "peak", "licence", "source")
+"""Settings that the published file of BirdNET determines."""
+
 
 class BackboneSettings(Settings):
     """A pretrained network that turns sound into embeddings. Only runs that use embeddings need it."""
@@ -52,7 +55,6 @@ class BackboneSettings(Settings):
     source: str | None = Field(
         None, description="Where the network comes from: a web page or a citation; named in the card."
     )
-
     heard_until: int | None = Field(
         None,
         ge=0,
@@ -62,6 +64,13 @@ class BackboneSettings(Settings):
 
     @model_validator(mode="after")
     def _file_described(self) -> Self:
+        if self.name == "birdnet-2.4":
+            for key in _FIXED:
+                if getattr(self, key) is not None:
+                    raise ValueError(
+                        f"{key} is set to {getattr(self, key)!r}, but it is fixed for birdnet-2.4; remove it, or choose another name for "
+                        "another file"
+                    )
         if self.name in ("birdnet-2.4", "perch-2"):
             return self
         for key in ("file", "sample_rate", "window", "licence"):

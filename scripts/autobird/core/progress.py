@@ -18,6 +18,8 @@ class _Bar(_tqdm):  # type: ignore[misc]
     def display(self, msg: str | None = None, pos: int | None = None) -> bool:  # noqa: ARG002 - the signature of tqdm
         """Show the bar, or a text instead of it; "" removes it (see `tqdm.display`)."""
         text = str(self) if msg is None else msg
+        if self.fp.closed:
+            return False  # a bar of a stage that failed is closed after the terminal
         if self.fp.isatty():
             # Erase the line first, and end with a carriage return: the next output of any process overwrites the bar.
             print(f"\r\x1b[K{text}", end="\r", file=self.fp, flush=True)

@@ -47,7 +47,11 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
             f"backbone {info.name}: {path} is not there or cannot be read; correct the path ({_OPTION})"
         )
     if digest != info.sha256:
-        remedy = f"install the right one: {REMEDY}" if info.name == BIRDNET else f"give the right file ({_OPTION})"
+        is_given = file is not None or os.environ.get(VARIABLE)
+        remedy = f"give the right file ({_OPTION})"
+        if info.name == BIRDNET:
+            remedy = f"do not give its path ({_OPTION}), or install it" if is_given else "install the right one"
+            remedy += f": {REMEDY}"
         raise AutobirdError(
             f"backbone {info.name}: {path} has the sha256 {digest}, but {bundle.folder} was made with {info.sha256}; {remedy}"
         )

@@ -71,10 +71,8 @@ class EmbeddingCache:
     def __init__(self, root: Path, backbone: BackboneInfo, features: FeatureSettings) -> None:
         about = {
             "format": _FORMAT,
-            "backbone": backbone.sha256,
-            "width": backbone.width,
-            "peak": backbone.peak,
-            "output": backbone.output,
+            # All that identifies its values: a file without fixed lengths can be used at several rates and with several windows.
+            "backbone": backbone.model_dump(mode="json", exclude={"name", "licence", "source"}),
             "sample_rate": features.sample_rate,
             "window": features.window,
             "hop": features.hop,

@@ -168,8 +168,8 @@ def _backbone_lines(backbone: BackboneInfo, known: int) -> list[str]:
         "bundle, too.",
         f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
         f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
-        "- Cost: nearly all of the computation is that of the backbone. `latency.json` of the run and the documentation of backbones "
-        "give measured speeds.",
+        "- Cost: nearly all of the computation is that of the backbone; docs/backbones.md gives measured speeds. `latency.json` of the "
+        "run measures the head alone.",
         "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
         "marks them with a note.",
         "",
