@@ -307,7 +307,7 @@ def test_the_environment_variable_names_the_file_of_the_backbone(
 def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_it(
     tmp_path: Path, backbone: tuple[Path, BackboneInfo], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autobird.backbone.birdnet.find_spec", lambda _: None)
+    monkeypatch.setattr("autobird.backbone.birdnet_files.find_spec", lambda _: None)
     monkeypatch.setenv("BIRDNET_APP_DATA", str(tmp_path))
     with_other_backbone(bundle, tmp_path / "b", name=BIRDNET)
     with pytest.raises(

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from autobird.backbone.base import Backbone, BackboneInfo
-from autobird.backbone.birdnet import REMEDY, birdnet_files
+from autobird.backbone.birdnet_files import REMEDY, birdnet_files
 from autobird.backbone.checks import litert_interpreter
 from autobird.backbone.known import BIRDNET
 from autobird.backbone.load import load_recorded
@@ -83,11 +83,11 @@ def _path(folder: Path, info: BackboneInfo, file: Path | str | None) -> Path:
     if info.name == BIRDNET:
         try:
             return birdnet_files()[0]
-        except AutobirdError as error:
+        except AutobirdError:
             raise AutobirdError(
                 f"{folder} needs the backbone {BIRDNET}, which is not installed; install it: {REMEDY}; or give the path of its file "
                 f"({_OPTION})"
-            ) from error
+            ) from None
     raise AutobirdError(
         f"{folder} needs the backbone {info.name} ({info.source or 'source not recorded'}), which it does not contain; give the path of "
         f"its file, whose sha256 is {info.sha256} ({_OPTION})"
