@@ -32,7 +32,7 @@ from autobird.core.hashing import file_digest
 from autobird.predict import Classifier, batch, stream
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle, bundle_manifest
-from autobird.predict.files import predict_file, time_per_megabyte
+from autobird.predict.files import FileResult, predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
@@ -176,6 +176,22 @@ def test_a_recording_without_the_upper_band_has_a_note_in_all_outputs(
     assert [f.get("note") for f in json.loads(as_text(JsonFormat(classifier.bundle), results))["files"]] == [note, None]
     header, *rows = file_rows(results)
     assert [row[header.index("note")] for row in rows] == [note, ""]
+
+
+def test_the_note_that_files_have_in_common_is_printed_once_on_the_terminal(
+    bundle: Path, backbone: tuple[Path, BackboneInfo], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(2):
+        noise(tmp_path / f"{n}.wav", 3, 8000)
+    with pytest.raises(SystemExit):
+        cli.main(["predict", str(bundle), str(tmp_path), "--backbone", str(backbone[0])])
+    out, err = capsys.readouterr()
+    assert "0.wav" in out
+    assert "its sampling rate is" not in out
+    assert err.count("its sampling rate is") == 1
+    assert "note: 2 files were classified with a note, for example" in err
+    cut = FileResult("a.wav", "", 3.0, None, [], {}, note="the file is cut; its sampling rate is 8000 Hz, so")
+    assert TableFormat(with_band_notes=False).text(cut).endswith("    note: the file is cut\n")
 
 
 def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_continues(

@@ -113,7 +113,8 @@ def test_detections_that_are_worse_or_better_are_said_whatever_the_most_probable
         "These recordings are too few to tell which names the most probable species better: this model, or BirdNET 2.4 unchanged; "
     )
     assert re.search(
-        r" The detections of this model are worse: precision lower by 0\.667 \[0\.\d+, 0\.\d+\]; macro-F1 lower by 0\.\d+", found
+        r" The detections of this model are worse: precision lower by 0\.667 \[0\.\d+, 0\.\d+\]; macro-F1 lower by 0\.\d+",
+        found,
     )
     assert "recall" not in found
     monkeypatch.setitem(globals(), "CALIBRATION", Calibration(1.0, np.full(3, 0.5), "mean"))

@@ -70,9 +70,7 @@ def answer(result: dict[str, Any]) -> str:
             text += f", but it may have been trained on {result['possibly_heard']} of them"
     else:
         which_is = "which names the most probable species better" if detections else "which is better"
-        text = (
-            f"These recordings are too few to tell {which_is}: this model, or {name} unchanged; {scores}"
-        )
+        text = f"These recordings are too few to tell {which_is}: this model, or {name} unchanged; {scores}"
     return f"{text}.{detections}"
 
 
