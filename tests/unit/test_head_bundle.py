@@ -331,6 +331,8 @@ def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_i
     ) as error:
         Classifier(tmp_path / "b")
     assert "\n" not in str(error.value)
+    assert error.value.__cause__ is None  # Python would print a second traceback
+    assert error.value.__suppress_context__
 
 
 def test_a_path_of_another_file_for_birdnet_is_named_with_the_remedy(
