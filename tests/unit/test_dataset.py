@@ -119,6 +119,25 @@ def test_an_index_of_one_species_is_refused_with_the_settings_to_change() -> Non
         build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
 
 
+def test_too_few_recordings_are_said_with_the_species_that_were_left_out() -> None:
+    table = recordings(*many("x", 2), *many("y", 2), *many("z", 2))
+    rows = windows(table, 5)
+    rows = rows.drop(rows.index[rows["recording"] == "z/0"][:1])
+    with pytest.raises(
+        AutobirdError,
+        match=r"^Too few recordings: 4 in 4 sessions; training, validation and test each need some\. Left out: z \(9 windows, "
+        r"dataset\.min_windows is 10\)\. Add recordings$",
+    ):
+        build_index(table, rows, tables_of(table), DatasetStageSettings())
+    with pytest.raises(AutobirdError, match=r"Left out: z \(1 recording, dataset\.min_recordings is 2\)\. Add"):
+        build_index(
+            table,
+            windows(table, 10)[lambda w: w["recording"] != "z/0"],
+            tables_of(table),
+            DatasetStageSettings(min_recordings=2),
+        )
+
+
 @pytest.mark.parametrize(("fold", "split"), [(2, "validation"), (4, "test")])
 def test_a_fold_without_groups_is_refused_with_the_setting_to_change(fold: int, split: str) -> None:
     """Three groups of each species fill three of five folds; a change of the seed would not help."""

@@ -32,7 +32,7 @@ from autobird.core.hashing import file_digest
 from autobird.predict import Classifier, batch, stream
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle, bundle_manifest
-from autobird.predict.files import predict_file, time_per_megabyte
+from autobird.predict.files import FileResult, predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
@@ -178,6 +178,22 @@ def test_a_recording_without_the_upper_band_has_a_note_in_all_outputs(
     assert [row[header.index("note")] for row in rows] == [note, ""]
 
 
+def test_the_note_that_files_have_in_common_is_printed_once_on_the_terminal(
+    bundle: Path, backbone: tuple[Path, BackboneInfo], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for n in range(2):
+        noise(tmp_path / f"{n}.wav", 3, 8000)
+    with pytest.raises(SystemExit):
+        cli.main(["predict", str(bundle), str(tmp_path), "--backbone", str(backbone[0])])
+    out, err = capsys.readouterr()
+    assert "0.wav" in out
+    assert "its sampling rate is" not in out
+    assert err.count("its sampling rate is") == 1
+    assert "note: 2 files were classified with a note, for example" in err
+    cut = FileResult("a.wav", "", 3.0, None, [], {}, note="the file is cut; its sampling rate is 8000 Hz, so")
+    assert TableFormat(with_band_notes=False).text(cut).endswith("    note: the file is cut\n")
+
+
 def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_continues(
     bundle: Path,
     backbone: tuple[Path, BackboneInfo],
@@ -307,7 +323,7 @@ def test_the_environment_variable_names_the_file_of_the_backbone(
 def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_it(
     tmp_path: Path, backbone: tuple[Path, BackboneInfo], bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("autobird.backbone.birdnet.find_spec", lambda _: None)
+    monkeypatch.setattr("autobird.backbone.birdnet_files.find_spec", lambda _: None)
     monkeypatch.setenv("BIRDNET_APP_DATA", str(tmp_path))
     with_other_backbone(bundle, tmp_path / "b", name=BIRDNET)
     with pytest.raises(
@@ -315,6 +331,8 @@ def test_birdnet_that_is_not_installed_is_named_with_the_command_that_installs_i
     ) as error:
         Classifier(tmp_path / "b")
     assert "\n" not in str(error.value)
+    assert error.value.__cause__ is None  # Python would print a second traceback
+    assert error.value.__suppress_context__
 
 
 def test_a_path_of_another_file_for_birdnet_is_named_with_the_remedy(

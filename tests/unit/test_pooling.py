@@ -176,9 +176,12 @@ def random_tables(seeds: tuple[int, ...]) -> dict[tuple[int, int], pd.DataFrame]
     }
 
 
-def test_the_scores_of_the_stage_agree_with_scikit_learn(tmp_path: Path) -> None:
+def test_the_scores_of_the_stage_agree_with_scikit_learn(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     tables = random_tables((4, 7))
     crossval.main(write_run(tmp_path, tables, [LABELS] * 3))
+    printed = [line for line in capfd.readouterr().err.splitlines() if line.startswith("[pool]")]
+    file = tmp_path / "crossval/crossval.json"
+    assert printed[-2:-1] == [f"[pool] all scores: {file}; to print them: autobird scores {tmp_path}"]
     result = read_json(tmp_path / "crossval/crossval.json")
     macro_f1 = result["by_recording"]["macro_f1"]
 

@@ -65,6 +65,29 @@ def test_an_undefined_difference_from_the_float32_model_is_printed_as_such(tmp_p
     assert "released: float: the cheapest\n          int8 may lose up to 0.0400\n" in text
 
 
+def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Path) -> None:
+    run(tmp_path)
+    assert "cross-validation" not in cli.format_scores(tmp_path)
+    level = {name: {"value": 0.7, "low": 0.65, "high": 0.75, "seeds": {"0": 0.7}} for name in METRICS}
+    result = {
+        "folds": 5,
+        "seeds": [0, 1],
+        "recordings": 40,
+        "windows": 80,
+        "groups": 30,
+        "by_recording": level,
+        "by_window": level,
+    }
+    write_json(tmp_path / "crossval/crossval.json", result)
+    text = cli.format_scores(tmp_path)
+    tested, pooled = text.split("cross-validation (other networks than the released one): ")
+    assert pooled.startswith(
+        "pooled over 5 folds, mean of 2 seeds, 40 recordings (80 windows) in 30 independent groups"
+    )
+    assert tested.count("0.500 [") == 2 * len(METRICS)
+    assert pooled.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
+
+
 def test_the_summary_of_the_drift_test_is_printed(tmp_path: Path) -> None:
     run(tmp_path)
     write_json(tmp_path / "drift/drift.json", {"summary": "No drift detected: 9 current recordings"})

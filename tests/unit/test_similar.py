@@ -157,7 +157,7 @@ def test_a_bundle_without_a_backbone_is_refused_in_one_line_that_says_why(tmp_pa
     ("clip", "at", "message"),
     [
         ("field/broken.wav", None, "broken.wav: text, not audio"),
-        ("clip.wav", 60.0, "starts at 60 s of a file of 3.0 s"),
+        ("clip.wav", 60.0, "starts at 60 s of a file of 3.0 s; correct its start (--at 60)"),
         ("missing.wav", None, "missing.wav: cannot be read"),
     ],
 )

@@ -1,6 +1,7 @@
 """The released model and the backbone's own species list, compared on the same test recordings."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_a_model_that_is_better_on_all_recordings_is_recommended() -> None:
     assert values["backbone"]["value"] == pytest.approx(0.75, abs=0.02)
     assert 0 < values["difference"]["low"] < values["difference"]["value"]
     assert found["answer"].startswith(
-        "Use this model rather than birdnet-2.4 as it is: macro-F1 on the 80 test recordings is 1.000"
+        "Use this model rather than BirdNET 2.4 unchanged: macro-F1 on the 80 test recordings is 1.000"
     )
     assert found["scopes"]["unheard"] is None
     assert "may have been trained on 80 of these 80 recordings, which favours it" in found["summary"]
@@ -93,8 +94,32 @@ def test_a_model_that_is_better_on_all_recordings_is_recommended() -> None:
 def test_a_worse_model_is_not_recommended_and_an_equal_one_cannot_be_told() -> None:
     truth = [0, 1] * 40
     worse = [(t if i % 4 else 1 - t) for i, t in enumerate(truth)]
-    assert compared(truth, worse, truth)["answer"].startswith("Use birdnet-2.4 as it is rather than this model")
-    assert "cannot be told from these recordings" in compared(truth, truth, truth)["answer"]
+    assert compared(truth, worse, truth)["answer"].startswith("Use BirdNET 2.4 unchanged rather than this model")
+    equal = compared(truth, truth, truth)["answer"]
+    assert equal.startswith(
+        "These recordings are too few to tell which is better: this model, or BirdNET 2.4 unchanged; macro-F1 on the 80 test recordings"
+    )
+    assert "detections" not in equal
+
+
+def test_detections_that_are_worse_or_better_are_said_whatever_the_most_probable_species(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    truth = [0, 1] * 40
+    # The threshold 0.001 detects all species in all recordings. The most probable species remain right.
+    monkeypatch.setitem(globals(), "CALIBRATION", Calibration(1.0, np.full(3, 0.001), "mean"))
+    found = compared(truth, truth, truth)["answer"]
+    assert found.startswith(
+        "These recordings are too few to tell which names the most probable species better: this model, or BirdNET 2.4 unchanged; "
+    )
+    assert re.search(
+        r" The detections of this model are worse: precision lower by 0\.667 \[0\.\d+, 0\.\d+\]; macro-F1 lower by 0\.\d+",
+        found,
+    )
+    assert "recall" not in found
+    monkeypatch.setitem(globals(), "CALIBRATION", Calibration(1.0, np.full(3, 0.5), "mean"))
+    unsure = compared(truth, truth, [2 if i % 2 else t for i, t in enumerate(truth)])["answer"]
+    assert re.search(r" The detections of this model are better: recall higher by 0\.500 \[0\.\d+, 0\.\d+\]", unsure)
 
 
 def test_the_answer_is_that_of_the_unheard_recordings_if_there_are_30() -> None:
@@ -112,7 +137,7 @@ def test_species_that_the_backbone_does_not_know_are_listed_and_left_out_of_a_se
     found = compared(truth, truth, [t if t < 2 else 0 for t in truth])
     assert found["unknown_species"] == ["own sound"]
     assert found["answer"].startswith(
-        "Use this model rather than birdnet-2.4 as it is, because birdnet-2.4 does not know own sound: macro-F1 on the 60 test"
+        "Use this model rather than BirdNET 2.4 unchanged, because BirdNET 2.4 does not know own sound: macro-F1 on the 60 test"
     )
     assert "on the species that both know, it is not clearly better (difference +0.000" in found["answer"]
     everything, known = found["scopes"]["all"], found["scopes"]["known_species"]
@@ -121,7 +146,7 @@ def test_species_that_the_backbone_does_not_know_are_listed_and_left_out_of_a_se
     assert known["metrics"]["macro_f1"]["backbone"]["value"] == 1
     assert known["metrics"]["macro_f1"]["difference"]["value"] == 0
     equal = compared(truth, [0, 1, 0] * 20, [0, 1, 0] * 20)  # neither recognises it
-    assert "birdnet-2.4 does not know own sound: for these, this model is needed." in equal["summary"]
+    assert "BirdNET 2.4 does not know own sound: for these, this model is needed." in equal["summary"]
 
 
 def test_one_species_that_both_know_is_no_comparison() -> None:
@@ -227,6 +252,7 @@ def test_the_test_recordings_of_several_folds_are_pooled(tmp_path: Path, monkeyp
     stage.main(arguments)
     result = read_json(tmp_path / "a/output.json")
     values = result["scopes"]["all"]
+    assert "source: pooled over 2 folds, 5 recordings\n" in format_with_backbone("mine", result)
     assert (values["recordings"], result["unheard"], result["possibly_heard"]) == (5, 3, 2)
     assert values["metrics"]["top1"]["backbone"]["value"] == 1
     assert values["metrics"]["top1"]["model"]["value"] == 0.8
@@ -238,7 +264,8 @@ def test_the_command_prints_the_answer_and_each_comparison(tmp_path: Path, capsy
     write_json(tmp_path / "evaluation/with_backbone.json", compared(truth, truth, [t if t < 2 else 0 for t in truth]))
     cli.main(["compare", str(tmp_path), "--with", "birdnet"])
     text = capsys.readouterr().out
-    assert text.startswith("Use this model rather than birdnet-2.4 as it is")
+    assert text.startswith("Use this model rather than BirdNET 2.4 unchanged")
+    assert "\nsource: test split, 60 recordings\n" in text
     assert "all test recordings: 60 in 60 independent groups" in text
     assert "recordings of species that both know: 40 in 40" in text
     assert "species that birdnet-2.4 does not know: own sound" in text
@@ -279,7 +306,7 @@ def test_a_backbone_that_knows_none_of_the_species_cannot_take_the_place_of_the_
     result = read_json(tmp_path / "output.json")
     assert (
         result["summary"]
-        == "birdnet-2.4 knows none of the species of this run, so it cannot take the place of this model."
+        == "BirdNET 2.4 knows none of the species of this run, so it cannot take the place of this model."
     )
     assert result["unknown_species"] == LABELS
     assert format_with_backbone("mine", result) == result["answer"]

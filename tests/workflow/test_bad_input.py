@@ -25,10 +25,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "error: features: fmax 9000 Hz is above the Nyquist frequency of sample_rate 16000 Hz",
         ),
         ("corpus={type: folder, root: nowhere}", "error: corpus.root: nowhere is not a folder"),
+        (
+            "train={architecture: head} & backbone={file: gone.tflite}",
+            "error: backbone birdnet-2.4: gone.tflite is not there or cannot be read; correct or remove backbone.file;",
+        ),
     ],
 )
 def test_an_error_in_the_configuration_stops_the_run_before_any_job(project: Path, config: str, line: str) -> None:
-    result = snakemake(project, "--config", config)
+    result = snakemake(project, "--config", *config.split(" & "))
     assert result.code == 1
     errors = [text for text in result.text.splitlines() if text.startswith("error:")]
     assert len(errors) == 1

@@ -15,6 +15,7 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 sys.path.insert(0, str(SCRIPTS))
 
 from autobird.audio.settings import FeatureSettings, MelSettings, WindowSettings
+from autobird.backbone.birdnet_files import check_file
 from autobird.backbone.known import BIRDNET, embedding_key, origin
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
@@ -129,6 +130,24 @@ def members_where(condition):
     """Constraint of the wildcard `member`: a regular expression that matches the members that meet a condition."""
     prefixes = [prefix for prefix, member in MEMBERS.items() if condition(member)]
     return "|".join(map(re.escape, prefixes)) if prefixes else "(?!)"
+
+
+def check_backbone_file():
+    """Check the file of the backbone before any job, if the jobs use the files and the Python of this machine.
+
+    Jobs in a bucket's machines or in containers have files of their own.
+    """
+    if not (CONFIG.uses_backbone and workflow.is_main_process and SHARED):
+        return
+    if workflow.deployment_settings.deployment_method:
+        return
+    try:
+        check_file(CONFIG.backbone, HASHES)
+    except AutobirdError as error:
+        exit_with_error(error)
+
+
+check_backbone_file()
 
 
 wildcard_constraints:

@@ -116,6 +116,8 @@ class BlockReader:
             self.file.seek(frames)
         except (soundfile.LibsndfileError, DecodeError) as error:
             length = self.file.frames / self.file.samplerate
+            # Beyond the end, the decoder's message says no more.
+            reason = f" ({error_text(error)})" if self.span[0] < length else ""
             raise UnusableAudio(
-                f"starts at {self.span[0]:g} s of a file of {length:.1f} s; correct its start ({error_text(error)})"
+                f"starts at {self.span[0]:g} s of a file of {length:.1f} s; correct its start{reason}"
             ) from error

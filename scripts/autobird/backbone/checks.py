@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from autobird.backbone.birdnet_files import file_error
 from autobird.core.errors import AutobirdError
 
 LITERT = f'"{sys.executable}" -m pip install "ai-edge-litert>=2"'
@@ -17,27 +18,25 @@ _PLATFORMS = {
 """System and processor for which `ai-edge-litert` is published."""
 
 
-def read_checked(file: Path, expected: str | None, what: str, remedy: str) -> tuple[bytes, str]:
+def read_checked(file: Path, expected: str | None, name: str, given: str | None) -> tuple[bytes, str]:
     """Return the content and the sha256 of a backbone's file.
 
     Args:
         file: the file.
         expected: its sha256; None: any.
-        what: name of the backbone, for messages.
-        remedy: what to do if the file has another sha256.
+        name: of the backbone.
+        given: the path that the user gave; None: the file was found where it is installed.
 
     Raises:
         AutobirdError: the file cannot be read, or has another sha256.
     """
     try:
         data = file.read_bytes()
-    except OSError as error:
-        raise AutobirdError(
-            f"{what}: {file} cannot be read ({error.strerror}); set backbone.file to its path"
-        ) from error
+    except OSError:
+        raise file_error(name, given, file, expected, None) from None
     digest = hashlib.sha256(data).hexdigest()
     if expected is not None and digest != expected:
-        raise AutobirdError(f"{what}: {file} has the sha256 {digest}, not {expected}; {remedy}")
+        raise file_error(name, given, file, expected, digest)
     return data, digest
 
 
@@ -55,8 +54,8 @@ def litert_interpreter() -> Any:
             raise AutobirdError(
                 f"TFLite files need the package ai-edge-litert, which is not published for this system ({system} {machine}), only "
                 "for Linux x86-64 and arm64, Windows x86-64 and macOS arm64; use one of these, or an ONNX file"
-            ) from error
+            ) from None
         raise AutobirdError(
             f"TFLite files need the package ai-edge-litert, which cannot be imported ({error}); install it: {LITERT}"
-        ) from error
+        ) from None
     return interpreter

@@ -54,7 +54,7 @@ class FileBackbone(Backbone):
 
     def __init__(self, file: Path, description: Description, sha256: str | None = None) -> None:
         d, what = description, f"backbone {description.name}"
-        data, digest = read_checked(file, sha256, what, "give the right file, or correct backbone.sha256")
+        data, digest = read_checked(file, sha256, d.name, str(file))
         runners: dict[str, Callable[[bytes, Path], _Runner]] = {".onnx": _OnnxRunner, ".tflite": _TFLiteRunner}
         if file.suffix.lower() not in runners:
             raise AutobirdError(

@@ -88,7 +88,7 @@ def backbone_sha256(settings: BackboneSettings, cache: Path) -> str:
     with HashCache(cache) as hashes:
         (digest,) = hashes.sha256([backbone_file(settings.name, settings.file)])
     if digest is None:
-        raise AutobirdError(f"backbone {settings.name}: {settings.file} cannot be read; set backbone.file to its path")
+        raise AutobirdError(f"backbone {settings.name}: {settings.file} cannot be read; correct backbone.file")
     return digest
 
 

@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 from autobird.dataset.boxes import label_recordings, label_windows
 from autobird.dataset.groups import group_keys
-from autobird.dataset.index_checks import check_index
+from autobird.dataset.index_checks import check_index, rare_reason
 from autobird.dataset.recorders import NO_SESSIONS, recorder_sessions
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
@@ -111,9 +111,9 @@ def _filter_windows(index: pd.DataFrame, settings: DatasetStageSettings) -> "pd.
     windows_per_species = accepted["species"].value_counts()
     recordings_per_species = accepted.drop_duplicates()["species"].value_counts()
     rare = index["species"].isin(windows_per_species.index[windows_per_species < settings.min_windows])
-    _drop(index, rare, f"species with fewer than {settings.min_windows} windows")
+    _drop(index, rare, rare_reason(settings.min_windows, "windows"))
     in_few = index["species"].isin(recordings_per_species.index[recordings_per_species < settings.min_recordings])
-    _drop(index, in_few, f"species with fewer than {settings.min_recordings} recordings")
+    _drop(index, in_few, rare_reason(settings.min_recordings, "recordings"))
     return rare | in_few
 
 

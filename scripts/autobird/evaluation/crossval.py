@@ -1,6 +1,7 @@
 """Stage `pool`: the scores of a cross-validation, from the test predictions of all its folds and seeds."""
 
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,11 +216,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         }
         write_json(args.result, result)
         crossval_figure(args.figure, result)
-        _report(result)
+        _report(result, args.result)
 
 
-def _report(result: dict[str, Any]) -> None:
-    """Log the result, and print its main score."""
+def _report(result: dict[str, Any], file: Path) -> None:
+    """Log the result, and print its main score, and where the others are (`file`, in the folder crossval of the run)."""
     for fold, names in result["unknown_species"].items():
         log.warning("%s: no training recordings of %s, which have probability 0 there", fold, ", ".join(names))
     log.info(
@@ -233,8 +234,9 @@ def _report(result: dict[str, Any]) -> None:
         bounds = "interval unknown" if score["low"] is None else f"{score['low']:.3f}, {score['high']:.3f}"
         print_line(
             f"[pool] macro-F1 of {result['recordings']} recordings, each tested by a network that was not trained on it: "
-            f"{score['value']:.3f} [{bounds}], mean of {len(result['seeds'])} seeds"
+            f"{score['value']:.3f} [{bounds}], mean of {len(result['seeds'])} seed{'s' if len(result['seeds']) > 1 else ''}"
         )
+    print_line(f"[pool] all scores: {file}; to print them: autobird scores {shlex.quote(str(file.parent.parent))}")
 
 
 if __name__ == "__main__":

@@ -115,6 +115,7 @@ def with_backbone(
     marks: pd.DataFrame,
     exact: bool,
     settings: WithBackboneSettings,
+    folds: int = 1,
 ) -> dict[str, Any]:
     """Return the content of `with_backbone.json`.
 
@@ -126,6 +127,7 @@ def with_backbone(
         marks: result of `mark_heard` for the test recordings, in the order of the predictions.
         exact: whether the windows of the run are not longer than those of the backbone, so that each has one embedding.
         settings: name of the backbone, bootstrap and confidence level.
+        folds: number of folds of a cross-validation that the predictions are from; 1: those of one run.
     """
     pair = _Pair(model, backbone)
     known = np.array([i for i, name in enumerate(labels) if name in matched], np.intp)
@@ -142,6 +144,8 @@ def with_backbone(
     }
     result = {
         "backbone": settings.name,
+        "folds": folds,
+        "recordings": len(model.names),
         "threshold": THRESHOLD,
         "confidence": settings.confidence,
         "species": matched,
@@ -219,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         marks = mark_heard(model.names, read_text_csv(args.details), last_heard(settings)[0])
         matched = {labels[n]: network.labels[i] for n, i in positions.items()}
         exact = windows.window <= key.window
-        result = with_backbone(model, backbone, labels, matched, marks, exact, settings)
+        result = with_backbone(model, backbone, labels, matched, marks, exact, settings, len(args.index))
         result["summary"] += first_seed_sentence(len(args.predictions))
         write_json(args.output, result)
         write_csv(args.table, comparison_table(result))

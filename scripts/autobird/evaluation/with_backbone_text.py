@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from autobird.backbone.known import BIRDNET
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 
@@ -23,43 +24,86 @@ _SCOPES = {
 }
 
 
+_DETECTIONS = {"detection_precision": "precision", "detection_recall": "recall", "detection_macro_f1": "macro-F1"}
+
+
 def answer(result: dict[str, Any]) -> str:
-    """Return the sentence that answers: should I use this model, or the backbone as it is?
+    """Return the sentences that answer: should I use this model, or the backbone as it is?
+
+    The first is about the most probable species (macro-F1); the second about the detections, if one of the two is better in them.
 
     Args:
         result: content of `with_backbone.json`.
     """
-    name, scope = result["backbone"], result["scopes"]["all"]
+    name, scope = _shown(result["backbone"]), result["scopes"]["all"]
     if scope is None:
         return f"{name} knows none of the species of this run, so it cannot take the place of this model."
     if (unheard := result["scopes"]["unheard"]) is not None:
         scope, which = unheard, f"the {unheard['recordings']} test recordings that it did not hear in its training"
     else:
         which = f"the {scope['recordings']} test recordings"
+    detections = _detections(scope["metrics"])
     values = scope["metrics"]["macro_f1"]
     difference = values["difference"]
     if difference is None or values["model"] is None or values["backbone"] is None:
-        return f"This model and {name} as it is cannot be compared, because no test recording contains exactly one species."
+        return (
+            f"This model and {name} unchanged cannot be compared, because no test recording contains exactly one species."
+            f"{detections}"
+        )
     scores = (
-        f"macro-F1 on {which} is {_range(values['model'])} with this model and {_range(values['backbone'])} with {name} as it is "
+        f"macro-F1 on {which} is {_range(values['model'])} with this model and {_range(values['backbone'])} with {name} unchanged "
         f"(difference {_range(difference, sign=True)})"
     )
     if difference["low"] is not None and difference["low"] > 0:
         known = scope is result["scopes"]["all"] and result["scopes"]["known_species"]
         of_known = known["metrics"]["macro_f1"]["difference"] if known else None
         if not of_known or (of_known["low"] is not None and of_known["low"] > 0):
-            return f"Use this model rather than {name} as it is: {scores}."
+            return f"Use this model rather than {name} unchanged: {scores}.{detections}"
         return (
-            f"Use this model rather than {name} as it is, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; "
+            f"Use this model rather than {name} unchanged, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; "
             f"on the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
+            f"{detections}"
         )
     if difference["high"] is not None and difference["high"] < 0:
-        text = f"Use {name} as it is rather than this model, as far as these recordings tell: {scores}"
+        text = f"Use {name} unchanged rather than this model, as far as these recordings tell: {scores}"
         if scope is result["scopes"]["all"] and result["possibly_heard"]:
             text += f", but it may have been trained on {result['possibly_heard']} of them"
     else:
-        text = f"Whether this model or {name} as it is recognises these species better cannot be told from these recordings: {scores}"
-    return text + "."
+        which_is = "which names the most probable species better" if detections else "which is better"
+        text = f"These recordings are too few to tell {which_is}: this model, or {name} unchanged; {scores}"
+    return f"{text}.{detections}"
+
+
+def source(result: dict[str, Any]) -> str:
+    """Return which predictions were compared: those of the test split, or those of the folds of a cross-validation.
+
+    Args:
+        result: content of `with_backbone.json`.
+    """
+    recordings = f"{result['recordings']} recording{'' if result['recordings'] == 1 else 's'}"
+    return f"pooled over {result['folds']} folds, {recordings}" if result["folds"] > 1 else f"test split, {recordings}"
+
+
+def _shown(backbone: str) -> str:
+    """Return the name of a backbone as its authors write it."""
+    return "BirdNET 2.4" if backbone == BIRDNET else backbone
+
+
+def _detections(metrics: dict[str, Any]) -> str:
+    """Return a sentence, after a space, about the metrics of the detections whose paired intervals exclude 0; "" for none."""
+    lower, higher = [], []
+    for key, label in _DETECTIONS.items():
+        d = metrics[key]["difference"]
+        if d is None or d["low"] is None:
+            continue
+        if d["high"] < 0:
+            lower.append(f"{label} lower by {-d['value']:.3f} [{-d['high']:.3f}, {-d['low']:.3f}]")
+        elif d["low"] > 0:
+            higher.append(f"{label} higher by {d['value']:.3f} [{d['low']:.3f}, {d['high']:.3f}]")
+    if not lower and not higher:
+        return ""
+    verdict = "differ" if lower and higher else "are worse" if lower else "are better"
+    return f" The detections of this model {verdict}: {'; '.join(lower + higher)}."
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -68,7 +112,7 @@ def summary(result: dict[str, Any]) -> str:
     Args:
         result: content of `with_backbone.json`.
     """
-    name, scopes = result["backbone"], result["scopes"]
+    name, scopes = _shown(result["backbone"]), result["scopes"]
     lines = [answer(result)]
     if scopes["all"] is None:
         return lines[0]
@@ -150,6 +194,7 @@ def format_with_backbone(name: str, result: dict[str, Any]) -> str:
     lines = [result["answer"]]
     if result["scopes"]["all"] is None:
         return lines[0]
+    lines.append(f"source: {source(result)}")
     for scope, text in _SCOPES.items():
         content = result["scopes"][scope]
         if content is None:

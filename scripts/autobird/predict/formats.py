@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from autobird.core.files import csv_text
+from autobird.predict.backbone import split_note
 from autobird.predict.bundle import Bundle
 from autobird.predict.files import FileResult
 
@@ -47,9 +48,16 @@ class CsvFormat:
 
 
 class TableFormat:
-    """Lines of text for people."""
+    """Lines of text for people.
+
+    Args:
+        with_band_notes: whether to include the notes that many files have in common (`missing_band_note`).
+    """
 
     start, end = "", ""
+
+    def __init__(self, with_band_notes: bool = True) -> None:
+        self._with_band_notes = with_band_notes
 
     def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `OutputFormat`
         """See `OutputFormat`."""
@@ -64,8 +72,8 @@ class TableFormat:
         width = max((len(d.species) for d in result.detections), default=0)
         for d in result.detections:
             lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
-        if result.note:
-            lines.append(f"    note: {result.note}")
+        if note := result.note if self._with_band_notes else split_note(result.note)[0]:
+            lines.append(f"    note: {note}")
         return "\n".join(lines) + "\n"
 
 

@@ -15,7 +15,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
-from autobird.predict.backbone import check_backbone
+from autobird.predict.backbone import check_backbone, split_note
 from autobird.predict.bundle import MANIFEST, Bundle
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
 from autobird.predict.formats import CsvFormat, JsonFormat, OutputFormat, TableFormat, file_rows, formatted, on_one_line
@@ -127,15 +127,16 @@ class _Command:
             for path in missing
         ]
         self._start = self._reported = time.monotonic()
-        self._answered = self._taken_over = self._noted = self.skipped = 0
-        self._example = ""
-        """A note, and the file that it is about."""
+        self._answered = self._taken_over = self.skipped = 0
+        self._notes: dict[str, tuple[int, str]] = {}
+        """Number of files with a note and one of them with its note: of each note that files have in common, and of all others ("")."""
         self._audio = 0.0
 
     def _format(self, only_ascii: bool = False) -> OutputFormat:
         if self._options.form == "json":
             return JsonFormat(self._bundle, only_ascii)
-        return CsvFormat() if self._options.form == "csv" else TableFormat()
+        # On the terminal, notes that files have in common are printed once, at the end.
+        return CsvFormat() if self._options.form == "csv" else TableFormat(self._options.output is not None)
 
     def _classify(self, numbers: Sequence[int]) -> Iterator[tuple[int, FileResult]]:
         """Yield the number and the result of each file in the order of completion, and report the progress."""
@@ -165,8 +166,9 @@ class _Command:
             self.skipped += 1
             print(f"{on_one_line(result.file)}: skipped: {result.error}", file=sys.stderr)
         if result.note:
-            self._noted += 1
-            self._example = self._example or f"{on_one_line(result.file)}: {result.note}"
+            common = split_note(result.note)[1]
+            count, example = self._notes.get(common, (0, f"{on_one_line(result.file)}: {result.note}"))
+            self._notes[common] = count + 1, example
 
     def _report_progress(self, total: int) -> None:
         now = time.monotonic()
@@ -180,9 +182,9 @@ class _Command:
         earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
-        if self._noted:
-            files = f"{self._noted} file{'s were' if self._noted > 1 else ' was'}"
-            print(f"note: {files} classified with a note, for example {self._example}", file=sys.stderr)
+        for count, example in self._notes.values():
+            files = f"{count} file{'s were' if count > 1 else ' was'}"
+            print(f"note: {files} classified with a note, for example {example}", file=sys.stderr)
 
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
