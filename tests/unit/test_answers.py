@@ -184,6 +184,7 @@ class StubGraph:
     """A stub of `Graph`: every logit of a window is the mean of its frames, times a factor."""
 
     species = 3
+    is_head = False
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
