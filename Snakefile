@@ -21,6 +21,10 @@ report: "workflow/report/start.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/listing.smk"
+include: "workflow/rules/members.smk"
+include: "workflow/rules/students.smk"
+include: "workflow/rules/field.smk"
 include: "workflow/rules/cluster.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/features.smk"

@@ -1,0 +1,112 @@
+"""What rules need to know about the members of the run: their settings, and paths of their files. Contains no rules."""
+
+
+def config_of(wildcards):
+    """The configuration of a job's member."""
+    return MEMBERS[wildcards.member].config
+
+
+def member_settings(model, *sections):
+    """The settings of a stage for a job's member, as JSON; for the arguments see Config.settings_json()."""
+    return lambda wildcards: config_of(wildcards).settings_json(model, *sections)
+
+
+def member_id(wildcards):
+    """The id of a job's member; None for the main run. The report shows it as the subcategory."""
+    return MEMBERS[wildcards.member].id or None
+
+
+def category(name):
+    """The category of an output in the report: `name` for the main run; the other members have one of their own."""
+    return lambda wildcards: "Members" if wildcards.member else name
+
+
+def dataset_file(name):
+    """A file of the dataset that a job's member uses, which may be that of another member."""
+    return (
+        lambda wildcards: RUN
+        / MEMBERS[wildcards.member].dataset_prefix
+        / "dataset"
+        / name
+    )
+
+
+def is_head(wildcards):
+    """Whether a job's member is a head on the embeddings of a backbone; a job without the wildcard is of the main run."""
+    return MEMBERS[wildcards.get("member", "")].config.train.architecture == "head"
+
+
+def every_variant(pattern):
+    """Paths of all variants of a job's member. Only the main run is compressed, because only it is released; heads never are."""
+    return lambda wildcards: expand(
+        f"{RUN}/{wildcards.get('member', '')}{pattern}",
+        variant=(
+            ["float"] if wildcards.get("member") or is_head(wildcards) else VARIANTS
+        ),
+    )
+
+
+def network_inputs(wildcards):
+    """What the network of a job's member reads, of all batches: mel frames, or embeddings for a head."""
+    folder = EMBEDDINGS if is_head(wildcards) else FEATURES / "mels"
+    return every_batch(folder / "{batch}.npy")
+
+
+def crossval_targets(wildcards):
+    """The files that `snakemake crossval` writes; refuses, before any job starts, what cannot be cross-validated."""
+    count = len(crossval_ids(CONFIG))
+    if count > MAX_CROSSVAL_MEMBERS:
+        exit_with_error(
+            f"dataset.folds {CONFIG.dataset.folds} and {len(CONFIG.train.seeds)} train.seeds are {count} trainings, and at most "
+            f"{MAX_CROSSVAL_MEMBERS} are supported; lower dataset.folds or give fewer train.seeds"
+        )
+    if LISTING and LISTING.given_splits:
+        exit_with_error(
+            f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
+            "cross-validation; remove that column from the metadata"
+        )
+    references = [RUN / "crossval/references.json"] if CONFIG.train.teacher else []
+    return [
+        RUN / "crossval/crossval.json",
+        *references,
+        *expand(
+            str(RUN / "members/{member}/evaluation/metrics.json"),
+            member=crossval_ids(CONFIG),
+        ),
+    ]
+
+
+def analyses_of(folder):
+    """The analyses of a run with a backbone, as files of one of its folders; other runs have none."""
+    names = ["possibly_heard"] if CONFIG.uses_backbone else []
+    if (
+        CONFIG.uses_backbone and CONFIG.backbone.name == BIRDNET
+    ):  # the only one with a species list of its own
+        names.append("with_backbone")
+    if CONFIG.train.architecture == "head":
+        names.append("learning_curve")
+    return [RUN / folder / f"{name}.json" for name in names]
+
+
+def of_folds(pattern):
+    """A file of each fold of a cross-validation, of the training with the first seed."""
+    seed = CONFIG.train.seeds[0]
+    return [
+        RUN / f"members/{crossval_id(fold, seed)}" / pattern
+        for fold in range(CONFIG.dataset.folds)
+    ]
+
+
+def datasets_of_folds(name):
+    """A file of the dataset of each fold of a cross-validation."""
+    return [RUN / f"members/{fold}/dataset/{name}" for fold in fold_ids(CONFIG)]
+
+
+def crossval_files(file, id_of=str):
+    """A file of the networks of a cross-validation, or of the member that `id_of` gives for each of them."""
+    return [RUN / f"members/{id_of(name)}/{file}" for name in crossval_ids(CONFIG)]
+
+
+def teachers_of_folds(file):
+    """A file of the teachers of the students of a cross-validation, one for each fold."""
+    return [RUN / f"members/{teacher_id(fold)}/{file}" for fold in fold_ids(CONFIG)]
