@@ -19,6 +19,7 @@ def test_a_head_has_the_analyses_and_its_card_their_summaries(finished_head: Pat
     assert not (evaluation / "with_backbone.json").exists()  # this backbone has no species list
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("setting", "rules"),
     [("heard_until: 5", {"possibly_heard", "bundle", "drift_current", "drift"})],

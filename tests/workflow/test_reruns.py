@@ -324,6 +324,7 @@ def test_an_added_recording_embeds_its_batch(folder: Path) -> None:
     assert result.batches("embed") == {own}
 
 
+@pytest.mark.long
 def test_another_backbone_or_window_embeds_all_batches(folder: Path) -> None:
     write_onnx(folder / "small.onnx")
     embeddings(folder)

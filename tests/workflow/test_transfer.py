@@ -50,6 +50,7 @@ def test_a_new_setting_of_the_head_fits_it_again_and_embeds_nothing(
     assert planned(finished_head, f"train={{architecture: head, {setting}}}", HEAD[2]) == {"train_head", *AFTER_HEAD}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("setting", ["epochs: 3", "width: 12", "learning_rate: 0.001"])
 def test_settings_that_a_head_does_not_use_rerun_nothing_but_the_bundle(
     finished_head: Path,  # noqa: F811
