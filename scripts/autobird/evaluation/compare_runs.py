@@ -1,10 +1,10 @@
 """The command `autobird compare`: two runs, compared on their common test recordings."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 from autobird.core.errors import AutobirdError
+from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.paired import compare
 from autobird.evaluation.run_predictions import RunPredictions, has_crossval, read_crossval, read_test_split
 from autobird.evaluation.settings import IntervalSettings
@@ -62,9 +62,9 @@ def format_comparison(result: dict[str, Any]) -> str:
             lines.append(f"  species that only {letter} knows: {', '.join(run['only_here'])}")
     lines.append(f"  {'per recording':28}{f'a: {name_a}':>24}{f'b: {name_b}':>24}{'b minus a':>26}")
     for key, values in result["metrics"].items():
-        cells = f"{_cell(values['a']):>24}{_cell(values['b']):>24}{_cell(values['difference'], sign=True):>26}"
+        cells = f"{interval_text(values['a']):>24}{interval_text(values['b']):>24}{interval_text(values['difference'], sign=True):>26}"
         lines.append(f"  {_NAMES[key]:28}{cells}")
-    lines.append(f"  error of b divided by that of a (error: 1 - macro-F1): {_cell(result['error_ratio'])}")
+    lines.append(f"  error of b divided by that of a (error: 1 - macro-F1): {interval_text(result['error_ratio'])}")
     lines.append(
         f"  ([...]: {result['confidence']:.0%} confidence intervals; the difference and the ratio are paired: both runs are "
         "evaluated on the same resampled groups)"
@@ -81,13 +81,3 @@ def _lines(letter: str, run: dict[str, Any]) -> list[str]:
 
 def _short(name: str) -> str:
     return name if len(name) <= 20 else f"{name[:19]}…"
-
-
-def _cell(value: dict[str, float | None] | None, sign: bool = False) -> str:
-    number = math.nan if value is None or value["value"] is None else value["value"]
-    if value is None or math.isnan(number):
-        return "not defined"
-    form = "+.3f" if sign else ".3f"
-    low, high = value["low"], value["high"]
-    bounds = "interval unknown" if low is None or high is None else f"{low:{form}}, {high:{form}}"
-    return f"{number:{form}} [{bounds}]"

@@ -12,6 +12,7 @@ from autobird.core.files import read_json, write_json
 from autobird.core.stage import parser, print_line, run, settings_of, stage
 from autobird.core.tables import read_tables, write_csv
 from autobird.evaluation.crossval import MemberFiles, by_seed
+from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.paired import compare
 from autobird.evaluation.run_predictions import RunPredictions
 from autobird.evaluation.settings import EvaluationSettings
@@ -103,19 +104,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def _summary(scores: dict[str, dict[str, Interval]], share: float | None) -> str:
     scratch, teacher = scores["scratch"], scores["teacher"]
-    parts = [f"student {_cell(scratch['b'])}, teacher {_cell(teacher['a'])}, without a teacher {_cell(scratch['a'])}"]
-    parts.append(f"gain over the network without a teacher {_cell(scratch['difference'])}")
+    three = (("student", scratch["b"]), ("teacher", teacher["a"]), ("without a teacher", scratch["a"]))
+    parts = [", ".join(f"{name} {interval_text(score)}" for name, score in three)]
+    parts.append(f"gain over the network without a teacher {interval_text(scratch['difference'])}")
     if share is not None:
         parts.append(f"{share:.0%} of the gain of the teacher")
     return f"[crossval_references] macro-F1 per recording: {'; '.join(parts)}"
-
-
-def _cell(score: Interval) -> str:
-    if score is None or score["value"] is None:
-        return "not defined"
-    low, high = score["low"], score["high"]
-    bounds = "interval unknown" if low is None or high is None else f"{low:.3f}, {high:.3f}"
-    return f"{score['value']:.3f} [{bounds}]"
 
 
 if __name__ == "__main__":

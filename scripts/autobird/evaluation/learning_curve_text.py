@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from autobird.evaluation.interval_text import interval_text
+
 GAINS, SATURATED, UNCLEAR = "gains", "no more gain", "not enough to tell"
 """Whether more recordings of a species would raise its F1: the interval of the gain is above 0; it is below a gain that is worth the
 effort; neither."""
@@ -22,20 +24,22 @@ def summary(result: dict[str, Any]) -> str:
     first, last = result["curve"][0], result["curve"][-1]
     text = (
         f"Learning curve: with {first['recordings']:g} training recordings a species, the macro-F1 on the test recordings is "
-        f"{_range(first['macro_f1'])}; with all of them ({last['recordings']:g} a species on average), it is {_range(last['macro_f1'])}. "
+        f"{interval_text(first['macro_f1'])}; with all of them ({last['recordings']:g} a species on average), "
+        f"it is {interval_text(last['macro_f1'])}. "
     )
     gain = result["gain_of_doubling"]
     doubling = "At the end of the curve, twice as many recordings of every species"
     if result["conclusion"] == GAINS:
-        text += f"{doubling} raise it by {_range(gain, sign=True)}: more recordings help. "
+        text += f"{doubling} raise it by {interval_text(gain, sign=True, decimals=2)}: more recordings help. "
     elif result["conclusion"] == SATURATED:
-        text += f"{doubling} change it by {_range(gain, sign=True)}: more of them hardly help. "
+        text += f"{doubling} change it by {interval_text(gain, sign=True, decimals=2)}: more of them hardly help. "
     elif gain:
-        text += f"{doubling} change it by {_range(gain, sign=True)}: not enough to tell. "
+        text += f"{doubling} change it by {interval_text(gain, sign=True, decimals=2)}: not enough to tell. "
     species = result["species"]
     if names := result["would_gain_most"]:
         listed = "; ".join(
-            f"{name} ({_range(species[name]['gain_of_doubling'], sign=True)}, now {species[name]['train_recordings']:g} recordings)"
+            f"{name} ({interval_text(species[name]['gain_of_doubling'], sign=True, decimals=2)}, "
+            f"now {species[name]['train_recordings']:g} recordings)"
             for name in names
         )
         text += (
@@ -46,18 +50,8 @@ def summary(result: dict[str, Any]) -> str:
         which = "any species" if len(unclear) == len(species) else ", ".join(sorted(unclear))
         text += f"The test recordings are not enough to tell for {which}"
         first = unclear[0]
-        if species[first]["gain_of_doubling"]:
-            text += (
-                f"; the largest estimate is that of {first} ({_range(species[first]['gain_of_doubling'], sign=True)})"
-            )
+        estimate = species[first]["gain_of_doubling"]
+        if estimate:
+            text += f"; the largest estimate is that of {first} ({interval_text(estimate, sign=True, decimals=2)})"
         text += "."
     return text.strip()
-
-
-def _range(value: dict[str, float | None] | None, sign: bool = False) -> str:
-    if value is None:
-        return "not defined"
-    form = "+.2f" if sign else ".3f"
-    if value["low"] is None:
-        return f"{value['value']:{form}} [interval unknown]"
-    return f"{value['value']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"

@@ -1,12 +1,12 @@
 """The comparison of a model with a backbone as it is, in words: for the card, and for `autobird compare RUN --with birdnet`."""
 
-import math
 from pathlib import Path
 from typing import Any
 
 from autobird.backbone.known import BIRDNET
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.evaluation.interval_text import interval_text
 
 _NAMES = {
     "macro_f1": "macro-F1",
@@ -51,8 +51,8 @@ def answer(result: dict[str, Any]) -> str:
             f"{detections}"
         )
     scores = (
-        f"macro-F1 on {which} is {_range(values['model'])} with this model and {_range(values['backbone'])} with {name} unchanged "
-        f"(difference {_range(difference, sign=True)})"
+        f"macro-F1 on {which} is {interval_text(values['model'])} with this model and "
+        f"{interval_text(values['backbone'])} with {name} unchanged (difference {interval_text(difference, sign=True)})"
     )
     if difference["low"] is not None and difference["low"] > 0:
         known = scope is result["scopes"]["all"] and result["scopes"]["known_species"]
@@ -61,7 +61,7 @@ def answer(result: dict[str, Any]) -> str:
             return f"Use this model rather than {name} unchanged: {scores}.{detections}"
         return (
             f"Use this model rather than {name} unchanged, because {name} does not know {', '.join(result['unknown_species'])}: {scores}; "
-            f"on the species that both know, it is not clearly better (difference {_range(of_known, sign=True)})."
+            f"on the species that both know, it is not clearly better (difference {interval_text(of_known, sign=True)})."
             f"{detections}"
         )
     if difference["high"] is not None and difference["high"] < 0:
@@ -134,29 +134,21 @@ def summary(result: dict[str, Any]) -> str:
         if scopes["known_species"]:
             values = scopes["known_species"]["metrics"]["macro_f1"]
             lines.append(
-                f"On the species that both know, macro-F1 is {_range(values['model'])} and {_range(values['backbone'])} (difference "
-                f"{_range(values['difference'], sign=True)})."
+                f"On the species that both know, macro-F1 is {interval_text(values['model'])} and {interval_text(values['backbone'])} "
+                f"(difference {interval_text(values['difference'], sign=True)})."
             )
     detections = scopes["all"]["metrics"]
     lines.append(
         f"Detections (this model with its thresholds, {name} from a confidence of {result['threshold']:g}, its usual threshold): precision "
-        f"{_range(detections['detection_precision']['model'])} and {_range(detections['detection_precision']['backbone'])}, recall "
-        f"{_range(detections['detection_recall']['model'])} and {_range(detections['detection_recall']['backbone'])}."
+        f"{interval_text(detections['detection_precision']['model'])} and "
+        f"{interval_text(detections['detection_precision']['backbone'])}, recall "
+        f"{interval_text(detections['detection_recall']['model'])} and {interval_text(detections['detection_recall']['backbone'])}."
     )
     if not result["exact"]:
         lines.append(
             f"The windows of this run are longer than those of {name}, so its answers are those for the mean of the embeddings in a window."
         )
     return " ".join(lines)
-
-
-def _range(value: dict[str, float | None] | None, sign: bool = False) -> str:
-    if value is None:
-        return "not defined"
-    form = "+.3f" if sign else ".3f"
-    if value["low"] is None:
-        return f"{value['value']:{form}} [interval unknown]"
-    return f"{value['value']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
 
 
 def read_with_backbone(run: Path, backbone: str) -> dict[str, Any]:
@@ -202,9 +194,8 @@ def format_with_backbone(name: str, result: dict[str, Any]) -> str:
         lines.append(f"{text}: {content['recordings']} in {content['groups']} independent groups")
         lines.append(f"  {'per recording':28}{name[:22]:>24}{backbone:>24}{'difference':>26}")
         for key, values in content["metrics"].items():
-            cells = (
-                f"{_cell(values['model']):>24}{_cell(values['backbone']):>24}{_cell(values['difference'], True):>26}"
-            )
+            model, other = (interval_text(values[key]) for key in ("model", "backbone"))
+            cells = f"{model:>24}{other:>24}{interval_text(values['difference'], True):>26}"
             lines.append(f"  {_NAMES[key]:28}{cells}")
     heard = (
         f"{backbone} may have been trained on {result['possibly_heard']} of the test recordings; {result['unheard']} it did not hear, of "
@@ -222,13 +213,3 @@ def format_with_backbone(name: str, result: dict[str, Any]) -> str:
         f"{result['threshold']:g}; most probable species: of those of the run)"
     )
     return "\n".join(lines)
-
-
-def _cell(value: dict[str, float | None] | None, sign: bool = False) -> str:
-    number = math.nan if value is None or value["value"] is None else value["value"]
-    if value is None or math.isnan(number):
-        return "not defined"
-    form = "+.3f" if sign else ".3f"
-    low, high = value["low"], value["high"]
-    bounds = "interval unknown" if low is None or high is None else f"{low:{form}}, {high:{form}}"
-    return f"{number:{form}} [{bounds}]"
