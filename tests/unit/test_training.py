@@ -27,7 +27,7 @@ from autobird.model.data import WindowDataset, epoch_order
 from autobird.model.loop import Trainer, loss_and_macro_f1
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
-from autobird.model.sampling import sampling_probabilities
+from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.trained import load_trained
 
@@ -235,11 +235,11 @@ def test_a_roll_shifts_all_bands_of_a_window_by_the_same_random_number_of_frames
 def test_samplers_give_species_and_recordings_the_documented_probabilities() -> None:
     label = np.array([0] * 90 + [1] * 10)
     recording = np.array([0] * 80 + [1] * 10 + [2] * 10)
-    weighted = np.bincount(label, sampling_probabilities(label, recording, "weighted"))
+    weighted = np.bincount(label, sampling_probabilities(one_hot(label), recording, "weighted"))
     np.testing.assert_allclose(weighted, [0.5, 0.5])
-    balanced = sampling_probabilities(label, recording, "balanced")
+    balanced = sampling_probabilities(one_hot(label), recording, "balanced")
     np.testing.assert_allclose(np.bincount(label, balanced), np.sqrt([90, 10]) / np.sqrt([90, 10]).sum())
-    recordings = sampling_probabilities(label, recording, "recordings")
+    recordings = sampling_probabilities(one_hot(label), recording, "recordings")
     np.testing.assert_allclose(np.bincount(recording, recordings), [0.25, 0.25, 0.5])
     assert len(set(recordings[:80])) == 1
     of_recording = np.bincount(recording, balanced)
@@ -260,8 +260,20 @@ def test_in_a_recording_of_several_species_the_windows_of_each_count_on_their_ow
     label = np.array([0] * 90 + [1] * 10 + [1] * 10)
     recording = np.array([0] * 100 + [1] * 10)
     for sampler in ("recordings", "balanced"):
-        of_species = sampling_probabilities(label, recording, sampler)[90:]
+        of_species = sampling_probabilities(one_hot(label), recording, sampler)[90:]
         np.testing.assert_allclose(of_species, of_species[0])
+
+
+def test_negatives_have_their_share_and_windows_of_several_species_the_sum_of_theirs() -> None:
+    present = np.array([[1, 0], [1, 0], [1, 1], [0, 1], [0, 0], [0, 0], [0, 0]], bool)
+    recording = np.array([0, 1, 2, 3, 4, 4, 5])
+    found = sampling_probabilities(present, recording, "recordings", 0.2)
+    third, half = 0.4 / 3, 0.4 / 2
+    np.testing.assert_allclose(found, [third, third, third + half, half, 0.05, 0.05, 0.1])
+    np.testing.assert_allclose(sampling_probabilities(present, recording, "uniform", 0.2), np.full(7, 1 / 7))
+    np.testing.assert_allclose(sampling_probabilities(present[:4], recording[:4], "recordings", 0.2).sum(), 1)
+    np.testing.assert_allclose(sampling_probabilities(present[4:], recording[4:], "recordings", 0.2), [0.25, 0.25, 0.5])
+    assert not sampling_probabilities(present, recording, "recordings")[4:].any()
 
 
 def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.MonkeyPatch) -> None:

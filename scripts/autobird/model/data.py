@@ -13,7 +13,7 @@ from torch import Tensor
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
-from autobird.model.sampling import sampling_probabilities
+from autobird.model.sampling import one_hot, sampling_probabilities
 
 _FRAMES_PER_CHECK = 1 << 16
 """Frames that are checked for NaN and infinity at a time: 8 MB with 64 mel bands."""
@@ -159,5 +159,5 @@ def epoch_order(windows: WindowDataset, sampler: str, rng: np.random.Generator) 
     n = len(windows)
     if sampler == "uniform":
         return rng.permutation(n)
-    probabilities = sampling_probabilities(windows.label, windows.recording, sampler)
+    probabilities = sampling_probabilities(one_hot(windows.label), windows.recording, sampler)
     return rng.choice(n, n, p=probabilities)

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 
 from autobird.model.embeddings import EmbeddedWindows
 from autobird.model.head_prior import Prior
-from autobird.model.sampling import sampling_probabilities
+from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import HeadSettings
 from autobird.model.unit_length import unit_length
 
@@ -141,7 +141,7 @@ class Problem:
     @classmethod
     def of(cls, windows: EmbeddedWindows, settings: HeadSettings, prior: Prior) -> tuple[Scaling, "Problem"]:
         """Return the standardisation of training windows, and the problem."""
-        weights = sampling_probabilities(windows.label, windows.recording, settings.sampler)
+        weights = sampling_probabilities(one_hot(windows.label), windows.recording, settings.sampler)
         scaling = Scaling.of(windows.embeddings, weights)
         offset = np.empty((len(windows), len(prior.bias)), np.float32)
         for rows in _blocks(len(windows)):

@@ -12,7 +12,7 @@ from scipy.special import log_softmax
 from autobird.model.embeddings import EmbeddedWindows
 from autobird.model.head_fit import Problem
 from autobird.model.head_prior import Prior
-from autobird.model.sampling import sampling_probabilities
+from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import HeadSettings
 
 log = logging.getLogger("autobird")
@@ -100,7 +100,7 @@ def evaluate_candidates(
     if not used.any():
         return []
     label = windows.label[used]
-    weights = sampling_probabilities(label, windows.recording[used], settings.sampler)
+    weights = sampling_probabilities(one_hot(label), windows.recording[used], settings.sampler)
     return [_result(w, z[used], label, weights) for w, z in zip(CANDIDATES, logits, strict=True)]
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from autobird.core.settings import Settings
 
 ORIGINAL_RECIPE: dict[str, Any] = {
+    "outputs": "softmax",
     "epochs": 50,
     "batch_size": 32,
     "optimizer": "adam",
@@ -47,8 +48,8 @@ class TrainSettings(Settings):
         "resnet",
         description="Network. `resnet`: a small residual convolutional network; `cnn_transformer`: the network of the project that "
         "Autobird reimplements, with its training recipe as the default; `head`: a small classifier on the embeddings of a pretrained "
-        "network (section `backbone`), which needs far fewer recordings. Of this section, a head uses only the keys `hidden`, "
-        "`backbone_prior`, `seed`, `weight_decay`, `label_smoothing` and `sampler`.",
+        "network (section `backbone`), which needs far fewer recordings. Of this section, a head uses only the keys `outputs`, `loss`, "
+        "`negative_share`, `hidden`, `backbone_prior`, `seed`, `weight_decay`, `label_smoothing` and `sampler`.",
     )
     hidden: int = Field(
         0,
@@ -62,6 +63,25 @@ class TrainSettings(Settings):
         le=1,
         description="How much a `head` uses what the backbone already knows: the factor of the backbone's own logits of the species that "
         "it knows, which are added to the logits of the head. 0: not at all, as for a backbone without a list of species.",
+    )
+    outputs: Literal["independent", "softmax"] = Field(
+        "independent",
+        description="What the outputs of the network mean. `independent`: the probability of each species by itself (sigmoid), so that "
+        "a window can hold several species or none; the training uses windows of several species and negative recordings, too. "
+        "`softmax`: probabilities that sum to 1, so that every window is assigned to a species; the training uses windows of exactly "
+        "one species.",
+    )
+    loss: Literal["bce", "focal", "asymmetric"] = Field(
+        "bce",
+        description="Loss of independent outputs. `bce`: binary cross-entropy; `focal`: gives less weight to what the network already "
+        "knows well (Lin et al. 2017); `asymmetric`: does so for absent species alone (Ridnik et al. 2021).",
+    )
+    negative_share: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of the training that is spent on negative windows, which hold none of the species, if there are any "
+        "(independent outputs; not with `sampler: uniform`).",
     )
     width: int = Field(
         16,
@@ -262,6 +282,9 @@ class TrainSettings(Settings):
 class HeadSettings(Settings):
     """The keys of `train` that a head uses (stage `train_head`); descriptions and defaults are those of `TrainSettings`."""
 
+    outputs: str = "independent"
+    loss: str = "bce"
+    negative_share: float = 0.2
     hidden: int = 0
     backbone_prior: float = 0.5
     seed: int = 4
