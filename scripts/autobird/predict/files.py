@@ -1,17 +1,20 @@
 """Classify many files in parallel; a file that cannot be read is reported and does not stop the others."""
 
 import os
+import tarfile
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from autobird.audio.access import AudioSource, open_source, source_size
 from autobird.audio.audio_file import TooLong, UnusableAudio
+from autobird.audio.headers import Header, read_header
 from autobird.core.workers import Crash, Killed, TimedOut, run_each
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import Classifier, Detection, Prediction
+from autobird.predict.origin import Origin
 
 _LEAST_TIME, _TIME_PER_MB = 600.0, 5.0
 """Time limit of a file, seconds, and additional seconds per MB. On a core of 2020, an hour of audio takes about 4 s, and a MB
@@ -56,6 +59,8 @@ class FileResult:
         windows: result of each window, if requested.
         is_final: whether another attempt would have the same result; false if the time limit or the memory was not enough.
         note: problems with a file that was classified nevertheless, or "".
+        quiet_share: share of the windows that are quiet, in which nothing is detected; 0 to 1.
+        origin: what the path and the header state about place and time, also for a file that was skipped.
     """
 
     file: str
@@ -68,6 +73,15 @@ class FileResult:
     windows: list[WindowResult] | None = None
     is_final: bool = True
     note: str = ""
+    quiet_share: float = 0.0
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def status(self) -> str:
+        """`skipped`, `detections`, `no detections`, or `quiet` if the whole recording is quiet."""
+        if self.error:
+            return "skipped"
+        return "detections" if self.detections else "no detections" if self.species else "quiet"
 
 
 def skipped(name: str, reason: str, is_final: bool = True) -> FileResult:
@@ -108,6 +122,7 @@ def predict_file(
         probabilities=prediction.recording.tolist() if is_classified else [],
         windows=_window_results(classifier, prediction) if by_window else None,
         note=prediction.note,
+        quiet_share=float(prediction.quiet.mean()) if len(prediction.quiet) else 0.0,
     )
 
 
@@ -135,6 +150,7 @@ class FileJob(NamedTuple):
         max_duration: longest accepted recording, seconds; None: no limit.
         by_window: whether the result includes each window.
         backbone: file of the backbone, if the bundle needs one.
+        below: path of the file below the folder that was named, for the site (`origin.Origin.path`); "": the name.
     """
 
     bundle: Path
@@ -143,6 +159,7 @@ class FileJob(NamedTuple):
     max_duration: float | None = None
     by_window: bool = False
     backbone: Path | None = None
+    below: str = ""
 
 
 def time_per_megabyte(bundle: Bundle) -> float:
@@ -175,7 +192,23 @@ def predict_files(
     limits = [_LEAST_TIME + time_per_mb * sizes[n] / 1e6 if time_limit is None else time_limit for n in order]
     for at, result in run_each(_run_job, [jobs[n] for n in order], workers, limits, retry_killed=True):
         number = order[at]
-        yield number, _of_crash(jobs[number].name, result) if isinstance(result, Crash) else result
+        job = jobs[number]
+        found = _of_crash(job.name, result) if isinstance(result, Crash) else result
+        yield number, replace(found, origin=read_origin(job.audio, job.below or job.name))
+
+
+def read_origin(source: AudioSource, path: str) -> Origin:
+    """Return what the path and the header of a file state about its origin; a header that cannot be read states nothing.
+
+    Args:
+        source: the file.
+        path: see `origin.Origin`.
+    """
+    try:
+        with open_source(source) as audio:
+            return Origin.of(path, read_header(audio))
+    except (OSError, tarfile.TarError):
+        return Origin.of(path, Header())
 
 
 def _of_crash(name: str, crash: Crash) -> FileResult:
