@@ -202,7 +202,11 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(song), "--csv", "--output", str(tmp_path / "d.csv")])
     assert end.value.code == 0
-    assert (tmp_path / "d.csv").read_text().startswith("file,start,end,species,probability,site,recorder,recorded_at,date,time\n")
+    assert (
+        (tmp_path / "d.csv")
+        .read_text()
+        .startswith("file,start,end,species,probability,site,recorder,recorded_at,date,time\n")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
-"""Format detections for the programs that people use in the field: Raven, Audacity, Kaleidoscope and BirdNET-Analyzer's readers.
+"""Format detections for the programs that people use in the field: Raven, Audacity, Kaleidoscope and readers of BirdNET's tables.
 
 Sources of the columns:
-- Raven: https://www.ravensoundsoftware.com/knowledge-base/ and the Raven Pro user's manual (selection tables are text separated by tabs;
-  `Begin Time (s)` counts from the start of the first file of a sequence, `File Offset (s)` from the start of each file).
-- Audacity: https://manual.audacityteam.org/man/importing_and_exporting_labels.html (start, end, label, separated by tabs).
-- Kaleidoscope: the `id.csv` and `cluster.csv` of Wildlife Acoustics' Kaleidoscope Pro; columns that can be edited have an asterisk.
-- BirdNET-Analyzer: its `birdnet_analyzer/analyze/utils.py` (`CSV_HEADER`, `RAVEN_TABLE_HEADER`).
+- Raven: https://www.ravensoundsoftware.com/knowledge-base/ and the Raven Pro user's manual. A selection table is text separated by
+  tabs; `Begin Time (s)` counts from the start of the first of all files that are open, `File Offset (s)` from that of each file.
+- Audacity: https://manual.audacityteam.org/man/importing_and_exporting_labels.html (start, end and text, separated by tabs).
+- Kaleidoscope: the tables `id.csv` and `cluster.csv` of Wildlife Acoustics' Kaleidoscope Pro; an asterisk marks columns that can be
+  edited.
+- BirdNET-Analyzer: `CSV_HEADER` in its `birdnet_analyzer/analyze/utils.py`.
 """
 
 import datetime as dt
