@@ -400,7 +400,7 @@ def test_in_the_stage_a_decoder_that_crashes_or_is_killed_costs_its_file(
     faulty(lambda name: kill_with(signals[name]) if name in signals else None)
     names = sorted(path.name for path in songs.iterdir())
     (tmp_path / "manifest.csv").write_text("recording,sha256\n" + "".join(f"{n},1\n" for n in names) + "gone.wav,\n")
-    outputs = {name: tmp_path / f"{name}.csv" for name in ("detections", "skipped", "features")}
+    outputs = {name: tmp_path / f"{name}.csv" for name in ("detections", "files", "skipped", "features")}
     options = [text for name, path in outputs.items() for text in (f"--{name}", str(path))]
     batch.main(["--bundle", str(bundle), "--root", str(songs), "--manifest", str(tmp_path / "manifest.csv"), *options])
     tables = {}

@@ -1,16 +1,14 @@
 """Where and when a recording was made: site, recorder and start from folders, file names and headers."""
 
 import datetime as dt
-import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from autobird.audio.headers import Header
-from autobird.core.clock import utc_offset
 from autobird.core.errors import AutobirdError
+from autobird.core.time_zones import parse_time_zone
 from autobird.dataset.file_names import parse_timestamp, parse_utc_offset
 from autobird.dataset.recorder_names import is_date_folder
 
@@ -156,20 +154,12 @@ def _site_of_folders(folders: str) -> str:
 
 
 def time_zone(text: str) -> dt.tzinfo:
-    """Return a time zone by its name (`Europe/Berlin`), `UTC`, or its offset from UTC (`+02:00`).
+    """Return a time zone, see `parse_time_zone`.
 
     Raises:
         AutobirdError: there is no such zone.
     """
-    if text.upper() in ("UTC", "Z"):
-        return dt.UTC
-    if offset := utc_offset(text):
-        hours, minutes = int(offset[1:3]), int(offset[4:])
-        return dt.timezone((-1 if offset[0] == "-" else 1) * dt.timedelta(hours=hours, minutes=minutes))
     try:
-        return ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        hint = "; on Windows, install the package tzdata" if os.name == "nt" else ""
-        raise AutobirdError(
-            f"time zone {text!r} is not known; give a name such as Europe/Berlin, UTC, or an offset such as +02:00{hint}"
-        ) from error
+        return parse_time_zone(text)
+    except ValueError as error:
+        raise AutobirdError(str(error)) from error

@@ -180,16 +180,25 @@ def _recordings(root: Path, files: Sequence[str]) -> dict[str, Path]:
     names = [printable(name) for name in list_folder(root).recordings]
     finder = RecordingFinder(names)
     found: dict[str, Path] = {}
+    tables: dict[str, str] = {}
     for file in files:
-        match = finder.named(file.replace("\\x", "\0").replace("\\", "/").replace("\0", "\\x"))
+        path = file.replace("\\x", "\0").replace("\\", "/").replace("\0", "\\x")
+        match = finder.named(path)
         if match.candidates:
             raise AutobirdError(
                 f"{file}: several recordings below {root} fit: {', '.join(match.candidates[:3])}; give --recordings the folder that "
                 "autobird predict was given"
             )
-        if not match.recording:
+        # All folders of the shorter path must fit: another site can have a recording of the same name.
+        if not match.recording or match.shared < min(len(Path(path).parts), len(Path(match.recording).parts)):
             raise AutobirdError(
                 f"{file}: there is no such recording below --recordings {root}; give the folder that autobird predict was given"
             )
+        if match.recording in tables:
+            raise AutobirdError(
+                f"{tables[match.recording]} and {file} both fit {match.recording} below --recordings {root}; give the folder that autobird "
+                "predict was given"
+            )
+        tables[match.recording] = file
         found[file] = path_of_printable(root, match.recording)
     return found

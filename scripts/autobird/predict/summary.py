@@ -182,13 +182,13 @@ def _report(survey: Survey) -> Iterator[str]:
     unknown = [effort for cell, effort in cells.items() if not cell.day]
     if unknown:
         number = sum(e.recordings + e.silent_recordings + e.failed_recordings for e in unknown)
-        yield f"note: the time of {number} recordings is unknown; they are in no day, hour or history"
+        yield f"note: recordings of unknown time, in no day, hour or history: {number}"
     if "" in sites:
         yield "note: the site of some recordings is unknown; they count as one site without a name"
     if survey.sun is not None and survey.sun.without:
         yield (
-            f"note: hours from sunrise are unknown for {survey.sun.without} recordings: their offset from UTC is unknown (autobird predict "
-            "--time-zone), or the sun does not rise on their day"
+            f"note: recordings without hours from sunrise: {survey.sun.without} (their offset from UTC is unknown, see autobird predict "
+            "--time-zone, or the sun does not rise on their day)"
         )
 
 
