@@ -330,7 +330,7 @@ def test_the_command_writes_all_formats_at_once_and_resumes(
     assert [(r["status"], r["site"], r["recorded_at"], r["quiet_share"]) for r in files] == [
         ("detections", "north", "2023-05-12T04:00:00+02:00", "0.000"),
         ("detections", "south", "2023-05-12T05:00:00", "0.000"),
-        ("quiet", "south", "2023-05-13T05:00:00", "1.000"),
+        ("silent", "south", "2023-05-13T05:00:00", "1.000"),
         ("skipped", "south", "2023-05-13T06:00:00", ""),
     ]
     assert (out / "d.raven/south/SM4A_20230513_050000.Table.1.selections.txt").read_text().count("\n") == 1

@@ -310,8 +310,12 @@ def test_a_recording_is_not_overwritten(bundle: Path, songs: Path, capsys: pytes
     assert (songs / "a.wav").read_bytes() == before
 
 
-def test_the_table_of_files_tells_quiet_files_and_skipped_ones_apart(bundle: Path, songs: Path, tmp_path: Path) -> None:
-    soundfile.write(songs / "quiet.wav", np.zeros(16000 * 3), 16000)
+def test_the_table_of_files_tells_quiet_silent_and_skipped_files_apart(
+    bundle: Path, songs: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).standard_normal(16000 * 3)
+    for name, samples in (("quiet", 3e-4 * noise), ("silent", 0 * noise)):
+        soundfile.write(songs / f"{name}.wav", samples, 16000)
     assert run(bundle, songs, songs / "nowhere.wav", "--csv", "--output", tmp_path / "d.csv") == 1
     with (tmp_path / "d.files.csv").open(newline="") as file:
         rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
@@ -319,6 +323,7 @@ def test_the_table_of_files_tells_quiet_files_and_skipped_ones_apart(bundle: Pat
         "a.wav": ("10.000", "detections", "1", ""), "b.wav": ("9.000", "detections", "1", ""),
         "c.wav": ("", "skipped", "", "text, not audio"), "d.wav": ("7.000", "detections", "1", ""),
         "e.wav": ("6.000", "detections", "1", ""), "quiet.wav": ("3.000", "quiet", "0", ""),
+        "silent.wav": ("3.000", "silent", "0", ""),
         "nowhere.wav": ("", "skipped", "", "is not there"),
     }  # fmt: skip
 

@@ -36,7 +36,7 @@ def file_row(name: str, seconds: float | str, status: str, site: str, at: str) -
         "file": name,
         "seconds": str(seconds),
         "status": status,
-        "quiet_share": "0",
+        "quiet_share": "1" if status == "quiet" else "0.25",
         "site": site,
         "recorded_at": at,
     }
@@ -45,12 +45,12 @@ def file_row(name: str, seconds: float | str, status: str, site: str, at: str) -
 
 @pytest.fixture
 def survey(tmp_path: Path) -> Path:
-    """Three sites over three days: north every day, south on one day only and silent on another, east failed only."""
+    """Three sites over three days: north every day, once too quiet; south on one day, and without signal on another; east failed only."""
     files = [
         file_row("north/a", 1200, "detections", "north", "2023-05-12T23:50:00+02:00"),
-        file_row("north/b", 3600, "no detections", "north", "2023-05-14T04:00:00+02:00"),
+        file_row("north/b", 3600, "quiet", "north", "2023-05-14T04:00:00+02:00"),
         file_row("south/a", 600, "detections", "south", "2023-05-12T04:30:00+02:00"),
-        file_row("south/b", 600, "quiet", "south", "2023-05-13T04:30:00+02:00"),
+        file_row("south/b", 600, "silent", "south", "2023-05-13T04:30:00+02:00"),
         file_row("east/a", "", "skipped", "east", "2023-05-14T04:00:00+02:00"),
         file_row("south/c", 60, "no detections", "south", ""),
     ]
@@ -82,13 +82,13 @@ def test_effort_is_divided_at_full_hours_and_counts_silent_and_failed_recordings
 ) -> None:
     assert run("summary", survey, "--output", tmp_path / "s") == 0
     assert [tuple(r.values()) for r in rows(tmp_path / "s/effort.csv")] == [
-        ("east", "2023-05-14", "4", "0", "0", "0", "0", "1"),
-        ("north", "2023-05-12", "23", "1", "600", "0", "0", "0"),
-        ("north", "2023-05-13", "0", "0", "600", "0", "0", "0"),
-        ("north", "2023-05-14", "4", "1", "3600", "0", "0", "0"),
-        ("south", "", "", "1", "60", "0", "0", "0"),
-        ("south", "2023-05-12", "4", "1", "600", "0", "0", "0"),
-        ("south", "2023-05-13", "4", "0", "0", "1", "600", "0"),
+        ("east", "2023-05-14", "4", "0", "0", "0", "0", "0", "1"),
+        ("north", "2023-05-12", "23", "1", "600", "150", "0", "0", "0"),
+        ("north", "2023-05-13", "0", "0", "600", "150", "0", "0", "0"),
+        ("north", "2023-05-14", "4", "1", "3600", "3600", "0", "0", "0"),
+        ("south", "", "", "1", "60", "15", "0", "0", "0"),
+        ("south", "2023-05-12", "4", "1", "600", "150", "0", "0", "0"),
+        ("south", "2023-05-13", "4", "0", "0", "0", "1", "600", "0"),
     ]
     out = capsys.readouterr().out
     assert "4 recordings (1.5 h) of 3 sites on 3 days; 1 silent (0.2 h); 1 failed\n3 detections of 2 species\n" in out

@@ -47,8 +47,9 @@ DETECTION_COLUMNS = (
 date and time of day at which the detection starts. To add a column to every format, add it here."""
 
 FILE_COLUMNS = ("file", "seconds", "status", "detections", "reason", "note", "quiet_share", "site", "recorder", "recorded_at")  # fmt: skip
-"""Columns of the table of files: length; `detections`, `no detections`, `quiet` or `skipped`; number of detections; why a file was
-skipped; problems with a file that was classified nevertheless; share of its windows that are quiet; site, recorder and start."""
+"""Columns of the table of files: length; status (`detections`, `no detections`; `quiet`: too quiet for detections; `silent`: without
+signal; `skipped`); number of detections; why a file was skipped; problems with a file that was classified nevertheless; share of its
+windows that are quiet; site, recorder and start."""
 
 
 class DetectionTable:

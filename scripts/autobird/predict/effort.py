@@ -33,13 +33,15 @@ class Effort:
     Attributes:
         recordings: recordings that begin here and could be classified, without the silent ones.
         seconds: their length within the cell.
-        silent_recordings: recordings that begin here and are quiet as a whole.
+        quiet_seconds: length of their quiet windows, in which nothing is detected; divided evenly over a recording.
+        silent_recordings: recordings that begin here and have no signal.
         silent_seconds: their length within the cell.
         failed_recordings: recordings that begin here and were skipped; their length is unknown.
     """
 
     recordings: int = 0
     seconds: float = 0.0
+    quiet_seconds: float = 0.0
     silent_recordings: int = 0
     silent_seconds: float = 0.0
     failed_recordings: int = 0
@@ -82,11 +84,12 @@ def spread(file: RecordedFile, calendar: Calendar) -> Iterator[tuple[Cell, Effor
     if file.status == "skipped":
         yield first, Effort(failed_recordings=1)
         return
-    silent = file.status == "quiet"
+    silent = file.status == "silent"
     yield first, Effort(silent_recordings=1) if silent else Effort(recordings=1)
     for start, length in _parts(file, calendar):
         cell = calendar.cell(file.place, start)
-        yield cell, Effort(silent_seconds=length) if silent else Effort(seconds=length)
+        quiet = length * file.quiet_share
+        yield cell, Effort(silent_seconds=length) if silent else Effort(seconds=length, quiet_seconds=quiet)
 
 
 def _parts(file: RecordedFile, calendar: Calendar) -> Iterator[tuple[float, float]]:
@@ -132,7 +135,7 @@ class SunriseHours:
 
     def add(self, file: RecordedFile) -> None:
         """Add the effort of a recording that was classified and is not silent."""
-        if file.status in ("skipped", "quiet"):
+        if file.status in ("skipped", "silent"):
             return
         if self.of(file.place, 0.0) is None:
             self.without += 1

@@ -20,6 +20,10 @@ _LEAST_TIME, _TIME_PER_MB = 600.0, 5.0
 """Time limit of a file, seconds, and additional seconds per MB. On a core of 2020, an hour of audio takes about 4 s, and a MB
 of the smallest usual recordings (opus, 16 kbit/s) is 8 minutes. The limit is only for decoders that hang."""
 
+_STEP = 2.0**-15
+"""One step of 16 bits, full scale = 1. A recording whose windows are all below has no signal: the noise of a microphone is above it,
+even in a very quiet place."""
+
 _AUDIO_PER_MB, _TIME_PER_BACKBONE_WINDOW = 500.0, 0.3
 """Seconds of audio in a MB of the smallest usual recordings, and the seconds that a backbone may take for one of its windows:
 BirdNET takes 0.035 to 0.075 on a core of 2020."""
@@ -60,6 +64,7 @@ class FileResult:
         is_final: whether another attempt would have the same result; false if the time limit or the memory was not enough.
         note: problems with a file that was classified nevertheless, or "".
         quiet_share: share of the windows that are quiet, in which nothing is detected; 0 to 1.
+        is_silent: whether the recording has no signal (`_STEP`), as with a faulty microphone or cable.
         origin: what the path and the header state about place and time, also for a file that was skipped.
     """
 
@@ -74,13 +79,14 @@ class FileResult:
     is_final: bool = True
     note: str = ""
     quiet_share: float = 0.0
+    is_silent: bool = False
     origin: Origin = field(default_factory=Origin)
 
     @property
     def status(self) -> str:
-        """`skipped`, `detections`, `no detections`, or `quiet` if the whole recording is quiet."""
-        if self.error:
-            return "skipped"
+        """`skipped`, `silent`, `detections`, `no detections`, or `quiet` if the whole recording is quiet."""
+        if self.error or self.is_silent:
+            return "skipped" if self.error else "silent"
         return "detections" if self.detections else "no detections" if self.species else "quiet"
 
 
@@ -123,6 +129,7 @@ def predict_file(
         windows=_window_results(classifier, prediction) if by_window else None,
         note=prediction.note,
         quiet_share=float(prediction.quiet.mean()) if len(prediction.quiet) else 0.0,
+        is_silent=bool((prediction.rms < _STEP).all()),
     )
 
 

@@ -89,9 +89,8 @@ class TableFormat:
             return f"{name}\n    skipped: {result.error}\n"
         lines = [f"{name}  ({clock(result.duration)})"]
         if not result.detections:
-            lines.append(
-                f"    {'no species reaches its threshold' if result.species else 'the whole recording is quiet'}"
-            )
+            quiet = "the recording has no signal" if result.is_silent else "the whole recording is quiet"
+            lines.append(f"    {'no species reaches its threshold' if result.species else quiet}")
         width = max((len(d.species) for d in result.detections), default=0)
         for d in result.detections:
             lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")

@@ -151,6 +151,7 @@ def _to_json(result: FileResult) -> dict[str, Any]:
         "is_final": result.is_final,
         "note": result.note,
         "quiet_share": result.quiet_share,
+        "is_silent": result.is_silent,
         "origin": list(result.origin),
     }
 
@@ -168,5 +169,6 @@ def _from_json(value: dict[str, Any]) -> FileResult:
         is_final=value["is_final"],
         note=value["note"],
         quiet_share=value["quiet_share"],
+        is_silent=value["is_silent"],
         origin=Origin(*value["origin"]),
     )

@@ -43,7 +43,7 @@ class RecordedFile(NamedTuple):
     Attributes:
         file: path of the recording as in the table.
         seconds: its length; 0 if it was skipped.
-        status: `detections`, `no detections`, `quiet` or `skipped`.
+        status: see `columns.FILE_COLUMNS`.
         quiet_share: share of its windows that are quiet.
         place: site, recorder and start.
     """
