@@ -226,3 +226,23 @@ def test_codes_of_a_table_are_in_all_tables_of_the_summary(survey: Path, tmp_pat
     assert run("summary", survey, "--output", tmp_path / "s", "--codes", tmp_path / "codes.csv") == 0
     for name in ("species", "counts", "history", "species_by_hour"):
         assert {r["species"]: r["code"] for r in rows(tmp_path / f"s/{name}.csv")} == {"Parus major": "GRETI", "Strix aluco": ""}  # fmt: skip
+
+
+def test_a_list_of_species_adds_those_that_were_not_detected_and_leaves_out_others(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "list.txt").write_text("Bubo bubo\nStrix aluco\n")
+    assert run("summary", survey, "--output", tmp_path / "s", "--species", tmp_path / "list.txt") == 0
+    history = [list(r.values()) for r in rows(tmp_path / "s/history.csv")]
+    assert history[:3] == [["Bubo bubo", "", "east", "NA", "NA", "NA"], ["Bubo bubo", "", "north", "0", "0", "0"], ["Bubo bubo", "", "south", "0", "NA", "NA"]]  # fmt: skip
+    assert [r["species"] for r in rows(tmp_path / "s/species.csv")] == ["Bubo bubo", "Strix aluco"]
+    assert rows(tmp_path / "s/species.csv")[0]["detections"] == "0"
+    assert run("summary", survey, "--output", tmp_path / "s", "--species", tmp_path / "none.txt") == 2
+    assert "none.txt cannot be read" in capsys.readouterr().err
+
+
+def test_a_survey_without_detections_has_its_effort(survey: Path, tmp_path: Path) -> None:
+    survey.write_text(csv_text([DETECTIONS]))
+    assert run("summary", survey, "--output", tmp_path / "s") == 0
+    assert len(rows(tmp_path / "s/effort.csv")) == 7
+    assert rows(tmp_path / "s/history.csv") == []

@@ -49,6 +49,12 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument("--latitude", type=float, help="latitude of the survey, degrees, for the hours from sunrise")
     parser.add_argument("--longitude", type=float, help="longitude of the survey, degrees, east positive")
     add_codes(parser)
+    parser.add_argument(
+        "--species",
+        type=Path,
+        metavar="LIST",
+        help="text file with a species per line: these are in the summary, also without detections, and no others",
+    )
     parser.set_defaults(handler=run)
 
 
@@ -56,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the summary; return 0."""
     from autobird.predict.effort import Calendar
     from autobird.predict.origin import time_zone
-    from autobird.predict.summary import SummaryOptions, summarise
+    from autobird.predict.summary import summarise
+    from autobird.predict.survey import SummaryOptions
 
     if not 0 <= args.day_start <= 23:
         raise AutobirdError(f"--day-start {args.day_start} is not an hour; give a whole number from 0 to 23")
@@ -67,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
         args.min_probability,
         _location(args.latitude, args.longitude),
         args.codes,
+        args.species,
     )
     return summarise(args.tables, options)
 
