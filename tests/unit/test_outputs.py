@@ -89,6 +89,18 @@ def test_the_projects_reader_of_annotations_reads_the_tables_back(
     assert boxes(tmp_path, text(form, results, bundle), suffix, label) == EXPECTED
 
 
+@pytest.mark.parametrize("form", ["raven", "audacity"])
+def test_the_reader_finds_the_recordings_of_tables_that_are_one_per_recording(
+    form: str, results: list[FileResult], bundle: Path, tmp_path: Path
+) -> None:
+    names = [r.origin.path for r in results if not r.error]
+    reader = AnnotationReader(tmp_path, names, AnnotationSettings(), tables_match_names=True)
+    for each, name in zip((r for r in results if not r.error), recording_names(names, form), strict=True):
+        (tmp_path / "table.txt").write_text(text(form, [each], bundle))
+        reader.read(name, tmp_path / "table.txt")
+    assert reader.boxes() == EXPECTED
+
+
 def test_csv_has_site_recorder_and_local_time_of_each_detection(results: list[FileResult], bundle: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(text("csv", results, bundle))))
     assert [tuple(r.values())[1:] for r in rows] == [
@@ -337,6 +349,40 @@ def test_the_command_writes_all_formats_at_once_and_resumes(
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert run("predict", bundle, field, "--format", forms, "--output", out / "d", "--jobs", 2) == 1
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_from_recordings_to_detection_history_and_clips(field: Path, bundle: Path, tmp_path: Path) -> None:
+    """Two recorders over two days: the second day of one is missing, and that of the other is without signal or unreadable."""
+    out = tmp_path / "out"
+    options = ["--time-zone", "Europe/Berlin", "--format", "parquet", "--output", out, "--jobs", 1]
+    out.mkdir()
+    assert run("predict", bundle, field, *options) == 1
+    table = out / "detections.parquet"
+    place = ["--latitude", 52.5, "--longitude", 13.4]
+    (tmp_path / "list.txt").write_text("Corvus corone\nParus major\n")
+    assert run("summary", table, "--output", out / "summary", *place, "--species", tmp_path / "list.txt") == 0
+    assert (out / "summary/history.csv").read_text().splitlines() == [
+        "species,code,site,2023-05-12,2023-05-13",
+        "Corvus corone,,north,0,NA",
+        "Corvus corone,,south,0,NA",
+        "Parus major,,north,1,NA",
+        "Parus major,,south,1,NA",
+    ]
+    with (out / "summary/effort_by_day.csv").open(newline="") as file:
+        effort = [tuple(r.values()) for r in csv.DictReader(file)]
+    assert effort == [
+        ("north", "2023-05-12", "1", "12", "0", "0", "0", "0"),
+        ("north", "2023-05-13", "0", "0", "0", "0", "0", "0"),
+        ("south", "2023-05-12", "1", "7", "0", "0", "0", "0"),
+        ("south", "2023-05-13", "0", "0", "0", "1", "6", "1"),
+    ]
+    assert run("clips", table, "--recordings", field, "--output", out / "review", "--padding", 0) == 0
+    clips = sorted(p.name.partition("_")[2] for p in (out / "review/Parus major").iterdir())
+    assert clips == [
+        "20230512_040000_00000.0s_20230512-040000.flac",
+        "SM4A_20230512_050000_00000.0s_20230512-050000.flac",
+    ]
+    assert soundfile.info(next((out / "review/Parus major").glob("*_SM4A_*"))).duration == 7.0
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,26 @@ def test_a_killed_run_is_resumed_with_the_same_bytes(
         assert files_table(output).read_bytes() == files_table(tmp_path / "whole").read_bytes()
 
 
+def test_a_killed_run_with_several_formats_is_resumed_with_the_same_bytes(
+    bundle: Path, songs: Path, tmp_path: Path
+) -> None:
+    options = ("--format", "csv,jsonl,raven,raven-combined,parquet,birdnet", "--jobs", "1")
+    assert run(bundle, songs, *options, "--output", tmp_path / "whole/d") == 1
+    stopped_at_d(songs, bundle, tmp_path / "out/d", signal.SIGKILL, *options)
+    folder = tmp_path / "out/d.raven"
+    assert sorted(p.name for p in folder.iterdir()) == ["a.Table.1.selections.txt", "b.Table.1.selections.txt"]
+    for name in ("d.csv", "d.jsonl", "d.raven.txt", "d.birdnet.csv"):
+        assert {f"{n}.wav" in (tmp_path / "out" / name).read_text() for n in "ab"} == {True}
+        assert "e.wav" not in (tmp_path / "out" / name).read_text()
+    assert run(bundle, songs, *options, "--output", tmp_path / "out/d") == 1
+    contents = [
+        {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for root in (tmp_path / "whole", tmp_path / "out")
+    ]
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 6 + 4
+
+
 def test_an_interrupted_run_keeps_its_journal_and_leaves_no_process(bundle: Path, songs: Path, tmp_path: Path) -> None:
     process = stopped_at_d(songs, bundle, tmp_path / "d.csv", signal.SIGINT, "--csv")
     assert process.returncode == 130
