@@ -81,7 +81,8 @@ def _report(survey: Survey) -> Iterator[str]:
         f"{all_.silent_recordings} silent ({all_.silent_seconds / 3600:.1f} h); {all_.failed_recordings} failed"
     )
     detections = sum(c.detections for counts in survey.counts.values() for c in counts.values())
-    yield f"{detections} detections of {len(survey.species)} species"
+    detected = {species for counts in survey.counts.values() for species in counts}
+    yield f"{detections} detections of {len(detected)} species"
     unknown = [effort for cell, effort in cells.items() if not cell.day]
     if unknown:
         number = sum(e.recordings + e.silent_recordings + e.failed_recordings for e in unknown)
