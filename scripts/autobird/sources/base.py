@@ -18,6 +18,9 @@ SHA256_PREFIX = "sha256:"
 NO_LABEL, NO_NAME = "no label", "no species"
 """Reasons why a box has no species: its label is empty, or its label is one of `corpus.unknown_species`."""
 
+DUPLICATE = "duplicate row"
+"""Reason why a box is not used: another one has the same recording, times and label."""
+
 NOT_AUDIO = "not audio: "
 """Start of `ListedRecording.problem` for a file that is no audio by its extension and its content; what it is follows."""
 
