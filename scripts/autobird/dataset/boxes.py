@@ -29,8 +29,8 @@ def boxes_after_end(boxes: pd.DataFrame, durations: "pd.Series[float]") -> "pd.S
 def usable_boxes(boxes: pd.DataFrame, durations: "pd.Series[float]", labels: Collection[str]) -> pd.DataFrame:
     """Return what the boxes of annotated recordings tell about their windows.
 
-    A box whose place in its recording is not known (no time, an ambiguous time, a time after the end) may be anywhere in it, so no
-    window of the recording is free of its species.
+    A box whose time in its recording is not known may be anywhere in it, so its species may be in all windows of the recording. A
+    box that begins after the end of its recording tells nothing about it.
 
     Args:
         boxes: columns recording, start, end (seconds), species, problem.
@@ -38,12 +38,13 @@ def usable_boxes(boxes: pd.DataFrame, durations: "pd.Series[float]", labels: Col
         labels: names of all species. Every other text in the column species names none, for example `unknown`.
 
     Returns:
-        columns recording, start, end, species ("" if it may be any) and placed (its place is known).
+        columns recording, start, end, species ("" if it may be any) and placed (its time is known).
     """
     found = boxes[boxes["recording"].isin(durations.index) & (boxes["problem"] != DUPLICATE)]
-    placed = found["problem"].isin(["", NO_LABEL, NO_NAME]) & ~(found["start"] >= found["recording"].map(durations))
+    placed = found["problem"].isin(["", NO_LABEL, NO_NAME])
     species = found["species"].where(found["species"].isin(labels), "")
-    return found[["recording", "start", "end"]].assign(species=species, placed=placed)
+    found = found[["recording", "start", "end"]].assign(species=species, placed=placed)
+    return found[~(placed & (found["start"] >= found["recording"].map(durations)))]
 
 
 def label_windows(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStageSettings) -> pd.DataFrame:
