@@ -227,7 +227,12 @@ def test_an_incomplete_date_is_unknown_but_separates_sessions() -> None:
 def leakage_of(table: pd.DataFrame, grouping: pd.DataFrame, clusters: "pd.Series[int] | None" = None) -> dict[str, Any]:
     if clusters is None:
         clusters = near_duplicate_clusters(NO_PAIRS)
-    return measure_leakage(table, grouping, recorders_of(table, grouping), clusters, 4)
+    return measure_leakage(listed(table), grouping, recorders_of(table, grouping), clusters, 4)
+
+
+def listed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return recordings with the species as a list of one."""
+    return table.assign(species=[[name] for name in table["species"]])
 
 
 def test_shares_are_those_of_the_recordings_with_known_values_and_compared_with_random_splits() -> None:
@@ -268,7 +273,7 @@ def test_near_duplicates_are_unknown_without_a_search_and_known_of_all_recording
     table = pd.DataFrame([("a", "x", "train"), ("b", "x", "test")], columns=["recording", "species", "split"])
     searched = leakage_of(table, sessions())
     assert (searched["this_split"]["near_duplicate"], searched["known"]["near_duplicate"]) == (0.0, 1)
-    unsearched = measure_leakage(table, sessions(), recorders_of(table, sessions()), None, 4)
+    unsearched = measure_leakage(listed(table), sessions(), recorders_of(table, sessions()), None, 4)
     assert (unsearched["this_split"]["near_duplicate"], unsearched["known"]["near_duplicate"]) == (None, 0)
     assert unsearched["random_split"]["near_duplicate"] is None
 
@@ -291,7 +296,7 @@ def test_figure_and_model_card_show_unknown_shares_as_unknown(tmp_path: Path) ->
     table = pd.DataFrame(
         [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test")], columns=["recording", "species", "split"]
     )
-    unknown = measure_leakage(table, sessions(), recorders_of(table, sessions()), None, 4)
+    unknown = measure_leakage(listed(table), sessions(), recorders_of(table, sessions()), None, 4)
     some = leakage_of(table, grouping_by("recordist", a="Ann", b="Ann"))
     assert leakage_sentence(unknown) == (
         "Overlap of the 2 test recordings with the training recordings: same recordist: unknown; same recordist and species: unknown; "

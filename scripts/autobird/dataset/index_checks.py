@@ -60,8 +60,8 @@ def _too_few_species_message(index: pd.DataFrame, labels: Sequence[str], negativ
         causes.append(f"{len(negatives)} windows: negatives, which hold no species")
     return (
         f"{len(labels)} species with windows to train on remain of {index['present'].explode().nunique()} ({'; '.join(causes)}); two are "
-        "needed, or one and negatives (recordings, or windows of annotated recordings, without any species). Add recordings, or lower "
-        "features.min_rms, features.min_mel_std, dataset.min_windows or dataset.min_recordings"
+        "needed, or one and negatives (recordings, or windows of annotated recordings, without any species). Add recordings of species, or "
+        "lower features.min_rms, features.min_mel_std, dataset.min_windows or dataset.min_recordings"
     )
 
 
