@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from autobird.dataset.boxes import boxes_after_end, label_recordings, label_windows, usable_boxes
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.base import DUPLICATE
+from autobird.sources.base import DUPLICATE, NEGATIVE_LABEL
 
 X, Y = ["x"], ["y"]
 NOTHING = ([], [], "absent")
@@ -84,9 +84,9 @@ def test_a_box_of_unknown_time_may_be_in_any_window_of_its_recording() -> None:
     assert labels((0, 5), (1, 1, "ZERO")) == [ANYTHING, ANYTHING]  # its label z is no species
 
 
-def test_a_duplicate_row_tells_nothing() -> None:
+def test_a_duplicate_row_and_a_box_around_noise_tell_nothing() -> None:
     table = pd.DataFrame(
-        [("a", 1.0, 2.0, "x", ""), ("a", 1.0, 2.0, "x", DUPLICATE)],
+        [("a", 1.0, 2.0, "x", ""), ("a", 1.0, 2.0, "x", DUPLICATE), ("a", 3.0, 4.0, "noise", NEGATIVE_LABEL)],
         columns=["recording", "start", "end", "species", "problem"],
     )
     assert len(usable_boxes(table, pd.Series({"a": 9.0}), {"x"})) == 1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from autobird.dataset.label_sets import ABSENT, UNKNOWN
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.base import DUPLICATE, NO_LABEL, NO_NAME
+from autobird.sources.base import DUPLICATE, NEGATIVE_LABEL, NO_LABEL, NO_NAME
 
 _TIME_TOLERANCE = 1e-6
 """Seconds by which an overlap may be too short, because annotation programs round times."""
@@ -30,7 +30,8 @@ def usable_boxes(boxes: pd.DataFrame, durations: "pd.Series[float]", labels: Col
     """Return what the boxes of annotated recordings tell about their windows.
 
     A box whose time in its recording is not known may be anywhere in it, so its species may be in all windows of the recording. A
-    box that begins after the end of its recording tells nothing about it.
+    box that begins after the end of its recording tells nothing about it, and neither does one whose label says that it marks no
+    species (`noise`).
 
     Args:
         boxes: columns recording, start, end (seconds), species, problem.
@@ -40,7 +41,7 @@ def usable_boxes(boxes: pd.DataFrame, durations: "pd.Series[float]", labels: Col
     Returns:
         columns recording, start, end, species ("" if it may be any) and placed (its time is known).
     """
-    found = boxes[boxes["recording"].isin(durations.index) & (boxes["problem"] != DUPLICATE)]
+    found = boxes[boxes["recording"].isin(durations.index) & ~boxes["problem"].isin([DUPLICATE, NEGATIVE_LABEL])]
     placed = found["problem"].isin(["", NO_LABEL, NO_NAME])
     species = found["species"].where(found["species"].isin(labels), "")
     found = found[["recording", "start", "end"]].assign(species=species, placed=placed)

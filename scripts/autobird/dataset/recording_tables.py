@@ -8,9 +8,6 @@ import pandas as pd
 
 from autobird.core.tables import read_text_csv
 
-NEGATIVE, ANNOTATED = "negative", "annotated"
-"""Kinds of recordings that are not focal recordings, whose label is their species: no species is in it, and boxes label it."""
-
 NO_BOXES = pd.DataFrame(columns=["recording", "start", "end", "species", "problem"]).astype(
     {"start": float, "end": float}
 )

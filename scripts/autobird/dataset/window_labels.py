@@ -6,8 +6,9 @@ import pandas as pd
 
 from autobird.dataset.boxes import label_recordings, label_windows, usable_boxes
 from autobird.dataset.label_sets import ABSENT, UNKNOWN
-from autobird.dataset.recording_tables import ANNOTATED, NEGATIVE, RecordingTables
+from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.base import ANNOTATED, NEGATIVE
 from autobird.sources.labels import label_key
 
 _COLUMNS = ["present", "absent", "unknown", "default"]
