@@ -86,7 +86,7 @@ class DatasetSettings(SplitSettings, BoxSettings):
         10,
         ge=1,
         description="Minimum number of windows in which a species is present, after the filters. Species with fewer windows are not "
-        "trained; windows of no other species stay in the index as split `unknown`.",
+        "trained; windows in which only such species are present stay in the index as split `unknown`.",
     )
     min_recordings: int = Field(
         1,
