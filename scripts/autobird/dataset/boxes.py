@@ -64,14 +64,16 @@ def label_windows(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetS
         columns present, unknown (sorted names) and default (`ABSENT` or `UNKNOWN`), with the index of `windows`.
     """
     nothing: list[str] = []
-    present = pd.Series([nothing] * len(windows), windows.index, dtype=object)
-    unknown, default = present.copy(), pd.Series(ABSENT, windows.index, dtype=object)
+    sets = {name: np.empty(len(windows), object) for name in ("present", "unknown", "default")}
+    for name, value in (("present", nothing), ("unknown", nothing), ("default", ABSENT)):
+        sets[name].fill(value)
     boxes_of_recording = dict(iter(boxes.groupby("recording")))
-    for recording, rows in windows.groupby("recording"):
+    for recording, rows in windows.groupby("recording").indices.items():
         if recording in boxes_of_recording:
-            sets = _label_recording(rows, boxes_of_recording[recording], settings)
-            present[rows.index], unknown[rows.index], default[rows.index] = sets
-    return pd.DataFrame({"present": present, "unknown": unknown, "default": default})
+            found = _label_recording(windows.iloc[rows], boxes_of_recording[recording], settings)
+            for name, values in zip(sets, found, strict=True):
+                sets[name][rows] = values
+    return pd.DataFrame(sets, windows.index)
 
 
 def label_recordings(recordings: Iterable[str], boxes: pd.DataFrame) -> pd.DataFrame:
@@ -128,7 +130,7 @@ def _overlaps(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStage
 
 def _label_recording(
     windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStageSettings
-) -> tuple["pd.Series[list[str]]", "pd.Series[list[str]]", "pd.Series[str]"]:
+) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.object_]]:
     """Return the columns present, unknown and default of the windows of one recording; see `label_windows`."""
     placed, unplaced = boxes[boxes["placed"]], set(boxes.loc[~boxes["placed"], "species"])
     overlaps = _overlaps(windows, placed, settings)
@@ -141,14 +143,12 @@ def _label_recording(
         possible[:, column] = overlaps.touches[:, of_species == name].any(axis=1) | (name in unplaced)
     is_unknown = overlaps.touches[:, of_species == ""].any(axis=1) | ("" in unplaced)
     default = np.where(is_unknown, UNKNOWN, ABSENT).astype(object)
-    return (
-        _lists(names, present, windows),
-        _lists(names, possible & ~present, windows),
-        pd.Series(default, windows.index),
-    )
+    return _lists(names, present), _lists(names, possible & ~present), default
 
 
-def _lists(names: list[str], flags: NDArray[np.bool_], windows: pd.DataFrame) -> "pd.Series[list[str]]":
-    """Return the names of the columns that are set in each row of `flags`, as lists."""
-    lists = [[names[column] for column in np.flatnonzero(row)] for row in flags]
-    return pd.Series(lists, windows.index, dtype=object)
+def _lists(names: list[str], flags: NDArray[np.bool_]) -> NDArray[np.object_]:
+    """Return the names of the columns that are set in each row of `flags`, as an array of lists."""
+    lists = np.empty(len(flags), object)
+    for row, columns in enumerate(flags):
+        lists[row] = [names[column] for column in np.flatnonzero(columns)]
+    return lists
