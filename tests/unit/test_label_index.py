@@ -147,6 +147,17 @@ def test_a_window_of_a_trained_and_a_rare_species_is_used_and_one_of_rare_specie
     assert counts["windows"] == counts["windows_used"] + sum(counts["windows_dropped"].values())
 
 
+def test_a_rare_species_beside_a_trained_one_does_not_move_its_groups() -> None:
+    splits = []
+    for more in ((), ((0, 1, "w"),)):
+        field, of_field, boxes = annotated(6, (0, 9, "x"), *more)
+        table = recordings(*many("x", 30), *many("y", 30), *field)
+        tables = tables_of(table, boxes=boxes, labels=of_field)
+        index, _ = build_index(table, windows(table), tables, DatasetStageSettings(min_windows=10))
+        splits.append(index["split"].tolist())
+    assert splits[0] == splits[1]
+
+
 def test_windows_of_two_rare_species_have_one_reason() -> None:
     """v has too few windows, w only too few recordings."""
     field, of_field, boxes = annotated(2, (0, 9, "w"), prefix="w")

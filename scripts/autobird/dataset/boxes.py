@@ -125,7 +125,7 @@ def _overlaps(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStage
         sufficient = (box_start <= centre) & (centre < box_end) & (centre < duration)
     else:
         sufficient = overlap >= np.minimum(settings.min_overlap, box_end - box_start) - _TIME_TOLERANCE
-    return _Overlaps(overlap > 0, sufficient & (overlap > 0))
+    return _Overlaps(overlap > 0, sufficient)
 
 
 def _label_recording(
