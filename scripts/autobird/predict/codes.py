@@ -1,12 +1,15 @@
 """Codes and names of species from a table of the user, or from the eBird taxonomy."""
 
 import csv
+import io
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
 from autobird.core.text import read_text
+from autobird.sources.delimited_text import delimiter_of
+from autobird.sources.labels import label_key
 
 _CODE = ("code", "species code", "ebird code", "ebird species code", "alpha code", "banding code")
 _SCIENTIFIC = ("scientific name", "sci name", "species", "label", "latin name")
@@ -26,7 +29,7 @@ class SpeciesName(NamedTuple):
 
 
 class SpeciesCodes:
-    """The table of codes; species are found by label, scientific or common name, ignoring case, `_` and repeated spaces.
+    """The table of codes; species are found by label, scientific or common name, ignoring case, spaces, hyphens and underscores.
 
     Args:
         path: CSV or TSV with a column of codes (`code`, `species_code`) and one of names (`species`, `scientific_name`, `common_name`,
@@ -43,8 +46,8 @@ class SpeciesCodes:
             raise AutobirdError(
                 f"--codes {path} cannot be read ({error}); give a CSV table with columns species and code"
             ) from error
-        first = text.partition("\n")[0]
-        rows = list(csv.reader(text.splitlines(), delimiter=max("\t,;", key=first.count)))
+        text = text.removeprefix("\ufeff")
+        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text)))
         header = [_column(cell) for cell in rows[0]] if rows else []
 
         def position(names: tuple[str, ...]) -> int | None:
@@ -63,11 +66,11 @@ class SpeciesCodes:
             name = SpeciesName(row[code], *("" if at is None else row[at] for at in (scientific, common)))
             for at in keys:
                 if at is not None and row[at]:
-                    self._names.setdefault(_key(row[at]), name)
+                    self._names.setdefault(label_key(row[at]), name)
 
     def of(self, species: str) -> SpeciesName:
         """Return the code and names of a species; all "" if the table does not have it."""
-        return self._names.get(_key(species), SpeciesName())
+        return self._names.get(label_key(species), SpeciesName())
 
     def missing(self, species: list[str]) -> list[str]:
         """Return the species without a code."""
@@ -75,8 +78,4 @@ class SpeciesCodes:
 
 
 def _column(text: str) -> str:
-    return re.sub(r"[\s_.]+", " ", text.strip().strip('"\ufeff')).strip().casefold()
-
-
-def _key(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
+    return re.sub(r"[\s_.]+", " ", text.strip().strip('"')).strip().casefold()
