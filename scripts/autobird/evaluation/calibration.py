@@ -1,5 +1,7 @@
 """Temperature scaling and decision thresholds, fitted on the validation split, and the calibration error."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -7,7 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from autobird.evaluation.metrics import Weighting, log_loss
 from autobird.evaluation.predictions import Items, predictions_of_split
-from autobird.predict.classification import Calibration, softmax
+from autobird.predict.classification import Calibration, Outputs, softmax
 
 Floats = NDArray[np.float64]
 
@@ -21,29 +23,36 @@ _MIN_WINDOWS = 5
 """Smallest number of validation windows with the species, and of windows without it, for selecting its threshold."""
 
 
-def calibrate(table: pd.DataFrame, labels: list[str], aggregation: str) -> tuple[Calibration, list[bool]]:
+def calibrate(
+    table: pd.DataFrame, labels: list[str], aggregation: str, outputs: Outputs
+) -> tuple[Calibration, list[bool]]:
     """Fit the calibration of a network to its predictions for the validation windows.
 
     Args:
         table: logits; columns of `PREDICTIONS`.
         labels: species in the order of the logits.
         aggregation: how the probabilities of a recording are computed; see `Calibration`.
+        outputs: what the outputs of the network mean.
 
     Returns:
         The calibration, and for each species whether its threshold was selected (otherwise it is `FALLBACK_THRESHOLD`).
     """
-    uncalibrated = Calibration(1.0, np.full(len(labels), np.inf), aggregation)
-    windows = predictions_of_split(table, labels, "validation", uncalibrated).windows
-    single = windows.single_species >= 0
-    # The logarithms of the probabilities are the logits minus a constant per window, which has no effect on the softmax.
-    logits = np.log(np.maximum(windows.probabilities[single], 1e-300))
-    temperature = 1.0
-    if single.any():
-        temperature = fit_temperature(logits, windows.single_species[single])
-    scaled = Calibration(temperature, uncalibrated.thresholds, aggregation)
+    scaled = fit_calibration(table, labels, aggregation, outputs)
     selected = select_thresholds(predictions_of_split(table, labels, "validation", scaled).windows)
     thresholds = np.array([FALLBACK_THRESHOLD if t is None else t for t in selected])
-    return Calibration(temperature, thresholds, aggregation), [t is not None for t in selected]
+    return replace(scaled, thresholds=thresholds), [t is not None for t in selected]
+
+
+def fit_calibration(table: pd.DataFrame, labels: list[str], aggregation: str, outputs: Outputs) -> Calibration:
+    """Return the calibration of the probabilities, without thresholds; for the arguments see `calibrate`."""
+    uncalibrated = Calibration.none(outputs, len(labels), aggregation)
+    rows = table[table["split"] == "validation"]
+    windows = predictions_of_split(rows, labels, "validation", uncalibrated).windows
+    single = windows.single_species
+    if uncalibrated.is_independent or not (single >= 0).any():
+        return uncalibrated
+    temperature = fit_temperature(np.stack(rows["logits"].to_list())[single >= 0], single[single >= 0])
+    return Calibration.softmax(temperature, uncalibrated.thresholds, uncalibrated.aggregation)
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
@@ -99,16 +108,15 @@ def select_thresholds(validation: Items) -> list[float | None]:
     """Return the decision threshold with the highest F1 for each species; None for species with too few windows.
 
     Args:
-        validation: validation windows. Windows whose species are not all known are not used.
+        validation: validation windows. Of each species, the known cells are used.
     """
-    windows = validation.subset(validation.complete)
     selected: list[float | None] = []
-    for species in range(windows.probabilities.shape[1]):
-        is_present = windows.present[:, species]
+    for species in range(validation.probabilities.shape[1]):
+        known = validation.known[:, species]
+        is_present, probabilities = validation.present[known, species], validation.probabilities[known, species]
         if min(is_present.sum(), (~is_present).sum()) < _MIN_WINDOWS:
             selected.append(None)
             continue
-        probabilities = windows.probabilities[:, species]
         order = np.argsort(-probabilities, kind="stable")
         true_positives = np.cumsum(is_present[order])
         f1 = 2 * true_positives / (np.arange(1, len(true_positives) + 1) + is_present.sum())

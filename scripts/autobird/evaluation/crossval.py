@@ -35,14 +35,16 @@ POOLED = pa.schema(
         ("sha256", pa.string()),
         ("fold", pa.int32()),
         ("seed", pa.int64()),
-        ("species", pa.list_(pa.string())),
-        ("complete", pa.bool_()),
+        ("present", pa.list_(pa.string())),
+        ("absent", pa.list_(pa.string())),
+        ("unknown", pa.list_(pa.string())),
+        ("default", pa.string()),
         ("probabilities", pa.list_(pa.float64())),
         ("detected", pa.list_(pa.bool_())),
     ]
 )
-"""One row per recording and seed, sorted by seed and recording. `sha256` is that of the decoded sound; `species` are all species
-that are present; `probabilities` and `detected` have one value per label of `crossval.json`, in their order."""
+"""One row per recording and seed, sorted by seed and recording. `sha256` is that of the decoded sound; `present`, `absent`,
+`unknown` and `default` are the label set of the recording (as in `INDEX`); `probabilities` and `detected` have one value per label of `crossval.json`, in their order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class MemberFiles:
 
     def read(self) -> FoldPredictions:
         """Read the predictions and the calibration."""
-        _, calibration = read_calibration(self.calibration, self.labels)
+        _, calibration = read_calibration(self.calibration)
         return FoldPredictions(self.fold, self.seed, self.labels, calibration, read_table(self.predictions))
 
 

@@ -67,8 +67,9 @@ def split_metrics(split: SplitPredictions, resamples: Resamples, settings: Evalu
         "recordings": len(split.names),
         "recordings_of_one_species": int((split.recordings.single_species >= 0).sum()),
         "recordings_with_known_species": int(split.recordings.complete.sum()),
+        "negative_recordings": int(split.recordings.negative.sum()),
         "groups": split.groups,
-        "windows": len(split.windows.single_species),
+        "windows": len(split.windows),
         "windows_of_one_species": int((split.windows.single_species >= 0).sum()),
         "windows_with_known_species": int(split.windows.complete.sum()),
     }
@@ -86,16 +87,15 @@ def species_metrics(
     """Return the metrics of the detections of each species, per recording and per window, with intervals."""
     out: dict[str, Any] = {name: {"by_recording": {}, "by_window": {}} for name in labels}
     for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
-        complete = items.subset(items.complete)
-        weighting = Weighting.of(resamples, complete)
+        weighting, detected = Weighting.of(resamples, items), items.detected & items.known
         # Items that enter the metric of a species.
         relevant = {
-            "detection_precision": complete.detected,
-            "detection_recall": complete.present,
-            "detection_f1": complete.detected | complete.present,
+            "detection_precision": detected,
+            "detection_recall": items.present,
+            "detection_f1": detected | items.present,
         }
         for metric, function in _DETECTION_METRICS.items():
-            values = function(complete.detected, complete.present, weighting)
+            values = function(detected, items.present, weighting)
             for i, name in enumerate(labels):
                 groups = weighting.count_groups(relevant[metric][:, i])
                 out[name][level][metric] = species_interval(values[:, i], resamples, settings, groups)
@@ -125,13 +125,13 @@ def species_table(
         AUROC and threshold; and metrics of the detections. F1, average precision and AUROC are per recording.
     """
     items = split.recordings
-    single, complete = items.subset(items.single_species >= 0), items.subset(items.complete)
+    single = items.subset(items.single_species >= 0)
     predicted, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.single_species]
     single_weighting = Weighting.of(resamples, single)
     f1 = f1_by_species(predicted, truth, single_weighting)
-    estimate_only = Weighting(resamples.weights[:1], resamples.group_of_recording[complete.recording])
-    average_precision = average_precision_by_species(complete.probabilities, complete.present, estimate_only)[0]
-    auroc = auroc_by_species(complete.probabilities, complete.present, estimate_only)[0]
+    estimate_only = Weighting(resamples.weights[:1], resamples.group_of_recording[items.recording])
+    ranked = (items.probabilities, items.present, items.known, estimate_only)
+    average_precision, auroc = average_precision_by_species(*ranked)[0], auroc_by_species(*ranked)[0]
     weighting = Weighting.of(resamples, items)
     rows = []
     for i, name in enumerate(labels):
@@ -177,16 +177,15 @@ def calibration_errors(before: Items, after: Items) -> dict[str, float | None]:
         after: the same windows with calibrated probabilities.
     """
     return {
-        name: round(expected_calibration_error(items), 6) if len(items.single_species) else None
+        name: round(expected_calibration_error(items), 6) if len(items) else None
         for name, items in (("as_trained", before), ("calibrated", after))
     }
 
 
-def read_calibration(path: Path, labels: list[str]) -> tuple[str, Calibration]:
+def read_calibration(path: Path) -> tuple[str, Calibration]:
     """Return the name of the released variant and its calibration from the file that stage `compare` wrote."""
     content = read_json(path)
-    thresholds = np.array([content["thresholds"][name]["threshold"] for name in labels], np.float64)
-    return content["variant"], Calibration(content["temperature"], thresholds, content["aggregation"])
+    return content["variant"], Calibration.from_json(content)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -202,8 +201,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(EvaluationSettings, args.settings)
     with stage("evaluate", args, [getattr(args, name.replace("-", "_")) for name in outputs]):
         table, labels = read_table(args.predictions), read_json(args.labels)
-        variant, calibration = read_calibration(args.calibration, labels)
-        uncalibrated = Calibration(1.0, calibration.thresholds, calibration.aggregation)
+        variant, calibration = read_calibration(args.calibration)
+        uncalibrated = Calibration.none(calibration.outputs, len(labels), calibration.aggregation)
         splits = {name: predictions_of_split(table, labels, name, calibration) for name in ("validation", "test")}
 
         metrics: dict[str, Any] = {
@@ -211,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "confidence": settings.confidence,
             "resamples": settings.resamples,
             "aggregation": calibration.aggregation,
-            "temperature": calibration.temperature,
+            "outputs": calibration.outputs,
             "species": len(labels),
         }
         resamples = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}

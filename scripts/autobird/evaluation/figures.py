@@ -108,7 +108,7 @@ def reliability_figure(path: Path, before: Items, after: Items) -> None:
     ax.set_xlabel("confidence (probability of the most probable species)")
     ax.set_ylabel("accuracy")
     ax.set_title(
-        f"{len(before.single_species)} test windows in {BINS} bins of confidence; point area: windows in\n"
+        f"{len(before)} test windows in {BINS} bins of confidence; point area: windows in\n"
         f"the bin. Bins of fewer than {_MIN_WINDOWS_OF_A_BIN} windows are not drawn.",
         fontsize=10,
         pad=12,  # room for the points at an accuracy of 1

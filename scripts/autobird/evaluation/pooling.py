@@ -9,7 +9,13 @@ from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
 from autobird.evaluation.metrics import Metric, macro_average
-from autobird.evaluation.predictions import UNTRAINED_SPLIT, Items, SplitPredictions, predictions_of_split
+from autobird.evaluation.predictions import (
+    UNTRAINED_SPLIT,
+    Items,
+    SplitPredictions,
+    predictions_of_split,
+    recording_label_sets,
+)
 from autobird.predict.classification import Calibration
 
 
@@ -21,7 +27,7 @@ class FoldPredictions:
         fold: number of the fold.
         seed: seed of the training.
         labels: species that the network knows, in the order of the logits.
-        calibration: temperature and thresholds of this network, fitted on its own validation split.
+        calibration: calibration and thresholds of this network, fitted on its own validation split.
         table: logits (`PREDICTIONS`); splits other than test and `UNTRAINED_SPLIT` are ignored.
     """
 
@@ -39,8 +45,7 @@ class PooledPredictions:
     Attributes:
         seed: seed of the trainings.
         split: the predictions. A species that a network does not know has probability 0 there and is not detected.
-        table: one row per recording, in the order of `split.names`: recording, group, fold, species (all species that are present,
-            as a tuple), complete (whether all its species are known).
+        table: one row per recording, in the order of `split.names`: recording, group, the label set (`recording_label_sets`) and fold.
     """
 
     seed: int
@@ -66,9 +71,9 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     group = pd.factorize(table["group"])[0].astype(np.int64)
     recordings = _concatenate([split.recordings for split in splits], splits, order).subset(order)
     windows = _concatenate([split.windows for split in splits], splits, order)
-    return PooledPredictions(
-        folds[0].seed, SplitPredictions(windows, recordings, table["recording"].tolist(), group), table
-    )
+    start = np.concatenate([split.start for split in splits])
+    split = SplitPredictions(windows, recordings, table["recording"].tolist(), group, start)
+    return PooledPredictions(folds[0].seed, split, table)
 
 
 def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], order: NDArray[np.intp]) -> Items:
@@ -86,9 +91,10 @@ def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], ord
         np.concatenate([part.probabilities for part in items]),
         np.concatenate([part.detected for part in items]),
         np.concatenate([part.present for part in items]),
-        np.concatenate([part.single_species for part in items]),
-        np.concatenate([part.complete for part in items]),
+        np.concatenate([part.known for part in items]),
+        np.concatenate([part.others for part in items]),
         np.concatenate(recording),
+        items[0].is_independent,
     )
 
 
@@ -102,21 +108,12 @@ def _test_predictions(fold: FoldPredictions, labels: list[str]) -> tuple[pd.Data
     logits = np.full((len(rows), len(labels)), -np.inf)
     if len(rows):
         logits[:, known] = np.stack(rows["logits"].to_list())
-    thresholds = np.full(len(labels), np.inf)
-    thresholds[known] = fold.calibration.thresholds
-    calibration = Calibration(fold.calibration.temperature, thresholds, fold.calibration.aggregation)
+    of_network = fold.calibration
+    calibration = Calibration.none(of_network.outputs, len(labels), of_network.aggregation)
+    for name in ("scale", "offset", "thresholds"):
+        getattr(calibration, name)[known] = getattr(of_network, name)
     split = predictions_of_split(rows.assign(split="test", logits=list(logits)), labels, "test", calibration)
-    first = rows.drop_duplicates("recording").sort_values("recording")
-    table = pd.DataFrame(
-        {
-            "recording": first["recording"],
-            "group": first["group"],
-            "fold": fold.fold,
-            "species": first["recording_species"].map(tuple),
-            "complete": first["recording_complete"],
-        }
-    ).reset_index(drop=True)
-    return table, split
+    return recording_label_sets(rows).assign(fold=fold.fold), split
 
 
 def _check_tested_once(table: pd.DataFrame, seed: int) -> None:

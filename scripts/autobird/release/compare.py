@@ -16,7 +16,7 @@ from autobird.evaluation.bootstrap import bounded_interval, difference_interval
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, detection_macro_f1, macro_f1
 from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
-from autobird.predict.classification import Calibration
+from autobird.predict.classification import Calibration, outputs_of
 from autobird.release.gate import Candidate, select_variant
 from autobird.release.onnx_files import multiply_adds
 from autobird.release.references import SCRATCH, aligned, gains, not_released, refusals
@@ -40,7 +40,7 @@ def compare_variants(
 
     Args:
         tables: logits of each variant (`PREDICTIONS`), by its name; `float` is the one that the others are compared with.
-        calibrations: temperature and thresholds of each variant.
+        calibrations: calibration of each variant.
         labels: species in the order of the logits.
         name: name of the split.
         settings: bootstrap and confidence level.
@@ -124,15 +124,18 @@ def calibration_json(variant: str, labels: list[str], calibration: Calibration, 
     Args:
         variant: name of the variant.
         labels: species in the order of the thresholds.
-        calibration: temperature, thresholds and aggregation.
+        calibration: how probabilities and detections are computed from the logits.
         chosen: for each species, whether validation held enough windows to choose its threshold.
     """
-    thresholds = zip(labels, calibration.thresholds, chosen, strict=True)
+    species = zip(labels, calibration.thresholds, chosen, calibration.scale, calibration.offset, strict=True)
     return {
         "variant": variant,
-        "temperature": calibration.temperature,
+        "outputs": calibration.outputs,
         "aggregation": calibration.aggregation,
-        "thresholds": {name: {"threshold": float(t), "chosen": is_chosen} for name, t, is_chosen in thresholds},
+        "thresholds": {
+            name: {"threshold": float(t), "chosen": is_chosen, "scale": float(scale), "offset": float(offset)}
+            for name, t, is_chosen, scale, offset in species
+        },
     }
 
 
@@ -169,14 +172,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         # The folder of a member ends with its name: members/teacher/release/scores/float.parquet
         references = {s.parents[2].name: aligned(read_table(s), variants["float"]) for s in args.references}
         tables = variants | references
-        fitted = {name: calibrate(t, labels, settings.aggregation) for name, t in tables.items()}
+        files = dict(zip([*variants, *references], [*args.variants, *args.reference_graphs], strict=True))
+        own = read_json(args.model)
+        models = dict(zip(files, [*[own] * len(variants), *map(read_json, args.reference_models)], strict=True))
+        fitted = {n: calibrate(t, labels, settings.aggregation, outputs_of(models[n])) for n, t in tables.items()}
         calibrations = {name: calibration for name, (calibration, _) in fitted.items()}
 
         rows = [row for split in SPLITS for row in compare_variants(tables, calibrations, labels, split, settings)]
-        files = dict(zip([*variants, *references], [*args.variants, *args.reference_graphs], strict=True))
         cost = {name: (multiply_adds(v), bits_of(name), v.stat().st_size) for name, v in files.items()}
-        models = [args.model] * len(variants) + args.reference_models
-        backbones = {name: _backbone_cost(read_json(m)) for name, m in zip(files, models, strict=True)}
+        backbones = {name: _backbone_cost(models[name]) for name in files}
         validation = [r for r in rows if r["split"] == "validation" and r["variant"] in variants]
         candidates = [candidate(r, cost[r["variant"]], backbones[r["variant"]]) for r in validation]
         recordings, groups = validation[0]["recordings"], validation[0]["groups"]
