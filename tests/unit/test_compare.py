@@ -8,6 +8,7 @@ from sklearn.metrics import f1_score
 from autobird.predict.classification import Calibration
 from autobird.release.compare import candidate, compare_variants
 from autobird.release.settings import CompareSettings
+from tests.predictions import label_sets
 
 LABELS = ["a", "b", "c"]
 TRUTH = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
@@ -16,14 +17,15 @@ TRUTH = [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
 def table(guesses: list[int]) -> pd.DataFrame:
     """Return predictions for one recording of two windows per guess; each group has two recordings."""
     rows = [(f"r{n:02d}", f"g{n // 2}", "test", [LABELS[TRUTH[n]]]) for n in range(len(guesses)) for _ in range(2)]
-    found = pd.DataFrame(rows, columns=["recording", "group", "split", "present"])
+    found = pd.DataFrame([row[:3] for row in rows], columns=["recording", "group", "split"])
     logits = [np.eye(3)[guess] * 3 for guess in guesses for _ in range(2)]
-    return found.assign(complete=True, recording_species=found["present"], recording_complete=True, logits=logits)
+    sets = pd.DataFrame([label_sets(row[3]) for row in rows])
+    return found.assign(start=[n % 2 * 40_000 for n in range(len(rows))], **sets, logits=logits)
 
 
 def compared(**guesses: list[int]) -> dict[str, dict[str, float]]:
     """Return the row of each variant."""
-    calibration = Calibration(1.0, np.full(3, 0.5), "mean")
+    calibration = Calibration.softmax(1.0, np.full(3, 0.5), "mean")
     tables = {name: table(found) for name, found in guesses.items()}
     settings = CompareSettings(resamples=200)
     rows = compare_variants(tables, dict.fromkeys(tables, calibration), LABELS, "test", settings)

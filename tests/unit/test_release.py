@@ -19,6 +19,7 @@ from autobird.drift.features import AUDIO_FEATURES, MODEL_FEATURES
 from autobird.model.data import WindowDataset
 from autobird.model.networks import BasicBlock, CnnTransformer, build_network
 from autobird.model.settings import TrainSettings
+from autobird.predict.classification import Calibration
 from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
 from autobird.release.drift_reference import drift_reference, drift_table
@@ -281,7 +282,7 @@ def test_the_drift_reference_has_audio_features_of_training_and_model_features_o
     predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
     shard = frames(rng, 4 * 157)
     shard += np.arange(4, dtype=np.float16).repeat(157)[:, None]  # each window has its own level
-    table = drift_table(index, predictions, [shard], FeatureSettings(), 2.0)
+    table = drift_table(index, predictions, [shard], FeatureSettings(), Calibration.softmax(2.0, np.ones(2), "mean"))
     reference = drift_reference(table)
     assert reference["audio"]["features"] == list(AUDIO_FEATURES)
     assert reference["audio"]["groups"] == [0, 1]

@@ -43,8 +43,9 @@ POOLED = pa.schema(
         ("detected", pa.list_(pa.bool_())),
     ]
 )
-"""One row per recording and seed, sorted by seed and recording. `sha256` is that of the decoded sound; `present`, `absent`,
-`unknown` and `default` are the label set of the recording (as in `INDEX`); `probabilities` and `detected` have one value per label of `crossval.json`, in their order."""
+"""One row per recording and seed, sorted by seed and recording. `sha256` is that of the decoded sound; `present`, `absent`, `unknown`
+and `default` are the label set of the recording (as in `INDEX`); `probabilities` and `detected` have one value per label of
+`crossval.json`, in their order."""
 
 
 @dataclass(frozen=True)
