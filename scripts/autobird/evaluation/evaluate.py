@@ -12,7 +12,8 @@ from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, positive_interval
-from autobird.evaluation.calibration import expected_calibration_error
+from autobird.evaluation.calibration import calibrated_windows, expected_calibration_error
+from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarms
 from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
 from autobird.evaluation.metrics import (
     Metric,
@@ -25,7 +26,7 @@ from autobird.evaluation.metrics import (
     precision_by_species,
     recall_by_species,
 )
-from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split
+from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.predict.classification import Calibration
 
@@ -81,6 +82,17 @@ def split_metrics(split: SplitPredictions, resamples: Resamples, settings: Evalu
     return out
 
 
+def negatives_json(alarms: FalseAlarms, confidence: float) -> dict[str, Any]:
+    """Return the false alarms of a split as in metrics.json, with `per_hour` None if no recording is known to hold no species."""
+    return {
+        "recordings": alarms.recordings,
+        "groups": len(alarms.hours),
+        "hours": round(float(alarms.hours.sum()), 4),
+        "false_alarms": int(alarms.counts.sum()),
+        "per_hour": interval_json(alarms.rate(confidence)),
+    }
+
+
 def species_metrics(
     split: SplitPredictions, resamples: Resamples, labels: list[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
@@ -107,7 +119,8 @@ def species_table(
     resamples: Resamples,
     labels: list[str],
     by_species: dict[str, Any],
-    calibration: Calibration,
+    thresholds: dict[str, dict[str, Any]],
+    alarms: FalseAlarms,
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
     """Return one row per species with its counts and metrics.
@@ -117,12 +130,14 @@ def species_table(
         resamples: resamples of its groups.
         labels: species in the order of the probabilities.
         by_species: metrics of the detections, from `species_metrics`.
-        calibration: calibration of the released variant.
+        thresholds: threshold of each species and how it was chosen, from `calibration.json`.
+        alarms: false alarms of the split.
         settings: confidence level.
 
     Returns:
-        Columns: species; numbers of recordings and groups that contain it; F1 of the most probable species; average precision,
-        AUROC and threshold; and metrics of the detections. F1, average precision and AUROC are per recording.
+        Columns: species; numbers of recordings and groups that contain it; F1 of the most probable species; average precision and
+        AUROC; threshold, its interval, and whether it was chosen on windows of the species and reaches the wanted precision; false
+        alarms per hour; and metrics of the detections. F1, average precision and AUROC are per recording.
     """
     items = split.recordings
     single = items.subset(items.single_species >= 0)
@@ -143,7 +158,13 @@ def species_table(
         }
         groups = single_weighting.count_groups(predicted[:, i] | truth[:, i])
         row |= interval_columns("f1", species_interval(f1[:, i], resamples, settings, groups))
-        row |= {"average_precision": average_precision[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
+        row |= {"average_precision": average_precision[i], "auroc": auroc[i]}
+        threshold = thresholds[name]
+        row |= {
+            f"threshold{end}": threshold[key] for end, key in (("", "threshold"), ("_low", "low"), ("_high", "high"))
+        }
+        row |= {"threshold_chosen": threshold["chosen"], "precision_reached": threshold["reached"]}
+        row |= interval_columns("false_alarms_per_hour", interval_json(alarms.rate(settings.confidence, i)))
         for level in ("by_recording", "by_window"):
             for metric, interval in by_species[name][level].items():
                 row |= interval_columns(f"{metric}_{level}", interval)
@@ -166,19 +187,23 @@ def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
         for name, interval in metrics[split][level].items()
         if interval
     ]
+    for split in ("validation", "test"):
+        if interval := metrics[split]["negatives"]["per_hour"]:
+            rows.append({"split": split, "level": "negatives", "metric": "false_alarms_per_hour", **interval})
     return pd.DataFrame(rows).round(4)
 
 
-def calibration_errors(before: Items, after: Items) -> dict[str, float | None]:
-    """Return the expected calibration error before and after temperature scaling; None if there are no items.
+def calibration_errors(before: SplitPredictions, after: SplitPredictions) -> dict[str, float | None]:
+    """Return the expected calibration error before and after calibration; None if there are no windows to measure it.
 
     Args:
-        before: windows of one species with the probabilities of the network.
-        after: the same windows with calibrated probabilities.
+        before: predictions with the probabilities of the network.
+        after: the same with calibrated probabilities.
     """
+    windows = {"as_trained": calibrated_windows(before), "calibrated": calibrated_windows(after)}
     return {
-        name: round(expected_calibration_error(items), 6) if len(items) else None
-        for name, items in (("as_trained", before), ("calibrated", after))
+        name: round(expected_calibration_error(items, weights), 6) if len(items) else None
+        for name, (items, weights) in windows.items()
     }
 
 
@@ -214,25 +239,27 @@ def main(argv: Sequence[str] | None = None) -> None:
             "species": len(labels),
         }
         resamples = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}
-        single_windows: dict[str, tuple[Items, Items]] = {}  # before and after temperature scaling
+        as_trained = {name: predictions_of_split(table, labels, name, uncalibrated) for name in splits}
+        alarms = {name: false_alarms(split, WindowSound.of(table, name)) for name, split in splits.items()}
         for name, split in splits.items():
-            single = split.windows.single_species >= 0
-            before = predictions_of_split(table, labels, name, uncalibrated).windows
-            single_windows[name] = (before.subset(single), split.windows.subset(single))
             metrics[name] = split_metrics(split, resamples[name], settings)
-            metrics[name]["expected_calibration_error"] = calibration_errors(*single_windows[name])
+            metrics[name]["negatives"] = negatives_json(alarms[name], settings.confidence)
+            metrics[name]["expected_calibration_error"] = calibration_errors(as_trained[name], split)
             for level in ("by_recording", "by_window"):
                 log.info("%s %s: %s", name, level, metrics[name][level])
         detections = species_metrics(splits["test"], resamples["test"], labels, settings)
         metrics["test"]["by_species"] = detections
         write_json(args.metrics, metrics)
         write_csv(args.table, metrics_table(metrics))
-        per_species = species_table(splits["test"], resamples["test"], labels, detections, calibration, settings)
+        thresholds = read_json(args.calibration)["thresholds"]
+        per_species = species_table(
+            splits["test"], resamples["test"], labels, detections, thresholds, alarms["test"], settings
+        )
         write_csv(args.species, per_species)
 
         confusion_figure(args.confusion, splits["test"].recordings, labels)
         species_figure(args.species_figure, per_species, settings.confidence)
-        reliability_figure(args.reliability, *single_windows["test"])
+        reliability_figure(args.reliability, as_trained["test"], splits["test"])
 
 
 if __name__ == "__main__":

@@ -191,6 +191,12 @@ def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
     return Metric(macro_average(f1), weighting.count_groups(items.known))
 
 
+def detection_recall(items: Items, weighting: Weighting) -> Metric:
+    """Return the recall of the detections, all species pooled."""
+    recall = micro_average(items.detected & items.known, items.present, weighting)[1]
+    return Metric(recall, weighting.count_groups(items.present))
+
+
 def loss(items: Items, weighting: Weighting) -> Metric:
     """Return the cross-entropy of the items of exactly one species; with independent outputs, the mean one of the known cells."""
     if items.is_independent:
@@ -214,7 +220,7 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     single_probabilities, truth = items.probabilities[single], items.single_species[single]
     probabilities, present, known = items.probabilities, items.present, items.known
     detected = items.detected & known
-    precision, recall, f1 = micro_average(detected, present, weighting)
+    precision, _, f1 = micro_average(detected, present, weighting)
     average_precision = average_precision_by_species(probabilities, present, known, weighting)
     auroc = auroc_by_species(probabilities, present, known, weighting)
     single_groups, known_groups = weighting.count_groups(single), weighting.count_groups(known)
@@ -226,7 +232,7 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
         "auroc": Metric(macro_average(auroc), known_groups),
         "loss": loss(items, weighting),
         "detection_precision": Metric(precision, weighting.count_groups(detected)),
-        "detection_recall": Metric(recall, weighting.count_groups(present)),
+        "detection_recall": detection_recall(items, weighting),
         "detection_f1": Metric(f1, weighting.count_groups(detected | present)),
         "detection_macro_f1": detection_macro_f1(items, weighting),
     }

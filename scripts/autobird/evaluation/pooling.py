@@ -71,8 +71,7 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     group = pd.factorize(table["group"])[0].astype(np.int64)
     recordings = _concatenate([split.recordings for split in splits], splits, order).subset(order)
     windows = _concatenate([split.windows for split in splits], splits, order)
-    start = np.concatenate([split.start for split in splits])
-    split = SplitPredictions(windows, recordings, table["recording"].tolist(), group, start)
+    split = SplitPredictions(windows, recordings, table["recording"].tolist(), group)
     return PooledPredictions(folds[0].seed, split, table)
 
 

@@ -26,6 +26,8 @@ PREDICTIONS = pa.schema(
         ("recording", pa.string()),
         ("group", pa.string()),
         ("start", pa.int64()),
+        ("number", pa.int32()),
+        ("seconds", pa.float64()),
         ("split", pa.string()),
         ("present", _LISTS),
         ("absent", _LISTS),
@@ -39,10 +41,15 @@ PREDICTIONS = pa.schema(
         ("logits", pa.list_(pa.float32())),
     ]
 )
-"""One row per window that is not quiet. Windows without a label are included, because prediction covers them too. The columns about
-labels are as in `INDEX`; `logits` has one value per label, in their order. `split` is `validation` or `test`; one of `OTHERS_SPLITS` for
-recordings that contain only species that the model does not know; or `UNTRAINED_SPLIT` for the rows of `untrained_windows`, which only
-the cross-validation uses."""
+"""One row per window that is not quiet. Windows without a label are included, because prediction covers them too.
+
+- `number`: number of the window in its recording, counted with the quiet ones.
+- `seconds`: sound from the start of the window to that of the next one, or to the end of the recording, so that overlapping windows do
+  not count sound twice.
+- The columns about labels are as in `INDEX`.
+- `logits`: one value per label, in their order.
+- `split`: `validation` or `test`; one of `OTHERS_SPLITS` for recordings that contain only species that the model does not know; or
+  `UNTRAINED_SPLIT` for the rows of `untrained_windows`, which only the cross-validation uses."""
 
 UNTRAINED_SPLIT = "untrained"
 """Split of the predictions for test recordings that contain only species without a window in training."""
@@ -120,14 +127,12 @@ class SplitPredictions:
         recordings: one item per recording, sorted by name.
         names: names of the recordings.
         group: group of each recording, as an index; shape (recordings,).
-        start: first sample of each window in its recording; shape (windows,).
     """
 
     windows: Items
     recordings: Items
     names: list[str]
     group: Ints
-    start: Ints
 
     @property
     def groups(self) -> int:
@@ -137,6 +142,20 @@ class SplitPredictions:
     def resamples(self, count: int, seed: int) -> Resamples:
         """Return bootstrap resamples of the groups; see `resample_groups`."""
         return resample_groups(self.group, self.recordings.present, count, seed)
+
+
+def with_sound(index: pd.DataFrame, durations: "pd.Series[float]", sample_rate: int) -> pd.DataFrame:
+    """Return the index with the columns `number` and `seconds` of `PREDICTIONS`.
+
+    Args:
+        index: all windows (`INDEX`), sorted by recording and start.
+        durations: length of each recording, seconds, by its name.
+        sample_rate: Hz.
+    """
+    of_recording = index.groupby("recording", sort=False)
+    start = index["start"] / sample_rate
+    end = (of_recording["start"].shift(-1) / sample_rate).fillna(index["recording"].map(durations))
+    return index.assign(number=of_recording.cumcount(), seconds=(end - start).clip(lower=0.0))
 
 
 def windows_to_predict(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -222,7 +241,7 @@ def predictions_of_split(
         calibration,
     )
     group = pd.factorize(first["group"])[0].astype(np.int64)
-    return SplitPredictions(windows, recordings, list(names), group, rows["start"].to_numpy(np.int64))
+    return SplitPredictions(windows, recordings, list(names), group)
 
 
 def recording_label_sets(rows: pd.DataFrame) -> pd.DataFrame:

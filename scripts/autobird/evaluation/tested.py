@@ -88,4 +88,4 @@ def subset_recordings(
     group = np.unique(split.group[mask], return_inverse=True)[1].astype(np.int64)
     names = [name for name, used in zip(split.names, mask, strict=True) if used]
     windows = split.windows.subset(np.zeros(len(split.windows), bool))
-    return SplitPredictions(windows, items, names, group, split.start[:0])
+    return SplitPredictions(windows, items, names, group)
