@@ -43,7 +43,8 @@ def predictions(
     """
     table = [
         {
-            "recording": recording, "group": group, "start": 40_000 * window, "split": split,
+            "recording": recording, "group": group, "start": 40_000 * window, "number": window, "seconds": 2.5,
+            "split": split,
             **label_sets([name for name in species.split("+") if name], complete),
             "logits": np.log(np.array(probabilities, np.float32)),
         }

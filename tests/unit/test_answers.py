@@ -15,6 +15,7 @@ from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
+from autobird.evaluation.settings import CalibrationSettings
 from autobird.predict.classification import Calibration, classify, softmax
 from autobird.release import score
 from tests.predictions import label_set, label_sets
@@ -132,13 +133,17 @@ def test_recordings_are_compared_with_the_set_of_their_species() -> None:
 def test_the_temperature_is_fitted_on_validation_windows_of_one_species() -> None:
     rows = [("r", "g", "validation", ["a"], True), ("r", "g", "validation", [], False)] * 8
     table = pd.DataFrame([r[:3] for r in rows], columns=["recording", "group", "split"])
-    table = table.assign(start=0, **label_columns(rows, 3), **label_columns([(["a"], True)] * 16, 0, "recording_"))
+    table = table.assign(
+        start=0, number=0, seconds=5.0, **label_columns(rows, 3), **label_columns([(["a"], True)] * 16, 0, "recording_")
+    )
     table = table.assign(logits=list(logits_for(*[(0.6, 0.2, 0.2), (0.01, 0.98, 0.01)] * 8)))
-    calibration, selected = calibrate(table, LABELS, "mean", "softmax")
+    fitted = calibrate(table, LABELS, "softmax", CalibrationSettings(resamples=100))
+    calibration = fitted.calibration
     # The windows of one species are always right, so the lowest temperature fits best.
     assert 1 / calibration.scale == pytest.approx(np.full(3, 0.1), abs=1e-3)
-    assert selected == [False, False, False]
-    assert calibration.thresholds.tolist() == [0.5, 0.5, 0.5]
+    # No species has five windows without it, so all have the threshold of all species together.
+    assert fitted.chosen.tolist() == [False, False, False]
+    assert len(set(calibration.thresholds)) == 1
 
 
 def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
@@ -148,19 +153,36 @@ def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
     logits = [
         np.array([4.0, 0.0, 0.0] if (t == "a") != w else [0.0, 4.0, 0.0]) for t, w in zip(truth, wrong, strict=True)
     ]
-    table = pd.DataFrame({"recording": [f"r{i}" for i in range(20)], "group": "g", "split": "validation", "start": 0})
+    table = pd.DataFrame(
+        {
+            "recording": [f"r{i}" for i in range(20)],
+            "group": "g",
+            "split": "validation",
+            "start": 0,
+            "number": 0,
+            "seconds": 5.0,
+        }
+    )
     table = table.assign(**pd.DataFrame([label_sets([t]) for t in truth]), logits=logits)
-    calibration, chosen = calibrate(table, LABELS, "mean", "softmax")
+    fitted = calibrate(table, LABELS, "softmax", CalibrationSettings(resamples=100))
+    calibration = fitted.calibration
     assert 1.5 < 1 / calibration.scale[0] < 3
     calibrated = scipy.special.softmax(np.array([4.0, 0.0, 0.0]) * calibration.scale)
-    assert chosen == [True, True, False]
-    np.testing.assert_allclose(calibration.thresholds, [calibrated[:2].mean()] * 2 + [0.5])
+    assert fitted.chosen.tolist() == [True, True, False]
+    # Halfway between the calibrated probabilities of a window that is recognised as the species and of one that is not.
+    np.testing.assert_allclose(calibration.thresholds, [calibrated[:2].mean()] * 3)
 
 
 def test_a_recording_of_two_species_is_not_one_of_a_single_species() -> None:
     rows = [("r", "g", "test", ["a"], True)] + [("r", "g", "test", ["b"], True)] * 5
     table = pd.DataFrame([r[:3] for r in rows], columns=["recording", "group", "split"])
-    table = table.assign(start=0, **label_columns(rows, 3), **label_columns([(["a", "b"], True)] * 6, 0, "recording_"))
+    table = table.assign(
+        start=0,
+        number=0,
+        seconds=5.0,
+        **label_columns(rows, 3),
+        **label_columns([(["a", "b"], True)] * 6, 0, "recording_"),
+    )
     table = table.assign(logits=list(logits_for(A, *[B] * 5)))
     split = predictions_of_split(table, LABELS, "test", Calibration.softmax(1.0, np.full(3, 0.5), "mean"))
     assert split.recordings.single_species.tolist() == [-1]
@@ -208,11 +230,14 @@ def index_with_shards(folder: Path) -> None:
     )
     write_table(folder / "index.parquet", table, INDEX)
     np.save(folder / "0.npy", np.repeat(np.arange(len(table)), 4)[:, None].repeat(2, axis=1).astype(np.float16))
-    write_json(folder / "model.json", {"frames": 4, "labels": LABELS})
+    write_json(folder / "model.json", {"frames": 4, "labels": LABELS, "features": {"sample_rate": 16000}})
+    recordings = table["recording"].unique()
+    pd.DataFrame({"recording": recordings, "duration": 5.0}).to_parquet(folder / "recordings.parquet")
 
 
 def score_arguments(folder: Path) -> list[str]:
     return [
         "--variant", str(folder / "x.onnx"), "--model", str(folder / "model.json"), "--index", str(folder / "index.parquet"),
         "--shards", str(folder / "0.npy"), "--output", str(folder / "p.parquet"),
+        "--recordings", str(folder / "recordings.parquet"),
     ]  # fmt: skip

@@ -74,7 +74,7 @@ def split_of(groups: int = GROUPS) -> SplitPredictions:
     items = Items(
         np.eye(SPECIES)[truth], present, present, np.ones(present.shape, bool), np.zeros(n, bool), np.arange(n)
     )
-    return SplitPredictions(items, items, [f"t{i}" for i in range(n)], np.arange(n), np.zeros(n, np.int64))
+    return SplitPredictions(items, items, [f"t{i}" for i in range(n)], np.arange(n))
 
 
 def simulated(

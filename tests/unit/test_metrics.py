@@ -17,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from autobird.evaluation import metrics as m
-from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, select_thresholds
+from autobird.evaluation.calibration import expected_calibration_error, fit_temperature
 from autobird.evaluation.predictions import Items
 from autobird.predict.classification import softmax
 
@@ -219,38 +219,13 @@ def test_temperature_scaling_corrects_overconfidence() -> None:
     truth = np.array([rng.choice(5, p=row) for row in softmax(logits)])
     assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
     overconfident, calibrated = (items(softmax(k * logits), flags(truth, 5)) for k in (3, 1))
-    assert expected_calibration_error(calibrated) < 0.04 < 0.1 < expected_calibration_error(overconfident)
+    ones = np.ones(4000)
+    assert expected_calibration_error(calibrated, ones) < 0.04 < 0.1 < expected_calibration_error(overconfident, ones)
 
 
 def test_the_calibration_error_weights_each_bin_by_its_number_of_items() -> None:
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.6, 0.4]])
-    found = expected_calibration_error(items(p, flags(np.array([0, 0, 0, 0]), 2)))
-    assert found == pytest.approx((3 * abs(0.9 - 2 / 3) + 1 * abs(0.6 - 1)) / 4)
-
-
-def test_thresholds_separate_windows_with_and_without_a_species_and_are_none_for_few_windows() -> None:
-    """Species 3 has exactly the required number of windows, species 2 has one fewer."""
-    truth = np.repeat([0, 1, 2, 3], [10, 13, 4, 5])
-    found = select_thresholds(items(0.1 + 0.6 * flags(truth, 4), flags(truth, 4)))
-    assert found[2] is None
-    assert [found[s] for s in (0, 1, 3)] == pytest.approx([0.4, 0.4, 0.4])  # halfway between 0.1 and 0.7
-
-
-def test_thresholds_are_selected_on_known_cells() -> None:
-    p, present = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 6), flags(np.array([0] * 6 + [1] * 6), 2)
-    expected = select_thresholds(items(p, present))
-    # Windows without a label, in which the species may be present, must not raise its threshold.
-    complete = items(np.r_[p, [[0.89, 0.11]] * 20], np.r_[present, np.zeros((20, 2), bool)])
-    incomplete = replace(complete, known=np.repeat((np.arange(32) < 12)[:, None], 2, axis=1))
-    assert select_thresholds(incomplete) == expected
-    assert select_thresholds(complete) != expected
-
-
-def test_a_threshold_lies_between_two_different_probabilities_and_is_not_rounded() -> None:
-    close = np.array([1 - 1e-8] * 6 + [1 - 3e-8] * 6)
-    p, present = np.c_[close, 1 - close], flags(np.array([0] * 6 + [1] * 6), 2)
-    found = select_thresholds(items(p, present))
-    assert (p[:, 0] >= found[0]).tolist() == [True] * 6 + [False] * 6
-    tied = np.c_[np.full(12, 0.7), np.full(12, 0.3)]
-    found = select_thresholds(items(tied, present))
-    assert (tied[:, 0] >= found[0]).all()  # a threshold cannot separate equal probabilities
+    one = items(p, flags(np.array([0, 0, 0, 0]), 2))
+    assert expected_calibration_error(one, np.ones(4)) == pytest.approx((3 * abs(0.9 - 2 / 3) + 1 * abs(0.6 - 1)) / 4)
+    weighted = expected_calibration_error(one, np.array([1.0, 0.5, 0.5, 2.0]))
+    assert weighted == pytest.approx((2 * abs(0.9 - 0.75) + 2 * abs(0.6 - 1)) / 4)

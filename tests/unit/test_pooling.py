@@ -147,8 +147,17 @@ def write_run(folder: Path, tables: Mapping[tuple[int, int], pd.DataFrame], labe
     )
     for (number, seed), table in tables.items():
         write_table(folder / f"{number}.{seed}/predictions.parquet", table, PREDICTIONS)
-        thresholds = {name: {"threshold": 0.5, "chosen": True} for name in labels[number]}
-        content = {"variant": "float", "temperature": 1.0, "aggregation": "mean", "thresholds": thresholds}
+        own = {
+            "threshold": 0.5,
+            "low": None,
+            "high": None,
+            "chosen": True,
+            "reached": True,
+            "scale": 1.0,
+            "offset": 0.0,
+        }
+        thresholds = dict.fromkeys(labels[number], own)
+        content = {"variant": "float", "outputs": "softmax", "aggregation": "mean", "thresholds": thresholds}
         write_json(folder / f"{number}.{seed}/calibration.json", content)
     arguments = ["--settings", '{"resamples": 200}', "--members", json.dumps(list(tables))]
     for option, name in (("predictions", "predictions.parquet"), ("calibrations", "calibration.json")):

@@ -67,7 +67,7 @@ def predictions(recordings: list[str], wrong: set[str]) -> pd.DataFrame:
         species = [LABELS[i % 2]]
         rows.append(
             {
-                "recording": name, "group": name, "start": 0, "split": "test", **label_sets(species),
+                "recording": name, "group": name, "start": 0, "number": 0, "seconds": 5.0, "split": "test", **label_sets(species),
                 "logits": 4.0 * np.eye(2, dtype=np.float32)[named],
             }
         )  # fmt: skip

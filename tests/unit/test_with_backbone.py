@@ -40,7 +40,7 @@ def table(truth: list[int], named: list[int], first_number: int = 1, windows: in
         for window in range(windows):
             rows.append(
                 {
-                    "recording": name, "group": name, "start": 48000 * window, "split": "test", **label_sets([LABELS[species]]),
+                    "recording": name, "group": name, "start": 48000 * window, "number": window, "seconds": 3.0, "split": "test", **label_sets([LABELS[species]]),
                     "logits": 4 * np.eye(3, dtype=np.float32)[answer],
                 }
             )  # fmt: skip

@@ -60,7 +60,7 @@ def fit_pairs(
     if not (present & cells).any():
         return np.ones(count), np.zeros(count)
     share = _independent_share(present & cells, groups)
-    common_weights = (weights[:, None] * np.full(count, share[share > 0].mean()))[cells]
+    common_weights = (weights[:, None] * np.full(count, share[(present & cells).any(axis=0)].mean()))[cells]
     scale, offset = _fit(z[cells], present[cells], common_weights, 1.0, 0.0, (_COMMON_SPREAD, _COMMON_SPREAD))
     scale = float(np.clip(scale, *_SCALES))
     scales, offsets = np.full(count, scale), np.full(count, offset)
@@ -77,8 +77,8 @@ def fit_pairs(
 
 
 def _independent_share(present: Flags, groups: Ints) -> Floats:
-    """Return the number of groups with a species divided by that of its windows, at most 1; shape (species,)."""
-    return np.minimum(1.0, groups / np.maximum(1, present.sum(axis=0)))
+    """Return the number of groups with a species divided by that of its windows, both at least 1; at most 1; shape (species,)."""
+    return np.minimum(1.0, np.maximum(1, groups) / np.maximum(1, present.sum(axis=0)))
 
 
 def _fit(
