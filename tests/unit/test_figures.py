@@ -94,7 +94,7 @@ def test_with_independent_outputs_windows_without_species_count_at_most_as_much_
     """Of 40 windows at 0.75 the species is present in 10; the others have no species and together the weight of 10."""
     found = windows([0.75] * 40, [True] * 10 + [False] * 30, is_independent=True)
     ax = drawn(reliability_figure, found, found).axes[0]
-    assert [line.get_ydata().tolist() for line in ax.lines[1:]] == [[0.5], [0.5]]
+    assert np.allclose([line.get_ydata() for line in ax.lines[1:]], [[0.5], [0.5]])
     assert ax.get_ylabel() == "share of windows that contain it"
 
 
