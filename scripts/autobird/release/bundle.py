@@ -129,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
             read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone,
             model.get("known_to_backbone", ()),
-            {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher,
+            {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher, calibration["precision"],
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())
