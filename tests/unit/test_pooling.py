@@ -253,6 +253,18 @@ def test_more_seeds_do_not_change_the_resamples_of_the_groups(tmp_path: Path) ->
         assert results[1][metric]["sd_over_seeds"] == 0
 
 
+def test_false_alarms_are_pooled_over_the_folds_and_averaged_over_the_seeds(tmp_path: Path) -> None:
+    """Three recordings without species of three windows each, one in a fold; only the networks of seed 7 detect something there."""
+    tables = {}
+    for (number, seed), table in random_tables((4, 7)).items():
+        noise = predictions([(f"n{number}", f"n{number}", "", [0.9 if seed == 7 else 0.05, 0.05, 0.05])], windows=3)
+        tables[number, seed] = pd.concat([table, noise], ignore_index=True)
+    crossval.main(write_run(tmp_path, tables, [LABELS] * 3))
+    found = read_json(tmp_path / "crossval/crossval.json")["negatives"]
+    assert (found["recordings"], found["groups"], found["false_alarms"]) == (3, 3, 1.5)
+    assert found["per_hour"]["value"] == pytest.approx(1.5 / (9 * 2.5 / 3600), rel=1e-4)
+
+
 def test_the_scores_of_a_single_fold_are_those_of_its_own_evaluation(tmp_path: Path) -> None:
     """The networks of a cross-validation are evaluated in the same way as the network of a run."""
     tables = random_tables((4,))

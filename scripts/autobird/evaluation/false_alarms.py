@@ -1,6 +1,7 @@
 """False alarms: detections in sound that is known to hold none of the species, per hour of that sound."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -33,7 +34,11 @@ class WindowSound:
     @classmethod
     def of(cls, table: pd.DataFrame, split: str) -> Self:
         """Return the sound of the windows of a split, in their order (`PREDICTIONS`)."""
-        rows = table[table["split"] == split]
+        return cls.of_rows(table[table["split"] == split])
+
+    @classmethod
+    def of_rows(cls, rows: pd.DataFrame) -> Self:
+        """Return the sound of windows (`PREDICTIONS`)."""
         return cls(rows["number"].to_numpy(np.int64), rows["seconds"].to_numpy(np.float64))
 
 
@@ -81,6 +86,11 @@ def false_alarms(split: SplitPredictions, sound: WindowSound) -> FalseAlarms:
     np.add.at(counts, group[recording], starts)
     np.add.at(hours, group[recording], sound.seconds[windows] / 3600)
     return FalseAlarms(counts, hours, int(negative.sum()))
+
+
+def mean_of_seeds(seeds: Sequence[FalseAlarms]) -> FalseAlarms:
+    """Return the false alarms of networks that were trained with several seeds, in the same sound; numbers are means over the seeds."""
+    return replace(seeds[0], counts=np.mean([seed.counts for seed in seeds], axis=0))
 
 
 def false_alarm_ratio(of: FalseAlarms, reference: FalseAlarms, settings: IntervalSettings) -> Interval | None:

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
+from autobird.evaluation.false_alarms import WindowSound
 from autobird.evaluation.metrics import Metric, macro_average
 from autobird.evaluation.predictions import (
     UNTRAINED_SPLIT,
@@ -44,6 +45,7 @@ class PooledPredictions:
 
     Attributes:
         seed: seed of the trainings.
+        sound: of the windows.
         split: the predictions. A species that a network does not know has probability 0 there and is not detected.
         table: one row per recording, in the order of `split.names`: recording, group, the label set (`recording_label_sets`) and fold.
     """
@@ -51,6 +53,7 @@ class PooledPredictions:
     seed: int
     split: SplitPredictions
     table: pd.DataFrame
+    sound: WindowSound
 
 
 def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictions:
@@ -63,7 +66,9 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     Raises:
         AutobirdError: a recording or a group is tested in two folds.
     """
-    tables, splits = zip(*(_test_predictions(fold, labels) for fold in folds), strict=True)
+    tested = [fold.table[fold.table["split"].isin(["test", UNTRAINED_SPLIT])] for fold in folds]
+    predicted = [_test_predictions(fold, rows, labels) for fold, rows in zip(folds, tested, strict=True)]
+    tables, splits = zip(*predicted, strict=True)
     table = pd.concat(tables, ignore_index=True)
     _check_tested_once(table, folds[0].seed)
     order = np.argsort(table["recording"].to_numpy(str), kind="stable")
@@ -72,7 +77,7 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     recordings = _concatenate([split.recordings for split in splits], splits, order).subset(order)
     windows = _concatenate([split.windows for split in splits], splits, order)
     split = SplitPredictions(windows, recordings, table["recording"].tolist(), group)
-    return PooledPredictions(folds[0].seed, split, table)
+    return PooledPredictions(folds[0].seed, split, table, WindowSound.of_rows(pd.concat(tested)))
 
 
 def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], order: NDArray[np.intp]) -> Items:
@@ -97,12 +102,13 @@ def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], ord
     )
 
 
-def _test_predictions(fold: FoldPredictions, labels: list[str]) -> tuple[pd.DataFrame, SplitPredictions]:
-    """Return the tested recordings of a fold, sorted by name, and the predictions for them with the species `labels`.
+def _test_predictions(
+    fold: FoldPredictions, rows: pd.DataFrame, labels: list[str]
+) -> tuple[pd.DataFrame, SplitPredictions]:
+    """Return the tested recordings of a fold, sorted by name, and the predictions for their windows (`rows`) with the species `labels`.
 
     A species that the network does not know has a logit of minus infinity, and so probability 0.
     """
-    rows = fold.table[fold.table["split"].isin(["test", UNTRAINED_SPLIT])]
     known = [labels.index(name) for name in fold.labels]
     logits = np.full((len(rows), len(labels)), -np.inf)
     if len(rows):
