@@ -248,10 +248,15 @@ def test_a_bundle_with_independent_outputs_has_a_probability_of_each_species_by_
         "format": 3, "backbone": None, "outputs": "independent", "scale": [1.5, 0.5], "offset": [-1.0, 2.0], "thresholds": [0.2, 1.0],
     }  # fmt: skip
     del description["temperature"]
+    description["unknown_score"] = {"measure": "largest_logit", "quantiles": [-0.5, 0.0, 0.5]}
     write_json(folder / "bundle.json", description)
     write_json(folder / "manifest.json", bundle_manifest(folder))
     found = Classifier(folder).predict(song)
     z = (scipy.special.logit(found.probabilities) - [-1.0, 2.0]) / [1.5, 0.5]
+    assert found.unknown is not None
+    np.testing.assert_allclose(found.unknown, np.clip(0.5 - z.max(axis=1), 0, 1), atol=1e-6)
+    assert found.recording_unknown == found.unknown.min()
+    assert softmax.predict(song).unknown is softmax.predict(song).recording_unknown is None
     np.testing.assert_allclose(z[:, 0] - z[:, 1], logits[:, 0] - logits[:, 1], atol=1e-6)
     np.testing.assert_allclose(found.recording, found.probabilities.mean(axis=0))
     p = found.probabilities

@@ -28,7 +28,9 @@ from autobird.evaluation.metrics import (
 )
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.unknown_species import leave_species_out, separation, windows_of
 from autobird.predict.classification import Calibration
+from autobird.predict.unknown import MEASURES
 
 Floats = NDArray[np.float64]
 IntervalJson = dict[str, float | None] | None
@@ -91,6 +93,36 @@ def negatives_json(alarms: FalseAlarms, confidence: float) -> dict[str, Any]:
         "false_alarms": round(float(alarms.counts.sum()), 2),
         "per_hour": interval_json(alarms.rate(confidence)),
     }
+
+
+def unknown_species_json(
+    table: pd.DataFrame, labels: list[str], calibration: Calibration, split: str, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Return how well each measure of `UnknownScore` tells windows of unknown species, and windows without any, from known ones.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        labels: species in the order of the logits.
+        calibration: of the network.
+        split: `validation` or `test`.
+        settings: bootstrap and confidence level.
+
+    Returns:
+        Numbers of windows of each kind, and for each measure: `auroc` and `false_positive_rate` with their intervals for `unknown`
+        species and for `none`, each None if there are no such windows; and `left_out`, the mean AUROC if each species is left out in
+        turn.
+    """
+    windows, left_out = windows_of(table, labels, split), leave_species_out(table, labels, calibration, split)
+    measures: dict[str, Any] = {}
+    for measure in MEASURES:
+        measures[measure] = {"left_out": None if np.isnan(left_out[measure]) else round(left_out[measure], 6)}
+        for kind in ("unknown", "none"):
+            found = separation(windows[kind], windows["known"], measure, calibration, settings)
+            measures[measure][kind] = found and {
+                "auroc": interval_json(found.auroc),
+                "false_positive_rate": interval_json(found.false_positive_rate),
+            }
+    return {"windows": {kind: len(part.logits) for kind, part in windows.items()}, "measures": measures}
 
 
 def species_metrics(
@@ -236,6 +268,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "resamples": settings.resamples,
             "aggregation": calibration.aggregation,
             "outputs": calibration.outputs,
+            "unknown_score": (read_json(args.calibration).get("unknown_score") or {}).get("measure"),
             "species": len(labels),
         }
         resamples = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}
@@ -244,6 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for name, split in splits.items():
             metrics[name] = split_metrics(split, resamples[name], settings)
             metrics[name]["negatives"] = negatives_json(alarms[name], settings.confidence)
+            metrics[name]["unknown_species"] = unknown_species_json(table, labels, calibration, name, settings)
             metrics[name]["expected_calibration_error"] = calibration_errors(as_trained[name], split)
             for level in ("by_recording", "by_window"):
                 log.info("%s %s: %s", name, level, metrics[name][level])

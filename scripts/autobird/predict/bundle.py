@@ -15,6 +15,7 @@ from autobird.backbone.base import BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.predict.classification import OUTPUTS, Calibration
+from autobird.predict.unknown import UnknownScore
 
 FORMAT = 3
 """Version of the bundle format that is written. Version 1 had no backbone; versions 1 and 2 had softmax outputs and a temperature."""
@@ -54,6 +55,7 @@ class Bundle:
         labels: species in the order of the logits.
         features: settings of windows, front end and quiet filters.
         calibration: how probabilities and detections are computed from the logits.
+        unknown: the score of windows that hold none of the species; None: the bundle has none (formats 1 and 2).
         backbone: the pretrained network whose embeddings are the input of the graph, which the bundle does not contain; None: the
             input are mel frames.
     """
@@ -66,6 +68,7 @@ class Bundle:
     features: FeatureSettings
     calibration: Calibration
     backbone: BackboneInfo | None = None
+    unknown: UnknownScore | None = None
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
@@ -101,6 +104,7 @@ class Bundle:
                     f"{', '.join(map(str, READABLE_FORMATS))}; recreate the bundle, or update Autobird"
                 )
             backbone = text["backbone"] if text["format"] > 1 else None
+            unknown = text.get("unknown_score")
             return cls(
                 folder=folder,
                 name=text["name"],
@@ -110,6 +114,7 @@ class Bundle:
                 features=FeatureSettings.model_validate(text["features"]),
                 calibration=calibration_of(text),
                 backbone=None if backbone is None else BackboneInfo.model_validate(backbone),
+                unknown=None if unknown is None else UnknownScore.from_json(unknown),
             )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
             raise AutobirdError(f"{file} is damaged ({error!r}); recreate the bundle") from error

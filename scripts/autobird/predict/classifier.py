@@ -51,6 +51,8 @@ class Prediction:
         first_frames: first frame of each window in `frames`; shape (windows,).
         rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
         drift_features: features of the recording that the drift test compares, by name (`drift.features.DRIFT_FEATURES`).
+        unknown: how little each window resembles the species of the model: the share of validation windows with one of them that
+            resemble them more (`UnknownScore`); None if the bundle has no such score; shape (windows,).
         note: problems with the recording that did not prevent its classification, or "".
     """
 
@@ -64,7 +66,15 @@ class Prediction:
     first_frames: NDArray[np.int64]
     rms: NDArray[np.float32]
     drift_features: dict[str, float]
+    unknown: NDArray[np.float64] | None = None
     note: str = ""
+
+    @property
+    def recording_unknown(self) -> float | None:
+        """The lowest `unknown` of the windows that are not quiet; None without such windows or without the score."""
+        if self.unknown is None or self.quiet.all():
+            return None
+        return float(self.unknown[~self.quiet].min())
 
 
 class Classifier:
@@ -131,6 +141,8 @@ class Classifier:
         features |= window_features(
             windows.rms[used], result.window_probabilities[used], self.bundle.calibration.outputs
         )
+        score, calibration = self.bundle.unknown, self.bundle.calibration
+        unknown = None if score is None else score.of_windows(windows.logits, calibration)
         return Prediction(
             duration=duration,
             starts=np.arange(len(quiet)) * s.hop_samples / s.sample_rate,
@@ -142,6 +154,7 @@ class Classifier:
             first_frames=windows.first_frames,
             rms=windows.rms,
             drift_features={name: features[name] for name in DRIFT_FEATURES},
+            unknown=unknown,
             note="; ".join(
                 n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n
             ),

@@ -111,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "scale": network.scale.tolist(),
                 "offset": network.offset.tolist(),
                 "thresholds": network.thresholds.tolist(),
+                "unknown_score": calibration["unknown_score"],
                 "training_data": training_data(licences, backbone, teacher),
                 "backbone": backbone and backbone.model_dump(mode="json"),
                 **({"teacher": teacher} if teacher else {}),

@@ -19,7 +19,9 @@ from autobird.evaluation.evaluate import interval_json
 from autobird.evaluation.false_alarms import WindowSound, false_alarm_ratio, false_alarms
 from autobird.evaluation.metrics import Weighting, detection_macro_f1, detection_recall, macro_f1
 from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
+from autobird.evaluation.unknown_species import choose_score
 from autobird.predict.classification import Calibration, outputs_of
+from autobird.predict.unknown import UnknownScore
 from autobird.release.gate import Bounds, Candidate, select_variant
 from autobird.release.onnx_files import multiply_adds
 from autobird.release.references import SCRATCH, aligned, gains, not_released, refusals
@@ -154,7 +156,7 @@ def cost_columns(
 
 
 def calibration_json(
-    variant: str, labels: list[str], fitted: FittedCalibration, settings: CompareSettings
+    variant: str, labels: list[str], fitted: FittedCalibration, unknown: UnknownScore | None, settings: CompareSettings
 ) -> dict[str, Any]:
     """Return the calibration of a variant as the content of `calibration.json`.
 
@@ -162,7 +164,8 @@ def calibration_json(
         variant: name of the variant.
         labels: species in the order of the thresholds.
         fitted: the calibration, and how its thresholds were chosen.
-        settings: what they were chosen for.
+        unknown: the score of windows that hold none of the species.
+        settings: what the thresholds were chosen for.
     """
     calibration = fitted.calibration
     ends = (None if np.isnan(v) else float(v) for v in np.stack([fitted.low, fitted.high], axis=1).ravel())
@@ -176,6 +179,7 @@ def calibration_json(
             "per_hour": interval_json(fitted.false_alarms),
             "reached": fitted.false_alarms_reached,
         },
+        "unknown_score": unknown and unknown.json(),
         "thresholds": {
             name: {
                 "threshold": float(calibration.thresholds[i]),
@@ -273,7 +277,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_json(args.released, dataclasses.asdict(decision))
         write_table(args.predictions, tables[decision.released], PREDICTIONS)
         chosen = fitted[decision.released]
-        write_json(args.calibration, calibration_json(decision.released, labels, chosen, settings))
+        unknown = choose_score(tables[decision.released], labels, chosen.calibration)
+        write_json(args.calibration, calibration_json(decision.released, labels, chosen, unknown, settings))
         report_thresholds(labels, chosen, settings)
         if decision.not_released:
             log.warning("%s", decision.not_released)
