@@ -21,7 +21,7 @@ MIN_WINDOWS = 5
 FALLBACK_THRESHOLD = 0.5
 """Threshold if no window contains any species."""
 
-POOLED_GROUPS = 4.0
+POOLED_GROUPS = 16.0
 """Weight of the threshold of all species together, in groups of recordings: a species with as many groups has a threshold halfway
 between its own best one and that of all species (on the logit scale). docs/evaluation.md shows how it was chosen."""
 
@@ -91,8 +91,9 @@ def select_thresholds(levels: Sequence[Level], groups: Ints, precision: float | 
     """Return the thresholds with the highest F1, or the lowest ones with a wanted precision.
 
     F1 is the mean of those of the levels; the precision must be reached on each of them. The best threshold of a species is averaged
-    with that of all species together, which counts `POOLED_GROUPS` groups, because the best one of few groups is mostly chance. This
-    is not done for a wanted precision. If a precision cannot be reached, the threshold is the one with the highest precision.
+    with that of all species together, which counts `POOLED_GROUPS` groups, because the best one of few groups is mostly chance. For
+    a wanted precision, the higher one of the average and the species' own is used. If a precision cannot be reached, its own is the
+    one with the highest precision.
 
     Args:
         levels: windows, and other levels; the windows first.
@@ -108,10 +109,9 @@ def select_thresholds(levels: Sequence[Level], groups: Ints, precision: float | 
     reached = np.full(len(chosen), reached_together)
     for species in np.flatnonzero(chosen):
         own, reached[species] = _select(levels, int(species), precision)
-        if precision is None:
-            share = groups[species] / (groups[species] + POOLED_GROUPS)
-            own = expit(share * _logit(own) + (1 - share) * _logit(together))
-        values[:, species] = own
+        share = groups[species] / (groups[species] + POOLED_GROUPS)
+        averaged = expit(share * _logit(own) + (1 - share) * _logit(together))
+        values[:, species] = averaged if precision is None else np.maximum(own, averaged)
     return Thresholds(values, chosen, reached)
 
 
