@@ -16,7 +16,7 @@ from autobird.core.settings import Settings
 from autobird.corpus.settings import CorpusSettings
 from autobird.dataset.settings import DatasetSettings
 from autobird.drift.settings import DriftSettings
-from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.settings import EvaluationSectionSettings
 from autobird.model.settings import TrainSectionSettings
 from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
@@ -60,7 +60,9 @@ class Config(Settings):
     backbone: BackboneSettings = Field(BackboneSettings(), description=BackboneSettings.__doc__)
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
     train: TrainSectionSettings = Field(TrainSectionSettings(), description=TrainSectionSettings.__doc__)
-    evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
+    evaluation: EvaluationSectionSettings = Field(
+        EvaluationSectionSettings(), description=EvaluationSectionSettings.__doc__
+    )
 
     release: ReleaseSettings = Field(ReleaseSettings(), description=ReleaseSettings.__doc__)
     drift: DriftSettings = Field(DriftSettings(), description=DriftSettings.__doc__)

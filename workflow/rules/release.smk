@@ -125,6 +125,7 @@ rule score:
         model=RUN / "{member}model/model.json",
         index=dataset_file("index.parquet"),
         shards=network_inputs,
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
     output:
         RUN / "{member}release/scores/{variant}.parquet",
     log:
@@ -148,6 +149,7 @@ rule score:
             --model {input.model:q} \
             --index {input.index:q} \
             --shards {input.shards:q} \
+            --recordings {input.recordings:q} \
             --output {output:q} \
             {params.untrained} \
             --log {log:q}

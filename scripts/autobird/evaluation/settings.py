@@ -30,6 +30,29 @@ class IntervalSettings(Settings):
     seed: int = Field(0, ge=0, description="Seed of the random numbers of the bootstrap.")
 
 
+class ThresholdSettings(Settings):
+    """What the decision thresholds of the species are chosen for, on validation recordings (docs/evaluation.md)."""
+
+    precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Wanted precision of the detections of each species: its threshold is the lowest one with this precision per "
+        "validation window and recording. `null`: the threshold with the highest F1.",
+    )
+    false_alarms_per_hour: float | None = Field(
+        None,
+        gt=0,
+        description="Largest acceptable number of false alarms, of all species together, per hour of sound that holds none of the "
+        "species. The thresholds of all species are raised until the negative recordings of the validation split give at most as "
+        "many. `null`: they are not raised.",
+    )
+
+
+class CalibrationSettings(IntervalSettings, AggregationSettings, ThresholdSettings):
+    """Calibration and thresholds of a network (stage `compare`)."""
+
+
 class EvaluationSettings(IntervalSettings, AggregationSettings):
     """Evaluation of a model on the validation and test recordings."""
 
@@ -43,3 +66,7 @@ class PossiblyHeardSettings(IntervalSettings):
 
 class WithBackboneSettings(PossiblyHeardSettings):
     """Settings of stage `with_backbone`."""
+
+
+class EvaluationSectionSettings(EvaluationSettings, ThresholdSettings):
+    """Evaluation of a model on the validation and test recordings."""
