@@ -21,7 +21,7 @@ rule manifest:
     benchmark:
         BENCHMARKS / CONFIG.features.name / "manifest/{table}.tsv"
     wildcard_constraints:
-        table=r"\d+|grouping|details|exclusions|boxes|not_audio",
+        table=r"\d+|grouping|details|exclusions|boxes|labels|kinds|not_audio",
     conda:
         "../../envs/autobird.yaml"
     resources:

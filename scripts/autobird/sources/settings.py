@@ -189,6 +189,15 @@ class SourceSettings(Settings):
         ("", "unknown", "Mystery mystery", "Sonus naturalis"),
         description="Labels that do not name a species. Recordings with such a label are quarantined.",
     )
+    negative_names: tuple[str, ...] = Field(
+        (
+            "noise", "background", "background noise", "other", "others", "silence", "none", "nothing", "negative", "negatives",
+            "no bird", "no birds", "nobird", "non bird", "nonbird", "no call", "nocall",
+        ),
+        description="Labels of recordings that hold no species: names of species folders, or values in the column of species. Such "
+        "recordings are negatives; they are never a species. Case, spaces, underscores and hyphens are ignored. A name that is also "
+        "in `unknown_species` is unknown.",
+    )  # fmt: skip
     batches: int = Field(
         8,
         ge=1,

@@ -71,7 +71,11 @@ def list_recordings(corpus: SourceSettings, work: Path) -> list[Entry]:
             recording = labelled_recording(
                 name, _content(details[path]), size, corpus.species_suffix, location=f"{root}/{name}"
             )
-        entries.append({"recording": name, "row": recording._asdict(), "facts": metadata.get(name)})
+        row = recording._asdict()
+        del row[
+            "kind"
+        ]  # follows from the label when the lock file is read, so that `corpus.negative_names` needs no refresh
+        entries.append({"recording": name, "row": row, "facts": metadata.get(name)})
     return entries
 
 
