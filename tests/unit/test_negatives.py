@@ -5,9 +5,14 @@ import importlib.util
 import json
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from autobird.core.errors import AutobirdError
+from autobird.corpus.check import count_negatives
+from autobird.corpus.figures import reason_kind
+from autobird.corpus.quarantine import quarantine_reasons
+from autobird.corpus.schemas import PAIRS
 from autobird.sources.base import (
     ANNOTATED,
     NEGATIVE,
@@ -166,3 +171,50 @@ def test_no_species_of_birdnet_has_a_negative_name() -> None:
 def test_the_uncertain_species_are_json() -> None:
     (row,) = rows(listed(Recordings("A", "B", background={"a": "Ab'a b, Éa"})))
     assert json.loads(row[2]) == ["Ab'a b", "Éa"]
+
+
+NO_EXCLUSIONS = pd.DataFrame(columns=["recording", "reason"])
+
+
+def measured(*rows: tuple[str, str, str]) -> pd.DataFrame:
+    """Rows of usable recordings: id, species, sound."""
+    table = pd.DataFrame(rows, columns=["recording", "species", "sound_sha256"])
+    return table.assign(file_sha256=table["recording"], status="ok", reason="")
+
+
+def kinds(**kind_of: str) -> pd.DataFrame:
+    return pd.DataFrame(sorted(kind_of.items()), columns=["recording", "kind"])
+
+
+def reasons(table: pd.DataFrame, pairs: list[tuple[str, str]], kind_of: pd.DataFrame) -> dict[str, str]:
+    found = quarantine_reasons(table, NO_EXCLUSIONS, pd.DataFrame(pairs, columns=PAIRS[:2]), kind_of)
+    return {name: reason for name, reason in found.items() if reason}
+
+
+def test_a_negative_with_the_sound_of_a_species_is_a_conflict() -> None:
+    table = measured(("a", "Parus major", "1"), ("b", "", "1"), ("c", "", "2"), ("d", "Pica pica", "3"), ("e", "", "2"))
+    found = reasons(table, [("c", "d")], kinds(b=NEGATIVE, c=NEGATIVE, e=NEGATIVE))
+    assert found == {
+        "a": "the same audio as b, which is a negative and holds no species; remove the wrong one",
+        "b": "the same audio as a, which has the species Parus major, while a negative holds none; remove the wrong one",
+        "e": "the same audio as c, which is used",
+        "c": "near-duplicate of d, which has the species Pica pica, while a negative holds none; listen to both, and remove or "
+        "relabel the wrong one",
+        "d": "near-duplicate of c, which is a negative and holds no species; listen to both, and remove or relabel the wrong one",
+    }
+    assert {reason_kind(found[name]) for name in "abcd"} == {"same audio, species and negative"}
+
+
+def test_an_annotated_recording_replaces_its_copies_and_contradicts_no_label() -> None:
+    table = measured(("a", "Parus major", "1"), ("b", "", "1"), ("c", "", "1"), ("d", "Pica pica", "3"), ("e", "", "4"))
+    found = reasons(table, [("d", "e")], kinds(b=ANNOTATED, c=NEGATIVE, e=ANNOTATED))
+    assert found == dict.fromkeys("ac", "the same audio as b, which is used")
+
+
+def test_the_check_counts_negatives_and_refuses_negatives_alone() -> None:
+    table = measured(("a", "Parus major", "1"), ("b", "", "2"), ("c", "", "3"))
+    kind_of = kinds(b=NEGATIVE, c=NEGATIVE)
+    assert count_negatives(table, pd.Series(["c"]), kind_of) == 1
+    assert count_negatives(table, pd.Series(["b", "c"]), kind_of) == 0
+    with pytest.raises(AutobirdError, match="all 2 recordings that can be used are negatives"):
+        count_negatives(table, pd.Series(["a"]), kind_of)

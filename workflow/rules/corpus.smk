@@ -218,6 +218,7 @@ rule quarantine:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         exclusions=CORPUS / "manifest/exclusions.csv",
         near_duplicates=CORPUS / "near_duplicates.csv",
+        kinds=CORPUS / "manifest/kinds.csv",
     output:
         report(
             CORPUS / "quarantine.csv",
@@ -241,6 +242,7 @@ rule quarantine:
             --recordings {input.recordings:q} \
             --exclusions {input.exclusions:q} \
             --near-duplicates {input.near_duplicates:q} \
+            --kinds {input.kinds:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -252,6 +254,7 @@ rule catalogue:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         grouping=CORPUS / "manifest/grouping.csv",
         details=CORPUS / "manifest/details.csv",
+        kinds=CORPUS / "manifest/kinds.csv",
         quarantine=CORPUS / "quarantine.csv",
     output:
         catalogue=CORPUS / "catalogue.parquet",
@@ -286,6 +289,7 @@ rule catalogue:
             --recordings {input.recordings:q} \
             --grouping {input.grouping:q} \
             --details {input.details:q} \
+            --kinds {input.kinds:q} \
             --quarantine {input.quarantine:q} \
             --catalogue {output.catalogue:q} \
             --attribution {output.attribution:q} \
@@ -344,6 +348,7 @@ rule check_corpus:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         quarantine=CORPUS / "quarantine.csv",
+        kinds=CORPUS / "manifest/kinds.csv",
         not_audio=CORPUS / "manifest/not_audio.csv",
     output:
         CORPUS / "checked.json",
@@ -364,6 +369,7 @@ rule check_corpus:
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --quarantine {input.quarantine:q} \
+            --kinds {input.kinds:q} \
             --not-audio {input.not_audio:q} \
             --output {output:q} \
             --log {log:q}
