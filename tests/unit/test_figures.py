@@ -99,7 +99,7 @@ def test_without_a_large_bin_the_reliability_diagram_says_so(drawn: Drawn) -> No
 @pytest.mark.parametrize("function", [species, species_counts])
 def test_legends_of_species_do_not_lie_on_bars(drawn: Drawn, function: Callable[..., None]) -> None:
     names = ["Parus major", "Pica pica"] * 3
-    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0})
+    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0, "kind": ""})
     table = table.assign(quarantined="", dropped="", split=["train"] * 2 + ["validation"] * 2 + ["test"] * 2)
     fig = drawn(function, table)
     assert all(ax.get_legend() is None for ax in fig.axes)

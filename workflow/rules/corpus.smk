@@ -57,7 +57,7 @@ if DEMO:
         resources:
             **needs("download"),
         params:
-            settings=CONFIG.corpus.demo.model_dump_json(),
+            settings=demo_settings().model_dump_json(),
             code=code_fingerprint("synth.synthesise"),
         shell:
             r"""
@@ -83,17 +83,22 @@ elif DOWNLOADED:
         benchmark:
             BENCHMARKS / CONFIG.features.name / "download/{batch}.tsv"
         # A local zip file can only be read on this machine.
-        localrule: bool(ARCHIVE)
+        localrule: bool(ARCHIVES)
         conda:
             "../../envs/autobird.yaml"
         resources:
             **needs("download"),
             # xeno-canto limits the rate of requests; a single download job keeps to `corpus.fetch.interval`.
-            downloads=1 if CONFIG.corpus.type == "xeno_canto" else 0,
+            downloads=int(
+                any(
+                    source.type == "xeno_canto"
+                    for source in CONFIG.corpus.sources or (CONFIG.corpus,)
+                )
+            ),
         params:
             # Without a code fingerprint: a new version of the code must not repeat the downloads.
             settings=untracked(CONFIG.corpus.fetch.model_dump_json()),
-            archive=untracked(ARCHIVE or ""),
+            archive=untracked(ARCHIVES),
         shell:
             r"""
             python -m autobird.sources.download \
@@ -105,14 +110,15 @@ elif DOWNLOADED:
                 --log {log:q}
             """
 
-elif not SHARED:
+
+if not SHARED and "folder" in STORAGES:
 
     rule pack:
-        """Pack the recordings of a batch into a tar archive for jobs that cannot read the source folder."""
+        """Pack the local recordings of a batch into a tar archive for jobs that cannot read their folders."""
         input:
             manifest=CORPUS / "manifest/{batch}.csv",
         output:
-            CORPUS / "audio/{batch}.tar",
+            PACKED,
         log:
             LOGS / CONFIG.features.name / "pack/{batch}.log",
         benchmark:
@@ -125,7 +131,7 @@ elif not SHARED:
             **needs("pack"),
         params:
             code=code_fingerprint("audio.pack"),
-            root=untracked(SOURCE_ROOT),
+            root=untracked(SOURCE_ROOTS),
         shell:
             r"""
             python -m autobird.audio.pack \
@@ -161,7 +167,7 @@ rule recordings:
     params:
         settings=CONFIG.settings_json(RecordingsStageSettings, "corpus", "features"),
         code=code_fingerprint("corpus.recordings"),
-        root=untracked(SOURCE_ROOT),
+        root=untracked(SOURCE_ROOTS),
     shell:
         r"""
         python -m autobird.corpus.recordings \
@@ -377,7 +383,7 @@ rule check_corpus:
 
 
 rule refresh_sources:
-    """List a remote source again and write the listing to the lock file (only on demand)."""
+    """List each remote source again and write the listing to its lock file (only on demand)."""
 
     # Apart from `download`, this is the only rule that uses the network.
     log:

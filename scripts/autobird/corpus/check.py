@@ -72,8 +72,8 @@ def count_negatives(recordings: pd.DataFrame, quarantined: "pd.Series[str]", kin
     negatives = int(accepted["recording"].isin(kinds.loc[kinds["kind"] == NEGATIVE, "recording"]).sum())
     if negatives and negatives == len(accepted):
         raise AutobirdError(
-            f"all {negatives} recordings that can be used are negatives, and none is of a species; read the reasons in quarantine.csv, then "
-            "correct or add recordings of a species"
+            f"all {negatives} recordings that can be used are negatives, and none is of a species; read the reasons in quarantine.csv, "
+            "then correct or add recordings of a species"
         )
     return negatives
 

@@ -19,6 +19,7 @@ _MAX_SPECIES_LABELS = 120
 """Species names that can be read on the axis; with more species, only every n-th name is shown."""
 
 _REASON_KINDS = {
+    "a negative in the folder": "negative in a species folder",
     "a negative": "same audio, species and negative",
     "which has another species": "same audio, other species",
     "the same audio as": "exact copy",

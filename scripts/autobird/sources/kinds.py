@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 
@@ -17,6 +17,10 @@ KIND_COLUMNS = ("recording", "kind")
 LABEL_COLUMNS = ("recording", "kind", "uncertain")
 """Columns of `labels.csv`: a row for each recording that is not focal, or beside whose label other species may be present.
 `uncertain` is a JSON list of their names."""
+
+_IN_SPECIES_FOLDER = (
+    "a negative in the folder {!r}, which has the name of a species; label it as that species, or rename the folder"
+)
 
 _MAX_LISTED = 10
 """Maximum number of names that one note lists."""
@@ -53,6 +57,7 @@ class RecordingKinds:
         self._negative = frozenset(map(label_key, negative_names)) - unknown_species
         self._rows: list[tuple[str, str, tuple[str, ...]]] = []
         self._names: Counter[str] = Counter()
+        self._in_folder: dict[str, list[str]] = defaultdict(list)
         self.counts: Counter[str] = Counter()
 
     def box_problem(self, label: str) -> str:
@@ -87,6 +92,19 @@ class RecordingKinds:
         )
         if recording.kind or uncertain:
             self._rows.append((recording.recording, recording.kind, uncertain))
+
+    def add_negative(self, recording: str, id_in_source: str) -> None:
+        """Add a negative that may be used, for `in_species_folders`; its id in its source is a path."""
+        self._in_folder[id_in_source.rpartition("/")[0]].append(recording)
+
+    def in_species_folders(self, species: Iterable[str]) -> list[tuple[str, str]]:
+        """Return the negatives in folders that have the name of a species of the corpus, each with the reason why it is not used."""
+        keys = set(map(label_key, species))
+        found = []
+        for folder, recordings in self._in_folder.items():
+            name = next((part for part in folder.split("/") if part and label_key(part) in keys), "")
+            found += [(recording, _IN_SPECIES_FOLDER.format(name)) for recording in recordings if name]
+        return sorted(found)
 
     def write(self, labels: CsvTable, kinds: CsvTable, species: Iterable[str]) -> None:
         """Write the rows of the two tables.

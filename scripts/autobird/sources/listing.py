@@ -84,6 +84,8 @@ class Listing:
         self.species = sorted({replacements.get(s, s) for s in labels if label_key(s) not in self._unknown})
         self.kinds = self._kinds.counts
         self._kinds.write(self._tables["labels"], self._tables["kinds"], self.species)
+        for recording, reason in self._kinds.in_species_folders(self.species):
+            self._tables["exclusions"].add(recording, reason)
         self.notes = [*source.notes(), *self._notes()]
         self.manifests = Manifests(self._tables)
         del self._tables  # `Manifests.store` frees the memory of the tables, so nothing else may refer to them
@@ -120,7 +122,10 @@ class Listing:
             if recording.problem.startswith(NOT_AUDIO):
                 self._add_not_audio(recording)
                 continue
-            if self._take_down.covers(recording, metadata):
+            if recording.split:
+                metadata = (metadata or RecordingMetadata(recording.recording))._replace(split=recording.split)
+            id_in_source = _id_in_source(source, recording.recording)
+            if self._take_down.covers(recording, metadata, id_in_source):
                 # Keep the name only, so that no other data of the recording reaches an output.
                 recording, metadata = ListedRecording(recording.recording, "", "", TAKEN_DOWN), None
             recording = self._kinds.classified(recording)
@@ -129,6 +134,8 @@ class Listing:
                 has_species = bool(recording.kind) or label_key(recording.species) not in self._unknown
                 if reason := exclusion_reason(has_species, metadata, self._settings):
                     self._tables["exclusions"].add(recording.recording, reason)
+                elif recording.kind == NEGATIVE:
+                    self._kinds.add_negative(recording.recording, id_in_source)
                 labels.add(recording.species)
                 if recording.kind == ANNOTATED:
                     annotated.add(recording.recording)
@@ -195,6 +202,12 @@ class Listing:
                 if not problem:
                     labels.add(box.species)
         return labels
+
+
+def _id_in_source(source: Source, recording: str) -> str:
+    """Return the id of a recording in its own source, which a take-down list from before the sources were joined has."""
+    name, _, rest = recording.partition("/")
+    return rest if name in source.prefixes else recording
 
 
 def _with_metadata(source: Source, unmatched: list[str]) -> Iterator[tuple[ListedRecording, RecordingMetadata | None]]:

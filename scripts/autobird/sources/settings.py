@@ -1,5 +1,6 @@
 """Settings of the sources: where recordings come from, how their metadata is read, and which of them may be used."""
 
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
@@ -157,10 +158,13 @@ class LicenceSettings(Settings):
     )
 
 
-class SourceSettings(Settings):
-    """Where recordings come from, and which of them may be used."""
+SourceType = Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"]
 
-    type: Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"] = Field(
+
+class OneSourceSettings(Settings):
+    """Where the recordings of one source come from."""
+
+    type: SourceType = Field(
         "demo",
         description="`demo`: synthesised recordings of invented species, no download; `folder`: "
         "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
@@ -185,9 +189,72 @@ class SourceSettings(Settings):
         "",
         description="Text that is removed from the end of each species folder's name (`_sound` in the default Kaggle data set).",
     )
-    unknown_species: tuple[str, ...] = Field(
-        ("", "unknown", "Mystery mystery", "Sonus naturalis"),
-        description="Labels that do not name a species. Recordings with such a label are quarantined.",
+    empty_species: Literal["negative", "unknown"] = Field(
+        "negative",
+        description="What a row without a species is in a table of recordings (type `table`): `negative`, a recording that holds no "
+        "species, or `unknown`, a recording whose label is missing and which is quarantined.",
+    )
+    lock: str = Field(
+        "config/sources.lock.jsonl",
+        description="Lock file that lists the recordings of a remote source (`xeno_canto`, `url`); keep it in git. "
+        "`snakemake refresh_sources` updates it.",
+    )
+    demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
+    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
+    xeno_canto: XenoCantoSettings = Field(XenoCantoSettings(), description="Recordings of xeno-canto.")
+    kaggle: KaggleSettings = Field(KaggleSettings(), description="A Kaggle data set.")
+
+    @property
+    def lock_file(self) -> Path:
+        """Path of the lock file."""
+        return Path(self.lock)
+
+
+class NamedSourceSettings(OneSourceSettings):
+    """One of several sources of a run."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=40,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Name of the source. The ids of its recordings begin with it: `<name>/<id>`.",
+    )
+    type: SourceType = Field(description="As `corpus.type`.")
+    lock: str = Field("", description="As `corpus.lock`; by default config/sources.<name>.lock.jsonl.")
+    negative: bool = Field(
+        False, description="Whether all recordings of the source are negatives, at any depth below its folder."
+    )
+    split: Literal["train", "validation", "test"] | None = Field(
+        None, description="Split of all recordings of the source; it replaces those in the metadata."
+    )
+
+    @property
+    def lock_file(self) -> Path:
+        """Path of the lock file."""
+        return Path(self.lock or f"config/sources.{self.name}.lock.jsonl")
+
+    @model_validator(mode="after")
+    def _source_is_named(self) -> Self:
+        _check_source(self, "")
+        if self.negative and self.type == "annotations":
+            raise ValueError("negative: true contradicts type annotations, whose boxes name species; use type folder")
+        return self
+
+
+class SourceSettings(OneSourceSettings):
+    """Where recordings come from, and which of them may be used."""
+
+    sources: tuple[NamedSourceSettings, ...] = Field(
+        (),
+        description="Several sources in one run, instead of the one that the settings above describe. Each has a `name`, a `type` and "
+        "those of the settings above that its type needs (`root`, `table`, `metadata`, `columns`, `species_suffix`, "
+        "`empty_species`, `lock`, `demo`, `annotations`, `xeno_canto`, `kaggle`); `negative: true` makes all its recordings negatives, and "
+        "`split: train`, `validation` or `test` assigns all of them to a split. The ids of its recordings begin with its name.",
+    )
+    negatives: str | None = Field(
+        None,
+        description="Folder of recordings that hold no species of the corpus, at any depth, for example noise of the places where the "
+        "classifier will be used. A metadata table in it is read (SOURCES.csv or metadata.csv). Their ids begin with `negatives/`.",
     )
     negative_names: tuple[str, ...] = Field(
         (
@@ -198,16 +265,15 @@ class SourceSettings(Settings):
         "recordings are negatives; they are never a species. Case, spaces, underscores and hyphens are ignored. A name that is also "
         "in `unknown_species` is unknown.",
     )  # fmt: skip
+    unknown_species: tuple[str, ...] = Field(
+        ("", "unknown", "Mystery mystery", "Sonus naturalis"),
+        description="Labels that do not name a species. Recordings with such a label are quarantined.",
+    )
     batches: int = Field(
         8,
         ge=1,
         le=1000,
         description="Number of batches. A stable hash of its id assigns each recording to a batch; a job processes one batch.",
-    )
-    lock: str = Field(
-        "config/sources.lock.jsonl",
-        description="Lock file that lists the recordings of a remote source (`xeno_canto`, `url`); keep it in git. "
-        "`snakemake refresh_sources` updates it.",
     )
     fetch: FetchSettings = Field(FetchSettings(), description="Requests to servers.")
     licences: LicenceSettings = Field(LicenceSettings(), description="Uses that licences allow.")
@@ -216,25 +282,52 @@ class SourceSettings(Settings):
         description="Take-down list, a CSV table with the columns kind (`id`, `recordist` or `sha256`) and value. "
         "Recordings on it are not used, and the outputs contain only their id.",
     )
-    demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
-    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
-    xeno_canto: XenoCantoSettings = Field(XenoCantoSettings(), description="Recordings of xeno-canto.")
-    kaggle: KaggleSettings = Field(KaggleSettings(), description="A Kaggle data set.")
 
     @model_validator(mode="after")
-    def _source_is_named(self) -> Self:
-        if self.type in ("folder", "annotations", "url") and not self.root:
-            contents = "one folder per species" if self.type != "annotations" else "the recordings"
-            raise ValueError(f"type {self.type} needs root, the folder that holds {contents}; set corpus.root")
-        if self.type == "url" and "://" not in (self.root or ""):
-            raise ValueError(f"root {self.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
-        if self.type == "table" and not self.table:
-            raise ValueError("type table needs table, the CSV, TSV or parquet file of recordings; set corpus.table")
-        if self.type == "xeno_canto" and not (self.xeno_canto.query or self.xeno_canto.species):
-            raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
-        host = urlsplit(self.xeno_canto.api).hostname or ""
-        if self.type == "xeno_canto" and self.fetch.interval < 1 and host.endswith(XENO_CANTO_HOST):
-            raise ValueError(
-                f"fetch.interval {self.fetch.interval:g} s is below the one second that xeno-canto asks for; raise it"
-            )
+    def _sources_are_complete(self) -> Self:
+        if not self.sources:
+            _check_source(self, "corpus.")
+        else:
+            _check_sources(self)
+        for source in self.sources or (self,):
+            host = urlsplit(source.xeno_canto.api).hostname or ""
+            if source.type == "xeno_canto" and self.fetch.interval < 1 and host.endswith(XENO_CANTO_HOST):
+                raise ValueError(
+                    f"fetch.interval {self.fetch.interval:g} s is below the one second that xeno-canto asks for; raise it"
+                )
         return self
+
+
+def _check_source(source: OneSourceSettings, section: str) -> None:
+    """Check that the settings name what the type of the source needs; `section` is the prefix of keys in messages."""
+    if source.type in ("folder", "annotations", "url") and not source.root:
+        contents = "one folder per species" if source.type != "annotations" else "the recordings"
+        raise ValueError(f"type {source.type} needs root, the folder that holds {contents}; set {section}root")
+    if source.type == "url" and "://" not in (source.root or ""):
+        raise ValueError(f"root {source.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
+    if source.type == "table" and not source.table:
+        raise ValueError(f"type table needs table, the CSV, TSV or parquet file of recordings; set {section}table")
+    if source.type == "xeno_canto" and not (source.xeno_canto.query or source.xeno_canto.species):
+        raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
+
+
+def _check_sources(settings: SourceSettings) -> None:
+    """Check several sources together."""
+    # A file that is overridden may set the type, or the size of the demo.
+    for key in sorted(settings.model_fields_set & (OneSourceSettings.model_fields.keys() - {"type", "demo"})):
+        if getattr(settings, key) != OneSourceSettings.model_fields[key].get_default():
+            raise ValueError(f"{key} has no effect beside sources; move it into one of them, or remove it")
+    names = [source.name.lower() for source in settings.sources]
+    reserved = {"negatives"} if settings.negatives is not None else set()
+    for n, name in enumerate(names):
+        if name in names[:n] or name in reserved:
+            used = "that of corpus.negatives" if name in reserved else "used twice"
+            raise ValueError(f"the name {settings.sources[n].name!r} of a source is {used}; give each source its own")
+    remote = [source for source in settings.sources if source.type in ("xeno_canto", "url")]
+    locks = [source.lock_file for source in remote]
+    for n, lock in enumerate(locks):
+        if lock in locks[:n]:
+            raise ValueError(f"two sources have the lock file {lock}; give each its own")
+    demos = sum(source.type == "demo" for source in settings.sources)
+    if demos > 1:
+        raise ValueError(f"{demos} sources have the type demo, and only one can; remove the others")
