@@ -17,6 +17,10 @@ ZIP = "zip://"
 """Start of the location of a file in a zip file: `zip://<path>`, or `zip://<name>/<path>` if the source has a name."""
 
 
+NEGATIVES_SETTING = "corpus.negatives"
+"""Setting that adds a source of its own."""
+
+
 class Part(NamedTuple):
     """A source that is joined with others.
 
@@ -39,7 +43,8 @@ class Part(NamedTuple):
     @property
     def title(self) -> str:
         """The source in messages: its name, and what it reads."""
-        return f"{self.name} ({self.source.name})" if self.name else self.source.name
+        is_setting = not self.name or self.source.name.startswith(f"{NEGATIVES_SETTING}:")
+        return self.source.name if is_setting else f"{self.name} ({self.source.name})"
 
     def id_of(self, recording: str) -> str:
         """Return the id of a recording of this source among those of all sources."""

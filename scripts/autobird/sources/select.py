@@ -8,7 +8,7 @@ from autobird.sources.annotations import AnnotationSource
 from autobird.sources.base import Source
 from autobird.sources.demo import DemoSource
 from autobird.sources.folder import FolderSource
-from autobird.sources.joined import JoinedSource, Part, Storage
+from autobird.sources.joined import NEGATIVES_SETTING, JoinedSource, Part, Storage
 from autobird.sources.kaggle import kaggle_archive, kaggle_folder, kaggle_source
 from autobird.sources.lock import LockMissing
 from autobird.sources.settings import NamedSourceSettings, OneSourceSettings, SourceSettings
@@ -41,7 +41,7 @@ def source_of(settings: SourceSettings, cache: Path) -> Source:
     parts = [_part(one, cache) for one in settings.sources or (settings,)]
     if settings.negatives is not None:
         folder = Path(settings.negatives)
-        source = FolderSource(folder, cache, setting="corpus.negatives")
+        source = FolderSource(folder, cache, setting=NEGATIVES_SETTING)
         parts.append(Part(NEGATIVES, source, "folder", negative=True, folder=folder))
     return JoinedSource(parts)
 
