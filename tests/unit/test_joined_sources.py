@@ -195,7 +195,8 @@ def test_a_negative_in_a_folder_named_after_a_species_is_excluded(tmp_path: Path
     excluded = {row["recording"]: row["reason"] for row in rows(listing, "exclusions")}
     assert set(excluded) == {"near/noise/Pica pica/z.wav", "quiet/PICA_pica/x.wav", "quiet/x/Parus major/y.wav"}
     assert excluded["quiet/PICA_pica/x.wav"] == (
-        "a negative in the folder 'PICA_pica', which has the name of a species; label it as that species, or rename the folder"
+        "a negative in the folder 'PICA_pica', which has the name of a species; label it as that species, rename the folder, or, if "
+        "the name is none of a species, add it to corpus.negative_names"
     )
 
 

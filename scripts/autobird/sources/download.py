@@ -136,9 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument(
-        "--archive", type=RecordingRoots.parse, default=RecordingRoots({}), help="zip files of the recordings"
-    )
+    p.add_argument("--archive", type=RecordingRoots.parse, nargs="?", help="zip files that hold the recordings")
     p.add_argument("--audio", type=Path, required=True, help="tar archive to write")
     p.add_argument("--fetched", type=Path, required=True, help="table of fetched recordings to write")
     args = p.parse_args(argv)
@@ -148,7 +146,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         is_elsewhere = manifest["location"].str.startswith((LOCAL, SYNTHESISED))
         manifest = manifest[(manifest["problem"] == "") & ~is_elsewhere]
         locations = [place.file for place in recording_locations(manifest)]
-        batch = BatchDownload(args.audio, Client(settings.interval, settings.retry_seconds), args.archive)
+        batch = BatchDownload(
+            args.audio, Client(settings.interval, settings.retry_seconds), args.archive or RecordingRoots({})
+        )
         batch.reuse_previous_archive(dict(zip(locations, manifest["content"], strict=True)))
         progress = Progress("download", len(manifest), "recordings")
         fetched: dict[str, tuple[Path, str]] = {}

@@ -19,7 +19,8 @@ LABEL_COLUMNS = ("recording", "kind", "uncertain")
 `uncertain` is a JSON list of their names."""
 
 _IN_SPECIES_FOLDER = (
-    "a negative in the folder {!r}, which has the name of a species; label it as that species, or rename the folder"
+    "a negative in the folder {!r}, which has the name of a species; label it as that species, rename the folder, or, if the name is "
+    "none of a species, add it to corpus.negative_names"
 )
 
 _MAX_LISTED = 10
