@@ -100,9 +100,9 @@ def test_the_tables_of_several_sources_and_what_runs_again(project: Path, tmp_pa
 
     # A corrected background species: its tables, and the catalogue.
     sources = tmp_path / "moved songs/SOURCES.csv"
-    text = sources.read_text(newline="")
+    text = sources.read_bytes().decode()
     assert text.count(",Fictornis boreas\r\n") == 1
-    sources.write_text(text.replace(",Fictornis boreas\r\n", ",Fictornis cantans\r\n"), newline="")
+    sources.write_bytes(text.replace(",Fictornis boreas\r\n", ",Fictornis cantans\r\n").encode())
     corrected = run(project)
     assert corrected.rules == {"manifest", "catalogue"}
     assert corrected.batches("manifest") == {"labels", "details"}
@@ -126,6 +126,7 @@ def test_the_tables_of_several_sources_and_what_runs_again(project: Path, tmp_pa
     assert reasons[name] == f"the same audio as {copy}, which is a negative and holds no species; remove the wrong one"
 
 
+@pytest.mark.long
 def test_downloaded_recordings_beside_a_folder(
     project: Path, real_corpus: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -253,6 +253,7 @@ class SourceSettings(OneSourceSettings):
     )
     negatives: str | None = Field(
         None,
+        min_length=1,
         description="Folder of recordings that hold no species of the corpus, at any depth, for example noise of the places where the "
         "classifier will be used. A metadata table in it is read (SOURCES.csv or metadata.csv). Their ids begin with `negatives/`.",
     )
