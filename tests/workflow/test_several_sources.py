@@ -19,8 +19,11 @@ from tests.standins.xeno_canto import API_KEY, entries_and_files, serve
 from tests.workflow.conftest import Result, snakemake
 
 CORPUS = Path("results/features/test/corpus")
-TARGETS = [str(CORPUS / name) for name in ("catalogue.parquet", "checked.json", "manifest/labels.csv")]
-CORPUS_STAGES = {"near_duplicates", "quarantine", "catalogue", "check_corpus"}
+TARGETS = [str(CORPUS / name) for name in ("catalogue.parquet", "checked.json")] + [
+    "results/test/dataset/index.parquet"
+]
+BATCH_STAGES = {"recordings", "segment", "mel_shards"}
+CORPUS_STAGES = {"near_duplicates", "quarantine", "catalogue", "check_corpus", "dataset"}
 
 
 def noise(path: Path, seed: int) -> None:
@@ -52,7 +55,7 @@ def two_sources(songs: str = "songs") -> dict[str, Any]:
 def project(tmp_path: Path) -> Path:
     """Recordings of two species, one of them with a background species, an annotated field recording, and two negatives."""
     project = copy_project(tmp_path / "a project")
-    write_folder(project / "songs", species=2, recordings=3, seed=7)
+    write_folder(project / "songs", species=2, recordings=6, seed=7)
     noise(project / "songs/noise/wind.wav", 1)
     noise(project / "field/20240512_040000.wav", 2)
     (project / "field/20240512_040000.csv").write_text(
@@ -88,9 +91,14 @@ def test_the_tables_of_several_sources_and_what_runs_again(project: Path, tmp_pa
     assert {row["species"] for row in catalogue.values()} == {"", "Fictornis alba", "Fictornis boreas"}
     assert rows(project, "quarantine.csv") == []
     checked = json.loads((project / CORPUS / "checked.json").read_text())
-    assert (checked["recordings"], checked["accepted"], checked["negatives"]) == (10, 10, 3)
+    assert (checked["recordings"], checked["accepted"], checked["negatives"]) == (16, 16, 3)
     uncertain = [row for row in rows(project, "manifest/labels.csv") if row["uncertain"] != "[]"]
     assert [(row["kind"], row["uncertain"]) for row in uncertain] == [("", '["Fictornis boreas"]')]
+    index = pq.read_table(project / "results/test/dataset/index.parquet").to_pandas()
+    used = index[index["dropped"] == ""].drop_duplicates("recording").set_index("recording")
+    assert used.at["field/20240512_040000.wav", "split"] == "test"
+    assert used.at["songs/noise/wind.wav", "negative"]
+    assert used.at["negatives/rain/0.wav", "negative"]
     assert run(project).jobs == set()
 
     # A moved folder: nothing.
@@ -98,22 +106,22 @@ def test_the_tables_of_several_sources_and_what_runs_again(project: Path, tmp_pa
     configure(project, **two_sources(str(tmp_path / "moved songs")))
     assert run(project).jobs == set()
 
-    # A corrected background species: its tables, and the catalogue.
+    # A corrected background species: its tables, the labels of the windows, and the catalogue.
     sources = tmp_path / "moved songs/SOURCES.csv"
     text = sources.read_bytes().decode()
     assert text.count(",Fictornis boreas\r\n") == 1
     sources.write_bytes(text.replace(",Fictornis boreas\r\n", ",Fictornis cantans\r\n").encode())
     corrected = run(project)
-    assert corrected.rules == {"manifest", "catalogue"}
+    assert corrected.rules == {"manifest", "catalogue", "dataset"}
     assert corrected.batches("manifest") == {"labels", "details"}
 
     # A negative more: its batch, and the stages that see all recordings.
     noise(project / "quiet/new.wav", 20)
     batch = str(batch_of("negatives/new.wav", 3))
     added = run(project)
-    assert added.batches("recordings") == {batch}
+    assert all(added.batches(stage) == {batch} for stage in BATCH_STAGES)
     assert added.batches("manifest") == {batch, "labels", "kinds"}
-    assert added.rules == {"manifest", "recordings", *CORPUS_STAGES}
+    assert added.rules == {"manifest", *BATCH_STAGES, *CORPUS_STAGES}
 
     # A negative that is a recording of a species: both are quarantined.
     song = sorted((tmp_path / "moved songs").glob("Fictornis_alba/*"))[0]

@@ -99,9 +99,6 @@ LOGS, BENCHMARKS = RESULTS / "logs", RESULTS / "benchmarks"
 BATCHES = [
     f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)
 ]
-ANNOTATED = any(
-    source.type == "annotations" for source in CONFIG.corpus.sources or (CONFIG.corpus,)
-)
 
 # Variants of the released model: the network as trained, and its compressed forms. A head has the first alone.
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]

@@ -25,7 +25,7 @@ from autobird.sources.base import SHA256_PREFIX
 from autobird.sources.fetch import url
 from autobird.sources.fetch.http import Client, Unavailable
 from autobird.sources.joined import ZIP
-from autobird.sources.settings import FetchSettings
+from autobird.sources.remote.settings import FetchSettings
 
 FETCHED_COLUMNS = ["recording", "sha256", "size", "problem"]
 """Columns of the table of fetched recordings: one row per requested recording; `problem` says why it was not fetched."""

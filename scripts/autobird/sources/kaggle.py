@@ -9,7 +9,8 @@ from autobird.core.system_names import is_system_name
 from autobird.sources.base import Source
 from autobird.sources.folder import FolderSource
 from autobird.sources.lock import LockMissing
-from autobird.sources.settings import KaggleSettings, OneSourceSettings
+from autobird.sources.remote.settings import KaggleSettings
+from autobird.sources.settings import OneSourceSettings
 from autobird.sources.zip_file import ZipSource
 
 _SPECIES_SUFFIX = "_sound"

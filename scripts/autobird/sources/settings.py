@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
+from autobird.sources.remote.settings import XENO_CANTO_HOST, FetchSettings, KaggleSettings, XenoCantoSettings
 from autobird.synth.settings import DemoSettings
-
-XENO_CANTO_HOST = "xeno-canto.org"
 
 CREATIVE_COMMONS = ("CC0", "BY", "BY-SA", "BY-NC", "BY-NC-SA", "BY-ND", "BY-NC-ND")
 """The licence families of Creative Commons, from the freest to the strictest."""
@@ -79,70 +78,6 @@ class AnnotationSettings(Settings):
     )
 
 
-class FetchSettings(Settings):
-    """Requests to servers (stages `refresh_sources` and `download`)."""
-
-    interval: float = Field(
-        1.0, ge=0, description="Minimum time between two requests, seconds; xeno-canto allows one request per second."
-    )
-    retry_seconds: float = Field(
-        300.0,
-        ge=1,
-        description="Time for which requests to a server that does not respond are repeated before the job fails, seconds.",
-    )
-
-
-class XenoCantoSettings(Settings):
-    """Recordings of xeno-canto (type `xeno_canto`). The API key is read from the environment variable XENO_CANTO_KEY."""
-
-    query: str = Field(
-        "", description='Search query with xeno-canto\'s tags, for example `cnt:"Poland" grp:birds q:A`.'
-    )
-    species: tuple[str, ...] = Field(
-        (), description="Scientific names of species; each is searched for separately, together with `query`."
-    )
-    quality: tuple[str, ...] = Field(
-        (), description="Quality grades to use, for example [A, B]; empty: all recordings, graded or not."
-    )
-    min_length: float = Field(
-        0.0, ge=0, description="Minimum length of a recording, seconds; shorter ones are not used."
-    )
-    max_length: float = Field(
-        3600.0, gt=0, description="Maximum length of a recording, seconds; longer ones are not used."
-    )
-    no_background: bool = Field(
-        False, description="Use only recordings for which xeno-canto lists no species in the background."
-    )
-    max_per_species: int | None = Field(
-        None,
-        ge=1,
-        description="Maximum number of recordings per species: best grades first, within a grade by a stable hash.",
-    )
-    api: str = Field(
-        f"https://{XENO_CANTO_HOST}/api/3/recordings",
-        description="Address of the API (version 3); tests use another one.",
-    )
-    per_page: int = Field(500, ge=50, le=500, description="Number of recordings per response of the API.")
-
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> Self:
-        if self.min_length >= self.max_length:
-            raise ValueError(
-                f"min_length {self.min_length:g} s is not below max_length {self.max_length:g} s; lower it"
-            )
-        return self
-
-
-class KaggleSettings(Settings):
-    """A Kaggle data set (type `kaggle`): a folder or zip at `corpus.root`; if that is not set, kagglehub downloads it."""
-
-    dataset: str = Field(
-        "soumendraprasad/sound-of-114-species-of-birds-till-2022",
-        description="Owner and name of the data set on Kaggle, separated by `/`.",
-    )
-    version: int = Field(1, ge=1, description="Version of the data set.")
-
-
 class LicenceSettings(Settings):
     """Uses that licences allow. An unknown licence is treated as the strictest one, BY-NC-ND."""
 
@@ -209,6 +144,27 @@ class OneSourceSettings(Settings):
         """Path of the lock file."""
         return Path(self.lock)
 
+    @property
+    def section(self) -> str | None:
+        """Text before the keys of this source in messages; None if other settings describe the sources."""
+        return ""
+
+    @model_validator(mode="after")
+    def _source_is_named(self) -> Self:
+        section = self.section
+        if section is None:
+            return self
+        if self.type in ("folder", "annotations", "url") and not self.root:
+            contents = "one folder per species" if self.type != "annotations" else "the recordings"
+            raise ValueError(f"type {self.type} needs root, the folder that holds {contents}; set {section}root")
+        if self.type == "url" and "://" not in (self.root or ""):
+            raise ValueError(f"root {self.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
+        if self.type == "table" and not self.table:
+            raise ValueError(f"type table needs table, the CSV, TSV or parquet file of recordings; set {section}table")
+        if self.type == "xeno_canto" and not (self.xeno_canto.query or self.xeno_canto.species):
+            raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
+        return self
+
 
 class NamedSourceSettings(OneSourceSettings):
     """One of several sources of a run."""
@@ -234,8 +190,7 @@ class NamedSourceSettings(OneSourceSettings):
         return Path(self.lock or f"config/sources.{self.name}.lock.jsonl")
 
     @model_validator(mode="after")
-    def _source_is_named(self) -> Self:
-        _check_source(self, "")
+    def _kind_fits_type(self) -> Self:
         if self.negative and self.type == "annotations":
             raise ValueError("negative: true contradicts type annotations, whose boxes name species; use type folder")
         return self
@@ -284,12 +239,13 @@ class SourceSettings(OneSourceSettings):
         "Recordings on it are not used, and the outputs contain only their id.",
     )
 
+    @property
+    def section(self) -> str | None:
+        """Text before the keys of this source in messages; None if `sources` describes the sources."""
+        return None if self.sources else "corpus."
+
     @model_validator(mode="after")
-    def _sources_are_complete(self) -> Self:
-        if not self.sources:
-            _check_source(self, "corpus.")
-        else:
-            _check_sources(self)
+    def _requests_are_polite(self) -> Self:
         for source in self.sources or (self,):
             host = urlsplit(source.xeno_canto.api).hostname or ""
             if source.type == "xeno_canto" and self.fetch.interval < 1 and host.endswith(XENO_CANTO_HOST):
@@ -298,37 +254,26 @@ class SourceSettings(OneSourceSettings):
                 )
         return self
 
-
-def _check_source(source: OneSourceSettings, section: str) -> None:
-    """Check that the settings name what the type of the source needs; `section` is the prefix of keys in messages."""
-    if source.type in ("folder", "annotations", "url") and not source.root:
-        contents = "one folder per species" if source.type != "annotations" else "the recordings"
-        raise ValueError(f"type {source.type} needs root, the folder that holds {contents}; set {section}root")
-    if source.type == "url" and "://" not in (source.root or ""):
-        raise ValueError(f"root {source.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
-    if source.type == "table" and not source.table:
-        raise ValueError(f"type table needs table, the CSV, TSV or parquet file of recordings; set {section}table")
-    if source.type == "xeno_canto" and not (source.xeno_canto.query or source.xeno_canto.species):
-        raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
-
-
-def _check_sources(settings: SourceSettings) -> None:
-    """Check several sources together."""
-    # A file that is overridden may set the type, or the size of the demo.
-    for key in sorted(settings.model_fields_set & (OneSourceSettings.model_fields.keys() - {"type", "demo"})):
-        if getattr(settings, key) != OneSourceSettings.model_fields[key].get_default():
-            raise ValueError(f"{key} has no effect beside sources; move it into one of them, or remove it")
-    names = [source.name.lower() for source in settings.sources]
-    reserved = {"negatives"} if settings.negatives is not None else set()
-    for n, name in enumerate(names):
-        if name in names[:n] or name in reserved:
-            used = "that of corpus.negatives" if name in reserved else "used twice"
-            raise ValueError(f"the name {settings.sources[n].name!r} of a source is {used}; give each source its own")
-    remote = [source for source in settings.sources if source.type in ("xeno_canto", "url")]
-    locks = [source.lock_file for source in remote]
-    for n, lock in enumerate(locks):
-        if lock in locks[:n]:
-            raise ValueError(f"two sources have the lock file {lock}; give each its own")
-    demos = sum(source.type == "demo" for source in settings.sources)
-    if demos > 1:
-        raise ValueError(f"{demos} sources have the type demo, and only one can; remove the others")
+    @model_validator(mode="after")
+    def _sources_can_be_joined(self) -> Self:
+        if not self.sources:
+            return self
+        # A file that is overridden may set the type, or the size of the demo.
+        for key in sorted(self.model_fields_set & (OneSourceSettings.model_fields.keys() - {"type", "demo"})):
+            if getattr(self, key) != OneSourceSettings.model_fields[key].get_default():
+                raise ValueError(f"{key} has no effect beside sources; move it into one of them, or remove it")
+        names = [source.name.lower() for source in self.sources]
+        reserved = {"negatives"} if self.negatives is not None else set()
+        for n, name in enumerate(names):
+            if name in names[:n] or name in reserved:
+                used = "that of corpus.negatives" if name in reserved else "used twice"
+                raise ValueError(f"the name {self.sources[n].name!r} of a source is {used}; give each source its own")
+        remote = [source for source in self.sources if source.type in ("xeno_canto", "url")]
+        locks = [source.lock_file for source in remote]
+        for n, lock in enumerate(locks):
+            if lock in locks[:n]:
+                raise ValueError(f"two sources have the lock file {lock}; give each its own")
+        demos = sum(source.type == "demo" for source in self.sources)
+        if demos > 1:
+            raise ValueError(f"{demos} sources have the type demo, and only one can; remove the others")
+        return self
