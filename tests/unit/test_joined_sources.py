@@ -12,14 +12,14 @@ import pytest
 import soundfile as sf
 
 from autobird.audio import pack
-from autobird.audio.access import RecordingLocation, RecordingRoots, audio_sources, local_location
+from autobird.audio.access import RecordingLocation, RecordingRoots, TarMember, audio_sources, local_location
 from autobird.config import Config, load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_rows
 from autobird.core.hashing import file_digest
 from autobird.corpus.settings import CorpusSettings
 from autobird.dataset.recorder_names import file_path
-from autobird.sources import xeno_canto
+from autobird.sources import download, xeno_canto
 from autobird.sources.base import ANNOTATED, NEGATIVE
 from autobird.sources.listing import Listing
 from autobird.sources.lock import LockMissing, write_lock
@@ -322,6 +322,18 @@ def test_recordings_in_a_zip_beside_a_folder(tmp_path: Path, roots: dict[str, Pa
     assert storages_of(corpus) == {"zip", "folder"}
     assert json.loads(archives_of(corpus)) == {"k": str(tmp_path / "k.zip")}
     assert set(json.loads(folders_of(corpus))) == {"near", "far", "quiet"}
+    manifest, tar, fetched = (tmp_path / name for name in ("m.csv", "0.tar", "0.csv"))
+    manifest.write_text(listing.manifests.text("0"), encoding="utf-8")
+    options = {"settings": corpus.fetch.model_dump_json(), "manifest": manifest, "archive": archives_of(corpus), "audio": tar,
+               "fetched": fetched}  # fmt: skip
+    download.main([text for name, value in options.items() for text in (f"--{name}", str(value))])
+    table = rows(listing)
+    found = audio_sources(
+        [RecordingLocation.from_row(row) for row in table], RecordingRoots.parse(folders_of(corpus)), [tar]
+    )
+    assert None not in found
+    assert sum(isinstance(source, TarMember) for source in found) == 2
+    assert [row["recording"] for row in read_rows(fetched)] == [r for r in places if r.startswith("k/")]
 
 
 def test_the_demo_beside_a_folder(tmp_path: Path, roots: dict[str, Path]) -> None:
