@@ -3,7 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
@@ -84,9 +84,12 @@ class Config(Settings):
             sections["backbone"].pop("file")
         for key in ("seeds", "unlabelled"):
             sections["train"].pop(key)
-        for key in ("root", "table", "take_down", "lock", "fetch"):
+        for key in ("take_down", "fetch", "negatives"):
             sections["corpus"].pop(key)
-        sections["corpus"]["annotations"].pop("table")
+        for source in (sections["corpus"], *sections["corpus"]["sources"]):
+            for key in ("root", "table", "lock"):
+                source.pop(key)
+            source["annotations"].pop("table")
         return json.dumps(sections, ensure_ascii=False)
 
     def check_backbone_licence(self) -> None:
@@ -164,7 +167,11 @@ def _model_at(path: list[str]) -> type[BaseModel]:
     """Return the model of the section, or of the group of keys inside a section, at `path`."""
     model: type[BaseModel] = Config
     for key in path:
+        if key.isdigit():
+            continue  # the position in a list
         kind = model.model_fields[key].annotation
+        if get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
         assert isinstance(kind, type)
         assert issubclass(kind, BaseModel)
         model = kind
