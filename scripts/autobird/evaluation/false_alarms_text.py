@@ -27,7 +27,7 @@ def false_alarm_line(negatives: dict[str, Any]) -> str:
     if rate is None:
         return f"  false alarms per hour: {NOT_MEASURED}"
     return (
-        f"  false alarms per hour: {rate_text(rate)} ({negatives['false_alarms']} in {hours_text(negatives['hours'])} of "
+        f"  false alarms per hour: {rate_text(rate)} ({negatives['false_alarms']:g} in {hours_text(negatives['hours'])} of "
         f"{negatives['recordings']} recordings without any species, {negatives['groups']} independent groups)"
     )
 

@@ -40,6 +40,7 @@ class WindowResult:
         quiet: whether the window is quiet, and therefore not used for the recording.
         probabilities: calibrated probabilities in the order of the labels.
         detected: species whose probability reaches their threshold.
+        unknown_score: how little the window resembles the model's species, see `Prediction.unknown`; None if the bundle has no score.
     """
 
     start: float
@@ -47,6 +48,7 @@ class WindowResult:
     quiet: bool
     probabilities: list[float]
     detected: list[str]
+    unknown_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ class FileResult:
         note: problems with a file that was classified nevertheless, or "".
         quiet_share: share of the windows that are quiet, in which nothing is detected; 0 to 1.
         is_silent: whether the recording has no signal (`_STEP`), as with a faulty microphone or cable.
+        unknown_score: see `Prediction.recording_unknown`; None if the bundle has no such score.
         origin: what the path and the header state about place and time, also for a file that was skipped.
     """
 
@@ -81,6 +84,7 @@ class FileResult:
     note: str = ""
     quiet_share: float = 0.0
     is_silent: bool = False
+    unknown_score: float | None = None
     origin: Origin = field(default_factory=Origin)
 
     @property
@@ -131,6 +135,7 @@ def predict_file(
         note=prediction.note,
         quiet_share=float(prediction.quiet.mean()) if len(prediction.quiet) else 0.0,
         is_silent=bool((prediction.rms < _STEP).all()),
+        unknown_score=prediction.recording_unknown,
     )
 
 
@@ -143,6 +148,7 @@ def _window_results(classifier: Classifier, prediction: Prediction) -> list[Wind
             quiet=bool(prediction.quiet[i]),
             probabilities=prediction.probabilities[i].tolist(),
             detected=[labels[s] for s in prediction.detected[i].nonzero()[0]],
+            unknown_score=None if prediction.unknown is None else float(prediction.unknown[i]),
         )
         for i, start in enumerate(prediction.starts)
     ]

@@ -164,6 +164,8 @@ def _file_json(result: FileResult, labels: Sequence[str], place: Place) -> dict[
         ],
         "probabilities": _by_species(result.probabilities, labels),
     }
+    if result.unknown_score is not None:
+        value["unknown_score"] = round(result.unknown_score, 4)
     if result.note:
         value["note"] = result.note
     if result.windows is not None:
@@ -174,6 +176,7 @@ def _file_json(result: FileResult, labels: Sequence[str], place: Place) -> dict[
                 "quiet": w.quiet,
                 "detected": w.detected,
                 "probabilities": _by_species(w.probabilities, labels),
+                **({} if w.unknown_score is None else {"unknown_score": round(w.unknown_score, 4)}),
             }
             for w in result.windows
         ]

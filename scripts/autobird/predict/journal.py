@@ -11,7 +11,7 @@ from autobird.predict.classifier import Detection
 from autobird.predict.files import FileResult, WindowResult
 from autobird.predict.origin import Origin
 
-_FORMAT = 3
+_FORMAT = 4
 """Version of the lines; lines of other versions are not used."""
 
 
@@ -147,11 +147,12 @@ def _to_json(result: FileResult) -> dict[str, Any]:
         "probabilities": result.probabilities,
         "windows": None
         if windows is None
-        else [[w.start, w.end, w.quiet, w.probabilities, w.detected] for w in windows],
+        else [[w.start, w.end, w.quiet, w.probabilities, w.detected, w.unknown_score] for w in windows],
         "is_final": result.is_final,
         "note": result.note,
         "quiet_share": result.quiet_share,
         "is_silent": result.is_silent,
+        "unknown_score": result.unknown_score,
         "origin": list(result.origin),
     }
 
@@ -170,5 +171,6 @@ def _from_json(value: dict[str, Any]) -> FileResult:
         note=value["note"],
         quiet_share=value["quiet_share"],
         is_silent=value["is_silent"],
+        unknown_score=value["unknown_score"],
         origin=Origin(*value["origin"]),
     )
