@@ -18,6 +18,13 @@ SHA256_PREFIX = "sha256:"
 NO_LABEL, NO_NAME = "no label", "no species"
 """Reasons why a box has no species: its label is empty, or its label is one of `corpus.unknown_species`."""
 
+NEGATIVE_LABEL = "names no species (corpus.negative_names)"
+"""Reason why a box is not used: its label says that there is no species, for example `noise`."""
+
+NEGATIVE, ANNOTATED = "negative", "annotated"
+"""Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, and boxes label the windows
+of an annotated one."""
+
 NOT_AUDIO = "not audio: "
 """Start of `ListedRecording.problem` for a file that is no audio by its extension and its content; what it is follows."""
 
@@ -27,7 +34,7 @@ class ListedRecording(NamedTuple):
 
     Attributes:
         recording: id, a path with `/`.
-        species: label; "" if unknown or if boxes label the windows.
+        species: label; "" if unknown, if the recording holds no species, or if boxes label the windows.
         content: text that changes when the audio changes: `sha256:...` of the file, the parameters of a synthesised
             recording, or the checksum or modification time that a server reports.
         problem: why the recording cannot be used, as far as the listing shows; "" if no problem was found.
@@ -35,6 +42,7 @@ class ListedRecording(NamedTuple):
         location: path relative to the root, or URL; "" if it is the id.
         start: start of the recording in its file, seconds; "" for the start of the file.
         end: end of the recording in its file, seconds; "" for the end of the file.
+        kind: "" for a focal recording, `NEGATIVE` or `ANNOTATED`.
     """
 
     recording: str
@@ -45,6 +53,7 @@ class ListedRecording(NamedTuple):
     location: str = ""
     start: str = ""
     end: str = ""
+    kind: str = ""
 
 
 class RecordingMetadata(NamedTuple):
@@ -94,7 +103,7 @@ class Source(ABC):
         """Return the metadata of the recordings that have any."""
 
     def boxes(self) -> list[Box] | None:
-        """Return the boxes of annotated recordings; None if each recording has one label instead."""
+        """Return the boxes of the recordings of kind `ANNOTATED`; None if the source has no boxes."""
         return None
 
     def notes(self) -> list[str]:

@@ -10,6 +10,13 @@ class DemoSettings(Settings):
 
     species: int = Field(10, ge=2, le=200, description="Number of species.")
     recordings: int = Field(60, ge=3, le=10000, description="Number of recordings per species.")
+    negatives: int = Field(
+        60,
+        ge=0,
+        le=10000,
+        description="Number of recordings of wind, rain, insects, traffic, speech, machines, handling and distant birds of other "
+        "species: sound that holds none of the species.",
+    )
     seed: int = Field(
         7,
         ge=0,
