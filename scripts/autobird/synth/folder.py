@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from autobird.core.files import csv_text, write_bytes, write_text
-from autobird.synth.plan import NegativePlan, plan_corpus, plan_negatives
+from autobird.synth.plan import NegativePlan, Plan, plan_corpus, plan_negatives
 from autobird.synth.synthesise import synthesise
 
 
@@ -17,7 +17,7 @@ def write_folder(folder: Path, species: int, recordings: int, seed: int, negativ
         seed: seed of the random number generator.
         negatives: number of recordings without any of the species.
     """
-    plans = [*plan_corpus(seed, species, recordings), *plan_negatives(seed, negatives)]
+    plans: list[Plan | NegativePlan] = [*plan_corpus(seed, species, recordings), *plan_negatives(seed, negatives)]
     table = [["file", "species", "recordist", "date", "location", "licence", "quality"]]
     for plan in plans:
         data, _ = synthesise(plan)

@@ -22,3 +22,17 @@ class DemoSettings(Settings):
         ge=0,
         description="Seed of the random number generator; the same seed gives the same recordings, to the byte.",
     )
+
+
+class DemoFieldSettings(Settings):
+    """Synthesised field recordings of the demo's species by four recorders, and the boxes of all songs in them."""
+
+    recordings: int = Field(
+        24, ge=1, le=1000, description="Number of field recordings; each of the four recorders makes two a day."
+    )
+    seconds: float = Field(
+        150.0,
+        ge=10,
+        le=600,
+        description="Duration of a recording, seconds; that of the recorders differs from it by up to a fifth.",
+    )

@@ -73,10 +73,15 @@ def _band(n: int, rate: int, low: float, high: float, rng: np.random.Generator) 
     return normalised(apply_gain(_white(n, rng), 1 / (1 + (low / f) ** 4) / (1 + (f / high) ** 4)))
 
 
+def pink(n: int, rate: int, exponent: float, rng: np.random.Generator) -> Samples:
+    """Return noise whose amplitude falls with the power `exponent` of the frequency."""
+    f = np.maximum(frequencies(n, rate), np.float32(20))
+    return normalised(apply_gain(_white(n, rng), (f / 1000) ** -exponent))
+
+
 def wind(n: int, rate: int, rng: np.random.Generator) -> Samples:
     """Return gusts of wind at the microphone, and the rustle of leaves that follows them."""
-    f = np.maximum(frequencies(n, rate), np.float32(20))
-    rumble = normalised(apply_gain(_white(n, rng), (f / 100) ** -rng.uniform(1.3, 2.2)))
+    rumble = pink(n, rate, rng.uniform(1.3, 2.2), rng)
     leaves = _band(n, rate, rng.uniform(800, 2000), rng.uniform(4000, 9000), rng)
     gust = np.exp(rng.uniform(0.6, 1.2) * _curve(n, rate, rng.uniform(1.0, 3.0), rng))
     return normalised(rumble * gust + rng.uniform(0.02, 0.15) * leaves * gust**1.5)
@@ -217,7 +222,11 @@ def frogs(n: int, rate: int, rng: np.random.Generator) -> Samples:
     for _ in range(int(rng.integers(2, 5))):
         pitch, pulse, count = rng.uniform(700, 2600), rng.uniform(0.008, 0.025), int(rng.integers(4, 14))
         t = np.arange(round(pulse * count * rate)) / rate
-        croak = np.sin(2 * np.pi * pitch * t) * np.sin(np.pi * (t / pulse % 1)) ** 2 * np.sin(np.pi * t / t[-1]) ** 0.5
+        croak = (
+            np.sin(2 * np.pi * pitch * t)
+            * np.sin(np.pi * (t / pulse % 1)) ** 2
+            * np.abs(np.sin(np.pi * t / t[-1])) ** 0.5
+        )
         level, time = np.exp(rng.normal(0, 0.5)), rng.uniform(0, 2)
         while time < n / rate:
             piece = out[round(time * rate) : round(time * rate) + len(t)]
