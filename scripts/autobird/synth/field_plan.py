@@ -44,18 +44,23 @@ class Recorder(NamedTuple):
 
 RECORDERS = (
     Recorder(
-        "Alder Fen", "AudioMoth", "24F319036375A1B2", "Alder_Fen/{:%Y%m%d_%H%M%S}.WAV", 32000, 1.0, 52.701, 23.853
+        "Marsh Edge", "AudioMoth", "24F319036375A1B2", "Marsh_Edge/{:%Y%m%d_%H%M%S}.WAV", 32000, 1.0, 52.701, 23.853
     ),
     Recorder(
-        "Birch Ridge", "Song Meter", "SMA01234", "Birch_Ridge/SMA01234_{:%Y%m%d_%H%M%S}.wav", 24000, 1.2, 52.744, 23.571
+        "North Ridge", "Song Meter", "SMA01234", "North_Ridge/SMA01234_{:%Y%m%d_%H%M%S}.wav", 24000, 1.2, 52.744, 23.571
     ),
-    Recorder("Heron Lake", "BAR-LT", "", "Heron_Lake/{:%Y%m%dT%H%M%S}+0200_REC.flac", 48000, 0.8, 52.822, 23.902),
+    Recorder("Otter Lake", "BAR-LT", "", "Otter_Lake/{:%Y%m%dT%H%M%S}+0200_REC.flac", 48000, 0.8, 52.822, 23.902),
     Recorder(
-        "Larch Valley", "AudioMoth", "24F319036375C07D", "Larch_Valley/{0:%Y%m%d}/{0:%Y%m%d_%H%M%S}.WAV", 32000, 1.0,
+        "Pine Valley", "AudioMoth", "24F319036375C07D", "Pine_Valley/{0:%Y%m%d}/{0:%Y%m%d_%H%M%S}.WAV", 32000, 1.0,
         52.655, 23.640,
     ),
 )  # fmt: skip
-"""The coordinates are of a forest in the east of Poland, so that sunrise and season are realistic."""
+"""Their sites are not places of the corpus. The coordinates are of a forest in the east of Poland, so that the times of sunrise fit."""
+
+SURVEY = "Demo survey"
+"""Recordist of all field recordings, who is not one of the corpus."""
+
+LICENCE = "https://creativecommons.org/publicdomain/zero/1.0/"
 
 UTC_OFFSET = dt.timedelta(hours=2)
 """Difference of the recorders' clocks from UTC: Central European Summer Time."""

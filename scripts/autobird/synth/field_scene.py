@@ -11,8 +11,9 @@ from autobird.synth.field_plan import FieldPlan
 from autobird.synth.voice import render_song
 
 AUDIBLE_DB, CLEAR_DB = -10.0, -3.0
-"""A song whose signal-to-noise ratio is below the first is not in the truth, because nobody could hear it or see it in a spectrogram.
-The box of a song between the two is in the truth without a label. See `Song.snr`."""
+"""Signal-to-noise ratios of notes that decide about the box of a song. A song none of whose notes reaches the first is not in the
+truth, because nobody could hear it or see it in a spectrogram. If at least half of its notes reach the second, its box has a label.
+The boxes of all other songs are in the truth without a label."""
 
 _GAIN = 0.35
 """Gain of the recorders: a bird at 10 m has about this peak."""
@@ -30,8 +31,9 @@ class Song(NamedTuple):
         end: offset of its last note, seconds.
         low: lowest frequency of its notes, Hz.
         high: highest frequency of its notes, Hz.
-        snr: signal-to-noise ratio, dB: the median over its notes of the ratio of the note's power to that of everything else in the
-            recording, both within the duration of the note and between its lowest and highest frequency.
+        snr: median of the signal-to-noise ratios of its notes, dB. That of a note is the ratio of its power to that of everything
+            else in the recording, both within the duration of the note and between its lowest and highest frequency.
+        best_snr: highest of these ratios, dB.
     """
 
     species: str
@@ -40,11 +42,12 @@ class Song(NamedTuple):
     low: float
     high: float
     snr: float
+    best_snr: float
 
     @property
     def audible(self) -> bool:
         """Whether the song is in the truth."""
-        return self.snr >= AUDIBLE_DB
+        return self.best_snr >= AUDIBLE_DB
 
     @property
     def clear(self) -> bool:
@@ -193,4 +196,5 @@ def _measured(sung: _Sung, scene: Samples, rate: int, silence: slice) -> Song | 
         min(v.low for v in heard),
         max(v.high for v in heard),
         float(np.median(ratios)),
+        float(np.max(ratios)),
     )
