@@ -11,7 +11,7 @@ from autobird.core.errors import AutobirdError
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
 
-_RECORDINGS, _FIELD_RECORDINGS = 60, 24
+_RECORDINGS, _FIELD_RECORDINGS = 60, 32
 
 
 def add_parser(commands: "Commands") -> None:
@@ -33,7 +33,7 @@ def add_parser(commands: "Commands") -> None:
         "--negatives", type=int, default=60, help="number of recordings without any of the species (default: 60)"
     )
     parser.add_argument(
-        "--seconds", type=float, default=150.0, help="duration of field recordings, seconds (default: 150)"
+        "--seconds", type=float, default=120.0, help="duration of field recordings, seconds (default: 120)"
     )
     parser.add_argument("--seed", type=int, default=7, help="random seed (default: 7)")
     parser.set_defaults(handler=run)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> None:
         return
     from autobird.synth.folder import write_folder
 
-    recordings = args.recordings or _RECORDINGS
+    recordings = _RECORDINGS if args.recordings is None else args.recordings
     count = write_folder(args.folder, args.species, recordings, args.seed, args.negatives)
     print(
         f"{count} recordings of {args.species} species and of sound without them, and SOURCES.csv, written to {args.folder}"
@@ -62,7 +62,9 @@ def _write_field(args: argparse.Namespace) -> None:
 
     try:
         demo = DemoSettings(species=args.species, seed=args.seed)
-        field = DemoFieldSettings(recordings=args.recordings or _FIELD_RECORDINGS, seconds=args.seconds)
+        field = DemoFieldSettings(
+            recordings=_FIELD_RECORDINGS if args.recordings is None else args.recordings, seconds=args.seconds
+        )
     except ValidationError as error:
         first = error.errors()[0]
         raise AutobirdError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error

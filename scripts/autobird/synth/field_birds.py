@@ -15,19 +15,20 @@ UNKNOWN_GENUS = "Fictospiza"
 _OTHER_SPECIES = 60
 """Number of species besides those of the corpus. The first 40 of them are also in the background of the corpus."""
 
-_OTHERS_PER_SITE = 3
+_OTHERS_PER_SITE, _OTHERS_SING = 3, 0.3
+"""Number of other species at a site, and the probability that a bird of one sings in a recording."""
 
 _OCCUPANCY, _MAX_SPECIES = 0.4, 4.0
 """Probability that a species lives at a site besides the one at which it always does, and the mean number of such species at a site
 that must not be exceeded."""
 
-_SECOND_BIRD = 0.3
+_SECOND_BIRD = 0.15
 """Probability that a second bird of a species lives at a site."""
 
-_DISTANCES = (8.0, 110.0)
+_DISTANCES = (8.0, 90.0)
 """Range of the distance of a bird from the recorder, metres."""
 
-_DAWN, _EVENING = (0.6, 0.55, 0.15), (0.35, 0.1, 0.5)
+_DAWN, _EVENING = (0.5, 0.5, 0.1), (0.3, 0.1, 0.5)
 """Probabilities that a bird sings in a recording, of species of three kinds: at any time, at dawn, in the evening."""
 
 
@@ -68,7 +69,7 @@ def birds_of(plan: FieldPlan) -> Iterator[Bird]:
     others = np.random.default_rng([plan.seed, 13, plan.site]).choice(_OTHER_SPECIES, _OTHERS_PER_SITE, replace=False)
     for other in others:
         for bird in _residents(plan, FIRST_BACKGROUND_SPECIES + int(other), unknown_name(int(other))):
-            if rng.random() < 0.4:
+            if rng.random() < _OTHERS_SING:
                 yield bird
 
 

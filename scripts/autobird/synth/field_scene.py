@@ -10,7 +10,7 @@ from autobird.synth.field_birds import Bird, birds_of
 from autobird.synth.field_plan import FieldPlan
 from autobird.synth.voice import render_song
 
-AUDIBLE_DB, CLEAR_DB = -10.0, -3.0
+AUDIBLE_DB, CLEAR_DB = -10.0, 0.0
 """Signal-to-noise ratios of notes that decide about the box of a song. A song none of whose notes reaches the first is not in the
 truth, because nobody could hear it or see it in a spectrogram. If at least half of its notes reach the second, its box has a label.
 The boxes of all other songs are in the truth without a label."""
@@ -118,7 +118,7 @@ def _sing(bird: Bird, scene: Samples, plan: FieldPlan, rng: np.random.Generator)
             ]
             songs.append(_Sung(bird.species, begin, samples, placed))
             time += end + bird.grammar.pause * np.exp(rng.normal(0, 0.4))
-        time += rng.uniform(10, 90)
+        time += rng.uniform(15, 90)
     return songs
 
 

@@ -28,10 +28,10 @@ class DemoFieldSettings(Settings):
     """Synthesised field recordings of the demo's species by four recorders, and the boxes of all songs in them."""
 
     recordings: int = Field(
-        24, ge=1, le=1000, description="Number of field recordings; each of the four recorders makes two a day."
+        32, ge=1, le=1000, description="Number of field recordings; each of the four recorders makes two a day."
     )
     seconds: float = Field(
-        150.0,
+        120.0,
         ge=10,
         le=600,
         description="Duration of a recording, seconds; that of the recorders differs from it by up to a fifth.",
