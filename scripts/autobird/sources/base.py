@@ -15,6 +15,9 @@ DETAIL_COLUMNS = (
 SHA256_PREFIX = "sha256:"
 """Prefix of a checksum, in `ListedRecording.content` and in the table of exclusions."""
 
+DUPLICATE = "duplicate row"
+"""Reason why a box is not used: another one has the same recording, times and label."""
+
 NO_LABEL, NO_NAME = "no label", "no species"
 """Reasons why a box has no species: its label is empty, or its label is one of `corpus.unknown_species`."""
 
