@@ -188,7 +188,7 @@ def test_the_archive_and_the_boxes_of_a_batch_are_reproducible(tmp_path: Path) -
     manifest.write_text(csv_text([["recording"], *([p.id] for p in plans)]))
     for name in ("a", "b"):
         field.main(
-            ["--settings", SHORT.model_dump_json(), "--demo", DEMO.model_dump_json(), "--manifest", str(manifest),
+            ["--settings", SHORT.model_dump_json(), "--species", "10", "--seed", "7", "--manifest", str(manifest),
              "--log", str(tmp_path / "log"), "--audio", str(tmp_path / f"{name}.tar"),
              "--boxes", str(tmp_path / f"{name}.csv")]
         )  # fmt: skip

@@ -51,12 +51,13 @@ def raven_table(songs: Sequence[Song]) -> str:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
-    p.add_argument("--demo", required=True, help="settings of the demo corpus, as JSON")
+    p.add_argument("--species", type=int, required=True, help="number of species of the demo corpus")
+    p.add_argument("--seed", type=int, required=True, help="seed of the demo corpus")
     p.add_argument("--manifest", type=Path, required=True)
     p.add_argument("--audio", type=Path, required=True, help="tar archive to write")
     p.add_argument("--boxes", type=Path, required=True, help="table of boxes to write")
     args = p.parse_args(argv)
-    demo, field = settings_of(DemoSettings, args.demo), settings_of(DemoFieldSettings, args.settings)
+    demo, field = DemoSettings(species=args.species, seed=args.seed), settings_of(DemoFieldSettings, args.settings)
     with stage("field_demo", args, [args.audio, args.boxes]):
         plans = {plan.id: plan for plan in plan_field(demo, field)}
         recordings = [row["recording"] for row in read_rows(args.manifest)]
