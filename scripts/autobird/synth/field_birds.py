@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autobird.synth.field_plan import RECORDERS, FieldPlan
+from autobird.synth.field_plan import FieldPlan
 from autobird.synth.grammar import FIRST_BACKGROUND_SPECIES, Grammar, individual_grammar, species_grammar
 from autobird.synth.plan import species_name
 
@@ -18,9 +18,9 @@ _OTHER_SPECIES = 60
 _OTHERS_PER_SITE, _OTHERS_SING = 3, 0.3
 """Number of other species at a site, and the probability that a bird of one sings in a recording."""
 
-_OCCUPANCY, _MAX_SPECIES = 0.4, 4.0
-"""Probability that a species lives at a site besides the one at which it always does, and the mean number of such species at a site
-that must not be exceeded."""
+_OCCUPANCY, _MAX_SPECIES = 0.3, 1.5
+"""Highest probability that a species lives at a site besides the two at which it always does, and highest mean number of such species
+at a site."""
 
 _SECOND_BIRD = 0.15
 """Probability that a second bird of a species lives at a site."""
@@ -28,7 +28,7 @@ _SECOND_BIRD = 0.15
 _DISTANCES = (8.0, 90.0)
 """Range of the distance of a bird from the recorder, metres."""
 
-_DAWN, _EVENING = (0.5, 0.5, 0.1), (0.3, 0.1, 0.5)
+_DAWN, _EVENING = (0.4, 0.4, 0.1), (0.25, 0.1, 0.4)
 """Probabilities that a bird sings in a recording, of species of three kinds: at any time, at dawn, in the evening."""
 
 
@@ -55,7 +55,8 @@ def occupied(seed: int, species: int, site: int) -> list[int]:
     """
     share = min(_OCCUPANCY, _MAX_SPECIES / species)
     draws = [np.random.default_rng([seed, 11, site, index]).random() for index in range(species)]
-    return [index for index, draw in enumerate(draws) if index % len(RECORDERS) == site or draw < share]
+    homes = [(index % 4, (index + 1 + index // 4 % 3) % 4) for index in range(species)]
+    return [index for index, draw in enumerate(draws) if site in homes[index] or draw < share]
 
 
 def birds_of(plan: FieldPlan) -> Iterator[Bird]:

@@ -98,7 +98,7 @@ def _sing(bird: Bird, scene: Samples, plan: FieldPlan, rng: np.random.Generator)
     """Add the songs of a bird to a scene, in bouts with pauses of up to a minute and more between them; return the songs."""
     rate = plan.sample_rate
     songs: list[_Sung] = []
-    time = rng.uniform(0, 50)
+    time = rng.uniform(0, min(50, plan.duration / 3))
     while time < plan.duration - 1:
         distance = bird.distance * np.exp(rng.normal(0, 0.15))
         for _ in range(int(rng.integers(2, 8))):
