@@ -123,11 +123,11 @@ def test_several_species_sing_and_some_of_them_are_not_in_the_corpus(
     )  # fmt: skip
 
 
-def test_every_species_lives_at_a_site_and_none_needs_to_live_at_all() -> None:
+def test_every_species_lives_at_two_sites_and_no_site_has_all_species() -> None:
     sites = [set(occupied(DEMO.seed, DEMO.species, site)) for site in range(len(RECORDERS))]
-    assert set().union(*sites) == set(range(DEMO.species))
+    assert all(sum(index in species for species in sites) >= 2 for index in range(DEMO.species))
     assert all(len(species) < DEMO.species for species in sites)
-    assert all(len(occupied(7, 200, site)) < 65 for site in range(len(RECORDERS)))  # a quarter, and four more
+    assert all(len(occupied(7, 200, site)) < 110 for site in range(len(RECORDERS)))  # a half, and about two more
 
 
 def test_the_birds_are_no_individuals_of_the_corpus() -> None:
@@ -175,7 +175,7 @@ def test_noise_makes_the_signal_to_noise_ratio_of_the_same_song_lower(
     rendered: list[tuple[FieldPlan, np.ndarray, list[Song]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, _, songs = rendered[0]
-    monkeypatch.setattr("autobird.synth.field_scene._NOISE", (0.5, 0.5))
+    monkeypatch.setattr("autobird.synth.field_scene._NOISE", (5.0, 5.0))
     _, loud = render_field(plan)
     assert [(s.species, s.start) for s in loud] == [(s.species, s.start) for s in songs]
     assert all(a.snr < b.snr for a, b in zip(loud, songs, strict=True))
