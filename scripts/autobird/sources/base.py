@@ -28,6 +28,9 @@ NEGATIVE, ANNOTATED = "negative", "annotated"
 """Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, and boxes label the windows
 of an annotated one."""
 
+NO_FOLDER = "not inside a species folder; move it into one"
+"""Problem of a focal recording beside the species folders."""
+
 NOT_AUDIO = "not audio: "
 """Start of `ListedRecording.problem` for a file that is no audio by its extension and its content; what it is follows."""
 
@@ -46,6 +49,7 @@ class ListedRecording(NamedTuple):
         start: start of the recording in its file, seconds; "" for the start of the file.
         end: end of the recording in its file, seconds; "" for the end of the file.
         kind: "" for a focal recording, `NEGATIVE` or `ANNOTATED`.
+        split: split of all recordings of the source, which replaces that in the metadata; "" if the source has none.
     """
 
     recording: str
@@ -57,6 +61,7 @@ class ListedRecording(NamedTuple):
     start: str = ""
     end: str = ""
     kind: str = ""
+    split: str = ""
 
 
 class RecordingMetadata(NamedTuple):
@@ -96,6 +101,9 @@ class Source(ABC):
 
     name: str
     """Name of the source in messages, for example `corpus.root: /my birds`."""
+
+    prefixes: frozenset[str] = frozenset()
+    """Names of the sources that this one joins; the ids of their recordings are `<name>/<id in that source>`."""
 
     @abstractmethod
     def recordings(self) -> Iterable[ListedRecording]:
