@@ -54,8 +54,10 @@ from autobird.release.settings import (
 )
 from autobird.serving.log_reader import log_state
 from autobird.sources.field import FieldRecordings
+from autobird.sources.field_set import SETTING as FIELD_SETTING
+from autobird.sources.field_set import FieldSet
 from autobird.sources.kaggle import kaggle_archive
-from autobird.sources.listing import Listing
+from autobird.sources.listing import CORPUS_TABLES, Listing
 from autobird.sources.lock import LockMissing
 from autobird.sources.select import is_downloaded, local_root, source_of
 from autobird.sources.settings import SourceSettings
@@ -111,6 +113,7 @@ HASHES = Path(".autobird/sha256.sqlite")
 TABLES = Path(".autobird/manifests") / CONFIG.features.name
 FIELD_TABLES = Path(".autobird/manifests/predict")
 UNLABELLED_TABLES = Path(".autobird/manifests/unlabelled")
+FIELD_SET_TABLES = Path(".autobird/manifests/field")
 
 try:
     # DOWNLOADED: jobs read corpus/audio/<batch>.tar; otherwise they read the files below SOURCE_ROOT.
