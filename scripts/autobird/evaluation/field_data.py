@@ -292,4 +292,4 @@ def window_truth(truth: FieldTruth, predictions: FieldPredictions, min_overlap: 
             overlap = np.minimum(predictions.end[rows], box_end[i]) - np.maximum(predictions.start[rows], box_start[i])
             present[rows, column] |= overlap >= needed[i]
     known = present | ~(unsure | touched[UNNAMED][:, None] | truth.possible[predictions.recording])
-    return WindowTruth(present, known, unsure.any(axis=1), touched[UNKNOWN], touched[UNNAMED])
+    return WindowTruth(present, known, np.asarray(unsure.any(axis=1)), touched[UNKNOWN], touched[UNNAMED])

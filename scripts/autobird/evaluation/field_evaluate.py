@@ -49,7 +49,8 @@ def excluded_recordings(manifest: pd.DataFrame, answers: pd.DataFrame, leakage: 
     rows = [(r.recording, "cannot be used", r.problem) for r in manifest.itertuples() if r.problem]
     rows = [(name, "not annotated" if "not annotated" in why else kind, why) for name, kind, why in rows]
     known = {name for name, _, _ in rows}
-    for found in leakage[leakage["reason"].isin(EXCLUDED)].sort_values(["recording", "reason"]).itertuples():
+    strongest_first = leakage.assign(rank=leakage["reason"].map({reason: n for n, reason in enumerate(EXCLUDED)}))
+    for found in strongest_first.dropna(subset="rank").sort_values(["recording", "rank"]).itertuples():
         if found.recording not in known:
             known.add(found.recording)
             rows.append((found.recording, "in the corpus", f"{found.reason} as {found.other}"))
@@ -149,28 +150,32 @@ def species_table(by_species: dict[str, dict[str, Any]], thresholds: Sequence[fl
 
 
 def events_table(comparison: FieldComparison) -> pd.DataFrame:
-    """Return every event and every detection with its outcome: what to listen to."""
+    """Return every event, detection and false alarm: what to listen to.
+
+    Returns:
+        columns recording, start, end, kind (`event`, `detection` or `false alarm`), species, probability (of detections), outcome (of
+        false alarms: the kind of sound); sorted by recording and start.
+    """
     p = comparison.predictions
     names, labels = np.array([*p.names, ""], object), np.array([*p.labels, ""], object)
     tables = []
-    for kind, table in (("event", comparison.events), ("detection", comparison.detections)):
-        tables.append(
-            pd.DataFrame(
-                {
-                    "recording": names[table["recording"]],
-                    "start": table["start"].round(3),
-                    "end": table["end"].round(3),
-                    "kind": kind,
-                    "species": labels[table["species"]],
-                    "probability": table["probability"].round(4) if kind == "detection" else np.nan,
-                    "outcome": table["outcome"],
-                    "sound": table["sound"] if kind == "detection" else "",
-                }
-            )
-        )
-    return pd.concat(tables, ignore_index=True).sort_values(
-        ["recording", "start", "kind", "species"], ignore_index=True
-    )
+    for kind, table, outcome in (
+        ("event", comparison.events, "outcome"),
+        ("detection", comparison.detections, "outcome"),
+        ("false alarm", comparison.alarms, "sound"),
+    ):
+        columns = {
+            "recording": names[table["recording"]],
+            "start": table["start"].round(3),
+            "end": table["end"].round(3),
+            "kind": kind,
+            "species": labels[table["species"]],
+            "probability": table["probability"].map("{:.4f}".format) if kind == "detection" else "",
+            "outcome": table[outcome],
+        }
+        tables.append(pd.DataFrame(columns))
+    both = pd.concat(tables, ignore_index=True)
+    return both.sort_values(["recording", "start", "kind", "species"], ignore_index=True)
 
 
 def false_alarms_table(alarms: dict[str, Any]) -> pd.DataFrame:

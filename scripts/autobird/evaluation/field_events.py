@@ -1,7 +1,5 @@
 """Compare delivered detections with annotated boxes, event by event, and count false alarms."""
 
-from collections.abc import Callable, Iterable
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -133,62 +131,61 @@ def _covered(start: Floats, end: Floats, other_start: Floats, other_end: Floats)
     return np.maximum(0.0, _overlap(start, end, begin, np.maximum(latest, begin))).sum(axis=1)
 
 
-SOUND = ("no_species", "unknown_species")
-"""Kinds of sound without any of the model's species: no box touches the windows, or boxes of other species do."""
+NO_SPECIES_SOUND, UNKNOWN_SOUND = "no_species", "unknown_species"
+"""Kinds of sound without any of the model's species: no box touches its windows, or boxes of other species do."""
+
+SOUND = (NO_SPECIES_SOUND, UNKNOWN_SOUND)
 
 
-def false_alarms(
-    predictions: FieldPredictions, truth: WindowTruth, detections: pd.DataFrame
-) -> "tuple[pd.Series[str], dict[str, Floats]]":
-    """Return in which kind of sound each detection is, and the hours of each kind in each recording.
+def hours_by_sound(predictions: FieldPredictions, truth: WindowTruth) -> dict[str, Floats]:
+    """Return the hours of each kind of sound in each recording, each of shape (recordings,): `all`, and those in `SOUND`."""
+    hours, other = predictions.hours, truth.empty & truth.has_unknown_species
+    masks = {"all": np.ones(len(hours), bool), NO_SPECIES_SOUND: truth.empty & ~other, UNKNOWN_SOUND: other}
+    recordings = len(predictions.names)
+    sums = {kind: np.bincount(predictions.recording[mask], hours[mask], recordings) for kind, mask in masks.items()}
+    return {kind: np.asarray(total, np.float64) for kind, total in sums.items()}
 
-    Args:
-        predictions: the windows.
-        truth: what they contain.
-        detections: the delivered detections.
+
+def false_alarms(predictions: FieldPredictions, truth: WindowTruth) -> pd.DataFrame:
+    """Return the false alarms in sound without any of the model's species.
+
+    A false alarm is a run of consecutive windows without any of the model's species in which one species is detected. In recordings
+    without boxes these are the delivered detections. Of a detection that begins or ends in such sound, the part there counts.
 
     Returns:
-        for each detection `no_species` or `unknown_species` if no window of it contains any of the model's species, else "";
-        and hours by kind, each of shape (recordings,): `all`, and those in `SOUND`.
+        columns recording, species (indices), start, end, sound (one of `SOUND`), sorted.
     """
-    hours = predictions.hours
-    other = truth.empty & truth.has_unknown_species
-    masks = {"all": np.ones(len(hours), bool), "no_species": truth.empty & ~other, "unknown_species": other}
-    recordings = len(predictions.names)
-    hours_of = {kind: np.bincount(predictions.recording[mask], hours[mask], recordings) for kind, mask in masks.items()}
-    not_empty, others = _counter(~truth.empty), _counter(other)
-    kinds = np.full(len(detections), "", object)
-    for n, (first, last) in enumerate(_windows_of_detections(predictions, detections)):
-        if not not_empty(first, last):
-            kinds[n] = "unknown_species" if others(first, last) else "no_species"
-    return pd.Series(kinds, detections.index), hours_of
+    tables = []
+    for species in range(len(predictions.labels)):
+        windows = np.flatnonzero(predictions.detected[:, species] & truth.empty)
+        first = run_starts(windows, predictions.recording)
+        if not len(first):
+            continue
+        last = np.append(first[1:], len(windows)) - 1
+        other = np.logical_or.reduceat(truth.has_unknown_species[windows], first)
+        tables.append(
+            pd.DataFrame(
+                {
+                    "recording": predictions.recording[windows[first]],
+                    "species": species,
+                    "start": predictions.start[windows[first]],
+                    "end": predictions.end[windows[last]],
+                    "sound": np.where(other, UNKNOWN_SOUND, NO_SPECIES_SOUND),
+                }
+            )
+        )
+    columns = {"recording": np.int64, "species": np.int64, "start": float, "end": float, "sound": object}
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=list(columns))
+    return table.astype(columns).sort_values(["recording", "start", "species"], ignore_index=True)
 
 
-def _counter(mask: Flags) -> Callable[[int, int], int]:
-    """Return a function that counts the windows of a range in which `mask` is true."""
-    total = np.append(0, np.cumsum(mask))
-    return lambda first, last: int(total[last] - total[first])
-
-
-def _windows_of_detections(predictions: FieldPredictions, detections: pd.DataFrame) -> Iterable[tuple[int, int]]:
-    """Yield the range of windows that each detection consists of."""
-    parts = predictions.windows_of()
-    for recording, start, end in detections[["recording", "start", "end"]].itertuples(index=False):
-        part = parts[recording]
-        first = int(np.searchsorted(predictions.start[part], start - 1e-3)) + part.start
-        last = int(np.searchsorted(predictions.end[part], end + 1e-3, side="right")) + part.start
-        yield first, last
-
-
-def runs_in_empty_sound(windows: NDArray[np.intp], recording: NDArray[np.int64], empty: Flags) -> int:
-    """Return how many detections of a species would be delivered that consist of windows without any of the model's species alone.
+def run_starts(windows: NDArray[np.intp], recording: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return where runs of consecutive windows of one recording begin, as positions in `windows`.
 
     Args:
-        windows: the windows in which the species is detected, as increasing indices.
+        windows: windows in which a species is detected, as increasing indices.
         recording: recording of each window; shape (all windows,).
-        empty: whether a window contains none of the model's species; shape (all windows,).
     """
     if not len(windows):
-        return 0
-    begins = np.append(True, (np.diff(windows) > 1) | (np.diff(recording[windows]) != 0))
-    return int(np.logical_and.reduceat(empty[windows], np.flatnonzero(begins)).sum())
+        return np.zeros(0, np.intp)
+    return np.flatnonzero(np.append(True, (np.diff(windows) > 1) | (np.diff(recording[windows]) != 0)))

@@ -58,8 +58,9 @@ def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFr
         f"At the bundle's thresholds, {metrics['confidence']:.0%} intervals (number of {level}s)", fontsize=10
     )
     right.grid(axis="x", alpha=0.3)
+    right.set_ylim(-0.7, max(0, len(rows) - 1) + 0.7)
     if len(rows):
-        right.legend(loc="best", fontsize=9)
+        right.legend(loc="lower center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=9)
     save(fig, path)
 
 
@@ -75,8 +76,8 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
     rates = {
         "all sound": alarms["overall"],
         "without the model's species": alarms["without_model_species"],
-        "  no bird box at all": alarms["no_species"],
-        "  other species": alarms["unknown_species"],
+        "  without any box": alarms["no_species"],
+        "  with boxes of other species": alarms["unknown_species"],
         **{f"folder {name}": rate for name, rate in alarms["by_folder"].items()},
     }
     rates = {name: rate for name, rate in rates.items() if rate["per_hour"]}
@@ -103,6 +104,7 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
         right.plot(value, at, "o" if interval["value"] else "<", color=BLUE)
     names = [f"{name} ({rate['hours']:.2f} h)" for name, rate in rates.items()]
     right.set_yticks(y, names, fontsize=9)
+    right.set_ylim(-0.7, len(rates) - 0.3)
     right.set_xscale("log")
     right.set_xlabel(f"false alarms per hour, {metrics['confidence']:.0%} intervals (<: none)")
     right.grid(axis="x", alpha=0.3)

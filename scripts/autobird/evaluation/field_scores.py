@@ -18,8 +18,9 @@ from autobird.evaluation.field_events import (
     SOUND,
     WRONG,
     false_alarms,
+    hours_by_sound,
     match_events,
-    runs_in_empty_sound,
+    run_starts,
 )
 from autobird.evaluation.metrics import (
     Weighting,
@@ -52,8 +53,9 @@ class FieldComparison:
         predictions: the predictions.
         truth: the boxes, or the labels of recordings.
         windows: what the windows contain.
-        detections: the delivered detections, with `outcome` and `sound` (`field_events.false_alarms`).
+        detections: the delivered detections, with `outcome`.
         events: events with `outcome`.
+        alarms: false alarms in sound without any of the model's species (`field_events.false_alarms`).
         hours: hours of each kind of sound in each recording.
         group: session of each recording, as an index; shape (recordings,).
         resamples: resamples of the sessions.
@@ -64,6 +66,7 @@ class FieldComparison:
     windows: WindowTruth
     detections: pd.DataFrame
     events: pd.DataFrame
+    alarms: pd.DataFrame
     hours: dict[str, Floats]
     group: NDArray[np.int64]
     resamples: Resamples
@@ -96,12 +99,12 @@ def compare(
     """
     windows = window_truth(truth, predictions, settings.min_overlap, settings.tolerance)
     detections, events = match_events(predictions, truth, window, settings.min_overlap, settings.tolerance)
-    sound, hours = false_alarms(predictions, windows, detections)
+    alarms, hours = false_alarms(predictions, windows), hours_by_sound(predictions, windows)
     present = np.zeros((len(predictions.names), len(predictions.labels)), bool)
     named = truth.boxes[truth.boxes["species"] >= 0]
     present[named["recording"], named["species"]] = True
     resamples = resample_groups(group, present, settings.resamples, settings.seed)
-    return FieldComparison(predictions, truth, windows, detections.assign(sound=sound), events, hours, group, resamples)
+    return FieldComparison(predictions, truth, windows, detections, events, alarms, hours, group, resamples)
 
 
 class FieldScores:
@@ -235,18 +238,18 @@ class FieldScores:
         """Return false alarms per hour: all wrong detections, and those in sound without any of the model's species, by kind."""
         c = self._c
         recording = c.detections["recording"].to_numpy()
-        sound = c.detections["sound"].to_numpy(object)
         wrong = c.detections["outcome"].to_numpy(object) == WRONG
-        out = {"overall": self.rate(recording[wrong], c.hours["all"])}
-        in_empty, hours = np.isin(sound, SOUND), c.hours["no_species"] + c.hours["unknown_species"]
-        out["without_model_species"] = self.rate(recording[in_empty], hours)
+        out: dict[str, Any] = {"overall": self.rate(recording[wrong], c.hours["all"])}
+        recording, sound = c.alarms["recording"].to_numpy(), c.alarms["sound"].to_numpy(object)
+        hours = sum((c.hours[kind] for kind in SOUND), np.zeros(len(c.predictions.names)))
+        out["without_model_species"] = self.rate(recording, hours)
         for kind in SOUND:
             out[kind] = self.rate(recording[sound == kind], c.hours[kind])
         out["by_folder"] = {}
         folders = folders_of(c.predictions.names)
         for folder in sorted(set(folders)):
             mask = np.array([f == folder for f in folders])
-            out["by_folder"][folder] = self.rate(recording[in_empty & mask[recording]], hours * mask)
+            out["by_folder"][folder] = self.rate(recording[mask[recording]], hours * mask)
         empty = c.windows.empty
         detected = c.predictions.detected.any(axis=1)
         weights = c.resamples.weights
@@ -293,7 +296,7 @@ class FieldScores:
         """
         c = self._c
         p, empty = c.predictions, c.windows.empty
-        hours = float((c.hours["no_species"] + c.hours["unknown_species"]).sum())
+        hours = float(sum(c.hours[kind].sum() for kind in SOUND))
         pooled = np.zeros((len(THRESHOLDS), 3))  # right windows, detected windows, false alarms
         tables = []
         for s, name in enumerate(p.labels):
@@ -303,9 +306,8 @@ class FieldScores:
             probabilities = p.probabilities[candidates, s]
             for n, threshold in enumerate(THRESHOLDS):
                 windows = candidates[probabilities >= threshold]
-                values[n] = (
-                    present[windows].sum(), known[windows].sum(), runs_in_empty_sound(windows, p.recording, empty),
-                )  # fmt: skip
+                alarms = run_starts(windows[empty[windows]], p.recording)
+                values[n] = present[windows].sum(), known[windows].sum(), len(alarms)
             pooled += values
             if present.any() or values[:, 2].any():
                 tables.append(_curve(name, values, int(present.sum()), hours))

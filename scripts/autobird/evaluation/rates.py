@@ -18,8 +18,8 @@ def rate_interval(counts: NDArray[np.number], hours: NDArray[np.floating], confi
     sessions (the variance of a ratio of sums), divided by the variance of independent events. The interval is the exact one of a
     Poisson distribution (Garwood 1936; quantiles of gamma distributions) for this effective number of events. The dispersion is at
     least 1, and is enlarged by the square of the ratio of Student's t to the normal quantile, because it is estimated from few
-    sessions. The upper bound is at least that of Student's t on the logarithmic scale. Without any event the upper bound is that of
-    independent events, 3.7 divided by the hours at 95 %, because nothing is known about their dispersion.
+    sessions. With more than two sessions, the upper bound is at least that of Student's t on the logarithmic scale. Without any event the
+    upper bound is that of independent events, 3.7 divided by the hours at 95 %, because nothing is known about their dispersion.
 
     `tests/unit/test_rates.py` measures how often the intervals contain the true rate.
 
@@ -48,5 +48,7 @@ def rate_interval(counts: NDArray[np.number], hours: NDArray[np.floating], confi
     effective = total / dispersion
     low = float(gamma.ppf(tail, effective)) * dispersion / total_time
     high = float(gamma.ppf(1 - tail, effective + 1)) * dispersion / total_time
-    half_width = min(_MAX_LOG_HALF_WIDTH, quantile * float(np.sqrt(variance)) / rate)
-    return rate, low, max(high, rate * float(np.exp(half_width)))
+    if sessions > 2:  # of two sessions, Student's t of one degree of freedom says nothing on this scale
+        half_width = min(_MAX_LOG_HALF_WIDTH, quantile * float(np.sqrt(variance)) / rate)
+        high = max(high, rate * float(np.exp(half_width)))
+    return rate, low, high

@@ -11,6 +11,7 @@ from autobird.sources.settings import SourceSettings
 
 SETTING = "evaluation.field"
 
+
 class NegativeSource(FolderSource):
     """Recordings at any depth below a folder that contain none of the model's species; their folders are not species."""
 
