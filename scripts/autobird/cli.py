@@ -13,6 +13,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.evaluation.field_summary import field_lines
 
 # Each command imports what it needs, so that all commands start quickly.
 
@@ -62,6 +63,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
         *_crossval_lines(run / "crossval" / "crossval.json"),
+        *field_lines(run / "field" / "metrics.json"),
     ]
     released, drift, bundle = (
         run / "release" / "released.json",

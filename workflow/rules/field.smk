@@ -99,6 +99,8 @@ def server_log_digest():
 FIELD_SETTINGS = CONFIG.evaluation.field
 FIELD_TYPE = FIELD_SETTINGS.type if FIELD_SETTINGS else ""
 FIELD_RUN = RUN / "field"
+# What the model card says about the field recordings.
+FIELD_SUMMARY = [FIELD_RUN / "field.json"] if FIELD_SETTINGS else []
 FIELD_SOURCE = FIELD_SETTINGS.source(CONFIG.corpus) if FIELD_SETTINGS else None
 FIELD_ROOT = local_root(FIELD_SOURCE) if FIELD_SETTINGS else ""
 FIELD_BATCHES = (

@@ -1,6 +1,6 @@
-"""Measure the finished bundle on recordings that were never trained on: `evaluation.field`, target `snakemake field`.
+"""Measure the bundle on recordings that were never trained on: `evaluation.field`, target `snakemake field`.
 
-Needs: release/bundle, the recordings, and corpus/recordings, corpus/landmarks to find recordings that are also in the corpus.
+Needs: release/candidate (the bundle without the result of this measurement in its model card), the recordings, and corpus/recordings, corpus/landmarks to find recordings that are also in the corpus.
 Gives: <run>/field: metrics, tables and figures.
 """
 
@@ -152,7 +152,7 @@ rule field_predict:
     input:
         manifest=FIELD_RUN / "manifest/{batch}.csv",
         audio=field_set_audio,
-        bundle=[RUN / "release/bundle" / name for name in FILES],
+        bundle=[RUN / "release/candidate" / name for name in FILES],
     output:
         windows=FIELD_RUN / "predictions/{batch}.parquet",
         detections=FIELD_RUN / "predictions/{batch}.detections.csv",
@@ -198,7 +198,7 @@ rule field_evaluate:
         exclusions=FIELD_RUN / "manifest/exclusions.csv",
         leakage=FIELD_RUN / "leakage.csv",
         pairs=FIELD_RUN / "near_duplicates.csv",
-        bundle=RUN / "release/bundle/bundle.json",
+        bundle=RUN / "release/candidate/bundle.json",
     output:
         metrics=FIELD_RUN / "metrics.json",
         summary=FIELD_RUN / "field.json",

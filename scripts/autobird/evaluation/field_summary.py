@@ -1,7 +1,9 @@
 """What the evaluation on field recordings found, as sentences for the model card and `autobird scores`."""
 
+from pathlib import Path
 from typing import Any
 
+from autobird.core.files import read_json
 from autobird.evaluation.interval_text import interval_text
 
 _KINDS = {
@@ -94,3 +96,14 @@ def field_notes(metrics: dict[str, Any]) -> list[str]:
             "not heard in every window."
         )
     return notes
+
+
+def field_lines(file: Path) -> list[str]:
+    """Return lines for `autobird scores`; none if the run has not been measured on field recordings.
+
+    Args:
+        file: `field/metrics.json` of the run.
+    """
+    if not file.is_file():
+        return []
+    return ["field recordings (docs/field.md):", *(f"    {line}" for line in field_summary(read_json(file)))]
