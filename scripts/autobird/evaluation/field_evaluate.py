@@ -63,7 +63,11 @@ def excluded_recordings(manifest: pd.DataFrame, answers: pd.DataFrame, leakage: 
 def sessions_of(
     names: Sequence[str], recordings: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame, use_recorders: bool
 ) -> NDArray[np.int64]:
-    """Return the session of each recording as an index; the groups are those of the split (`dataset.groups`).
+    """Return the session of each recording as an index.
+
+    A session is one recorder in one night, by file names and headers; where these are unknown, recordist, day and place of the metadata.
+    Recordings with the same audio are of one session. These are the groups of the split (`dataset.groups`), except that a session of
+    the metadata does not join the nights before and after its day.
 
     Args:
         names: recordings.
@@ -79,7 +83,8 @@ def sessions_of(
         recorders = recorder_sessions(rows, grouping)
     else:
         recorders = pd.DataFrame(NO_SESSIONS, index=pd.Index(rows["recording"]))
-    keys = group_keys(rows, grouping, pairs, recorders)
+    in_night = recorders.index[recorders["session"] != ""]
+    keys = group_keys(rows, grouping[~grouping["recording"].isin(in_night)], pairs, recorders)
     return pd.factorize(keys.loc[list(names)], sort=True)[0].astype(np.int64)
 
 

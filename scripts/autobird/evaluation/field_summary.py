@@ -77,7 +77,8 @@ def field_notes(metrics: dict[str, Any]) -> list[str]:
     if unknown:
         names = ", ".join(list(unknown)[:_MAX_SPECIES]) + (" and others" if len(unknown) > _MAX_SPECIES else "")
         notes.append(
-            f"The model does not know {len(unknown)} of the annotated species ({names}); detections in their sound are false alarms."
+            f"The model does not know {len(unknown)} of the species in the recordings ({names}); detections in their sound are "
+            "false alarms."
         )
     if metrics["type"] != "negatives" and not metrics["shared_species"]:
         notes.append("The recordings share no species with the model, so only false alarms are measured.")
