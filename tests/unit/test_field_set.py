@@ -12,6 +12,7 @@ from autobird.core.errors import AutobirdError
 from autobird.evaluation.field_evaluate import excluded_recordings, sessions_of, with_label_problems
 from autobird.evaluation.field_leakage import LEAKAGE, SAME_FILE, SAME_SOUND, same_content, same_session
 from autobird.evaluation.field_predict import problem_of
+from autobird.evaluation.field_settings import source_settings
 from autobird.evaluation.field_summary import field_lines
 from autobird.sources.field_set import FieldSet
 from autobird.sources.policy import NO_SPECIES
@@ -21,7 +22,7 @@ from tests.field_set import write_recording, write_table
 def field_set(tmp_path: Path, **settings: Any) -> FieldSet:
     config = load_config({"evaluation": {"field": {"root": str(tmp_path / "set"), "batches": 1, **settings}}})
     field = config.evaluation.field
-    return FieldSet(field.source(config.corpus), field.type == "negatives", tmp_path / "cache.sqlite")
+    return FieldSet(source_settings(field, config.corpus), field.type == "negatives", tmp_path / "cache.sqlite")
 
 
 def rows_of(found: FieldSet, table: str) -> list[list[str]]:

@@ -27,6 +27,7 @@ from autobird.corpus.settings import (
 )
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
+from autobird.evaluation.field_settings import score_settings, source_settings
 from autobird.evaluation.settings import (
     EvaluationSettings,
     PossiblyHeardSettings,

@@ -101,7 +101,9 @@ FIELD_TYPE = FIELD_SETTINGS.type if FIELD_SETTINGS else ""
 FIELD_RUN = RUN / "field"
 # What the model card says about the field recordings.
 FIELD_SUMMARY = [FIELD_RUN / "field.json"] if FIELD_SETTINGS else []
-FIELD_SOURCE = FIELD_SETTINGS.source(CONFIG.corpus) if FIELD_SETTINGS else None
+FIELD_SOURCE = (
+    source_settings(FIELD_SETTINGS, CONFIG.corpus) if FIELD_SETTINGS else None
+)
 FIELD_ROOT = local_root(FIELD_SOURCE) if FIELD_SETTINGS else ""
 FIELD_BATCHES = (
     [
@@ -112,7 +114,9 @@ FIELD_BATCHES = (
     else []
 )
 FIELD_SCORES = (
-    FIELD_SETTINGS.scores(CONFIG.evaluation).model_dump_json() if FIELD_SETTINGS else ""
+    score_settings(FIELD_SETTINGS, CONFIG.evaluation).model_dump_json()
+    if FIELD_SETTINGS
+    else ""
 )
 # Recordings of the demo are synthesised by a job.
 FIELD_SYNTHESISED = FIELD_TYPE == "demo"

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
-from autobird.sources.settings import AnnotationSettings, ColumnSettings, SourceSettings
+from autobird.sources.settings import AnnotationSettings, ColumnSettings
 
 
 class AggregationSettings(Settings):
@@ -99,22 +99,6 @@ class FieldSettings(FieldTruthSettings):
         if self.type == "table" and not self.table:
             raise ValueError("type table needs table, the table of recordings; set evaluation.field.table")
         return self
-
-    def source(self, corpus: SourceSettings) -> SourceSettings:
-        """Return the settings of the source of the recordings; labels and take-downs are treated as in the corpus."""
-        own = ("root", "table", "metadata", "columns", "annotations", "batches")
-        return SourceSettings(
-            type="folder" if self.type == "negatives" else self.type,
-            **{name: getattr(self, name) for name in own},
-            **{name: getattr(corpus, name) for name in ("unknown_species", "take_down", "demo", "species_suffix")},
-        )
-
-    def scores(self, intervals: IntervalSettings) -> FieldScoreSettings:
-        """Return the settings of stage `field_evaluate`."""
-        chosen = {name: getattr(self, name) for name in FieldTruthSettings.model_fields}
-        return FieldScoreSettings(
-            **chosen, **{name: getattr(intervals, name) for name in IntervalSettings.model_fields}
-        )
 
 
 class EvaluationSectionSettings(EvaluationSettings):
