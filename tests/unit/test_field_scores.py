@@ -22,7 +22,7 @@ from autobird.evaluation.field_events import false_alarms, hours_by_sound, match
 from autobird.evaluation.field_scores import FieldComparison, FieldScores, compare
 from autobird.evaluation.settings import FieldScoreSettings
 from autobird.predict.classifier import Classifier, Prediction
-from autobird.sources.base import NO_LABEL
+from autobird.sources.base import DUPLICATE, NO_LABEL
 
 LABELS = ("Parus major", "Turdus merula")
 SETTINGS = FieldScoreSettings(tolerance=0, resamples=100)
@@ -137,6 +137,24 @@ def test_times_beyond_the_end_are_cut_off_and_counted() -> None:
     found = read_boxes(boxes(("r0.wav", 9, 14, "Parus major"), ("r0.wav", 10, 12, "Parus major")), p)
     assert found.boxes[["start", "end"]].to_numpy().tolist() == [[9, 10]]
     assert sorted(found.unused.values()) == [1, 1]
+
+
+def test_the_species_of_a_box_without_a_known_time_may_be_anywhere_and_a_doubled_row_says_nothing() -> None:
+    p = predictions([20, 20], [{0: [0], 1: [4]}, {0: [0]}])
+    rows = pd.concat(
+        [
+            boxes(("r0.wav", 0, 0, "Parus major"), problem="zero length"),
+            boxes(("r1.wav", 1, 2, "Parus major"), problem=DUPLICATE),
+        ]
+    )
+    comparison, scores = compared(p, rows)
+    assert not comparison.windows.known[:7, 0].any()
+    assert comparison.windows.known[:, 1].all()
+    assert comparison.windows.known[7:].all()
+    assert comparison.detections["outcome"].tolist() == ["not decided", "wrong", "wrong"]
+    assert (3600 * comparison.hours["no_species"]).tolist() == [0, 20]
+    assert comparison.truth.unused == {DUPLICATE: 1, "zero length": 1}
+    assert scores.false_alarms()["without_model_species"]["count"] == 1
 
 
 def test_a_model_that_detects_exactly_the_windows_with_the_species_is_right_everywhere() -> None:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from autobird.sources.base import NO_LABEL, NO_NAME
+from autobird.sources.base import DUPLICATE, NEGATIVE_LABEL, NO_LABEL, NO_NAME
 from autobird.sources.labels import label_key
 
 Flags = NDArray[np.bool_]
@@ -143,7 +143,8 @@ class FieldTruth:
         boxes: one row per box that is used: recording (an index), start, end (seconds), species (an index; -1 for a species that
             the model does not know, -2 for a box that names no species), name; sorted.
         unused: number of boxes by the reason why they are not used, or were changed.
-        possible: species that may be heard in the background of a labelled recording; shape (recordings, species).
+        possible: species that may be anywhere in a recording: those in the background of a labelled recording, and those of boxes
+            whose time is not known; shape (recordings, species).
         by_recording: labels are those of whole recordings. Each box is a whole recording, and says nothing about single events.
     """
 
@@ -171,16 +172,25 @@ UNKNOWN, UNNAMED = -1, -2
 def read_boxes(table: pd.DataFrame, predictions: FieldPredictions) -> FieldTruth:
     """Return the boxes of the evaluated recordings; times beyond the end of a recording are cut off.
 
+    The species of a box whose time is not known may be anywhere in its recording, as in the data set (`dataset.boxes`).
+
     Args:
         table: columns `BOXES`.
         predictions: for names and lengths of the recordings, and the species of the model.
     """
     code_of = {name: code for code, name in enumerate(predictions.names)}
     rows = table[table["recording"].isin(code_of)]
-    bad = rows[~rows["problem"].isin(["", *_UNNAMED])]
-    unused = {str(reason): int(count) for reason, count in sorted(bad["problem"].value_counts().items())}
-    rows = rows[rows["problem"].isin(["", *_UNNAMED])]
+    placed = rows["problem"].isin(["", *_UNNAMED])
+    unused = {str(reason): int(count) for reason, count in sorted(rows.loc[~placed, "problem"].value_counts().items())}
     label_of = {label_key(name): column for column, name in enumerate(predictions.labels)}
+    possible = np.zeros((len(predictions.names), len(predictions.labels)), bool)
+    for box in rows[~placed & ~rows["problem"].isin([DUPLICATE, NEGATIVE_LABEL])].itertuples():
+        key = label_key(box.species)
+        if key in label_of:
+            possible[code_of[box.recording], label_of[key]] = True
+        elif not key:
+            possible[code_of[box.recording]] = True
+    rows = rows[placed]
     named = [label_of.get(label_key(name), UNKNOWN) for name in rows["species"]]
     boxes = pd.DataFrame(
         {
@@ -199,7 +209,7 @@ def read_boxes(table: pd.DataFrame, predictions: FieldPredictions) -> FieldTruth
         unused["ends after the end of its recording, and was cut there"] = int((beyond & ~outside).sum())
     boxes["end"] = np.minimum(boxes["end"], duration)
     boxes = boxes[~outside].sort_values(["recording", "start", "end", "species", "name"], ignore_index=True)
-    return FieldTruth(boxes, unused, np.zeros((len(predictions.names), len(predictions.labels)), bool))
+    return FieldTruth(boxes, unused, possible)
 
 
 def boxes_of_labels(
@@ -239,7 +249,7 @@ class WindowTruth:
         known: whether it is known that the species is present or absent; shape (windows, species).
         has_model_species: a box of one of the model's species touches the window; shape (windows,).
         has_unknown_species: a box of a species that the model does not know touches it.
-        has_unnamed: a box that names no species touches it.
+        has_unnamed: a box that names no species touches it, or some species may be anywhere in the recording.
     """
 
     present: Flags
@@ -291,5 +301,6 @@ def window_truth(truth: FieldTruth, predictions: FieldPredictions, min_overlap: 
             unsure[rows, column] = True
             overlap = np.minimum(predictions.end[rows], box_end[i]) - np.maximum(predictions.start[rows], box_start[i])
             present[rows, column] |= overlap >= needed[i]
+    unnamed = touched[UNNAMED] | truth.possible.any(axis=1)[predictions.recording]
     known = present | ~(unsure | touched[UNNAMED][:, None] | truth.possible[predictions.recording])
-    return WindowTruth(present, known, np.asarray(unsure.any(axis=1)), touched[UNKNOWN], touched[UNNAMED])
+    return WindowTruth(present, known, np.asarray(unsure.any(axis=1)), touched[UNKNOWN], unnamed)

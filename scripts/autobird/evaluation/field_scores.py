@@ -166,7 +166,7 @@ class FieldScores:
         named = c.truth.boxes[c.truth.boxes["species"] >= 0]
         present[named["recording"], named["species"]] = True
         unnamed = np.isin(np.arange(shape[0]), c.truth.boxes.loc[c.truth.boxes["species"] == UNNAMED, "recording"])
-        return detected & (present | ~unnamed[:, None]), present
+        return detected & (present | ~(unnamed[:, None] | c.truth.possible)), present
 
     def _detection_scores(self, detected: Flags, present: Flags, weighting: Weighting) -> dict[str, IntervalJson]:
         precision, recall, f1 = micro_average(detected, present, weighting)
