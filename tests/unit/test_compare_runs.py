@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from autobird import cli
+from autobird.commands import compare as compare_command
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
@@ -318,4 +319,4 @@ def test_without_the_packages_for_training_the_command_says_how_to_install_them(
 
     monkeypatch.setattr(builtins, "__import__", without_pandas)
     with pytest.raises(AutobirdError, match=r"needs the package pandas; install .*train"):
-        cli.compare_command(tmp_path, tmp_path, None, False)
+        compare_command.compare_runs(tmp_path, tmp_path, None, False)

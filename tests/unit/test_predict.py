@@ -202,7 +202,11 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(song), "--csv", "--output", str(tmp_path / "d.csv")])
     assert end.value.code == 0
-    assert (tmp_path / "d.csv").read_text().startswith("file,start,end,species,probability\n")
+    assert (
+        (tmp_path / "d.csv")
+        .read_text()
+        .startswith("file,start,end,species,probability,site,recorder,recorded_at,date,time\n")
+    )
 
 
 @pytest.mark.parametrize(
@@ -314,7 +318,7 @@ def test_difficult_recordings_are_classified_or_skipped_with_a_reason(
         assert message in errors.get(str(path), ""), name
         [at] = [number for number, line in enumerate(lines) if line.startswith(str(path))]
         assert ("skipped: " in lines[at + 1]) == bool(message), name
-        assert ("the whole recording is quiet" in lines[at + 1]) == (name == "silent.wav"), name
+        assert ("the recording has no signal" in lines[at + 1]) == (name == "silent.wav"), name
 
 
 def test_prediction_imports_neither_torch_nor_pandas() -> None:

@@ -13,6 +13,7 @@ import scipy.special
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import FILES
+from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
@@ -98,6 +99,12 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     with (out / "detections.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == sorted(rows, key=lambda r: (r["file"], float(r["start"])))
+    assert list(rows[0]) == [column.name for column in DETECTION_COLUMNS]
+    with (out / "detections.files.csv").open(newline="") as file:
+        files = {r["file"]: (r["status"], r["site"]) for r in csv.DictReader(file)}
+    assert files.pop("broken.mp3") == ("skipped", "")
+    assert len(files) == 6
+    assert all(site == file.rpartition("/")[0] for file, (_, site) in files.items())
     assert "Nothing to be done" in snakemake(folder, *options).text
     write_folder(folder / "more", species=2, recordings=4, seed=9)
     new = next(p for p in (folder / "more").rglob("*-0003.*"))

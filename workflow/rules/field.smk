@@ -76,6 +76,18 @@ def bundle_files(wildcards):
     return [folder / name for name in FILES]
 
 
+def field_places(wildcards):
+    """The options about site and time of field recordings; the drift test uses neither."""
+    if wildcards.task != PREDICT_TASK:
+        return ["--site", "none"]
+    options = {
+        "--site": CONFIG.predict.site,
+        "--time-zone": CONFIG.predict.time_zone,
+        "--recorder-clock": CONFIG.predict.recorder_clock,
+    }
+    return [f"{name}={value}" for name, value in options.items() if value]
+
+
 def field_audio(wildcards):
     """The tar archive of a batch of field recordings; empty if jobs can read their folder."""
     return [] if SHARED else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
@@ -87,7 +99,8 @@ def predict_targets(wildcards):
         exit_with_error(
             "predict.input is not set; give a folder: --config 'predict={input: FOLDER}'"
         )
-    return [RUN / PREDICT_TASK / f"{table}.csv" for table in ("detections", "skipped")]
+    tables = ("detections", "detections.files", "skipped")
+    return [RUN / PREDICT_TASK / f"{table}.csv" for table in tables]
 
 
 def server_log_digest():
