@@ -27,6 +27,7 @@ from autobird.corpus.settings import (
 )
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
+from autobird.evaluation.field_settings import score_settings, source_settings
 from autobird.evaluation.settings import (
     EvaluationSettings,
     PossiblyHeardSettings,
@@ -54,9 +55,17 @@ from autobird.release.settings import (
 )
 from autobird.serving.log_reader import log_state
 from autobird.sources.field import FieldRecordings
-from autobird.sources.listing import Listing
+from autobird.sources.field_set import SETTING as FIELD_SETTING
+from autobird.sources.field_set import FieldSet
+from autobird.sources.listing import CORPUS_TABLES, Listing
 from autobird.sources.lock import LockMissing
-from autobird.sources.select import archives_of, folders_of, source_of, storages_of
+from autobird.sources.select import (
+    archives_of,
+    folders_of,
+    local_root,
+    source_of,
+    storages_of,
+)
 from autobird.sources.settings import SourceSettings
 from autobird.sources.unlabelled import UnlabelledRecordings
 
@@ -108,6 +117,7 @@ HASHES = Path(".autobird/sha256.sqlite")
 TABLES = Path(".autobird/manifests") / CONFIG.features.name
 FIELD_TABLES = Path(".autobird/manifests/predict")
 UNLABELLED_TABLES = Path(".autobird/manifests/unlabelled")
+FIELD_SET_TABLES = Path(".autobird/manifests/field")
 
 try:
     # Where the recordings are. Jobs read those below SOURCE_ROOTS as files, and the others from corpus/audio/<batch>.tar.
