@@ -77,7 +77,7 @@ def head(**settings: object) -> Recipe:
 def logistic_regression(fold: Fold, _backbone: Backbone, _seed: int) -> Floats:
     """Scikit-learn's logistic regression with its defaults on standardised embeddings."""
     scaler = StandardScaler().fit(fold.train.embeddings.astype(np.float64))
-    model = LogisticRegression(max_iter=2000).fit(scaler.transform(fold.train.embeddings), fold.train.label)
+    model = LogisticRegression(max_iter=2000).fit(scaler.transform(fold.train.embeddings), fold.train.present.argmax(axis=1))
     return np.asarray(model.decision_function(scaler.transform(fold.embeddings)))
 
 
@@ -98,7 +98,7 @@ def birdnet_analyzer(
         rng, species = np.random.default_rng(seed), len(fold.labels)
         torch.manual_seed(seed)
         rows = np.arange(len(fold.train)) if segments else fold.first_windows
-        x, label = fold.train.embeddings[rows].astype(np.float32), fold.train.label[rows]
+        x, label = fold.train.embeddings[rows].astype(np.float32), fold.train.present.argmax(axis=1)[rows]
         is_train = np.zeros(len(rows), bool)
         for s in np.unique(label):
             of_species = rng.permutation(np.flatnonzero(label == s))
