@@ -32,8 +32,8 @@ from autobird.release.onnx_files import export_head, multiply_adds
 from tests.conftest import ROOT
 
 WIDTH, SPECIES = 12, 3
-SOFTMAX = HeadSettings(outputs="softmax")
-PLAIN = HeadSettings(outputs="softmax", weight_decay=0.1, sampler="uniform")
+SOFTMAX = HeadSettings(outputs="softmax", label_smoothing=0.0)
+PLAIN = HeadSettings(outputs="softmax", label_smoothing=0.0, weight_decay=0.1, sampler="uniform")
 
 
 def windows(n: int = 120, noise: float = 1.0, seed: int = 0) -> EmbeddedWindows:
@@ -80,7 +80,7 @@ class KnowsTwo(Backbone):
 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_the_gradient_is_that_of_the_loss(hidden: int) -> None:
-    settings = HeadSettings(hidden=hidden, label_smoothing=0.1)
+    settings = HeadSettings(outputs="softmax", hidden=hidden, label_smoothing=0.1)
     prior = Prior(
         np.random.default_rng(0).normal(size=(SPECIES, WIDTH)).astype(np.float32), np.ones(SPECIES, np.float32)
     )
@@ -145,7 +145,7 @@ def test_species_and_recordings_have_the_weights_of_the_sampler() -> None:
     few = data.subset(keep)
     recall = {
         sampler: (
-            fit_head(few, SPECIES, HeadSettings(sampler=sampler), 1.0)
+            fit_head(few, SPECIES, HeadSettings(outputs="softmax", sampler=sampler), 1.0)
             .logits(data.embeddings[labels_of(data) == 0])
             .argmax(1)
             == 0
@@ -187,22 +187,24 @@ def test_inner_folds_divide_no_group_and_hold_all_species() -> None:
 
 def test_noisy_embeddings_need_stronger_weight_decay() -> None:
     clean, noisy = (
-        choose_weight_decay(evaluate_candidates(windows(180, noise), SPECIES, HeadSettings())) for noise in (0.3, 8.0)
+        choose_weight_decay(evaluate_candidates(windows(180, noise), SPECIES, SOFTMAX)) for noise in (0.3, 8.0)
     )
     assert clean < noisy
 
 
-def test_without_two_groups_of_any_species_the_weight_decay_is_the_default() -> None:
+@pytest.mark.parametrize("settings", [SOFTMAX, HeadSettings()])
+def test_without_two_groups_of_any_species_the_weight_decay_is_the_default(settings: HeadSettings) -> None:
     data = windows(18)
     assert len(set(data.group)) == SPECIES
-    assert evaluate_candidates(data, SPECIES, HeadSettings()) == []
+    assert evaluate_candidates(data, SPECIES, settings) == []
     assert choose_weight_decay([]) == DEFAULT
 
 
-def test_a_species_with_one_group_does_not_prevent_the_choice() -> None:
+@pytest.mark.parametrize("settings", [SOFTMAX, HeadSettings()])
+def test_a_species_with_one_group_does_not_prevent_the_choice(settings: HeadSettings) -> None:
     data = windows(180)
     keep = (labels_of(data) != 0) | (data.group == data.group[labels_of(data) == 0][0])
-    found = evaluate_candidates(data.subset(keep), SPECIES, HeadSettings())
+    found = evaluate_candidates(data.subset(keep), SPECIES, settings)
     assert [c.weight_decay for c in found] == list(CANDIDATES)
     assert all(np.isfinite(c.loss) and 0 <= c.macro_f1 <= 1 for c in found)
 
@@ -301,6 +303,7 @@ def test_a_head_has_its_own_defaults_and_the_stages_settings_are_the_same() -> N
     head = TrainSettings(architecture="head")
     stage = HeadSettings()
     assert {name: getattr(head, name) for name in HeadSettings.model_fields} == stage.model_dump()
+    assert TrainSettings(architecture="head", outputs="softmax").label_smoothing == 0
     assert TrainSettings().weight_decay == 0.02
     assert TrainSettings(architecture="head", weight_decay=3).weight_decay == 3
 

@@ -78,7 +78,7 @@ class EmbeddedWindows:
     @property
     def negative(self) -> NDArray[np.bool_]:
         """Which windows hold none of the species; shape (windows,)."""
-        return ~self.present.any(axis=1)
+        return np.asarray(~self.present.any(axis=1))
 
     def subset(self, mask: NDArray[np.bool_]) -> "EmbeddedWindows":
         """Return the windows where `mask`, of shape (windows,), is true."""

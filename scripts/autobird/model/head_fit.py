@@ -202,9 +202,7 @@ class Problem:
         biases = [np.zeros_like(b) for b in layers.biases]
         for rows in _blocks(len(self.x)):
             *inputs, logits = _forward(self.x[rows], layers)
-            losses, error = head_loss(
-                logits + self.offset[rows], self.present[rows], self.known[rows], self.settings
-            )
+            losses, error = head_loss(logits + self.offset[rows], self.present[rows], self.known[rows], self.settings)
             w = self.weights[rows]
             loss += float(w @ losses)
             error = w[:, None] * error

@@ -124,9 +124,7 @@ def choose_weight_decay(candidates: list[Candidate]) -> float:
     return min(candidates, key=lambda c: c.loss).weight_decay
 
 
-def _result(
-    weight_decay: float, z: NDArray[np.float64], windows: EmbeddedWindows, settings: HeadSettings
-) -> Candidate:
+def _result(weight_decay: float, z: NDArray[np.float64], windows: EmbeddedWindows, settings: HeadSettings) -> Candidate:
     """Return the scores of logits of shape (windows, species)."""
     weights = window_weights(windows, settings)
     present, known = windows.present & windows.known, windows.known
