@@ -1,4 +1,4 @@
-"""Compare recipes of heads on the validation and the test recordings of all folds, as the last tables of docs/heads.md.
+"""Compare recipes of softmax heads on the validation and the test recordings of all folds, as the tables of docs/heads.md.
 
 Needs the data sets of a cross-validation and the embeddings, which `snakemake crossval` makes:
 
@@ -61,10 +61,10 @@ Recipe = Callable[[Fold, Backbone, int], Floats]
 
 
 def head(**settings: object) -> Recipe:
-    """Return the recipe of Autobird's heads with these settings."""
+    """Return the recipe of Autobird's softmax heads with these settings."""
 
     def logits(fold: Fold, backbone: Backbone, seed: int) -> Floats:
-        s = HeadSettings.model_validate({**settings, "seed": seed})
+        s = HeadSettings.model_validate({"outputs": "softmax", "label_smoothing": 0.0, **settings, "seed": seed})
         prior = Prior.of(backbone, fold.labels, s.backbone_prior)
         decay = s.weight_decay
         if decay == "auto":

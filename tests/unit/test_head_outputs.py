@@ -282,3 +282,11 @@ def test_a_softmax_head_is_trained_on_windows_of_exactly_one_species(tmp_path: P
     assert every.present.tolist() == [[True, False], [True, True], [False, False], [False, True], [False, True]]
     assert every.known.tolist() == [[True, True], [True, True], [True, True], [False, True], [True, True]]
     assert every.negative.tolist() == [False, False, True, False, False]
+
+
+def test_a_species_without_training_windows_is_never_named() -> None:
+    data = windows()
+    without = data.subset(~data.present[:, 2])
+    z = fit_head(without, SPECIES, HeadSettings(), 0.3).logits(data.embeddings)
+    assert np.isfinite(z).all()
+    assert z[:, 2].max() < np.minimum(z[:, 0], z[:, 1]).min()
