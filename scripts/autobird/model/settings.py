@@ -31,9 +31,13 @@ ORIGINAL_RECIPE: dict[str, Any] = {
 HEAD_RECIPE: dict[str, Any] = {
     "weight_decay": "auto",
     "sampler": "recordings",
-    "label_smoothing": 0.0,
+    "negative_share": 0.5,
+    "label_smoothing": 0.02,
 }
 """Defaults of `head` where they differ from those of `resnet`; docs/heads.md shows how they were chosen."""
+
+SOFTMAX_HEAD_RECIPE: dict[str, Any] = {"label_smoothing": 0.0}
+"""Defaults of a `head` with softmax outputs where they differ from those of a head with independent ones."""
 
 STUDENT_RECIPE: dict[str, Any] = {"epochs": 40}
 """Defaults of a network with a teacher where they differ from those without; docs/students.md shows how they were chosen."""
@@ -55,7 +59,7 @@ class TrainSettings(Settings):
         0,
         ge=0,
         le=8192,
-        description="Size of the hidden layer of a `head`; 0: none, the head is a softmax regression.",
+        description="Size of the hidden layer of a `head`; 0: none, the head is a logistic or softmax regression.",
     )
     backbone_prior: float = Field(
         0.5,
@@ -162,7 +166,8 @@ class TrainSettings(Settings):
         0.05,
         ge=0,
         lt=1,
-        description="Label smoothing: the share of each training target that is spread evenly over all species.",
+        description="Label smoothing: the share of each training target that is spread evenly over all species; with independent outputs, "
+        "over present and absent.",
     )
     sampler: Literal["uniform", "weighted", "balanced", "recordings"] = Field(
         "balanced",
@@ -249,6 +254,8 @@ class TrainSettings(Settings):
     @classmethod
     def _recipe(cls, data: Any) -> Any:
         if isinstance(data, dict):
+            if data.get("architecture") == "head" and data.get("outputs") == "softmax":
+                data = SOFTMAX_HEAD_RECIPE | data
             if data.get("architecture") in _RECIPES:
                 data = _RECIPES[data["architecture"]] | data
             if data.get("teacher"):
@@ -284,12 +291,12 @@ class HeadSettings(Settings):
 
     outputs: str = "independent"
     loss: str = "bce"
-    negative_share: float = 0.2
+    negative_share: float = 0.5
     hidden: int = 0
     backbone_prior: float = 0.5
     seed: int = 4
     weight_decay: float | Literal["auto"] = "auto"
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.02
     sampler: str = "recordings"
 
 
