@@ -6,7 +6,7 @@ They come from files that earlier stages computed (`backbone.teach`); only the h
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,6 +23,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.stage import log
 from autobird.core.tables import read_table
+from autobird.model.losses import Targets, binary_loss
 from autobird.model.settings import TrainSettings
 from autobird.predict.graph import Graph
 
@@ -113,16 +115,17 @@ class TrainingSounds:
         return len(self.shard)
 
     @classmethod
-    def read(cls, files: TeachingFiles, index: Path, frames: int) -> "TrainingSounds":
+    def read(cls, files: TeachingFiles, index: Path, frames: int, outputs: str) -> "TrainingSounds":
         """Read the training sounds whose recordings are all in the training split, or unlabelled.
 
         Args:
             files: of the stage `teach` and of the teacher.
             index: the index file (`INDEX`).
             frames: number of frames of a window.
+            outputs: of the student; see `TrainSettings.outputs`.
 
         Raises:
-            AutobirdError: there are none.
+            AutobirdError: there are none, or the teacher has other outputs than the student.
         """
         windows = read_table(index, ["recording", "recording_split", "dropped"])
         usable = windows[(windows["recording_split"] == "train") & (windows["dropped"] == "")]
@@ -140,14 +143,19 @@ class TrainingSounds:
         embeddings = np.concatenate(
             [np.load(path, mmap_mode="r")[rows] for path, rows in zip(files.embeddings, kept, strict=True)]
         )
-        temperature = float(read_json(files.calibration)["temperature"])
+        calibration = read_json(files.calibration)
+        if calibration.get("outputs", "softmax") != outputs:
+            raise AutobirdError(
+                f"{files.calibration}: the teacher has {calibration.get('outputs', 'softmax')} outputs, but train.outputs is {outputs}; "
+                "delete the teacher's folder to have it trained again"
+            )
         return cls(
             [np.load(path, mmap_mode="r") for path in files.mels],
             np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]),
             np.concatenate(kept) * frames,
             frames,
             embeddings,
-            _answers(files.head, temperature, embeddings),
+            _answers(files.head, calibration, embeddings),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Tensor:
@@ -159,14 +167,14 @@ class TrainingSounds:
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
 
 
-def _answers(head: Path, temperature: float, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
+def _answers(head: Path, calibration: Mapping[str, Any], embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
     """Return the calibrated probabilities of the teacher's head at `TEMPERATURE`; shape (sounds, species)."""
     graph, out = Graph(head), []
+    calibrated = Calibration.from_json(calibration)
     for start in range(0, len(embeddings), _READ_BLOCK):
         logits = graph.logits(embeddings[start : start + _READ_BLOCK].astype(np.float32))
-        scaled = logits.astype(np.float64) / (temperature * TEMPERATURE)
-        e = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        out.append((e / e.sum(axis=1, keepdims=True)).astype(np.float32))
+        scaled = calibrated.logits(logits) / TEMPERATURE
+        out.append((expit(scaled) if calibrated.is_independent else softmax(scaled)).astype(np.float32))
     return np.concatenate(out)
 
 
@@ -187,11 +195,14 @@ class Teaching:
         sounds: the training sounds.
         features: number of the student's features.
         batch: training sounds per step.
+        outputs: of teacher and student; see `TrainSettings.outputs`.
         device: of the student.
     """
 
-    def __init__(self, sounds: TrainingSounds, features: int, batch: int, device: torch.device) -> None:
-        self.sounds, self.batch, self.device = sounds, batch, device
+    def __init__(
+        self, sounds: TrainingSounds, features: int, batch: int, outputs: str, device: torch.device
+    ) -> None:
+        self.sounds, self.batch, self.outputs, self.device = sounds, batch, outputs, device
         self.projection = nn.Linear(features, sounds.embeddings.shape[1]).to(device)
         values = sounds.embeddings.astype(np.float64)
         self._mean = values.mean(axis=0).astype(np.float32)
@@ -216,7 +227,12 @@ class Teaching:
             logits: the student's logits; shape (batch, species).
         """
         # The factor keeps the size of the gradient when the temperature changes (Hinton et al. 2015).
-        answers = TEMPERATURE**2 * F.cross_entropy(logits.float() / TEMPERATURE, lesson.answers)
+        softened = logits.float() / TEMPERATURE
+        if self.outputs == "softmax":
+            answers = TEMPERATURE**2 * F.cross_entropy(softened, lesson.answers)
+        else:
+            all_known = torch.ones_like(lesson.answers, dtype=torch.bool)
+            answers = TEMPERATURE**2 * binary_loss(softened, Targets(lesson.answers, all_known))
         embeddings = F.mse_loss(self.projection(features.float()), lesson.embeddings)
         return ANSWER_WEIGHT * answers + EMBEDDING_WEIGHT * embeddings
 
@@ -244,10 +260,10 @@ def teaching_of(
     """
     if files is None:
         return None
-    sounds = TrainingSounds.read(files, index, frames)
+    sounds = TrainingSounds.read(files, index, frames, settings.outputs)
     log.info("%d training sounds with answers of the teacher", len(sounds))
     classifier: Any = network.classifier
-    return Teaching(sounds, classifier.in_features, settings.teacher_batch, device)
+    return Teaching(sounds, classifier.in_features, settings.teacher_batch, settings.outputs, device)
 
 
 def teacher_description(key: str, files: TeachingFiles) -> dict[str, Any]:
