@@ -198,6 +198,4 @@ def expected_presence(windows: WindowDataset, settings: TrainSettings) -> NDArra
 
 
 def _probabilities(windows: WindowDataset, settings: TrainSettings) -> NDArray[np.float64]:
-    return sampling_probabilities(
-        windows.labels.present, windows.recording, settings.sampler, settings.negative_share
-    )
+    return sampling_probabilities(windows.labels.present, windows.recording, settings.sampler, settings.negative_share)

@@ -25,6 +25,7 @@ from autobird.core.stage import log
 from autobird.core.tables import read_table
 from autobird.model.losses import Targets, binary_loss
 from autobird.model.settings import TrainSettings
+from autobird.predict.classification import Calibration, softmax
 from autobird.predict.graph import Graph
 
 TEMPERATURE = 2.0
@@ -199,9 +200,7 @@ class Teaching:
         device: of the student.
     """
 
-    def __init__(
-        self, sounds: TrainingSounds, features: int, batch: int, outputs: str, device: torch.device
-    ) -> None:
+    def __init__(self, sounds: TrainingSounds, features: int, batch: int, outputs: str, device: torch.device) -> None:
         self.sounds, self.batch, self.outputs, self.device = sounds, batch, outputs, device
         self.projection = nn.Linear(features, sounds.embeddings.shape[1]).to(device)
         values = sounds.embeddings.astype(np.float64)
