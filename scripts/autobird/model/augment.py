@@ -99,12 +99,9 @@ def _mix(
     partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
     weight = np.where(rng.random(len(x)) < settings.mix_probability, rng.uniform(0.5, 1.0, len(x)), 1.0)
     w = _to_tensor(np.minimum(weight, 1 - 1e-7), x)
-    a, b = w[:, None, None, None], 1 - w[:, None, None, None]
     other = Targets(targets.present[partner], targets.known[partner])
-    if log_power:
-        mixed = torch.logaddexp(x + torch.log(a), x[partner] + torch.log1p(-a))
-    else:
-        mixed = a * x + b * x[partner]
+    a, b = w[:, None, None, None], 1 - w[:, None, None, None]
+    mixed = torch.logaddexp(x + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * x + b * x[partner]
     if settings.outputs == "softmax":
         return mixed, targets._replace(present=w[:, None] * targets.present + (1 - w)[:, None] * other.present)
     level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=_MIN_POWER))
