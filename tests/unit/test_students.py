@@ -324,6 +324,7 @@ def test_no_usable_sound_is_an_error_with_the_remedy(taught: tuple[TeachingFiles
 
 def student(taught: tuple[TeachingFiles, Path], settings: TrainSettings = STUDENT) -> Trainer:
     files, index = taught
+    files = files._replace(calibration=files.calibration.with_name(f"{settings.outputs}.json"))
     make_deterministic(1)
     torch.manual_seed(0)
     network = build_network(settings, SPECIES, -8.0, 2.0)
@@ -385,6 +386,17 @@ def test_the_labels_count_after_the_share_of_steps_in_which_the_teacher_is_alone
 
 
 # ---- Settings and members.
+
+
+@pytest.mark.parametrize(
+    ("train", "outputs"),
+    [({}, "independent"), ({"outputs": "softmax"}, "softmax"), ({"architecture": "cnn_transformer"}, "softmax")],
+)
+def test_a_teacher_and_the_network_without_one_have_the_outputs_of_the_student(
+    train: dict[str, str], outputs: str
+) -> None:
+    members = members_of({"train": {"teacher": "birdnet-2.4", **train}, "dataset": {"folds": 3}}).values()
+    assert {member.config.train.outputs for member in members} == {outputs}
 
 
 def test_a_student_run_has_its_teacher_and_the_network_without_one_as_members() -> None:

@@ -106,7 +106,7 @@ def _mix(
         return mixed, targets._replace(present=w[:, None] * targets.present + (1 - w)[:, None] * other.present)
     level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=_MIN_POWER))
     difference = level[partner] + torch.log1p(-w) - level - torch.log(w)
-    return mixed, _union(targets, other, difference, _to_tensor(weight < 1, x) > 0)
+    return mixed, _union(targets, other, difference, torch.from_numpy(weight < 1).to(x.device))
 
 
 def _union(own: Targets, other: Targets, difference: Tensor, mixed: Tensor) -> Targets:

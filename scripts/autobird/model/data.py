@@ -194,7 +194,7 @@ def expected_presence(windows: WindowDataset, settings: TrainSettings) -> NDArra
     """Return the share of the windows of an epoch that hold each species; shape (species,)."""
     window, species = np.nonzero(windows.labels.present)
     weights = _probabilities(windows, settings)[window]
-    return np.bincount(species, weights, windows.labels.present.shape[1])
+    return np.asarray(np.bincount(species, weights, windows.labels.present.shape[1]), np.float64)
 
 
 def _probabilities(windows: WindowDataset, settings: TrainSettings) -> NDArray[np.float64]:
