@@ -169,7 +169,8 @@ def split(folder: Path) -> dict[str, Any]:
     settings = SplitSettings()
     assigned = assign_splits(table.assign(split=""), settings)
     table["split"] = table["group"].map(assigned)
-    measure_leakage(table, grouping, recorders, near_duplicate_clusters(pairs), settings.seed)
+    lists = table.assign(species=[[name] for name in table["species"]])
+    measure_leakage(lists, grouping, recorders, near_duplicate_clusters(pairs), settings.seed)
     table[["recording", "split"]].to_parquet(folder / "split.parquet")
     return {"groups": len(assigned), "species": int(table["species"].nunique())}
 

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import soundfile
-from hypothesis import given
-from hypothesis import strategies as st
 
 from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import CorpusSettings
-from autobird.dataset.boxes import NO_BOX, SEVERAL, label_recordings, label_windows
-from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.annotations import AnnotationSource
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
@@ -354,102 +349,9 @@ def test_times_are_not_converted_if_the_table_omits_a_file_of_the_sequence(tmp_p
     assert [b[4] for b in sequence(tmp_path / "r", *rows)] == ["", AMBIGUOUS_TIME, AMBIGUOUS_TIME]
 
 
-def windows(*starts: float) -> pd.DataFrame:
-    return pd.DataFrame({"recording": "a", "start": [round(s * 16000) for s in starts]})
-
-
-def boxes(*rows: tuple[float, float, str]) -> pd.DataFrame:
-    table = pd.DataFrame([("a", *row) for row in rows], columns=["recording", "start", "end", "species"])
-    return table.assign(problem=table["species"].map({"": "no label", "unknown": "no species"}).fillna(""))
-
-
-def labels(starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object) -> list[tuple[str, str]]:
-    labelled = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(labelled[["species", "dropped"]].itertuples(index=False, name=None))
-
-
-def truth(
-    starts: tuple[float, ...], *rows: tuple[float, float, str], **settings: object
-) -> list[tuple[list[str], bool]]:
-    """Return the species of each window, and whether it can hold no other species."""
-    labelled = label_windows(windows(*starts), boxes(*rows), DatasetStageSettings(**settings))
-    return list(labelled[["present", "complete"]].itertuples(index=False, name=None))
-
-
-def test_the_truth_of_a_window_is_its_set_of_species_and_whether_that_is_complete() -> None:
-    rows = ((1.0, 2.0, "x"), (3.0, 4.0, "y"), (9.8, 11.0, "x"), (16.0, 17.0, ""))
-    assert truth((0, 5, 10, 15, 30), *rows) == [
-        (["x", "y"], True),
-        ([], False),  # a box reaches 0.2 s into it
-        (["x"], True),
-        ([], False),  # a box without a species
-        ([], True),
-    ]
-    assert truth((30,), *rows, background="nothing") == [(["nothing"], True)]
-
-
-def test_the_truth_of_a_recording_comes_from_its_boxes() -> None:
-    """A short box may contain the centre of no window, and a box without a species may be of any species."""
-    drawn = boxes((0.2, 1.5, "x"), (7.0, 9.0, "y"))
-    w = windows(0, 2.5, 5)
-    w["present"] = label_windows(w, drawn, DatasetStageSettings(centre=True))["present"]
-    assert w["present"].tolist() == [[], [], ["y"]]
-    found = label_recordings(w, drawn)
-    assert found["recording_species"].tolist() == [["x", "y"]] * 3
-    assert found["recording_complete"].all()
-    assert not label_recordings(w, boxes((0.2, 1.5, "x"), (2.0, 3.0, "")))["recording_complete"].any()
-
-
-def test_a_window_has_the_label_of_the_boxes_that_it_overlaps_enough() -> None:
-    assert labels((0, 2.5, 5, 20), (4.7, 6.0, "x"), min_overlap=0.5) == [
-        ("", NO_BOX),
-        ("x", ""),
-        ("x", ""),
-        ("", NO_BOX),
-    ]
-    assert labels((0,), (4.7, 6.0, "x"), min_overlap=0.3) == [("x", "")]
-
-
-def test_a_box_shorter_than_the_minimum_overlap_counts_if_it_is_within_the_window() -> None:
-    assert labels((0, 2.5), (2.4, 2.6, "x")) == [("x", ""), ("", NO_BOX)]
-
-
-def test_with_the_centre_rule_the_centre_of_the_window_must_be_in_the_box() -> None:
-    assert labels((0, 2.5), (2.0, 3.0, "x"), centre=True) == [("x", ""), ("", NO_BOX)]
-
-
-def test_a_window_of_several_species_is_left_out() -> None:
-    assert labels((0,), (1, 2, "x"), (3, 4, "y")) == [("", SEVERAL)]
-    assert labels((0,), (1, 2, "x"), (3, 4, "x")) == [("x", "")]
-
-
-def test_a_window_is_background_only_if_it_overlaps_no_box() -> None:
-    result = labels((0, 5, 10), (4.8, 5.2, "x"), (5.5, 6.5, "x"), background="background")
-    assert result == [("", NO_BOX), ("x", ""), ("background", "")]
-
-
-@pytest.mark.parametrize("label", ["", "unknown"])
-def test_a_box_without_a_species_gives_neither_a_label_nor_background(label: str) -> None:
-    result = labels((0, 5, 10), (1, 2, label), (6, 7, label), (7, 8, "x"), background="background")
-    assert result == [("", NO_BOX), ("x", ""), ("background", "")]
-
-
 def test_the_table_of_boxes_marks_labels_that_are_not_species(tmp_path: Path) -> None:
     write(tmp_path / "r", "a.wav")
     write(tmp_path / "r", "a.txt", "1\t2\tunknown\n4000.123456\t4000.987654\tCorvus corone\n")
     settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"))
     text = Listing(source_of(settings, tmp_path / "c"), settings).manifests.text("boxes")
     assert text.splitlines()[1:] == ["a.wav,1.0,2.0,unknown,no species", "a.wav,4000.123456,4000.987654,Corvus corone,"]
-
-
-@given(
-    st.lists(st.tuples(st.floats(0, 30), st.floats(0.01, 9), st.sampled_from(["x", "y", ""])), max_size=8),
-    st.floats(0.05, 5),
-    st.booleans(),
-)
-def test_every_window_has_either_a_label_or_a_reason(
-    rows: list[tuple[float, float, str]], overlap: float, centre: bool
-) -> None:
-    drawn = [(start, start + length, species) for start, length, species in rows]
-    for species, dropped in labels((0, 2.5, 5, 7.5, 10, 30), *drawn, min_overlap=overlap, centre=centre):
-        assert bool(species) != bool(dropped)

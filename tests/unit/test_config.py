@@ -47,6 +47,10 @@ def merged(*names: str) -> dict[str, Any]:
             "dataset: validation 0.5 and test 0.5 leave nothing to train on",
         ),
         ({"dataset": {"fold": 5}}, "dataset: fold 5 is not below folds 5"),
+        (
+            {"dataset": {"background": "noise"}},
+            "dataset: the key background ('noise') was removed: windows that no annotated box touches are now negatives",
+        ),
         ({"train": {"heads": 3}}, "train: d_model 64 is not a multiple of heads 3; set d_model to 63"),
         ({"run": {"name": "features"}}, "run.name: 'features' is reserved for results that runs share"),
         ({"train": 3}, "train: 3 is not valid"),

@@ -13,52 +13,14 @@ from autobird.core.store import FolderStore
 from autobird.core.tables import write_table
 from autobird.corpus.check import check_quarantined_share
 from autobird.corpus.quarantine import quarantine, quarantine_reasons
-from autobird.corpus.schemas import PAIRS, RECORDINGS
+from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import CheckSettings
 from autobird.dataset.counts import count_dataset
 from autobird.dataset.dataset import report_moves
 from autobird.dataset.index import build_index, normalisation, read_windows
-from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.policy import LICENCE_REFUSED
-
-NO_METADATA = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
-NO_EXCLUSIONS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
-NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
-
-
-def tables_of(
-    table: pd.DataFrame, grouping: pd.DataFrame = NO_METADATA, **other_tables: pd.DataFrame
-) -> RecordingTables:
-    """Return the tables about recordings, with the quarantine that follows from `table`."""
-    reasons = quarantine_reasons(table, NO_EXCLUSIONS, NO_PAIRS)
-    return RecordingTables(grouping, frozenset(reasons.index[reasons != ""]), **({"pairs": NO_PAIRS} | other_tables))
-
-
-def recordings(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
-    """Return a table of recordings from (recording, species, checksum of the audio, reason)."""
-    table = pd.DataFrame(rows, columns=["recording", "species", "sound_sha256", "reason"])
-    table["file_sha256"] = table["sound_sha256"]
-    table["status"] = np.where(table["reason"] == "", "ok", "unusable")
-    for name in RECORDINGS.names:
-        if name not in table:
-            table[name] = "" if RECORDINGS.field(name).type == "string" else 0.0
-    return table[RECORDINGS.names]
-
-
-def many(species: str, count: int) -> list[tuple[str, str, str, str]]:
-    return [(f"{species}/{i}", species, f"{species}{i}", "") for i in range(count)]
-
-
-def windows(table: pd.DataFrame, per_recording: int = 3, rms: float = 0.1) -> pd.DataFrame:
-    ok = table.loc[table["status"] == "ok", "recording"].repeat(per_recording).reset_index(drop=True)
-    n = len(ok)
-    return pd.DataFrame(
-        {
-            "recording": ok, "start": np.tile(np.arange(per_recording) * 40_000, n // per_recording), "rms": np.float32(rms),
-            "first_frame": np.arange(n) * 157, "mel_mean": -8.0, "mel_std": 1.5, "shard": 0,
-        }
-    )  # fmt: skip
+from tests.dataset_tables import NO_EXCLUSIONS, NO_METADATA, NO_PAIRS, many, recordings, tables_of, windows
 
 
 def test_one_of_exact_duplicates_is_used_and_none_if_their_species_differ() -> None:
@@ -79,8 +41,8 @@ def test_counts_of_recordings_and_windows_add_up() -> None:
     window_table = windows(table)
     window_table.loc[window_table["recording"] == "x/3", "rms"] = 0.001
     window_table.loc[window_table["recording"] == "x/4", "mel_std"] = 0.01
-    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
-    counts = count_dataset(table, index, tables_of(table))
+    index, labels = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
+    counts = count_dataset(table, index, labels, tables_of(table), DatasetStageSettings())
     recording_counts = [counts[f"recordings_{kind}"] for kind in ("used", "filtered", "quarantined")]
     assert recording_counts == [58, 3, 1]
     assert set(index.loc[index["quiet"], "recording"]) == {"x/3", "x/4"}
@@ -97,8 +59,10 @@ def test_species_with_too_few_recordings_are_left_out_and_counted() -> None:
     window_table.loc[window_table["recording"] == "z/3", "rms"] = (
         0.001  # a recording without a window counts for nothing
     )
-    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5, min_recordings=8))
-    counts = count_dataset(table, index, tables_of(table))
+    index, labels = build_index(
+        table, window_table, tables_of(table), DatasetStageSettings(min_windows=5, min_recordings=8)
+    )
+    counts = count_dataset(table, index, labels, tables_of(table), DatasetStageSettings())
     assert counts["windows_dropped"] == {
         "RMS below 0.005": 3, "species with fewer than 5 windows": 3, "species with fewer than 8 recordings": 21,
     }  # fmt: skip
@@ -109,13 +73,15 @@ def test_species_with_too_few_recordings_are_left_out_and_counted() -> None:
 
 def test_by_default_a_single_recording_is_enough() -> None:
     table = recordings(*many("x", 30), *many("y", 30), ("z/0", "z", "z0", ""))
-    index = build_index(table, windows(table, 5), tables_of(table), DatasetStageSettings(min_windows=5))
+    index, _ = build_index(table, windows(table, 5), tables_of(table), DatasetStageSettings(min_windows=5))
     assert "z" in set(index.loc[index["dropped"] == "", "species"])
 
 
 def test_an_index_of_one_species_is_refused_with_the_settings_to_change() -> None:
     table = recordings(*many("x", 30), ("z/0", "z", "z0", ""))
-    with pytest.raises(AutobirdError, match=r"1 species .* remain of 2 .*dataset\.min_windows"):
+    with pytest.raises(
+        AutobirdError, match=r"1 species .* remain of 2 .*two are needed, or one and negatives .*dataset\.min_windows"
+    ):
         build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
 
 
@@ -214,18 +180,22 @@ def test_species_with_few_windows_get_the_split_unknown() -> None:
     window_table = windows(table)
     window_table.loc[window_table.index[window_table["recording"] == "w/0"][:1], "rms"] = 0.0
     window_table.loc[window_table.index[window_table["recording"] == "z/0"][:2], "rms"] = 0.0
-    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
+    index, labels = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
     assert (index.loc[index["species"] == "w", "dropped"] == "").sum() == 5
     rare = index[index["species"] == "z"]
     assert set(rare["split"]) == {"unknown"}
     assert sorted(rare["dropped"]) == ["RMS below 0.005"] * 2 + ["species with fewer than 5 windows"] * 4
-    assert count_dataset(table, index, tables_of(table))["unknown"] == {"recordings": 2, "windows": 4, "species": ["z"]}
+    assert count_dataset(table, index, labels, tables_of(table), DatasetStageSettings())["unknown"] == {
+        "recordings": 2,
+        "windows": 4,
+        "species": ["z"],
+    }
 
 
 def test_a_species_without_training_recordings_because_of_the_metadata_is_left_out() -> None:
     table = recordings(*many("x", 30), *many("y", 30), *many("z", 3))
     grouping = pd.DataFrame([(f"z/{i}", "", "", "", "test") for i in range(3)], columns=NO_METADATA.columns)
-    index = build_index(table, windows(table), tables_of(table, grouping), DatasetStageSettings(min_windows=5))
+    index, _ = build_index(table, windows(table), tables_of(table, grouping), DatasetStageSettings(min_windows=5))
     assert set(index.loc[index["species"] == "z", "dropped"]) == {"species without a window in training"}
     assert set(index.loc[index["species"] != "z", "dropped"]) == {""}
 
@@ -245,8 +215,8 @@ def test_window_tables_in_another_order_are_refused(tmp_path: Path) -> None:
 
 def test_a_species_that_cannot_be_tested_is_reported() -> None:
     table = recordings(*many("x", 30), *many("y", 30), *many("z", 2))
-    index = build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
-    untestable = count_dataset(table, index, tables_of(table))["untestable"]
+    index, labels = build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
+    untestable = count_dataset(table, index, labels, tables_of(table), DatasetStageSettings())["untestable"]
     assert list(untestable) == ["z"]
     assert "no validation recordings: 2 independent groups (three are needed)" in untestable["z"]
 
@@ -255,24 +225,9 @@ def test_recordings_without_windows_in_use_are_not_counted_in_the_split_of_a_sma
     table = recordings(*many("x", 30), *many("y", 6))
     window_table = windows(table)
     window_table.loc[window_table["recording"].isin(["y/0", "y/1", "y/2"]), "rms"] = 0.0
-    index = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
+    index, _ = build_index(table, window_table, tables_of(table), DatasetStageSettings(min_windows=5))
     used = index[(index["dropped"] == "") & (index["species"] == "y")]
     assert set(used["split"]) == {"train", "validation", "test"}
-
-
-def test_windows_of_annotated_recordings_get_their_labels_from_boxes() -> None:
-    table = recordings(*((f"{i}", "", f"{i}", "") for i in range(40)))
-    boxes = pd.DataFrame(
-        [(str(i), 0.0, 4.0, "xy"[i % 2], "") for i in range(40)] + [("0", 9.0, 9.0, "x", "zero length")],
-        columns=["recording", "start", "end", "species", "problem"],
-    )
-    tables = tables_of(table, boxes=boxes)
-    index = build_index(table, windows(table), tables, DatasetStageSettings(min_windows=5))
-    used = index[index["dropped"] == ""]
-    assert set(used["species"]) == {"x", "y"}
-    counts = count_dataset(table, index, tables)
-    assert counts["boxes"] == {"used": 40, "zero length": 1}
-    assert counts["windows"] == counts["windows_used"] + sum(counts["windows_dropped"].values())
 
 
 def test_the_quarantine_joins_reasons_by_recording_in_any_order_of_rows() -> None:

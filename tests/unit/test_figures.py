@@ -101,9 +101,24 @@ def test_legends_of_species_do_not_lie_on_bars(drawn: Drawn, function: Callable[
     names = ["Parus major", "Pica pica"] * 3
     table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0})
     table = table.assign(quarantined="", dropped="", split=["train"] * 2 + ["validation"] * 2 + ["test"] * 2)
-    fig = drawn(function, table)
+    table = table.assign(present=[[name] for name in names], negative=False)
+    fig = drawn(function, table, *([sorted(set(names))] if function is species_counts else []))
     assert all(ax.get_legend() is None for ax in fig.axes)
     assert not any(fig.legends[0].get_window_extent().overlaps(ax.get_window_extent()) for ax in fig.axes)
+
+
+def test_negatives_have_a_row_below_the_species_and_a_window_of_two_species_counts_for_both(drawn: Drawn) -> None:
+    present = [["Pica pica"], ["Pica pica", "Parus major", "a rare one"], [], [], []]
+    table = pd.DataFrame({"recording": list("aabcc"), "present": present, "split": ["train"] * 3 + ["test"] * 2})
+    table = table.assign(dropped="", negative=[not names for names in present], species="")
+    fig = drawn(species_counts, table, ["Parus major", "Pica pica"])
+    names = fig.axes[0].get_yticklabels()
+    assert [(n.get_text(), n.get_style()) for n in names] == [
+        ("negatives (no species)", "normal"), ("Parus major", "italic"), ("Pica pica", "italic"),
+    ]  # fmt: skip
+    recordings, windows = ([[bar.get_width() for bar in bars] for bars in ax.containers] for ax in fig.axes)
+    assert recordings == [[1, 1, 1], [0, 0, 0], [1, 0, 0]]
+    assert windows == [[1, 1, 2], [0, 0, 0], [2, 0, 0]]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from autobird.audio.settings import WindowSettings
 from autobird.core.errors import AutobirdError
-from autobird.dataset.counts import boxes_after_end, count_dataset, overridden_splits
+from autobird.dataset.counts import count_dataset, overridden_splits
 from autobird.dataset.dataset import report_boxes_after_end, report_overridden_splits
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.sources.listing import Listing
@@ -64,7 +65,10 @@ def test_synonyms_are_read_as_the_split_they_mean_with_a_note(tmp_path: Path) ->
 
 def index_of(splits: dict[str, str]) -> pd.DataFrame:
     rows = [
-        {"recording": r, "start": s, "species": "x", "dropped": "", "split": split, "recording_split": split, "group": "Ann\nWood"}
+        {
+            "recording": r, "start": s, "present": ["x"], "negative": False, "dropped": "", "split": split, "recording_split": split,
+            "group": "Ann\nWood",
+        }
         for r, split in splits.items() for s in (0, 1)
     ]  # fmt: skip
     return pd.DataFrame(rows)
@@ -84,7 +88,9 @@ def test_recordings_that_their_group_puts_into_another_split_are_listed(
     ]
     tables = RecordingTables(grouping, frozenset(), PAIRS)
     recordings = pd.DataFrame({"recording": list("abcd"), "duration": 9.0})
-    assert count_dataset(recordings, index, tables)["splits_overridden"] == {"test -> train": 2}
+    assert count_dataset(recordings, index, ["x"], tables, WindowSettings())["splits_overridden"] == {
+        "test -> train": 2
+    }
     with caplog.at_level(logging.WARNING, "autobird"):
         report_overridden_splits(index, grouping)
     assert (
@@ -104,8 +110,8 @@ def test_boxes_that_begin_after_the_end_of_their_recording_are_counted(
     )  # fmt: skip
     tables = RecordingTables(pd.DataFrame(columns=["recording", "split"]), frozenset({"c"}), PAIRS, boxes)
     recordings = pd.DataFrame({"recording": ["a", "b", "c"], "duration": [9.0, 9.0, 9.0]})
-    assert boxes_after_end(recordings, tables).tolist() == [False, True, False, True, False]
-    counts = count_dataset(recordings, index_of({"a": "train", "b": "test"}), tables)["boxes"]
+    index = index_of({"a": "train", "b": "test"})
+    counts = count_dataset(recordings, index, ["x"], tables, WindowSettings())["boxes"]
     assert counts == {"begins after the end of its recording": 2, "used": 2, "zero length": 1}
     with caplog.at_level(logging.WARNING, "autobird"):
         report_boxes_after_end(recordings, tables)

@@ -18,7 +18,7 @@ from autobird.dataset.recorders import recorder_sessions
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.folder import FolderSource
 from tests.conftest import ROOT
-from tests.unit.test_dataset import recordings, tables_of, windows
+from tests.dataset_tables import recordings, tables_of, windows
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
 CASES = ROOT.parent / "shared" / "cases"
@@ -203,7 +203,7 @@ def test_a_corpus_of_one_recorder_and_night_is_refused_with_cause_and_remedy(tmp
     assert text.startswith(f"the validation split is empty: all 12 recordings in use are one group ({group})")
     assert "add recordings of other nights, places or recorders" in text
     assert "set dataset.recorder_sessions to false" in text
-    index = build_index(
+    index, _ = build_index(
         rows, windows(rows), tables_of(rows), DatasetStageSettings(min_windows=2, recorder_sessions=False)
     )
     assert index["group"].nunique() == 12

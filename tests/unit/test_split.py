@@ -18,7 +18,7 @@ from autobird.dataset.groups import group_keys, near_duplicate_clusters
 from autobird.dataset.leakage import measure_leakage
 from autobird.dataset.recorders import recorder_sessions
 from autobird.dataset.settings import SplitSettings
-from autobird.dataset.split import SMALL_SPECIES, assign_splits
+from autobird.dataset.split import NO_SPECIES, SMALL_SPECIES, assign_splits
 from autobird.release.card import leakage_sentence
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
@@ -94,6 +94,16 @@ def test_every_recording_is_tested_in_one_fold_and_used_for_validation_in_anothe
     by_fold = pd.DataFrame({k: split_of(table, SplitSettings(folds=5, fold=k)) for k in range(5)})
     assert ((by_fold == "test").sum(axis=1) == 1).all()
     assert ((by_fold == "validation").sum(axis=1) == 1).all()
+
+
+def test_groups_of_negatives_alone_are_in_every_split_and_others_go_with_their_species() -> None:
+    species = recordings("a", 40)
+    alone = recordings("noise", 5).assign(species=NO_SPECIES)
+    beside = species[species["group"].isin([f"a group {n}" for n in range(10)])].assign(species=NO_SPECIES)
+    splits = assign_splits(pd.concat([species, beside, alone]), SplitSettings())
+    expected = assign_splits(species, SplitSettings())
+    assert {group: splits[group] for group in expected} == expected
+    assert {splits[group] for group in alone["group"]} == {"train", "validation", "test"}
 
 
 def test_a_split_in_the_metadata_applies_to_the_whole_group() -> None:
@@ -227,7 +237,12 @@ def test_an_incomplete_date_is_unknown_but_separates_sessions() -> None:
 def leakage_of(table: pd.DataFrame, grouping: pd.DataFrame, clusters: "pd.Series[int] | None" = None) -> dict[str, Any]:
     if clusters is None:
         clusters = near_duplicate_clusters(NO_PAIRS)
-    return measure_leakage(table, grouping, recorders_of(table, grouping), clusters, 4)
+    return measure_leakage(listed(table), grouping, recorders_of(table, grouping), clusters, 4)
+
+
+def listed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return recordings with the species as a list of one."""
+    return table.assign(species=[[name] for name in table["species"]])
 
 
 def test_shares_are_those_of_the_recordings_with_known_values_and_compared_with_random_splits() -> None:
@@ -268,7 +283,7 @@ def test_near_duplicates_are_unknown_without_a_search_and_known_of_all_recording
     table = pd.DataFrame([("a", "x", "train"), ("b", "x", "test")], columns=["recording", "species", "split"])
     searched = leakage_of(table, sessions())
     assert (searched["this_split"]["near_duplicate"], searched["known"]["near_duplicate"]) == (0.0, 1)
-    unsearched = measure_leakage(table, sessions(), recorders_of(table, sessions()), None, 4)
+    unsearched = measure_leakage(listed(table), sessions(), recorders_of(table, sessions()), None, 4)
     assert (unsearched["this_split"]["near_duplicate"], unsearched["known"]["near_duplicate"]) == (None, 0)
     assert unsearched["random_split"]["near_duplicate"] is None
 
@@ -287,11 +302,30 @@ def test_the_share_of_sessions_includes_recorder_sessions() -> None:
     assert found["this_split"]["recordist_and_day"] is None
 
 
+def test_a_session_of_metadata_is_no_session_of_a_recorder() -> None:
+    """Both are numbered from 0."""
+    table = pd.DataFrame(
+        [("a", "x", "train"), ("SM4A_20230501_040000.wav", "x", "test")], columns=["recording", "species", "split"]
+    )
+    found = leakage_of(table, sessions(("a", "Ann", "2021-05-01", "Fen")))
+    assert (found["this_split"]["session"], found["known"]["session"]) == (0.0, 1)
+
+
+def test_a_test_recording_shares_recordist_and_species_if_one_of_its_species_does() -> None:
+    table = pd.DataFrame(
+        [("a", ["x"], "train"), ("b", ["x", "y"], "test"), ("c", ["y", "z"], "test"), ("d", ["y"], "train")],
+        columns=["recording", "species", "split"],
+    )
+    grouping = grouping_by("recordist", a="Ann", b="Ann", c="Ann", d="Ben")
+    found = measure_leakage(table, grouping, recorders_of(table.assign(species=""), grouping), None, 4)
+    assert found["this_split"]["recordist_and_species"] == 0.5
+
+
 def test_figure_and_model_card_show_unknown_shares_as_unknown(tmp_path: Path) -> None:
     table = pd.DataFrame(
         [("a", "x", "train"), ("b", "x", "test"), ("c", "y", "test")], columns=["recording", "species", "split"]
     )
-    unknown = measure_leakage(table, sessions(), recorders_of(table, sessions()), None, 4)
+    unknown = measure_leakage(listed(table), sessions(), recorders_of(table, sessions()), None, 4)
     some = leakage_of(table, grouping_by("recordist", a="Ann", b="Ann"))
     assert leakage_sentence(unknown) == (
         "Overlap of the 2 test recordings with the training recordings: same recordist: unknown; same recordist and species: unknown; "

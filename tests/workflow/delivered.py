@@ -32,7 +32,13 @@ def scores(run: Path, root: Path, truth: dict[str, set[str]]) -> dict[str, dict[
     index = index[index["recording_split"] == "test"]
     predicted = predictions(run, root, sorted(index["recording"].unique()))
     by_recording = [
-        (found["probabilities"], {d["species"] for d in found["detections"]}, truth[name], True, found["species"])
+        (
+            found["probabilities"],
+            {d["species"] for d in found["detections"]},
+            truth[name],
+            set(labels),
+            found["species"],
+        )
         for name, found in predicted.items()
         if found["species"]
     ]
@@ -45,29 +51,35 @@ def scores(run: Path, root: Path, truth: dict[str, set[str]]) -> dict[str, dict[
             assert w["quiet"] == row.quiet
             if not w["quiet"]:
                 best = {"species": max(w["probabilities"], key=w["probabilities"].get)}
-                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), row.complete, best))
+                known = (set(labels) if row.default == "absent" else set(row.absent)) - set(row.unknown) | set(
+                    row.present
+                )
+                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), known, best))
     return {"by_recording": _scores(by_recording, labels), "by_window": _scores(by_window, labels)}
 
 
 def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]:
-    known = [i for i in items if i[3]]
-    single = [(next(iter(i[2])), i[4]["species"]) for i in known if len(i[2]) == 1]
-    p = np.array([[i[0][name] for name in labels] for i in known])
-    detected, present = (np.array([[name in i[k] for name in labels] for i in known]) for k in (1, 2))
-    occurring = [s for s in range(len(labels)) if present[:, s].any()]
-    mixed = [s for s in occurring if not present[:, s].all()]
-    precision, recall, f1, _ = precision_recall_fscore_support(present, detected, average="micro", zero_division=np.nan)
+    """Return the scores of items: probabilities, detected, present and known species, and the most probable one."""
+    single = [(next(iter(i[2])), i[4]["species"]) for i in items if len(i[2]) == 1 and i[3] >= set(labels)]
+    p = np.array([[i[0][name] for name in labels] for i in items])
+    detected, present, known = (np.array([[name in i[k] for name in labels] for i in items]) for k in (1, 2, 3))
+    of_species = [(present[rows, s], p[rows, s], detected[rows, s]) for s, rows in enumerate(known.T)]
+    occurring = [values for values in of_species if values[0].any()]
+    mixed = [values for values in occurring if not values[0].all()]
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        present[known], detected[known], average="binary", zero_division=np.nan
+    )
     truth, guess = [a for a, _ in single], [b for _, b in single]
     macro_f1 = f1_score(truth, guess, average="macro", labels=sorted(set(truth)), zero_division=0) if single else np.nan
     return {
         "macro_f1": macro_f1,
         "top1": float(np.mean([a == b for a, b in single])) if single else np.nan,
-        "cmap": float(np.mean([average_precision_score(present[:, s], p[:, s]) for s in occurring])),
-        "auroc": float(np.mean([roc_auc_score(present[:, s], p[:, s]) for s in mixed])),
+        "cmap": float(np.mean([average_precision_score(y, probability) for y, probability, _ in occurring])),
+        "auroc": float(np.mean([roc_auc_score(y, probability) for y, probability, _ in mixed])),
         "detection_precision": precision,
         "detection_recall": recall,
         "detection_f1": f1,
-        "detection_macro_f1": f1_score(present, detected, average=None, zero_division=0)[occurring].mean(),
+        "detection_macro_f1": float(np.mean([f1_score(y, found, zero_division=0) for y, _, found in occurring])),
     }
 
 

@@ -249,7 +249,8 @@ rule dataset:
         grouping=CORPUS / "manifest/grouping.csv",
         quarantine=CORPUS / "quarantine.csv",
         near_duplicates=CORPUS / "near_duplicates.csv",
-        boxes=CORPUS / "manifest/boxes.csv" if ANNOTATED else [],
+        boxes=CORPUS / "manifest/boxes.csv",
+        labels_table=CORPUS / "manifest/labels.csv",
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         segments=every_batch(FEATURES / "segments/{batch}.parquet"),
         mels=every_batch(FEATURES / "mels/{batch}.parquet"),
@@ -296,6 +297,7 @@ rule dataset:
             --quarantine {input.quarantine:q} \
             --near-duplicates {input.near_duplicates:q} \
             --boxes {input.boxes:q} \
+            --labels-table {input.labels_table:q} \
             --state {params.state:q} \
             --index {output.index:q} \
             --labels {output.labels:q} \
@@ -312,6 +314,7 @@ rule data_figures:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         quarantine=CORPUS / "quarantine.csv",
         index=RUN / "dataset/index.parquet",
+        labels=RUN / "dataset/labels.json",
         leakage=RUN / "dataset/leakage.json",
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
     output:
@@ -357,6 +360,7 @@ rule data_figures:
             --recordings {input.recordings:q} \
             --quarantine {input.quarantine:q} \
             --index {input.index:q} \
+            --labels {input.labels:q} \
             --leakage {input.leakage:q} \
             --shards {input.shards:q} \
             --species {output.species:q} \

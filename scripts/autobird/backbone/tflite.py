@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _INT8, _INT32 = "<b", "<i"
-_DTYPES = {0: "<f4", 2: "<i4"}
-"""`TensorType` of the schema: FLOAT32, INT32."""
+_DTYPES = {0: "<f4", 1: "<f2", 2: "<i4"}
+"""`TensorType` of the schema: FLOAT32, FLOAT16, INT32."""
 
 
 class Operator(NamedTuple):

@@ -1,10 +1,15 @@
 """Count recordings and windows: used, filtered, quarantined, and per split."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from autobird.audio.settings import WindowSettings
+from autobird.dataset.boxes import boxes_after_end
 from autobird.dataset.index import UNKNOWN_SPLIT
+from autobird.dataset.present import species_rows
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.sources.splits import SPLITS
 
@@ -12,15 +17,27 @@ AFTER_END = "begins after the end of its recording"
 """Problem of a box, known only when the recordings are decoded."""
 
 
-def count_dataset(recordings: pd.DataFrame, index: pd.DataFrame, tables: RecordingTables) -> dict[str, Any]:
+def count_dataset(
+    recordings: pd.DataFrame,
+    index: pd.DataFrame,
+    labels: Sequence[str],
+    tables: RecordingTables,
+    settings: WindowSettings,
+) -> dict[str, Any]:
     """Return the content of `counts.json`. All recordings = used + filtered + quarantined.
+
+    `splits` counts the windows with a species, and `negatives` the others in use; the key is left out if there are none.
 
     Args:
         recordings: columns recording, duration (seconds).
-        index: result of `build_index`.
+        index: the index of `build_index`.
+        labels: the labels of `build_index`.
         tables: the quarantine and the boxes.
+        settings: length and sampling rate of a window.
     """
     used = index[index["dropped"] == ""]
+    with_species = species_rows(used, labels)
+    negatives = used[used["negative"]]
     used_recordings = used["recording"].nunique()
     quarantined = int(recordings["recording"].isin(tables.quarantined).sum())
     unknown = index[(index["split"] == UNKNOWN_SPLIT) & index["dropped"].str.startswith("species")]
@@ -32,33 +49,31 @@ def count_dataset(recordings: pd.DataFrame, index: pd.DataFrame, tables: Recordi
         "windows": len(index),
         "windows_used": len(used),
         "windows_dropped": dict(sorted(index.loc[index["dropped"] != "", "dropped"].value_counts().items())),
-        "splits": {split: _count_split(used[used["split"] == split]) for split in SPLITS},
+        "splits": {split: _count_split(with_species[with_species["split"] == split]) for split in SPLITS},
         "unknown": {
             "recordings": int(unknown["recording"].nunique()),
             "windows": len(unknown),
-            "species": sorted(unknown["species"].unique()),
+            "species": sorted(unknown["present"].explode().dropna().unique()),
         },
-        "untestable": untestable_species(used),
+        "untestable": untestable_species(with_species),
         "splits_overridden": _count_overridden(overridden_splits(index, tables.grouping)),
     }
-    if tables.boxes is not None:
-        problems = tables.boxes["problem"].mask(boxes_after_end(recordings, tables), AFTER_END)
+    if len(negatives):
+        seconds = _seconds(negatives, recordings, settings)
+        counts["negatives"] = {split: _count_negatives(negatives, seconds, split) for split in SPLITS}
+    if len(tables.boxes):
+        problems = tables.boxes["problem"].mask(
+            boxes_after_end(tables.boxes, durations_of(recordings, tables)), AFTER_END
+        )
         box_counts = problems.replace("", "used").value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
 
 
-def boxes_after_end(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[bool]":
-    """Return which boxes without another problem begin after the end of their recording, and so label nothing.
-
-    Args:
-        recordings: columns recording, duration (seconds).
-        tables: the boxes, and the quarantine; the lengths of quarantined recordings may be unknown.
-    """
-    assert tables.boxes is not None
+def durations_of(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[float]":
+    """Return the durations of the accepted recordings, indexed by recording; those of quarantined ones may be unknown."""
     accepted = recordings[~recordings["recording"].isin(tables.quarantined)]
-    durations = tables.boxes["recording"].map(accepted.set_index("recording")["duration"])
-    return (tables.boxes["problem"] == "") & (durations > 0) & (tables.boxes["start"] >= durations)
+    return accepted.set_index("recording")["duration"]
 
 
 def overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> pd.DataFrame:
@@ -83,19 +98,44 @@ def _count_overridden(overridden: pd.DataFrame) -> dict[str, int]:
     return dict(sorted((overridden["given"] + " -> " + overridden["assigned"]).value_counts().items()))
 
 
-def _count_split(windows: pd.DataFrame) -> dict[str, int]:
+def _count_split(rows: pd.DataFrame) -> dict[str, int]:
+    """Return the counts of a split from the rows of `species_rows`."""
     return {
-        "recordings": int(windows["recording"].nunique()),
-        "windows": len(windows),
-        "species": int(windows["species"].nunique()),
+        "recordings": int(rows["recording"].nunique()),
+        "windows": len(rows[["recording", "start"]].drop_duplicates()),
+        "species": int(rows["species"].nunique()),
     }
+
+
+def _count_negatives(negatives: pd.DataFrame, seconds: "pd.Series[float]", split: str) -> dict[str, float]:
+    """Return the counts of the negatives of a split; see `_seconds`."""
+    rows = negatives[negatives["split"] == split]
+    return {
+        "recordings": int(rows["recording"].nunique()),
+        "windows": len(rows),
+        "hours": round(float(seconds[rows.index].sum()) / 3600, 4),
+    }
+
+
+def _seconds(windows: pd.DataFrame, recordings: pd.DataFrame, settings: WindowSettings) -> "pd.Series[float]":
+    """Return the seconds of sound of each window without those that the next window of `windows` repeats.
+
+    Args:
+        windows: columns recording, start (samples); sorted by both.
+        recordings: columns recording, duration (seconds).
+        settings: length and sampling rate of a window.
+    """
+    start = windows["start"] / settings.sample_rate
+    end = np.minimum(start + settings.window, windows["recording"].map(recordings.set_index("recording")["duration"]))
+    next_start = start.groupby(windows["recording"]).shift(-1)
+    return np.fmin(end, next_start) - start
 
 
 def untestable_species(used: pd.DataFrame) -> dict[str, str]:
     """Return the species without recordings in one of the splits, each with the reason.
 
     Args:
-        used: columns species, split, group; the windows in use.
+        used: columns species, split, group; see `species_rows`.
     """
     groups = used.groupby(["species", "split"])["group"].nunique().unstack(fill_value=0)
     groups = groups.reindex(columns=list(SPLITS), fill_value=0)

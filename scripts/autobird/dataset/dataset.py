@@ -11,14 +11,23 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.store import Store, open_store
 from autobird.core.tables import read_tables, write_table
-from autobird.dataset.counts import boxes_after_end, count_dataset, overridden_splits
+from autobird.dataset.boxes import boxes_after_end
+from autobird.dataset.counts import count_dataset, durations_of, overridden_splits
 from autobird.dataset.groups import near_duplicate_clusters
-from autobird.dataset.index import UNKNOWN_SPLIT, build_index, normalisation, read_windows, sessions_of_recorders
+from autobird.dataset.index import (
+    UNKNOWN_SPLIT,
+    build_index,
+    normalisation,
+    read_windows,
+    sessions_of_recorders,
+)
 from autobird.dataset.leakage import measure_leakage
+from autobird.dataset.present import holds_any, species_rows
 from autobird.dataset.recorders import COLUMNS
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.schemas import INDEX
 from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.splits import SPLITS
 
 _LAST_SPLIT = ".split.csv"
 """File in the stage's state: the split of each recording in the last run."""
@@ -55,15 +64,30 @@ def report_overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> Non
 
 def report_boxes_after_end(recordings: pd.DataFrame, tables: RecordingTables) -> None:
     """Log how many boxes begin after the end of each recording."""
-    if tables.boxes is None:
-        return
-    counts = tables.boxes.loc[boxes_after_end(recordings, tables), "recording"].value_counts().sort_index()
+    after_end = boxes_after_end(tables.boxes, durations_of(recordings, tables))
+    counts = tables.boxes.loc[after_end, "recording"].value_counts().sort_index()
     for recording, count in counts.items():
         log.warning("%s: %d annotated boxes begin after its end and are not used", recording, count)
     if len(counts):
         print_line(
             f"[dataset] {counts.sum()} annotated boxes begin after the end of their recording and are not used; check whether "
             f"the tables belong to other recordings, for example that of {counts.index[0]}"
+        )
+
+
+def report_missing_negatives(used: pd.DataFrame) -> None:
+    """Log the splits without negatives, if there are negatives in others.
+
+    Args:
+        used: columns negative, split, group; the windows in use.
+    """
+    negatives = used[used["negative"]]
+    missing = [split for split in SPLITS if not (negatives["split"] == split).any()] if len(negatives) else []
+    if missing:
+        log.warning(
+            "negatives: none in %s, because they are %d independent groups",
+            " and ".join(missing),
+            negatives["group"].nunique(),
         )
 
 
@@ -74,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True)
     for name in ("grouping", "quarantine", "near_duplicates"):
         p.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True)
-    p.add_argument("--boxes", type=Path, nargs="?", help="bounding boxes of annotated recordings")
+    p.add_argument("--boxes", type=Path, required=True, help="bounding boxes of annotated recordings")
+    p.add_argument("--labels-table", type=Path, required=True, help="recordings that are not plain focal recordings")
     p.add_argument("--state", required=True, help="folder or URL with the splits of the last run; not an output")
     for name in ("index", "labels", "normalisation", "leakage", "counts"):
         p.add_argument(f"--{name}", type=Path, required=True)
@@ -82,24 +107,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(DatasetStageSettings, args.settings)
     with stage("dataset", args, [args.index, args.labels, args.normalisation, args.leakage, args.counts]):
         recordings = read_tables(args.recordings, [*COLUMNS, "file_sha256", "sound_sha256"])
-        tables = RecordingTables.read(args.grouping, args.quarantine, args.near_duplicates, args.boxes)
-        index = build_index(recordings, read_windows(args.segments, args.mels), tables, settings)
+        tables = RecordingTables.read(
+            args.grouping, args.quarantine, args.near_duplicates, args.boxes, args.labels_table
+        )
+        index, labels = build_index(recordings, read_windows(args.segments, args.mels), tables, settings)
         used = index[index["dropped"] == ""]
         write_table(args.index, index, INDEX)
-        write_json(args.labels, sorted(used["species"].unique()))
-        write_json(args.normalisation, normalisation(used[used["split"] == "train"]))
+        write_json(args.labels, labels)
+        write_json(args.normalisation, normalisation(used[(used["split"] == "train") & holds_any(used, labels)]))
         accepted = recordings[~recordings["recording"].isin(tables.quarantined)]
         recorders = sessions_of_recorders(accepted, tables, settings)
         clusters = near_duplicate_clusters(tables.pairs) if settings.near_duplicates else None
-        used_recordings = used.drop_duplicates("recording")
-        write_json(args.leakage, measure_leakage(used_recordings, tables.grouping, recorders, clusters, settings.seed))
-        counts = count_dataset(recordings, index, tables)
+        rows = species_rows(used, labels).drop_duplicates(["recording", "species"])
+        of_species = rows.groupby("recording", as_index=False).agg({"species": list, "split": "first"})
+        write_json(args.leakage, measure_leakage(of_species, tables.grouping, recorders, clusters, settings.seed))
+        counts = count_dataset(recordings, index, labels, tables, settings)
         write_json(args.counts, counts)
         report_overridden_splits(index, tables.grouping)
         report_boxes_after_end(recordings, tables)
         report_moves(open_store(args.state), index)
         for species, reason in counts["untestable"].items():
             log.warning("%s: %s", species, reason)
+        report_missing_negatives(used)
         log.info("%s", counts)
 
 

@@ -16,18 +16,33 @@ from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
 from autobird.dataset.leakage import RANDOM_SPLITS, SHARED
+from autobird.dataset.present import species_rows
 from autobird.sources.splits import SPLITS
 
 _EXAMPLES = 12
 """Maximum number of species in the figure of spectrograms."""
 
+_NEGATIVES = "negatives (no species)"
+"""Name of their row in the figure of species."""
 
-def species_counts(path: Path, index: pd.DataFrame) -> None:
-    """Draw the number of recordings and windows of each species and split."""
+
+def species_counts(path: Path, index: pd.DataFrame, labels: Sequence[str]) -> None:
+    """Draw the number of recordings and windows of each species and split, and below them those of the negatives, if there are any.
+
+    Args:
+        path: of the figure.
+        index: columns recording, start, split, group, dropped, negative, present.
+        labels: species that are trained. A recording or window of several of them counts for each.
+    """
     used = index[index["dropped"] == ""]
-    recordings_per_split = used.drop_duplicates("recording").groupby(["species", "split"]).size().unstack(fill_value=0)
-    windows_per_split = used.groupby(["species", "split"]).size().unstack(fill_value=0)
-    order = windows_per_split.sum(axis=1).sort_values(kind="stable").index
+    rows = species_rows(used, labels)
+    negatives = used[used["negative"]].assign(species=_NEGATIVES)
+    rows = pd.concat([rows, negatives], ignore_index=True)
+    windows_per_split = rows.groupby(["species", "split"]).size().unstack(fill_value=0)
+    recordings = rows.drop_duplicates(["recording", "species"])
+    recordings_per_split = recordings.groupby(["species", "split"]).size().unstack(fill_value=0)
+    order = windows_per_split.drop(index=_NEGATIVES, errors="ignore").sum(axis=1).sort_values(kind="stable").index
+    order = order.insert(0, _NEGATIVES) if len(negatives) else order
     fig, axes = figure(11, float(np.clip(1.6 + 0.26 * len(order), 2.8, 32)), columns=2, sharey=True)
     for ax, table, label in zip(
         axes, (recordings_per_split, windows_per_split), ("recordings", "windows"), strict=True
@@ -40,6 +55,8 @@ def species_counts(path: Path, index: pd.DataFrame) -> None:
         ax.set_xlabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_yticks(np.arange(len(order)), list(order), style="italic", fontsize=9)
+    if len(negatives):
+        axes[0].get_yticklabels()[0].set_style("normal")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(SPLITS), fontsize=9)
     save(fig, path)
 
@@ -111,22 +128,25 @@ def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
 def spectrograms(
     path: Path,
     index: pd.DataFrame,
+    labels: Sequence[str],
     recordings: pd.DataFrame,
     shards: Sequence[NDArray[np.float16]],
     settings: MelSettings,
 ) -> None:
     """Draw one training window of each of up to twelve species: the one with the largest standard deviation.
 
-    Windows that are padded with silence at the end of a recording are drawn only if the species has no others.
+    Windows that may hold other species, and those that are padded with silence at the end of a recording, are drawn only if the
+    species has no others.
 
     Args:
         path: of the figure.
         index: the index of windows (`INDEX`).
+        labels: species that are trained.
         recordings: columns recording, duration (seconds).
         shards: mel frames of each batch, in the order of the shard numbers of the index; shape (frames, mels).
         settings: the front end.
     """
-    windows = _example_windows(index, recordings, settings)
+    windows = _example_windows(index, labels, recordings, settings)
     size = frames_per_window(settings.window_samples, settings.hop_length)
     columns = 3
     rows = -(-len(windows) // columns)
@@ -149,13 +169,16 @@ def spectrograms(
     save(fig, path)
 
 
-def _example_windows(index: pd.DataFrame, recordings: pd.DataFrame, settings: MelSettings) -> pd.DataFrame:
+def _example_windows(
+    index: pd.DataFrame, labels: Sequence[str], recordings: pd.DataFrame, settings: MelSettings
+) -> pd.DataFrame:
     """Return the training windows to draw, sorted by species."""
     windows = index[(index["dropped"] == "") & (index["split"] == "train")]
+    windows = species_rows(windows.assign(others=windows["species"] == ""), labels)
     windows = windows.merge(recordings[["recording", "duration"]], on="recording")
     windows["padded"] = windows["start"] / settings.sample_rate + settings.window > windows["duration"]
-    order = ["padded", "mel_std", "recording", "start"]
-    best = windows.sort_values(order, ascending=[True, False, True, True]).drop_duplicates("species")
+    order = ["others", "padded", "mel_std", "recording", "start"]
+    best = windows.sort_values(order, ascending=[True, True, False, True, True]).drop_duplicates("species")
     return best.sort_values("species").head(_EXAMPLES)
 
 
@@ -164,17 +187,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
-    for name in ("index", "quarantine", "leakage", "species", "durations", "leakage-figure", "spectrograms"):
+    for name in ("index", "labels", "quarantine", "leakage", "species", "durations", "leakage-figure", "spectrograms"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
     with stage("data_figures", args, [args.species, args.durations, args.leakage_figure, args.spectrograms]):
-        index = read_table(args.index)
-        species_counts(args.species, index)
+        index, labels = read_table(args.index), read_json(args.labels)
+        species_counts(args.species, index, labels)
         recordings = read_tables(args.recordings, ["recording", "duration"])
         durations(args.durations, recordings, read_text_csv(args.quarantine)["recording"])
         leakage_bars(args.leakage_figure, read_json(args.leakage))
-        spectrograms(args.spectrograms, index, recordings, [np.load(s, mmap_mode="r") for s in args.shards], settings)
+        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        spectrograms(args.spectrograms, index, labels, recordings, shards, settings)
 
 
 if __name__ == "__main__":

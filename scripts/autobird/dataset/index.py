@@ -1,6 +1,6 @@
 """Build the index of windows: labels, filters, groups and splits."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,20 +9,26 @@ import pandas as pd
 from autobird.audio.windows import is_quiet
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
-from autobird.dataset.boxes import label_recordings, label_windows
 from autobird.dataset.groups import group_keys
-from autobird.dataset.index_checks import check_index, rare_reason
+from autobird.dataset.index_checks import check_index
+from autobird.dataset.present import has_species, holds_any, holds_only
+from autobird.dataset.rarity import UNITS, count_species, minimum_of, rare_reason, rare_species
 from autobird.dataset.recorders import NO_SESSIONS, recorder_sessions
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.dataset.split import assign_splits, hash_position, split_at
+from autobird.dataset.split import NO_SPECIES, assign_splits, hash_position, split_at, splits_in_metadata
+from autobird.dataset.window_labels import label_index
 from autobird.sources.splits import SPLITS
 
 UNKNOWN_SPLIT = "unknown"
 """Split of species with too few windows or recordings to be trained: examples of species that the model does not know."""
 
 UNTRAINED = "species without a window in training"
-"""Reason of windows whose species has enough windows and recordings, but none of them in training."""
+"""Reason of windows in which no species can be trained, because those that have enough windows and recordings have none of them in
+training."""
+
+UNCERTAIN = "no species is certain to be in it"
+"""Reason of windows in which species may be, but none is certain: a box does not overlap them enough, or it names no species."""
 
 
 def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
@@ -53,8 +59,8 @@ def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame
 
 def build_index(
     recordings: pd.DataFrame, windows: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
-) -> pd.DataFrame:
-    """Return all windows of all accepted recordings with label and split (`INDEX`), sorted by recording and start.
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the index and the labels of the data set.
 
     Args:
         recordings: columns `recorders.COLUMNS`, file_sha256, sound_sha256.
@@ -62,21 +68,28 @@ def build_index(
         tables: further tables about the recordings.
         settings: of the stage.
 
+    Returns:
+        All windows of all accepted recordings (`INDEX`), sorted by recording and start; and the species that can be trained: they
+        have enough windows and recordings, and at least one window in training. Sorted.
+
     Raises:
-        AutobirdError: the metadata contain an unknown split name; fewer than two species remain, or a split is empty.
+        AutobirdError: the metadata contain an unknown split name; too few species remain, or a split is empty.
     """
     accepted = recordings[~recordings["recording"].isin(tables.quarantined)].sort_values("recording")
-    index = windows.merge(accepted[["recording", "species"]], on="recording")
-    index = index.sort_values(["recording", "start"], ignore_index=True).assign(dropped="")
+    index = windows.merge(accepted[["recording"]], on="recording")
+    index = index.sort_values(["recording", "start"], ignore_index=True)
     index["quiet"] = is_quiet(index["rms"].to_numpy(), index["mel_std"].to_numpy(), settings)
-    _add_labels(index, tables.boxes, settings)
-    rare = _filter_windows(index, settings)
-    _add_splits(index, accepted, tables, settings)
-    index.loc[rare, "split"] = UNKNOWN_SPLIT
-    trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "species"])
-    _drop(index, ~index["species"].isin(trained), UNTRAINED)
-    check_index(index, tables, settings)
-    return index
+    index = index.join(label_index(index, accepted, tables, settings))
+    counts = count_species(index)
+    rare = rare_species(counts, settings)
+    _drop_windows(index, rare, settings)
+    _add_splits(index, accepted, tables, settings, rare)
+    index.loc[holds_only(index, rare), "split"] = UNKNOWN_SPLIT
+    trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "present"].explode().dropna())
+    labels = sorted(trained - set(rare))
+    _drop(index, has_species(index) & ~holds_any(index, labels), UNTRAINED)
+    check_index(index, labels, counts, tables, settings)
+    return index, labels
 
 
 def sessions_of_recorders(
@@ -87,48 +100,38 @@ def sessions_of_recorders(
     return sessions if settings.recorder_sessions else sessions.assign(**NO_SESSIONS)
 
 
-def _add_labels(index: pd.DataFrame, boxes: pd.DataFrame | None, settings: DatasetStageSettings) -> None:
-    """Add the label columns of windows and recordings, in place."""
-    if boxes is not None:
-        window_labels = label_windows(index, boxes, settings)
-        index[window_labels.columns] = window_labels
-        recording_labels = label_recordings(index, boxes)
-        index[recording_labels.columns] = recording_labels
-    else:
-        # The windows of a species share one list object, to save memory.
-        index["present"] = index["species"].map({species: [species] for species in index["species"].unique()})
-        index["recording_species"] = index["present"]
-        index["complete"] = index["recording_complete"] = True
-
-
-def _filter_windows(index: pd.DataFrame, settings: DatasetStageSettings) -> "pd.Series[bool]":
-    """Drop windows that the filters exclude, in place; return which windows belong to species that are too rare to be trained."""
+def _drop_windows(index: pd.DataFrame, rare: dict[str, str], settings: DatasetStageSettings) -> None:
+    """Add the column dropped, in place: quiet windows, those without a certain label, and those whose species are all rare."""
+    index["dropped"] = ""
     _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
     _drop(
         index, index["mel_std"] < settings.min_mel_std, f"mel standard deviation below {settings.min_mel_std:g}"
     )  # fmt: skip
-    accepted = index.loc[index["dropped"] == "", ["species", "recording"]]
-    windows_per_species = accepted["species"].value_counts()
-    recordings_per_species = accepted.drop_duplicates()["species"].value_counts()
-    rare = index["species"].isin(windows_per_species.index[windows_per_species < settings.min_windows])
-    _drop(index, rare, rare_reason(settings.min_windows, "windows"))
-    in_few = index["species"].isin(recordings_per_species.index[recordings_per_species < settings.min_recordings])
-    _drop(index, in_few, rare_reason(settings.min_recordings, "recordings"))
-    return rare | in_few
+    _drop(index, ~has_species(index) & ~index["negative"], UNCERTAIN)
+    for unit in UNITS:
+        # After the first unit, species that have too few of it can be beside one that has too few of the second.
+        species = [name for name, of_species in rare.items() if of_species == unit] if unit == UNITS[0] else rare
+        _drop(index, holds_only(index, species), rare_reason(minimum_of(unit, settings), unit))
 
 
 def _add_splits(
-    index: pd.DataFrame, accepted: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
+    index: pd.DataFrame,
+    accepted: pd.DataFrame,
+    tables: RecordingTables,
+    settings: DatasetStageSettings,
+    rare: Collection[str],
 ) -> None:
     """Add the columns group, split and recording_split, in place."""
     recorders = sessions_of_recorders(accepted, tables, settings)
     index["group"] = index["recording"].map(group_keys(accepted, tables.grouping, tables.pairs, recorders))
-    metadata_split = _metadata_splits(tables.grouping)
+    given = index["recording"].map(_metadata_splits(tables.grouping)).fillna("")
     # Only recordings in use are assigned. Otherwise all test groups of a small species could be groups without a used window.
-    used = index.loc[index["dropped"] == "", ["recording", "species", "group"]].drop_duplicates()
-    assigned = assign_splits(used.assign(split=used["recording"].map(metadata_split).fillna("")), settings)
-    unused_groups = set(index["group"]) - set(assigned)
-    assigned |= {group: split_at(hash_position(group, settings.seed), settings) for group in unused_groups}
+    rows = index[["recording", "present", "group"]].assign(split=given)
+    used = rows[index["dropped"] == ""].explode("present").rename(columns={"present": "species"})
+    used = used[~used["species"].isin(rare)].fillna({"species": NO_SPECIES}).drop_duplicates()
+    unused = rows[~rows["group"].isin(used["group"])]
+    assigned = {group: split_at(hash_position(group, settings.seed), settings) for group in unused["group"].unique()}
+    assigned |= splits_in_metadata(unused) | assign_splits(used, settings)
     index["split"] = index["recording_split"] = index["group"].map(assigned)
 
 
@@ -153,7 +156,14 @@ def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", reason: str) -> None:
 
 
 def normalisation(windows: pd.DataFrame) -> dict[str, float]:
-    """Return mean and standard deviation over all mel cells of `windows`, in the units of the front end."""
+    """Return mean and standard deviation over all mel cells of `windows`, in the units of the front end.
+
+    The data set takes those of training windows with a species. Negatives are left out, so that the scale of the inputs does not
+    depend on how many of them a user adds: hours of field noise would otherwise outweigh the species.
+
+    Args:
+        windows: columns mel_mean, mel_std.
+    """
     mean = float(windows["mel_mean"].mean())
     mean_square = float((windows["mel_std"] ** 2 + windows["mel_mean"] ** 2).mean())
     return {"mean": mean, "std": float(np.sqrt(max(1e-12, mean_square - mean**2)))}

@@ -1,47 +1,88 @@
 """Check that an index of windows can be trained and tested on, and explain why not."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from autobird.core.errors import AutobirdError
+from autobird.dataset.present import species_rows
+from autobird.dataset.rarity import minimum_of, rare_species
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetSettings, SplitSettings
 from autobird.sources.splits import SPLITS
 
 
-def rare_reason(minimum: int, unit: str) -> str:
-    """Return the reason for which the windows of a rare species are dropped; `unit`: what it has too few of."""
-    return f"species with fewer than {minimum} {unit}"
-
-
-def check_index(index: pd.DataFrame, tables: RecordingTables, settings: DatasetSettings) -> None:
-    """Check that at least two species remain and that no split is empty.
+def check_index(
+    index: pd.DataFrame, labels: Sequence[str], counts: pd.DataFrame, tables: RecordingTables, settings: DatasetSettings
+) -> None:
+    """Check that there are two species, or one and negatives, and that no split is empty.
 
     Args:
         index: the index.
+        labels: species that can be trained.
+        counts: result of `count_species`.
         tables: near-duplicates and metadata of the recordings.
         settings: minimum numbers of a species, and how the recordings were assigned to splits.
 
     Raises:
         AutobirdError: otherwise; with the cause and the remedy.
     """
-    used = index[index["dropped"] == ""]
-    if used["species"].nunique() < 2:
-        drop_counts = index.loc[index["dropped"] != "", "dropped"].value_counts()
-        causes = "; ".join(f"{count} windows: {reason}" for reason, count in drop_counts.items())
-        raise AutobirdError(
-            f"{used['species'].nunique()} species with windows to train on remain of {index['species'].nunique()} ({causes}); two are "
-            "needed. Add recordings, or lower features.min_rms, features.min_mel_std, dataset.min_windows or dataset.min_recordings"
-        )
+    in_use = index[index["dropped"] == ""]
+    negatives = in_use[in_use["negative"]]
+    if len(labels) + min(1, len(negatives)) < 2 or not labels:
+        raise AutobirdError(_too_few_species_message(index, labels, negatives))
+    used = species_rows(in_use[["recording", "group", "split", "present"]], labels)
     for split in SPLITS:
         if not (used["split"] == split).any():
             recordings = used.drop_duplicates("recording")
-            left_out = _left_out(index, settings)
+            left_out = _left_out(counts, settings)
             if settings.fold is None and not _has_given_splits(tables) and _is_too_small(used):
                 raise AutobirdError(
                     f"Too few recordings: {len(recordings)} in {recordings['group'].nunique()} sessions; training, validation and test "
                     f"each need some.{left_out} Add recordings"
                 )
             raise AutobirdError(_empty_split_message(split, recordings, tables, settings) + left_out)
+    if len(labels) == 1:
+        _check_negatives_of_detector(labels[0], negatives, tables, settings)
+
+
+def _too_few_species_message(index: pd.DataFrame, labels: Sequence[str], negatives: pd.DataFrame) -> str:
+    """Return the reason why fewer than two species remain, and the remedy.
+
+    Args:
+        index: the index.
+        labels: species that can be trained.
+        negatives: rows of the index of the negative windows in use.
+    """
+    drop_counts = index.loc[index["dropped"] != "", "dropped"].value_counts()
+    causes = [f"{count} windows: {reason}" for reason, count in drop_counts.items()]
+    if len(negatives):
+        causes.append(f"{len(negatives)} windows: negatives, which hold no species")
+    return (
+        f"{len(labels)} species with windows to train on remain of {index['present'].explode().nunique()} ({'; '.join(causes)}); two are "
+        "needed, or one and negatives (recordings, or windows of annotated recordings, without any species). Add recordings of species, or "
+        "lower features.min_rms, features.min_mel_std, dataset.min_windows or dataset.min_recordings"
+    )
+
+
+def _check_negatives_of_detector(
+    species: str, negatives: pd.DataFrame, tables: RecordingTables, settings: SplitSettings
+) -> None:
+    """Check that training and validation have negatives, without which a detector of one species cannot be fitted.
+
+    Raises:
+        AutobirdError: a split has none; with the remedy.
+    """
+    for split in ("train", "validation"):
+        if (negatives["split"] == split).any():
+            continue
+        groups = negatives["group"].nunique()
+        found = f"{negatives['recording'].nunique()} recordings with negatives are {groups} group{'s' if groups != 1 else ''}"
+        raise AutobirdError(
+            f"{species} is the only species, so training and validation need negatives, and the {split} split has none: the {found}. "
+            "Recordings of one session are one group, which is never divided. "
+            + _empty_split_remedy(split, groups, _has_given_splits(tables), settings)
+        )
 
 
 def _has_given_splits(tables: RecordingTables) -> bool:
@@ -58,17 +99,13 @@ def _is_too_small(used: pd.DataFrame) -> bool:
     return is_alone and int(pairs.groupby("species")["group"].nunique().max()) < len(SPLITS)
 
 
-def _left_out(index: pd.DataFrame, settings: DatasetSettings) -> str:
+def _left_out(counts: pd.DataFrame, settings: DatasetSettings) -> str:
     """Return a sentence, after a space, about the species that are too rare to be trained; "" for none."""
     causes = []
-    for species, rows in index.groupby("species", sort=True):
-        for unit in ("windows", "recordings"):
-            key = f"min_{unit}"
-            minimum = getattr(settings, key)
-            dropped = rows["dropped"] == rare_reason(minimum, unit)
-            if dropped.any():
-                count = int(dropped.sum()) if unit == "windows" else rows.loc[dropped, "recording"].nunique()
-                causes.append(f"{species} ({count} {unit if count != 1 else unit[:-1]}, dataset.{key} is {minimum})")
+    for species, unit in sorted(rare_species(counts, settings).items()):
+        count = int(counts.loc[species, unit])
+        units = unit if count != 1 else unit[:-1]
+        causes.append(f"{species} ({count} {units}, dataset.min_{unit} is {minimum_of(unit, settings)})")
     return f" Left out: {', '.join(causes)}." if causes else ""
 
 

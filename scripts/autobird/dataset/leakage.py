@@ -15,9 +15,9 @@ RANDOM_SPLITS = 20
 SHARED = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
 """Properties that a test recording can share with a training recording; keys of `leakage.json`."""
 
-Codes = list[NDArray[np.int64]]
-"""Values of a property as integers, -1 if unknown; each of shape (recordings,). Recordings share the property if they
-have the same value in at least one of the arrays."""
+Codes = NDArray[np.int64]
+"""Values of a property as integers, of shape (recordings, values), with -1 for none. Recordings share the property if they have a
+value in common."""
 
 
 def measure_leakage(
@@ -33,7 +33,7 @@ def measure_leakage(
     is None if no test recording or no training recording has a known value.
 
     Args:
-        recordings: columns recording, species, split; the recordings in use.
+        recordings: columns recording, species (list), split; the recordings with a species.
         grouping: columns recording, recordist, date, place.
         recorders: result of `recorder_sessions`, for at least these recordings.
         clusters: result of `near_duplicate_clusters`; None if near-duplicates were not searched.
@@ -58,20 +58,34 @@ def _properties(
     """Return the values of each property in `SHARED`, in the order of `recordings`."""
     names = recordings["recording"].reset_index(drop=True)
     sessions, recorder_sessions = metadata_sessions(names, grouping), recorders.loc[names]
-    recordist, species = integer_codes(sessions["recordist"]), integer_codes(recordings["species"])
+    recordist = integer_codes(sessions["recordist"])
     day = integer_codes(sessions["date"].where(sessions["date"] != "", recorder_sessions["day"]))
+    species = _list_codes(recordings["species"])
+    recorder_session = integer_codes(recorder_sessions["session"])
+    # Sessions of both kinds in one property need different numbers.
+    session = sessions["session"].to_numpy()
+    recorder_session = np.where(recorder_session < 0, -1, recorder_session + session.max(initial=-1) + 1)
     return {
-        "recordist": [recordist],
-        "recordist_and_species": [_pair_codes(recordist, species)],
-        "recordist_and_day": [_pair_codes(recordist, day)],
-        "session": [sessions["session"].to_numpy(), integer_codes(recorder_sessions["session"])],
-        "near_duplicate": [_audio_codes(names, clusters)],
+        "recordist": recordist[:, None],
+        "recordist_and_species": _pair_codes(np.broadcast_to(recordist[:, None], species.shape), species),
+        "recordist_and_day": _pair_codes(recordist, day)[:, None],
+        "session": np.stack([session, recorder_session], axis=1),
+        "near_duplicate": _audio_codes(names, clusters)[:, None],
     }
 
 
+def _list_codes(lists: "pd.Series[list[str]]") -> NDArray[np.int64]:
+    """Return an integer for each distinct text of some lists, with -1 after the end of a list; shape (lists, longest list)."""
+    lengths = lists.map(len).to_numpy(np.int64)
+    codes = np.full((len(lists), lengths.max(initial=0)), -1, np.int64)
+    codes[np.arange(codes.shape[1]) < lengths[:, None]] = pd.factorize(lists[lengths > 0].explode())[0]
+    return codes
+
+
 def _pair_codes(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return an integer for each distinct pair of codes, -1 if one of the two is -1."""
-    return np.where((first < 0) | (second < 0), -1, combined_codes([first, second]))
+    """Return an integer for each distinct pair of codes, -1 if one of the two is -1; all arrays have the same shape."""
+    codes = combined_codes([first.ravel(), second.ravel()]).reshape(first.shape)
+    return np.where((first < 0) | (second < 0), -1, codes)
 
 
 def _audio_codes(names: "pd.Series[str]", clusters: "pd.Series[int] | None") -> NDArray[np.int64]:
@@ -83,7 +97,7 @@ def _audio_codes(names: "pd.Series[str]", clusters: "pd.Series[int] | None") -> 
 
 
 def _is_known(codes: Codes) -> NDArray[np.bool_]:
-    return np.any([values >= 0 for values in codes], axis=0)
+    return np.asarray((codes >= 0).any(axis=1))
 
 
 def _shares(properties: dict[str, Codes], split: NDArray[Any]) -> dict[str, float | None]:
@@ -92,7 +106,8 @@ def _shares(properties: dict[str, Codes], split: NDArray[Any]) -> dict[str, floa
     shares: dict[str, float | None] = {}
     for name, codes in properties.items():
         known = _is_known(codes)
-        shared = np.any([np.isin(values, values[is_train & (values >= 0)]) for values in codes], axis=0)
+        of_training = codes[is_train]
+        shared = np.asarray(np.isin(codes, of_training[of_training >= 0]).any(axis=1))
         measurable = known[is_train].any() and known[is_test].any()
         shares[name] = round(float(shared[is_test & known].mean()), 4) if measurable else None
     return shares

@@ -1,5 +1,6 @@
 """The tables about recordings, besides their properties, from which the data set is made."""
 
+import json
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -7,25 +8,35 @@ import pandas as pd
 
 from autobird.core.tables import read_text_csv
 
+NO_BOXES = pd.DataFrame(columns=["recording", "start", "end", "species", "problem"]).astype(
+    {"start": float, "end": float}
+)
+NO_LABELS = pd.DataFrame(columns=["recording", "kind", "uncertain"])
+
 
 class RecordingTables(NamedTuple):
-    """Metadata, quarantine, near-duplicates and annotations of all recordings.
+    """Metadata, quarantine, near-duplicates, kinds and annotations of all recordings.
 
     Attributes:
         grouping: columns recording, recordist, date, place, split.
         quarantined: ids of the recordings that are not used.
         pairs: near-duplicates (`PAIRS`).
-        boxes: columns recording, start, end (seconds), species, problem; None if each recording has one label.
+        boxes: columns recording, start, end (seconds), species, problem.
+        labels: columns recording, kind ("", `NEGATIVE` or `ANNOTATED`) and uncertain (list of species that may be present, in any
+            spelling). A recording without a row is a focal recording without uncertain species.
     """
 
     grouping: pd.DataFrame
     quarantined: frozenset[str]
     pairs: pd.DataFrame
-    boxes: pd.DataFrame | None = None
+    boxes: pd.DataFrame = NO_BOXES
+    labels: pd.DataFrame = NO_LABELS
 
     @classmethod
-    def read(cls, grouping: Path, quarantine: Path, pairs: Path, boxes: Path | None) -> Self:
+    def read(cls, grouping: Path, quarantine: Path, pairs: Path, boxes: Path, labels: Path) -> Self:
         """Read the tables from the outputs of the corpus stages."""
         quarantined = frozenset(read_text_csv(quarantine)["recording"])
-        box_table = None if boxes is None else read_text_csv(boxes).astype({"start": float, "end": float})
-        return cls(read_text_csv(grouping), quarantined, read_text_csv(pairs), box_table)
+        box_table = read_text_csv(boxes).astype({"start": float, "end": float})
+        label_table = read_text_csv(labels)
+        label_table["uncertain"] = label_table["uncertain"].map(lambda text: json.loads(text) if text else [])
+        return cls(read_text_csv(grouping), quarantined, read_text_csv(pairs), box_table, label_table)

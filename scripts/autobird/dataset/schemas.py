@@ -16,10 +16,15 @@ INDEX = pa.schema(
         ("mel_std", pa.float64()),
         ("dropped", pa.string()),
         ("quiet", pa.bool_()),
+        ("negative", pa.bool_()),
         ("present", pa.list_(pa.string())),
-        ("complete", pa.bool_()),
-        ("recording_species", pa.list_(pa.string())),
-        ("recording_complete", pa.bool_()),
+        ("absent", pa.list_(pa.string())),
+        ("unknown", pa.list_(pa.string())),
+        ("default", pa.string()),
+        ("recording_present", pa.list_(pa.string())),
+        ("recording_absent", pa.list_(pa.string())),
+        ("recording_unknown", pa.list_(pa.string())),
+        ("recording_default", pa.string()),
         ("recording_split", pa.string()),
     ]
 )
@@ -28,9 +33,12 @@ INDEX = pa.schema(
 - `start`: first sample of the window in its recording.
 - `shard`, `row`, `first_frame`: number of the batch, row of the window in the batch's tables and embeddings, and first mel frame of
   the window in the batch's shard.
-- `dropped`: why the window is not used, "" if it is used.
+- `dropped`: why training may not use the window, "" if it may: a species that is trained is present, or the window is negative.
 - `quiet`: the window does not pass the filters (RMS, mel standard deviation), which training and prediction apply.
-- `split`: `train`, `validation` or `test`; `unknown` for species with too few windows or recordings. `recording_split`: the split of
-  the recording's group, also for those species.
-- `present`: all labelled species of the window. `complete`: no other species is present, as far as the recording
-  was annotated. `recording_species`, `recording_complete`: the same for the whole recording."""
+- `split`: `train`, `validation` or `test`; `unknown` for windows in which only species with too few windows or recordings are
+  present. `recording_split`: the split of the recording's group, also for those windows.
+- `present`, `absent`, `unknown`: the species that are in the window, those that are not, and those that may be; sorted names.
+  `default`: what holds for all other species, `absent` or `unknown`. `LabelSets` makes arrays of them. `recording_present` and so
+  on: the same for the whole recording.
+- `negative`: no species is in the window. Training uses such windows; they are never a label.
+- `species`: the only species of the window if exactly one is present and no other may be, else ""."""

@@ -1,6 +1,7 @@
 """Settings of the data set: labels of windows, splits, and which windows are used."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -45,7 +46,10 @@ class SplitSettings(Settings):
 
 
 class BoxSettings(Settings):
-    """How windows of annotated recordings get their labels from bounding boxes (corpus type `annotations`)."""
+    """How windows of annotated recordings get their labels from bounding boxes (corpus type `annotations`).
+
+    Windows that no box touches are negatives.
+    """
 
     min_overlap: float = Field(
         0.5,
@@ -58,10 +62,16 @@ class BoxSettings(Settings):
         description="If true, a window gets the label of a box if the centre of the window is inside the box; `min_overlap` is "
         "not used.",
     )
-    background: str | None = Field(
-        None,
-        description="Class name for windows that no annotated box touches. Without a value such windows are not used.",
-    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_background(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and "background" in values:
+            raise ValueError(
+                f"the key background ({values['background']!r}) was removed: windows that no annotated box touches are now negatives, "
+                "with which every model is trained and which are no species; remove the key"
+            )
+        return values
 
 
 class DatasetSettings(SplitSettings, BoxSettings):
@@ -75,8 +85,8 @@ class DatasetSettings(SplitSettings, BoxSettings):
     min_windows: int = Field(
         10,
         ge=1,
-        description="Minimum number of windows of a species, after the filters. Species with fewer windows are not trained; their "
-        "windows stay in the index as split `unknown`.",
+        description="Minimum number of windows in which a species is present, after the filters. Species with fewer windows are not "
+        "trained; windows in which only such species are present stay in the index as split `unknown`.",
     )
     min_recordings: int = Field(
         1,

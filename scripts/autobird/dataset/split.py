@@ -12,6 +12,10 @@ SMALL_SPECIES = 20
 hash alone would leave some of these species without test recordings."""
 
 
+NO_SPECIES = ""
+"""Stands for a species in the rows of recordings with negative windows."""
+
+
 def hash_position(group: str, seed: int) -> float:
     """Return a number in [0, 1) that depends only on the group's key and the seed."""
     return int.from_bytes(hashlib.sha256(f"{seed}\n{group}".encode()).digest()[:7], "big") / 2**56
@@ -23,15 +27,16 @@ def assign_splits(recordings: pd.DataFrame, settings: SplitSettings) -> dict[str
     1. If the metadata give the split of a recording, its whole group gets that split.
     2. The groups of a species with fewer than `SMALL_SPECIES` groups are assigned by the rank of their hash within
        the species, rarest species first.
+       The groups in which no species is present, only negatives, are assigned as if they were those of one more species.
     3. All other groups are assigned by the value of their hash. Adding recordings moves none of these groups.
 
     Args:
         recordings: columns recording, species, group, split ("" if the metadata give none). A recording with several
-            species has several rows.
+            species has several rows; `NO_SPECIES` stands for its negative windows.
         settings: the shares, or the folds: fold k is tested, fold k + 1 is used for validation, the others for training.
     """
     positions = {group: hash_position(group, settings.seed) for group in recordings["group"].unique()}
-    assigned = _splits_in_metadata(recordings)
+    assigned = splits_in_metadata(recordings)
     ranked_groups = _ranked_groups_of_small_species(recordings, positions)
     for species in sorted(ranked_groups, key=lambda name: (len(ranked_groups[name]), name)):
         unassigned = [group for group in ranked_groups[species] if group not in assigned]
@@ -42,15 +47,22 @@ def assign_splits(recordings: pd.DataFrame, settings: SplitSettings) -> dict[str
     return assigned
 
 
-def _splits_in_metadata(recordings: pd.DataFrame) -> dict[str, str]:
-    """Return the split of each group that the metadata give for one of its recordings, the first by name."""
+def splits_in_metadata(recordings: pd.DataFrame) -> dict[str, str]:
+    """Return the split of each group that the metadata give for one of its recordings, the first by name.
+
+    Args:
+        recordings: columns recording, group, split ("" if the metadata give none).
+    """
     with_split = recordings[recordings["split"] != ""].sort_values("recording").drop_duplicates("group")
     return {str(group): str(split) for group, split in with_split.set_index("group")["split"].items()}
 
 
 def _ranked_groups_of_small_species(recordings: pd.DataFrame, positions: dict[str, float]) -> dict[str, list[str]]:
-    """Return the groups, sorted by hash, of each species with fewer than `SMALL_SPECIES` groups."""
+    """Return the groups, sorted by hash, of each species with fewer than `SMALL_SPECIES` groups, and of the negatives."""
     species_groups = recordings[["species", "group"]].drop_duplicates()
+    has_species = species_groups["species"] != NO_SPECIES
+    only_negatives = ~species_groups["group"].isin(species_groups.loc[has_species, "group"])
+    species_groups = species_groups[has_species | only_negatives]
     group_count = species_groups.groupby("species")["group"].transform("size")
     small = species_groups[group_count < SMALL_SPECIES]
     return {

@@ -36,7 +36,7 @@ def sampling_probabilities(
         return np.asarray(positive, np.float64)
     of_negatives = _shares(np.zeros(int(negative.sum()), np.int64), recording[negative], sampler)
     share = negative_share if negative_share and not negative.all() else float(negative.all())
-    probabilities: Floats = (1 - share) * positive
+    probabilities = np.asarray((1 - share) * positive, np.float64)
     probabilities[negative] = share * of_negatives
     return probabilities
 

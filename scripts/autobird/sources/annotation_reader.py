@@ -6,14 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
-from autobird.sources.base import Box
+from autobird.sources.base import DUPLICATE, Box
 from autobird.sources.matching import RecordingFinder
 from autobird.sources.selection_tables import Selection, SelectionTable, read_selections
 from autobird.sources.sequences import AMBIGUOUS_TIME, times_within_files
 from autobird.sources.settings import AnnotationSettings
-
-_DUPLICATE = "duplicate row"
-"""Reason why a box is not used. Duplicates are common: Raven writes a selection once per view (waveform, spectrogram)."""
 
 _MAX_TABLES_IN_ERROR = 20
 
@@ -236,10 +233,13 @@ def problem_notes(boxes: list[Box]) -> list[str]:
 
 
 def _mark_duplicates(boxes: list[Box]) -> list[Box]:
-    """Return the boxes sorted. Of boxes with the same recording, times and species, all but the first get a problem."""
+    """Return the boxes sorted. Of boxes with the same recording, times and species, all but the first get a problem.
+
+    Duplicates are common: Raven writes a selection once per view (waveform, spectrogram).
+    """
     marked: list[Box] = []
     seen: set[Box] = set()
     for box in sorted(boxes):
-        marked.append(box if box not in seen or box.problem else box._replace(problem=_DUPLICATE))
+        marked.append(box if box not in seen or box.problem else box._replace(problem=DUPLICATE))
         seen.add(box)
     return marked

@@ -15,8 +15,18 @@ DETAIL_COLUMNS = (
 SHA256_PREFIX = "sha256:"
 """Prefix of a checksum, in `ListedRecording.content` and in the table of exclusions."""
 
+DUPLICATE = "duplicate row"
+"""Reason why a box is not used: another one has the same recording, times and label."""
+
 NO_LABEL, NO_NAME = "no label", "no species"
 """Reasons why a box has no species: its label is empty, or its label is one of `corpus.unknown_species`."""
+
+NEGATIVE_LABEL = "names no species (corpus.negative_names)"
+"""Reason why a box is not used: its label says that there is no species, for example `noise`."""
+
+NEGATIVE, ANNOTATED = "negative", "annotated"
+"""Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, and boxes label the windows
+of an annotated one."""
 
 NOT_AUDIO = "not audio: "
 """Start of `ListedRecording.problem` for a file that is no audio by its extension and its content; what it is follows."""
