@@ -22,7 +22,7 @@ _MIN_POWER = 1e-12
 """Lower bound of the power, to avoid log(0)."""
 
 AUDIBLE_NATS = 5 * _NATS_PER_DB
-"""How much less power than the other part of a mixture a part may have so that its species count as present, 5 dB. docs/field-training.md
+"""How much less power than the other part of a mixture a part may have so that its species count as present, 5 dB. docs/training-field.md
 shows how it was chosen."""
 
 
