@@ -11,14 +11,15 @@ from torch.nn import functional as F
 
 from autobird.audio.amplitude_scaling import Log
 from autobird.dataset.label_sets import LabelSets
-from autobird.model import loop
+from autobird.model import validation
 from autobird.model.augment import AUDIBLE_NATS, augment
 from autobird.model.data import WindowDataset, epoch_order, expected_presence, windows_per_epoch
-from autobird.model.loop import Trainer, loss_and_macro_f1
+from autobird.model.loop import Trainer
 from autobird.model.losses import Targets, binary_loss, label_loss
 from autobird.model.networks import build_network, set_initial_bias
 from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
+from autobird.model.validation import loss_and_macro_f1, predict_logits
 from tests.unit.test_training import CPU, equal_weights, known_targets, windows
 
 LOSSES = ("bce", "focal", "asymmetric")
@@ -200,7 +201,7 @@ def test_species_negatives_and_mixtures_are_learnt(loss: Literal["bce", "focal",
     assert last["validation_macro_f1"] > 0.9
     assert last["train_top1"] > 0.8
     assert last["train_loss"] < t.progress.history[0]["train_loss"]
-    z = loop.predict_logits(t.ema_network, t.validation, CPU)
+    z = predict_logits(t.ema_network, t.validation, CPU)
     negative = ~t.validation.labels.present.any(axis=1)
     assert z[negative].max(axis=1).mean() < z[~negative].max(axis=1).mean() - 1
 
@@ -264,7 +265,7 @@ def test_validation_scores_of_label_sets_are_those_of_scikit_learn(monkeypatch: 
     labels = LabelSets(rng.random((80, 3)) < [0.3, 0.1, 0], rng.random((80, 3)) < 0.8)
     labels.known[labels.present] = True
     data = WindowDataset([], np.zeros(80, np.int64), np.zeros(80, np.int64), labels, np.arange(80), 40)
-    monkeypatch.setattr(loop, "predict_logits", lambda *_: z)
+    monkeypatch.setattr(validation, "predict_logits", lambda *_: z)
     loss, macro_f1 = loss_and_macro_f1(torch.nn.Identity(), data, TINY, CPU)
     best = []
     for n in range(2):

@@ -11,10 +11,11 @@ from autobird.audio.mel_shards import MelJob, compute_frames
 from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.model.data import WindowDataset
-from autobird.model.loop import Trainer, loss_and_macro_f1, predict_logits
+from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic
 from autobird.model.settings import TrainSettings
+from autobird.model.validation import loss_and_macro_f1, predict_logits
 from tests.label_sets import label_columns
 
 CPU = Compute(torch.device("cpu"), torch.float32)

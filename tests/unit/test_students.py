@@ -31,7 +31,14 @@ from autobird.model.losses import Targets
 from autobird.model.networks import build_network
 from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
-from autobird.model.teaching import TEMPERATURE, TeachingFiles, TrainingSounds, teacher_description, teaching_of
+from autobird.model.teaching import (
+    TEMPERATURE,
+    TeachingFiles,
+    TrainingSounds,
+    sound_probabilities,
+    teacher_description,
+    teaching_of,
+)
 from autobird.release.bundle import training_data
 from autobird.release.gate import Candidate, select_variant
 from autobird.release.references import aligned, gains, not_released, refusals
@@ -237,7 +244,12 @@ def taught(tmp_path: Path) -> tuple[TeachingFiles, Path]:
         write = pd.DataFrame({"recording": names, "partner": partners})
         write_table(tmp_path / f"{batch}.parquet", write, teach.TRAINING_SOUNDS)
     index = pd.DataFrame(
-        {"recording": [f"r{n}" for n in range(7)], "recording_split": ["train"] * 6 + ["test"], "dropped": [""] * 7}
+        {
+            "recording": [f"r{n}" for n in range(7)],
+            "recording_split": ["train"] * 6 + ["test"],
+            "dropped": [""] * 7,
+            "negative": [False] * 7,
+        }
     )
     index.to_parquet(tmp_path / "index.parquet")
     write_head(tmp_path / "head.onnx")
@@ -272,6 +284,27 @@ def test_the_answers_are_the_calibrated_probabilities_of_the_head_at_the_tempera
     independent = TrainingSounds.read(files, index, FRAMES, "independent").answers
     np.testing.assert_allclose(independent.max(axis=1), 1 / (1 + np.exp(-(0.5 * 10 - 1) / 2.0)), rtol=1e-6)
     np.testing.assert_allclose(independent.min(axis=1), 1 / (1 + np.exp(1 / 2.0)), rtol=1e-6)
+
+
+def test_sounds_of_negative_recordings_are_drawn_with_their_share_at_most(taught: tuple[TeachingFiles, Path]) -> None:
+    files, index = taught
+    table = pd.read_parquet(index)
+    table["negative"] = table["recording"].isin(["r0", "r1", "r2"])
+    table.to_parquet(index)
+    sounds = TrainingSounds.read(files, index, FRAMES, "independent")
+    used = [row for row in range(40) if row % 7 != 6 and row % 5 != 0]
+    np.testing.assert_array_equal(sounds.negative, [row % 7 < 3 for row in used] + [False] * 20)
+    few = sound_probabilities(np.array([True, False, False]), 0.4)
+    assert few is None
+    many = sound_probabilities(np.array([True, True, True, False]), 0.3)
+    np.testing.assert_allclose(many, [0.1, 0.1, 0.1, 0.7])
+    assert sound_probabilities(np.ones(3, bool), 0.3) is None
+    settings = STUDENT.model_copy(update={"negative_share": 0.0})
+    teaching = teaching_of(files, index, FRAMES, build_network(settings, SPECIES, -8.0, 2.0), settings, CPU.device)
+    assert teaching is not None
+    drawn = torch.cat([teaching.lesson(np.random.default_rng(seed)).frames for seed in range(20)])
+    unwanted = teaching.sounds.take(np.flatnonzero(teaching.sounds.negative))
+    assert not any((drawn == sound).flatten(1).all(1).any() for sound in unwanted)
 
 
 def test_a_teacher_with_other_outputs_than_the_student_is_an_error_with_the_remedy(

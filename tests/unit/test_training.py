@@ -22,13 +22,14 @@ from autobird.model import loop, train
 from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
-from autobird.model.loop import Trainer, loss_and_macro_f1
+from autobird.model.loop import Trainer
 from autobird.model.losses import Targets
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.trained import load_trained
+from autobird.model.validation import loss_and_macro_f1
 from tests.label_sets import label_columns, single_species
 
 CPU = Compute(torch.device("cpu"), torch.float32)

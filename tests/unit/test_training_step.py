@@ -11,10 +11,11 @@ from torch.nn import functional as F
 
 from autobird.model import loop
 from autobird.model.data import WindowDataset, epoch_order
-from autobird.model.loop import Trainer, loss_and_macro_f1
+from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic
 from autobird.model.settings import TrainSettings
+from autobird.model.validation import loss_and_macro_f1, predict_logits
 from tests.label_sets import single_species
 
 CPU = Compute(torch.device("cpu"), torch.float32)
@@ -106,7 +107,7 @@ def test_validation_scores_are_those_of_scikit_learn_for_the_averaged_weights(mo
     monkeypatch.setattr(loop, "loss_and_macro_f1", lambda *a: seen.append(a[0]) or loss_and_macro_f1(*a))
     trainer.run(lambda: None)
     assert seen == [trainer.ema_network]
-    logits = loop.predict_logits(trainer.ema_network, trainer.validation, CPU)
+    logits = predict_logits(trainer.ema_network, trainer.validation, CPU)
     with torch.no_grad():  # as one batch
         expected = trainer.ema_network(trainer.validation.take(np.arange(150))).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-4)

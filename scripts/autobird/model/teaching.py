@@ -103,6 +103,7 @@ class TrainingSounds:
         frames: number of frames of a sound.
         embeddings: of the backbone; shape (sounds, width), float16.
         answers: probabilities of the species at `TEMPERATURE`; shape (sounds, species), float32.
+        negative: which sounds are made of negative recordings alone; shape (sounds,), bool.
     """
 
     mels: Sequence[NDArray[np.float16]]
@@ -111,6 +112,7 @@ class TrainingSounds:
     frames: int
     embeddings: NDArray[np.float16]
     answers: NDArray[np.float32]
+    negative: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.shard)
@@ -128,15 +130,18 @@ class TrainingSounds:
         Raises:
             AutobirdError: there are none, or the teacher has other outputs than the student.
         """
-        windows = read_table(index, ["recording", "recording_split", "dropped"])
+        windows = read_table(index, ["recording", "recording_split", "dropped", "negative"])
         usable = windows[(windows["recording_split"] == "train") & (windows["dropped"] == "")]
         training = set(usable["recording"]) | {""}
+        negatives = training - set(usable["recording"][~usable["negative"]])
         labelled = len(files.tables) - files.unlabelled
         kept: list[NDArray[np.int64]] = []
+        negative: list[NDArray[np.bool_]] = []
         for number, path in enumerate(files.tables):
             table = read_table(path, ["recording", "partner"])
             known = table.isin(training).all(axis=1) if number < labelled else pd.Series(True, table.index)
             kept.append(np.flatnonzero(known.to_numpy()).astype(np.int64))
+            negative.append(table[known].isin(negatives).all(axis=1).to_numpy(bool))
         if not sum(map(len, kept)):
             raise AutobirdError(
                 "no training sound is made of recordings of the training split alone; raise train.teacher_windows"
@@ -157,6 +162,7 @@ class TrainingSounds:
             frames,
             embeddings,
             _answers(files.head, calibration, embeddings),
+            np.concatenate(negative),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Tensor:
@@ -196,12 +202,13 @@ class Teaching:
         sounds: the training sounds.
         features: number of the student's features.
         batch: training sounds per step.
-        outputs: of teacher and student; see `TrainSettings.outputs`.
+        settings: of the student: sounds per step, outputs, and the largest share of sounds of negative recordings.
         device: of the student.
     """
 
-    def __init__(self, sounds: TrainingSounds, features: int, batch: int, outputs: str, device: torch.device) -> None:
-        self.sounds, self.batch, self.outputs, self.device = sounds, batch, outputs, device
+    def __init__(self, sounds: TrainingSounds, features: int, settings: TrainSettings, device: torch.device) -> None:
+        self.sounds, self.batch, self.outputs, self.device = sounds, settings.teacher_batch, settings.outputs, device
+        self._probabilities = sound_probabilities(sounds.negative, settings.negative_share)
         self.projection = nn.Linear(features, sounds.embeddings.shape[1]).to(device)
         values = sounds.embeddings.astype(np.float64)
         self._mean = values.mean(axis=0).astype(np.float32)
@@ -209,7 +216,10 @@ class Teaching:
 
     def lesson(self, rng: np.random.Generator) -> Lesson:
         """Draw the training sounds of a step."""
-        rows = rng.integers(len(self.sounds), size=self.batch)
+        if self._probabilities is None:
+            rows = rng.integers(len(self.sounds), size=self.batch)
+        else:
+            rows = rng.choice(len(self.sounds), self.batch, p=self._probabilities)
         embeddings = (self.sounds.embeddings[rows].astype(np.float32) - self._mean) / self._std
         return Lesson(
             self.sounds.take(rows).to(self.device),
@@ -234,6 +244,21 @@ class Teaching:
             answers = TEMPERATURE**2 * binary_loss(softened, Targets(lesson.answers, all_known))
         embeddings = F.mse_loss(self.projection(features.float()), lesson.embeddings)
         return ANSWER_WEIGHT * answers + EMBEDDING_WEIGHT * embeddings
+
+
+def sound_probabilities(negative: NDArray[np.bool_], largest_share: float) -> NDArray[np.float64] | None:
+    """Return the probability with which each training sound is drawn; None if all have the same.
+
+    Sounds of negative recordings are drawn less often if there are so many that they would have more than their share.
+
+    Args:
+        negative: see `TrainingSounds`.
+        largest_share: largest share of the sounds that are drawn.
+    """
+    count = int(negative.sum())
+    if count <= largest_share * len(negative) or count == len(negative):
+        return None
+    return np.where(negative, largest_share / count, (1 - largest_share) / (len(negative) - count))
 
 
 def teaching_of(
@@ -262,7 +287,7 @@ def teaching_of(
     sounds = TrainingSounds.read(files, index, frames, settings.outputs)
     log.info("%d training sounds with answers of the teacher", len(sounds))
     classifier: Any = network.classifier
-    return Teaching(sounds, classifier.in_features, settings.teacher_batch, settings.outputs, device)
+    return Teaching(sounds, classifier.in_features, settings, device)
 
 
 def teacher_description(key: str, files: TeachingFiles) -> dict[str, Any]:
