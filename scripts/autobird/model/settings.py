@@ -29,7 +29,6 @@ ORIGINAL_RECIPE: dict[str, Any] = {
 
 
 HEAD_RECIPE: dict[str, Any] = {
-    "negative_share": 0.2,
     "weight_decay": "auto",
     "sampler": "recordings",
     "label_smoothing": 0.0,
@@ -164,8 +163,8 @@ class TrainSettings(Settings):
         0.05,
         ge=0,
         lt=1,
-        description="Label smoothing: the share of each training target that is spread evenly over all species. With independent outputs, "
-        "the target of a species is then 1 or 0, times one minus this share, plus this share divided by the number of species.",
+        description="Label smoothing: the share of each training target that is spread evenly over all species, so that of an absent one "
+        "is this share divided by the number of species. A `head` with independent outputs spreads it over present and absent.",
     )
     sampler: Literal["uniform", "weighted", "balanced", "recordings"] = Field(
         "balanced",
