@@ -61,6 +61,11 @@ def test_the_loss_is_a_sum_over_the_species_and_a_mean_over_the_windows() -> Non
     torch.testing.assert_close(binary_loss(z, known_targets(y), "bce", 0.1), expected)
 
 
+def test_smoothing_leaves_room_for_doubt_in_a_detector_of_one_species() -> None:
+    assert one_cell("bce", 0.95, 1.0, 0.1) < one_cell("bce", 0.99, 1.0, 0.1)
+    assert one_cell("bce", 0.05, 0.0, 0.1) < one_cell("bce", 0.01, 0.0, 0.1)
+
+
 @pytest.mark.parametrize("species", [2, 10, 1000])
 def test_the_loss_of_a_network_that_knows_the_frequencies_alone_grows_like_that_of_softmax(species: int) -> None:
     """One of S equally frequent species is present: about 1 + ln S instead of ln S."""

@@ -51,9 +51,10 @@ def binary_loss(logits: Tensor, targets: Targets, loss: str = "bce", smoothing: 
         logits: shape (windows, species).
         targets: of the windows. Cells that are not known have no part in the loss.
         loss: see `TrainSettings.loss`.
-        smoothing: share of each target that is spread evenly over all species; see `TrainSettings.label_smoothing`.
+        smoothing: share of each target that is spread evenly over all species, or, of a single one, over present and absent; see
+            `TrainSettings.label_smoothing`.
     """
-    target = targets.present * (1 - smoothing) + smoothing / logits.shape[1]
+    target = targets.present * (1 - smoothing) + smoothing / max(2, logits.shape[1])
     log_p, log_not_p = F.logsigmoid(logits), F.logsigmoid(-logits)
     if loss == "focal":
         p = torch.sigmoid(logits)
