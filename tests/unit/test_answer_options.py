@@ -56,7 +56,7 @@ def test_a_wanted_precision_uses_the_next_one_and_reports_nothing_that_does_not_
     assert notes[1].endswith(bundle.labels[1])
     assert AnswerOptions(precision=0.5).apply(bundle).thresholds.tolist() == [0.2, 0.3]
     for value in (0.95, 0.0, 1.0, float("nan")):
-        with pytest.raises(AutobirdError, match="at most 0.9"):
+        with pytest.raises(AutobirdError, match=r"at most 0\.9"):
             AnswerOptions(precision=value).apply(bundle)
     with pytest.raises(AutobirdError, match="earlier version"):
         AnswerOptions(precision=0.5).apply(replace(bundle, precision_thresholds={}))
