@@ -233,9 +233,14 @@ def test_an_interrupted_training_with_negatives_ends_with_the_same_weights(
 
 
 @pytest.mark.parametrize(
-    ("negatives", "share", "expected"), [(1, 0.2, 50), (1000, 0.2, 50), (10, 0.5, 80), (0, 0.5, 40)]
+    ("negatives", "share", "expected"),
+    [(1, 0.2, 50), (30, 0.2, 60), (1000, 0.2, 60), (10, 0.5, 80), (1000, 0.5, 80), (0, 0.5, 40)],
 )
-def test_an_epoch_does_not_become_longer_with_more_negatives(negatives: int, share: float, expected: int) -> None:
+def test_an_epoch_does_not_become_longer_with_hours_of_negatives(
+    negatives: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch of windows with species and few negatives has at least 60 windows here, if there are as many."""
+    monkeypatch.setattr("autobird.model.data._SHORTEST_EPOCH", 60)
     few = windows(40)
     n = 40 + negatives
     labels = LabelSets(np.zeros((n, 3), bool), np.ones((n, 3), bool))

@@ -24,6 +24,9 @@ _FRAMES_PER_CHECK = 1 << 16
 _FLOAT16_EXPONENT = np.uint16(0x7C00)
 """Exponent bits of a float16; all of them are set only in infinities and NaN."""
 
+_SHORTEST_EPOCH = 512
+"""Fewest windows of an epoch if there are negative windows."""
+
 _MAX_NAMES_IN_ERROR = 64
 """Largest number of recordings that an error message lists."""
 
@@ -168,12 +171,13 @@ def windows_per_epoch(windows: WindowDataset, settings: TrainSettings) -> int:
     """Return the number of windows that an epoch visits.
 
     As many as there are windows with species, and the share of the negative windows besides, so that an epoch does not depend on how
-    many hours of negatives there are. With `sampler: uniform`, and without windows with species, it visits all windows.
+    many hours of negatives there are; but at least `_SHORTEST_EPOCH`, if there are as many, as a few windows with species among many
+    others need as many steps. With `sampler: uniform`, and without windows with species, it visits all windows.
     """
     positive = int(windows.labels.present.any(axis=1).sum())
     if settings.sampler == "uniform" or positive in (0, len(windows)):
         return len(windows)
-    return round(positive / (1 - settings.negative_share))
+    return max(round(positive / (1 - settings.negative_share)), min(len(windows), _SHORTEST_EPOCH))
 
 
 def epoch_order(windows: WindowDataset, settings: TrainSettings, rng: np.random.Generator) -> NDArray[np.int64]:
