@@ -8,12 +8,15 @@ import pytest
 
 from autobird.commands import scores
 from autobird.core.errors import AutobirdError
-from autobird.core.files import write_json
+from autobird.core.files import read_json, write_json
 
 METRICS = (
     "macro_f1", "top1", "top5", "cmap", "auroc", "loss",
     "detection_precision", "detection_recall", "detection_f1", "detection_macro_f1",
 )  # fmt: skip
+
+
+NO_NEGATIVES = {"recordings": 0, "groups": 0, "hours": 0.0, "false_alarms": 0.0, "per_hour": None}
 
 
 def run(folder: Path, **changes: Any) -> Path:
@@ -23,7 +26,7 @@ def run(folder: Path, **changes: Any) -> Path:
     species = {"Parus major": {"by_recording": {"detection_precision": None, "detection_recall": cell}}}
     test = {
         "recordings": 9, "recordings_of_one_species": 7, "groups": 5, "windows": 40, "by_recording": level, "by_window": level,
-        "by_species": species,
+        "by_species": species, "negatives": NO_NEGATIVES,
     }  # fmt: skip
     write_json(folder / "evaluation/metrics.json", {"species": 3, "variant": "int8", "confidence": 0.95, "test": test})
     return folder
@@ -36,6 +39,22 @@ def test_scores_of_the_released_variant_are_printed_with_detections_and_interval
     assert text.count("0.500 [0.250, 0.750]") == 2 * len(METRICS)
     assert "95% confidence intervals" in text
     assert "Parus major" not in text
+
+
+def test_false_alarms_per_hour_are_printed_or_that_they_are_not_measured(tmp_path: Path) -> None:
+    run(tmp_path)
+    text = "  false alarms per hour: not measured, because no test recording is known to hold none of the species"
+    assert text in scores.format_scores(tmp_path).splitlines()
+    file = tmp_path / "evaluation/metrics.json"
+    metrics = read_json(file)
+    metrics["test"]["negatives"] = {
+        "recordings": 12, "groups": 4, "hours": 1.5, "false_alarms": 6.0, "per_hour": {"value": 4.0, "low": 1.2345, "high": None},
+    }  # fmt: skip
+    write_json(file, metrics)
+    line = next(x for x in scores.format_scores(tmp_path).splitlines() if "false alarms" in x)
+    assert line == (
+        "  false alarms per hour: 4 [interval unknown] (6 in 1.5 hours of 12 recordings without any species, 4 independent groups)"
+    )
 
 
 def test_each_species_is_listed_on_request(tmp_path: Path) -> None:

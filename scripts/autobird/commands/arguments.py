@@ -26,6 +26,37 @@ def add_backbone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backbone", type=Path, help=BACKBONE_HELP)
 
 
+def add_places(parser: argparse.ArgumentParser) -> None:
+    """Add how site and time of a recording are determined (`predict.origin.Places`)."""
+    parser.add_argument(
+        "--time-zone",
+        metavar="ZONE",
+        help="time zone of the times in the tables, for example Europe/Berlin, UTC or +02:00 (default: that of the recorder's clock)",
+    )
+    parser.add_argument(
+        "--recorder-clock",
+        metavar="ZONE",
+        help="time zone of the recorders' clocks, where neither names nor headers state it (default: --time-zone)",
+    )
+    parser.add_argument(
+        "--site",
+        choices=("auto", "folder", "name", "recorder", "none"),  # as `predict.origin.SITES`
+        default="auto",
+        help="name of the site: its folder, the text before the time in the file name, or the recorder (default: the folder, otherwise "
+        "the text in the file name)",
+    )
+
+
+def add_codes(parser: argparse.ArgumentParser) -> None:
+    """Add the table of species codes."""
+    parser.add_argument(
+        "--codes",
+        type=Path,
+        metavar="TABLE",
+        help="CSV table of species and their codes, for example the eBird taxonomy",
+    )
+
+
 def positive(text: str) -> float:
     """Parse a number of seconds above 0, which may be infinite."""
     value = float(text)

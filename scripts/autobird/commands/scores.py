@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.evaluation.false_alarms_text import false_alarm_line
+from autobird.evaluation.field_summary import field_lines
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
@@ -58,14 +60,14 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         )
     metrics = read_json(file)
     test = metrics["test"]
-    if "recordings_of_one_species" not in test:
+    if "negatives" not in test:
         raise AutobirdError(f"{file} was made by an older version of Autobird; run snakemake again")
     others = test["recordings"] - test["recordings_of_one_species"]
     lines = [
         f"{run.name}: {metrics['species']} species, variant {metrics['variant']}, tested on {test['recordings']} recordings "
         f"({test['windows']} windows) in {test['groups']} independent groups, none of them used for training",
         *(
-            [f"  ({others} recordings do not contain exactly one species: not used for macro-F1, top-1, top-5, loss)"]
+            [f"  ({others} recordings do not contain exactly one species: not used for macro-F1, top-1, top-5)"]
             if others
             else []
         ),
@@ -73,9 +75,11 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *_score_lines(test, _METRICS),
         "  detections (probability reaches the species' threshold)",
         *_score_lines(test, _DETECTION),
+        false_alarm_line(test["negatives"]),
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
         *_crossval_lines(run / "crossval" / "crossval.json"),
+        *field_lines(run / "field" / "metrics.json"),
     ]
     released, drift, bundle = (
         run / "release" / "released.json",
@@ -138,6 +142,7 @@ def _crossval_lines(file: Path) -> list[str]:
         *_score_lines(result, _METRICS),
         "  detections (probability reaches the species' threshold)",
         *_score_lines(result, _DETECTION),
+        *([false_alarm_line(result["negatives"])] if "negatives" in result else []),
     ]
 
 
