@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterator, Mapping
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
@@ -85,9 +85,12 @@ class Config(Settings):
             sections["backbone"].pop("file")
         for key in ("seeds", "unlabelled"):
             sections["train"].pop(key)
-        for key in ("root", "table", "take_down", "lock", "fetch"):
+        for key in ("take_down", "fetch", "negatives"):
             sections["corpus"].pop(key)
-        sections["corpus"]["annotations"].pop("table")
+        for source in (sections["corpus"], *sections["corpus"]["sources"]):
+            for key in ("root", "table", "lock"):
+                source.pop(key)
+            source["annotations"].pop("table")
         sections["evaluation"].pop("field")
         return json.dumps(sections, ensure_ascii=False)
 
@@ -166,6 +169,8 @@ def _model_at(path: list[str]) -> type[BaseModel]:
     """Return the model of the section, or of the group of keys inside a section, at `path`."""
     model: type[BaseModel] = Config
     for key in path:
+        if key.isdigit():
+            continue  # the position in a list
         kind = _model_of(model.model_fields[key].annotation)
         assert kind is not None
         model = kind
@@ -173,8 +178,9 @@ def _model_at(path: list[str]) -> type[BaseModel]:
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of a group of keys, which may be optional; None for the annotation of a single key."""
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    """Return the model of a group of keys, which may be optional or one of a list; None for the annotation of a single key."""
+    of_list = get_origin(annotation) is tuple
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind not in (NoneType, *([...] if of_list else []))]
     is_model = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
     return kinds[0] if is_model else None
 
@@ -193,7 +199,7 @@ def settings_reference() -> str:
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield key, default and description of each field, also of nested models."""
     for key, field in model.model_fields.items():
-        kind = _model_of(field.annotation)
+        kind = None if get_origin(field.annotation) is tuple else _model_of(field.annotation)
         if kind is not None:
             if field.default is None:
                 yield f"{prefix}{key}", "`null`", field.description or ""

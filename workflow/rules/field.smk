@@ -117,7 +117,7 @@ FIELD_SUMMARY = [FIELD_RUN / "field.json"] if FIELD_SETTINGS else []
 FIELD_SOURCE = (
     source_settings(FIELD_SETTINGS, CONFIG.corpus) if FIELD_SETTINGS else None
 )
-FIELD_ROOT = local_root(FIELD_SOURCE) if FIELD_SETTINGS else ""
+FIELD_ROOT = folders_of(FIELD_SOURCE) if FIELD_SETTINGS else ""
 FIELD_BATCHES = (
     [
         f"{b:0{len(str(FIELD_SETTINGS.batches - 1))}d}"
