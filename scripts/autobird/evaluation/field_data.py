@@ -301,6 +301,7 @@ def window_truth(truth: FieldTruth, predictions: FieldPredictions, min_overlap: 
             unsure[rows, column] = True
             overlap = np.minimum(predictions.end[rows], box_end[i]) - np.maximum(predictions.start[rows], box_start[i])
             present[rows, column] |= overlap >= needed[i]
-    unnamed = touched[UNNAMED] | truth.possible.any(axis=1)[predictions.recording]
+    anywhere = np.asarray(truth.possible.any(axis=1))
+    unnamed = touched[UNNAMED] | anywhere[predictions.recording]
     known = present | ~(unsure | touched[UNNAMED][:, None] | truth.possible[predictions.recording])
     return WindowTruth(present, known, np.asarray(unsure.any(axis=1)), touched[UNKNOWN], unnamed)
