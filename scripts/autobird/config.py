@@ -180,7 +180,9 @@ def _model_at(path: list[str]) -> type[BaseModel]:
 def _model_of(annotation: Any) -> type[BaseModel] | None:
     """Return the model of a group of keys, which may be optional or one of a list; None for the annotation of a single key."""
     of_list = get_origin(annotation) is tuple
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind not in (NoneType, *([...] if of_list else []))]
+    kinds = [
+        kind for kind in get_args(annotation) or (annotation,) if kind not in (NoneType, *([...] if of_list else []))
+    ]
     is_model = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
     return kinds[0] if is_model else None
 

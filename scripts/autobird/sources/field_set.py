@@ -36,16 +36,19 @@ class FieldSet:
         settings: the recordings, in the settings of a corpus.
         negatives: whether the recordings contain none of the model's species; only `root` and the metadata are used then.
         cache: file of the checksum cache.
+        synthesised: the recordings of type `demo`, which a job synthesises; they replace those of `settings`.
 
     Raises:
         AutobirdError: the recordings cannot be listed, would have to be downloaded, or there are none. The message names the key
             below `evaluation.field`.
     """
 
-    def __init__(self, settings: SourceSettings, negatives: bool, cache: Path) -> None:
+    def __init__(
+        self, settings: SourceSettings, negatives: bool, cache: Path, synthesised: Source | None = None
+    ) -> None:
         self.negatives = negatives
         try:
-            self.listing = Listing(self._source(settings, cache), settings)
+            self.listing = Listing(synthesised or self._source(settings, cache), settings)
         except AutobirdError as error:
             raise AutobirdError(_of_field_set(str(error))) from error
         self.notes = [f"{SETTING}: {_of_field_set(note)}" for note in self.listing.notes]

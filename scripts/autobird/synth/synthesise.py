@@ -12,7 +12,8 @@ from autobird.core.files import atomic, csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.synth.encode import encode
-from autobird.synth.plan import Plan, plan_corpus
+from autobird.synth.negative_scene import render_negative
+from autobird.synth.plan import NegativePlan, Plan, all_plans
 from autobird.synth.scene import SungNote, render
 from autobird.synth.settings import DemoSettings
 
@@ -24,8 +25,10 @@ def _truth_row(plan: Plan, note: SungNote) -> list[str]:
     return [plan.id, plan.name, f"{note.onset:.3f}", f"{note.offset:.3f}", f"{note.low:.0f}", f"{note.high:.0f}"]
 
 
-def synthesise(plan: Plan) -> tuple[bytes, list[list[str]]]:
-    """Return the audio file of a recording and its ground truth (`TRUTH_COLUMNS`)."""
+def synthesise(plan: Plan | NegativePlan) -> tuple[bytes, list[list[str]]]:
+    """Return the audio file of a recording and its ground truth (`TRUTH_COLUMNS`); a negative has none."""
+    if isinstance(plan, NegativePlan):
+        return encode(render_negative(plan), plan.sample_rate, plan.format), []
     samples, notes = render(plan)
     return encode(samples, plan.sample_rate, plan.format), [_truth_row(plan, note) for note in notes]
 
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(DemoSettings, args.settings)
     with stage("download", args, [args.audio, args.truth]):
-        plans = {q.id: q for q in plan_corpus(settings.seed, settings.species, settings.recordings)}
+        plans = {q.id: q for q in all_plans(settings)}
         rows = demo_rows(read_rows(args.manifest))
         recordings = [id_in_demo for _, _, id_in_demo in rows]
         unknown = [name for name in recordings if name not in plans]
