@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
 from autobird.sources.settings import AnnotationSettings, ColumnSettings
+from autobird.synth.settings import DemoFieldSettings
 
 
 class AggregationSettings(Settings):
@@ -97,7 +98,7 @@ class FieldSettings(FieldTruthSettings):
         "annotations",
         description="`annotations`: recordings with tables of annotation boxes; `folder`: one folder per species; `table`: a table of "
         "paths and species; `negatives`: a folder of recordings that contain none of the model's species; `demo`: synthesised field "
-        "recordings of the demo's species.",
+        "recordings of the demo's species, which are not used for a corpus of another type.",
     )
     root: str | None = Field(None, description="Folder of the recordings, as in `corpus.root`.")
     table: str | None = Field(None, description="Table of the recordings (type `table`), as in `corpus.table`.")
@@ -106,6 +107,7 @@ class FieldSettings(FieldTruthSettings):
         ColumnSettings(), description="Names of the columns in the table of recordings or metadata."
     )
     annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
+    demo: DemoFieldSettings = Field(DemoFieldSettings(), description="The synthesised field recordings (type `demo`).")
     batches: int = Field(
         4,
         ge=1,
