@@ -1,4 +1,4 @@
-"""Compare recipes of heads on the validation and the test recordings of all folds, as the last tables of docs/heads.md.
+"""Compare recipes of softmax heads on the validation and the test recordings of all folds, as the tables of docs/heads.md.
 
 Needs the data sets of a cross-validation and the embeddings, which `snakemake crossval` makes:
 
@@ -61,10 +61,10 @@ Recipe = Callable[[Fold, Backbone, int], Floats]
 
 
 def head(**settings: object) -> Recipe:
-    """Return the recipe of Autobird's heads with these settings."""
+    """Return the recipe of Autobird's softmax heads with these settings."""
 
     def logits(fold: Fold, backbone: Backbone, seed: int) -> Floats:
-        s = HeadSettings.model_validate({**settings, "seed": seed})
+        s = HeadSettings.model_validate({"outputs": "softmax", "label_smoothing": 0.0, **settings, "seed": seed})
         prior = Prior.of(backbone, fold.labels, s.backbone_prior)
         decay = s.weight_decay
         if decay == "auto":
@@ -77,7 +77,7 @@ def head(**settings: object) -> Recipe:
 def logistic_regression(fold: Fold, _backbone: Backbone, _seed: int) -> Floats:
     """Scikit-learn's logistic regression with its defaults on standardised embeddings."""
     scaler = StandardScaler().fit(fold.train.embeddings.astype(np.float64))
-    model = LogisticRegression(max_iter=2000).fit(scaler.transform(fold.train.embeddings), fold.train.label)
+    model = LogisticRegression(max_iter=2000).fit(scaler.transform(fold.train.embeddings), fold.train.present.argmax(axis=1))
     return np.asarray(model.decision_function(scaler.transform(fold.embeddings)))
 
 
@@ -98,7 +98,7 @@ def birdnet_analyzer(
         rng, species = np.random.default_rng(seed), len(fold.labels)
         torch.manual_seed(seed)
         rows = np.arange(len(fold.train)) if segments else fold.first_windows
-        x, label = fold.train.embeddings[rows].astype(np.float32), fold.train.label[rows]
+        x, label = fold.train.embeddings[rows].astype(np.float32), fold.train.present.argmax(axis=1)[rows]
         is_train = np.zeros(len(rows), bool)
         for s in np.unique(label):
             of_species = rng.permutation(np.flatnonzero(label == s))

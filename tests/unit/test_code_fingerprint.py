@@ -128,7 +128,7 @@ def test_a_constant_of_settings_counts_for_the_stages_whose_code_uses_it(
         ("audio/settings.py", "    hop: float =", "    taper: float = Field(0.0)\n    hop: float ="),
         ("model/settings.py", '"epochs": 50', '"epochs": 60'),
         ("model/settings.py", 'STUDENT_RECIPE | data', 'data'),
-        ("sources/settings.py", '"xeno-canto.org"', '"www.xeno-canto.org"'),
+        ("sources/remote/settings.py", '"xeno-canto.org"', '"www.xeno-canto.org"'),
         ("core/settings.py", "frozen=True", "frozen=False"),
     ],
 )  # fmt: skip

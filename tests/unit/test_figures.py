@@ -115,7 +115,7 @@ def test_without_a_large_bin_the_reliability_diagram_says_so(drawn: Drawn) -> No
 @pytest.mark.parametrize("function", [species, species_counts])
 def test_legends_of_species_do_not_lie_on_bars(drawn: Drawn, function: Callable[..., None]) -> None:
     names = ["Parus major", "Pica pica"] * 3
-    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0})
+    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0, "kind": ""})
     table = table.assign(quarantined="", dropped="", split=["train"] * 2 + ["validation"] * 2 + ["test"] * 2)
     table = table.assign(present=[[name] for name in names], negative=False)
     fig = drawn(function, table, *([sorted(set(names))] if function is species_counts else []))

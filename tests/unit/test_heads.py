@@ -32,7 +32,8 @@ from autobird.release.onnx_files import export_head, multiply_adds
 from tests.conftest import ROOT
 
 WIDTH, SPECIES = 12, 3
-PLAIN = HeadSettings(weight_decay=0.1, sampler="uniform")
+SOFTMAX = HeadSettings(outputs="softmax", label_smoothing=0.0)
+PLAIN = HeadSettings(outputs="softmax", label_smoothing=0.0, weight_decay=0.1, sampler="uniform")
 
 
 def windows(n: int = 120, noise: float = 1.0, seed: int = 0) -> EmbeddedWindows:
@@ -43,7 +44,24 @@ def windows(n: int = 120, noise: float = 1.0, seed: int = 0) -> EmbeddedWindows:
     x = 4 * np.eye(SPECIES, WIDTH)[label] + noise * rng.normal(size=(n, WIDTH)) + 2
     groups = recording // 2
     names = tuple(f"session {g}" for g in range(groups.max() + 1))
-    return EmbeddedWindows(x.astype(np.float16), label, recording, groups, names)
+    return of_one_species(x, label, recording, groups, names)
+
+
+def of_one_species(
+    x: NDArray[np.floating],
+    label: NDArray[np.int64],
+    recording: NDArray[np.int64],
+    group: NDArray[np.int64],
+    names: tuple[str, ...],
+    species: int = SPECIES,
+) -> EmbeddedWindows:
+    """Windows of one species each; -1: negatives."""
+    present = label[:, None] == np.arange(species)
+    return EmbeddedWindows(x.astype(np.float16), present, np.ones_like(present), recording, group, names)
+
+
+def labels_of(data: EmbeddedWindows) -> NDArray[np.int64]:
+    return np.where(data.negative, -1, data.present.argmax(axis=1))
 
 
 class KnowsTwo(Backbone):
@@ -62,7 +80,7 @@ class KnowsTwo(Backbone):
 
 @pytest.mark.parametrize("hidden", [0, 5])
 def test_the_gradient_is_that_of_the_loss(hidden: int) -> None:
-    settings = HeadSettings(hidden=hidden, label_smoothing=0.1)
+    settings = HeadSettings(outputs="softmax", hidden=hidden, label_smoothing=0.1)
     prior = Prior(
         np.random.default_rng(0).normal(size=(SPECIES, WIDTH)).astype(np.float32), np.ones(SPECIES, np.float32)
     )
@@ -94,7 +112,7 @@ def test_a_linear_head_equals_scikit_learns_logistic_regression() -> None:
     data = windows()
     head = fit_head(data, SPECIES, PLAIN, weight_decay=0.1)
     x = head.scaling.apply(data.embeddings)
-    reference = LogisticRegression(C=1 / (0.1 * len(data)), tol=1e-9, max_iter=2000).fit(x, data.label)
+    reference = LogisticRegression(C=1 / (0.1 * len(data)), tol=1e-9, max_iter=2000).fit(x, labels_of(data))
     np.testing.assert_allclose(
         head.layers.weights[0] - head.layers.weights[0].mean(axis=0),
         reference.coef_ - reference.coef_.mean(axis=0),
@@ -123,12 +141,12 @@ def test_embeddings_of_silence_and_constant_values_stay_finite() -> None:
 def test_species_and_recordings_have_the_weights_of_the_sampler() -> None:
     """A species of a few windows is recalled as well as one of many if all species have the same weight."""
     data = windows(240, noise=3.0)
-    keep = (data.label != 0) | (np.arange(len(data)) < 40)
+    keep = (labels_of(data) != 0) | (np.arange(len(data)) < 40)
     few = data.subset(keep)
     recall = {
         sampler: (
-            fit_head(few, SPECIES, HeadSettings(sampler=sampler), 1.0)
-            .logits(data.embeddings[data.label == 0])
+            fit_head(few, SPECIES, HeadSettings(outputs="softmax", sampler=sampler), 1.0)
+            .logits(data.embeddings[labels_of(data) == 0])
             .argmax(1)
             == 0
         ).mean()
@@ -149,7 +167,7 @@ def test_a_hidden_layer_separates_what_a_line_cannot() -> None:
     x = rng.uniform(-1, 1, (400, 2))
     label = ((x[:, 0] > 0) ^ (x[:, 1] > 0)).astype(np.int64)
     n = np.arange(400)
-    data = EmbeddedWindows(np.hstack([x, np.ones((400, 1))]).astype(np.float16), label, n, n, tuple(map(str, n)))
+    data = of_one_species(np.hstack([x, np.ones((400, 1))]), label, n, n, tuple(map(str, n)), 2)
     right = {
         h: (fit_head(data, 2, HeadSettings(hidden=h), 1e-4).logits(data.embeddings).argmax(1) == label).mean()
         for h in (0, 16)
@@ -162,29 +180,31 @@ def test_inner_folds_divide_no_group_and_hold_all_species() -> None:
     data = windows(360)
     fold = inner_folds(data)
     assert all(len(set(fold[data.group == g])) == 1 for g in np.unique(data.group))
-    assert all(set(fold[data.label == s]) == set(range(5)) for s in range(SPECIES))
-    other = inner_folds(replace(data, group=data.group[::-1], label=data.label[::-1], group_names=data.group_names))
+    assert all(set(fold[labels_of(data) == s]) == set(range(5)) for s in range(SPECIES))
+    other = inner_folds(replace(data, group=data.group[::-1], present=data.present[::-1], group_names=data.group_names))
     assert np.array_equal(other, fold[::-1])
 
 
 def test_noisy_embeddings_need_stronger_weight_decay() -> None:
     clean, noisy = (
-        choose_weight_decay(evaluate_candidates(windows(180, noise), SPECIES, HeadSettings())) for noise in (0.3, 8.0)
+        choose_weight_decay(evaluate_candidates(windows(180, noise), SPECIES, SOFTMAX)) for noise in (0.3, 8.0)
     )
     assert clean < noisy
 
 
-def test_without_two_groups_of_any_species_the_weight_decay_is_the_default() -> None:
+@pytest.mark.parametrize("settings", [SOFTMAX, HeadSettings()])
+def test_without_two_groups_of_any_species_the_weight_decay_is_the_default(settings: HeadSettings) -> None:
     data = windows(18)
     assert len(set(data.group)) == SPECIES
-    assert evaluate_candidates(data, SPECIES, HeadSettings()) == []
+    assert evaluate_candidates(data, SPECIES, settings) == []
     assert choose_weight_decay([]) == DEFAULT
 
 
-def test_a_species_with_one_group_does_not_prevent_the_choice() -> None:
+@pytest.mark.parametrize("settings", [SOFTMAX, HeadSettings()])
+def test_a_species_with_one_group_does_not_prevent_the_choice(settings: HeadSettings) -> None:
     data = windows(180)
-    keep = (data.label != 0) | (data.group == data.group[data.label == 0][0])
-    found = evaluate_candidates(data.subset(keep), SPECIES, HeadSettings())
+    keep = (labels_of(data) != 0) | (data.group == data.group[labels_of(data) == 0][0])
+    found = evaluate_candidates(data.subset(keep), SPECIES, settings)
     assert [c.weight_decay for c in found] == list(CANDIDATES)
     assert all(np.isfinite(c.loss) and 0 <= c.macro_f1 <= 1 for c in found)
 
@@ -283,6 +303,7 @@ def test_a_head_has_its_own_defaults_and_the_stages_settings_are_the_same() -> N
     head = TrainSettings(architecture="head")
     stage = HeadSettings()
     assert {name: getattr(head, name) for name in HeadSettings.model_fields} == stage.model_dump()
+    assert TrainSettings(architecture="head", outputs="softmax").label_smoothing == 0
     assert TrainSettings().weight_decay == 0.02
     assert TrainSettings(architecture="head", weight_decay=3).weight_decay == 3
 

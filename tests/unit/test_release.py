@@ -26,8 +26,9 @@ from autobird.release.drift_reference import drift_reference, drift_table
 from autobird.release.gate import Bounds, Candidate, select_variant
 from autobird.release.onnx_files import export, multiply_adds
 from autobird.release.prune import fine_tuning, prune
-from autobird.release.quantize import quantize
+from autobird.release.quantize import calibration_rows, quantize
 from autobird.release.settings import GateSettings, PruneSettings
+from tests.label_sets import label_columns
 
 ARCHITECTURES = [TrainSettings(width=8), TrainSettings(architecture="cnn_transformer", d_model=16)]
 
@@ -54,16 +55,27 @@ def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> W
         {
             "shard": 0,
             "first_frame": np.arange(n) * frames,
-            "species": ["a", "b"] * (n // 2),
             "recording": [f"r{i}" for i in range(n)],
+            **label_columns(["a", "b"] * (n // 2)),
         }
     )
     return WindowDataset.from_index(index, ["a", "b"], [tmp_path / "s.npy"], frames)
 
 
+def test_the_ranges_of_int8_are_measured_on_windows_with_species_and_some_negatives(tmp_path: Path) -> None:
+    few, many = windows(tmp_path, 40), windows(tmp_path, 40)
+    few.labels.present[[3, 5]] = many.labels.present[np.arange(40) % 8 > 0] = False
+    assert calibration_rows(windows(tmp_path, 40), 20).tolist() == np.linspace(0, 39, 20).round().tolist()
+    assert calibration_rows(few, 1000).tolist() == list(range(40))
+    assert np.isin([3, 5], calibration_rows(few, 8)).all()
+    rows = calibration_rows(many, 8)
+    assert (rows % 8 == 0).sum() == 5  # all windows with species
+    assert len(rows) == 8
+
+
 def logits(path: Path, w: WindowDataset) -> NDArray[np.float32]:
     """The logits of an ONNX file for windows."""
-    x, _ = w.take(np.arange(len(w)))
+    x = w.take(np.arange(len(w)))
     return Graph(path).logits(x[:, 0].transpose(1, 2).numpy())
 
 
@@ -80,7 +92,7 @@ def test_the_exported_file_is_reproducible_holds_no_paths_and_gives_the_logits_o
     assert str(Path.cwd()).encode() not in data
     w = windows(tmp_path, 20)
     with torch.inference_mode():
-        expected = made(w.take(np.arange(20))[0]).numpy()
+        expected = made(w.take(np.arange(20))).numpy()
     np.testing.assert_allclose(logits(tmp_path / "one.onnx", w), expected, atol=2e-4)
 
 
@@ -133,7 +145,7 @@ def test_a_pruned_network_gives_the_logits_of_the_original_one_with_its_least_im
     for module in made.modules():  # a different bias in each channel, to detect exchanged channels
         if isinstance(module, torch.nn.BatchNorm2d):
             module.bias.data.normal_(0, 0.5)
-    x = windows(tmp_path, 4).take(np.arange(4))[0]
+    x = windows(tmp_path, 4).take(np.arange(4))
     zeroed = copy.deepcopy(made)
     for (layer, norm), kept in zip(pruned_layers(zeroed), widths, strict=True):
         zero_least_important(layer, norm, kept)

@@ -47,7 +47,7 @@ def a_recording(project: Path) -> Path:
 
 def assert_only_this_batch_ran(result: Result, name: str) -> None:
     assert result.batches("manifest") >= {batch(name)}
-    assert result.batches("manifest") <= {batch(name), "grouping", "details", "exclusions"}
+    assert result.batches("manifest") <= {batch(name), "grouping", "details", "exclusions", "labels", "kinds"}
     for rule in BATCH:
         assert result.batches(rule) == {batch(name)}, rule
     assert result.rules == {"manifest", *BATCH, *AFTER_RECORDINGS}

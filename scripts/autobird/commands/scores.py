@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.evaluation.false_alarms_text import false_alarm_line
+from autobird.evaluation.field_summary import field_lines
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
@@ -78,6 +79,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
         *_crossval_lines(run / "crossval" / "crossval.json"),
+        *field_lines(run / "field" / "metrics.json"),
     ]
     released, drift, bundle = (
         run / "release" / "released.json",

@@ -30,6 +30,9 @@ Ints = NDArray[np.int64]
 BINS = 15
 """Number of bins of the expected calibration error (Guo et al. 2017)."""
 
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Precisions for which a bundle holds thresholds, so that users can choose one when they predict."""
+
 _RESAMPLES = 100
 """Resamples of the groups for the intervals of the thresholds."""
 
@@ -97,6 +100,26 @@ def calibrate(
         rate,
         None if target is None else rate is not None and rate[0] <= target,
     )
+
+
+def precision_thresholds(
+    table: pd.DataFrame, labels: list[str], calibration: Calibration, settings: CalibrationSettings
+) -> dict[str, list[float | None]]:
+    """Return the thresholds of all species for each of `PRECISIONS`; None for a species that does not reach the precision.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        labels: species in the order of the logits.
+        calibration: of the network; its thresholds are not used.
+        settings: the bootstrap.
+    """
+    split = predictions_of_split(table, labels, "validation", calibration)
+    out = {}
+    for precision in PRECISIONS:
+        found = validation_thresholds(split, settings.model_copy(update={"precision": precision}))
+        pairs = zip(found.values[0], found.reached, strict=True)
+        out[f"{precision:g}"] = [float(value) if reached else None for value, reached in pairs]
+    return out
 
 
 def validation_thresholds(split: SplitPredictions, settings: CalibrationSettings) -> Thresholds:

@@ -1,10 +1,11 @@
 """Settings of the evaluation."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
+from autobird.sources.settings import AnnotationSettings, ColumnSettings
 
 
 class AggregationSettings(Settings):
@@ -68,5 +69,65 @@ class WithBackboneSettings(PossiblyHeardSettings):
     """Settings of stage `with_backbone`."""
 
 
+class FieldTruthSettings(Settings):
+    """How annotated boxes are compared with windows and detections."""
+
+    min_overlap: float = Field(
+        0.5,
+        gt=0,
+        description="Minimum overlap, in seconds, of a box with a window that has its species, and with a detection that finds "
+        "it. A box shorter than this must lie completely inside the window or the detection.",
+    )
+    tolerance: float = Field(
+        0.2,
+        ge=0,
+        description="Seconds by which the start and the end of a box may be wrong. Windows that are closer than this to a box, but do "
+        "not count as having its species, are not used for this species.",
+    )
+
+
+class FieldScoreSettings(IntervalSettings, FieldTruthSettings):
+    """All settings of stage `field_evaluate`."""
+
+
+class FieldSettings(FieldTruthSettings):
+    """Recordings that are never trained on, on which the finished bundle is measured (docs/field.md)."""
+
+    type: Literal["annotations", "folder", "table", "negatives", "demo"] = Field(
+        "annotations",
+        description="`annotations`: recordings with tables of annotation boxes; `folder`: one folder per species; `table`: a table of "
+        "paths and species; `negatives`: a folder of recordings that contain none of the model's species; `demo`: synthesised field "
+        "recordings of the demo's species.",
+    )
+    root: str | None = Field(None, description="Folder of the recordings, as in `corpus.root`.")
+    table: str | None = Field(None, description="Table of the recordings (type `table`), as in `corpus.table`.")
+    metadata: str = Field("auto", description="Table with metadata of the recordings, as in `corpus.metadata`.")
+    columns: ColumnSettings = Field(
+        ColumnSettings(), description="Names of the columns in the table of recordings or metadata."
+    )
+    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
+    batches: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="Number of batches. A stable hash of its path assigns each recording to a batch; a job processes one batch.",
+    )
+
+    @model_validator(mode="after")
+    def _recordings_are_named(self) -> Self:
+        if self.type in ("annotations", "folder", "negatives") and not self.root:
+            raise ValueError(
+                f"type {self.type} needs root, the folder that holds the recordings; set evaluation.field.root"
+            )
+        if self.type == "table" and not self.table:
+            raise ValueError("type table needs table, the table of recordings; set evaluation.field.table")
+        return self
+
+
 class EvaluationSectionSettings(EvaluationSettings, ThresholdSettings):
-    """Evaluation of a model on the validation and test recordings."""
+    """Evaluation of a model on the validation and test recordings, and of the bundle on field recordings."""
+
+    field: FieldSettings | None = Field(
+        None,
+        description="Recordings that are never trained on, on which the finished bundle is measured. Not set: none.",
+    )

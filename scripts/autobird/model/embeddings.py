@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
+from autobird.dataset.label_sets import LabelSets
 
 
 @dataclass(frozen=True)
@@ -18,21 +19,23 @@ class EmbeddedWindows:
 
     Attributes:
         embeddings: shape (windows, width), float16.
-        label: species of each window, as an index into the labels; shape (windows,).
+        present: species that are present in each window, none in a negative; shape (windows, species).
+        known: of which species it is known whether they are present (`LabelSets.known`); shape (windows, species).
         recording: recording of each window, as an index; shape (windows,).
         group: group of each window, as an index; the split never divides a group; shape (windows,).
         group_names: keys of the groups, in the order of `group`.
     """
 
     embeddings: NDArray[np.float16]
-    label: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     recording: NDArray[np.int64]
     group: NDArray[np.int64]
     group_names: tuple[str, ...]
 
     @classmethod
     def from_split(
-        cls, index: Path, split: str, labels: Sequence[str], embeddings: Sequence[Path]
+        cls, index: Path, split: str, labels: Sequence[str], embeddings: Sequence[Path], outputs: str
     ) -> "EmbeddedWindows":
         """Return the windows of a split that the index file (`INDEX`) does not drop.
 
@@ -43,33 +46,49 @@ class EmbeddedWindows:
             split: name of the split.
             labels: species in the order of the logits.
             embeddings: arrays of all batches, in their order.
+            outputs: `softmax`: windows of exactly one species alone; `independent`: all.
 
         Raises:
             AutobirdError: an embedding contains NaN or infinity; the message names file and recording.
         """
-        table = read_table(index, ["recording", "start", "species", "group", "split", "dropped", "shard", "row"])
-        table = table[(table["dropped"] == "") & (table["split"] == split)].reset_index(drop=True)
-        return cls.from_index(table, labels, embeddings)
+        columns = ["species", "present", "absent", "unknown", "default", "split", "dropped", "shard", "row"]
+        table = read_table(index, ["recording", "start", "group", *columns])
+        used = (table["dropped"] == "") & (table["split"] == split)
+        if outputs == "softmax":
+            used &= table["species"] != ""
+        return cls.from_index(table[used].reset_index(drop=True), labels, embeddings)
 
     @classmethod
     def from_index(cls, table: pd.DataFrame, labels: Sequence[str], embeddings: Sequence[Path]) -> "EmbeddedWindows":
-        """Return all windows of a table with the columns recording, start, species, group, shard, row; see `from_split`."""
+        """Return all windows of a table with the columns recording, start, group, shard, row and those of `LabelSets.of`."""
         group, names = pd.factorize(table["group"])
+        sets = LabelSets.of(table, labels)
         return cls(
             read_embeddings(table, embeddings),
-            table["species"].map({name: i for i, name in enumerate(labels)}).to_numpy(np.int64),
+            sets.present,
+            sets.known,
             pd.factorize(table["recording"])[0].astype(np.int64),
             group.astype(np.int64),
             tuple(map(str, names)),
         )
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.present)
+
+    @property
+    def negative(self) -> NDArray[np.bool_]:
+        """Which windows hold none of the species; shape (windows,)."""
+        return np.asarray(~self.present.any(axis=1))
 
     def subset(self, mask: NDArray[np.bool_]) -> "EmbeddedWindows":
         """Return the windows where `mask`, of shape (windows,), is true."""
         return EmbeddedWindows(
-            self.embeddings[mask], self.label[mask], self.recording[mask], self.group[mask], self.group_names
+            self.embeddings[mask],
+            self.present[mask],
+            self.known[mask],
+            self.recording[mask],
+            self.group[mask],
+            self.group_names,
         )
 
 

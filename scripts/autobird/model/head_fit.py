@@ -1,4 +1,4 @@
-"""Fit a head, a small classifier on embeddings: softmax regression, or a network with one hidden layer, by L-BFGS in float64.
+"""Fit a head, a small classifier on embeddings: logistic or softmax regression, or one hidden layer, by L-BFGS in float64.
 
 The fit is a deterministic function of its inputs: the sums run over blocks of fixed size in a fixed order, on one thread.
 """
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from autobird.model.embeddings import EmbeddedWindows
+from autobird.model.head_loss import head_loss
 from autobird.model.head_prior import Prior
-from autobird.model.sampling import one_hot, sampling_probabilities
+from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import HeadSettings
 from autobird.model.unit_length import unit_length
 
@@ -118,35 +119,44 @@ def fit_head(
     return Head(scaling, problem.fit(weight_decay), prior)
 
 
+def window_weights(windows: EmbeddedWindows, settings: HeadSettings) -> Floats:
+    """Return how much each window counts in the loss; shape (windows,), sum 1."""
+    share = settings.negative_share if settings.outputs == "independent" else 0.0
+    return sampling_probabilities(windows.present, windows.recording, settings.sampler, share)
+
+
 @dataclass(frozen=True)
 class Problem:
-    """The optimisation problem of a head: minimise the weighted cross-entropy plus weight_decay / 2 times the sum of the squared weights.
+    """The optimisation problem of a head: minimise the weighted loss plus weight_decay / 2 times the sum of the squared weights.
 
     The prior has no part in the penalty: strong weight decay makes the head's answers those of the prior.
 
     Attributes:
         x: standardised embeddings; shape (windows, width).
         offset: logits of the prior; shape (windows, species).
-        label: species of each window, as an index; shape (windows,).
+        present: species that are present; shape (windows, species).
+        known: cells that count; shape (windows, species).
         weights: weights of the windows, sum 1; shape (windows,).
         settings: recipe.
     """
 
     x: NDArray[np.float32]
     offset: NDArray[np.float32]
-    label: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    known: NDArray[np.bool_]
     weights: Floats
     settings: HeadSettings
 
     @classmethod
     def of(cls, windows: EmbeddedWindows, settings: HeadSettings, prior: Prior) -> tuple[Scaling, "Problem"]:
         """Return the standardisation of training windows, and the problem."""
-        weights = sampling_probabilities(one_hot(windows.label), windows.recording, settings.sampler)
+        weights = window_weights(windows, settings)
         scaling = Scaling.of(windows.embeddings, weights)
         offset = np.empty((len(windows), len(prior.bias)), np.float32)
         for rows in _blocks(len(windows)):
             offset[rows] = prior.logits(windows.embeddings[rows])
-        return scaling, cls(scaling.apply(windows.embeddings), offset, windows.label, weights, settings)
+        x = scaling.apply(windows.embeddings)
+        return scaling, cls(x, offset, windows.present, windows.known, weights, settings)
 
     @property
     def species(self) -> int:
@@ -186,20 +196,16 @@ class Problem:
         return Layers((first, last), (np.zeros(hidden), np.zeros(self.species)))
 
     def _loss_and_gradient(self, layers: Layers) -> tuple[float, Layers]:
-        """Return the weighted cross-entropy with label smoothing, and its gradient."""
-        smoothing, loss = self.settings.label_smoothing, 0.0
+        """Return the weighted loss, and its gradient."""
+        loss = 0.0
         weights = [np.zeros_like(w) for w in layers.weights]
         biases = [np.zeros_like(b) for b in layers.biases]
         for rows in _blocks(len(self.x)):
             *inputs, logits = _forward(self.x[rows], layers)
-            logits = logits + self.offset[rows]
-            label, w = self.label[rows], self.weights[rows]
-            shifted = logits - logits.max(axis=1, keepdims=True)
-            log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-            target = np.full(log_p.shape, smoothing / self.species)
-            target[np.arange(len(label)), label] += 1 - smoothing
-            loss -= float(w @ (target * log_p).sum(axis=1))
-            error = w[:, None] * (np.exp(log_p) - target)
+            losses, error = head_loss(logits + self.offset[rows], self.present[rows], self.known[rows], self.settings)
+            w = self.weights[rows]
+            loss += float(w @ losses)
+            error = w[:, None] * error
             for n in reversed(range(len(inputs))):
                 weights[n] += error.T @ inputs[n]
                 biases[n] += error.sum(axis=0)

@@ -2,17 +2,16 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+from scipy.optimize import minimize, minimize_scalar
+from scipy.special import expit, log_softmax
 
 from autobird.model.embeddings import EmbeddedWindows
-from autobird.model.head_fit import Problem
+from autobird.model.head_fit import Problem, window_weights
 from autobird.model.head_prior import Prior
-from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import HeadSettings
 
 log = logging.getLogger("autobird")
@@ -27,6 +26,9 @@ DEFAULT = 1.0
 _FOLDS = 5
 """Number of folds of the inner cross-validation."""
 
+_LOG_TEMPERATURES = (float(np.log(0.05)), float(np.log(20.0)))
+"""Bounds of the logarithm of the temperature."""
+
 MAX_WINDOWS = 20_000
 """Largest number of windows for the choice; of a larger training split, windows spread evenly over each recording are used."""
 
@@ -37,30 +39,34 @@ class Candidate:
 
     Attributes:
         weight_decay: the strength.
-        loss: cross-entropy of the windows left out, weighted as in training, after temperature scaling, nats. The temperature is
-            that of all folds together, because the released head is scaled, too.
-        macro_f1: mean over the species of the F1 of the windows left out.
-        temperature: the temperature.
+        loss: cross-entropy of the windows left out, weighted as in training, after calibration, nats; of independent outputs the sum
+            over the species. The calibration is that of all folds together, because the released head is calibrated, too.
+        macro_f1: mean over the species of the F1 of the windows left out, each with its most probable species; with independent
+            outputs, each with those whose probability is at least 1/2.
+        temperature: what the logits are divided by.
+        bias: what is added then; 0 for a softmax.
     """
 
     weight_decay: float
     loss: float
     macro_f1: float
     temperature: float
+    bias: float
 
 
 def inner_folds(windows: EmbeddedWindows, folds: int = _FOLDS) -> NDArray[np.int64]:
     """Return the fold of each window; shape (windows,).
 
     Groups are not divided. The groups of a species are dealt to the folds in turn, in the order of a stable hash of their keys;
-    the species of a group is that of most of its windows.
+    the species of a group is that of most of its windows. Groups of mostly negative windows are dealt as if negative were a species.
     """
     groups = len(windows.group_names)
-    species = np.zeros((groups, int(windows.label.max(initial=0)) + 1), np.int64)
-    np.add.at(species, (windows.group, windows.label), 1)
+    count = np.zeros((groups, windows.present.shape[1] + 1), np.int64)
+    window, species = np.nonzero(np.column_stack([windows.present, windows.negative]))
+    np.add.at(count, (windows.group[window], species), 1)
     hashed = [hashlib.sha256(name.encode()).hexdigest() for name in windows.group_names]
-    present = np.flatnonzero(species.sum(axis=1))
-    order = sorted(present, key=lambda g: (int(species[g].argmax()), hashed[g]))
+    used = np.flatnonzero(count.sum(axis=1))
+    order = sorted(used, key=lambda g: (int(count[g].argmax()), hashed[g]))
     fold = np.zeros(groups, np.int64)
     fold[order] = np.arange(len(order)) % folds
     return fold[windows.group]
@@ -71,7 +77,8 @@ def evaluate_candidates(
 ) -> list[Candidate]:
     """Return the results of all strengths of the weight decay, in the order of `CANDIDATES`.
 
-    A window counts if its species occurs in the training part of its fold. The list is empty if no window does.
+    A species of a window left out counts if the species occurs in the training part of the fold; a window of a softmax, if its
+    species does. The list is empty if none does.
 
     Args:
         windows: training windows.
@@ -82,12 +89,16 @@ def evaluate_candidates(
     windows = windows.subset(thinning_mask(windows.recording, MAX_WINDOWS))
     prior = prior or Prior.none(species, windows.embeddings.shape[1])
     fold = inner_folds(windows)
+    counted = windows.known.copy()
     logits = np.full((len(CANDIDATES), len(windows), species), np.nan)
     for k in np.unique(fold):
         train = windows.subset(fold != k)
-        known = np.isin(windows.label, train.label)
-        left_out = (fold == k) & known
-        if not len(train) or not left_out.any():
+        learnt = train.present.any(axis=0)
+        left_out = fold == k
+        if settings.outputs == "softmax":
+            left_out &= (windows.present & learnt).any(axis=1)
+        counted[left_out] &= learnt
+        if not learnt.any() or not left_out.any():
             continue
         scaling, problem = Problem.of(train, settings, prior)
         x, layers = scaling.apply(windows.embeddings[left_out]), None
@@ -97,11 +108,10 @@ def evaluate_candidates(
             layers = problem.fit(weight_decay, None if settings.hidden else layers)
             logits[n, left_out] = layers.logits(x) + offset
     used = ~np.isnan(logits[0, :, 0])
-    if not used.any():
+    if not (windows.present & counted)[used].any():
         return []
-    label = windows.label[used]
-    weights = sampling_probabilities(one_hot(label), windows.recording[used], settings.sampler)
-    return [_result(w, z[used], label, weights) for w, z in zip(CANDIDATES, logits, strict=True)]
+    scored = replace(windows.subset(used), known=counted[used])
+    return [_result(w, z[used], scored, settings) for w, z in zip(CANDIDATES, logits, strict=True)]
 
 
 def choose_weight_decay(candidates: list[Candidate]) -> float:
@@ -114,21 +124,51 @@ def choose_weight_decay(candidates: list[Candidate]) -> float:
     return min(candidates, key=lambda c: c.loss).weight_decay
 
 
-def _result(
-    weight_decay: float, z: NDArray[np.float64], label: NDArray[np.int64], weights: NDArray[np.float64]
-) -> Candidate:
+def _result(weight_decay: float, z: NDArray[np.float64], windows: EmbeddedWindows, settings: HeadSettings) -> Candidate:
     """Return the scores of logits of shape (windows, species)."""
-    rows = np.arange(len(label))
+    weights = window_weights(windows, settings)
+    present, known = windows.present & windows.known, windows.known
+    if settings.outputs == "softmax":
+        temperature, bias, loss = _best_temperature(z, windows.present, weights)
+        predicted = np.eye(z.shape[1], dtype=bool)[z.argmax(axis=1)]
+        present, known = windows.present, np.ones_like(known)
+    else:
+        temperature, bias, loss = _best_scale_and_bias(z, present, weights[:, None] * known)
+        predicted = z / temperature + bias >= 0
+    correct = (predicted & present).sum(axis=0)
+    true, named = present.sum(axis=0), (predicted & known).sum(axis=0)
+    f1 = 2 * correct / np.maximum(1, true + named)
+    return Candidate(weight_decay, loss, float(f1[true > 0].mean()), temperature, bias)
+
+
+def _best_temperature(
+    z: NDArray[np.float64], present: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Return the temperature of a softmax with the lowest cross-entropy, 0, and that cross-entropy."""
+    rows, label = np.arange(len(z)), present.argmax(axis=1)
 
     def loss(log_temperature: float) -> float:
         return -float(weights @ log_softmax(z / np.exp(log_temperature), axis=1)[rows, label])
 
-    best = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20.0)), method="bounded", options={"xatol": 1e-4})
-    predicted, n = z.argmax(axis=1), z.shape[1]
-    correct = np.bincount(label[predicted == label], minlength=n)
-    true, named = np.bincount(label, minlength=n), np.bincount(predicted, minlength=n)
-    f1 = 2 * correct / np.maximum(1, true + named)
-    return Candidate(weight_decay, float(best.fun), float(f1[true > 0].mean()), float(np.exp(best.x)))
+    best = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(best.x)), 0.0, float(best.fun)
+
+
+def _best_scale_and_bias(
+    z: NDArray[np.float64], present: NDArray[np.bool_], weights: NDArray[np.float64]
+) -> tuple[float, float, float]:
+    """Return temperature and bias of independent outputs with the lowest binary cross-entropy, and that; weights are of cells."""
+
+    def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        scaled = z / np.exp(values[0])
+        y = scaled + values[1]
+        error = weights * (expit(y) - present)
+        return float((weights * (np.logaddexp(0, y) - present * y)).sum()), np.array(
+            [-(error * scaled).sum(), error.sum()]
+        )
+
+    best = minimize(loss, np.zeros(2), jac=True, method="L-BFGS-B", bounds=[_LOG_TEMPERATURES, (-20, 20)])
+    return float(np.exp(best.x[0])), float(best.x[1]), float(best.fun)
 
 
 def thinning_mask(part: NDArray[np.integer], limit: int) -> NDArray[np.bool_]:

@@ -31,9 +31,13 @@ ORIGINAL_RECIPE: dict[str, Any] = {
 HEAD_RECIPE: dict[str, Any] = {
     "weight_decay": "auto",
     "sampler": "recordings",
-    "label_smoothing": 0.0,
+    "negative_share": 0.5,
+    "label_smoothing": 0.02,
 }
 """Defaults of `head` where they differ from those of `resnet`; docs/heads.md shows how they were chosen."""
+
+SOFTMAX_HEAD_RECIPE: dict[str, Any] = {"label_smoothing": 0.0}
+"""Defaults of a `head` with softmax outputs where they differ from those of a head with independent ones."""
 
 STUDENT_RECIPE: dict[str, Any] = {"epochs": 40}
 """Defaults of a network with a teacher where they differ from those without; docs/students.md shows how they were chosen."""
@@ -55,7 +59,7 @@ class TrainSettings(Settings):
         0,
         ge=0,
         le=8192,
-        description="Size of the hidden layer of a `head`; 0: none, the head is a softmax regression.",
+        description="Size of the hidden layer of a `head`; 0: none, the head is a logistic or softmax regression.",
     )
     backbone_prior: float = Field(
         0.5,
@@ -77,11 +81,11 @@ class TrainSettings(Settings):
         "knows well (Lin et al. 2017); `asymmetric`: does so for absent species alone (Ridnik et al. 2021).",
     )
     negative_share: float = Field(
-        0.2,
+        0.35,
         ge=0,
         lt=1,
         description="Share of the training that is spent on negative windows, which hold none of the species, if there are any "
-        "(independent outputs; not with `sampler: uniform`).",
+        "(independent outputs; not with `sampler: uniform`). The windows with species do not become fewer: an epoch becomes longer.",
     )
     width: int = Field(
         16,
@@ -129,10 +133,11 @@ class TrainSettings(Settings):
         "float16 on a GPU and float32 on a CPU.",
     )
     epochs: int = Field(
-        18,
+        30,
         ge=1,
         le=10000,
-        description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has.",
+        description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has with species, "
+        "and on the share `negative_share` of negative windows besides.",
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Number of windows per training step.")
     optimizer: Literal["adam", "adamw"] = Field(
@@ -162,7 +167,8 @@ class TrainSettings(Settings):
         0.05,
         ge=0,
         lt=1,
-        description="Label smoothing: the share of each training target that is spread evenly over all species.",
+        description="Label smoothing: the share of each training target that is spread evenly over all species, so that of an absent one "
+        "is this share divided by the number of species. A `head` with independent outputs spreads it over present and absent.",
     )
     sampler: Literal["uniform", "weighted", "balanced", "recordings"] = Field(
         "balanced",
@@ -175,7 +181,8 @@ class TrainSettings(Settings):
         ge=0,
         le=1,
         description="Augmentation: share of the windows that are mixed with another window, as if both were heard at once. The "
-        "training target is mixed likewise.",
+        "training target is mixed likewise: in proportion with softmax outputs; with independent outputs, the species of both are present, "
+        "unless one of the windows is 5 dB or more below the other.",
     )
     roll: bool = Field(
         True,
@@ -249,6 +256,8 @@ class TrainSettings(Settings):
     @classmethod
     def _recipe(cls, data: Any) -> Any:
         if isinstance(data, dict):
+            if data.get("architecture") == "head" and data.get("outputs") == "softmax":
+                data = SOFTMAX_HEAD_RECIPE | data
             if data.get("architecture") in _RECIPES:
                 data = _RECIPES[data["architecture"]] | data
             if data.get("teacher"):
@@ -284,12 +293,12 @@ class HeadSettings(Settings):
 
     outputs: str = "independent"
     loss: str = "bce"
-    negative_share: float = 0.2
+    negative_share: float = 0.5
     hidden: int = 0
     backbone_prior: float = 0.5
     seed: int = 4
     weight_decay: float | Literal["auto"] = "auto"
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.02
     sampler: str = "recordings"
 
 

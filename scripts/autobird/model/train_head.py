@@ -45,11 +45,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(HeadSettings, args.settings)
     with stage("train_head", args, [args.weights, args.model, args.history]):
         labels: list[str] = read_json(args.labels)
-        windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings)
+        windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings, settings.outputs)
         width = windows.embeddings.shape[1]
         key = settings_of(BackboneKey, args.backbone)
         backbone = BackboneInfo(**key.model_dump(exclude_none=True), width=width)
-        log.info("%d training windows, %d species, embeddings of %s", len(windows), len(labels), backbone.name)
+        log.info(
+            "%d training windows, %d of them negative, %d species, embeddings of %s",
+            len(windows), windows.negative.sum(), len(labels), backbone.name,
+        )  # fmt: skip
 
         loaded = load_recorded(backbone, args.file or None)
         prior = Prior.of(loaded, labels, settings.backbone_prior)
@@ -73,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.model,
             {
                 "labels": labels,
+                "outputs": settings.outputs,
                 "features": features.model_dump(mode="json"),
                 "backbone": backbone.model_dump(mode="json", exclude={"licence", "source"}),
                 "backbone_cost": BackboneCost.of(loaded, features).model_dump(mode="json"),

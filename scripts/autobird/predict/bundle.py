@@ -2,7 +2,8 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,8 @@ class Bundle:
         features: settings of windows, front end and quiet filters.
         calibration: how probabilities and detections are computed from the logits.
         unknown: the score of windows that hold none of the species; None: the bundle has none (formats 1 and 2).
+        precision_thresholds: thresholds for wanted precisions, chosen on validation: for each precision an array of shape (species,), NaN
+            for species that do not reach it; empty for bundles of formats 1 and 2.
         backbone: the pretrained network whose embeddings are the input of the graph, which the bundle does not contain; None: the
             input are mel frames.
     """
@@ -69,6 +72,7 @@ class Bundle:
     calibration: Calibration
     backbone: BackboneInfo | None = None
     unknown: UnknownScore | None = None
+    precision_thresholds: Mapping[float, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
@@ -115,6 +119,10 @@ class Bundle:
                 calibration=calibration_of(text),
                 backbone=None if backbone is None else BackboneInfo.model_validate(backbone),
                 unknown=None if unknown is None else UnknownScore.from_json(unknown),
+                precision_thresholds={
+                    float(precision): np.array(values, np.float64)  # null becomes NaN
+                    for precision, values in text.get("precision_thresholds", {}).items()
+                },
             )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
             raise AutobirdError(f"{file} is damaged ({error!r}); recreate the bundle") from error

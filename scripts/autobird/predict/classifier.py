@@ -13,6 +13,7 @@ from autobird.audio.mel import FrontEnd
 from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
 from autobird.drift.features import DRIFT_FEATURES, window_features
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import load_bundle_backbone, missing_band_note
 from autobird.predict.bundle import GRAPH, Bundle
 from autobird.predict.classification import classify, run_starts
@@ -26,12 +27,16 @@ MIN_DURATION = 0.5
 
 @dataclass(frozen=True)
 class Detection:
-    """A species detected from `start` to `end` (seconds), with its highest probability in these windows."""
+    """A species detected from `start` to `end` (seconds), with its highest probability in these windows.
+
+    `occurrence` says how likely the species occurs where and when the recording was made (`occurrence_filter`); None: unknown.
+    """
 
     start: float
     end: float
     species: str
     probability: float
+    occurrence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,21 @@ class Classifier:
         threads: number of CPU threads of the bundle's network; a backbone uses one.
         backbone: path of the file of the backbone, if the bundle needs one; None: the environment variable `AUTOBIRD_BACKBONE`, or
             for BirdNET where it is installed.
+        options: changes of the thresholds; None: those of the table beside the bundle, if there is one.
 
     Raises:
-        AutobirdError: the folder is not a bundle, is damaged, or has another format; or its backbone is not installed.
+        AutobirdError: the folder is not a bundle, is damaged, or has another format; its backbone is not installed; or the options do not
+            fit it.
     """
 
-    def __init__(self, bundle: Path | str, threads: int = 1, backbone: Path | str | None = None) -> None:
-        self.bundle = Bundle.load(Path(bundle))
+    def __init__(
+        self,
+        bundle: Path | str,
+        threads: int = 1,
+        backbone: Path | str | None = None,
+        options: AnswerOptions | None = None,
+    ) -> None:
+        self.bundle = (options or AnswerOptions()).apply(Bundle.load(Path(bundle)))
         self._front_end = FrontEnd.of(self.bundle.features)
         self._graph = Graph(self.bundle.folder / GRAPH, threads)
         self._backbone = load_bundle_backbone(self.bundle, backbone)

@@ -59,15 +59,22 @@ class DetectionTable:
         places: how site, recorder and time are determined.
         codes: codes of the species, in a column `code`; None: without this column.
 
+        with_occurrence: whether there is a column `occurrence` (`Detection.occurrence`).
+
     Attributes:
         columns: the columns.
     """
 
-    def __init__(self, places: Places | None = None, codes: SpeciesCodes | None = None) -> None:
+    def __init__(
+        self, places: Places | None = None, codes: SpeciesCodes | None = None, with_occurrence: bool = False
+    ) -> None:
         self.places, self.codes = places or Places(), codes
         self.columns: tuple[Column, ...] = DETECTION_COLUMNS
         if codes is not None:
             self.columns += (Column("code", "text", lambda row: codes.of(row.detection.species).code or None),)
+
+        if with_occurrence:
+            self.columns += (Column("occurrence", "score", lambda row: row.detection.occurrence),)
 
     @property
     def names(self) -> list[str]:

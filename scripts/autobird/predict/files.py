@@ -12,6 +12,7 @@ from autobird.audio.access import AudioSource, open_source, source_size
 from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.audio.headers import Header, read_header
 from autobird.core.workers import Crash, Killed, TimedOut, run_each
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import Classifier, Detection, Prediction
 from autobird.predict.origin import Origin
@@ -164,6 +165,7 @@ class FileJob(NamedTuple):
         by_window: whether the result includes each window.
         backbone: file of the backbone, if the bundle needs one.
         below: path of the file below the folder that was named, for the site (`origin.Origin.path`); "": the name.
+        options: changes of the thresholds of the bundle.
     """
 
     bundle: Path
@@ -173,6 +175,7 @@ class FileJob(NamedTuple):
     by_window: bool = False
     backbone: Path | None = None
     below: str = ""
+    options: AnswerOptions = AnswerOptions()
 
 
 def time_per_megabyte(bundle: Bundle) -> float:
@@ -235,7 +238,7 @@ def _of_crash(name: str, crash: Crash) -> FileResult:
 
 
 def _run_job(job: FileJob) -> FileResult:
-    classifier = _classifier_of_worker(job.bundle, job.backbone)
+    classifier = _classifier_of_worker(job.bundle, job.backbone, job.options)
     try:
         with open_source(job.audio) as audio:
             return predict_file(classifier, audio, job.name, job.max_duration, job.by_window)
@@ -244,9 +247,9 @@ def _run_job(job: FileJob) -> FileResult:
 
 
 @cache
-def _classifier_of_worker(bundle: Path, backbone: Path | None) -> Classifier:
+def _classifier_of_worker(bundle: Path, backbone: Path | None, options: AnswerOptions) -> Classifier:
     """Load the classifier of a worker process, once."""
     # Decoders print warnings about damaged files to standard error. They are dropped, because the results hold an error for
     # each file that cannot be used.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    return Classifier(bundle, backbone=backbone)
+    return Classifier(bundle, backbone=backbone, options=options)

@@ -4,9 +4,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
+from autobird.predict.answer_options import AnswerOptions
+from autobird.predict.bundle import Bundle
+from autobird.predict.occurrence_filter import Location
 from autobird.predict.origin import Places
 from autobird.predict.output_names import FOLDERS, output_path
 from autobird.predict.parquet import check_parquet
+from autobird.predict.species_names import names_of, read_species_list
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,10 @@ class PredictOptions:
         backbone: file of the backbone; None: see `Classifier`.
         places: how site, recorder and time are determined.
         codes: table of species codes; None: the tables have no codes.
+        threshold, precision: see `AnswerOptions`.
+        species: list of the species to report; None: all.
+        names: table of further names for `species`.
+        location: where the recordings were made, for the column `occurrence`; None: without this column.
     """
 
     formats: tuple[str, ...] = ("table",)
@@ -37,6 +45,22 @@ class PredictOptions:
     backbone: Path | None = None
     places: Places = field(default_factory=Places)
     codes: Path | None = None
+    threshold: float | None = None
+    precision: float | None = None
+    species: Path | None = None
+    names: Path | None = None
+    location: Location | None = None
+
+    def answers(self, bundle: Bundle) -> AnswerOptions:
+        """Return the changes of the thresholds of a bundle.
+
+        Raises:
+            AutobirdError: the list of species cannot be read, or names species that the bundle does not know.
+        """
+        species = None
+        if self.species is not None:
+            species = read_species_list(self.species, names_of(bundle.labels, self.names))
+        return AnswerOptions(precision=self.precision, threshold=self.threshold, species=species)
 
     def check(self) -> None:
         """Check that the options fit together.
@@ -44,6 +68,10 @@ class PredictOptions:
         Raises:
             AutobirdError: they do not.
         """
+        if self.threshold is not None and self.precision is not None:
+            raise AutobirdError("--threshold and --precision cannot be used together; leave out one of them")
+        if self.names is not None and self.species is None:
+            raise AutobirdError("--names needs --species: it gives other names of the species in the list")
         if self.by_window and "json" not in self.formats:
             raise AutobirdError("--windows needs --json: the probabilities of every window do not fit into a table")
         on_files = [form for form in self.formats if form == "parquet" or form in FOLDERS]

@@ -4,8 +4,10 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -13,6 +15,7 @@ from autobird.audio.file_kind import not_audio_kind
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import check_backbone, split_note
 from autobird.predict.bundle import MANIFEST, Bundle
 from autobird.predict.codes import SpeciesCodes
@@ -21,6 +24,7 @@ from autobird.predict.files import FileJob, FileResult, predict_files, skipped, 
 from autobird.predict.formats import on_one_line
 from autobird.predict.inputs import find_files
 from autobird.predict.journal import FileState, Journal
+from autobird.predict.occurrence_filter import OccurrenceFilter
 from autobird.predict.options import PredictOptions
 from autobird.predict.output_names import files_table, journal_path
 from autobird.predict.outputs import FilesOutput, Output, new_output, text_format
@@ -49,8 +53,12 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
     loaded = Bundle.load(bundle)
     if codes is not None and (without := codes.missing(list(loaded.labels))):
         print(f"note: {options.codes} has no code for {', '.join(without)}", file=sys.stderr)
-    table = DetectionTable(options.places, codes)
-    command = _Command(loaded, check_backbone(loaded, options.backbone), found, missing, options, table)
+    answers = options.answers(loaded)
+    answers.apply(loaded)  # refuses what does not fit the bundle, before any file is read
+    for note in answers.notes(loaded):
+        print(f"note: {note}", file=sys.stderr)
+    table = DetectionTable(options.places, codes, options.location is not None)
+    command = _Command(loaded, check_backbone(loaded, options.backbone), found, missing, options, table, answers)
     if output is None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -109,8 +117,16 @@ class _Command:
         missing: Sequence[Path],
         options: PredictOptions,
         table: DetectionTable,
+        answers: AnswerOptions,
     ) -> None:
         self._bundle, self._backbone, self._files, self._options, self._table = bundle, backbone, files, options, table
+        self._answers = answers
+        self._occurrence = OccurrenceFilter.of(bundle.labels, options.location) if options.location else None
+        if self._occurrence and self._occurrence.unknown:
+            names = ", ".join(self._occurrence.unknown)
+            print(f"note: the location model does not know {names}; these species are not filtered", file=sys.stderr)
+        self._left_out: Counter[str] = Counter()
+        """Number of detections that `--min-occurrence` left out, by species."""
         self._missing = [
             skipped(printable(str(path)), "is not there; give audio files, or folders of them", is_final=False)
             for path in missing
@@ -133,17 +149,27 @@ class _Command:
                 o.by_window,
                 self._backbone,
                 self._files[n].below,
+                self._answers,
             )
             for n in numbers
         ]
         workers, per_mb = min(o.workers, max(1, len(jobs))), time_per_megabyte(self._bundle)
         with closing(predict_files(jobs, workers, o.time_limit, per_mb)) as results:
             for at, result in results:
+                if self._occurrence:
+                    result = self._with_occurrence(result, self._occurrence)
                 self._answered += 1
                 self._audio += result.duration
                 self._report(result)
                 yield numbers[at], result
                 self._report_progress(len(numbers))
+
+    def _with_occurrence(self, result: FileResult, occurrence: OccurrenceFilter) -> FileResult:
+        """Return the result with the occurrence of each detection, without those that the user does not want."""
+        start = self._options.places.of(result.origin).start
+        kept, left_out = occurrence.split(result.detections, start.date() if start else None)
+        self._left_out.update(detection.species for detection in left_out)
+        return replace(result, detections=kept)
 
     def _report(self, result: FileResult) -> None:
         if result.error:
@@ -166,6 +192,9 @@ class _Command:
         earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
+        if self._left_out:
+            counts = ", ".join(f"{name} ({count})" for name, count in sorted(self._left_out.items()))
+            print(f"note: --min-occurrence left out {self._left_out.total()} detections: {counts}", file=sys.stderr)
         for count, example in self._notes.values():
             files = f"{count} file{'s were' if count > 1 else ' was'}"
             print(f"note: {files} classified with a note, for example {example}", file=sys.stderr)
@@ -253,8 +282,11 @@ class _Command:
 
     def _key(self) -> str:
         """Return a text that identifies the bundle and the options that results depend on."""
-        o = self._options
-        return json.dumps([file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds])
+        o, thresholds = self._options, self._answers.apply(self._bundle).thresholds
+        place = [*astuple(o.location), o.places.clock and str(o.places.clock)] if o.location else None
+        return json.dumps(
+            [file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds, thresholds.tolist(), place]
+        )
 
 
 def _kept(output: Path) -> str:

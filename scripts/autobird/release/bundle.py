@@ -112,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "offset": network.offset.tolist(),
                 "thresholds": network.thresholds.tolist(),
                 "unknown_score": calibration["unknown_score"],
+                "precision_thresholds": calibration["precision_thresholds"],
                 "training_data": training_data(licences, backbone, teacher),
                 "backbone": backbone and backbone.model_dump(mode="json"),
                 **({"teacher": teacher} if teacher else {}),

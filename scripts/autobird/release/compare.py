@@ -14,7 +14,7 @@ from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
-from autobird.evaluation.calibration import FittedCalibration, calibrate
+from autobird.evaluation.calibration import FittedCalibration, calibrate, precision_thresholds
 from autobird.evaluation.evaluate import interval_json
 from autobird.evaluation.false_alarms import WindowSound, false_alarm_ratio, false_alarms
 from autobird.evaluation.metrics import Weighting, detection_macro_f1, detection_recall, macro_f1
@@ -156,7 +156,12 @@ def cost_columns(
 
 
 def calibration_json(
-    variant: str, labels: list[str], fitted: FittedCalibration, unknown: UnknownScore | None, settings: CompareSettings
+    variant: str,
+    labels: list[str],
+    fitted: FittedCalibration,
+    unknown: UnknownScore | None,
+    settings: CompareSettings,
+    by_precision: dict[str, list[float | None]],
 ) -> dict[str, Any]:
     """Return the calibration of a variant as the content of `calibration.json`.
 
@@ -166,6 +171,7 @@ def calibration_json(
         fitted: the calibration, and how its thresholds were chosen.
         unknown: the score of windows that hold none of the species.
         settings: what the thresholds were chosen for.
+        by_precision: thresholds for other precisions (`precision_thresholds`).
     """
     calibration = fitted.calibration
     ends = (None if np.isnan(v) else float(v) for v in np.stack([fitted.low, fitted.high], axis=1).ravel())
@@ -180,6 +186,7 @@ def calibration_json(
             "reached": fitted.false_alarms_reached,
         },
         "unknown_score": unknown and unknown.json(),
+        "precision_thresholds": by_precision,
         "thresholds": {
             name: {
                 "threshold": float(calibration.thresholds[i]),
@@ -278,7 +285,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_table(args.predictions, tables[decision.released], PREDICTIONS)
         chosen = fitted[decision.released]
         unknown = choose_score(tables[decision.released], labels, chosen.calibration)
-        write_json(args.calibration, calibration_json(decision.released, labels, chosen, unknown, settings))
+        by_precision = precision_thresholds(tables[decision.released], labels, chosen.calibration, settings)
+        content = calibration_json(decision.released, labels, chosen, unknown, settings, by_precision)
+        write_json(args.calibration, content)
         report_thresholds(labels, chosen, settings)
         if decision.not_released:
             log.warning("%s", decision.not_released)
