@@ -34,6 +34,7 @@ include: "workflow/rules/release.smk"
 include: "workflow/rules/crossval.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/predict.smk"
+include: "workflow/rules/field_evaluation.smk"
 
 
 rule all:
@@ -50,3 +51,4 @@ rule all:
         RUN / "release/comparison.png",
         RUN / "release/bundle/bundle.json",
         RUN / "drift/drift.json",
+        FIELD_RUN / "metrics.json" if FIELD_SETTINGS else [],

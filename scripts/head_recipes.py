@@ -29,7 +29,7 @@ from autobird.core.blas import one_blas_thread
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
 from autobird.evaluation.bootstrap import Resamples, bounded_interval, difference_interval
-from autobird.evaluation.calibration import calibrate
+from autobird.evaluation.calibration import fit_calibration
 from autobird.evaluation.metrics import Weighting, macro_f1
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
@@ -204,15 +204,15 @@ def read_fold(folder: Path, embeddings: list[Path], labels: list[str]) -> Fold:
 
 
 def scaled_logits(fold: Fold, logits: Floats) -> pd.DataFrame:
-    """Return the windows of a fold with logits divided by the temperature that is fitted on its validation windows."""
+    """Return the windows of a fold with the logits that are calibrated on its validation windows."""
     table = fold.windows.assign(logits=list(logits))
-    temperature = calibrate(table, fold.labels, "mean")[0].temperature
-    return table.assign(logits=list(logits / temperature))
+    calibration = fit_calibration(table, fold.labels, "mean", "softmax")
+    return table.assign(logits=list(calibration.logits(logits)))
 
 
 def scores(tables: list[pd.DataFrame], labels: list[str], split: str) -> tuple[list[Floats], Resamples]:
     """Return macro-F1 by recording and by window of the pooled windows of a split, under the resamples of the groups."""
-    scaled = Calibration(1.0, np.full(len(labels), np.inf), "mean")
+    scaled = Calibration.none("softmax", len(labels), "mean")
     pooled = predictions_of_split(pd.concat(tables, ignore_index=True), labels, split, scaled)
     draws = pooled.resamples(1000, 0)
     return [macro_f1(items, Weighting.of(draws, items)).values for items in (pooled.recordings, pooled.windows)], draws

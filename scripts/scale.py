@@ -122,7 +122,7 @@ def prepare(table: Path, folder: Path, digests: dict[str, str]) -> None:
     (folder / "recordings").mkdir(exist_ok=True)
     for batch, rows in recordings.groupby(recordings["recording"].map(lambda name: batch_of(name, batches))):
         write_table(folder / f"recordings/{batch:03d}.parquet", rows, RECORDINGS)
-    for name in ("grouping", "details", "exclusions"):
+    for name in ("grouping", "details", "exclusions", "kinds"):
         shutil.copy(folder / digests[name], folder / f"{name}.csv")
     (folder / "near_duplicates.csv").write_text("recording,other,votes,offset,species,other_species\n")
 
@@ -136,11 +136,17 @@ def catalogue(folder: Path) -> dict[str, Any]:
     quarantine.main(
         [
             *recordings,
-            *_options(folder, exclusions="exclusions.csv", near_duplicates="near_duplicates.csv", output="q.csv"),
+            *_options(
+                folder,
+                exclusions="exclusions.csv",
+                near_duplicates="near_duplicates.csv",
+                kinds="kinds.csv",
+                output="q.csv",
+            ),
         ]
     )
     files = {
-        "grouping": "grouping.csv", "details": "details.csv", "quarantine": "q.csv", "catalogue": "catalogue.parquet",
+        "grouping": "grouping.csv", "details": "details.csv", "kinds": "kinds.csv", "quarantine": "q.csv", "catalogue": "catalogue.parquet",
         "attribution": "a.csv", "page": "a.md", "licences": "l.json",
     }  # fmt: skip
     catalogue_stage.main([*recordings, *_options(folder, **files)])

@@ -3,7 +3,8 @@
 import difflib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticUndefined
@@ -16,7 +17,7 @@ from autobird.core.settings import Settings
 from autobird.corpus.settings import CorpusSettings
 from autobird.dataset.settings import DatasetSettings
 from autobird.drift.settings import DriftSettings
-from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.settings import EvaluationSectionSettings
 from autobird.model.settings import TrainSectionSettings
 from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
@@ -60,7 +61,9 @@ class Config(Settings):
     backbone: BackboneSettings = Field(BackboneSettings(), description=BackboneSettings.__doc__)
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
     train: TrainSectionSettings = Field(TrainSectionSettings(), description=TrainSectionSettings.__doc__)
-    evaluation: EvaluationSettings = Field(EvaluationSettings(), description=EvaluationSettings.__doc__)
+    evaluation: EvaluationSectionSettings = Field(
+        EvaluationSectionSettings(), description=EvaluationSectionSettings.__doc__
+    )
 
     release: ReleaseSettings = Field(ReleaseSettings(), description=ReleaseSettings.__doc__)
     drift: DriftSettings = Field(DriftSettings(), description=DriftSettings.__doc__)
@@ -82,9 +85,13 @@ class Config(Settings):
             sections["backbone"].pop("file")
         for key in ("seeds", "unlabelled"):
             sections["train"].pop(key)
-        for key in ("root", "table", "take_down", "lock", "fetch"):
+        for key in ("take_down", "fetch", "negatives"):
             sections["corpus"].pop(key)
-        sections["corpus"]["annotations"].pop("table")
+        for source in (sections["corpus"], *sections["corpus"]["sources"]):
+            for key in ("root", "table", "lock"):
+                source.pop(key)
+            source["annotations"].pop("table")
+        sections["evaluation"].pop("field")
         return json.dumps(sections, ensure_ascii=False)
 
     def check_backbone_licence(self) -> None:
@@ -162,11 +169,22 @@ def _model_at(path: list[str]) -> type[BaseModel]:
     """Return the model of the section, or of the group of keys inside a section, at `path`."""
     model: type[BaseModel] = Config
     for key in path:
+        if key.isdigit():
+            continue  # the position in a list
         kind = model.model_fields[key].annotation
-        assert isinstance(kind, type)
-        assert issubclass(kind, BaseModel)
+        if get_origin(kind) is tuple:
+            kind = get_args(kind)[0]
+        kind = _model_of(kind)
+        assert kind is not None
         model = kind
     return model
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the model of a group of keys, which may be optional; None for the annotation of a single key."""
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    is_model = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
+    return kinds[0] if is_model else None
 
 
 def settings_reference() -> str:
@@ -183,8 +201,10 @@ def settings_reference() -> str:
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield key, default and description of each field, also of nested models."""
     for key, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        kind = _model_of(field.annotation)
+        if kind is not None:
+            if field.default is None:
+                yield f"{prefix}{key}", "`null`", field.description or ""
             yield from _fields(kind, f"{prefix}{key}.")
             continue
         default = "" if field.default is PydanticUndefined else f"`{json.dumps(field.default)}`"

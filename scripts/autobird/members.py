@@ -86,10 +86,10 @@ def scratch_id(member_id: str) -> str:
 
 
 def teacher_settings(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the teacher of a student with the configuration `raw`."""
+    """Return the configuration of the teacher of a student with the configuration `raw`; both have the same outputs."""
     train = raw.get("train") or {}
     head = {key: train[key] for key in _HEAD_KEYS if key in train}
-    return {**raw, "train": {"architecture": "head", **head}}
+    return {**raw, "train": {"architecture": "head", "outputs": load_config(raw).train.outputs, **head}}
 
 
 def scratch_settings(raw: Mapping[str, Any]) -> dict[str, Any]:

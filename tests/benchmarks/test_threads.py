@@ -34,13 +34,15 @@ WINDOWS = """
 import sys
 import numpy as np
 import torch
+from autobird.dataset.label_sets import LabelSets
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 threads = int(sys.argv[1])
 frames = np.random.default_rng(0).normal(-8, 3, (160 * 157, 64)).astype(np.float16)
 first = np.arange(160) * 157
-windows = WindowDataset([frames], np.zeros(160, np.int64), first, np.arange(160) % 10, np.arange(160), 157)
+labels = LabelSets(np.eye(10, dtype=bool)[np.arange(160) % 10], np.ones((160, 10), bool))
+windows = WindowDataset([frames], np.zeros(160, np.int64), first, labels, np.arange(160), 157)
 settings = TrainSettings(threads=threads)
 """
 
@@ -52,7 +54,7 @@ from autobird.model.loop import Trainer
 from autobird.model.precision import make_deterministic, select_precision
 make_deterministic(threads)
 torch.manual_seed(0)
-trainer = Trainer(build_network(settings, 10, -8.0, 3.0), windows, windows, 10, settings, select_precision(settings))
+trainer = Trainer(build_network(settings, 10, -8.0, 3.0), windows, windows, settings, select_precision(settings))
 rows = np.arange(settings.batch_size)
 rate(lambda: trainer._step(rows), len(rows))
 """
@@ -67,7 +69,7 @@ from pathlib import Path
 import onnxruntime
 from autobird.predict.graph import INPUT
 from autobird.release.onnx_files import export
-x = windows.take(np.arange(16))[0].contiguous().numpy()
+x = windows.take(np.arange(16)).contiguous().numpy()
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
 options.add_session_config_entry("session.intra_op.allow_spinning", sys.argv[2])

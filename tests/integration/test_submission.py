@@ -66,7 +66,7 @@ def test_the_rules_in_groups_and_on_spot_machines_exist() -> None:
     assert {g.split("=")[0] for g in keys("slurm")["groups"]} <= rules
     assert set(keys("gce")["preemptible-rules"]) == rules - {
         "manifest", "pack", "refresh_sources", "crossval", "predict", "predict_manifest", "predict_pack", "predict_bundle", "latency",
-        "embeddings", "unlabelled_manifest", "unlabelled_pack",
+        "embeddings", "unlabelled_manifest", "unlabelled_pack", "field", "field_manifest", "field_pack",
     }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Probabilities and detections from logits; the windows that are predicted; the species that are present in them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,10 @@ from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
+from autobird.evaluation.settings import CalibrationSettings
 from autobird.predict.classification import Calibration, classify, softmax
 from autobird.release import score
+from tests.predictions import label_set, label_sets
 
 LABELS = ["a", "b", "c"]
 
@@ -27,7 +30,7 @@ def logits_for(*rows: tuple[float, float, float]) -> np.ndarray:
 
 def test_probabilities_of_windows_are_calibrated_before_averages_and_detections_are_computed() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.2, 0.2, 0.6))
-    said = classify(logits, np.array([0, 0, 1]), 3, Calibration(2.0, np.array([0.6, 0.9, 0.4]), "mean"))
+    said = classify(logits, np.array([0, 0, 1]), 3, Calibration.softmax(2.0, np.array([0.6, 0.9, 0.4]), "mean"))
     windows = softmax(logits / 2)
     np.testing.assert_allclose(said.window_probabilities, windows)
     np.testing.assert_allclose(said.recording_probabilities, [windows[:2].mean(axis=0), windows[2], [0, 0, 0]])
@@ -38,7 +41,7 @@ def test_probabilities_of_windows_are_calibrated_before_averages_and_detections_
 
 def test_the_probabilities_of_a_recording_may_be_the_scaled_maximum_of_its_windows() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1))
-    said = classify(logits, np.array([0, 0]), 1, Calibration(1.0, np.ones(3), "max"))
+    said = classify(logits, np.array([0, 0]), 1, Calibration.softmax(1.0, np.ones(3), "max"))
     np.testing.assert_allclose(said.recording_probabilities, np.array([[0.9, 0.8, 0.1]]) / 1.8)
 
 
@@ -56,7 +59,8 @@ def index() -> pd.DataFrame:
         ("one", "c", "", False, ["c"], True), ("one", "c", "RMS", True, ["c"], True),
         ("rare", "z", "species with fewer", False, ["z"], True), ("unnamed", "b", "", False, ["b"], True),
     ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=["recording", "species", "dropped", "quiet", "present", "complete"])
+    columns = ["recording", "species", "dropped", "quiet", "present", "complete"]
+    table = pd.DataFrame(rows, columns=columns).assign(**label_columns(rows, 4))
     split_of_recording = {"one": "validation", "rare": "test"}
     species = {"ann": ["a", "b"], "both": ["a", "b"], "nobody": [], "one": ["c"], "rare": ["z"], "unnamed": ["b"]}
     split = table["recording"].map(split_of_recording).fillna("test")
@@ -65,9 +69,16 @@ def index() -> pd.DataFrame:
         split=split.where(table["species"] != "z", "unknown"),
         group=table["recording"],
         start=np.arange(len(table)),
-        recording_species=table["recording"].map(species),
-        recording_complete=table["recording"] != "unnamed",
+        negative=False,
+        **pd.DataFrame(
+            [label_set(species[name], name != "unnamed", prefix="recording_") for name in table["recording"]]
+        ),
     )
+
+
+def label_columns(rows: list[tuple[Any, ...]], first: int, prefix: str = "") -> dict[str, Any]:
+    """Return the columns of a label set from the fields `present` and `complete` of rows, which begin at number `first`."""
+    return dict(pd.DataFrame([label_set(*row[first : first + 2], prefix=prefix) for row in rows]).items())
 
 
 PREDICTED = ["ann"] * 6 + ["both", "nobody", "one", "unnamed"]
@@ -82,7 +93,7 @@ def test_all_windows_that_are_not_quiet_are_predicted_with_a_label_or_without() 
 
 def test_a_window_of_a_species_that_is_too_rare_is_predicted_in_the_split_of_its_recording() -> None:
     rows = pd.DataFrame({"recording": "r", "species": ["a", "z"], "quiet": False, "split": ["test", "unknown"]})
-    rows = rows.assign(recording_split="test", recording_species=[["a", "z"]] * 2)
+    rows = rows.assign(recording_split="test", recording_present=[["a", "z"]] * 2)
     assert windows_to_predict(rows, LABELS)["split"].tolist() == ["test", "test"]
 
 
@@ -96,7 +107,7 @@ A, B, C = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
 
 def test_recordings_are_compared_with_the_set_of_their_species() -> None:
     table = predictions(A, A, A, B, A, C, A, B, C, B)
-    split = predictions_of_split(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
+    split = predictions_of_split(table, LABELS, "test", Calibration.softmax(1.0, np.full(3, 0.5), "mean"))
     assert split.names == ["ann", "both", "nobody", "unnamed"]
     assert split.recordings.present.tolist() == [
         [True, True, False], [True, True, False], [False, False, False], [False, True, False],
@@ -113,21 +124,26 @@ def test_recordings_are_compared_with_the_set_of_their_species() -> None:
     assert split.recordings.probabilities[0, 2] == pytest.approx((5 * 0.05 + 0.9) / 6)
     found = all_metrics(split.recordings, Weighting(np.ones((1, 4)), np.arange(4)))
     assert np.isnan(found["macro_f1"].values[0])
-    # Correct: a and b in the first, a in the second. False: c in the first, b in the third. Missed: b in the second.
-    assert found["detection_precision"].values[0] == pytest.approx(3 / 5)
-    assert found["detection_recall"].values[0] == pytest.approx(3 / 4)
+    # Correct: a and b in the first, a in the second, b in the last, of which a and c are not known. False: c in the first, b in the
+    # third. Missed: b in the second.
+    assert found["detection_precision"].values[0] == pytest.approx(4 / 6)
+    assert found["detection_recall"].values[0] == pytest.approx(4 / 5)
 
 
 def test_the_temperature_is_fitted_on_validation_windows_of_one_species() -> None:
     rows = [("r", "g", "validation", ["a"], True), ("r", "g", "validation", [], False)] * 8
-    table = pd.DataFrame(rows, columns=["recording", "group", "split", "present", "complete"])
-    table = table.assign(recording_species=[["a"]] * 16, recording_complete=True)
+    table = pd.DataFrame([r[:3] for r in rows], columns=["recording", "group", "split"])
+    table = table.assign(
+        start=0, number=0, seconds=5.0, **label_columns(rows, 3), **label_columns([(["a"], True)] * 16, 0, "recording_")
+    )
     table = table.assign(logits=list(logits_for(*[(0.6, 0.2, 0.2), (0.01, 0.98, 0.01)] * 8)))
-    calibration, selected = calibrate(table, LABELS, "mean")
+    fitted = calibrate(table, LABELS, "softmax", CalibrationSettings(resamples=100))
+    calibration = fitted.calibration
     # The windows of one species are always right, so the lowest temperature fits best.
-    assert calibration.temperature == pytest.approx(0.1, abs=1e-3)
-    assert selected == [False, False, False]
-    assert calibration.thresholds.tolist() == [0.5, 0.5, 0.5]
+    assert 1 / calibration.scale == pytest.approx(np.full(3, 0.1), abs=1e-3)
+    # No species has five windows without it, so all have the threshold of all species together.
+    assert fitted.chosen.tolist() == [False, False, False]
+    assert len(set(calibration.thresholds)) == 1
 
 
 def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
@@ -138,25 +154,37 @@ def test_thresholds_are_chosen_on_calibrated_probabilities() -> None:
         np.array([4.0, 0.0, 0.0] if (t == "a") != w else [0.0, 4.0, 0.0]) for t, w in zip(truth, wrong, strict=True)
     ]
     table = pd.DataFrame(
-        {"recording": [f"r{i}" for i in range(20)], "group": "g", "split": "validation", "complete": True}
+        {
+            "recording": [f"r{i}" for i in range(20)],
+            "group": "g",
+            "split": "validation",
+            "start": 0,
+            "number": 0,
+            "seconds": 5.0,
+        }
     )
-    present = [[t] for t in truth]
-    table = table.assign(present=present, recording_species=present, recording_complete=True, logits=logits)
-    calibration, chosen = calibrate(table, LABELS, "mean")
-    assert 1.5 < calibration.temperature < 3
-    calibrated = scipy.special.softmax(np.array([4.0, 0.0, 0.0]) / calibration.temperature)
-    assert chosen == [True, True, False]
-    np.testing.assert_allclose(calibration.thresholds, [calibrated[:2].mean()] * 2 + [0.5])
+    table = table.assign(**pd.DataFrame([label_sets([t]) for t in truth]), logits=logits)
+    fitted = calibrate(table, LABELS, "softmax", CalibrationSettings(resamples=100))
+    calibration = fitted.calibration
+    assert 1.5 < 1 / calibration.scale[0] < 3
+    calibrated = scipy.special.softmax(np.array([4.0, 0.0, 0.0]) * calibration.scale)
+    assert fitted.chosen.tolist() == [True, True, False]
+    # Halfway between the calibrated probabilities of a window that is recognised as the species and of one that is not.
+    np.testing.assert_allclose(calibration.thresholds, [calibrated[:2].mean()] * 3)
 
 
-def test_a_recording_of_a_species_and_the_background_class_is_not_one_of_a_single_species() -> None:
-    """The background may be its most probable label, and that is not an error."""
+def test_a_recording_of_two_species_is_not_one_of_a_single_species() -> None:
     rows = [("r", "g", "test", ["a"], True)] + [("r", "g", "test", ["b"], True)] * 5
-    table = pd.DataFrame(rows, columns=["recording", "group", "split", "present", "complete"])
+    table = pd.DataFrame([r[:3] for r in rows], columns=["recording", "group", "split"])
     table = table.assign(
-        recording_species=[["a", "b"]] * 6, recording_complete=True, logits=list(logits_for(A, *[B] * 5))
+        start=0,
+        number=0,
+        seconds=5.0,
+        **label_columns(rows, 3),
+        **label_columns([(["a", "b"], True)] * 6, 0, "recording_"),
     )
-    split = predictions_of_split(table, LABELS, "test", Calibration(1.0, np.full(3, 0.5), "mean"))
+    table = table.assign(logits=list(logits_for(A, *[B] * 5)))
+    split = predictions_of_split(table, LABELS, "test", Calibration.softmax(1.0, np.full(3, 0.5), "mean"))
     assert split.recordings.single_species.tolist() == [-1]
     found = all_metrics(split.recordings, Weighting(np.ones((1, 1)), np.zeros(1, np.int64)))
     assert found["detection_f1"].values[0] == 1
@@ -169,15 +197,17 @@ def test_logits_that_are_not_finite_are_an_error_of_stage_score_that_names_the_r
     arguments = score_arguments(tmp_path)
     monkeypatch.setattr(score, "Graph", lambda path: StubGraph(np.nan))
     with pytest.raises(
-        AutobirdError, match=r"x\.onnx: the logits of 10 windows are NaN or infinite, first those of ann at sample 0"
+        AutobirdError, match=r"x\.onnx: the logits of 11 windows are NaN or infinite, first those of ann at sample 0"
     ):
         score.main(arguments)
     monkeypatch.setattr(score, "Graph", lambda path: StubGraph(1.0))
     score.main(arguments)
     table = read_table(tmp_path / "p.parquet")
-    assert table["recording"].tolist() == PREDICTED
+    assert table["recording"].tolist() == [*PREDICTED, "rare"]
     # The logits are the row numbers, so each window was read from the right place in the shard.
-    assert [row[0] for row in table["logits"]] == [0, 1, 2, 3, 4, 5, 7, 8, 9, 12]
+    assert [row[0] for row in table["logits"]] == [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 11]
+    # A recording of a species that the model does not know has a split of its own.
+    assert table["split"].tolist()[-2:] == ["test", "test_others"]
 
 
 class StubGraph:
@@ -200,11 +230,14 @@ def index_with_shards(folder: Path) -> None:
     )
     write_table(folder / "index.parquet", table, INDEX)
     np.save(folder / "0.npy", np.repeat(np.arange(len(table)), 4)[:, None].repeat(2, axis=1).astype(np.float16))
-    write_json(folder / "model.json", {"frames": 4, "labels": LABELS})
+    write_json(folder / "model.json", {"frames": 4, "labels": LABELS, "features": {"sample_rate": 16000}})
+    recordings = table["recording"].unique()
+    pd.DataFrame({"recording": recordings, "duration": 5.0}).to_parquet(folder / "recordings.parquet")
 
 
 def score_arguments(folder: Path) -> list[str]:
     return [
         "--variant", str(folder / "x.onnx"), "--model", str(folder / "model.json"), "--index", str(folder / "index.parquet"),
         "--shards", str(folder / "0.npy"), "--output", str(folder / "p.parquet"),
+        "--recordings", str(folder / "recordings.parquet"),
     ]  # fmt: skip

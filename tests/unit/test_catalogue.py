@@ -37,9 +37,10 @@ def outputs(tmp_path: Path) -> Path:
     for name, columns in (("grouping", GROUPING_COLUMNS), ("details", DETAIL_COLUMNS)):
         lines = [[recording, *(values.get(c, "") for c in columns)] for recording, values in METADATA.items()]
         (tmp_path / f"{name}.csv").write_text(csv_text([["recording", *columns], *lines]), encoding="utf-8")
+    (tmp_path / "kinds.csv").write_text("recording,kind\nc,negative\n")
     (tmp_path / "quarantine.csv").write_text("recording,species,reason\nd,Parus major,silent\n")
     output_files = {"catalogue": "catalogue.parquet", "attribution": "a.csv", "page": "a.md", "licences": "l.json"}
-    input_files = {name: f"{name}.csv" for name in ("grouping", "details", "quarantine")}
+    input_files = {name: f"{name}.csv" for name in ("grouping", "details", "kinds", "quarantine")}
     options = [x for name, file in (input_files | output_files).items() for x in (f"--{name}", str(tmp_path / file))]
     settings = LicenceSettings().model_dump_json()
     catalogue.main(["--settings", settings, "--recordings", *map(str, batches), *options])
@@ -56,6 +57,7 @@ def test_every_recording_has_a_row_with_its_metadata(outputs: Path) -> None:
         "BY-NC-ND",
         False,
     )
+    assert (rows["a"]["kind"], rows["c"]["kind"]) == ("", "negative")
     assert rows["a"]["latitude"] == 50.5
     assert pd.isna(rows["a"]["longitude"])
     assert json.loads(rows["a"]["extra"]) == {"type": 'song, "call"'}

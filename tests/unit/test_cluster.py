@@ -47,6 +47,8 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
         "refresh_sources",
         "crossval",
         "unlabelled_pack",
+        "field",
+        "field_pack",
     }
     assert rules == set(NEEDS)
     assert set(re.findall(r'\*\*needs\("(\w+)"', text)) == set(NEEDS)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from autobird import cli
+from autobird.commands import compare as compare_command
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
@@ -23,7 +24,7 @@ from autobird.evaluation.paired import common_recordings, compare, joint_groups
 from autobird.evaluation.predictions import PREDICTIONS
 from autobird.evaluation.run_predictions import RunPredictions, read_test_split
 from autobird.evaluation.settings import IntervalSettings
-from tests.predictions import predictions
+from tests.predictions import label_set, predictions
 from tests.unit.test_intervals import DEMO_GROUPS, draw
 
 SETTINGS = IntervalSettings(resamples=200)
@@ -31,7 +32,8 @@ SETTINGS = IntervalSettings(resamples=200)
 
 def table(*rows: tuple[str, str, str, tuple[str, ...]]) -> pd.DataFrame:
     """Return a table of recordings from recording, group, sha256 and species."""
-    return pd.DataFrame(rows, columns=["recording", "group", "sha256", "species"]).assign(complete=True)
+    found = pd.DataFrame(rows, columns=["recording", "group", "sha256", "present"])
+    return found.assign(absent=[()] * len(rows), unknown=[()] * len(rows), default="absent")
 
 
 def classifier(
@@ -67,6 +69,15 @@ def test_scores_difference_and_ratio_of_errors_have_known_values() -> None:
         assert interval["low"] < interval["value"] < interval["high"]
     assert macro_f1["difference"]["low"] > 0
     assert result["error_ratio"]["high"] < 1
+
+
+def test_a_species_counts_in_a_recording_if_both_runs_know_whether_it_is_present() -> None:
+    recordings = many(20)
+    uncertain = recordings.assign(
+        unknown=[("b",)] * 2 + [()] * 18
+    )  # of r0, which contains a, and of r1, which contains b
+    a, b = classifier("a", recordings, ["a", "b"] * 10), classifier("b", uncertain, ["a", "b"] * 10)
+    assert [compare(*pair, SETTINGS)["recordings_of_one_species"] for pair in ((a, a), (a, b), (b, a))] == [20, 19, 19]
 
 
 def test_swapping_the_runs_inverts_difference_and_ratio() -> None:
@@ -115,7 +126,7 @@ def test_recordings_are_matched_by_the_checksum_of_their_sound_where_it_is_known
 
 
 def test_recordings_whose_species_were_corrected_between_the_runs_are_left_out() -> None:
-    b = many(9).assign(species=[("b",), *many(9)["species"][1:]])
+    b = many(9).assign(present=[("b",), *many(9)["present"][1:]])
     result = compare(classifier("a", many(9), ["a"] * 9), classifier("b", b, ["a"] * 9), SETTINGS)
     assert (result["recordings"], result["left_out"]["other_species"]) == (8, 1)
 
@@ -218,8 +229,8 @@ def write_test_split(run: Path, named: list[str], sha: bool = False) -> Path:
 def write_crossval(run: Path, count: int) -> Path:
     rows = [
         {
-            "recording": f"r{i}", "group": f"g{i}", "sha256": f"sha r{i}", "fold": i % 3, "seed": seed, "species": ["ab"[i % 2]],
-            "complete": True, "probabilities": [0.9, 0.1], "detected": [True, False],
+            "recording": f"r{i}", "group": f"g{i}", "sha256": f"sha r{i}", "fold": i % 3, "seed": seed, **label_set(["ab"[i % 2]]),
+            "probabilities": [0.9, 0.1], "detected": [True, False],
         }
         for seed in (4, 5) for i in range(count)
     ]  # fmt: skip
@@ -318,4 +329,4 @@ def test_without_the_packages_for_training_the_command_says_how_to_install_them(
 
     monkeypatch.setattr(builtins, "__import__", without_pandas)
     with pytest.raises(AutobirdError, match=r"needs the package pandas; install .*train"):
-        cli.compare_command(tmp_path, tmp_path, None, False)
+        compare_command.compare_runs(tmp_path, tmp_path, None, False)

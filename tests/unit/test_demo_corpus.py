@@ -1,12 +1,14 @@
-"""The demo corpus: the same bytes for the same seed, decodable files, and a ground truth that matches the audio."""
+"""The demo corpus: the same bytes for the same seed, decodable files, a ground truth that matches the audio, and negatives."""
 
 import hashlib
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import soundfile
 
 from autobird.audio.decode import decode, decode_into
@@ -14,10 +16,32 @@ from autobird.audio.landmarks import Landmarks
 from autobird.core.files import csv_text
 from autobird.synth import synthesise
 from autobird.synth.encode import encode, with_serial_number
-from autobird.synth.plan import plan_corpus, plan_species
+from autobird.synth.folder import write_folder
+from autobird.synth.negative_scene import render_negative
+from autobird.synth.plan import NEGATIVE_SOUNDS, NegativePlan, Plan, plan_corpus, plan_negatives, plan_species
 from autobird.synth.scene import render
 
 PLANS = plan_corpus(7, 10, 60)
+NEGATIVES = plan_negatives(7, 60)
+
+FIRST_RECORDINGS = {
+    "Fictornis_alba/demo-00-0004.mp3": ("7-0-4-3-24000-1-4.003-mp3", 8, (0.04155, 0.00637, -0.10934, 0.00573)),
+    "Fictornis_cantans/demo-02-0020.wav": ("7-2-20-11-16000-1-5.554-wav", 9, (-0.00771, -0.06523, -0.00919, 0.01337)),
+    "Fictornis_gracilis/demo-06-0010.mp3": ("7-6-10-6-48000-1-4.264-mp3", 7, (0.02173, 0.00509, 0.00736, -0.0032)),
+    "Fictornis_juncea/demo-09-0011.flac": ("7-9-11-6-44100-2-4.195-flac", 7, (-0.17529, 0.07519, -0.03418, 0.16737)),
+}
+"""Parameters, number of notes, and samples at 1/5 to 4/5 of recordings as the first release of the demo had them."""
+
+
+def test_the_recordings_of_species_are_those_of_the_first_release() -> None:
+    plans = {p.id: p for p in PLANS}
+    for name, (parameters, count, values) in FIRST_RECORDINGS.items():
+        assert plans[name].audio_parameters == parameters
+        samples, notes = render(plans[name])
+        assert len(notes) == count
+        at = np.linspace(0, len(samples) - 1, 6).astype(int)[1:-1]
+        # Fourier transforms differ slightly between CPUs.
+        np.testing.assert_allclose(samples[at, 0], values, atol=5e-5)
 
 
 def test_the_default_corpus_has_all_formats_rates_channels_and_durations() -> None:
@@ -96,3 +120,60 @@ def test_the_archive_of_a_batch_is_reproducible(tmp_path: Path) -> None:
         member = tar.extractfile(plans[0].id)
         assert len(decode(member, 16000)) > 16000
     assert set(pd.read_csv(tmp_path / "a.csv")["recording"]) == {p.id for p in plans}
+
+
+def test_the_negatives_have_all_sounds_formats_and_lengths_like_the_recordings_of_species() -> None:
+    assert len({p.id for p in NEGATIVES}) == 60
+    assert NEGATIVES[0].id.startswith("noise/demo-noise-0000.")
+    assert {p.sound for p in NEGATIVES} == set(NEGATIVE_SOUNDS)
+    assert {p.format for p in NEGATIVES} == {"mp3", "ogg", "flac", "wav"}
+    assert {p.channels for p in NEGATIVES} == {1, 2}
+    assert all(8 <= p.duration <= 24 for p in NEGATIVES)
+    assert all(p.recordist and p.date and p.place and p.licence for p in NEGATIVES)
+
+
+def test_a_larger_number_of_negatives_does_not_change_the_first_ones() -> None:
+    assert plan_negatives(7, 12) == NEGATIVES[:12]
+
+
+def test_the_negatives_of_a_session_share_sound_recordist_date_and_place() -> None:
+    sessions: dict[int, set[tuple[str, str, str, str]]] = {}
+    for p in NEGATIVES:
+        sessions.setdefault(p.session, set()).add((p.sound, p.recordist, p.date, p.place))
+    assert all(len(s) == 1 for s in sessions.values())
+    assert 30 < len(sessions) < 60
+
+
+@pytest.mark.parametrize("sound", NEGATIVE_SOUNDS)
+def test_each_negative_sound_is_reproducible_and_has_no_ground_truth(sound: str) -> None:
+    plan = next(p for p in NEGATIVES if p.sound == sound)
+    samples = render_negative(plan)
+    assert samples.shape == (round(plan.duration * plan.sample_rate), plan.channels)
+    assert np.isfinite(samples).all()
+    assert 0.1 < np.abs(samples).max() <= 0.9
+    np.testing.assert_array_equal(samples, render_negative(plan))
+    assert not np.array_equal(samples[:8000], render_negative(replace(plan, number=plan.number + 1))[:8000])
+
+
+def test_a_batch_of_species_and_negatives_is_synthesised_into_one_archive(tmp_path: Path) -> None:
+    plans: list[Plan | NegativePlan] = [plan_corpus(7, 2, 3)[0], plan_negatives(7, 2)[1]]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(csv_text([["recording"], *([p.id] for p in plans)]))
+    settings = '{"species": 2, "recordings": 3, "negatives": 2}'
+    synthesise.main(
+        ["--settings", settings, "--manifest", str(manifest), "--log", str(tmp_path / "log"),
+         "--audio", str(tmp_path / "a.tar"), "--truth", str(tmp_path / "a.csv")]
+    )  # fmt: skip
+    with tarfile.open(tmp_path / "a.tar") as tar:
+        assert tar.getnames() == [p.id for p in plans]
+        assert len(decode(tar.extractfile(plans[1].id), 16000)) > 8 * 16000
+    assert set(pd.read_csv(tmp_path / "a.csv")["recording"]) == {plans[0].id}
+
+
+def test_a_folder_of_the_demo_has_a_reserved_folder_of_negatives(tmp_path: Path) -> None:
+    assert write_folder(tmp_path, species=2, recordings=3, seed=7, negatives=2) == 8
+    assert {p.name for p in tmp_path.iterdir()} == {"Fictornis_alba", "Fictornis_boreas", "noise", "SOURCES.csv"}
+    table = pd.read_csv(tmp_path / "SOURCES.csv", keep_default_na=False)
+    noise = table[table["file"].str.startswith("noise/")]
+    assert noise["species"].tolist() == ["", ""]
+    assert all((tmp_path / file).is_file() for file in table["file"])

@@ -35,7 +35,7 @@ def features_of_tone(
     settings = settings or MelSettings()
     frames, firsts = FrontEnd.of(settings).windows(samples)
     rms = np.array([np.sqrt(np.mean((samples / 32768) ** 2))])
-    return drift_features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), settings)
+    return drift_features(frames, firsts, rms, np.full((len(firsts), 4), 0.25), settings, "softmax")
 
 
 def test_gain_changes_level_and_energy_but_not_bandwidth() -> None:
@@ -66,7 +66,9 @@ def test_padding_is_not_used() -> None:
     for part in (samples, samples[: 3 * 16000]):
         frames, firsts = FrontEnd.of(MelSettings()).windows(part)
         assert len(frames) == 157
-        found.append(drift_features(frames, firsts, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings()))
+        found.append(
+            drift_features(frames, firsts, np.array([0.1]), np.ones((len(firsts), 1)), MelSettings(), "softmax")
+        )
     assert found[0]["mel_mean"] == pytest.approx(found[1]["mel_mean"], abs=0.1)
 
 
@@ -75,7 +77,7 @@ def test_a_recording_has_the_mean_confidence_and_entropy_and_the_rms_of_its_wind
     samples[3 * 16000 : 4 * 16000] *= 30  # in both windows, whose shared frames count once
     frames, firsts = FrontEnd.of(MelSettings()).windows(samples.astype(np.int16))
     p = np.array([[0.7, 0.2, 0.1, 0.0], [0.1, 0.1, 0.3, 0.5]])
-    found = drift_features(frames, firsts, np.array([0.1, 0.3]), p, MelSettings())
+    found = drift_features(frames, firsts, np.array([0.1, 0.3]), p, MelSettings(), "softmax")
     assert found["mel_mean"] == pytest.approx(frames.mean(), abs=0.001)
     assert found["level"] == pytest.approx(10 * np.log10((0.1**2 + 0.3**2) / 2))
     assert found["confidence"] == pytest.approx((0.7 + 0.5) / 2)
@@ -209,7 +211,7 @@ def audio_features(plans: list[Plan], change: Callable[[np.ndarray, int], np.nda
         pcm = decode(io.BytesIO(encode(samples.astype(np.float32), plan.sample_rate, "flac")), 16000)
         frames, firsts = FrontEnd.of(MelSettings()).windows(pcm)
         rms = window_rms(pcm, window_starts(len(pcm), 80_000, 40_000), 80_000)
-        found = drift_features(frames, firsts, rms, np.ones((len(firsts), 1)), MelSettings())
+        found = drift_features(frames, firsts, rms, np.ones((len(firsts), 1)), MelSettings(), "softmax")
         rows.append([found[name] for name in AUDIO_FEATURES])
     return np.array(rows)
 

@@ -22,8 +22,8 @@ from autobird.sources.fetch.http import AccessRefused, Client, Incomplete, Unava
 from autobird.sources.fetch.retry_after import parse_retry_after
 from autobird.sources.fetch.xeno_canto import KEY_VARIABLE
 from autobird.sources.listing import Listing
+from autobird.sources.remote.settings import FetchSettings
 from autobird.sources.select import source_of
-from autobird.sources.settings import FetchSettings
 from tests.standins.xeno_canto import API_KEY, FakeServer, Faults, entry, serve
 
 AUDIO = bytes(range(256)) * 1000

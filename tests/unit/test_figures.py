@@ -15,7 +15,7 @@ from autobird.evaluation.crossval_figure import METRICS, crossval_figure
 from autobird.evaluation.curves import weight_decay_figure
 from autobird.evaluation.figures import reliability_figure
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
-from autobird.evaluation.predictions import Items
+from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.release.comparison_figure import comparison_figure
 
 Drawn = Callable[..., Any]
@@ -75,11 +75,27 @@ def test_the_last_point_of_the_learning_curve_has_its_number(drawn: Drawn, last:
     assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
 
 
-def windows(confidences: list[float], right: list[bool]) -> Items:
-    p = np.array(confidences)
-    truth = np.where(right, 0, 1)
-    present = np.eye(2, dtype=bool)[truth]
-    return Items(np.stack([p, 1 - p], 1), present, present, truth, np.ones(len(p), bool), np.arange(len(p)))
+def windows(confidence: list[float], correct: list[bool], is_independent: bool = False) -> SplitPredictions:
+    """Return windows with this probability of the first of two species, which is present or not, each a recording of its own.
+
+    With softmax outputs, the second species is present in the other windows; with independent outputs none.
+    """
+    p, right = np.array(confidence), np.array(correct)
+    n = len(p)
+    other = np.zeros(n) if is_independent else 1 - p
+    present = np.c_[right, np.zeros(n, bool) if is_independent else ~right]
+    items = Items(
+        np.c_[p, other], present, present, np.ones((n, 2), bool), np.zeros(n, bool), np.arange(n), is_independent
+    )
+    return SplitPredictions(items, items, [str(i) for i in range(n)], np.arange(n))
+
+
+def test_with_independent_outputs_windows_without_species_count_at_most_as_much_as_the_others(drawn: Drawn) -> None:
+    """Of 40 windows at 0.75 the species is present in 10; the others have no species and together the weight of 10."""
+    found = windows([0.75] * 40, [True] * 10 + [False] * 30, is_independent=True)
+    ax = drawn(reliability_figure, found, found).axes[0]
+    assert np.allclose([line.get_ydata() for line in ax.lines[1:]], [[0.5], [0.5]])
+    assert ax.get_ylabel() == "share of windows that contain it"
 
 
 def test_small_bins_are_not_drawn_and_the_legend_is_outside_the_panel(drawn: Drawn) -> None:
@@ -99,7 +115,7 @@ def test_without_a_large_bin_the_reliability_diagram_says_so(drawn: Drawn) -> No
 @pytest.mark.parametrize("function", [species, species_counts])
 def test_legends_of_species_do_not_lie_on_bars(drawn: Drawn, function: Callable[..., None]) -> None:
     names = ["Parus major", "Pica pica"] * 3
-    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0})
+    table = pd.DataFrame({"species": names, "recording": list("abcdef"), "duration": 9.0, "kind": ""})
     table = table.assign(quarantined="", dropped="", split=["train"] * 2 + ["validation"] * 2 + ["test"] * 2)
     table = table.assign(present=[[name] for name in names], negative=False)
     fig = drawn(function, table, *([sorted(set(names))] if function is species_counts else []))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autobird.core.clock import FIRST_YEAR, LAST_YEAR
-from autobird.dataset.file_names import parse_timestamp
+from autobird.dataset.file_names import parse_timestamp, parse_utc_offset
 
 FOUR = "2023-05-12T04:00:00"
 
@@ -82,6 +82,21 @@ times = st.datetimes(dt.datetime(FIRST_YEAR, 1, 1), dt.datetime(LAST_YEAR, 12, 3
     lambda time: time.replace(microsecond=0)
 )
 prefixes = st.text(string.ascii_letters, min_size=2, max_size=8)
+
+
+@pytest.mark.parametrize(
+    ("name", "offset"),
+    [
+        ("20230512T040000Z.flac", "+00:00"), ("20230512T040000+0200.flac", "+02:00"), ("20230512T040000-0430_part2.flac", "-04:30"),
+        ("2023-05-12T04:00:00+05:45.wav", "+05:45"), ("8537_20210614T120000-0300_[+44.72053-062.80072].wav", "-03:00"),
+        ("5E1F2A30.WAV", "+00:00"),  # Unix time
+        ("20230512_040000.WAV", ""), ("20230512T040000.wav", ""), ("20230512_040000-0410.wav", ""), ("20230512T040000-0410.wav", ""),
+        ("20230512_040000-0400.wav", ""),  # perhaps the end of the recording
+        ("20230512T040000+0200a.wav", ""), ("20230512T040000+9900.wav", ""), ("XC123.mp3", ""), ("", ""),
+    ],
+)  # fmt: skip
+def test_a_utc_offset_is_read_only_where_the_name_states_it(name: str, offset: str) -> None:
+    assert parse_utc_offset(name) == offset
 
 
 @given(prefixes, times, st.sampled_from(["%Y%m%d_%H%M%S", "%Y%m%dT%H%M%SZ", "%Y-%m-%dT%H-%M-%S", "%Y-%m-%d %H:%M:%S"]))

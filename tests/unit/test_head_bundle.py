@@ -243,7 +243,7 @@ def test_the_stage_of_a_batch_classifies_with_the_backbone(
 ) -> None:
     noise(tmp_path / "a.wav", 4, 44100)
     (tmp_path / "manifest.csv").write_text("recording,sha256\na.wav,x\n")
-    outputs = [f"--{name}={tmp_path / name}.csv" for name in ("detections", "skipped", "features")]
+    outputs = [f"--{name}={tmp_path / name}.csv" for name in ("detections", "files", "skipped", "features")]
     arguments = [
         "--bundle",
         str(bundle),

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -104,13 +105,17 @@ def card(
     known: Sequence[str] = (),
     analysis: dict[str, str] | None = None,
     multiply_adds: float = 397.01e6,
+    negatives: dict[str, Any] | None = None,
+    threshold: dict[str, Any] | None = None,
+    precision: float | None = None,
 ) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value)
     split = {"recordings": 10, "windows": 50}
     test = {
         "recordings": 10, "groups": 8, "recordings_of_one_species": 10, "recordings_with_known_species": 10,
-        "by_recording": level, "by_window": level,
+        "by_recording": level, "by_window": level, "negative_recordings": 0,
+        "negatives": {"recordings": 0, "groups": 0, "hours": 0.0, "false_alarms": 0, "per_hour": None} | (negatives or {}),
     }  # fmt: skip
     counts = {"splits": {"train": split, "validation": split, "test": split}} | {
         f"recordings{end}": 30 for end in ("", "_used", "_filtered", "_quarantined")
@@ -131,9 +136,12 @@ def card(
         f"detection_{m}_by_recording{end}": 0.8 for m in ("precision", "recall", "f1") for end in ("", "_low", "_high")
     }
     species = {"species": "Parus major", "test_recordings": 10, "test_groups": 8, "threshold": 0.5} | measured
+    species |= {"threshold_chosen": True, "precision_reached": True, "false_alarms_per_hour": np.nan} | (
+        threshold or {}
+    )
     return model_card(
-        "mine", ["Parus major"], {"test": test, "confidence": 0.95}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
-        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known, analysis,
+        "mine", ["Parus major"], {"test": test, "confidence": 0.95, "outputs": "independent"}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
+        counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known, analysis, precision=precision,
     )  # fmt: skip
 
 
@@ -186,3 +194,31 @@ def test_the_card_has_the_summaries_of_the_analyses_of_a_run_with_a_backbone() -
     assert "\n\nHeard 3.\n\nLicences of the recordings" in text
     assert "## Would more recordings help?\n\nMore help.\n\n## Limits" in text
     assert "Would more recordings" not in card(birdnet(), (), {"possibly_heard": "Heard 3."})
+
+
+def test_the_card_gives_the_false_alarms_or_says_that_they_are_not_measured() -> None:
+    text = card(None)
+    assert (
+        "False alarms per hour of sound: not measured, because no test recording is known to hold none of the species."
+        in text
+    )
+    assert "expect far more false detections in the field" in text
+    assert "| *Parus major* | 10 (8) | 0.500 | 0.800 [0.800, 0.800] | 0.800 [0.800, 0.800] | not measured |" in text
+    rate = {"value": 12.345, "low": 3.0, "high": 40.0}
+    measured = {"recordings": 9, "groups": 5, "hours": 0.5, "false_alarms": 6, "per_hour": rate}
+    text = card(None, negatives=measured, threshold={"false_alarms_per_hour": 2.0})
+    assert (
+        "False alarms in 30.0 minutes of sound that holds none of the species (9 test recordings in 5 independent groups): "
+        "12.3 [3, 40] per hour, all species together."
+    ) in text
+    assert "expect far more" not in text
+    assert "0.800 [0.800, 0.800] | 2 |" in text
+
+
+def test_the_card_names_species_whose_threshold_is_not_what_was_wanted() -> None:
+    assert "Too few validation windows" not in card(None)
+    text = card(None, threshold={"threshold_chosen": False, "precision_reached": False}, precision=0.9)
+    assert (
+        "The thresholds were chosen for a precision of 0.9 on validation. It cannot be reached for Parus major" in text
+    )
+    assert "so they have that of all species together: Parus major." in text

@@ -22,6 +22,7 @@ from autobird.release import quantize as stage
 from autobird.release.onnx_files import INPUT, export
 from autobird.release.prune import prune
 from autobird.release.quantize import quantize
+from tests.label_sets import label_columns
 from tests.unit.test_release import network
 
 RESNET, TRANSFORMER = TrainSettings(width=8), TrainSettings(architecture="cnn_transformer", d_model=16)
@@ -51,7 +52,12 @@ def windows(folder: Path, n: int = 24, frames: int = 157) -> WindowDataset:
     level = np.repeat(rng.normal(0, 4, n), frames)[:, None]
     with NpyWriter(folder / "s.npy", "<f2", (64,)) as out:
         out.append((rng.normal(-8, 3, (n * frames, 64)) + level).astype(np.float16))
-    rows = {"shard": 0, "first_frame": np.arange(n) * frames, "species": "a", "recording": [f"r{i}" for i in range(n)]}
+    rows = {
+        "shard": 0,
+        "first_frame": np.arange(n) * frames,
+        "recording": [f"r{i}" for i in range(n)],
+        **label_columns(["a"] * n),
+    }
     return WindowDataset.from_index(pd.DataFrame(rows), ["a"], [folder / "s.npy"], frames)
 
 
@@ -147,7 +153,7 @@ def test_int8_arithmetic_gives_the_logits_of_the_same_graph_in_float32(
     export(with_extreme_weights(made) if largest else made, 64, 157, tmp_path / "float.onnx")
     w = windows(tmp_path)
     quantize(tmp_path / "float.onnx", tmp_path / "int8.onnx", w, 24)
-    x = w.take(np.arange(24))[0].numpy()
+    x = w.take(np.arange(24)).numpy()
     on, fused = logits_and_operators(tmp_path / "int8.onnx", Level.ORT_ENABLE_ALL, x, tmp_path / "on.onnx")
     off, plain = logits_and_operators(tmp_path / "int8.onnx", Level.ORT_DISABLE_ALL, x, tmp_path / "off.onnx")
     # With optimisations all products are int8. Without, ONNX Runtime dequantizes, multiplies in float32 and quantizes again.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autobird.sources import xeno_canto
-from autobird.sources.base import Box, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import ANNOTATED, Box, ListedRecording, RecordingMetadata, Source
 from autobird.sources.labels import Spellings, label_key
 from autobird.sources.listing import Listing
 from autobird.sources.lock import write_lock
@@ -57,8 +57,10 @@ class Recordings(Source):
         self._labels, self._boxes = list(labels), boxes
 
     def recordings(self) -> list[ListedRecording]:
+        kind = "" if self._boxes is None else ANNOTATED
         return [
-            ListedRecording(f'{i:03}, "a\nb".wav', label, f"sha256:{i:064}") for i, label in enumerate(self._labels)
+            ListedRecording(f'{i:03}, "a\nb".wav', label, f"sha256:{i:064}", kind=kind)
+            for i, label in enumerate(self._labels)
         ]
 
     def metadata(self) -> list[RecordingMetadata]:

@@ -1,6 +1,7 @@
 """The learning curve of heads: subsets of recordings, scores with intervals, and which species gain from more recordings."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.settings import IntervalSettings
 from autobird.model.settings import HeadSettings
 from autobird.release import learning_curve as stage
+from tests.predictions import label_sets
 
 
 def test_the_points_have_twice_as_many_recordings_each_up_to_all() -> None:
@@ -69,7 +71,9 @@ def split_of(groups: int = GROUPS) -> SplitPredictions:
     truth = np.repeat(np.arange(SPECIES), groups)
     present = np.eye(SPECIES, dtype=bool)[truth]
     n = len(truth)
-    items = Items(np.eye(SPECIES)[truth], present, present, truth, np.ones(n, bool), np.arange(n))
+    items = Items(
+        np.eye(SPECIES)[truth], present, present, np.ones(present.shape, bool), np.zeros(n, bool), np.arange(n)
+    )
     return SplitPredictions(items, items, [f"t{i}" for i in range(n)], np.arange(n))
 
 
@@ -94,11 +98,8 @@ def simulated(
         f1 = []
         for _ in range(draws):
             named = np.where(luck < accuracy[truth], truth, truth ^ 1)
-            items = split.recordings.__class__(
-                np.eye(SPECIES)[named], split.recordings.detected, split.recordings.present, truth,
-                split.recordings.complete, split.recordings.recording,
-            )  # fmt: skip
-            f1.append(lc.f1_of(SplitPredictions(items, items, split.names, split.group), resamples))
+            items = replace(split.recordings, probabilities=np.eye(SPECIES)[named])
+            f1.append(lc.f1_of(replace(split, windows=items, recordings=items), resamples))
         recordings_of = np.full(SPECIES, 2.0 ** (n + 1)) if counts is None else counts[n]
         points.append(lc.Point(int(recordings_of.max()), np.stack(f1), recordings_of))
     labels = [f"species {i}" for i in range(SPECIES)]
@@ -201,8 +202,7 @@ def write_dataset(
                         {
                             "recording": name, "start": window, "species": label, "split": split, "group": name, "shard": 0,
                             "row": len(rows), "first_frame": 0, "rms": 0.1, "mel_std": 1.0, "dropped": "", "quiet": False,
-                            "present": [label], "complete": True, "recording_species": [label], "recording_complete": True,
-                            "recording_split": split,
+                            "recording_split": split, **label_sets([label]),
                         }
                     )  # fmt: skip
                     embeddings.append(np.append(rng.normal(size=16), 1.5 * species))
@@ -255,10 +255,10 @@ def test_the_training_windows_of_a_large_corpus_are_thinned_for_all_points(
     fold = stage.Fold.read(Path(index), Path(model), tmp_path / "weights.safetensors", [Path(embeddings)], labels)
     # Of 32 recordings with two windows each, one window is kept: two of each would be 64.
     assert len(fold.train) == len(set(fold.names)) == len(fold.recordings) == 32
-    table = pd.DataFrame({"recording": ["a"] * 90 + ["b"] * 3, "species": ["x"] * 89 + ["y"] + ["x"] * 3})
+    table = pd.DataFrame({"recording": ["a"] * 90 + ["b"] * 3, "present": [("x",)] * 89 + [("y",)] + [("x",)] * 3})
     kept = stage.thinned(table)
     assert len(kept) <= 40
-    assert kept.value_counts().loc[[("a", "y"), ("b", "x")]].tolist() == [1, 3]
+    assert kept.value_counts().loc[[("a", ("y",)), ("b", ("x",))]].tolist() == [1, 3]
     assert stage.thinned(table[:30]).equals(table[:30])
 
 

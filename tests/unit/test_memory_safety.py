@@ -25,6 +25,7 @@ TRAINING = f"""
 import hashlib
 import numpy as np
 import torch
+from autobird.dataset.label_sets import LabelSets
 from autobird.model.data import WindowDataset
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
@@ -33,7 +34,8 @@ from autobird.model.settings import TrainSettings
 
 make_deterministic(1)
 frames = np.random.default_rng(0).normal(-9, 1, (16 * 40, 16)).astype(np.float16)
-windows = WindowDataset([frames], np.zeros(16, np.int64), np.arange(16) * 40, np.arange(16) % 3, np.arange(16), 40)
+labels = LabelSets(np.eye(3, dtype=bool)[np.arange(16) % 3], np.ones((16, 3), bool))
+windows = WindowDataset([frames], np.zeros(16, np.int64), np.arange(16) * 40, labels, np.arange(16), 40)
 for dtype in (torch.float32, torch.bfloat16):
     for keys in {SMALLEST_NETWORKS}:
         settings = TrainSettings(epochs=1, batch_size=8, threads=1, **keys)
@@ -41,7 +43,7 @@ for dtype in (torch.float32, torch.bfloat16):
         for _ in range(2):
             torch.manual_seed(0)
             network = build_network(settings, 3, -8.0, 2.0)
-            weights = Trainer(network, windows, windows, 3, settings, Compute(torch.device("cpu"), dtype)).run(lambda: None)
+            weights = Trainer(network, windows, windows, settings, Compute(torch.device("cpu"), dtype)).run(lambda: None)
             digests.append(hashlib.sha256(b"".join(w.numpy().tobytes() for w in weights.values())).hexdigest())
         print(dtype, keys, *digests, flush=True)
 print("done")

@@ -1,5 +1,8 @@
 """Metrics agree with scikit-learn, also for weighted items, ties and several species per item; calibration and thresholds."""
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,7 +17,7 @@ from sklearn.metrics import (
 )
 
 from autobird.evaluation import metrics as m
-from autobird.evaluation.calibration import expected_calibration_error, fit_temperature, select_thresholds
+from autobird.evaluation.calibration import expected_calibration_error, fit_temperature
 from autobird.evaluation.predictions import Items
 from autobird.predict.classification import softmax
 
@@ -38,9 +41,8 @@ def one_group_per_item(weights: np.ndarray) -> m.Weighting:
 
 def items(p: np.ndarray, present: np.ndarray, detected: np.ndarray | None = None) -> Items:
     """Return items whose species are all known, by default with detections at a probability of 0.5."""
-    single_species = np.where(present.sum(axis=1) == 1, present.argmax(axis=1), -1)
     detected = p >= 0.5 if detected is None else detected
-    return Items(p, detected, present, single_species, np.ones(len(p), bool), np.arange(len(p)))
+    return Items(p, detected, present, np.ones(p.shape, bool), np.zeros(len(p), bool), np.arange(len(p)))
 
 
 @settings(max_examples=40, deadline=None)
@@ -54,7 +56,8 @@ def test_metrics_equal_those_of_scikit_learn_for_weighted_items_with_several_spe
     weights = rng.integers(0, 4, (1, n)).astype(float)
     weights[0, :1] += 1
     weighting, w = one_group_per_item(weights), weights[0]
-    ap, auroc = (f(p, present, weighting)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
+    known = np.ones(p.shape, bool)
+    ap, auroc = (f(p, present, known, weighting)[0] for f in (m.average_precision_by_species, m.auroc_by_species))
     for i in range(species):
         y = present[:, i]
         if w[y].sum() == 0:
@@ -97,12 +100,12 @@ def test_top1_and_macro_f1_use_items_of_one_species_and_detection_metrics_use_al
     assert found["auroc"] == pytest.approx((2 / 3 + 1) / 2)
 
 
-def test_detection_metrics_exclude_items_whose_species_are_not_all_known() -> None:
+def test_detection_metrics_exclude_cells_that_are_not_known() -> None:
     p, present = np.array([[0.9, 0.1], [0.9, 0.1]]), np.array([[1, 0], [0, 0]], bool)
     complete = items(p, present)
     found = m.all_metrics(complete, one_group_per_item(np.ones((1, 2))))
     assert found["detection_precision"].values[0] == 0.5
-    incomplete = Items(**{**vars(complete), "complete": np.array([True, False])})
+    incomplete = replace(complete, known=np.array([[True, True], [False, True]]))
     assert m.all_metrics(incomplete, one_group_per_item(np.ones((1, 2))))["detection_precision"].values[0] == 1
 
 
@@ -122,38 +125,59 @@ def test_top_k_accuracy_and_log_loss_equal_those_of_scikit_learn() -> None:
 
 
 def test_all_metrics_equal_those_of_scikit_learn_for_the_items_that_enter_each() -> None:
-    """Every third item has a second species. Of every fifth item, not all species are known."""
+    """Every third item has a second species. Of every fifth item, it is not known whether it contains the species 0 and 3."""
     p, truth = sample(4, 240, 8)
     present, n = flags(truth, 8), np.arange(240)
     present[n[::3], (truth[::3] + 1) % 8] = True
-    complete = n % 5 > 0
-    single_species = np.where((present.sum(axis=1) == 1) & complete, truth, -1)
+    known = np.ones(p.shape, bool)
+    known[::5, [0, 3]] = False
+    present &= known
     found = m.all_metrics(
-        Items(p, p >= 0.3, present, single_species, complete, n), one_group_per_item(np.ones((1, 240)))
+        Items(p, p >= 0.3, present, known, np.zeros(240, bool), n), one_group_per_item(np.ones((1, 240)))
     )
-    one = single_species >= 0
-    known, detected = present[complete], (p >= 0.3)[complete]
-    precision, recall, f1, _ = precision_recall_fscore_support(known, detected, average="micro")
+    one = known.all(axis=1) & (present.sum(axis=1) == 1)
+    precision, recall, f1, _ = precision_recall_fscore_support(present[known], (p >= 0.3)[known], average="binary")
+    # The rows of each species that count, and no others.
+    rows = [np.flatnonzero(known[:, s]) for s in range(8)]
+
+    def mean(score: Any, values: np.ndarray) -> float:
+        return float(np.mean([score(present[r, s], values[r, s]) for s, r in enumerate(rows)]))
+
     expected = {
         "macro_f1": f1_score(truth[one], p[one].argmax(axis=1), average="macro"),
         "top1": top_k_accuracy_score(truth[one], p[one], k=1),
         "top5": top_k_accuracy_score(truth[one], p[one], k=5),
-        "cmap": average_precision_score(known, p[complete], average="macro"),
-        "auroc": roc_auc_score(known, p[complete], average="macro"),
+        "cmap": mean(average_precision_score, p),
+        "auroc": mean(roc_auc_score, p),
         "loss": log_loss(truth[one], p[one] / p[one].sum(axis=1, keepdims=True)),
         "detection_precision": precision,
         "detection_recall": recall,
         "detection_f1": f1,
-        "detection_macro_f1": f1_score(known, detected, average="macro"),
+        "detection_macro_f1": mean(f1_score, p >= 0.3),
     }
     assert {name: metric.values[0] for name, metric in found.items()} == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_loss_of_independent_outputs_is_the_mean_binary_cross_entropy_of_the_known_cells() -> None:
+    rng = np.random.default_rng(2)
+    p, present, known = rng.uniform(0.01, 0.99, (40, 3)), rng.random((40, 3)) < 0.3, rng.random((40, 3)) < 0.8
+    independent = replace(items(p, present & known), known=known, is_independent=True)
+    found = m.all_metrics(independent, one_group_per_item(np.ones((1, 40))))["loss"]
+    assert found.values[0] == pytest.approx(log_loss((present & known)[known], p[known]))
+
+
+def test_an_item_with_a_species_that_is_not_among_the_labels_is_neither_one_of_a_single_species_nor_negative() -> None:
+    present = np.array([[1, 0], [0, 0], [1, 0], [0, 0]], bool)
+    found = replace(items(np.full((4, 2), 0.5), present), others=np.array([False, False, True, True]))
+    assert found.single_species.tolist() == [0, -1, -1, -1]
+    assert found.negative.tolist() == [False, True, False, False]
 
 
 def test_ties_give_a_constant_prediction_no_advantage() -> None:
     p, truth = np.full((50, 10), 0.1), np.arange(50) % 10
     ones = one_group_per_item(np.ones((1, 50)))
     assert m.top_k_accuracy(p, truth, ones, 5)[0] == 0
-    np.testing.assert_allclose(m.auroc_by_species(p, flags(truth, 10), ones), 0.5)
+    np.testing.assert_allclose(m.auroc_by_species(p, flags(truth, 10), np.ones(p.shape, bool), ones), 0.5)
 
 
 def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:
@@ -183,9 +207,10 @@ def test_metrics_do_not_depend_on_the_size_of_the_blocks_of_rows(monkeypatch: py
     p, truth = sample(3, 60, 3)
     present = flags(truth, 3)
     weighting = one_group_per_item(np.random.default_rng(1).integers(0, 3, (50, 60)).astype(float))
-    in_one_block = m.average_precision_by_species(p, present, weighting)
+    arguments = (p, present, np.ones(p.shape, bool), weighting)
+    in_one_block = m.average_precision_by_species(*arguments)
     monkeypatch.setattr(m, "_MAX_CELLS", 200)
-    np.testing.assert_array_equal(m.average_precision_by_species(p, present, weighting), in_one_block)
+    np.testing.assert_array_equal(m.average_precision_by_species(*arguments), in_one_block)
 
 
 def test_temperature_scaling_corrects_overconfidence() -> None:
@@ -194,38 +219,13 @@ def test_temperature_scaling_corrects_overconfidence() -> None:
     truth = np.array([rng.choice(5, p=row) for row in softmax(logits)])
     assert fit_temperature(3 * logits, truth) == pytest.approx(3, rel=0.1)
     overconfident, calibrated = (items(softmax(k * logits), flags(truth, 5)) for k in (3, 1))
-    assert expected_calibration_error(calibrated) < 0.04 < 0.1 < expected_calibration_error(overconfident)
+    ones = np.ones(4000)
+    assert expected_calibration_error(calibrated, ones) < 0.04 < 0.1 < expected_calibration_error(overconfident, ones)
 
 
 def test_the_calibration_error_weights_each_bin_by_its_number_of_items() -> None:
     p = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.6, 0.4]])
-    found = expected_calibration_error(items(p, flags(np.array([0, 0, 0, 0]), 2)))
-    assert found == pytest.approx((3 * abs(0.9 - 2 / 3) + 1 * abs(0.6 - 1)) / 4)
-
-
-def test_thresholds_separate_windows_with_and_without_a_species_and_are_none_for_few_windows() -> None:
-    """Species 3 has exactly the required number of windows, species 2 has one fewer."""
-    truth = np.repeat([0, 1, 2, 3], [10, 13, 4, 5])
-    found = select_thresholds(items(0.1 + 0.6 * flags(truth, 4), flags(truth, 4)))
-    assert found[2] is None
-    assert [found[s] for s in (0, 1, 3)] == pytest.approx([0.4, 0.4, 0.4])  # halfway between 0.1 and 0.7
-
-
-def test_thresholds_are_selected_on_windows_whose_species_are_all_known() -> None:
-    p, present = np.array([[0.9, 0.1]] * 6 + [[0.3, 0.7]] * 6), flags(np.array([0] * 6 + [1] * 6), 2)
-    expected = select_thresholds(items(p, present))
-    # Windows without a label, in which the species may be present, must not raise its threshold.
-    complete = items(np.r_[p, [[0.89, 0.11]] * 20], np.r_[present, np.zeros((20, 2), bool)])
-    incomplete = Items(**{**vars(complete), "complete": np.arange(32) < 12})
-    assert select_thresholds(incomplete) == expected
-    assert select_thresholds(complete) != expected
-
-
-def test_a_threshold_lies_between_two_different_probabilities_and_is_not_rounded() -> None:
-    close = np.array([1 - 1e-8] * 6 + [1 - 3e-8] * 6)
-    p, present = np.c_[close, 1 - close], flags(np.array([0] * 6 + [1] * 6), 2)
-    found = select_thresholds(items(p, present))
-    assert (p[:, 0] >= found[0]).tolist() == [True] * 6 + [False] * 6
-    tied = np.c_[np.full(12, 0.7), np.full(12, 0.3)]
-    found = select_thresholds(items(tied, present))
-    assert (tied[:, 0] >= found[0]).all()  # a threshold cannot separate equal probabilities
+    one = items(p, flags(np.array([0, 0, 0, 0]), 2))
+    assert expected_calibration_error(one, np.ones(4)) == pytest.approx((3 * abs(0.9 - 2 / 3) + 1 * abs(0.6 - 1)) / 4)
+    weighted = expected_calibration_error(one, np.array([1.0, 0.5, 0.5, 2.0]))
+    assert weighted == pytest.approx((2 * abs(0.9 - 0.75) + 2 * abs(0.6 - 1)) / 4)

@@ -11,10 +11,12 @@ from autobird.audio.mel_shards import MelJob, compute_frames
 from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.model.data import WindowDataset
-from autobird.model.loop import Trainer, loss_and_macro_f1, predict_logits
+from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic
 from autobird.model.settings import TrainSettings
+from autobird.model.validation import loss_and_macro_f1, predict_logits
+from tests.label_sets import label_columns
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 SETTINGS = TrainSettings(width=8, epochs=2, batch_size=8, threads=1)
@@ -34,8 +36,8 @@ def windows(path: Path) -> WindowDataset:
             "shard": 0,
             "first_frame": np.arange(16) * 40,
             "start": np.arange(16) * 20_480,
-            "species": [f"s{n % 3}" for n in range(16)],
             "recording": NAMES,
+            **label_columns([f"s{n % 3}" for n in range(16)]),
         }
     )
     return WindowDataset.from_index(index, ["s0", "s1", "s2"], [path], 40)
@@ -46,7 +48,7 @@ def trainer(folder: Path, compute_in: Compute = CPU, **keys: object) -> Trainer:
     torch.manual_seed(0)
     data = windows(shard(folder)[0])
     settings = SETTINGS.model_copy(update=keys)
-    return Trainer(build_network(settings, 3, -8.0, 2.0), data, data, 3, settings, compute_in)
+    return Trainer(build_network(settings, 3, -8.0, 2.0), data, data, settings, compute_in)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -121,7 +123,7 @@ def test_logits_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(AutobirdError, match=r"logits of 16 of 16 windows are NaN or infinite .*bird 0\.wav"):
         predict_logits(network, data, CPU)
     with pytest.raises(AutobirdError, match="NaN or infinite"):
-        loss_and_macro_f1(network, data, 3, CPU)
+        loss_and_macro_f1(network, data, SETTINGS, CPU)
 
 
 def test_an_error_names_a_limited_number_of_recordings_and_counts_the_others(

@@ -27,7 +27,7 @@ LABELS = ["a", "b", "c"]
 
 
 def calibration(labels: list[str], threshold: float = 0.5, temperature: float = 1.0) -> Calibration:
-    return Calibration(temperature, np.full(len(labels), threshold), "mean")
+    return Calibration.softmax(temperature, np.full(len(labels), threshold), "mean")
 
 
 def fold(
@@ -44,7 +44,7 @@ def test_the_recordings_of_all_folds_are_sorted_with_their_own_predictions() -> 
     pooled = pool([fold(0, FIRST), fold(1, SECOND)], LABELS)
     assert pooled.split.names == ["r1", "r2", "r3"]
     assert pooled.table["fold"].tolist() == [0, 1, 0]
-    assert pooled.table["species"].tolist() == [("b",), ("c",), ("a",)]
+    assert pooled.table["present"].tolist() == [("b",), ("c",), ("a",)]
     recordings = pooled.split.recordings
     assert np.allclose(recordings.probabilities, [[0.6, 0.3, 0.1], [0.1, 0.1, 0.8], [0.7, 0.2, 0.1]])
     assert recordings.single_species.tolist() == [1, 2, 0]
@@ -118,7 +118,7 @@ def test_untrained_windows_are_those_of_test_recordings_that_the_model_cannot_kn
     def rows(recording: str, species: str, dropped: str, split: str = "test") -> dict[str, object]:
         return {
             "recording": recording, "species": species, "dropped": dropped, "quiet": dropped == "quiet", "split": "test",
-            "recording_split": split, "recording_species": species.split("+"),
+            "recording_split": split, "recording_present": species.split("+"), "present": species.split("+"),
         }  # fmt: skip
 
     index = pd.DataFrame(
@@ -147,8 +147,17 @@ def write_run(folder: Path, tables: Mapping[tuple[int, int], pd.DataFrame], labe
     )
     for (number, seed), table in tables.items():
         write_table(folder / f"{number}.{seed}/predictions.parquet", table, PREDICTIONS)
-        thresholds = {name: {"threshold": 0.5, "chosen": True} for name in labels[number]}
-        content = {"variant": "float", "temperature": 1.0, "aggregation": "mean", "thresholds": thresholds}
+        own = {
+            "threshold": 0.5,
+            "low": None,
+            "high": None,
+            "chosen": True,
+            "reached": True,
+            "scale": 1.0,
+            "offset": 0.0,
+        }
+        thresholds = dict.fromkeys(labels[number], own)
+        content = {"variant": "float", "outputs": "softmax", "aggregation": "mean", "thresholds": thresholds}
         write_json(folder / f"{number}.{seed}/calibration.json", content)
     arguments = ["--settings", '{"resamples": 200}', "--members", json.dumps(list(tables))]
     for option, name in (("predictions", "predictions.parquet"), ("calibrations", "calibration.json")):
@@ -187,7 +196,7 @@ def test_the_scores_of_the_stage_agree_with_scikit_learn(tmp_path: Path, capfd: 
 
     def score(chosen: list[pd.DataFrame]) -> float:
         table = pd.concat(chosen)
-        truth = table["recording_species"].map(lambda names: names[0])
+        truth = table["recording_present"].map(lambda names: names[0])
         predicted = table["logits"].map(lambda logits: LABELS[int(np.argmax(logits))])
         return float(f1_score(truth, predicted, labels=sorted(set(truth)), average="macro", zero_division=0.0))
 
@@ -222,7 +231,7 @@ def test_the_tables_of_the_stage_hold_every_fold_seed_species_and_prediction(tmp
     pooled = pq.read_table(tmp_path / "crossval/predictions.parquet").to_pandas()
     assert pooled["seed"].tolist() == [4] * 9 + [7] * 9
     row = pooled[(pooled["seed"] == 7) & (pooled["recording"] == "r5")].iloc[0]
-    assert (row["fold"], row["sha256"], list(row["species"])) == (2, "sha of r5", ["c"])
+    assert (row["fold"], row["sha256"], list(row["present"])) == (2, "sha of r5", ["c"])
     expected = np.exp(tables[2, 7].set_index("recording").loc["r5", "logits"])
     assert np.allclose(row["probabilities"], expected / expected.sum())
     assert (tmp_path / "crossval/crossval.png").stat().st_size > 1000
@@ -242,6 +251,18 @@ def test_more_seeds_do_not_change_the_resamples_of_the_groups(tmp_path: Path) ->
         }, metric
         assert results[0][metric]["sd_over_seeds"] is None
         assert results[1][metric]["sd_over_seeds"] == 0
+
+
+def test_false_alarms_are_pooled_over_the_folds_and_averaged_over_the_seeds(tmp_path: Path) -> None:
+    """Three recordings without species of three windows each, one in a fold; only the networks of seed 7 detect something there."""
+    tables = {}
+    for (number, seed), table in random_tables((4, 7)).items():
+        noise = predictions([(f"n{number}", f"n{number}", "", [0.9 if seed == 7 else 0.05, 0.05, 0.05])], windows=3)
+        tables[number, seed] = pd.concat([table, noise], ignore_index=True)
+    crossval.main(write_run(tmp_path, tables, [LABELS] * 3))
+    found = read_json(tmp_path / "crossval/crossval.json")["negatives"]
+    assert (found["recordings"], found["groups"], found["false_alarms"]) == (3, 3, 1.5)
+    assert found["per_hour"]["value"] == pytest.approx(1.5 / (9 * 2.5 / 3600), rel=1e-4)
 
 
 def test_the_scores_of_a_single_fold_are_those_of_its_own_evaluation(tmp_path: Path) -> None:

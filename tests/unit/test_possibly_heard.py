@@ -14,6 +14,7 @@ from autobird.evaluation import possibly_heard as stage
 from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
 from autobird.evaluation.settings import PossiblyHeardSettings
 from autobird.predict.classification import Calibration
+from tests.predictions import label_sets
 
 LABELS = ["Parus major", "Sitta europaea"]
 DETAILS = ["recording", "number", "page"]
@@ -66,8 +67,8 @@ def predictions(recordings: list[str], wrong: set[str]) -> pd.DataFrame:
         species = [LABELS[i % 2]]
         rows.append(
             {
-                "recording": name, "group": name, "start": 0, "split": "test", "present": species, "complete": True,
-                "recording_species": species, "recording_complete": True, "logits": 4.0 * np.eye(2, dtype=np.float32)[named],
+                "recording": name, "group": name, "start": 0, "number": 0, "seconds": 5.0, "split": "test", **label_sets(species),
+                "logits": 4.0 * np.eye(2, dtype=np.float32)[named],
             }
         )  # fmt: skip
     return pd.DataFrame(rows)
@@ -76,7 +77,7 @@ def predictions(recordings: list[str], wrong: set[str]) -> pd.DataFrame:
 def result(recordings: list[str], wrong: set[str], **changes: Any) -> dict[str, Any]:
     settings = PossiblyHeardSettings.model_validate({"resamples": 100, **changes})
     last = stage.last_heard(settings)[0]
-    calibration = Calibration(1.0, np.array([0.5, 0.5]), "mean")
+    calibration = Calibration.softmax(1.0, np.array([0.5, 0.5]), "mean")
     split = predictions_of_split(predictions(recordings, wrong), LABELS, "test", calibration)
     return stage.possibly_heard(split, mark_heard(split.names, pd.DataFrame(columns=DETAILS), last), settings)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from autobird.audio.mel import FrontEnd
 from autobird.audio.mpeg import mpeg_frame_length
 from autobird.audio.settings import FeatureSettings
 from autobird.core.errors import AutobirdError
-from autobird.core.files import write_json
+from autobird.core.files import read_json, write_json
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
@@ -202,7 +203,11 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
     with pytest.raises(SystemExit) as end:
         cli.main(["predict", str(bundle), str(song), "--csv", "--output", str(tmp_path / "d.csv")])
     assert end.value.code == 0
-    assert (tmp_path / "d.csv").read_text().startswith("file,start,end,species,probability\n")
+    assert (
+        (tmp_path / "d.csv")
+        .read_text()
+        .startswith("file,start,end,species,probability,site,recorder,recorded_at,date,time\n")
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,11 +236,63 @@ def test_an_empty_folder_is_an_error(tmp_path: Path) -> None:
 
 def test_a_damaged_bundle_and_one_of_another_format_are_rejected(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
-    for text, message in (('{"format": 1}', "is damaged"), ('{"format": 3}', "has format 3")):
+    for text, message in (('{"format": 1}', "is damaged"), ('{"format": 9}', "has format 9")):
         (folder / "bundle.json").write_text(text)
         write_json(folder / "manifest.json", bundle_manifest(folder))
         with pytest.raises(AutobirdError, match=message):
             Bundle.load(folder)
+
+
+def test_a_bundle_with_independent_outputs_has_a_probability_of_each_species_by_itself(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "b")
+    softmax, song = Classifier(folder), tmp_path / "song.wav"
+    soundfile.write(song, 0.1 * np.random.default_rng(2).standard_normal(9 * 16000), 16000)
+    logits = np.log(softmax.predict(song).probabilities) * 1.5  # of the network, minus a constant per window
+    description = read_json(folder / "bundle.json") | {
+        "format": 3, "backbone": None, "outputs": "independent", "scale": [1.5, 0.5], "offset": [-1.0, 2.0], "thresholds": [0.2, 1.0],
+    }  # fmt: skip
+    del description["temperature"]
+    description["unknown_score"] = {"measure": "largest_logit", "quantiles": [-0.5, 0.0, 0.5]}
+    write_json(folder / "bundle.json", description)
+    write_json(folder / "manifest.json", bundle_manifest(folder))
+    found = Classifier(folder).predict(song)
+    z = (scipy.special.logit(found.probabilities) - [-1.0, 2.0]) / [1.5, 0.5]
+    assert found.unknown is not None
+    np.testing.assert_allclose(found.unknown, np.clip(0.5 - z.max(axis=1), 0, 1), atol=1e-6)
+    assert found.recording_unknown == found.unknown.min()
+    assert softmax.predict(song).unknown is softmax.predict(song).recording_unknown is None
+    np.testing.assert_allclose(z[:, 0] - z[:, 1], logits[:, 0] - logits[:, 1], atol=1e-6)
+    np.testing.assert_allclose(found.recording, found.probabilities.mean(axis=0))
+    p = found.probabilities
+    assert found.detected.tolist() == (p >= [0.2, 1.0]).tolist()
+    binary = -(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()
+    assert found.drift_features["entropy"] == pytest.approx(binary)
+    assert found.drift_features["confidence"] == pytest.approx(p.max(axis=1).mean())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outputs": "sigmoid"}, "outputs is 'sigmoid'"),
+        ({"scale": [1.0]}, "different lengths"),
+        ({"offset": None}, "is damaged"),
+    ],
+)
+def test_a_calibration_that_does_not_fit_the_labels_is_rejected(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    folder = make_bundle(tmp_path / "b")
+    description = read_json(folder / "bundle.json") | {
+        "format": 3,
+        "backbone": None,
+        "outputs": "independent",
+        "scale": [1.5, 0.5],
+        "offset": [-1.0, 2.0],
+    }
+    write_json(folder / "bundle.json", description | change)
+    write_json(folder / "manifest.json", bundle_manifest(folder))
+    with pytest.raises(AutobirdError, match=message):
+        Bundle.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +371,7 @@ def test_difficult_recordings_are_classified_or_skipped_with_a_reason(
         assert message in errors.get(str(path), ""), name
         [at] = [number for number, line in enumerate(lines) if line.startswith(str(path))]
         assert ("skipped: " in lines[at + 1]) == bool(message), name
-        assert ("the whole recording is quiet" in lines[at + 1]) == (name == "silent.wav"), name
+        assert ("the recording has no signal" in lines[at + 1]) == (name == "silent.wav"), name
 
 
 def test_prediction_imports_neither_torch_nor_pandas() -> None:

@@ -218,6 +218,26 @@ def test_a_killed_run_is_resumed_with_the_same_bytes(
         assert files_table(output).read_bytes() == files_table(tmp_path / "whole").read_bytes()
 
 
+def test_a_killed_run_with_several_formats_is_resumed_with_the_same_bytes(
+    bundle: Path, songs: Path, tmp_path: Path
+) -> None:
+    options = ("--format", "csv,jsonl,raven,raven-combined,parquet,birdnet", "--jobs", "1")
+    assert run(bundle, songs, *options, "--output", tmp_path / "whole/d") == 1
+    stopped_at_d(songs, bundle, tmp_path / "out/d", signal.SIGKILL, *options)
+    folder = tmp_path / "out/d.raven"
+    assert sorted(p.name for p in folder.iterdir()) == ["a.Table.1.selections.txt", "b.Table.1.selections.txt"]
+    for name in ("d.csv", "d.jsonl", "d.raven.txt", "d.birdnet.csv"):
+        assert {f"{n}.wav" in (tmp_path / "out" / name).read_text() for n in "ab"} == {True}
+        assert "e.wav" not in (tmp_path / "out" / name).read_text()
+    assert run(bundle, songs, *options, "--output", tmp_path / "out/d") == 1
+    contents = [
+        {p.relative_to(root).as_posix(): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+        for root in (tmp_path / "whole", tmp_path / "out")
+    ]
+    assert contents[0] == contents[1]
+    assert len(contents[0]) == 6 + 4
+
+
 def test_an_interrupted_run_keeps_its_journal_and_leaves_no_process(bundle: Path, songs: Path, tmp_path: Path) -> None:
     process = stopped_at_d(songs, bundle, tmp_path / "d.csv", signal.SIGINT, "--csv")
     assert process.returncode == 130
@@ -310,8 +330,12 @@ def test_a_recording_is_not_overwritten(bundle: Path, songs: Path, capsys: pytes
     assert (songs / "a.wav").read_bytes() == before
 
 
-def test_the_table_of_files_tells_quiet_files_and_skipped_ones_apart(bundle: Path, songs: Path, tmp_path: Path) -> None:
-    soundfile.write(songs / "quiet.wav", np.zeros(16000 * 3), 16000)
+def test_the_table_of_files_tells_quiet_silent_and_skipped_files_apart(
+    bundle: Path, songs: Path, tmp_path: Path
+) -> None:
+    noise = np.random.default_rng(0).standard_normal(16000 * 3)
+    for name, samples in (("quiet", 3e-4 * noise), ("silent", 0 * noise)):
+        soundfile.write(songs / f"{name}.wav", samples, 16000)
     assert run(bundle, songs, songs / "nowhere.wav", "--csv", "--output", tmp_path / "d.csv") == 1
     with (tmp_path / "d.files.csv").open(newline="") as file:
         rows = {Path(row["file"]).name: row for row in csv.DictReader(file)}
@@ -319,6 +343,7 @@ def test_the_table_of_files_tells_quiet_files_and_skipped_ones_apart(bundle: Pat
         "a.wav": ("10.000", "detections", "1", ""), "b.wav": ("9.000", "detections", "1", ""),
         "c.wav": ("", "skipped", "", "text, not audio"), "d.wav": ("7.000", "detections", "1", ""),
         "e.wav": ("6.000", "detections", "1", ""), "quiet.wav": ("3.000", "quiet", "0", ""),
+        "silent.wav": ("3.000", "silent", "0", ""),
         "nowhere.wav": ("", "skipped", "", "is not there"),
     }  # fmt: skip
 
@@ -400,7 +425,7 @@ def test_in_the_stage_a_decoder_that_crashes_or_is_killed_costs_its_file(
     faulty(lambda name: kill_with(signals[name]) if name in signals else None)
     names = sorted(path.name for path in songs.iterdir())
     (tmp_path / "manifest.csv").write_text("recording,sha256\n" + "".join(f"{n},1\n" for n in names) + "gone.wav,\n")
-    outputs = {name: tmp_path / f"{name}.csv" for name in ("detections", "skipped", "features")}
+    outputs = {name: tmp_path / f"{name}.csv" for name in ("detections", "files", "skipped", "features")}
     options = [text for name, path in outputs.items() for text in (f"--{name}", str(path))]
     batch.main(["--bundle", str(bundle), "--root", str(songs), "--manifest", str(tmp_path / "manifest.csv"), *options])
     tables = {}

@@ -19,14 +19,16 @@ from autobird.drift.features import AUDIO_FEATURES, MODEL_FEATURES
 from autobird.model.data import WindowDataset
 from autobird.model.networks import BasicBlock, CnnTransformer, build_network
 from autobird.model.settings import TrainSettings
+from autobird.predict.classification import Calibration
 from autobird.predict.graph import Graph
 from autobird.release.bundle import example_clip
 from autobird.release.drift_reference import drift_reference, drift_table
-from autobird.release.gate import Candidate, select_variant
+from autobird.release.gate import Bounds, Candidate, select_variant
 from autobird.release.onnx_files import export, multiply_adds
 from autobird.release.prune import fine_tuning, prune
-from autobird.release.quantize import quantize
+from autobird.release.quantize import calibration_rows, quantize
 from autobird.release.settings import GateSettings, PruneSettings
+from tests.label_sets import label_columns
 
 ARCHITECTURES = [TrainSettings(width=8), TrainSettings(architecture="cnn_transformer", d_model=16)]
 
@@ -53,16 +55,27 @@ def windows(tmp_path: Path, n: int = 40, mels: int = 64, frames: int = 157) -> W
         {
             "shard": 0,
             "first_frame": np.arange(n) * frames,
-            "species": ["a", "b"] * (n // 2),
             "recording": [f"r{i}" for i in range(n)],
+            **label_columns(["a", "b"] * (n // 2)),
         }
     )
     return WindowDataset.from_index(index, ["a", "b"], [tmp_path / "s.npy"], frames)
 
 
+def test_the_ranges_of_int8_are_measured_on_windows_with_species_and_some_negatives(tmp_path: Path) -> None:
+    few, many = windows(tmp_path, 40), windows(tmp_path, 40)
+    few.labels.present[[3, 5]] = many.labels.present[np.arange(40) % 8 > 0] = False
+    assert calibration_rows(windows(tmp_path, 40), 20).tolist() == np.linspace(0, 39, 20).round().tolist()
+    assert calibration_rows(few, 1000).tolist() == list(range(40))
+    assert np.isin([3, 5], calibration_rows(few, 8)).all()
+    rows = calibration_rows(many, 8)
+    assert (rows % 8 == 0).sum() == 5  # all windows with species
+    assert len(rows) == 8
+
+
 def logits(path: Path, w: WindowDataset) -> NDArray[np.float32]:
     """The logits of an ONNX file for windows."""
-    x, _ = w.take(np.arange(len(w)))
+    x = w.take(np.arange(len(w)))
     return Graph(path).logits(x[:, 0].transpose(1, 2).numpy())
 
 
@@ -79,7 +92,7 @@ def test_the_exported_file_is_reproducible_holds_no_paths_and_gives_the_logits_o
     assert str(Path.cwd()).encode() not in data
     w = windows(tmp_path, 20)
     with torch.inference_mode():
-        expected = made(w.take(np.arange(20))[0]).numpy()
+        expected = made(w.take(np.arange(20))).numpy()
     np.testing.assert_allclose(logits(tmp_path / "one.onnx", w), expected, atol=2e-4)
 
 
@@ -132,7 +145,7 @@ def test_a_pruned_network_gives_the_logits_of_the_original_one_with_its_least_im
     for module in made.modules():  # a different bias in each channel, to detect exchanged channels
         if isinstance(module, torch.nn.BatchNorm2d):
             module.bias.data.normal_(0, 0.5)
-    x = windows(tmp_path, 4).take(np.arange(4))[0]
+    x = windows(tmp_path, 4).take(np.arange(4))
     zeroed = copy.deepcopy(made)
     for (layer, norm), kept in zip(pruned_layers(zeroed), widths, strict=True):
         zero_least_important(layer, norm, kept)
@@ -202,16 +215,22 @@ def test_the_int8_file_is_small_reproducible_and_gives_logits_like_the_float32_f
     assert "QuantizeLinear" in types
 
 
+SMALL = Bounds(0.0, -0.01, 0.01)
+
+
 def candidate(
     name: str,
-    loss: tuple[float, float, float] | None = (0.0, -0.01, 0.01),
+    loss: tuple[float, float, float] | None = SMALL,
     agreement: float = 1.0,
     macs: int = 100,
     bits: int = 32,
     size: int = 1000,
+    recall: tuple[float, float, float] = SMALL,
+    alarms: tuple[float, float, float] | None = None,
 ) -> Candidate:
     """A variant; `loss` is its loss of macro-F1 and the ends of the interval, or None if the interval is unknown."""
-    return Candidate(name, *(loss or (0.0, None, None)), agreement, macs, bits, size)
+    bounds = [None if b is None else Bounds(*b) for b in (loss, recall, alarms)]
+    return Candidate(name, *bounds, agreement, macs, bits, size)
 
 
 FLOAT = candidate("float", (0.0, 0.0, 0.0))
@@ -252,11 +271,47 @@ def test_the_gate_gives_the_reason_for_each_variant_that_failed() -> None:
     decision = select_variant([FLOAT, wide, lossy], 125, 76, GateSettings())
     assert decision.released == "float"
     assert decision.failed == {
-        "pruned": "names the same species as the float32 model in 0.9000 of the validation windows (at least 0.98 required)",
+        "pruned": "detects the same species as the float32 model in 0.9000 of the validation windows (at least 0.98 required)",
         "int8": "may lose up to 0.0400 of macro-F1 on validation (at most 0.03 allowed)",
     }
     for name, reason in decision.failed.items():
         assert f"; {name} {reason}" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("variant", "failure", "unclear"),
+    [
+        (candidate("int8", bits=8, recall=(0.01, -0.01, 0.03), alarms=(1.2, 1.0, 1.44)), "", ""),
+        (candidate("int8", bits=8, recall=(0.02, 0.0, 0.04)), "may lose up to 0.0400 of recall of the detections", ""),
+        (candidate("int8", bits=8, recall=(0.2, 0.1, 0.3)), "loses at least 0.1000 of recall", "loss of recall of int8"),
+        (candidate("int8", bits=8, alarms=(1.3, 1.0, 1.69)), "may give up to 1.69 times as many false alarms", ""),
+        (candidate("int8", bits=8, alarms=(3.0, 2.0, 4.5)), "gives at least 2.00 times as many false alarms", ""),
+        (candidate("int8", bits=8, alarms=(2.0, 0.5, 8.0)), "", "ratio of false alarms of int8"),
+        (
+            candidate("int8", agreement=0.9, bits=8, alarms=(2.0, 0.5, 8.0)),
+            "detects the same species as the float32 model in 0.9000", "ratio of false alarms of int8",
+        ),
+    ],
+)  # fmt: skip
+def test_the_gate_limits_the_loss_of_recall_and_the_false_alarms(
+    variant: Candidate, failure: str, unclear: str
+) -> None:
+    decision = select_variant([FLOAT, variant], 125, 76, GateSettings())
+    assert decision.released == ("float" if failure else "int8")
+    assert failure in decision.failed.get("int8", "")
+    assert bool(decision.underpowered) == bool(unclear)
+    if unclear:
+        assert f"to measure the {unclear}: agreement with the float32 model decided" in decision.reason
+
+
+def test_the_gate_says_what_was_measured_of_the_variant_that_passes() -> None:
+    int8 = candidate("int8", bits=8, alarms=(1.2, 1.0, 1.44))
+    assert "; ".join(select_variant([FLOAT, int8], 125, 76, GateSettings()).reason.split("; ")[1:]) == (
+        "compared with the float32 model, it has a loss of 0.0000 [-0.0100, 0.0100] of macro-F1 (upper end: at most 0.03 allowed), "
+        "a loss of 0.0000 [-0.0100, 0.0100] of recall of the detections (upper end: at most 0.03 allowed), "
+        "1.20 [1.00, 1.44] times as many false alarms (upper end: at most 1.5 allowed) on 125 validation recordings of one species in "
+        "76 groups"
+    )
 
 
 def test_the_example_clip_is_synthesised_and_reproducible() -> None:
@@ -281,7 +336,7 @@ def test_the_drift_reference_has_audio_features_of_training_and_model_features_o
     predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
     shard = frames(rng, 4 * 157)
     shard += np.arange(4, dtype=np.float16).repeat(157)[:, None]  # each window has its own level
-    table = drift_table(index, predictions, [shard], FeatureSettings(), 2.0)
+    table = drift_table(index, predictions, [shard], FeatureSettings(), Calibration.softmax(2.0, np.ones(2), "mean"))
     reference = drift_reference(table)
     assert reference["audio"]["features"] == list(AUDIO_FEATURES)
     assert reference["audio"]["groups"] == [0, 1]

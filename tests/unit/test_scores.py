@@ -6,14 +6,17 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from autobird import cli
+from autobird.commands import scores
 from autobird.core.errors import AutobirdError
-from autobird.core.files import write_json
+from autobird.core.files import read_json, write_json
 
 METRICS = (
     "macro_f1", "top1", "top5", "cmap", "auroc", "loss",
     "detection_precision", "detection_recall", "detection_f1", "detection_macro_f1",
 )  # fmt: skip
+
+
+NO_NEGATIVES = {"recordings": 0, "groups": 0, "hours": 0.0, "false_alarms": 0.0, "per_hour": None}
 
 
 def run(folder: Path, **changes: Any) -> Path:
@@ -23,14 +26,14 @@ def run(folder: Path, **changes: Any) -> Path:
     species = {"Parus major": {"by_recording": {"detection_precision": None, "detection_recall": cell}}}
     test = {
         "recordings": 9, "recordings_of_one_species": 7, "groups": 5, "windows": 40, "by_recording": level, "by_window": level,
-        "by_species": species,
+        "by_species": species, "negatives": NO_NEGATIVES,
     }  # fmt: skip
     write_json(folder / "evaluation/metrics.json", {"species": 3, "variant": "int8", "confidence": 0.95, "test": test})
     return folder
 
 
 def test_scores_of_the_released_variant_are_printed_with_detections_and_intervals(tmp_path: Path) -> None:
-    text = cli.format_scores(run(tmp_path))
+    text = scores.format_scores(run(tmp_path))
     assert "3 species, variant int8, tested on 9 recordings (40 windows) in 5 independent groups" in text
     assert "2 recordings do not contain exactly one species: not used for macro-F1" in text
     assert text.count("0.500 [0.250, 0.750]") == 2 * len(METRICS)
@@ -38,8 +41,24 @@ def test_scores_of_the_released_variant_are_printed_with_detections_and_interval
     assert "Parus major" not in text
 
 
+def test_false_alarms_per_hour_are_printed_or_that_they_are_not_measured(tmp_path: Path) -> None:
+    run(tmp_path)
+    text = "  false alarms per hour: not measured, because no test recording is known to hold none of the species"
+    assert text in scores.format_scores(tmp_path).splitlines()
+    file = tmp_path / "evaluation/metrics.json"
+    metrics = read_json(file)
+    metrics["test"]["negatives"] = {
+        "recordings": 12, "groups": 4, "hours": 1.5, "false_alarms": 6.0, "per_hour": {"value": 4.0, "low": 1.2345, "high": None},
+    }  # fmt: skip
+    write_json(file, metrics)
+    line = next(x for x in scores.format_scores(tmp_path).splitlines() if "false alarms" in x)
+    assert line == (
+        "  false alarms per hour: 4 [interval unknown] (6 in 1.5 hours of 12 recordings without any species, 4 independent groups)"
+    )
+
+
 def test_each_species_is_listed_on_request(tmp_path: Path) -> None:
-    line = next(x for x in cli.format_scores(run(tmp_path), by_species=True).splitlines() if "Parus major" in x)
+    line = next(x for x in scores.format_scores(run(tmp_path), by_species=True).splitlines() if "Parus major" in x)
     assert line.split("Parus major")[1].split() == ["not", "defined", "0.500", "[0.250,", "0.750]"]
 
 
@@ -52,7 +71,7 @@ def test_each_species_is_listed_on_request(tmp_path: Path) -> None:
     ],
 )
 def test_undefined_scores_and_unknown_intervals_are_printed_as_such(tmp_path: Path, value: Any, text: str) -> None:
-    assert text in cli.format_scores(run(tmp_path, macro_f1=value))
+    assert text in scores.format_scores(run(tmp_path, macro_f1=value))
 
 
 def test_an_undefined_difference_from_the_float32_model_is_printed_as_such(tmp_path: Path) -> None:
@@ -60,14 +79,14 @@ def test_an_undefined_difference_from_the_float32_model_is_printed_as_such(tmp_p
     write_json(tmp_path / "release/released.json", {"reason": "float: the cheapest; int8 may lose up to 0.0400"})
     row = {"released": True, "split": "test", "difference": None, "difference_low": None, "difference_high": None}
     pd.DataFrame([row]).to_csv(tmp_path / "release/comparison.csv", index=False)
-    text = cli.format_scores(tmp_path)
+    text = scores.format_scores(tmp_path)
     assert "its macro-F1 minus that of the float32 model is not defined" in text
     assert "released: float: the cheapest\n          int8 may lose up to 0.0400\n" in text
 
 
 def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Path) -> None:
     run(tmp_path)
-    assert "cross-validation" not in cli.format_scores(tmp_path)
+    assert "cross-validation" not in scores.format_scores(tmp_path)
     level = {name: {"value": 0.7, "low": 0.65, "high": 0.75, "seeds": {"0": 0.7}} for name in METRICS}
     result = {
         "folds": 5,
@@ -79,7 +98,7 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
         "by_window": level,
     }
     write_json(tmp_path / "crossval/crossval.json", result)
-    text = cli.format_scores(tmp_path)
+    text = scores.format_scores(tmp_path)
     tested, pooled = text.split("cross-validation (other networks than the released one): ")
     assert pooled.startswith(
         "pooled over 5 folds, mean of 2 seeds, 40 recordings (80 windows) in 30 independent groups"
@@ -91,15 +110,15 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
 def test_the_summary_of_the_drift_test_is_printed(tmp_path: Path) -> None:
     run(tmp_path)
     write_json(tmp_path / "drift/drift.json", {"summary": "No drift detected: 9 current recordings"})
-    assert "drift:    No drift detected: 9 current recordings\n" in cli.format_scores(tmp_path)
+    assert "drift:    No drift detected: 9 current recordings\n" in scores.format_scores(tmp_path)
     write_json(tmp_path / "drift/drift.json", {"verdict": "No drift"})
     with pytest.raises(
         AutobirdError, match=r"drift\.json was made by an older version of Autobird; run snakemake again"
     ):
-        cli.format_scores(tmp_path)
+        scores.format_scores(tmp_path)
 
 
 def test_scores_of_a_run_of_an_older_version_is_an_error_with_a_remedy(tmp_path: Path) -> None:
     write_json(tmp_path / "evaluation/metrics.json", {"test": {"recordings": 3}})
     with pytest.raises(AutobirdError, match="older version of Autobird; run snakemake again"):
-        cli.format_scores(tmp_path)
+        scores.format_scores(tmp_path)

@@ -95,7 +95,7 @@ def test_windows_in_blocks_are_those_of_the_whole_recording(
             np.testing.assert_array_equal(getattr(found, name), value, err_msg=name)
     used = ~found.quiet if not found.quiet.all() else np.ones(len(found.quiet), bool)
     p = np.ones((int(used.sum()), 1))
-    features = drift_features(expected.frames, expected.first_frames[used], expected.rms[used], p, s)
+    features = drift_features(expected.frames, expected.first_frames[used], expected.rms[used], p, s, "softmax")
     audio = found.statistics.finish()
     assert audio == {name: features[name] for name in audio}
     assert len(audio) == 5

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -27,10 +27,18 @@ from autobird.core.tables import read_table, write_table
 from autobird.evaluation.calibration import calibrate
 from autobird.members import members_of
 from autobird.model.loop import Trainer
+from autobird.model.losses import Targets
 from autobird.model.networks import build_network
 from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
-from autobird.model.teaching import TeachingFiles, TrainingSounds, teacher_description, teaching_of
+from autobird.model.teaching import (
+    TEMPERATURE,
+    TeachingFiles,
+    TrainingSounds,
+    sound_probabilities,
+    teacher_description,
+    teaching_of,
+)
 from autobird.release.bundle import training_data
 from autobird.release.gate import Candidate, select_variant
 from autobird.release.references import aligned, gains, not_released, refusals
@@ -39,7 +47,7 @@ from autobird.sources.settings import SourceSettings
 from autobird.sources.unlabelled import UnlabelledRecordings
 from tests.backbones import RATE, SETTINGS, WIDTH, weights, write_onnx
 from tests.predictions import predictions
-from tests.unit.test_training import CPU, equal_weights, windows
+from tests.unit.test_training import CPU, equal_weights, known_targets, windows
 
 LENGTH = 4000
 
@@ -211,6 +219,13 @@ def write_head(file: Path) -> None:
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), str(file))
 
 
+def calibration_of_teacher(outputs: str) -> dict[str, Any]:
+    """Return the calibration of a head: with softmax outputs the temperature 2.5."""
+    scale, offset = (0.4, 0.0) if outputs == "softmax" else (0.5, -1.0)
+    species = {f"s{n}": {"threshold": 0.5, "scale": scale, "offset": offset} for n in range(SPECIES)}
+    return {"outputs": outputs, "aggregation": "mean", "thresholds": species}
+
+
 @pytest.fixture
 def taught(tmp_path: Path) -> tuple[TeachingFiles, Path]:
     """Files of two batches of the corpus and one of unlabelled recordings, of a teacher, and an index.
@@ -223,42 +238,112 @@ def taught(tmp_path: Path) -> tuple[TeachingFiles, Path]:
         rows = np.arange(20 * batch, 20 * batch + 20)
         frames = np.concatenate([data.shards[0][FRAMES * row : FRAMES * (row + 1)] for row in rows])
         np.save(tmp_path / f"{batch}.npy", frames)
-        np.save(tmp_path / f"{batch}.embeddings.npy", np.eye(EMBEDDING, dtype=np.float16)[data.label[rows]])
+        np.save(tmp_path / f"{batch}.embeddings.npy", np.eye(EMBEDDING, dtype=np.float16)[rows % SPECIES])
         names = [f"r{row % 7}" if batch < 2 else f"u{row}" for row in rows]
         partners = ["r6" if row % 5 == 0 else "" for row in rows]
         write = pd.DataFrame({"recording": names, "partner": partners})
         write_table(tmp_path / f"{batch}.parquet", write, teach.TRAINING_SOUNDS)
     index = pd.DataFrame(
-        {"recording": [f"r{n}" for n in range(7)], "recording_split": ["train"] * 6 + ["test"], "dropped": [""] * 7}
+        {
+            "recording": [f"r{n}" for n in range(7)],
+            "recording_split": ["train"] * 6 + ["test"],
+            "dropped": [""] * 7,
+            "negative": [False] * 7,
+        }
     )
     index.to_parquet(tmp_path / "index.parquet")
     write_head(tmp_path / "head.onnx")
-    write_json(tmp_path / "calibration.json", {"temperature": 2.5})
+    for outputs in ("softmax", "independent"):
+        write_json(tmp_path / f"{outputs}.json", calibration_of_teacher(outputs))
     paths = [[tmp_path / f"{b}{suffix}" for b in range(3)] for suffix in (".npy", ".embeddings.npy", ".parquet")]
-    files = TeachingFiles(*paths, unlabelled=1, head=tmp_path / "head.onnx", calibration=tmp_path / "calibration.json")
+    files = TeachingFiles(*paths, unlabelled=1, head=tmp_path / "head.onnx", calibration=tmp_path / "independent.json")
     return files, tmp_path / "index.parquet"
 
 
 def test_sounds_with_a_recording_of_another_split_are_not_used(taught: tuple[TeachingFiles, Path]) -> None:
     files, index = taught
-    sounds = TrainingSounds.read(files, index, FRAMES)
+    sounds = TrainingSounds.read(files, index, FRAMES, "independent")
     used = [row for row in range(40) if row % 7 != 6 and row % 5 != 0]
     assert len(sounds) == len(used) + 20  # the unlabelled ones are all used
     data = windows(60)
     for at in (0, 7, len(used) - 1):
-        expected, _ = data.take(np.array([used[at]]))
+        expected = data.take(np.array([used[at]]))
         torch.testing.assert_close(sounds.take(np.array([at])), expected)
-        assert sounds.embeddings[at].argmax() == data.label[used[at]]
+        assert sounds.embeddings[at].argmax() == used[at] % SPECIES
 
 
 def test_the_answers_are_the_calibrated_probabilities_of_the_head_at_the_temperature_of_teaching(
     taught: tuple[TeachingFiles, Path],
 ) -> None:
     files, index = taught
-    sounds = TrainingSounds.read(files, index, FRAMES)
+    softmax = files._replace(calibration=files.calibration.with_name("softmax.json"))
+    sounds = TrainingSounds.read(softmax, index, FRAMES, "softmax")
     right, wrong = np.exp(10 / 2.5 / 2.0), 1.0
     np.testing.assert_allclose(sounds.answers.max(axis=1), right / (right + 2 * wrong), rtol=1e-6)
     np.testing.assert_allclose(sounds.answers.sum(axis=1), 1, rtol=1e-6)
+    independent = TrainingSounds.read(files, index, FRAMES, "independent").answers
+    np.testing.assert_allclose(independent.max(axis=1), 1 / (1 + np.exp(-(0.5 * 10 - 1) / 2.0)), rtol=1e-6)
+    np.testing.assert_allclose(independent.min(axis=1), 1 / (1 + np.exp(1 / 2.0)), rtol=1e-6)
+
+
+def test_sounds_of_negative_recordings_are_drawn_with_their_share_at_most(taught: tuple[TeachingFiles, Path]) -> None:
+    files, index = taught
+    table = pd.read_parquet(index)
+    table["negative"] = table["recording"].isin(["r0", "r1", "r2"])
+    table.to_parquet(index)
+    sounds = TrainingSounds.read(files, index, FRAMES, "independent")
+    used = [row for row in range(40) if row % 7 != 6 and row % 5 != 0]
+    np.testing.assert_array_equal(sounds.negative, [row % 7 < 3 for row in used] + [False] * 20)
+    few = sound_probabilities(np.array([True, False, False]), 0.4)
+    assert few is None
+    many = sound_probabilities(np.array([True, True, True, False]), 0.3)
+    np.testing.assert_allclose(many, [0.1, 0.1, 0.1, 0.7])
+    assert sound_probabilities(np.ones(3, bool), 0.3) is None
+    settings = STUDENT.model_copy(update={"negative_share": 0.0})
+    teaching = teaching_of(files, index, FRAMES, build_network(settings, SPECIES, -8.0, 2.0), settings, CPU.device)
+    assert teaching is not None
+    drawn = torch.cat([teaching.lesson(np.random.default_rng(seed)).frames for seed in range(20)])
+    unwanted = teaching.sounds.take(np.flatnonzero(teaching.sounds.negative))
+    assert not any((drawn == sound).flatten(1).all(1).any() for sound in unwanted)
+
+
+def test_a_teacher_with_other_outputs_than_the_student_is_an_error_with_the_remedy(
+    taught: tuple[TeachingFiles, Path],
+) -> None:
+    files, index = taught
+    with pytest.raises(
+        AutobirdError, match=r"the teacher has independent outputs, but train.outputs is softmax; delete"
+    ):
+        TrainingSounds.read(files, index, FRAMES, "softmax")
+
+
+@pytest.mark.parametrize("outputs", ["softmax", "independent"])
+def test_the_loss_of_the_answers_is_lowest_for_those_of_the_teacher(
+    outputs: Literal["softmax", "independent"], taught: tuple[TeachingFiles, Path]
+) -> None:
+    files, index = taught
+    settings = STUDENT.model_copy(update={"outputs": outputs})
+    network = build_network(settings, SPECIES, -8.0, 2.0)
+    teaching = teaching_of(
+        files._replace(calibration=files.calibration.with_name(f"{outputs}.json")),
+        index,
+        FRAMES,
+        network,
+        settings,
+        CPU.device,
+    )
+    assert teaching is not None
+    lesson = teaching.lesson(np.random.default_rng(0))
+    answers = lesson.answers.double()
+    of_teacher = TEMPERATURE * (torch.log(answers) if outputs == "softmax" else torch.logit(answers))
+    z = of_teacher.clone().requires_grad_()
+    features = torch.zeros(len(z), network.classifier.in_features)
+    teaching.loss(lesson, features, z).backward()
+    assert z.grad is not None
+    assert z.grad.abs().max() < 1e-6
+    assert teaching.loss(lesson, features, of_teacher + 1 * torch.eye(SPECIES)[0]) > teaching.loss(
+        lesson, features, of_teacher
+    )
 
 
 def test_no_usable_sound_is_an_error_with_the_remedy(taught: tuple[TeachingFiles, Path], tmp_path: Path) -> None:
@@ -267,16 +352,17 @@ def test_no_usable_sound_is_an_error_with_the_remedy(taught: tuple[TeachingFiles
     test_only.to_parquet(tmp_path / "other.parquet")
     labelled = TeachingFiles(files.mels[:2], files.embeddings[:2], files.tables[:2], 0, files.head, files.calibration)
     with pytest.raises(AutobirdError, match=r"no training sound is made of .*; raise train.teacher_windows"):
-        TrainingSounds.read(labelled, tmp_path / "other.parquet", FRAMES)
+        TrainingSounds.read(labelled, tmp_path / "other.parquet", FRAMES, "softmax")
 
 
 def student(taught: tuple[TeachingFiles, Path], settings: TrainSettings = STUDENT) -> Trainer:
     files, index = taught
+    files = files._replace(calibration=files.calibration.with_name(f"{settings.outputs}.json"))
     make_deterministic(1)
     torch.manual_seed(0)
     network = build_network(settings, SPECIES, -8.0, 2.0)
     teaching = teaching_of(files, index, FRAMES, network, settings, CPU.device)
-    return Trainer(network, windows(), windows(12, seed=1), SPECIES, settings, CPU, teaching)
+    return Trainer(network, windows(), windows(12, seed=1), settings, CPU, teaching)
 
 
 @pytest.mark.parametrize("architecture", [{}, {"architecture": "cnn_transformer", "d_model": 8}])
@@ -309,7 +395,7 @@ def test_a_student_learns_from_its_teacher_alone(taught: tuple[TeachingFiles, Pa
     """The labels are wrong, and are used at the very end only."""
     settings = STUDENT.model_copy(update={"epochs": 30, "teacher_only": 0.999, "ema_decay": 0.9})
     t = student(taught, settings)
-    t.train.label[:] = (t.train.label + 1) % SPECIES
+    t.train.labels.present[:] = np.roll(t.train.labels.present, 1, axis=1)
     t.run(lambda: None)
     assert t.progress.history[-1]["validation_macro_f1"] > 0.9
 
@@ -319,11 +405,11 @@ def test_the_labels_count_after_the_share_of_steps_in_which_the_teacher_is_alone
 ) -> None:
     t = student(taught)
     rng = np.random.default_rng
-    x, label = t.train.take(np.arange(8))
-    right, wrong = (torch.eye(SPECIES)[(label + shift) % SPECIES] for shift in (0, 1))
+    x = t.train.take(np.arange(8))
+    right, wrong = (known_targets(torch.eye(SPECIES)[(torch.arange(8) + shift) % SPECIES]) for shift in (0, 1))
     total = t.steps_per_epoch * STUDENT.epochs
 
-    def loss(target: torch.Tensor, step: int) -> float:
+    def loss(target: Targets, step: int) -> float:
         torch.manual_seed(0)
         t.network.eval()
         return float(t._loss(x, target, step, rng(0))[0].detach())
@@ -333,6 +419,17 @@ def test_the_labels_count_after_the_share_of_steps_in_which_the_teacher_is_alone
 
 
 # ---- Settings and members.
+
+
+@pytest.mark.parametrize(
+    ("train", "outputs"),
+    [({}, "independent"), ({"outputs": "softmax"}, "softmax"), ({"architecture": "cnn_transformer"}, "softmax")],
+)
+def test_a_teacher_and_the_network_without_one_have_the_outputs_of_the_student(
+    train: dict[str, str], outputs: str
+) -> None:
+    members = members_of({"train": {"teacher": "birdnet-2.4", **train}, "dataset": {"folds": 3}}).values()
+    assert {member.config.train.outputs for member in members} == {outputs}
 
 
 def test_a_student_run_has_its_teacher_and_the_network_without_one_as_members() -> None:

@@ -18,18 +18,19 @@ from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
-from autobird.core.tables import write_table
-from autobird.dataset.schemas import INDEX
 from autobird.model import loop, train
 from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
-from autobird.model.loop import Trainer, loss_and_macro_f1
+from autobird.model.loop import Trainer
+from autobird.model.losses import Targets
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.trained import load_trained
+from autobird.model.validation import loss_and_macro_f1
+from tests.label_sets import label_columns, single_species
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1)
@@ -51,14 +52,19 @@ def windows(n: int = 40, species: int = 3, seed: int = 0) -> WindowDataset:
     for i, species_index in enumerate(label):
         frames[i, :, 2 + 4 * species_index : 5 + 4 * species_index] += 4
     return WindowDataset(
-        [frames.reshape(-1, 16)], np.zeros(n, np.int64), np.arange(n) * 40, label, np.arange(n) // 2, 40
-    )
+        [frames.reshape(-1, 16)], np.zeros(n, np.int64), np.arange(n) * 40, single_species(label, species), np.arange(n) // 2, 40
+    )  # fmt: skip
 
 
 def trainer(settings: TrainSettings = TINY) -> Trainer:
     make_deterministic(1)
     torch.manual_seed(0)
-    return Trainer(build_network(settings, 3, -8.0, 2.0), windows(), windows(12, seed=1), 3, settings, CPU)
+    return Trainer(build_network(settings, 3, -8.0, 2.0), windows(), windows(12, seed=1), settings, CPU)
+
+
+def known_targets(present: torch.Tensor) -> Targets:
+    """Return targets of which all is known."""
+    return Targets(present, torch.ones_like(present, dtype=torch.bool))
 
 
 def equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -66,7 +72,12 @@ def equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> boo
 
 
 @pytest.mark.parametrize(
-    "settings", [TINY, TrainSettings(architecture="cnn_transformer", d_model=8, epochs=2, batch_size=8, threads=1)]
+    "settings",
+    [
+        TINY,
+        TINY.model_copy(update={"outputs": "softmax"}),
+        TrainSettings(architecture="cnn_transformer", d_model=8, epochs=2, batch_size=8, threads=1),
+    ],
 )
 @pytest.mark.parametrize("steps", [1, 5, 7])
 def test_an_interrupted_and_resumed_training_ends_with_the_same_weights(
@@ -166,11 +177,13 @@ def test_learning_rate_schedules() -> None:
 
 
 def test_mixing_adds_powers_and_mixes_targets_with_the_same_weights() -> None:
-    settings = TrainSettings(roll=False, gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=1)
+    settings = TrainSettings(
+        outputs="softmax", roll=False, gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=1
+    )
     x = torch.log(torch.tensor([1.0, 3.0])).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
-    y = torch.eye(2)
     for seed in range(20):
-        mixed, target = augment(x, y, settings, np.random.default_rng(seed), Log())
+        mixed, (target, known) = augment(x, known_targets(torch.eye(2)), settings, np.random.default_rng(seed), Log())
+        assert known.all()
         power = torch.exp(mixed[:, 0, 0, 0])
         torch.testing.assert_close(power, target @ torch.tensor([1.0, 3.0]))
         torch.testing.assert_close(target.sum(1), torch.ones(2))
@@ -179,25 +192,25 @@ def test_mixing_adds_powers_and_mixes_targets_with_the_same_weights() -> None:
 def test_augmentation_of_magnitudes_equals_that_of_log_mel_of_the_same_audio() -> None:
     """The shift in time, gain, equaliser and mixing are covered; silence stays finite."""
     settings = TrainSettings(mask_probability=0)
-    log_mel, y = torch.randn(6, 1, 64, 20) - 5, torch.eye(6)
+    log_mel, y = torch.randn(6, 1, 64, 20) - 5, known_targets(torch.eye(6))
     scaling = Magnitude(0.5)
     a, ya = augment(log_mel, y, settings, np.random.default_rng(1), Log())
     b, yb = augment(torch.exp(0.25 * log_mel), y, settings, np.random.default_rng(1), scaling)
     torch.testing.assert_close(torch.exp(0.25 * a), b)
-    assert torch.equal(ya, yb)
+    assert all(map(torch.equal, ya, yb))
     silent, _ = augment(torch.zeros(6, 1, 64, 20), y, settings, np.random.default_rng(1), scaling)
     assert silent.max() < 0.01
 
 
 def test_pcen_values_are_mixed_linearly_and_masked_with_the_value_of_silence() -> None:
     pcen = Pcen(MelSettings(front_end="pcen"))
-    settings = TrainSettings(roll=False, mask_probability=0, mix_probability=1)
+    settings = TrainSettings(outputs="softmax", roll=False, mask_probability=0, mix_probability=1)
     x = torch.tensor([1.0, 3.0]).reshape(2, 1, 1, 1).expand(2, 1, 4, 6)
-    mixed, target = augment(x, torch.eye(2), settings, np.random.default_rng(0), pcen)
+    mixed, (target, _) = augment(x, known_targets(torch.eye(2)), settings, np.random.default_rng(0), pcen)
     torch.testing.assert_close(mixed[:, 0, 0, 0], target @ torch.tensor([1.0, 3.0]))
     masked, _ = augment(
         torch.ones(2, 1, 64, 157),
-        torch.eye(2),
+        known_targets(torch.eye(2)),
         TrainSettings(mask_probability=1, mix_probability=0),
         np.random.default_rng(0),
         pcen,
@@ -207,7 +220,7 @@ def test_pcen_values_are_mixed_linearly_and_masked_with_the_value_of_silence() -
 
 def test_augmentation_keeps_shapes_and_depends_only_on_its_generator() -> None:
     settings = TrainSettings(mask_probability=1.0)
-    x, y = torch.randn(5, 1, 64, 157) - 8, torch.eye(5)
+    x, y = torch.randn(5, 1, 64, 157) - 8, known_targets(torch.eye(5))
     torch.manual_seed(3)
     state = torch.get_rng_state()
     a, ya = augment(x, y, settings, np.random.default_rng(1), Log())
@@ -215,7 +228,7 @@ def test_augmentation_keeps_shapes_and_depends_only_on_its_generator() -> None:
     b, yb = augment(x, y, settings, np.random.default_rng(1), Log())
     assert a.shape == x.shape
     assert torch.equal(a, b)
-    assert torch.equal(ya, yb)
+    assert all(map(torch.equal, ya, yb))
     assert (a == np.float32(np.log(POWER_FLOOR))).any()
 
 
@@ -223,13 +236,13 @@ def test_a_roll_shifts_all_bands_of_a_window_by_the_same_random_number_of_frames
     settings = TrainSettings(gain_db=0, equaliser_db=0, mask_probability=0, mix_probability=0)
     one = torch.arange(10.0) + 100 * torch.arange(3)[:, None]  # shape (bands, frames); all cells differ
     x = one.expand(200, 1, 3, 10)
-    rolled, _ = augment(x, torch.ones(200, 1), settings, np.random.default_rng(4), Log())
+    rolled, _ = augment(x, known_targets(torch.ones(200, 1)), settings, np.random.default_rng(4), Log())
     shifts = rolled[:, 0, 0, 0].int().tolist()  # the frame that is now the first one
     assert set(shifts) == set(range(10))
     for found, shift in zip(rolled, shifts, strict=True):
         assert torch.equal(found[0], torch.roll(one, -shift, dims=1))
     off = settings.model_copy(update={"roll": False})
-    assert torch.equal(augment(x, torch.ones(200, 1), off, np.random.default_rng(4), Log())[0], x)
+    assert torch.equal(augment(x, known_targets(torch.ones(200, 1)), off, np.random.default_rng(4), Log())[0], x)
 
 
 def test_samplers_give_species_and_recordings_the_documented_probabilities() -> None:
@@ -245,13 +258,14 @@ def test_samplers_give_species_and_recordings_the_documented_probabilities() -> 
     of_recording = np.bincount(recording, balanced)
     assert of_recording[0] / of_recording[1] == pytest.approx(np.sqrt(8))
     dataset = windows(10)
-    assert sorted(epoch_order(dataset, "uniform", np.random.default_rng(0))) == list(range(10))
-    assert len(epoch_order(dataset, "balanced", np.random.default_rng(0))) == 10
-    many = WindowDataset(
-        dataset.shards, np.zeros(1000, np.int64), np.zeros(1000, np.int64), np.arange(1000) // 900, np.arange(1000), 40
-    )
+    uniform = TINY.model_copy(update={"sampler": "uniform"})
+    assert sorted(epoch_order(dataset, uniform, np.random.default_rng(0))) == list(range(10))
+    assert len(epoch_order(dataset, TINY, np.random.default_rng(0))) == 10
+    zeros, second = np.zeros(1000, np.int64), np.arange(1000) // 900
+    many = WindowDataset(dataset.shards, zeros, zeros, single_species(second, 2), np.arange(1000), 40)
     for sampler, share in (("uniform", 0.1), ("weighted", 0.5), ("balanced", 0.25)):
-        drawn = [many.label[epoch_order(many, sampler, np.random.default_rng(seed))].mean() for seed in range(20)]
+        settings = TINY.model_copy(update={"sampler": sampler})
+        drawn = [second[epoch_order(many, settings, np.random.default_rng(seed))].mean() for seed in range(20)]
         assert np.mean(drawn) == pytest.approx(share, abs=0.02), sampler
 
 
@@ -305,13 +319,12 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
     index = pd.DataFrame(
         {
             "recording": [f"r{i // 2:02d}" for i in range(n)], "start": np.arange(n) % 2 * 40_000,
-            "species": [f"s{x}" for x in dataset.label], "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4],
-            "group": "", "shard": 0, "row": 0, "first_frame": dataset.first_frame, "rms": 0.1, "mel_std": 1.0, "dropped": ["quiet"] + [""] * (n - 1),
-            "quiet": [True] + [False] * (n - 1), "present": [[f"s{x}"] for x in dataset.label], "complete": True,
-            "recording_species": [[f"s{x}"] for x in dataset.label], "recording_complete": True, "recording_split": "",
+            "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4], "shard": 0,
+            "first_frame": dataset.first_frame, "dropped": ["quiet"] + [""] * (n - 1),
+            **label_columns([f"s{i % 3}" if i % 10 else "" for i in range(n)]),
         }
     )  # fmt: skip
-    write_table(tmp_path / "index.parquet", index, INDEX)
+    index.to_parquet(tmp_path / "index.parquet")
     write_json(tmp_path / "labels.json", ["s0", "s1", "s2"])
     write_json(tmp_path / "norm.json", {"mean": -8.0, "std": 2.0})
     front_end = json.dumps({"window": 39 * 512 / 16000, "hop": 0.5, "mels": 16})
@@ -335,11 +348,13 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
         weight_files.append((tmp_path / "run/model/w.safetensors").read_bytes())
         log = (tmp_path / "log").read_text()
         assert ("resumed from" in log) == resumed
-        assert "31 training windows, 14 validation windows, 3 species" in log  # one of 32 is left out as quiet
+        # One of 32 is left out as quiet.
+        assert "31 training windows (3 of them negative), 14 validation windows, 3 species, independent outputs" in log
         assert pd.read_csv(tmp_path / "h.csv")["epoch"].tolist() == [1, 2]
     assert len(set(weight_files)) == 1
     assert len(list((tmp_path / "one").iterdir())) == 1
-    assert json.loads((tmp_path / "run/model/m.json").read_text())["epoch"] == 2
+    model = json.loads((tmp_path / "run/model/m.json").read_text())
+    assert (model["epoch"], model["outputs"]) == (2, "independent")
     network, settings = load_trained(
         json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
     )
@@ -350,6 +365,11 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
 def test_loss_and_macro_f1_of_no_windows_are_zero() -> None:
     some = windows(3)
     none = WindowDataset(
-        some.shards, some.shard[:0], some.first_frame[:0], some.label[:0], some.recording[:0], some.frames
+        some.shards,
+        some.shard[:0],
+        some.first_frame[:0],
+        single_species(np.zeros(0, np.int64), 3),
+        some.recording[:0],
+        some.frames,
     )
-    assert loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, 3, CPU) == (0.0, 0.0)
+    assert loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, TINY, CPU) == (0.0, 0.0)

@@ -11,20 +11,24 @@ from torch.nn import functional as F
 
 from autobird.model import loop
 from autobird.model.data import WindowDataset, epoch_order
-from autobird.model.loop import Trainer, loss_and_macro_f1
+from autobird.model.loop import Trainer
 from autobird.model.networks import build_network
 from autobird.model.precision import Compute, make_deterministic
 from autobird.model.settings import TrainSettings
+from autobird.model.validation import loss_and_macro_f1, predict_logits
+from tests.label_sets import single_species
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 PLAIN = {"roll": False, "gain_db": 0, "equaliser_db": 0, "mask_probability": 0, "mix_probability": 0, "dropout": 0}
 
 
-def windows(label: NDArray[np.int64], seed: int = 0) -> WindowDataset:
+def windows(label: NDArray[np.int64], species: int, seed: int = 0) -> WindowDataset:
     """Return windows of noise, one per recording."""
     n = len(label)
     frames = np.random.default_rng(seed).normal(-9, 1, (n * 40, 16)).astype(np.float16)
-    return WindowDataset([frames], np.zeros(n, np.int64), np.arange(n) * 40, label, np.arange(n), 40)
+    return WindowDataset(
+        [frames], np.zeros(n, np.int64), np.arange(n) * 40, single_species(label, species), np.arange(n), 40
+    )
 
 
 RECIPES = [
@@ -38,6 +42,7 @@ def test_an_epoch_gives_the_weights_average_and_loss_of_plain_torch(recipe: dict
     """Optimizer, weight decay, learning rate, label smoothing, clipping, sampler, and the moving average of the weights."""
     settings = TrainSettings.model_validate(
         {
+            "outputs": "softmax",
             "width": 8,
             "epochs": 1,
             "batch_size": 8,
@@ -50,17 +55,18 @@ def test_an_epoch_gives_the_weights_average_and_loss_of_plain_torch(recipe: dict
     )
     make_deterministic(1)
     torch.manual_seed(0)
-    network, data = build_network(settings, 3, -9.0, 1.0), windows(np.arange(22) % 3)
+    network, data = build_network(settings, 3, -9.0, 1.0), windows(np.arange(22) % 3, 3)
     mine = copy.deepcopy(network).train()
     average = copy.deepcopy(network)
     kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[settings.optimizer]
     optimizer = kind(mine.parameters(), lr=0.01, weight_decay=settings.weight_decay)
-    order = epoch_order(data, settings.sampler, np.random.default_rng([settings.seed, 1, 0]))
+    order = epoch_order(data, settings, np.random.default_rng([settings.seed, 1, 0]))
     assert (sorted(order) == list(range(22))) == (settings.sampler == "uniform")
     # Three steps: two of warm-up, then one of the cosine.
     losses, hits = [], 0
     for step, rate in enumerate((0.005, 0.01, 0.01)):
-        x, label = data.take(order[8 * step : 8 * step + 8])
+        rows = order[8 * step : 8 * step + 8]
+        x, label = data.take(rows), torch.from_numpy(rows % 3)
         logits = mine(x)
         loss = F.cross_entropy(logits, label, label_smoothing=settings.label_smoothing)
         optimizer.zero_grad()
@@ -75,7 +81,7 @@ def test_an_epoch_gives_the_weights_average_and_loss_of_plain_torch(recipe: dict
             if value.is_floating_point():
                 value.mul_(decay).add_(mine.state_dict()[name], alpha=1 - decay)
 
-    trainer = Trainer(network, data, windows(np.arange(4) % 3), 3, settings, CPU)
+    trainer = Trainer(network, data, windows(np.arange(4) % 3, 3), settings, CPU)
     kept = trainer.run(lambda: None)
     # The bias of the attention has no effect (softmax over time). Its gradient is only rounding error, which Adam scales up.
     named = [name for name in average.state_dict() if name != "attention.bias" and "num_batches" not in name]
@@ -91,19 +97,19 @@ def test_an_epoch_gives_the_weights_average_and_loss_of_plain_torch(recipe: dict
 
 def test_validation_scores_are_those_of_scikit_learn_for_the_averaged_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Species 3 is not in the validation split, so macro-F1 does not include it."""
-    settings = TrainSettings.model_validate({"width": 8, "epochs": 1, "batch_size": 8, "threads": 1, "ema_decay": 0.9})
+    settings = TrainSettings(outputs="softmax", width=8, epochs=1, batch_size=8, threads=1, ema_decay=0.9)
     torch.manual_seed(0)
     truth = np.random.default_rng(1).integers(0, 3, 150)
     trainer = Trainer(
-        build_network(settings, 4, -9.0, 1.0), windows(np.arange(24) % 4), windows(truth, 1), 4, settings, CPU
+        build_network(settings, 4, -9.0, 1.0), windows(np.arange(24) % 4, 4), windows(truth, 4, 1), settings, CPU
     )
     seen = []
     monkeypatch.setattr(loop, "loss_and_macro_f1", lambda *a: seen.append(a[0]) or loss_and_macro_f1(*a))
     trainer.run(lambda: None)
     assert seen == [trainer.ema_network]
-    logits = loop.predict_logits(trainer.ema_network, trainer.validation, CPU)
+    logits = predict_logits(trainer.ema_network, trainer.validation, CPU)
     with torch.no_grad():  # as one batch
-        expected = trainer.ema_network(trainer.validation.take(np.arange(150))[0]).numpy()
+        expected = trainer.ema_network(trainer.validation.take(np.arange(150))).numpy()
     np.testing.assert_allclose(logits, expected, atol=1e-4)
     [row] = trainer.progress.history
     p = np.exp(expected.astype(float)) / np.exp(expected.astype(float)).sum(1, keepdims=True)

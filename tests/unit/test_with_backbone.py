@@ -22,6 +22,7 @@ from autobird.evaluation.predictions import PREDICTIONS, SplitPredictions, predi
 from autobird.evaluation.settings import WithBackboneSettings
 from autobird.evaluation.with_backbone_text import format_with_backbone
 from autobird.predict.classification import Calibration
+from tests.predictions import label_sets
 
 LABELS = ["Great Tit", "Parus_ater", "own sound"]
 BACKBONE_LABELS = ("Gun_Gun", "Parus major_Great Tit", "Parus ater_Coal Tit", "Parus ater_Great Tit")
@@ -39,15 +40,14 @@ def table(truth: list[int], named: list[int], first_number: int = 1, windows: in
         for window in range(windows):
             rows.append(
                 {
-                    "recording": name, "group": name, "start": 48000 * window, "split": "test", "present": [LABELS[species]],
-                    "complete": True, "recording_species": [LABELS[species]], "recording_complete": True,
+                    "recording": name, "group": name, "start": 48000 * window, "number": window, "seconds": 3.0, "split": "test", **label_sets([LABELS[species]]),
                     "logits": 4 * np.eye(3, dtype=np.float32)[answer],
                 }
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
-CALIBRATION = Calibration(1.0, np.full(3, 0.5), "mean")
+CALIBRATION = Calibration.softmax(1.0, np.full(3, 0.5), "mean")
 
 
 def predictions(rows: pd.DataFrame) -> SplitPredictions:
@@ -107,7 +107,7 @@ def test_detections_that_are_worse_or_better_are_said_whatever_the_most_probable
 ) -> None:
     truth = [0, 1] * 40
     # The threshold 0.001 detects all species in all recordings. The most probable species remain right.
-    monkeypatch.setitem(globals(), "CALIBRATION", Calibration(1.0, np.full(3, 0.001), "mean"))
+    monkeypatch.setitem(globals(), "CALIBRATION", Calibration.softmax(1.0, np.full(3, 0.001), "mean"))
     found = compared(truth, truth, truth)["answer"]
     assert found.startswith(
         "These recordings are too few to tell which names the most probable species better: this model, or BirdNET 2.4 unchanged; "
@@ -117,7 +117,7 @@ def test_detections_that_are_worse_or_better_are_said_whatever_the_most_probable
         found,
     )
     assert "recall" not in found
-    monkeypatch.setitem(globals(), "CALIBRATION", Calibration(1.0, np.full(3, 0.5), "mean"))
+    monkeypatch.setitem(globals(), "CALIBRATION", Calibration.softmax(1.0, np.full(3, 0.5), "mean"))
     unsure = compared(truth, truth, [2 if i % 2 else t for i, t in enumerate(truth)])["answer"]
     assert re.search(r" The detections of this model are better: recall higher by 0\.500 \[0\.\d+, 0\.\d+\]", unsure)
 

@@ -72,7 +72,10 @@ def test_given_splits_are_refused_because_they_would_be_the_same_in_all_folds(fo
     sources.assign(split=["test", *[""] * (len(sources) - 1)]).to_csv(table, index=False)
     result = snakemake(folder, "crossval", "--config", FOLDER)
     assert result.code != 0
-    assert "error: the metadata give the split of 1 recordings, which would be the same in all folds" in result.text
+    assert (
+        "error: the metadata, or the settings of a source, give the split of 1 recordings, which would be the same in all folds"
+        in result.text
+    )
     # The remedy of the message.
     sources.to_csv(table, index=False)
     assert snakemake(folder, "crossval", "-n", "--config", FOLDER).code == 0

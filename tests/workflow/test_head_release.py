@@ -84,7 +84,13 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_head: Pa
         found = classifier.predict(finished_head / "my birds" / str(name))
         np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])
         logits = np.stack(rows["logits"].to_list()).astype(np.float64)
-        expected = scipy.special.softmax(logits / classifier.bundle.temperature, axis=1)
+        fitted = classifier.bundle.calibration
+        calibrated = logits * fitted.scale + fitted.offset
+        expected = (
+            scipy.special.expit(calibrated)
+            if fitted.outputs == "independent"
+            else scipy.special.softmax(calibrated, axis=1)
+        )
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 

@@ -13,6 +13,7 @@ import scipy.special
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import FILES
+from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
@@ -46,7 +47,13 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: 
         found = classifier.predict(finished_folder / "my birds" / str(name))
         np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])
         logits = np.stack(rows["logits"].to_list()).astype(np.float64)
-        expected = scipy.special.softmax(logits / classifier.bundle.temperature, axis=1)
+        fitted = classifier.bundle.calibration
+        calibrated = logits * fitted.scale + fitted.offset
+        expected = (
+            scipy.special.expit(calibrated)
+            if fitted.outputs == "independent"
+            else scipy.special.softmax(calibrated, axis=1)
+        )
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 
@@ -98,6 +105,12 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     with (out / "detections.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows == sorted(rows, key=lambda r: (r["file"], float(r["start"])))
+    assert list(rows[0]) == [column.name for column in DETECTION_COLUMNS]
+    with (out / "detections.files.csv").open(newline="") as file:
+        files = {r["file"]: (r["status"], r["site"]) for r in csv.DictReader(file)}
+    assert files.pop("broken.mp3") == ("skipped", "")
+    assert len(files) == 6
+    assert all(site == file.rpartition("/")[0] for file, (_, site) in files.items())
     assert "Nothing to be done" in snakemake(folder, *options).text
     write_folder(folder / "more", species=2, recordings=4, seed=9)
     new = next(p for p in (folder / "more").rglob("*-0003.*"))

@@ -47,7 +47,7 @@ def a_recording(project: Path) -> Path:
 
 def assert_only_this_batch_ran(result: Result, name: str) -> None:
     assert result.batches("manifest") >= {batch(name)}
-    assert result.batches("manifest") <= {batch(name), "grouping", "details", "exclusions"}
+    assert result.batches("manifest") <= {batch(name), "grouping", "details", "exclusions", "labels", "kinds"}
     for rule in BATCH:
         assert result.batches(rule) == {batch(name)}, rule
     assert result.rules == {"manifest", *BATCH, *AFTER_RECORDINGS}
@@ -264,7 +264,7 @@ def test_a_setting_of_the_release_does_not_rerun_the_training(folder: Path) -> N
 
 
 def test_code_of_the_server_reruns_nothing(folder: Path) -> None:
-    for name in ("serving/app.py", "serving/response.py", "cli.py"):
+    for name in ("serving/app.py", "serving/response.py", "cli.py", "commands/predict.py"):
         file = folder / "scripts/autobird" / name
         file.write_text(file.read_text(encoding="utf-8") + "\n\nCHANGED = True\n", encoding="utf-8")
     assert run(folder).jobs == set()

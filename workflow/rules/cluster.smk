@@ -43,6 +43,8 @@ def needs(stage, gpu=False):
     if stage == "predict_batch":
         field = [found.sizes for found in FIELD.values() if found]
         sizes = AudioSizes([sum(parts, []) for parts in zip(*field)])
+    elif stage.startswith("field_"):
+        sizes = AudioSizes(FIELD_SET.listing.sizes if FIELD_SET else [])
     else:
         sizes = AudioSizes(LISTING.sizes if LISTING else [])
     # What a bundle that predict.bundle names needs is known only when it is read.

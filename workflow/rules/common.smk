@@ -27,6 +27,7 @@ from autobird.corpus.settings import (
 )
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
+from autobird.evaluation.field_settings import score_settings, source_settings
 from autobird.evaluation.settings import (
     EvaluationSettings,
     PossiblyHeardSettings,
@@ -54,10 +55,17 @@ from autobird.release.settings import (
 )
 from autobird.serving.log_reader import log_state
 from autobird.sources.field import FieldRecordings
-from autobird.sources.kaggle import kaggle_archive
-from autobird.sources.listing import Listing
+from autobird.sources.field_set import SETTING as FIELD_SETTING
+from autobird.sources.field_set import FieldSet
+from autobird.sources.listing import CORPUS_TABLES, Listing
 from autobird.sources.lock import LockMissing
-from autobird.sources.select import is_downloaded, local_root, source_of
+from autobird.sources.select import (
+    archives_of,
+    folders_of,
+    local_root,
+    source_of,
+    storages_of,
+)
 from autobird.sources.settings import SourceSettings
 from autobird.sources.unlabelled import UnlabelledRecordings
 
@@ -100,8 +108,6 @@ LOGS, BENCHMARKS = RESULTS / "logs", RESULTS / "benchmarks"
 BATCHES = [
     f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)
 ]
-DEMO = CONFIG.corpus.type == "demo"
-ANNOTATED = CONFIG.corpus.type == "annotations"
 
 # Variants of the released model: the network as trained, and its compressed forms. A head has the first alone.
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
@@ -111,15 +117,17 @@ HASHES = Path(".autobird/sha256.sqlite")
 TABLES = Path(".autobird/manifests") / CONFIG.features.name
 FIELD_TABLES = Path(".autobird/manifests/predict")
 UNLABELLED_TABLES = Path(".autobird/manifests/unlabelled")
+FIELD_SET_TABLES = Path(".autobird/manifests/field")
 
 try:
-    # DOWNLOADED: jobs read corpus/audio/<batch>.tar; otherwise they read the files below SOURCE_ROOT.
-    DOWNLOADED = is_downloaded(CONFIG.corpus)
-    SOURCE_ROOT = "" if DOWNLOADED else local_root(CONFIG.corpus)
-    ARCHIVE = kaggle_archive(CONFIG.corpus) if CONFIG.corpus.type == "kaggle" else ""
+    # Where the recordings are. Jobs read those below SOURCE_ROOTS as files, and the others from corpus/audio/<batch>.tar.
+    STORAGES = storages_of(CONFIG.corpus)
+    SOURCE_ROOTS, ARCHIVES = folders_of(CONFIG.corpus), archives_of(CONFIG.corpus)
 except AutobirdError as error:
     # list_corpus() reports a missing source, if a job needs it.
-    DOWNLOADED, SOURCE_ROOT, ARCHIVE = False, "", ""
+    STORAGES, SOURCE_ROOTS, ARCHIVES = frozenset({"folder"}), "", ""
+DEMO = "demo" in STORAGES
+DOWNLOADED = bool(STORAGES & {"url", "zip"})
 
 
 # Whether jobs can read the files of this machine. If not, local folders are packed into tar archives for them.

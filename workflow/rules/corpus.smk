@@ -21,7 +21,7 @@ rule manifest:
     benchmark:
         BENCHMARKS / CONFIG.features.name / "manifest/{table}.tsv"
     wildcard_constraints:
-        table=r"\d+|grouping|details|exclusions|boxes|not_audio",
+        table=r"\d+|grouping|details|exclusions|boxes|labels|kinds|not_audio",
     conda:
         "../../envs/autobird.yaml"
     resources:
@@ -57,7 +57,7 @@ if DEMO:
         resources:
             **needs("download"),
         params:
-            settings=CONFIG.corpus.demo.model_dump_json(),
+            settings=demo_settings().model_dump_json(),
             code=code_fingerprint("synth.synthesise"),
         shell:
             r"""
@@ -83,17 +83,22 @@ elif DOWNLOADED:
         benchmark:
             BENCHMARKS / CONFIG.features.name / "download/{batch}.tsv"
         # A local zip file can only be read on this machine.
-        localrule: bool(ARCHIVE)
+        localrule: bool(ARCHIVES)
         conda:
             "../../envs/autobird.yaml"
         resources:
             **needs("download"),
             # xeno-canto limits the rate of requests; a single download job keeps to `corpus.fetch.interval`.
-            downloads=1 if CONFIG.corpus.type == "xeno_canto" else 0,
+            downloads=int(
+                any(
+                    source.type == "xeno_canto"
+                    for source in CONFIG.corpus.sources or (CONFIG.corpus,)
+                )
+            ),
         params:
             # Without a code fingerprint: a new version of the code must not repeat the downloads.
             settings=untracked(CONFIG.corpus.fetch.model_dump_json()),
-            archive=untracked(ARCHIVE or ""),
+            archive=untracked(ARCHIVES),
         shell:
             r"""
             python -m autobird.sources.download \
@@ -105,14 +110,15 @@ elif DOWNLOADED:
                 --log {log:q}
             """
 
-elif not SHARED:
+
+if not SHARED and "folder" in STORAGES:
 
     rule pack:
-        """Pack the recordings of a batch into a tar archive for jobs that cannot read the source folder."""
+        """Pack the local recordings of a batch into a tar archive for jobs that cannot read their folders."""
         input:
             manifest=CORPUS / "manifest/{batch}.csv",
         output:
-            CORPUS / "audio/{batch}.tar",
+            PACKED,
         log:
             LOGS / CONFIG.features.name / "pack/{batch}.log",
         benchmark:
@@ -125,7 +131,7 @@ elif not SHARED:
             **needs("pack"),
         params:
             code=code_fingerprint("audio.pack"),
-            root=untracked(SOURCE_ROOT),
+            root=untracked(SOURCE_ROOTS),
         shell:
             r"""
             python -m autobird.audio.pack \
@@ -161,7 +167,7 @@ rule recordings:
     params:
         settings=CONFIG.settings_json(RecordingsStageSettings, "corpus", "features"),
         code=code_fingerprint("corpus.recordings"),
-        root=untracked(SOURCE_ROOT),
+        root=untracked(SOURCE_ROOTS),
     shell:
         r"""
         python -m autobird.corpus.recordings \
@@ -218,6 +224,7 @@ rule quarantine:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         exclusions=CORPUS / "manifest/exclusions.csv",
         near_duplicates=CORPUS / "near_duplicates.csv",
+        kinds=CORPUS / "manifest/kinds.csv",
     output:
         report(
             CORPUS / "quarantine.csv",
@@ -241,6 +248,7 @@ rule quarantine:
             --recordings {input.recordings:q} \
             --exclusions {input.exclusions:q} \
             --near-duplicates {input.near_duplicates:q} \
+            --kinds {input.kinds:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -252,6 +260,7 @@ rule catalogue:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         grouping=CORPUS / "manifest/grouping.csv",
         details=CORPUS / "manifest/details.csv",
+        kinds=CORPUS / "manifest/kinds.csv",
         quarantine=CORPUS / "quarantine.csv",
     output:
         catalogue=CORPUS / "catalogue.parquet",
@@ -286,6 +295,7 @@ rule catalogue:
             --recordings {input.recordings:q} \
             --grouping {input.grouping:q} \
             --details {input.details:q} \
+            --kinds {input.kinds:q} \
             --quarantine {input.quarantine:q} \
             --catalogue {output.catalogue:q} \
             --attribution {output.attribution:q} \
@@ -344,6 +354,7 @@ rule check_corpus:
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         quarantine=CORPUS / "quarantine.csv",
+        kinds=CORPUS / "manifest/kinds.csv",
         not_audio=CORPUS / "manifest/not_audio.csv",
     output:
         CORPUS / "checked.json",
@@ -364,6 +375,7 @@ rule check_corpus:
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --quarantine {input.quarantine:q} \
+            --kinds {input.kinds:q} \
             --not-audio {input.not_audio:q} \
             --output {output:q} \
             --log {log:q}
@@ -371,7 +383,7 @@ rule check_corpus:
 
 
 rule refresh_sources:
-    """List a remote source again and write the listing to the lock file (only on demand)."""
+    """List each remote source again and write the listing to its lock file (only on demand)."""
 
     # Apart from `download`, this is the only rule that uses the network.
     log:

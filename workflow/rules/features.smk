@@ -91,7 +91,7 @@ rule embed:
         settings=CONFIG.settings_json(WindowSettings, "features"),
         backbone=backbone_key,
         code=code_fingerprint("backbone.embed"),
-        root=untracked(SOURCE_ROOT),
+        root=untracked(SOURCE_ROOTS),
         file=untracked(CONFIG.backbone.file or ""),
     shell:
         r"""
@@ -219,7 +219,7 @@ rule teach:
         backbone=backbone_key,
         code=code_fingerprint("backbone.teach"),
         root=lambda wildcards, threads: (
-            CONFIG.train.unlabelled if wildcards.kind else SOURCE_ROOT
+            CONFIG.train.unlabelled if wildcards.kind else SOURCE_ROOTS
         ),
         file=untracked(CONFIG.backbone.file or ""),
     shell:

@@ -1,4 +1,7 @@
-"""Field recordings: the input of `snakemake predict`, and the current recordings of the drift test. Contains no rules."""
+"""Field recordings: the input of `snakemake predict`, the current recordings of the drift test, and those of `evaluation.field`.
+
+Contains no rules.
+"""
 
 
 def list_field_recordings(root, batches, key):
@@ -73,6 +76,18 @@ def bundle_files(wildcards):
     return [folder / name for name in FILES]
 
 
+def field_places(wildcards):
+    """The options about site and time of field recordings; the drift test uses neither."""
+    if wildcards.task != PREDICT_TASK:
+        return ["--site", "none"]
+    options = {
+        "--site": CONFIG.predict.site,
+        "--time-zone": CONFIG.predict.time_zone,
+        "--recorder-clock": CONFIG.predict.recorder_clock,
+    }
+    return [f"{name}={value}" for name, value in options.items() if value]
+
+
 def field_audio(wildcards):
     """The tar archive of a batch of field recordings; empty if jobs can read their folder."""
     return [] if SHARED else RUN / wildcards.task / f"batches/{wildcards.batch}.tar"
@@ -84,9 +99,105 @@ def predict_targets(wildcards):
         exit_with_error(
             "predict.input is not set; give a folder: --config 'predict={input: FOLDER}'"
         )
-    return [RUN / PREDICT_TASK / f"{table}.csv" for table in ("detections", "skipped")]
+    tables = ("detections", "detections.files", "skipped")
+    return [RUN / PREDICT_TASK / f"{table}.csv" for table in tables]
 
 
 def server_log_digest():
     """A digest of the present content of the server's log."""
     return log_state(CURRENT) if workflow.is_main_process else ""
+
+
+# Recordings that are never trained on, on which the finished bundle is measured (docs/field.md).
+FIELD_SETTINGS = CONFIG.evaluation.field
+FIELD_TYPE = FIELD_SETTINGS.type if FIELD_SETTINGS else ""
+FIELD_RUN = RUN / "field"
+# What the model card says about the field recordings.
+FIELD_SUMMARY = [FIELD_RUN / "field.json"] if FIELD_SETTINGS else []
+FIELD_SOURCE = (
+    source_settings(FIELD_SETTINGS, CONFIG.corpus) if FIELD_SETTINGS else None
+)
+FIELD_ROOT = local_root(FIELD_SOURCE) if FIELD_SETTINGS else ""
+FIELD_BATCHES = (
+    [
+        f"{b:0{len(str(FIELD_SETTINGS.batches - 1))}d}"
+        for b in range(FIELD_SETTINGS.batches)
+    ]
+    if FIELD_SETTINGS
+    else []
+)
+FIELD_SCORES = (
+    score_settings(FIELD_SETTINGS, CONFIG.evaluation).model_dump_json()
+    if FIELD_SETTINGS
+    else ""
+)
+# Recordings of the demo are synthesised by a job.
+FIELD_SYNTHESISED = FIELD_TYPE == "demo"
+
+
+def list_field_set():
+    """List the recordings of `evaluation.field` and store their tables; None without that setting."""
+    if FIELD_SETTINGS is None or not workflow.is_main_process:
+        return None
+    try:
+        found = FieldSet(FIELD_SOURCE, FIELD_TYPE == "negatives", HASHES)
+        print_notes(found.notes)
+        found.listing.manifests.store(FIELD_SET_TABLES)
+        return found
+    except AutobirdError as error:
+        exit_with_error(error)
+
+
+FIELD_SET = list_field_set()
+
+
+def every_field_batch(pattern):
+    """Expand a path pattern to the paths of all batches of field recordings, in order."""
+    return expand(str(FIELD_RUN / pattern), batch=FIELD_BATCHES)
+
+
+def field_set_digest(wildcards):
+    """sha256 of a table of the listing of the field recordings."""
+    return FIELD_SET.listing.manifests.digest(wildcards.table) if FIELD_SET else ""
+
+
+def field_set_audio(wildcards):
+    """The tar archive of a batch of field recordings; empty if jobs can read their folder."""
+    in_tar = FIELD_SYNTHESISED or not SHARED
+    return FIELD_RUN / f"audio/{wildcards.batch}.tar" if in_tar else []
+
+
+def field_set_boxes():
+    """The tables of boxes of the field recordings; empty if they are labelled by recording, or negatives."""
+    if FIELD_SYNTHESISED:
+        return every_field_batch("truth/{batch}.csv")
+    return FIELD_RUN / "manifest/boxes.csv" if FIELD_TYPE == "annotations" else []
+
+
+def unlabelled_manifests():
+    """The manifests of the unlabelled recordings that a student of the run learns from; empty without them."""
+    used = CONFIG.train.teacher and CONFIG.train.unlabelled is not None
+    return every_batch(TEACHING / "unlabelled/{batch}.manifest.csv") if used else []
+
+
+def field_recordings_settings():
+    """The settings of stage `recordings` for field recordings, as JSON: none is too short, too long or too silent."""
+    settings = json.loads(
+        CONFIG.settings_json(RecordingsStageSettings, "corpus", "features")
+    )
+    limits = {
+        "min_duration": 0,
+        "max_duration": 1e9,
+        "min_decoded_share": 0,
+        "min_peak": 0,
+    }
+    return json.dumps(settings | limits)
+
+
+def field_targets(wildcards):
+    """The files that `snakemake field` writes."""
+    if FIELD_SETTINGS is None:
+        exit_with_error(
+            f"{FIELD_SETTING} is not set; give recordings: --config 'evaluation={{field: {{root: FOLDER}}}}'"
+        )
+    return FIELD_RUN / "metrics.json"

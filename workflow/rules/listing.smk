@@ -39,12 +39,24 @@ def manifest_digest(wildcards):
     return LISTING.manifests.digest(wildcards.table) if LISTING else ""
 
 
+# The tar archive of the local recordings of a batch, for jobs that cannot read their folders.
+PACKED = CORPUS / ("audio/local" if DEMO or DOWNLOADED else "audio") / "{batch}.tar"
+
+
 def batch_audio(wildcards):
-    """The batch's tar archive; empty if jobs can read the recordings directly from a local folder."""
-    return [] if SHARED and not DOWNLOADED else CORPUS / f"audio/{wildcards.batch}.tar"
+    """The tar archives of the batch; empty if jobs can read all its recordings directly from local folders."""
+    tars = [CORPUS / "audio/{batch}.tar"] if DEMO or DOWNLOADED else []
+    if not SHARED and "folder" in STORAGES:
+        tars.append(PACKED)
+    return expand(list(map(str, tars)), batch=wildcards.batch)
 
 
 def batch_fetch_results(wildcards):
-    """The table that tells which recordings of the batch were downloaded; empty if the source needs no download."""
-    downloads = DOWNLOADED and not DEMO
-    return CORPUS / f"audio/{wildcards.batch}.csv" if downloads else []
+    """The table that tells which recordings of the batch were downloaded; empty if no source needs a download."""
+    return CORPUS / f"audio/{wildcards.batch}.csv" if DOWNLOADED else []
+
+
+def demo_settings():
+    """The settings of the demo, which is the only source or one of several."""
+    sources = CONFIG.corpus.sources or (CONFIG.corpus,)
+    return next(source.demo for source in sources if source.type == "demo")

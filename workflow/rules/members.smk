@@ -62,8 +62,8 @@ def crossval_targets(wildcards):
         )
     if LISTING and LISTING.given_splits:
         exit_with_error(
-            f"the metadata give the split of {LISTING.given_splits} recordings, which would be the same in all folds of a "
-            "cross-validation; remove that column from the metadata"
+            f"the metadata, or the settings of a source, give the split of {LISTING.given_splits} recordings, which would be the same in "
+            "all folds of a cross-validation; remove that column from the metadata, or split from corpus.sources"
         )
     references = [RUN / "crossval/references.json"] if CONFIG.train.teacher else []
     return [

@@ -1,7 +1,7 @@
 """Run a bundle on a folder of field recordings, in batches: `snakemake predict --config 'predict={input: FOLDER}'`.
 
 Needs: a bundle (of this run, or the one that `predict.bundle` names), and the folder.
-Gives: <run>/predict/<name>/detections.csv and skipped.csv; if `drift.current` is a folder, its drift features.
+Gives: <run>/predict/<name>/detections.csv, detections.files.csv and skipped.csv; if `drift.current` is a folder, its drift features.
 """
 
 
@@ -97,6 +97,7 @@ rule predict_batch:
         bundle=bundle_files,
     output:
         detections=RUN / "{task}/batches/{batch}.detections.csv",
+        files=RUN / "{task}/batches/{batch}.detections.files.csv",
         skipped=RUN / "{task}/batches/{batch}.skipped.csv",
         features=RUN / "{task}/batches/{batch}.features.csv",
     log:
@@ -113,6 +114,7 @@ rule predict_batch:
         root=field_root,
         code=code_fingerprint("predict.batch"),
         backbone=untracked(CONFIG.backbone.file or ""),
+        places=field_places,
     shell:
         r"""
         python -m autobird.predict.batch \
@@ -121,7 +123,9 @@ rule predict_batch:
             --root {params.root:q} \
             --audio {input.audio:q} \
             --backbone {params.backbone:q} \
+            {params.places:q} \
             --detections {output.detections:q} \
+            --files {output.files:q} \
             --skipped {output.skipped:q} \
             --features {output.features:q} \
             --log {log:q}
@@ -144,7 +148,7 @@ rule predict_merge:
     benchmark:
         BENCHMARKS / CONFIG.run.name / "predict" / CONFIG.predict.name / "{table}.tsv"
     wildcard_constraints:
-        table="detections|skipped",
+        table="detections|detections.files|skipped",
     conda:
         "../../envs/autobird.yaml"
     resources:

@@ -125,6 +125,7 @@ rule score:
         model=RUN / "{member}model/model.json",
         index=dataset_file("index.parquet"),
         shards=network_inputs,
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
     output:
         RUN / "{member}release/scores/{variant}.parquet",
     log:
@@ -148,6 +149,7 @@ rule score:
             --model {input.model:q} \
             --index {input.index:q} \
             --shards {input.shards:q} \
+            --recordings {input.recordings:q} \
             --output {output:q} \
             {params.untrained} \
             --log {log:q}
@@ -351,25 +353,31 @@ rule comparison_figure:
         """
 
 
+# What the bundle is made from, without the analyses that its model card cites.
+BUNDLE_INPUTS = dict(
+    variants=every_variant("release/{variant}.onnx"),
+    released=RUN / "release/released.json",
+    calibration=RUN / "release/calibration.json",
+    predictions=RUN / "release/predictions.parquet",
+    comparison=RUN / "release/comparison.csv",
+    model=RUN / "model/model.json",
+    index=RUN / "dataset/index.parquet",
+    counts=RUN / "dataset/counts.json",
+    leakage=RUN / "dataset/leakage.json",
+    metrics=RUN / "evaluation/metrics.json",
+    species=RUN / "evaluation/species.csv",
+    shards=every_batch(FEATURES / "mels/{batch}.npy"),
+    catalogue=CORPUS / "catalogue.parquet",
+    attribution=CORPUS / "ATTRIBUTION.csv",
+    licences=CORPUS / "licences.json",
+)
+
+
 rule bundle:
     """Write the bundle: the released model with all that is needed to use it."""
     input:
-        variants=every_variant("release/{variant}.onnx"),
-        released=RUN / "release/released.json",
-        calibration=RUN / "release/calibration.json",
-        predictions=RUN / "release/predictions.parquet",
-        comparison=RUN / "release/comparison.csv",
-        model=RUN / "model/model.json",
-        index=RUN / "dataset/index.parquet",
-        counts=RUN / "dataset/counts.json",
-        leakage=RUN / "dataset/leakage.json",
-        metrics=RUN / "evaluation/metrics.json",
-        species=RUN / "evaluation/species.csv",
-        analysis=analyses_of("evaluation"),
-        shards=every_batch(FEATURES / "mels/{batch}.npy"),
-        catalogue=CORPUS / "catalogue.parquet",
-        attribution=CORPUS / "ATTRIBUTION.csv",
-        licences=CORPUS / "licences.json",
+        **BUNDLE_INPUTS,
+        analysis=[*analyses_of("evaluation"), *FIELD_SUMMARY],
     output:
         graph=RUN / "release/bundle/model.onnx",
         description=RUN / "release/bundle/bundle.json",
@@ -429,3 +437,24 @@ rule bundle:
             --folder "$(dirname {output.graph:q})" \
             --log {log:q}
         """
+
+
+use rule bundle as candidate with:
+    # The bundle that is measured on field recordings. The released one differs from it in the model card, which has the result.
+    input:
+        **BUNDLE_INPUTS,
+        analysis=analyses_of("evaluation"),
+    output:
+        graph=RUN / "release/candidate/model.onnx",
+        description=RUN / "release/candidate/bundle.json",
+        reference=RUN / "release/candidate/drift_reference.json",
+        card=RUN / "release/candidate/MODEL_CARD.md",
+        attribution=RUN / "release/candidate/ATTRIBUTION.csv",
+        provenance=RUN / "release/candidate/provenance.json",
+        example=RUN / "release/candidate/example.flac",
+        expected=RUN / "release/candidate/expected.json",
+        manifest=RUN / "release/candidate/manifest.json",
+    log:
+        LOGS / CONFIG.run.name / "candidate.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "candidate.tsv"

@@ -1,13 +1,66 @@
-"""Open recordings by their id: from a local folder, or from the tar archive of their batch."""
+"""Open recordings by their id: from local folders, or from the tar archives of their batch."""
 
+import json
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
+from urllib.parse import unquote
 
 from autobird.core.errors import AutobirdError
 from autobird.core.walk import path_of_printable
+
+LOCAL = "local://"
+"""Start of the location of a file in the folder of a named source: `local://<name>/<path>`."""
+
+SYNTHESISED = "demo://"
+"""Start of the location of a recording of the demo that has another id than in the demo: `demo://<name>/<id in the demo>`."""
+
+_SPECIAL = re.compile(r"[%#?\x00-\x1f\x7f]")
+"""Characters of a path that mean something else in a URL."""
+
+
+def local_location(name: str, path: str) -> str:
+    """Return the location of a file in the folder of the source `name`; `path` is relative to the folder, or absolute."""
+    return f"{LOCAL}{name}/{_SPECIAL.sub(lambda m: f'%{ord(m[0]):02X}', path)}"
+
+
+class RecordingRoots:
+    """The folders that hold recordings, by the name of their source; "" for a source without a name.
+
+    They are no part of the ids and locations of recordings, so that moving a folder repeats no job.
+    """
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = {name: folder.expanduser() for name, folder in folders.items()}
+
+    @classmethod
+    def parse(cls, text: str) -> "RecordingRoots":
+        """Read what `text` returns; any path of a single folder is accepted too."""
+        if text.startswith('{"'):
+            return cls({name: Path(folder) for name, folder in json.loads(text).items()})
+        return cls({"": Path(text)} if text else {})
+
+    def text(self) -> str:
+        """Return the folders as text: the path of a single one without a name, "" for none, otherwise a JSON object."""
+        if not self._folders.keys() - {""}:
+            return str(self._folders.get("", ""))
+        return json.dumps({name: str(folder) for name, folder in self._folders.items()}, ensure_ascii=False)
+
+    def folder(self, name: str) -> Path | None:
+        """Return the folder of a source; None if it is unknown."""
+        return self._folders.get(name)
+
+    def path(self, file: str) -> Path | None:
+        """Return the path of a file, given as in `RecordingLocation.file`; None if its folder is unknown."""
+        name = ""
+        if file.startswith(LOCAL):
+            name, _, file = file.removeprefix(LOCAL).partition("/")
+            file = unquote(file)
+        folder = self.folder(name)
+        return None if folder is None else path_of_printable(folder, file)
 
 
 class RecordingLocation(NamedTuple):
@@ -65,26 +118,33 @@ AudioSource = Path | TarMember
 
 
 def audio_sources(
-    locations: Sequence[RecordingLocation], root: Path | None, tar: Path | None
+    locations: Sequence[RecordingLocation], root: RecordingRoots | Path | None, tars: Sequence[Path] | Path | None
 ) -> list[AudioSource | None]:
-    """Return the files of recordings, in the order of `locations`; None for those that the tar lacks.
+    """Return the files of recordings, in the order of `locations`; None for those that are nowhere.
 
     Args:
         locations: of the recordings.
-        root: folder of the recordings.
-        tar: tar archive of the batch; if it is given, it is read instead of `root`.
+        root: folders of the recordings, or the only one.
+        tars: tar archives of the batch. If there are any, only files in the folder of a named source (`LOCAL`) are read from
+            `root`, and only if no archive holds them.
 
     Raises:
-        AutobirdError: neither `root` nor `tar` is given.
+        AutobirdError: neither `root` nor `tars` is given.
     """
-    if tar is None:
-        if root is None:
+    archives = [tars] if isinstance(tars, Path) else list(tars or ())
+    roots = RecordingRoots({"": root}) if isinstance(root, Path) else root
+    if not archives:
+        if roots is None:
             raise AutobirdError("neither --root nor --audio is given; give the folder or the tar of the recordings")
-        folder = root.expanduser()
-        return [path_of_printable(folder, location.file) for location in locations]
-    with tarfile.open(tar) as archive:
-        members = {m.name: TarMember(tar, m.offset_data, m.size) for m in archive}
-    return [members.get(location.file) for location in locations]
+        return [roots.path(location.file) for location in locations]
+    members: dict[str, TarMember] = {}
+    for tar in archives:
+        with tarfile.open(tar) as archive:
+            members |= {m.name: TarMember(tar, m.offset_data, m.size) for m in archive}
+    return [
+        members.get(file) or (roots.path(file) if roots is not None and file.startswith(LOCAL) else None)
+        for file in (location.file for location in locations)
+    ]
 
 
 def source_size(source: AudioSource | None) -> int:

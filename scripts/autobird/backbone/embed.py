@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.access import AudioSource, RecordingLocation, audio_sources, open_source
+from autobird.audio.access import AudioSource, RecordingLocation, RecordingRoots, audio_sources, open_source
 from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.audio.batch import process_batch
 from autobird.audio.decode import decode_resampled_into
@@ -198,8 +198,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--file", nargs="?", help="file of the backbone, if it is not found without it")
     p.add_argument("--recordings", type=Path, required=True, help="table of the stage `recordings`")
     p.add_argument("--segments", type=Path, required=True, help="table of windows")
-    p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus; used if --audio is empty")
-    p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
+    p.add_argument("--root", type=RecordingRoots.parse, nargs="?", help="folders of the recordings that no tar holds")
+    p.add_argument("--audio", type=Path, nargs="*", help="tar archives of the batch")
     p.add_argument("--threads", type=int, default=1, help="number of worker processes")
     p.add_argument("--embeddings", type=Path, required=True, help="array of the embeddings to write")
     p.add_argument("--table", type=Path, required=True, help="table of the embedded windows to write")

@@ -90,12 +90,18 @@ NEEDS = {
     "predict_manifest": Need(200),
     "predict_batch": Need(350, minutes=30, per_gb=8),  # a decoder that hangs is stopped after ten minutes
     "predict_merge": Need(150, per_mb=0.05),
+    "field_manifest": Need(200),
+    "field_recordings": Need(250, per_core=70, per_gb=6),
+    "field_leakage": Need(300, per_mb=0.1, per_gb=10),
+    "field_predict": Need(350, per_mb=0.3, minutes=30, per_gb=8),
+    "field_evaluate": Need(500, per_mb=0.3, minutes=15, per_gb=30),
 }
 """Needs of every rule that runs a job, by its name. A test compares the names with the rules of the workflow."""
 
 BACKBONE_NEEDS = {
     "bundle": Need(800, per_mb=0.2, per_gb=5),
     "predict_batch": Need(600, minutes=30, per_gb=60),
+    "field_predict": Need(600, per_mb=0.3, minutes=30, per_gb=60),
 }
 """Needs of rules that predict with a bundle, if it needs a backbone: BirdNET takes 200 MB, and most of the run time."""
 

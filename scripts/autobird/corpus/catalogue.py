@@ -32,7 +32,7 @@ def catalogue_rows(
 
     Args:
         recordings: rows of `RECORDINGS`.
-        metadata: the grouping columns and the details of all recordings.
+        metadata: the grouping columns, the details and the kinds of all recordings.
         quarantine_reasons: the reason of each quarantined recording, indexed by recording.
         settings: the licence policy.
     """
@@ -75,7 +75,9 @@ def attribution_lines(used: pa.Table) -> Iterator[str]:
             licence = row["licence"]
             yield from _licence_heading(row["licence_family"], licence)
         name = row["number"] or row["recording"]
-        item += f"[{name}]({row['page']}) *{row['species']}*" if row["page"] else f"{name} *{row['species']}*"
+        item += f"[{name}]({row['page']})" if row["page"] else name
+        # The boxes of an annotated recording name its species, and a negative has none.
+        item += f" *{row['species']}*" if row["species"] else ""
     if item:
         yield item
 
@@ -138,13 +140,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
-    for name in ("grouping", "details", "quarantine", "catalogue", "attribution", "page", "licences"):
+    for name in ("grouping", "details", "kinds", "quarantine", "catalogue", "attribution", "page", "licences"):
         p.add_argument(f"--{name}", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(LicenceSettings, args.settings)
     with stage("catalogue", args, [args.catalogue, args.attribution, args.page, args.licences]):
         measured = [name for name in RECORDINGS.names if name in CATALOGUE.names]
-        metadata = [RecordingLookup(args.grouping), RecordingLookup(args.details)]
+        metadata = [RecordingLookup(args.grouping), RecordingLookup(args.details), RecordingLookup(args.kinds)]
         reasons = read_text_csv(args.quarantine).set_index("recording")["reason"]
         table = pa.concat_tables(
             [catalogue_rows(rows, metadata, reasons, settings) for rows in iter_tables(args.recordings, measured)]

@@ -11,6 +11,7 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_tables, read_text_csv
 from autobird.corpus.settings import CheckSettings
+from autobird.sources.base import NEGATIVE
 from autobird.sources.policy import LICENCE_REFUSED, TAKEN_DOWN
 
 
@@ -56,20 +57,43 @@ def check_quarantined_share(
     }  # fmt: skip
 
 
+def count_negatives(recordings: pd.DataFrame, quarantined: "pd.Series[str]", kinds: pd.DataFrame) -> int:
+    """Return the number of accepted negatives, and check that they are not all that is left.
+
+    Args:
+        recordings: column recording.
+        quarantined: ids of the quarantined recordings.
+        kinds: columns recording, kind, of the recordings that are not focal.
+
+    Raises:
+        AutobirdError: no accepted recording has a species or annotations.
+    """
+    accepted = recordings[~recordings["recording"].isin(quarantined)]
+    negatives = int(accepted["recording"].isin(kinds.loc[kinds["kind"] == NEGATIVE, "recording"]).sum())
+    if negatives and negatives == len(accepted):
+        raise AutobirdError(
+            f"all {negatives} recordings that can be used are negatives, and none is of a species; read the reasons in quarantine.csv, "
+            "then correct or add recordings of a species"
+        )
+    return negatives
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
     p.add_argument("--quarantine", type=Path, required=True)
+    p.add_argument("--kinds", type=Path, required=True, help="table of the recordings that are not focal")
     p.add_argument("--not-audio", type=Path, required=True, help="table of the files that are no audio")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(CheckSettings, args.settings)
     with stage("check_corpus", args, [args.output]):
         recordings = read_tables(args.recordings, ["recording"])
-        reasons = read_text_csv(args.quarantine)["reason"]
+        quarantined = read_text_csv(args.quarantine)
         not_audio = len(read_text_csv(args.not_audio))
-        counts = check_quarantined_share(len(recordings), reasons, args.quarantine, settings, not_audio)
+        counts = check_quarantined_share(len(recordings), quarantined["reason"], args.quarantine, settings, not_audio)
+        counts["negatives"] = count_negatives(recordings, quarantined["recording"], read_text_csv(args.kinds))
         write_json(args.output, counts)
         log.info("%s", counts)
 

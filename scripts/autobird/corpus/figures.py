@@ -10,6 +10,7 @@ import pandas as pd
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, stage
 from autobird.core.tables import read_table
+from autobird.sources.base import NEGATIVE
 
 _MAX_BARS = 12
 """Bars in one panel; the counts of the rarer values are added up in one more bar."""
@@ -18,6 +19,8 @@ _MAX_SPECIES_LABELS = 120
 """Species names that can be read on the axis; with more species, only every n-th name is shown."""
 
 _REASON_KINDS = {
+    "a negative in the folder": "negative in a species folder",
+    "a negative": "same audio, species and negative",
     "which has another species": "same audio, other species",
     "the same audio as": "exact copy",
     "shorter than": "too short",
@@ -96,8 +99,9 @@ def _count_bars(ax: Any, values: "pd.Series[str]", title: str, colour: str) -> N
 
 
 def species(path: Path, catalogue: pd.DataFrame) -> None:
-    """Draw the number of used and quarantined recordings of each species, and the used hours."""
+    """Draw the number of used and quarantined recordings of each species, and the used hours; negatives are no species."""
     with_species = catalogue[catalogue["species"] != ""]
+    negatives = catalogue[(catalogue["kind"] == NEGATIVE) & (catalogue["quarantined"] == "")]
     used = with_species["quarantined"] == ""
     hours = with_species["duration"] / 3600
     per_species = pd.DataFrame(
@@ -117,6 +121,9 @@ def species(path: Path, catalogue: pd.DataFrame) -> None:
     unit, scale = ("hours", 1) if per_species["hours"].max() >= 1 else ("minutes", 60)
     axes[1].barh(positions, per_species["hours"] * scale, color=GREEN)
     axes[1].set_xlabel(f"{unit} used")
+    if len(negatives):
+        shown = f"not shown: {len(negatives)} negatives, {negatives['duration'].sum() / 3600 * scale:.1f} {unit}"
+        axes[1].set_title(shown, fontsize=9, loc="right")
     step = -(-len(per_species) // _MAX_SPECIES_LABELS) or 1
     axes[0].set_yticks(positions[::step], list(per_species.index[::step]), style="italic", fontsize=9)
     save(fig, path)

@@ -10,7 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from autobird.audio.access import AudioSource, RecordingLocation, audio_sources, open_source, source_size
+from autobird.audio.access import (
+    AudioSource,
+    RecordingLocation,
+    RecordingRoots,
+    audio_sources,
+    open_source,
+    source_size,
+)
 from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.audio.batch import process_batch
 from autobird.audio.decode import decode_into
@@ -186,8 +193,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--root", type=Path, nargs="?", help="folder of a local corpus; used if --audio is empty")
-    p.add_argument("--audio", type=Path, nargs="?", help="tar of the batch")
+    p.add_argument("--root", type=RecordingRoots.parse, nargs="?", help="folders of the recordings that no tar holds")
+    p.add_argument("--audio", type=Path, nargs="*", help="tar archives of the batch")
     p.add_argument("--fetched", type=Path, nargs="?", help="table of the batch's downloads and their problems")
     p.add_argument("--threads", type=int, default=1, help="number of processes that decode")
     p.add_argument("--recordings", type=Path, required=True)

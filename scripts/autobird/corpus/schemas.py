@@ -44,6 +44,7 @@ RECORDINGS = pa.schema(
 CATALOGUE = pa.schema(
     [
         *(f for f in RECORDINGS if f.name not in ("samples", "status", "reason", "start", "end")),
+        pa.field("kind", pa.string()),
         *(pa.field(name, pa.string()) for name in ("recordist", "date", "time", "place")),
         pa.field("latitude", pa.float64()),
         pa.field("longitude", pa.float64()),
@@ -54,7 +55,8 @@ CATALOGUE = pa.schema(
         pa.field("may_redistribute", pa.bool_()),
     ]
 )
-"""One row per recording, used or quarantined. `quarantined` is the reason, "" for a recording in use. Unknown values
+"""One row per recording, used or quarantined. `kind`: "" for a focal recording, whose label is `species`; `negative` for one
+that holds no species; `annotated` for one whose windows boxes label. `quarantined` is the reason, "" for a recording in use. Unknown values
 are "", unknown coordinates are NaN. `licence` is the text of the source, `licence_family` the family that
 `sources.licences` recognises in it. `extra`: all other fields of the source, as JSON."""
 

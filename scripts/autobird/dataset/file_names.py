@@ -13,7 +13,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from autobird.core.clock import LAST_YEAR, valid_datetime
+from autobird.core.clock import LAST_YEAR, utc_offset, valid_datetime
 
 _DATE_AND_TIME = re.compile(
     r"""
@@ -27,6 +27,9 @@ _DATE_AND_TIME = re.compile(
 
 _HEXADECIMAL = re.compile(r"(?=[0-9]*[A-F])([0-9A-F]{8})(?=T?(?:[._ (]|$))")
 """Unix time as early AudioMoth firmware wrote it, at the beginning of the name; at least one digit is a letter."""
+
+_OFFSET = re.compile(r"(Z|[+-]\d\d:?(?:00|15|30|45))(?![0-9A-Za-z])")
+"""An offset from UTC after a time; offsets in use are multiples of 15 minutes."""
 
 _FIRST_AUDIOMOTH = 2016
 """Year of the first AudioMoth; earlier hexadecimal times are other numbers."""
@@ -51,6 +54,28 @@ class FileTimestamp(NamedTuple):
 
 def parse_timestamp(file_name: str) -> FileTimestamp | None:
     """Return the timestamp in a file name (without folders); None if it contains no unambiguous time."""
+    found = _find(file_name)
+    return found[0] if found else None
+
+
+def parse_utc_offset(file_name: str) -> str:
+    """Return the UTC offset of the timestamp in a file name as `+02:00`; "" if the name does not state it.
+
+    It is stated by an offset after a time in the form of ISO 8601 (`20230512T040000+0200`, `2023-05-12T04:00:00Z`), and by Unix time,
+    which counts in UTC.
+    """
+    found = _find(file_name)
+    if found is None:
+        return ""
+    _, time, end = found
+    if not time:
+        return "+00:00"
+    offset = _OFFSET.match(file_name, end) if "T" in time.upper() else None
+    return utc_offset(offset[1]) if offset else ""
+
+
+def _find(file_name: str) -> tuple[FileTimestamp, str, int] | None:
+    """Return the timestamp in a file name, the text of its date and time ("" for Unix time), and the end of this text."""
     for found in _DATE_AND_TIME.finditer(file_name):
         if found["second"] is None and found["t"] == "_" and not found["d"]:
             continue  # ambiguous: 20230512_12_34 can be a date and two numbers
@@ -58,11 +83,12 @@ def parse_timestamp(file_name: str) -> FileTimestamp | None:
         start = valid_datetime(year, month, day, hour, minute, int(found["second"] or 0))
         if start is not None:
             # BirdNET-Pi writes species and confidence before the time, not the name of a recorder.
-            return FileTimestamp("" if found["birdnet"] else _recorder_name(file_name[: found.start()]), start)
+            prefix = "" if found["birdnet"] else _recorder_name(file_name[: found.start()])
+            return FileTimestamp(prefix, start), found[0], found.end()
     if unix_time := _HEXADECIMAL.match(file_name):
         start = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=int(unix_time[1], 16))
         if _FIRST_AUDIOMOTH <= start.year <= LAST_YEAR:
-            return FileTimestamp("", start)
+            return FileTimestamp("", start), "", 0
     return None
 
 

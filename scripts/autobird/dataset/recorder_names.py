@@ -16,6 +16,11 @@ def normalise_text(text: str) -> str:
     return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split()).casefold()
 
 
+def is_date_folder(name: str) -> bool:
+    """Return whether a folder is named after a day, a month or a year."""
+    return _DATE_FOLDER.fullmatch(name) is not None
+
+
 def file_path(location: str) -> str:
     """Return the path of a file, or the path in its URL, with `/` as separator."""
     if "://" in location:
@@ -38,7 +43,7 @@ def _recorder_folders(folders: str, species: str) -> str:
     kept = [
         _normalise_name(folder)
         for folder in folders.split("/")
-        if folder and not _DATE_FOLDER.fullmatch(folder) and not _is_species(_normalise_name(folder), species_name)
+        if folder and not is_date_folder(folder) and not _is_species(_normalise_name(folder), species_name)
     ]
     return "/".join(kept)
 

@@ -1,9 +1,10 @@
 """Drift features of a recording: statistics of its mel frames, of the level of its windows, and of the model's output."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import entr
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, scaling_of
 from autobird.audio.mel_scale import band_centres
@@ -18,7 +19,8 @@ AUDIO_FEATURES = ("mel_mean", "mel_std", "energy_mean", "energy_std", "level", "
 values, so energy and bandwidth use the PCEN values instead."""
 
 MODEL_FEATURES = ("confidence", "entropy")
-"""Features of the model's output: highest probability, and entropy (nats) of the probabilities; means over windows."""
+"""Features of the model's output: highest probability, and entropy (nats) of the probabilities, or with independent outputs the mean
+over the species of the entropy of their probability and its complement; means over windows."""
 
 DRIFT_FEATURES = AUDIO_FEATURES + MODEL_FEATURES
 
@@ -122,18 +124,22 @@ class FrameStatistics:
         }
 
 
-def window_features(rms: NDArray[Any], probabilities: NDArray[Any]) -> dict[str, float]:
+def window_features(
+    rms: NDArray[Any], probabilities: NDArray[Any], outputs: Literal["softmax", "independent"]
+) -> dict[str, float]:
     """Return the drift features of the windows of one recording, by name: `level`, and those of `MODEL_FEATURES`.
 
     Args:
         rms: root mean square of the samples of each window to use, full scale = 1; shape (windows,).
         probabilities: probabilities of each of these windows; shape (windows, species).
+        outputs: `softmax` if the probabilities of a window sum to 1; `independent` if each species has one by itself.
     """
-    p = np.maximum(np.asarray(probabilities, np.float64), 1e-12)
+    p = np.asarray(probabilities, np.float64)
+    entropy = entr(p).sum(axis=1) if outputs == "softmax" else (entr(p) + entr(1 - p)).mean(axis=1)
     return {
         "level": float(20 * np.log10(max(1e-9, np.sqrt(np.mean(np.asarray(rms, np.float64) ** 2))))),
         "confidence": float(p.max(axis=1).mean()),
-        "entropy": float(-(p * np.log(p)).sum(axis=1).mean()),
+        "entropy": float(entropy.mean()),
     }
 
 
@@ -143,6 +149,7 @@ def drift_features(
     rms: NDArray[Any],
     probabilities: NDArray[Any],
     settings: MelSettings,
+    outputs: Literal["softmax", "independent"],
 ) -> dict[str, float]:
     """Return the drift features of one recording, by name (`DRIFT_FEATURES`); see `FrameStatistics` and `window_features`.
 
@@ -154,6 +161,7 @@ def drift_features(
         rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
         probabilities: probabilities of each window; shape (windows, species).
         settings: the front end.
+        outputs: see `window_features`.
     """
     size = frames_per_window(settings.window_samples, settings.hop_length)
     used = np.unique(firsts[:, None] + np.arange(size))
@@ -161,5 +169,5 @@ def drift_features(
     for at in range(0, len(used), _BLOCK):
         block = frames[used[at : at + _BLOCK]]
         statistics.add(block, np.ones(len(block), bool))
-    values = statistics.finish() | window_features(rms, probabilities)
+    values = statistics.finish() | window_features(rms, probabilities, outputs)
     return {name: values[name] for name in DRIFT_FEATURES}

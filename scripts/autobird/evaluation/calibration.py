@@ -1,49 +1,181 @@
-"""Temperature scaling and decision thresholds, fitted on the validation split, and the calibration error."""
+"""Calibration and decision thresholds of a network, fitted on the validation split, and the calibration error."""
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from autobird.evaluation.bootstrap import Interval
+from autobird.evaluation.false_alarms import WindowSound, false_alarms
 from autobird.evaluation.metrics import Weighting, log_loss
-from autobird.evaluation.predictions import Items, predictions_of_split
-from autobird.predict.classification import Calibration, softmax
+from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split
+from autobird.evaluation.settings import CalibrationSettings
+from autobird.evaluation.sigmoid_scaling import fit_pairs, window_weights
+from autobird.evaluation.thresholds import (
+    Level,
+    Thresholds,
+    highest_of_recordings,
+    needed_shift,
+    select_thresholds,
+    shifted,
+)
+from autobird.predict.classification import Calibration, Outputs, softmax
 
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Ints = NDArray[np.int64]
 
 BINS = 15
 """Number of bins of the expected calibration error (Guo et al. 2017)."""
 
-FALLBACK_THRESHOLD = 0.5
-"""Decision threshold of a species with too few validation windows to select one."""
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+"""Precisions for which a bundle holds thresholds, so that users can choose one when they predict."""
 
-_MIN_WINDOWS = 5
-"""Smallest number of validation windows with the species, and of windows without it, for selecting its threshold."""
+_RESAMPLES = 100
+"""Resamples of the groups for the intervals of the thresholds."""
 
 
-def calibrate(table: pd.DataFrame, labels: list[str], aggregation: str) -> tuple[Calibration, list[bool]]:
+@dataclass(frozen=True)
+class FittedCalibration:
+    """The calibration of a network, and how its thresholds were chosen.
+
+    Attributes:
+        calibration: the calibration.
+        low: lower end of the interval of each threshold, over resampled validation groups; NaN with fewer than two groups; shape
+            (species,).
+        high: its upper end.
+        chosen: whether the species has enough validation windows for a threshold of its own; shape (species,).
+        reached: whether the wanted precision is reached on validation; True if none is wanted; shape (species,).
+        false_alarms: false alarms per hour of validation sound without any species; None if there is no such sound.
+        false_alarms_reached: whether they are at most as many as wanted; None if no number is wanted.
+    """
+
+    calibration: Calibration
+    low: Floats
+    high: Floats
+    chosen: Flags
+    reached: Flags
+    false_alarms: Interval | None
+    false_alarms_reached: bool | None
+
+
+def calibrate(
+    table: pd.DataFrame, labels: list[str], outputs: Outputs, settings: CalibrationSettings
+) -> FittedCalibration:
     """Fit the calibration of a network to its predictions for the validation windows.
 
     Args:
         table: logits; columns of `PREDICTIONS`.
         labels: species in the order of the logits.
-        aggregation: how the probabilities of a recording are computed; see `Calibration`.
-
-    Returns:
-        The calibration, and for each species whether its threshold was selected (otherwise it is `FALLBACK_THRESHOLD`).
+        outputs: what the outputs of the network mean.
+        settings: aggregation, what the thresholds are chosen for, and the bootstrap.
     """
-    uncalibrated = Calibration(1.0, np.full(len(labels), np.inf), aggregation)
-    windows = predictions_of_split(table, labels, "validation", uncalibrated).windows
-    single = windows.single_species >= 0
-    # The logarithms of the probabilities are the logits minus a constant per window, which has no effect on the softmax.
-    logits = np.log(np.maximum(windows.probabilities[single], 1e-300))
-    temperature = 1.0
-    if single.any():
-        temperature = fit_temperature(logits, windows.single_species[single])
-    scaled = Calibration(temperature, uncalibrated.thresholds, aggregation)
-    selected = select_thresholds(predictions_of_split(table, labels, "validation", scaled).windows)
-    thresholds = np.array([FALLBACK_THRESHOLD if t is None else t for t in selected])
-    return Calibration(temperature, thresholds, aggregation), [t is not None for t in selected]
+    scaled = fit_calibration(table, labels, settings.aggregation, outputs)
+    split = predictions_of_split(table, labels, "validation", scaled)
+    found = validation_thresholds(split, settings)
+    values = found.values
+    sound, target = WindowSound.of(table, "validation"), settings.false_alarms_per_hour
+    if target is not None:
+        negative = split.recordings.negative[split.windows.recording]
+        windows, hours = split.windows.subset(negative), float(sound.seconds[negative].sum()) / 3600
+        shift, _ = needed_shift(
+            values[0], windows.probabilities, windows.recording, sound.number[negative], target * hours
+        )
+        values = shifted(values, shift)
+    calibration = replace(scaled, thresholds=values[0])
+    alarms = false_alarms(predictions_of_split(table, labels, "validation", calibration), sound)
+    rate = alarms.rate(settings.confidence)
+    tail = (1 - settings.confidence) / 2
+    low, high = (
+        np.quantile(values[1:], [tail, 1 - tail], axis=0) if len(values) > 1 else np.full((2, len(labels)), np.nan)
+    )
+    return FittedCalibration(
+        calibration,
+        low,
+        high,
+        found.chosen,
+        found.reached,
+        rate,
+        None if target is None else rate is not None and rate[0] <= target,
+    )
+
+
+def precision_thresholds(
+    table: pd.DataFrame, labels: list[str], calibration: Calibration, settings: CalibrationSettings
+) -> dict[str, list[float | None]]:
+    """Return the thresholds of all species for each of `PRECISIONS`; None for a species that does not reach the precision.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        labels: species in the order of the logits.
+        calibration: of the network; its thresholds are not used.
+        settings: the bootstrap.
+    """
+    split = predictions_of_split(table, labels, "validation", calibration)
+    out = {}
+    for precision in PRECISIONS:
+        found = validation_thresholds(split, settings.model_copy(update={"precision": precision}))
+        pairs = zip(found.values[0], found.reached, strict=True)
+        out[f"{precision:g}"] = [float(value) if reached else None for value, reached in pairs]
+    return out
+
+
+def validation_thresholds(split: SplitPredictions, settings: CalibrationSettings) -> Thresholds:
+    """Return the thresholds of all species from predictions for the validation split; rows after the first are resamples of groups."""
+    windows, recordings = split.windows, split.recordings
+    draws = split.resamples(_RESAMPLES, settings.seed)
+    rows = draws.weights[: 1 + draws.bootstrap_rows]
+    levels = []
+    for items, negative in ((windows, recordings.negative[windows.recording]), (recordings, recordings.negative)):
+        weights = rows[:, draws.group_of_recording[items.recording]] * window_weights(negative)
+        levels.append((items, weights))
+    highest = highest_of_recordings(windows.probabilities, windows.recording, len(recordings))
+    groups = groups_of_species(split)
+    return select_thresholds(
+        [
+            Level(probabilities, items.present, items.known, weights)
+            for probabilities, (items, weights) in zip((windows.probabilities, highest), levels, strict=True)
+        ],
+        groups,
+        settings.precision,
+    )
+
+
+def groups_of_species(split: SplitPredictions) -> Ints:
+    """Return the number of groups of recordings that contain each species; shape (species,)."""
+    contains = np.zeros((split.group.max(initial=-1) + 1, split.recordings.present.shape[1]), bool)
+    np.logical_or.at(contains, split.group, split.recordings.present)
+    return np.asarray(contains.sum(axis=0), np.int64)
+
+
+def fit_calibration(table: pd.DataFrame, labels: list[str], aggregation: str, outputs: Outputs) -> Calibration:
+    """Return the calibration of the probabilities, without thresholds, from the validation windows.
+
+    With softmax outputs it is a temperature, fitted on the windows of exactly one species; with independent outputs, a scale and an
+    offset of each species (`fit_pairs`).
+
+    Args:
+        table: logits; columns of `PREDICTIONS` that `predictions_of_split` uses.
+        labels: species in the order of the logits.
+        aggregation: how the probabilities of a recording are computed; see `Calibration`.
+        outputs: what the outputs of the network mean.
+    """
+    uncalibrated = Calibration.none(outputs, len(labels), aggregation)
+    rows = table[table["split"] == "validation"]
+    if not len(rows):
+        return uncalibrated
+    split, logits = predictions_of_split(rows, labels, "validation", uncalibrated), np.stack(rows["logits"].to_list())
+    windows, single = split.windows, split.windows.single_species
+    if uncalibrated.is_independent:
+        weights = window_weights(split.recordings.negative[windows.recording])
+        scale, offset = fit_pairs(logits, windows.present, windows.known, weights, groups_of_species(split))
+        return replace(uncalibrated, scale=scale, offset=offset)
+    if not (single >= 0).any():
+        return uncalibrated
+    temperature = fit_temperature(logits[single >= 0], single[single >= 0])
+    return Calibration.softmax(temperature, uncalibrated.thresholds, uncalibrated.aggregation)
 
 
 def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> float:
@@ -62,60 +194,48 @@ def fit_temperature(logits: NDArray[np.floating], truth: NDArray[np.int64]) -> f
     return round(float(np.exp(best.x)), 4)
 
 
-def reliability_bins(items: Items) -> tuple[Floats, Floats, NDArray[np.int64]]:
+def calibrated_windows(split: SplitPredictions) -> tuple[Items, Floats]:
+    """Return the windows whose confidence is compared with their accuracy, and their weights, both as in `fit_calibration`.
+
+    With softmax outputs these are the windows of exactly one species. With independent outputs, they are all windows of which it is known
+    whether they contain the most probable species; windows of recordings without any species have the weights of `window_weights`.
+    """
+    windows = split.windows
+    if not windows.is_independent:
+        used = windows.single_species >= 0
+        return windows.subset(used), np.ones(int(used.sum()))
+    used = windows.known[np.arange(len(windows)), windows.probabilities.argmax(axis=1)]
+    return windows.subset(used), window_weights(split.recordings.negative[windows.recording])[used]
+
+
+def reliability_bins(items: Items, weights: Floats) -> tuple[Floats, Floats, Floats]:
     """Sort items into bins of equal width by confidence, the probability of the most probable species.
 
     Args:
-        items: items of exactly one species.
+        items: see `calibrated_windows`.
+        weights: of the items; shape (items,).
 
     Returns:
-        Mean confidence, accuracy and number of items of each bin, each of shape (`BINS`,); mean and accuracy of an empty bin are
-        NaN.
+        Mean confidence, accuracy (share of items that contain the most probable species) and total weight of each bin, each of shape
+        (`BINS`,); mean and accuracy of an empty bin are NaN.
     """
     confidence = items.probabilities.max(axis=1)
-    correct = items.probabilities.argmax(axis=1) == items.single_species
+    correct = items.present[np.arange(len(items)), items.probabilities.argmax(axis=1)]
     bin_of_item = np.minimum((confidence * BINS).astype(int), BINS - 1)
-    count = np.bincount(bin_of_item, minlength=BINS)
+    weight = np.bincount(bin_of_item, weights, BINS).astype(np.float64)
     with np.errstate(invalid="ignore"):
         return (
-            np.bincount(bin_of_item, confidence, BINS) / count,
-            np.bincount(bin_of_item, correct, BINS) / count,
-            count,
+            np.bincount(bin_of_item, weights * confidence, BINS) / weight,
+            np.bincount(bin_of_item, weights * correct, BINS) / weight,
+            weight,
         )
 
 
-def expected_calibration_error(items: Items) -> float:
-    """Return the mean difference between confidence and accuracy over the bins, weighted by the number of items.
+def expected_calibration_error(items: Items, weights: Floats) -> float:
+    """Return the mean difference between confidence and accuracy over the bins, by their weight; arguments as for `reliability_bins`.
 
-    Args:
-        items: items of exactly one species, at least one.
+    There must be at least one item.
     """
-    confidence, accuracy, count = reliability_bins(items)
-    used = count > 0
-    return float(np.sum(np.abs(confidence - accuracy)[used] * count[used]) / count.sum())
-
-
-def select_thresholds(validation: Items) -> list[float | None]:
-    """Return the decision threshold with the highest F1 for each species; None for species with too few windows.
-
-    Args:
-        validation: validation windows. Windows whose species are not all known are not used.
-    """
-    windows = validation.subset(validation.complete)
-    selected: list[float | None] = []
-    for species in range(windows.probabilities.shape[1]):
-        is_present = windows.present[:, species]
-        if min(is_present.sum(), (~is_present).sum()) < _MIN_WINDOWS:
-            selected.append(None)
-            continue
-        probabilities = windows.probabilities[:, species]
-        order = np.argsort(-probabilities, kind="stable")
-        true_positives = np.cumsum(is_present[order])
-        f1 = 2 * true_positives / (np.arange(1, len(true_positives) + 1) + is_present.sum())
-        # A threshold cannot separate equal probabilities, so only the last of them is a candidate.
-        candidates = np.flatnonzero(np.append(np.diff(probabilities[order]) != 0, True))
-        best = int(candidates[np.argmax(f1[candidates])])
-        following = probabilities[order[best + 1]] if best + 1 < len(order) else 0.0
-        # Halfway to the next probability, so that rounding differences of another machine change no detection.
-        selected.append(float((probabilities[order[best]] + following) / 2))
-    return selected
+    confidence, accuracy, weight = reliability_bins(items, weights)
+    used = weight > 0
+    return float(np.sum(np.abs(confidence - accuracy)[used] * weight[used]) / weight.sum())

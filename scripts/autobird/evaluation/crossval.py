@@ -16,7 +16,8 @@ from autobird.core.tables import read_table, read_tables, write_csv, write_table
 from autobird.evaluation.crossval_figure import crossval_figure
 from autobird.evaluation.crossval_scores import Scores
 from autobird.evaluation.crossval_species import SpeciesScores, species_table
-from autobird.evaluation.evaluate import read_calibration
+from autobird.evaluation.evaluate import negatives_json, read_calibration
+from autobird.evaluation.false_alarms import FalseAlarms, false_alarms, mean_of_seeds
 from autobird.evaluation.pooling import (
     FoldPredictions,
     PooledPredictions,
@@ -35,14 +36,17 @@ POOLED = pa.schema(
         ("sha256", pa.string()),
         ("fold", pa.int32()),
         ("seed", pa.int64()),
-        ("species", pa.list_(pa.string())),
-        ("complete", pa.bool_()),
+        ("present", pa.list_(pa.string())),
+        ("absent", pa.list_(pa.string())),
+        ("unknown", pa.list_(pa.string())),
+        ("default", pa.string()),
         ("probabilities", pa.list_(pa.float64())),
         ("detected", pa.list_(pa.bool_())),
     ]
 )
-"""One row per recording and seed, sorted by seed and recording. `sha256` is that of the decoded sound; `species` are all species
-that are present; `probabilities` and `detected` have one value per label of `crossval.json`, in their order."""
+"""One row per recording and seed, sorted by seed and recording. `sha256` is that of the decoded sound; `present`, `absent`, `unknown`
+and `default` are the label set of the recording (as in `INDEX`); `probabilities` and `detected` have one value per label of
+`crossval.json`, in their order."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class MemberFiles:
 
     def read(self) -> FoldPredictions:
         """Read the predictions and the calibration."""
-        _, calibration = read_calibration(self.calibration, self.labels)
+        _, calibration = read_calibration(self.calibration)
         return FoldPredictions(self.fold, self.seed, self.labels, calibration, read_table(self.predictions))
 
 
@@ -129,6 +133,7 @@ class Pooled:
         recordings: the recordings of the first seed.
         windows: numbers of windows: all, those of one species, and those whose species are all known.
         tables: predictions of each seed (`predictions_table`).
+        alarms: false alarms of each seed.
     """
 
     scores: Scores
@@ -136,6 +141,7 @@ class Pooled:
     recordings: Items
     windows: tuple[int, int, int]
     tables: list[pd.DataFrame]
+    alarms: list[FalseAlarms]
 
 
 def evaluate(
@@ -156,10 +162,11 @@ def evaluate(
             resamples = split.resamples(settings.resamples, settings.seed)
             single, complete = split.windows.single_species >= 0, split.windows.complete
             windows = (len(single), int(single.sum()), int(complete.sum()))
-            out = Pooled(Scores(resamples), SpeciesScores(resamples), split.recordings, windows, [])
+            out = Pooled(Scores(resamples), SpeciesScores(resamples), split.recordings, windows, [], [])
         out.scores.add(pooled)
         out.species.add(split.recordings)
         out.tables.append(predictions_table(pooled, sha256))
+        out.alarms.append(false_alarms(split, pooled.sound))
     assert out is not None
     return out
 
@@ -213,6 +220,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 zip(("windows", "windows_of_one_species", "windows_with_known_species"), pooled.windows, strict=True)
             ),
             **{level: pooled.scores.json(level, settings.confidence) for level in LEVELS},
+            "negatives": negatives_json(mean_of_seeds(pooled.alarms), settings.confidence),
         }
         write_json(args.result, result)
         crossval_figure(args.figure, result)

@@ -37,9 +37,10 @@ def pooled_predictions(
         name,
         f"cross-validation with {len(pooled)} seed{'s'[: len(pooled) > 1]}",
         labels,
-        table.assign(sha256=table["recording"].map(sha256), species=table["species"].map(lambda s: tuple(sorted(s)))),
+        table.assign(sha256=table["recording"].map(sha256)),
         [p.split.recordings.probabilities for p in pooled],
         [p.split.recordings.detected for p in pooled],
+        is_independent=pooled[0].split.recordings.is_independent,
     )
 
 

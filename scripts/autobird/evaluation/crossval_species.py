@@ -48,18 +48,20 @@ class SpeciesScores:
     def add(self, recordings: Items) -> None:
         """Compute the metrics of a seed from its pooled predictions for the recordings."""
         species = recordings.probabilities.shape[1]
-        single, complete = recordings.subset(recordings.single_species >= 0), recordings.subset(recordings.complete)
+        single = recordings.subset(recordings.single_species >= 0)
         weighting = Weighting.of(self.resamples, single)
         predicted, truth = most_probable(single.probabilities), np.eye(species, dtype=bool)[single.single_species]
         self._add("f1", f1_by_species(predicted, truth, weighting), weighting, predicted | truth)
-        weighting = Weighting.of(self.resamples, complete)
-        detected, present = complete.detected, complete.present
+        weighting = Weighting.of(self.resamples, recordings)
+        detected, present, known = recordings.detected & recordings.known, recordings.present, recordings.known
         self._add("detection_precision", precision_by_species(detected, present, weighting), weighting, detected)
         self._add("detection_recall", recall_by_species(detected, present, weighting), weighting, present)
         self._add("detection_f1", f1_by_species(detected, present, weighting), weighting, detected | present)
         estimate_only = Weighting(weighting.weights[:1], weighting.group)
         for name, function in (("average_precision", average_precision_by_species), ("auroc", auroc_by_species)):
-            self.estimates.setdefault(name, []).append(function(complete.probabilities, present, estimate_only)[0])
+            self.estimates.setdefault(name, []).append(
+                function(recordings.probabilities, present, known, estimate_only)[0]
+            )
 
     def _add(self, name: str, values: Floats, weighting: Weighting, relevant: Flags) -> None:
         groups = [weighting.count_groups(relevant[:, i]) for i in range(values.shape[1])]

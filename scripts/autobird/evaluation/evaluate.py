@@ -12,7 +12,8 @@ from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, positive_interval
-from autobird.evaluation.calibration import expected_calibration_error
+from autobird.evaluation.calibration import calibrated_windows, expected_calibration_error
+from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarms
 from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
 from autobird.evaluation.metrics import (
     Metric,
@@ -25,9 +26,11 @@ from autobird.evaluation.metrics import (
     precision_by_species,
     recall_by_species,
 )
-from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split
+from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.unknown_species import leave_species_out, separation, windows_of
 from autobird.predict.classification import Calibration
+from autobird.predict.unknown import MEASURES
 
 Floats = NDArray[np.float64]
 IntervalJson = dict[str, float | None] | None
@@ -67,8 +70,9 @@ def split_metrics(split: SplitPredictions, resamples: Resamples, settings: Evalu
         "recordings": len(split.names),
         "recordings_of_one_species": int((split.recordings.single_species >= 0).sum()),
         "recordings_with_known_species": int(split.recordings.complete.sum()),
+        "negative_recordings": int(split.recordings.negative.sum()),
         "groups": split.groups,
-        "windows": len(split.windows.single_species),
+        "windows": len(split.windows),
         "windows_of_one_species": int((split.windows.single_species >= 0).sum()),
         "windows_with_known_species": int(split.windows.complete.sum()),
     }
@@ -80,22 +84,62 @@ def split_metrics(split: SplitPredictions, resamples: Resamples, settings: Evalu
     return out
 
 
+def negatives_json(alarms: FalseAlarms, confidence: float) -> dict[str, Any]:
+    """Return the false alarms of a split as in metrics.json, with `per_hour` None if no recording is known to hold no species."""
+    return {
+        "recordings": alarms.recordings,
+        "groups": len(alarms.hours),
+        "hours": round(float(alarms.hours.sum()), 4),
+        "false_alarms": round(float(alarms.counts.sum()), 2),
+        "per_hour": interval_json(alarms.rate(confidence)),
+    }
+
+
+def unknown_species_json(
+    table: pd.DataFrame, labels: list[str], calibration: Calibration, split: str, settings: EvaluationSettings
+) -> dict[str, Any]:
+    """Return how well each measure of `UnknownScore` tells windows of unknown species, and windows without any, from known ones.
+
+    Args:
+        table: logits; columns of `PREDICTIONS`.
+        labels: species in the order of the logits.
+        calibration: of the network.
+        split: `validation` or `test`.
+        settings: bootstrap and confidence level.
+
+    Returns:
+        Numbers of windows of each kind, and for each measure: `auroc` and `false_positive_rate` with their intervals for `unknown`
+        species and for `none`, each None if there are no such windows; and `left_out`, the mean AUROC if each species is left out in
+        turn.
+    """
+    windows, left_out = windows_of(table, labels, split), leave_species_out(table, labels, calibration, split)
+    measures: dict[str, Any] = {}
+    for measure in MEASURES:
+        measures[measure] = {"left_out": None if np.isnan(left_out[measure]) else round(left_out[measure], 6)}
+        for kind in ("unknown", "none"):
+            found = separation(windows[kind], windows["known"], measure, calibration, settings)
+            measures[measure][kind] = found and {
+                "auroc": interval_json(found.auroc),
+                "false_positive_rate": interval_json(found.false_positive_rate),
+            }
+    return {"windows": {kind: len(part.logits) for kind, part in windows.items()}, "measures": measures}
+
+
 def species_metrics(
     split: SplitPredictions, resamples: Resamples, labels: list[str], settings: EvaluationSettings
 ) -> dict[str, Any]:
     """Return the metrics of the detections of each species, per recording and per window, with intervals."""
     out: dict[str, Any] = {name: {"by_recording": {}, "by_window": {}} for name in labels}
     for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
-        complete = items.subset(items.complete)
-        weighting = Weighting.of(resamples, complete)
+        weighting, detected = Weighting.of(resamples, items), items.detected & items.known
         # Items that enter the metric of a species.
         relevant = {
-            "detection_precision": complete.detected,
-            "detection_recall": complete.present,
-            "detection_f1": complete.detected | complete.present,
+            "detection_precision": detected,
+            "detection_recall": items.present,
+            "detection_f1": detected | items.present,
         }
         for metric, function in _DETECTION_METRICS.items():
-            values = function(complete.detected, complete.present, weighting)
+            values = function(detected, items.present, weighting)
             for i, name in enumerate(labels):
                 groups = weighting.count_groups(relevant[metric][:, i])
                 out[name][level][metric] = species_interval(values[:, i], resamples, settings, groups)
@@ -107,7 +151,8 @@ def species_table(
     resamples: Resamples,
     labels: list[str],
     by_species: dict[str, Any],
-    calibration: Calibration,
+    thresholds: dict[str, dict[str, Any]],
+    alarms: FalseAlarms,
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
     """Return one row per species with its counts and metrics.
@@ -117,21 +162,23 @@ def species_table(
         resamples: resamples of its groups.
         labels: species in the order of the probabilities.
         by_species: metrics of the detections, from `species_metrics`.
-        calibration: calibration of the released variant.
+        thresholds: threshold of each species and how it was chosen, from `calibration.json`.
+        alarms: false alarms of the split.
         settings: confidence level.
 
     Returns:
-        Columns: species; numbers of recordings and groups that contain it; F1 of the most probable species; average precision,
-        AUROC and threshold; and metrics of the detections. F1, average precision and AUROC are per recording.
+        Columns: species; numbers of recordings and groups that contain it; F1 of the most probable species; average precision and
+        AUROC; threshold, its interval, and whether it was chosen on windows of the species and reaches the wanted precision; false
+        alarms per hour; and metrics of the detections. F1, average precision and AUROC are per recording.
     """
     items = split.recordings
-    single, complete = items.subset(items.single_species >= 0), items.subset(items.complete)
+    single = items.subset(items.single_species >= 0)
     predicted, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.single_species]
     single_weighting = Weighting.of(resamples, single)
     f1 = f1_by_species(predicted, truth, single_weighting)
-    estimate_only = Weighting(resamples.weights[:1], resamples.group_of_recording[complete.recording])
-    average_precision = average_precision_by_species(complete.probabilities, complete.present, estimate_only)[0]
-    auroc = auroc_by_species(complete.probabilities, complete.present, estimate_only)[0]
+    estimate_only = Weighting(resamples.weights[:1], resamples.group_of_recording[items.recording])
+    ranked = (items.probabilities, items.present, items.known, estimate_only)
+    average_precision, auroc = average_precision_by_species(*ranked)[0], auroc_by_species(*ranked)[0]
     weighting = Weighting.of(resamples, items)
     rows = []
     for i, name in enumerate(labels):
@@ -143,7 +190,13 @@ def species_table(
         }
         groups = single_weighting.count_groups(predicted[:, i] | truth[:, i])
         row |= interval_columns("f1", species_interval(f1[:, i], resamples, settings, groups))
-        row |= {"average_precision": average_precision[i], "auroc": auroc[i], "threshold": calibration.thresholds[i]}
+        row |= {"average_precision": average_precision[i], "auroc": auroc[i]}
+        threshold = thresholds[name]
+        row |= {
+            f"threshold{end}": threshold[key] for end, key in (("", "threshold"), ("_low", "low"), ("_high", "high"))
+        }
+        row |= {"threshold_chosen": threshold["chosen"], "precision_reached": threshold["reached"]}
+        row |= interval_columns("false_alarms_per_hour", interval_json(alarms.rate(settings.confidence, i)))
         for level in ("by_recording", "by_window"):
             for metric, interval in by_species[name][level].items():
                 row |= interval_columns(f"{metric}_{level}", interval)
@@ -166,27 +219,30 @@ def metrics_table(metrics: dict[str, Any]) -> pd.DataFrame:
         for name, interval in metrics[split][level].items()
         if interval
     ]
+    for split in ("validation", "test"):
+        if interval := metrics[split]["negatives"]["per_hour"]:
+            rows.append({"split": split, "level": "negatives", "metric": "false_alarms_per_hour", **interval})
     return pd.DataFrame(rows).round(4)
 
 
-def calibration_errors(before: Items, after: Items) -> dict[str, float | None]:
-    """Return the expected calibration error before and after temperature scaling; None if there are no items.
+def calibration_errors(before: SplitPredictions, after: SplitPredictions) -> dict[str, float | None]:
+    """Return the expected calibration error before and after calibration; None if there are no windows to measure it.
 
     Args:
-        before: windows of one species with the probabilities of the network.
-        after: the same windows with calibrated probabilities.
+        before: predictions with the probabilities of the network.
+        after: the same with calibrated probabilities.
     """
+    windows = {"as_trained": calibrated_windows(before), "calibrated": calibrated_windows(after)}
     return {
-        name: round(expected_calibration_error(items), 6) if len(items.single_species) else None
-        for name, items in (("as_trained", before), ("calibrated", after))
+        name: round(expected_calibration_error(items, weights), 6) if len(items) else None
+        for name, (items, weights) in windows.items()
     }
 
 
-def read_calibration(path: Path, labels: list[str]) -> tuple[str, Calibration]:
+def read_calibration(path: Path) -> tuple[str, Calibration]:
     """Return the name of the released variant and its calibration from the file that stage `compare` wrote."""
     content = read_json(path)
-    thresholds = np.array([content["thresholds"][name]["threshold"] for name in labels], np.float64)
-    return content["variant"], Calibration(content["temperature"], thresholds, content["aggregation"])
+    return content["variant"], Calibration.from_json(content)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -202,8 +258,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(EvaluationSettings, args.settings)
     with stage("evaluate", args, [getattr(args, name.replace("-", "_")) for name in outputs]):
         table, labels = read_table(args.predictions), read_json(args.labels)
-        variant, calibration = read_calibration(args.calibration, labels)
-        uncalibrated = Calibration(1.0, calibration.thresholds, calibration.aggregation)
+        variant, calibration = read_calibration(args.calibration)
+        uncalibrated = Calibration.none(calibration.outputs, len(labels), calibration.aggregation)
         splits = {name: predictions_of_split(table, labels, name, calibration) for name in ("validation", "test")}
 
         metrics: dict[str, Any] = {
@@ -211,29 +267,33 @@ def main(argv: Sequence[str] | None = None) -> None:
             "confidence": settings.confidence,
             "resamples": settings.resamples,
             "aggregation": calibration.aggregation,
-            "temperature": calibration.temperature,
+            "outputs": calibration.outputs,
+            "unknown_score": (read_json(args.calibration).get("unknown_score") or {}).get("measure"),
             "species": len(labels),
         }
         resamples = {name: split.resamples(settings.resamples, settings.seed) for name, split in splits.items()}
-        single_windows: dict[str, tuple[Items, Items]] = {}  # before and after temperature scaling
+        as_trained = {name: predictions_of_split(table, labels, name, uncalibrated) for name in splits}
+        alarms = {name: false_alarms(split, WindowSound.of(table, name)) for name, split in splits.items()}
         for name, split in splits.items():
-            single = split.windows.single_species >= 0
-            before = predictions_of_split(table, labels, name, uncalibrated).windows
-            single_windows[name] = (before.subset(single), split.windows.subset(single))
             metrics[name] = split_metrics(split, resamples[name], settings)
-            metrics[name]["expected_calibration_error"] = calibration_errors(*single_windows[name])
+            metrics[name]["negatives"] = negatives_json(alarms[name], settings.confidence)
+            metrics[name]["unknown_species"] = unknown_species_json(table, labels, calibration, name, settings)
+            metrics[name]["expected_calibration_error"] = calibration_errors(as_trained[name], split)
             for level in ("by_recording", "by_window"):
                 log.info("%s %s: %s", name, level, metrics[name][level])
         detections = species_metrics(splits["test"], resamples["test"], labels, settings)
         metrics["test"]["by_species"] = detections
         write_json(args.metrics, metrics)
         write_csv(args.table, metrics_table(metrics))
-        per_species = species_table(splits["test"], resamples["test"], labels, detections, calibration, settings)
+        thresholds = read_json(args.calibration)["thresholds"]
+        per_species = species_table(
+            splits["test"], resamples["test"], labels, detections, thresholds, alarms["test"], settings
+        )
         write_csv(args.species, per_species)
 
         confusion_figure(args.confusion, splits["test"].recordings, labels)
         species_figure(args.species_figure, per_species, settings.confidence)
-        reliability_figure(args.reliability, *single_windows["test"])
+        reliability_figure(args.reliability, as_trained["test"], splits["test"])
 
 
 if __name__ == "__main__":

@@ -6,8 +6,13 @@ import numpy as np
 import pandas as pd
 
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
-from autobird.evaluation.calibration import BINS, expected_calibration_error, reliability_bins
-from autobird.evaluation.predictions import Items
+from autobird.evaluation.calibration import (
+    BINS,
+    calibrated_windows,
+    expected_calibration_error,
+    reliability_bins,
+)
+from autobird.evaluation.predictions import Items, SplitPredictions
 
 _MAX_SPECIES_WITH_COUNTS = 30
 """Largest number of species for which the cells of the confusion matrix have room for counts."""
@@ -79,36 +84,37 @@ def species_figure(path: Path, table: pd.DataFrame, confidence: float) -> None:
     save(fig, path)
 
 
-def reliability_figure(path: Path, before: Items, after: Items) -> None:
-    """Plot accuracy against confidence before and after temperature scaling (a reliability diagram).
+def reliability_figure(path: Path, before: SplitPredictions, after: SplitPredictions) -> None:
+    """Plot accuracy against confidence before and after calibration (a reliability diagram).
 
     Bins of fewer than `_MIN_WINDOWS_OF_A_BIN` windows are not drawn; the expected calibration error is that of all windows.
 
     Args:
         path: PNG file.
-        before: test windows of one species with the probabilities of the network.
-        after: the same windows with calibrated probabilities.
+        before: test predictions with the probabilities of the network.
+        after: the same with calibrated probabilities.
     """
     fig, ax = figure(5.4, 5.4)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1, label="perfect calibration")
     drawn = False
-    for name, items, colour in (("as trained", before, ORANGE), ("with temperature", after, BLUE)):
-        confidence, accuracy, count = reliability_bins(items)
-        if not count.any():
+    independent = after.windows.is_independent
+    for name, split, colour in (("as trained", before, ORANGE), ("calibrated", after, BLUE)):
+        items, weights = calibrated_windows(split)
+        if not len(items):
             continue
-        used = count >= _MIN_WINDOWS_OF_A_BIN
+        confidence, accuracy, weight = reliability_bins(items, weights)
+        used = weight >= _MIN_WINDOWS_OF_A_BIN
         drawn = drawn or bool(used.any())
-        error = expected_calibration_error(items)
-        label = f"{name}: expected calibration error {error:.3f}"
+        label = f"{name}: expected calibration error {expected_calibration_error(items, weights):.3f}"
         ax.plot(confidence[used], accuracy[used], "-", color=colour, label=label)
-        sizes = 12 + 180 * count[used] / count.max()
+        sizes = 12 + 180 * weight[used] / weight.max()
         ax.scatter(confidence[used], accuracy[used], s=sizes, color=colour, alpha=0.8, clip_on=False)
     if not drawn:
         ax.text(0.5, 0.9, f"no bin has {_MIN_WINDOWS_OF_A_BIN} windows", ha="center", fontsize=9, color=GREY)
     ax.set_xlabel("confidence (probability of the most probable species)")
-    ax.set_ylabel("accuracy")
+    ax.set_ylabel("share of windows that contain it" if independent else "accuracy")
     ax.set_title(
-        f"{len(before.single_species)} test windows in {BINS} bins of confidence; point area: windows in\n"
+        f"{len(calibrated_windows(after)[0])} test windows in {BINS} bins of confidence; point area: windows in\n"
         f"the bin. Bins of fewer than {_MIN_WINDOWS_OF_A_BIN} windows are not drawn.",
         fontsize=10,
         pad=12,  # room for the points at an accuracy of 1

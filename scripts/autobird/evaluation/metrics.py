@@ -83,11 +83,27 @@ def log_loss(probabilities: Floats, truth: Labels, weighting: Weighting) -> Floa
     return _ratio(weighting.weighted_sum(-np.log(true_probability)), weighting.weighted_sum(np.ones(len(truth))))
 
 
+def binary_loss(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
+    """Return the mean binary cross-entropy per known cell in nats.
+
+    Args:
+        probabilities: shape (items, species).
+        present: species of each item, shape (items, species).
+        known: cells that count, shape (items, species).
+        weighting: weights of the items.
+    """
+    right = np.maximum(np.where(present, probabilities, 1 - probabilities), 1e-12)
+    return _ratio(
+        weighting.weighted_sum(np.where(known, -np.log(right), 0.0).sum(axis=1)),
+        weighting.weighted_sum(known.sum(axis=1)),
+    )
+
+
 def f1_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
     """Return the F1 of each species; NaN if it is not present in any item.
 
     Args:
-        predicted: species predicted for each item, shape (items, species).
+        predicted: species predicted for each item, without the cells that are not known, shape (items, species).
         present: species of each item, shape (items, species).
         weighting: weights of the items.
     """
@@ -119,20 +135,21 @@ def micro_average(predicted: Flags, present: Flags, weighting: Weighting) -> tup
     )
 
 
-def average_precision_by_species(probabilities: Floats, present: Flags, weighting: Weighting) -> Floats:
+def average_precision_by_species(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
     """Return the average precision of each species, computed like scikit-learn's; equal probabilities share one threshold.
 
     Args:
         probabilities: shape (items, species).
         present: species of each item, shape (items, species).
+        known: cells that count, shape (items, species).
         weighting: weights of the items.
     """
-    return _ranking_metric(_average_precision, probabilities, present, weighting)
+    return _ranking_metric(_average_precision, probabilities, present, known, weighting)
 
 
-def auroc_by_species(probabilities: Floats, present: Flags, weighting: Weighting) -> Floats:
+def auroc_by_species(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
     """Return the area under the ROC curve of each species; for the arguments see `average_precision_by_species`."""
-    return _ranking_metric(_auroc, probabilities, present, weighting)
+    return _ranking_metric(_auroc, probabilities, present, known, weighting)
 
 
 def macro_average(by_species: Floats) -> Floats:
@@ -169,10 +186,25 @@ def macro_f1(items: Items, weighting: Weighting) -> Metric:
 
 
 def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
-    """Return the macro-F1 of the detections, over the items whose species are all known."""
-    complete = items.complete
-    f1 = f1_by_species(items.detected[complete], items.present[complete], weighting.subset(complete))
-    return Metric(macro_average(f1), weighting.count_groups(complete))
+    """Return the macro-F1 of the detections, over the known cells."""
+    f1 = f1_by_species(items.detected & items.known, items.present, weighting)
+    return Metric(macro_average(f1), weighting.count_groups(items.known))
+
+
+def detection_recall(items: Items, weighting: Weighting) -> Metric:
+    """Return the recall of the detections, all species pooled."""
+    recall = micro_average(items.detected & items.known, items.present, weighting)[1]
+    return Metric(recall, weighting.count_groups(items.present))
+
+
+def loss(items: Items, weighting: Weighting) -> Metric:
+    """Return the cross-entropy of the items of exactly one species; with independent outputs, the mean one of the known cells."""
+    if items.is_independent:
+        values = binary_loss(items.probabilities, items.present, items.known, weighting)
+        return Metric(values, weighting.count_groups(items.known))
+    single = items.single_species >= 0
+    values = log_loss(items.probabilities[single], items.single_species[single], weighting.subset(single))
+    return Metric(values, weighting.count_groups(single))
 
 
 def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
@@ -180,26 +212,28 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
 
     `macro_f1`, `top1`, `top5` and `loss` evaluate the probabilities of items of exactly one species. `cmap` and `auroc`
     evaluate how the items are ranked by the probability of each species; the `detection_` metrics compare the detected
-    species with those that are present. Both use the items whose species are all known.
+    species with those that are present. Both use, for each species, the items of which it is known whether they contain it.
+    With independent outputs, `loss` is the mean binary cross-entropy of these cells.
     """
-    single, complete = items.single_species >= 0, items.complete
-    single_weighting, complete_weighting = weighting.subset(single), weighting.subset(complete)
+    single = items.single_species >= 0
+    single_weighting = weighting.subset(single)
     single_probabilities, truth = items.probabilities[single], items.single_species[single]
-    probabilities, detected, present = items.probabilities[complete], items.detected[complete], items.present[complete]
-    precision, recall, f1 = micro_average(detected, present, complete_weighting)
-    average_precision = average_precision_by_species(probabilities, present, complete_weighting)
-    auroc = auroc_by_species(probabilities, present, complete_weighting)
-    single_groups, complete_groups = weighting.count_groups(single), weighting.count_groups(complete)
+    probabilities, present, known = items.probabilities, items.present, items.known
+    detected = items.detected & known
+    precision, _, f1 = micro_average(detected, present, weighting)
+    average_precision = average_precision_by_species(probabilities, present, known, weighting)
+    auroc = auroc_by_species(probabilities, present, known, weighting)
+    single_groups, known_groups = weighting.count_groups(single), weighting.count_groups(known)
     return {
         "macro_f1": macro_f1(items, weighting),
         "top1": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 1), single_groups),
         "top5": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 5), single_groups),
-        "cmap": Metric(macro_average(average_precision), complete_groups),
-        "auroc": Metric(macro_average(auroc), complete_groups),
-        "loss": Metric(log_loss(single_probabilities, truth, single_weighting), single_groups),
-        "detection_precision": Metric(precision, complete_weighting.count_groups(detected)),
-        "detection_recall": Metric(recall, complete_weighting.count_groups(present)),
-        "detection_f1": Metric(f1, complete_weighting.count_groups(detected | present)),
+        "cmap": Metric(macro_average(average_precision), known_groups),
+        "auroc": Metric(macro_average(auroc), known_groups),
+        "loss": loss(items, weighting),
+        "detection_precision": Metric(precision, weighting.count_groups(detected)),
+        "detection_recall": detection_recall(items, weighting),
+        "detection_f1": Metric(f1, weighting.count_groups(detected | present)),
         "detection_macro_f1": detection_macro_f1(items, weighting),
     }
 
@@ -214,6 +248,7 @@ def _ranking_metric(
     metric: Callable[[Floats, Floats, NDArray[np.int64]], Floats],
     probabilities: Floats,
     present: Flags,
+    known: Flags,
     weighting: Weighting,
 ) -> Floats:
     """Return a metric of the ranking of the items by the probability of each species; shape (rows, species).
@@ -223,15 +258,16 @@ def _ranking_metric(
             with the species and 0 for the others, shape (items,), and the last position of each run of equal probabilities.
         probabilities: shape (items, species).
         present: species of each item, shape (items, species).
+        known: cells that count, shape (items, species).
         weighting: weights of the items.
     """
     rows = len(weighting.weights)
     out = np.full((rows, probabilities.shape[1]), np.nan)
     step = max(1, _MAX_CELLS // max(1, len(present)))
     for species in np.flatnonzero(present.any(axis=0)):
-        ranked_by = probabilities[:, species]
-        order = np.argsort(-ranked_by, kind="stable")
-        ends = np.flatnonzero(np.append(np.diff(ranked_by[order]) != 0, True))
+        used = np.flatnonzero(known[:, species])
+        order = used[np.argsort(-probabilities[used, species], kind="stable")]
+        ends = np.flatnonzero(np.append(np.diff(probabilities[order, species]) != 0, True))
         positive = present[order, species].astype(np.float64)
         group = weighting.group[order]
         for first in range(0, rows, step):

@@ -1,5 +1,6 @@
 """Paired comparison of two classifiers on the recordings that both are tested on."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
         raise AutobirdError(_nothing_in_common(a, b, matched_by, left_out["other_species"]))
     labels = sorted({*a.labels, *b.labels})
     items_a, items_b = a.items(rows_a, labels), b.items(rows_b, labels)
+    # A species counts in a recording if both runs know whether it is present.
+    known = items_a[0].known & items_b[0].known
+    items_a, items_b = ([replace(seed, known=known) for seed in items] for items in (items_a, items_b))
     group = joint_groups(a.recordings["group"].iloc[rows_a], b.recordings["group"].iloc[rows_b])
     resamples = resample_groups(group, items_a[0].present, settings.resamples, settings.seed)
     weighting = Weighting.of(resamples, items_a[0])
@@ -112,7 +116,7 @@ def common_recordings(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Indices, Indice
     the name of the recording.
 
     Args:
-        a: columns recording, sha256, species, complete.
+        a: columns recording, sha256, present.
         b: the same columns.
 
     Returns:
@@ -124,13 +128,7 @@ def common_recordings(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Indices, Indice
     found = pd.Index(b[matched_by]).get_indexer(pd.Index(a[matched_by]))
     rows_a = np.flatnonzero(found >= 0)
     rows_b = found[rows_a]
-    same = np.array(
-        [
-            a["species"].iloc[i] == b["species"].iloc[j] and a["complete"].iloc[i] == b["complete"].iloc[j]
-            for i, j in zip(rows_a, rows_b, strict=True)
-        ],
-        bool,
-    )
+    same = np.array([a["present"].iloc[i] == b["present"].iloc[j] for i, j in zip(rows_a, rows_b, strict=True)], bool)
     left_out = {
         "only_in_a": len(a) - len(rows_a),
         "only_in_b": len(b) - len(rows_b),

@@ -8,8 +8,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
+from autobird.evaluation.false_alarms import WindowSound
 from autobird.evaluation.metrics import Metric, macro_average
-from autobird.evaluation.predictions import UNTRAINED_SPLIT, Items, SplitPredictions, predictions_of_split
+from autobird.evaluation.predictions import (
+    UNTRAINED_SPLIT,
+    Items,
+    SplitPredictions,
+    predictions_of_split,
+    recording_label_sets,
+)
 from autobird.predict.classification import Calibration
 
 
@@ -21,7 +28,7 @@ class FoldPredictions:
         fold: number of the fold.
         seed: seed of the training.
         labels: species that the network knows, in the order of the logits.
-        calibration: temperature and thresholds of this network, fitted on its own validation split.
+        calibration: calibration and thresholds of this network, fitted on its own validation split.
         table: logits (`PREDICTIONS`); splits other than test and `UNTRAINED_SPLIT` are ignored.
     """
 
@@ -38,14 +45,15 @@ class PooledPredictions:
 
     Attributes:
         seed: seed of the trainings.
+        sound: of the windows.
         split: the predictions. A species that a network does not know has probability 0 there and is not detected.
-        table: one row per recording, in the order of `split.names`: recording, group, fold, species (all species that are present,
-            as a tuple), complete (whether all its species are known).
+        table: one row per recording, in the order of `split.names`: recording, group, the label set (`recording_label_sets`) and fold.
     """
 
     seed: int
     split: SplitPredictions
     table: pd.DataFrame
+    sound: WindowSound
 
 
 def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictions:
@@ -58,7 +66,9 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     Raises:
         AutobirdError: a recording or a group is tested in two folds.
     """
-    tables, splits = zip(*(_test_predictions(fold, labels) for fold in folds), strict=True)
+    tested = [fold.table[fold.table["split"].isin(["test", UNTRAINED_SPLIT])] for fold in folds]
+    predicted = [_test_predictions(fold, rows, labels) for fold, rows in zip(folds, tested, strict=True)]
+    tables, splits = zip(*predicted, strict=True)
     table = pd.concat(tables, ignore_index=True)
     _check_tested_once(table, folds[0].seed)
     order = np.argsort(table["recording"].to_numpy(str), kind="stable")
@@ -66,9 +76,8 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     group = pd.factorize(table["group"])[0].astype(np.int64)
     recordings = _concatenate([split.recordings for split in splits], splits, order).subset(order)
     windows = _concatenate([split.windows for split in splits], splits, order)
-    return PooledPredictions(
-        folds[0].seed, SplitPredictions(windows, recordings, table["recording"].tolist(), group), table
-    )
+    split = SplitPredictions(windows, recordings, table["recording"].tolist(), group)
+    return PooledPredictions(folds[0].seed, split, table, WindowSound.of_rows(pd.concat(tested)))
 
 
 def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], order: NDArray[np.intp]) -> Items:
@@ -86,37 +95,30 @@ def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], ord
         np.concatenate([part.probabilities for part in items]),
         np.concatenate([part.detected for part in items]),
         np.concatenate([part.present for part in items]),
-        np.concatenate([part.single_species for part in items]),
-        np.concatenate([part.complete for part in items]),
+        np.concatenate([part.known for part in items]),
+        np.concatenate([part.others for part in items]),
         np.concatenate(recording),
+        items[0].is_independent,
     )
 
 
-def _test_predictions(fold: FoldPredictions, labels: list[str]) -> tuple[pd.DataFrame, SplitPredictions]:
-    """Return the tested recordings of a fold, sorted by name, and the predictions for them with the species `labels`.
+def _test_predictions(
+    fold: FoldPredictions, rows: pd.DataFrame, labels: list[str]
+) -> tuple[pd.DataFrame, SplitPredictions]:
+    """Return the tested recordings of a fold, sorted by name, and the predictions for their windows (`rows`) with the species `labels`.
 
     A species that the network does not know has a logit of minus infinity, and so probability 0.
     """
-    rows = fold.table[fold.table["split"].isin(["test", UNTRAINED_SPLIT])]
     known = [labels.index(name) for name in fold.labels]
     logits = np.full((len(rows), len(labels)), -np.inf)
     if len(rows):
         logits[:, known] = np.stack(rows["logits"].to_list())
-    thresholds = np.full(len(labels), np.inf)
-    thresholds[known] = fold.calibration.thresholds
-    calibration = Calibration(fold.calibration.temperature, thresholds, fold.calibration.aggregation)
+    of_network = fold.calibration
+    calibration = Calibration.none(of_network.outputs, len(labels), of_network.aggregation)
+    for name in ("scale", "offset", "thresholds"):
+        getattr(calibration, name)[known] = getattr(of_network, name)
     split = predictions_of_split(rows.assign(split="test", logits=list(logits)), labels, "test", calibration)
-    first = rows.drop_duplicates("recording").sort_values("recording")
-    table = pd.DataFrame(
-        {
-            "recording": first["recording"],
-            "group": first["group"],
-            "fold": fold.fold,
-            "species": first["recording_species"].map(tuple),
-            "complete": first["recording_complete"],
-        }
-    ).reset_index(drop=True)
-    return table, split
+    return recording_label_sets(rows).assign(fold=fold.fold), split
 
 
 def _check_tested_once(table: pd.DataFrame, seed: int) -> None:

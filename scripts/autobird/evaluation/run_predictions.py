@@ -12,8 +12,15 @@ from numpy.typing import NDArray
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
+from autobird.dataset.label_sets import LabelSets
 from autobird.evaluation.evaluate import read_calibration
-from autobird.evaluation.predictions import Items, predictions_of_split
+from autobird.evaluation.predictions import (
+    LABEL_SET,
+    Items,
+    contains_others,
+    predictions_of_split,
+    recording_label_sets,
+)
 
 _NOT_COMPARED = {"seed", "seeds", "threads", "device"}
 """Settings of the training in which a network of a cross-validation may differ from that of its run."""
@@ -30,11 +37,12 @@ class RunPredictions:
         name: name of the classifier, for example that of its run.
         evaluated: what it is tested on, as text.
         labels: species that it knows.
-        recordings: one row per recording; columns recording, group, sha256 (of the decoded sound; "" if unknown), species (all
-            species that are present, as a sorted tuple), complete (whether all its species are known).
+        recordings: one row per recording; columns recording, group, sha256 (of the decoded sound; "" if unknown) and the label set
+            (`recording_label_sets`).
         probabilities: probabilities of each seed, or of the only network; each of shape (recordings, labels).
         detected: detected species of each of them; shape (recordings, labels).
         made: date of the predictions, UTC; empty if it does not matter.
+        is_independent: whether each species has a probability by itself (see `Calibration`).
         warning: why the predictions may not be those that the user means; empty if there is no reason.
     """
 
@@ -46,6 +54,7 @@ class RunPredictions:
     detected: list[Flags]
     made: str = ""
     warning: str = ""
+    is_independent: bool = False
 
     def items(self, rows: NDArray[np.intp], labels: list[str]) -> list[Items]:
         """Return some of the recordings as items of other species, once per seed.
@@ -57,20 +66,23 @@ class RunPredictions:
         """
         columns = [labels.index(name) for name in self.labels]
         table = self.recordings.iloc[rows]
-        complete = table["complete"].to_numpy(bool)
-        present = np.zeros((len(rows), len(labels)), bool)
-        single_species = np.full(len(rows), -1, np.int64)
-        for row, names in enumerate(table["species"]):
-            known = [labels.index(name) for name in names if name in labels]
-            present[row, known] = True
-            if complete[row] and len(names) == 1 and known:
-                single_species[row] = known[0]
+        sets = LabelSets.of(table, labels)
+        others, recording = contains_others(table["present"], labels), np.arange(len(rows))
         items = []
         for probabilities, detected in zip(self.probabilities, self.detected, strict=True):
-            all_probabilities, all_detected = np.zeros(present.shape), np.zeros(present.shape, bool)
+            all_probabilities, all_detected = np.zeros(sets.present.shape), np.zeros(sets.present.shape, bool)
             all_probabilities[:, columns], all_detected[:, columns] = probabilities[rows], detected[rows]
-            recording = np.arange(len(rows))
-            items.append(Items(all_probabilities, all_detected, present, single_species, complete, recording))
+            items.append(
+                Items(
+                    all_probabilities,
+                    all_detected,
+                    sets.present,
+                    sets.known,
+                    others,
+                    recording,
+                    self.is_independent,
+                )
+            )
         return items
 
 
@@ -84,12 +96,12 @@ def read_crossval(run: Path) -> RunPredictions:
     result = read_json(run / "crossval" / "crossval.json")
     table = read_table(run / "crossval" / "predictions.parquet")
     by_seed = [rows for _, rows in table.groupby("seed", sort=True)]
-    recordings = by_seed[0][["recording", "group", "sha256", "species", "complete"]].reset_index(drop=True)
+    recordings = by_seed[0][["recording", "group", "sha256", *LABEL_SET]].reset_index(drop=True)
     return RunPredictions(
         run.name,
         f"cross-validation of {result['folds']} folds with {len(by_seed)} seed{'s'[: len(by_seed) > 1]}",
         result["labels"],
-        recordings.assign(species=recordings["species"].map(_names)),
+        recordings.assign(**{name: recordings[name].map(tuple) for name in LABEL_SET[:3]}),
         [np.stack(rows["probabilities"].to_list()) for rows in by_seed],
         [np.stack(rows["detected"].to_list()) for rows in by_seed],
         _date(run / "crossval" / "predictions.parquet"),
@@ -109,19 +121,11 @@ def read_test_split(run: Path) -> RunPredictions:
                 f"{run / name} does not exist; finish the run with snakemake, or give another folder below results/"
             )
     labels: list[str] = read_json(run / "dataset" / "labels.json")
-    variant, calibration = read_calibration(run / "release" / "calibration.json", labels)
+    variant, calibration = read_calibration(run / "release" / "calibration.json")
     table = read_table(run / "release" / "predictions.parquet")
     split = predictions_of_split(table, labels, "test", calibration)
-    first = table[table["split"] == "test"].drop_duplicates("recording").sort_values("recording")
-    recordings = pd.DataFrame(
-        {
-            "recording": first["recording"],
-            "group": first["group"],
-            "sha256": first["recording"].map(_sound_checksums(run)).fillna(""),
-            "species": first["recording_species"].map(_names),
-            "complete": first["recording_complete"],
-        }
-    ).reset_index(drop=True)
+    recordings = recording_label_sets(table[table["split"] == "test"])
+    recordings["sha256"] = recordings["recording"].map(_sound_checksums(run)).fillna("")
     return RunPredictions(
         run.name,
         f"test split, variant {variant}",
@@ -130,6 +134,7 @@ def read_test_split(run: Path) -> RunPredictions:
         [split.recordings.probabilities],
         [split.recordings.detected],
         _date(run / "release" / "predictions.parquet"),
+        is_independent=calibration.is_independent,
     )
 
 
@@ -165,10 +170,6 @@ def _settings(model: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a `model.json` records."""
     backbone = model.get("backbone") or model.get("teacher") or {}
     return {"features": model["features"], "backbone": backbone.get("sha256"), **model["train"]}
-
-
-def _names(species: NDArray[np.object_]) -> tuple[str, ...]:
-    return tuple(sorted(species))
 
 
 def _sound_checksums(run: Path) -> dict[str, str]:

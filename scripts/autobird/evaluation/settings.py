@@ -1,10 +1,11 @@
 """Settings of the evaluation."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
+from autobird.sources.settings import AnnotationSettings, ColumnSettings
 
 
 class AggregationSettings(Settings):
@@ -30,6 +31,29 @@ class IntervalSettings(Settings):
     seed: int = Field(0, ge=0, description="Seed of the random numbers of the bootstrap.")
 
 
+class ThresholdSettings(Settings):
+    """What the decision thresholds of the species are chosen for, on validation recordings (docs/evaluation.md)."""
+
+    precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Wanted precision of the detections of each species: its threshold is the lowest one with this precision per "
+        "validation window and recording. `null`: the threshold with the highest F1.",
+    )
+    false_alarms_per_hour: float | None = Field(
+        None,
+        gt=0,
+        description="Largest acceptable number of false alarms, of all species together, per hour of sound that holds none of the "
+        "species. The thresholds of all species are raised until the negative recordings of the validation split give at most as "
+        "many. `null`: they are not raised.",
+    )
+
+
+class CalibrationSettings(IntervalSettings, AggregationSettings, ThresholdSettings):
+    """Calibration and thresholds of a network (stage `compare`)."""
+
+
 class EvaluationSettings(IntervalSettings, AggregationSettings):
     """Evaluation of a model on the validation and test recordings."""
 
@@ -43,3 +67,67 @@ class PossiblyHeardSettings(IntervalSettings):
 
 class WithBackboneSettings(PossiblyHeardSettings):
     """Settings of stage `with_backbone`."""
+
+
+class FieldTruthSettings(Settings):
+    """How annotated boxes are compared with windows and detections."""
+
+    min_overlap: float = Field(
+        0.5,
+        gt=0,
+        description="Minimum overlap, in seconds, of a box with a window that has its species, and with a detection that finds "
+        "it. A box shorter than this must lie completely inside the window or the detection.",
+    )
+    tolerance: float = Field(
+        0.2,
+        ge=0,
+        description="Seconds by which the start and the end of a box may be wrong. Windows that are closer than this to a box, but do "
+        "not count as having its species, are not used for this species.",
+    )
+
+
+class FieldScoreSettings(IntervalSettings, FieldTruthSettings):
+    """All settings of stage `field_evaluate`."""
+
+
+class FieldSettings(FieldTruthSettings):
+    """Recordings that are never trained on, on which the finished bundle is measured (docs/field.md)."""
+
+    type: Literal["annotations", "folder", "table", "negatives", "demo"] = Field(
+        "annotations",
+        description="`annotations`: recordings with tables of annotation boxes; `folder`: one folder per species; `table`: a table of "
+        "paths and species; `negatives`: a folder of recordings that contain none of the model's species; `demo`: synthesised field "
+        "recordings of the demo's species.",
+    )
+    root: str | None = Field(None, description="Folder of the recordings, as in `corpus.root`.")
+    table: str | None = Field(None, description="Table of the recordings (type `table`), as in `corpus.table`.")
+    metadata: str = Field("auto", description="Table with metadata of the recordings, as in `corpus.metadata`.")
+    columns: ColumnSettings = Field(
+        ColumnSettings(), description="Names of the columns in the table of recordings or metadata."
+    )
+    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
+    batches: int = Field(
+        4,
+        ge=1,
+        le=1000,
+        description="Number of batches. A stable hash of its path assigns each recording to a batch; a job processes one batch.",
+    )
+
+    @model_validator(mode="after")
+    def _recordings_are_named(self) -> Self:
+        if self.type in ("annotations", "folder", "negatives") and not self.root:
+            raise ValueError(
+                f"type {self.type} needs root, the folder that holds the recordings; set evaluation.field.root"
+            )
+        if self.type == "table" and not self.table:
+            raise ValueError("type table needs table, the table of recordings; set evaluation.field.table")
+        return self
+
+
+class EvaluationSectionSettings(EvaluationSettings, ThresholdSettings):
+    """Evaluation of a model on the validation and test recordings, and of the bundle on field recordings."""
+
+    field: FieldSettings | None = Field(
+        None,
+        description="Recordings that are never trained on, on which the finished bundle is measured. Not set: none.",
+    )

@@ -44,7 +44,7 @@ def read_test_predictions(
         AutobirdError: a recording or a group is tested in two folds.
     """
     tables, names = [read_table(path) for path in predictions], [read_json(path) for path in labels]
-    found = [read_calibration(path, known)[1] for path, known in zip(calibrations, names, strict=True)]
+    found = [read_calibration(path)[1] for path in calibrations]
     if len(tables) == 1:
         rows = tables[0][tables[0]["split"] == "test"]
         return TestedRecordings(names[0], predictions_of_split(rows, names[0], "test", found[0]), _windows(rows, 0))
@@ -74,16 +74,18 @@ def subset_recordings(
     """
     items = split.recordings.subset(mask)
     if columns is not None:
-        position = np.full(items.probabilities.shape[1] + 1, -1)  # the last entry is for -1, no single species
-        position[columns] = np.arange(len(columns))
+        left_out = np.ones(items.present.shape[1], bool)
+        left_out[columns] = False
         items = replace(
             items,
             probabilities=items.probabilities[:, columns],
             detected=items.detected[:, columns],
             present=items.present[:, columns],
-            single_species=position[items.single_species],
+            known=items.known[:, columns],
+            others=items.others | items.present[:, left_out].any(axis=1),
         )
     items = replace(items, recording=np.arange(len(items.recording)))
     group = np.unique(split.group[mask], return_inverse=True)[1].astype(np.int64)
     names = [name for name, used in zip(split.names, mask, strict=True) if used]
-    return SplitPredictions(split.windows.subset(np.zeros(len(split.windows.recording), bool)), items, names, group)
+    windows = split.windows.subset(np.zeros(len(split.windows), bool))
+    return SplitPredictions(windows, items, names, group)

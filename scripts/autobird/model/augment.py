@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log, Magnitude
 from autobird.model.audio_transforms import functional
+from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
 
 _NATS_PER_DB = math.log(10) / 10
@@ -20,23 +21,27 @@ _NATS_PER_DB = math.log(10) / 10
 _MIN_POWER = 1e-12
 """Lower bound of the power, to avoid log(0)."""
 
+AUDIBLE_NATS = 5 * _NATS_PER_DB
+"""How much less power than the other part of a mixture a part may have so that its species count as present, 5 dB. docs/training-field.md
+shows how it was chosen."""
+
 
 def augment(
-    x: Tensor, y: Tensor, settings: TrainSettings, rng: np.random.Generator, scaling: AmplitudeScaling
-) -> tuple[Tensor, Tensor]:
+    x: Tensor, targets: Targets, settings: TrainSettings, rng: np.random.Generator, scaling: AmplitudeScaling
+) -> tuple[Tensor, Targets]:
     """Augment a batch.
 
     Args:
         x: mel frames, shape (windows, 1, mels, frames), in the units of `scaling`.
-        y: targets, shape (windows, species); each row sums to 1.
-        settings: probabilities and strengths of the augmentations.
+        targets: of the windows.
+        settings: probabilities and strengths of the augmentations, and the outputs, which decide how targets are mixed.
         rng: generator of the training step; all random numbers are drawn from it on the CPU.
         scaling: amplitude scaling of the front end. Gain, equaliser and mixing are applied to the logarithm of power,
             where they have the effect that they have on audio. PCEN cannot be inverted, and it removes differences in
             gain and equaliser. Therefore PCEN values get no gain or equaliser, and they are mixed without conversion.
 
     Returns:
-        The augmented batch and its targets, with the shapes of `x` and `y`.
+        The augmented batch and its targets, with the shapes of the arguments.
     """
     windows, _, mels, frames = x.shape
     if settings.roll:
@@ -49,12 +54,12 @@ def augment(
     if has_log_power and (settings.gain_db or settings.equaliser_db):
         x = x + _to_tensor(_gain_and_equaliser(windows, mels, settings, rng), x)[:, None, :, None]
     if settings.mix_probability:
-        x, y = _mix(x, y, settings.mix_probability, rng, has_log_power)
+        x, targets = _mix(x, targets, settings, rng, has_log_power)
     if isinstance(scaling, Magnitude):
         x = torch.exp(x * (scaling.exponent / 2))
     if settings.mask_probability:
         x = _mask(x, settings, rng, scaling.silence)
-    return x, y
+    return x, targets
 
 
 def _to_tensor(values: NDArray[np.float64], like: Tensor) -> Tensor:
@@ -80,19 +85,47 @@ def _gain_and_equaliser(
     return nats
 
 
-def _mix(x: Tensor, y: Tensor, probability: float, rng: np.random.Generator, log_power: bool) -> tuple[Tensor, Tensor]:
-    """Mix windows with other windows of the batch, and their targets with the same weights.
+def _mix(
+    x: Tensor, targets: Targets, settings: TrainSettings, rng: np.random.Generator, log_power: bool
+) -> tuple[Tensor, Targets]:
+    """Mix windows with other windows of the batch, and their targets.
 
     If `x` is the logarithm of power (`log_power`), the powers are added, as for two birds that sing at once; otherwise
-    the values are added. Of all augmentations, mixing with soft targets helps small corpora most (between-class
-    learning, Tokozume et al. 2018).
+    the values are added. Of all augmentations, mixing helps small corpora most (between-class learning, Tokozume et al. 2018).
+
+    The targets of softmax outputs are mixed with the weights of the parts, so that they still sum to 1. Those of independent
+    outputs are unions; see `_union`.
     """
     partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-    weight = np.where(rng.random(len(x)) < probability, rng.uniform(0.5, 1.0, len(x)), 1.0)
+    weight = np.where(rng.random(len(x)) < settings.mix_probability, rng.uniform(0.5, 1.0, len(x)), 1.0)
     w = _to_tensor(np.minimum(weight, 1 - 1e-7), x)
+    other = Targets(targets.present[partner], targets.known[partner])
     a, b = w[:, None, None, None], 1 - w[:, None, None, None]
     mixed = torch.logaddexp(x + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * x + b * x[partner]
-    return mixed, w[:, None] * y + (1 - w)[:, None] * y[partner]
+    if settings.outputs == "softmax":
+        return mixed, targets._replace(present=w[:, None] * targets.present + (1 - w)[:, None] * other.present)
+    level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=_MIN_POWER))
+    difference = level[partner] + torch.log1p(-w) - level - torch.log(w)
+    return mixed, _union(targets, other, difference, torch.from_numpy(weight < 1).to(x.device))
+
+
+def _union(own: Targets, other: Targets, difference: Tensor, mixed: Tensor) -> Targets:
+    """Return the targets of mixtures: what is present in one of the parts is present, unless that part is too quiet beside the other.
+
+    A species is known if it is present, or if it is known in all parts that are loud enough. A negative window in a mixture is
+    background noise: it takes no species away unless it drowns them.
+
+    Args:
+        own: targets of the first parts.
+        other: targets of the second parts.
+        difference: level of the second part minus that of the first, nats of power; shape (windows,).
+        mixed: which windows are mixtures. The others keep their own targets; shape (windows,), bool.
+    """
+    own_counts = (~mixed | (difference <= AUDIBLE_NATS))[:, None]
+    other_counts = (mixed & (difference >= -AUDIBLE_NATS))[:, None]
+    present = torch.maximum(own_counts * own.present, other_counts * other.present)
+    known = (own.known | ~own_counts) & (other.known | ~other_counts) | (present > 0)
+    return Targets(present, known)
 
 
 def _mask(x: Tensor, settings: TrainSettings, rng: np.random.Generator, silence: float) -> Tensor:

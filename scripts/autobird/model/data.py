@@ -13,7 +13,10 @@ from torch import Tensor
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
-from autobird.model.sampling import one_hot, sampling_probabilities
+from autobird.dataset.label_sets import LabelSets
+from autobird.model.losses import Targets
+from autobird.model.sampling import sampling_probabilities
+from autobird.model.settings import TrainSettings
 
 _FRAMES_PER_CHECK = 1 << 16
 """Frames that are checked for NaN and infinity at a time: 8 MB with 64 mel bands."""
@@ -33,7 +36,7 @@ class WindowDataset:
         shards: memory-mapped float16 mel frames of each batch of recordings, each of shape (frames, mels).
         shard: shard of each window, as an index into `shards`; shape (windows,).
         first_frame: first frame of each window in its shard; shape (windows,).
-        label: species of each window, as an index into the labels; shape (windows,).
+        labels: label sets of the windows; their arrays have the shape (windows, species).
         recording: recording of each window, as an index; shape (windows,).
         frames: number of frames of a window.
         scaling: amplitude scaling of the frames.
@@ -43,7 +46,7 @@ class WindowDataset:
     shards: Sequence[NDArray[np.float16]]
     shard: NDArray[np.int64]
     first_frame: NDArray[np.int64]
-    label: NDArray[np.int64]
+    labels: LabelSets
     recording: NDArray[np.int64]
     frames: int
     scaling: AmplitudeScaling = field(default_factory=Log)
@@ -61,7 +64,7 @@ class WindowDataset:
         """Return the windows of an index, after a check that all their values are finite.
 
         Args:
-            index: columns shard, first_frame, species, recording, start; one row per window.
+            index: columns shard, first_frame, recording, start, and those of label sets; one row per window.
             labels: species in the order of the logits.
             shards: NPY files of mel frames.
             frames: number of frames of a window.
@@ -70,13 +73,12 @@ class WindowDataset:
         Raises:
             AutobirdError: a window contains NaN or infinity; the message names shard, recording and window.
         """
-        label_of_species = {name: i for i, name in enumerate(labels)}
         recording, names = pd.factorize(index["recording"])
         windows = cls(
             shards=[np.load(p, mmap_mode="r") for p in shards],
             shard=index["shard"].to_numpy(np.int64),
             first_frame=index["first_frame"].to_numpy(np.int64),
-            label=np.asarray(index["species"].map(label_of_species), np.int64),
+            labels=LabelSets.of(index, labels),
             recording=recording.astype(np.int64),
             frames=frames,
             scaling=scaling or Log(),
@@ -100,10 +102,23 @@ class WindowDataset:
         shards: Sequence[Path],
         frames: int,
         scaling: AmplitudeScaling | None = None,
+        single_species: bool = False,
     ) -> "WindowDataset":
-        """Return the windows of a split that the index file (`INDEX`) does not drop; see `from_index`."""
+        """Return the windows of a split that the index file (`INDEX`) does not drop; see `from_index`.
+
+        Args:
+            index: the index file.
+            split: name of the split.
+            labels: species in the order of the logits.
+            shards: NPY files of mel frames.
+            frames: number of frames of a window.
+            scaling: amplitude scaling of the frames; None: logarithm.
+            single_species: take only windows of exactly one species, which softmax outputs are trained on.
+        """
         table = read_table(index)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
+        if single_species:
+            table = table[table["species"] != ""]
         return cls.from_index(table, labels, shards, frames, scaling)
 
     def __len__(self) -> int:
@@ -133,31 +148,54 @@ class WindowDataset:
                     return int(rows[affected[0]])
         return None
 
-    def take(self, rows: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Read the windows at `rows`.
-
-        Returns:
-            Their frames in float32, shape (n, 1, mels, frames), and their labels, shape (n,).
-        """
+    def take(self, rows: NDArray[np.int64]) -> Tensor:
+        """Read the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames)."""
         mels = self.shards[0].shape[1]
         out = np.empty((len(rows), self.frames, mels), np.float32)
         offsets = np.arange(self.frames)
         for s in np.unique(self.shard[rows]):
             in_shard = np.flatnonzero(self.shard[rows] == s)
             out[in_shard] = self.shards[s][self.first_frame[rows[in_shard], None] + offsets]
-        return torch.from_numpy(out).transpose(1, 2).unsqueeze(1), torch.from_numpy(self.label[rows])
+        return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
+
+    def targets(self, rows: NDArray[np.int64]) -> Targets:
+        """Return the targets of the windows at `rows`."""
+        present = torch.from_numpy(self.labels.present[rows].astype(np.float32))
+        return Targets(present, torch.from_numpy(self.labels.known[rows]))
 
 
-def epoch_order(windows: WindowDataset, sampler: str, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return the rows of the windows that an epoch visits, in order; as many as there are windows.
+def windows_per_epoch(windows: WindowDataset, settings: TrainSettings) -> int:
+    """Return the number of windows that an epoch visits.
+
+    As many as there are windows with species, and the share of the negative windows besides, so that an epoch does not depend on how
+    many hours of negatives there are. With `sampler: uniform`, and without windows with species, it visits all windows.
+    """
+    positive = int(windows.labels.present.any(axis=1).sum())
+    if settings.sampler == "uniform" or positive in (0, len(windows)):
+        return len(windows)
+    return round(positive / (1 - settings.negative_share))
+
+
+def epoch_order(windows: WindowDataset, settings: TrainSettings, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the rows of the windows that an epoch visits, in order; see `windows_per_epoch`.
 
     Args:
         windows: the training split.
-        sampler: see `TrainSettings.sampler`.
+        settings: sampler and share of the negative windows.
         rng: generator of the epoch.
     """
     n = len(windows)
-    if sampler == "uniform":
+    if settings.sampler == "uniform":
         return rng.permutation(n)
-    probabilities = sampling_probabilities(one_hot(windows.label), windows.recording, sampler)
-    return rng.choice(n, n, p=probabilities)
+    return rng.choice(n, windows_per_epoch(windows, settings), p=_probabilities(windows, settings))
+
+
+def expected_presence(windows: WindowDataset, settings: TrainSettings) -> NDArray[np.float64]:
+    """Return the share of the windows of an epoch that hold each species; shape (species,)."""
+    window, species = np.nonzero(windows.labels.present)
+    weights = _probabilities(windows, settings)[window]
+    return np.asarray(np.bincount(species, weights, windows.labels.present.shape[1]), np.float64)
+
+
+def _probabilities(windows: WindowDataset, settings: TrainSettings) -> NDArray[np.float64]:
+    return sampling_probabilities(windows.labels.present, windows.recording, settings.sampler, settings.negative_share)

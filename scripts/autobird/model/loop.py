@@ -15,19 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from autobird.core.errors import AutobirdError
 from autobird.model.augment import augment
-from autobird.model.data import WindowDataset, epoch_order
+from autobird.model.data import WindowDataset, epoch_order, windows_per_epoch
+from autobird.model.losses import Targets, label_loss
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
 from autobird.model.settings import TrainSettings
 from autobird.model.teaching import Teaching
-
-_INFERENCE_BATCH = 64
-"""Windows per forward pass outside of training. The tensors of larger batches do not fit into the CPU's cache, and their
-memory is returned to the system each time."""
+from autobird.model.validation import loss_and_macro_f1
 
 _VALIDATION_INTERVAL = 3
 """Epochs between two validations if the epoch is not selected by them. The last epoch is always validated."""
@@ -47,7 +44,7 @@ class TrainingProgress:
         epoch: number of completed epochs.
         step: number of completed steps of the current epoch.
         loss_sum: sum of the loss over the windows of the current epoch so far.
-        correct: number of these windows whose most probable species was right.
+        correct: number of these windows that hold a species and whose most probable species was right.
         history: one record per completed epoch.
         best_epoch: epoch with the highest validation macro-F1, counted from 1; -1 before the first validation.
         best_score: that macro-F1.
@@ -69,7 +66,6 @@ class Trainer:
         network: the network; it is moved to the device and trained in place.
         train: training windows.
         validation: validation windows.
-        species: number of species.
         settings: training settings.
         compute: device and number format.
         teaching: what the network learns from a teacher besides; None: nothing.
@@ -80,12 +76,11 @@ class Trainer:
         network: nn.Module,
         train: WindowDataset,
         validation: WindowDataset,
-        species: int,
         settings: TrainSettings,
         compute: Compute,
         teaching: Teaching | None = None,
     ) -> None:
-        self.settings, self.compute, self.species, self.teaching = settings, compute, species, teaching
+        self.settings, self.compute, self.teaching = settings, compute, teaching
         self.train, self.validation = train, validation
         self.layout = memory_format(network)
         self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
@@ -99,7 +94,7 @@ class Trainer:
             self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
         )
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.dtype == torch.float16)
-        self.steps_per_epoch = max(1, math.ceil(len(train) / settings.batch_size))
+        self.steps_per_epoch = max(1, math.ceil(windows_per_epoch(train, settings) / settings.batch_size))
         self.progress = TrainingProgress()
         self.best_weights: State | None = None
 
@@ -147,7 +142,7 @@ class Trainer:
         """Train to the end of the current epoch, validate if it is due, and append to the history."""
         progress, size = self.progress, self.settings.batch_size
         rng = np.random.default_rng([self.settings.seed, 1, progress.epoch])
-        order = epoch_order(self.train, self.settings.sampler, rng)
+        order = epoch_order(self.train, self.settings, rng)
         while progress.step < self.steps_per_epoch:
             rows = order[progress.step * size : (progress.step + 1) * size]
             loss, correct = self._step(rows)
@@ -155,17 +150,17 @@ class Trainer:
             progress.correct += correct
             progress.step += 1
             after_step()
-        n = len(order)
+        with_species = int(self.train.labels.present[order].any(axis=1).sum())
         epoch = progress.epoch + 1
         loss = f1 = math.nan
         if self.settings.select == "best" or epoch % _VALIDATION_INTERVAL == 0 or epoch == self.settings.epochs:
-            loss, f1 = loss_and_macro_f1(self.ema_network, self.validation, self.species, self.compute)
+            loss, f1 = loss_and_macro_f1(self.ema_network, self.validation, self.settings, self.compute)
         progress.history.append(
             {
                 "epoch": epoch,
                 "learning_rate": self._learning_rate(progress.epoch * self.steps_per_epoch + progress.step - 1),
-                "train_loss": progress.loss_sum / n,
-                "train_top1": progress.correct / n,
+                "train_loss": progress.loss_sum / len(order),
+                "train_top1": progress.correct / max(1, with_species),
                 "validation_loss": loss,
                 "validation_macro_f1": f1,
             }
@@ -177,17 +172,22 @@ class Trainer:
         progress.epoch, progress.step, progress.loss_sum, progress.correct = epoch, 0, 0.0, 0.0
 
     def _step(self, rows: NDArray[np.int64]) -> tuple[float, float]:
-        """Update the weights with the windows at `rows`; return their mean loss and how many of them were right."""
+        """Update the weights with the windows at `rows`; return their mean loss, and of how many the most probable species was right.
+
+        In a mixture every species that is present is right. Windows that hold no species do not count.
+        """
         s, progress = self.settings, self.progress
         step = progress.epoch * self.steps_per_epoch + progress.step
         rng = np.random.default_rng([s.seed, 2, progress.epoch, progress.step])
         torch.manual_seed(int(rng.integers(2**62)))  # dropout draws from torch's global generator
-        x, label = (t.to(self.compute.device, non_blocking=True) for t in self.train.take(rows))
-        x, target = augment(x, F.one_hot(label, self.species).float(), s, rng, self.train.scaling)
+        x, present, known = (
+            t.to(self.compute.device, non_blocking=True) for t in (self.train.take(rows), *self.train.targets(rows))
+        )
+        x, targets = augment(x, Targets(present, known), s, rng, self.train.scaling)
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step)
         self.network.train()
-        loss, logits = self._loss(x, target, step, rng)
+        loss, logits = self._loss(x, targets, step, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.optimizer)
@@ -198,25 +198,28 @@ class Trainer:
             self._update_ema(step)
         value = float(loss.detach())
         self._raise_if_not_finite(value, norm, rows)
-        return value, float((logits.argmax(1) == target.argmax(1)).sum())
+        most = targets.present.amax(1, keepdim=True)
+        right = (targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most) & present.any(1, keepdim=True)
+        return value, float((right & (most > 0)).sum())
 
-    def _loss(self, x: Tensor, target: Tensor, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    def _loss(self, x: Tensor, targets: Targets, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Return the loss of a step, and the logits of its labelled windows.
 
         Args:
             x: augmented windows of the step.
-            target: their targets, shape (windows, species).
+            targets: their targets.
             step: number of the step, counted from the start of the training.
             rng: generator of the step.
         """
         if self.teaching is None:
             with self.compute.autocast():
                 logits = self.network(x.contiguous(memory_format=self.layout))
-            return F.cross_entropy(logits.float(), target, label_smoothing=self.settings.label_smoothing), logits
+            return label_loss(logits, targets, self.settings), logits
         lesson = self.teaching.lesson(rng)
         # Not mixed: the teacher answered each sound as it is. The other changes are ones that its answer should not depend on.
         unmixed = self.settings.model_copy(update={"mix_probability": 0.0})
-        sounds, _ = augment(lesson.frames, lesson.answers, unmixed, rng, self.train.scaling)
+        answers = Targets(lesson.answers, torch.ones_like(lesson.answers, dtype=torch.bool))
+        sounds, _ = augment(lesson.frames, answers, unmixed, rng, self.train.scaling)
         network: Any = self.network
         with self.compute.autocast():
             features = network.features(torch.cat([x, sounds]).contiguous(memory_format=self.layout))
@@ -224,8 +227,7 @@ class Trainer:
         labelled = len(x)
         loss = self.teaching.loss(lesson, features[labelled:], logits[labelled:])
         if step >= self.settings.teacher_only * self.steps_per_epoch * self.settings.epochs:
-            smoothing = self.settings.label_smoothing
-            loss = loss + F.cross_entropy(logits[:labelled].float(), target, label_smoothing=smoothing)
+            loss = loss + label_loss(logits[:labelled], targets, self.settings)
         return loss, logits[:labelled]
 
     def _raise_if_not_finite(self, loss: float, gradient_norm: Tensor, rows: NDArray[np.int64]) -> None:
@@ -273,47 +275,3 @@ class Trainer:
         if step < warmup_steps:
             return s.learning_rate * (step + 1) / warmup_steps
         return s.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
-
-
-@torch.inference_mode()
-def predict_logits(network: nn.Module, windows: WindowDataset, compute: Compute) -> NDArray[np.float32]:
-    """Return the logits of all windows, in their order; shape (windows, species).
-
-    Raises:
-        AutobirdError: some logits are NaN or infinite.
-    """
-    network.eval()
-    layout, parts = memory_format(network), []
-    for start in range(0, len(windows), _INFERENCE_BATCH):
-        x, _ = windows.take(np.arange(start, min(start + _INFERENCE_BATCH, len(windows))))
-        with compute.autocast():
-            parts.append(network(x.to(compute.device).contiguous(memory_format=layout)).float().cpu())
-    logits: NDArray[np.float32] = torch.cat(parts).numpy() if parts else np.zeros((0, 0), np.float32)
-    not_finite = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-    if len(not_finite):
-        raise AutobirdError(
-            f"the network's logits of {len(not_finite)} of {len(windows)} windows are NaN or infinite in {compute.dtype}; "
-            f"recordings: {windows.describe_recordings(not_finite)}; set train.precision to float32, "
-            "or train again with a lower train.learning_rate"
-        )
-    return logits
-
-
-def loss_and_macro_f1(
-    network: nn.Module, windows: WindowDataset, species: int, compute: Compute
-) -> tuple[float, float]:
-    """Return the mean cross-entropy and the macro-F1 of the windows; both are 0 if there are no windows.
-
-    The macro-F1 is the mean over the species that occur in the windows.
-
-    Raises:
-        AutobirdError: some logits are NaN or infinite.
-    """
-    if not len(windows):
-        return 0.0, 0.0
-    logits = predict_logits(network, windows, compute)
-    loss = F.cross_entropy(torch.from_numpy(logits), torch.from_numpy(windows.label))
-    confusion = np.bincount(windows.label * species + logits.argmax(1), minlength=species**2).reshape(species, species)
-    correct, true, predicted = confusion.diagonal(), confusion.sum(1), confusion.sum(0)
-    f1 = 2 * correct / np.maximum(1, true + predicted)
-    return float(loss), float(f1[true > 0].mean())

@@ -2,8 +2,11 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -142,6 +145,25 @@ def memory_format(network: nn.Module) -> torch.memory_format:
         ):
             return torch.contiguous_format
     return torch.channels_last
+
+
+_MIN_SHARE, _MAX_SHARE = 1e-3, 0.5
+"""Bounds of the share of windows that hold a species, for the initial bias."""
+
+
+def set_initial_bias(network: nn.Module, share: NDArray[np.float64]) -> None:
+    """Set the bias of independent outputs so that a new network answers with the share of the windows that hold each species.
+
+    Otherwise it answers 0.5, and the first steps teach it no more than that each species is rare (Lin et al. 2017, section 3.3).
+
+    Args:
+        network: one of `build_network`, changed in place.
+        share: shape (species,).
+    """
+    odds = np.clip(share, _MIN_SHARE, _MAX_SHARE)
+    classifier: Any = network.classifier
+    with torch.no_grad():
+        classifier.bias.copy_(torch.from_numpy(np.log(odds / (1 - odds))))
 
 
 def build_network(settings: TrainSettings, species: int, mean: float, std: float) -> nn.Module:

@@ -81,11 +81,11 @@ class TrainSettings(Settings):
         "knows well (Lin et al. 2017); `asymmetric`: does so for absent species alone (Ridnik et al. 2021).",
     )
     negative_share: float = Field(
-        0.2,
+        0.35,
         ge=0,
         lt=1,
         description="Share of the training that is spent on negative windows, which hold none of the species, if there are any "
-        "(independent outputs; not with `sampler: uniform`).",
+        "(independent outputs; not with `sampler: uniform`). The windows with species do not become fewer: an epoch becomes longer.",
     )
     width: int = Field(
         16,
@@ -133,10 +133,11 @@ class TrainSettings(Settings):
         "float16 on a GPU and float32 on a CPU.",
     )
     epochs: int = Field(
-        18,
+        30,
         ge=1,
         le=10000,
-        description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has.",
+        description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has with species, "
+        "and on the share `negative_share` of negative windows besides.",
     )
     batch_size: int = Field(16, ge=1, le=4096, description="Number of windows per training step.")
     optimizer: Literal["adam", "adamw"] = Field(
@@ -166,8 +167,8 @@ class TrainSettings(Settings):
         0.05,
         ge=0,
         lt=1,
-        description="Label smoothing: the share of each training target that is spread evenly over all species; with independent outputs, "
-        "over present and absent.",
+        description="Label smoothing: the share of each training target that is spread evenly over all species, so that of an absent one "
+        "is this share divided by the number of species. A `head` with independent outputs spreads it over present and absent.",
     )
     sampler: Literal["uniform", "weighted", "balanced", "recordings"] = Field(
         "balanced",
@@ -180,7 +181,8 @@ class TrainSettings(Settings):
         ge=0,
         le=1,
         description="Augmentation: share of the windows that are mixed with another window, as if both were heard at once. The "
-        "training target is mixed likewise.",
+        "training target is mixed likewise: in proportion with softmax outputs; with independent outputs, the species of both are present, "
+        "unless one of the windows is 5 dB or more below the other.",
     )
     roll: bool = Field(
         True,

@@ -6,7 +6,7 @@ They come from files that earlier stages computed (`backbone.teach`); only the h
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,7 +23,9 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.stage import log
 from autobird.core.tables import read_table
+from autobird.model.losses import Targets, binary_loss
 from autobird.model.settings import TrainSettings
+from autobird.predict.classification import Calibration, softmax
 from autobird.predict.graph import Graph
 
 TEMPERATURE = 2.0
@@ -100,6 +103,7 @@ class TrainingSounds:
         frames: number of frames of a sound.
         embeddings: of the backbone; shape (sounds, width), float16.
         answers: probabilities of the species at `TEMPERATURE`; shape (sounds, species), float32.
+        negative: which sounds are made of negative recordings alone; shape (sounds,), bool.
     """
 
     mels: Sequence[NDArray[np.float16]]
@@ -108,31 +112,36 @@ class TrainingSounds:
     frames: int
     embeddings: NDArray[np.float16]
     answers: NDArray[np.float32]
+    negative: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.shard)
 
     @classmethod
-    def read(cls, files: TeachingFiles, index: Path, frames: int) -> "TrainingSounds":
+    def read(cls, files: TeachingFiles, index: Path, frames: int, outputs: str) -> "TrainingSounds":
         """Read the training sounds whose recordings are all in the training split, or unlabelled.
 
         Args:
             files: of the stage `teach` and of the teacher.
             index: the index file (`INDEX`).
             frames: number of frames of a window.
+            outputs: of the student; see `TrainSettings.outputs`.
 
         Raises:
-            AutobirdError: there are none.
+            AutobirdError: there are none, or the teacher has other outputs than the student.
         """
-        windows = read_table(index, ["recording", "recording_split", "dropped"])
+        windows = read_table(index, ["recording", "recording_split", "dropped", "negative"])
         usable = windows[(windows["recording_split"] == "train") & (windows["dropped"] == "")]
         training = set(usable["recording"]) | {""}
+        negatives = training - set(usable["recording"][~usable["negative"]])
         labelled = len(files.tables) - files.unlabelled
         kept: list[NDArray[np.int64]] = []
+        negative: list[NDArray[np.bool_]] = []
         for number, path in enumerate(files.tables):
             table = read_table(path, ["recording", "partner"])
             known = table.isin(training).all(axis=1) if number < labelled else pd.Series(True, table.index)
             kept.append(np.flatnonzero(known.to_numpy()).astype(np.int64))
+            negative.append(table[known].isin(negatives).all(axis=1).to_numpy(bool))
         if not sum(map(len, kept)):
             raise AutobirdError(
                 "no training sound is made of recordings of the training split alone; raise train.teacher_windows"
@@ -140,14 +149,20 @@ class TrainingSounds:
         embeddings = np.concatenate(
             [np.load(path, mmap_mode="r")[rows] for path, rows in zip(files.embeddings, kept, strict=True)]
         )
-        temperature = float(read_json(files.calibration)["temperature"])
+        calibration = read_json(files.calibration)
+        if calibration.get("outputs", "softmax") != outputs:
+            raise AutobirdError(
+                f"{files.calibration}: the teacher has {calibration.get('outputs', 'softmax')} outputs, but train.outputs is {outputs}; "
+                "delete the teacher's folder to have it trained again"
+            )
         return cls(
             [np.load(path, mmap_mode="r") for path in files.mels],
             np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]),
             np.concatenate(kept) * frames,
             frames,
             embeddings,
-            _answers(files.head, temperature, embeddings),
+            _answers(files.head, calibration, embeddings),
+            np.concatenate(negative),
         )
 
     def take(self, rows: NDArray[np.int64]) -> Tensor:
@@ -159,14 +174,14 @@ class TrainingSounds:
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
 
 
-def _answers(head: Path, temperature: float, embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
+def _answers(head: Path, calibration: Mapping[str, Any], embeddings: NDArray[np.float16]) -> NDArray[np.float32]:
     """Return the calibrated probabilities of the teacher's head at `TEMPERATURE`; shape (sounds, species)."""
     graph, out = Graph(head), []
+    calibrated = Calibration.from_json(calibration)
     for start in range(0, len(embeddings), _READ_BLOCK):
         logits = graph.logits(embeddings[start : start + _READ_BLOCK].astype(np.float32))
-        scaled = logits.astype(np.float64) / (temperature * TEMPERATURE)
-        e = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        out.append((e / e.sum(axis=1, keepdims=True)).astype(np.float32))
+        scaled = calibrated.logits(logits) / TEMPERATURE
+        out.append((expit(scaled) if calibrated.is_independent else softmax(scaled)).astype(np.float32))
     return np.concatenate(out)
 
 
@@ -187,11 +202,13 @@ class Teaching:
         sounds: the training sounds.
         features: number of the student's features.
         batch: training sounds per step.
+        settings: of the student: sounds per step, outputs, and the largest share of sounds of negative recordings.
         device: of the student.
     """
 
-    def __init__(self, sounds: TrainingSounds, features: int, batch: int, device: torch.device) -> None:
-        self.sounds, self.batch, self.device = sounds, batch, device
+    def __init__(self, sounds: TrainingSounds, features: int, settings: TrainSettings, device: torch.device) -> None:
+        self.sounds, self.batch, self.outputs, self.device = sounds, settings.teacher_batch, settings.outputs, device
+        self._probabilities = sound_probabilities(sounds.negative, settings.negative_share)
         self.projection = nn.Linear(features, sounds.embeddings.shape[1]).to(device)
         values = sounds.embeddings.astype(np.float64)
         self._mean = values.mean(axis=0).astype(np.float32)
@@ -199,7 +216,10 @@ class Teaching:
 
     def lesson(self, rng: np.random.Generator) -> Lesson:
         """Draw the training sounds of a step."""
-        rows = rng.integers(len(self.sounds), size=self.batch)
+        if self._probabilities is None:
+            rows = rng.integers(len(self.sounds), size=self.batch)
+        else:
+            rows = rng.choice(len(self.sounds), self.batch, p=self._probabilities)
         embeddings = (self.sounds.embeddings[rows].astype(np.float32) - self._mean) / self._std
         return Lesson(
             self.sounds.take(rows).to(self.device),
@@ -216,9 +236,29 @@ class Teaching:
             logits: the student's logits; shape (batch, species).
         """
         # The factor keeps the size of the gradient when the temperature changes (Hinton et al. 2015).
-        answers = TEMPERATURE**2 * F.cross_entropy(logits.float() / TEMPERATURE, lesson.answers)
+        softened = logits.float() / TEMPERATURE
+        if self.outputs == "softmax":
+            answers = TEMPERATURE**2 * F.cross_entropy(softened, lesson.answers)
+        else:
+            all_known = torch.ones_like(lesson.answers, dtype=torch.bool)
+            answers = TEMPERATURE**2 * binary_loss(softened, Targets(lesson.answers, all_known))
         embeddings = F.mse_loss(self.projection(features.float()), lesson.embeddings)
         return ANSWER_WEIGHT * answers + EMBEDDING_WEIGHT * embeddings
+
+
+def sound_probabilities(negative: NDArray[np.bool_], largest_share: float) -> NDArray[np.float64] | None:
+    """Return the probability with which each training sound is drawn; None if all have the same.
+
+    Sounds of negative recordings are drawn less often if there are so many that they would have more than their share.
+
+    Args:
+        negative: see `TrainingSounds`.
+        largest_share: largest share of the sounds that are drawn.
+    """
+    count = int(negative.sum())
+    if count <= largest_share * len(negative) or count == len(negative):
+        return None
+    return np.where(negative, largest_share / count, (1 - largest_share) / (len(negative) - count))
 
 
 def teaching_of(
@@ -244,10 +284,10 @@ def teaching_of(
     """
     if files is None:
         return None
-    sounds = TrainingSounds.read(files, index, frames)
+    sounds = TrainingSounds.read(files, index, frames, settings.outputs)
     log.info("%d training sounds with answers of the teacher", len(sounds))
     classifier: Any = network.classifier
-    return Teaching(sounds, classifier.in_features, settings.teacher_batch, device)
+    return Teaching(sounds, classifier.in_features, settings, device)
 
 
 def teacher_description(key: str, files: TeachingFiles) -> dict[str, Any]:

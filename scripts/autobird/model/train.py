@@ -16,9 +16,9 @@ from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.model.checkpoint import Checkpointer, training_id
-from autobird.model.data import WindowDataset
+from autobird.model.data import WindowDataset, expected_presence
 from autobird.model.loop import Trainer
-from autobird.model.networks import build_network
+from autobird.model.networks import build_network, set_initial_bias
 from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
 from autobird.model.teaching import TeachingFiles, add_arguments, teacher_description, teaching_of
@@ -87,7 +87,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels: list[str] = read_json(args.labels)
         norm = read_json(args.normalisation)
         train, validation = (
-            WindowDataset.from_split(args.index, split, labels, args.shards, frames, scaling_of(front_end))
+            WindowDataset.from_split(
+                args.index, split, labels, args.shards, frames, scaling_of(front_end), settings.outputs == "softmax"
+            )
             for split in ("train", "validation")
         )
 
@@ -95,12 +97,18 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_deterministic(settings.threads)
         torch.manual_seed(settings.seed)
         network = build_network(settings, len(labels), norm["mean"], norm["std"])
+        if settings.outputs == "independent":
+            set_initial_bias(network, expected_presence(train, settings))
         files = TeachingFiles.of(args)
         teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
-        trainer = Trainer(network, train, validation, len(labels), settings, compute, teaching)
+        trainer = Trainer(network, train, validation, settings, compute, teaching)
         parameters = sum(weight.numel() for weight in network.parameters())
         log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
-        log.info("%d training windows, %d validation windows, %d species", len(train), len(validation), len(labels))
+        negative = int((~train.labels.present.any(axis=1)).sum())
+        log.info(
+            "%d training windows (%d of them negative), %d validation windows, %d species, %s outputs",
+            len(train), negative, len(validation), len(labels), settings.outputs,
+        )  # fmt: skip
 
         identifier = training_id(
             [args.settings, args.front_end, args.code, str(compute)],
@@ -118,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.model,
             {
                 "labels": labels,
+                "outputs": settings.outputs,
                 "features": front_end.model_dump(mode="json"),
                 "frames": frames,
                 "normalisation": norm,

@@ -18,7 +18,8 @@ def load_trained(model: dict[str, Any], weights: Path) -> tuple[nn.Module, Train
         model: content of `model.json`.
         weights: safetensors file.
     """
-    settings = TrainSettings.model_validate(model["train"])
+    # Models of older versions do not name their outputs, which were softmax.
+    settings = TrainSettings.model_validate({"outputs": "softmax"} | model["train"])
     network: nn.Module
     if settings.architecture == "head":
         prior = bool(model["known_to_backbone"])

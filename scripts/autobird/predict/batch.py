@@ -1,6 +1,7 @@
 """Stage `predict_batch`: classify the recordings of one batch with a bundle."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from autobird.audio.access import RecordingLocation, audio_sources
@@ -10,8 +11,10 @@ from autobird.core.stage import log, parser, run, stage
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle
+from autobird.predict.columns import DetectionTable
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
-from autobird.predict.formats import CsvFormat, as_text
+from autobird.predict.formats import CsvFormat, as_text, file_rows
+from autobird.predict.origin import Origin, Places
 
 FEATURE_DIGITS = 5
 """Decimals of the drift features, as in the drift reference of a bundle."""
@@ -36,17 +39,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--root", type=Path, nargs="?", help="folder of the recordings; used if --audio is empty")
     p.add_argument("--audio", type=Path, nargs="?", help="tar archive of the batch")
     p.add_argument("--backbone", nargs="?", help="file of the backbone; used if the bundle needs one")
+    p.add_argument("--site", default="auto")
+    p.add_argument("--time-zone", nargs="?")
+    p.add_argument("--recorder-clock", nargs="?")
     p.add_argument("--detections", type=Path, required=True)
+    p.add_argument("--files", type=Path, required=True)
     p.add_argument("--skipped", type=Path, required=True)
     p.add_argument("--features", type=Path, required=True)
     args = p.parse_args(argv)
-    with stage("predict_batch", args, [args.detections, args.skipped, args.features]):
+    with stage("predict_batch", args, [args.detections, args.files, args.skipped, args.features]):
+        table = DetectionTable(Places.named(args.site, args.time_zone or "", args.recorder_clock or ""))
         rows = read_rows(args.manifest)
         # The errors of the bundle and its backbone must end the stage before a worker starts.
         bundle = Bundle.load(args.bundle)
         backbone = check_backbone(bundle, args.backbone or None if bundle.backbone else None)
         progress = Progress("predict_batch", len(rows), "recordings")
-        results = [skipped(row["recording"], "cannot be read; check the file's name and permissions") for row in rows]
+        results = [
+            replace(
+                skipped(row["recording"], "cannot be read; check the file's name and permissions"),
+                origin=Origin(row["recording"]),
+            )
+            for row in rows
+        ]
         sounds = audio_sources([RecordingLocation(row["recording"]) for row in rows], args.root, args.audio)
         readable = [
             (n, FileJob(args.bundle, sound, row["recording"], backbone=backbone))
@@ -60,7 +74,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             results[readable[number][0]] = result
             done += 1
             progress(done)
-        write_text(args.detections, as_text(CsvFormat(), results))
+        write_text(args.detections, as_text(CsvFormat(table), results))
+        write_text(args.files, csv_text(list(file_rows(results, table))))
         write_text(args.skipped, csv_text([["file", "reason"], *([r.file, r.error] for r in results if r.error)]))
         write_text(args.features, drift_features_csv(results))
         seconds = sum(r.duration for r in results)

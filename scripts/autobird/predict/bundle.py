@@ -2,8 +2,10 @@
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +15,13 @@ from autobird.audio.settings import FeatureSettings
 from autobird.backbone.base import BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
-from autobird.predict.classification import Calibration
+from autobird.predict.classification import OUTPUTS, Calibration
+from autobird.predict.unknown import UnknownScore
 
-FORMAT = 2
-"""Version of the bundle format that is written. Version 1 had no backbone."""
+FORMAT = 3
+"""Version of the bundle format that is written. Version 1 had no backbone; versions 1 and 2 had softmax outputs and a temperature."""
 
-READABLE_FORMATS = (1, 2)
+READABLE_FORMATS = (1, 2, 3)
 """Versions that can be read; bundles of other versions are rejected."""
 
 GRAPH, DESCRIPTION, MANIFEST = "model.onnx", "bundle.json", "manifest.json"
@@ -52,9 +55,10 @@ class Bundle:
         fingerprint: first 16 hexadecimal digits of the sha256 of the graph.
         labels: species in the order of the logits.
         features: settings of windows, front end and quiet filters.
-        aggregation: how the probabilities of the windows are combined for a recording: `mean` or `max`.
-        temperature: divisor of the logits.
-        thresholds: smallest probability at which a species is detected in a window; shape (species,).
+        calibration: how probabilities and detections are computed from the logits.
+        unknown: the score of windows that hold none of the species; None: the bundle has none (formats 1 and 2).
+        precision_thresholds: thresholds for wanted precisions, chosen on validation: for each precision an array of shape (species,), NaN
+            for species that do not reach it; empty for bundles of formats 1 and 2.
         backbone: the pretrained network whose embeddings are the input of the graph, which the bundle does not contain; None: the
             input are mel frames.
     """
@@ -65,15 +69,15 @@ class Bundle:
     fingerprint: str
     labels: tuple[str, ...]
     features: FeatureSettings
-    aggregation: str
-    temperature: float
-    thresholds: NDArray[np.float64]
+    calibration: Calibration
     backbone: BackboneInfo | None = None
+    unknown: UnknownScore | None = None
+    precision_thresholds: Mapping[float, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
-    def calibration(self) -> Calibration:
-        """Temperature, thresholds and aggregation of the network."""
-        return Calibration(self.temperature, self.thresholds, self.aggregation)
+    def thresholds(self) -> NDArray[np.float64]:
+        """Smallest probability at which a species is detected in a window; shape (species,)."""
+        return self.calibration.thresholds
 
     @property
     def backbone_windows_per_second(self) -> float:
@@ -101,9 +105,10 @@ class Bundle:
             if text["format"] not in READABLE_FORMATS:
                 raise AutobirdError(
                     f"{file} has format {text['format']}, but this version of Autobird reads the formats "
-                    f"{' and '.join(map(str, READABLE_FORMATS))}; recreate the bundle, or update Autobird"
+                    f"{', '.join(map(str, READABLE_FORMATS))}; recreate the bundle, or update Autobird"
                 )
             backbone = text["backbone"] if text["format"] > 1 else None
+            unknown = text.get("unknown_score")
             return cls(
                 folder=folder,
                 name=text["name"],
@@ -111,13 +116,35 @@ class Bundle:
                 fingerprint=text["fingerprint"],
                 labels=tuple(text["labels"]),
                 features=FeatureSettings.model_validate(text["features"]),
-                aggregation=text["aggregation"],
-                temperature=float(text["temperature"]),
-                thresholds=np.array(text["thresholds"], np.float64),
+                calibration=calibration_of(text),
                 backbone=None if backbone is None else BackboneInfo.model_validate(backbone),
+                unknown=None if unknown is None else UnknownScore.from_json(unknown),
+                precision_thresholds={
+                    float(precision): np.array(values, np.float64)  # null becomes NaN
+                    for precision, values in text.get("precision_thresholds", {}).items()
+                },
             )
         except (KeyError, TypeError, ValueError, ValidationError) as error:
             raise AutobirdError(f"{file} is damaged ({error!r}); recreate the bundle") from error
+
+
+def calibration_of(description: dict[str, Any]) -> Calibration:
+    """Return the calibration of the network of a bundle from the content of `bundle.json`, of any readable format.
+
+    Raises:
+        KeyError: an entry is missing.
+        TypeError: an entry has another type.
+        ValueError: an entry has another value, or the numbers of species differ.
+    """
+    thresholds, aggregation = np.array(description["thresholds"], np.float64), description["aggregation"]
+    if description["format"] < 3:
+        return Calibration.softmax(float(description["temperature"]), thresholds, aggregation)
+    if description["outputs"] not in OUTPUTS:
+        raise ValueError(f"outputs is {description['outputs']!r}")
+    scale, offset = (np.array(description[key], np.float64) for key in ("scale", "offset"))
+    if not len(description["labels"]) == len(thresholds) == len(scale) == len(offset):
+        raise ValueError("labels, thresholds, scale and offset have different lengths")
+    return Calibration(description["outputs"], scale, offset, thresholds, aggregation)
 
 
 def bundle_manifest(folder: Path) -> dict[str, str]:

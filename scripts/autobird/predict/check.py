@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.audio_file import UnusableAudio
 from autobird.core.errors import AutobirdError
+from autobird.predict.answer_options import AS_RELEASED
 from autobird.predict.bundle import REMEDY, Bundle
 from autobird.predict.classifier import Classifier
 
@@ -42,7 +43,7 @@ def expected_prediction(folder: Path, backbone: Path | str | None = None) -> dic
         folder: the bundle.
         backbone: file of the backbone, see `Classifier`.
     """
-    prediction = Classifier(folder, backbone=backbone).predict(folder / CLIP)
+    prediction = Classifier(folder, backbone=backbone, options=AS_RELEASED).predict(folder / CLIP)
     return {
         "clip": CLIP,
         "duration": round(prediction.duration, 3),
@@ -86,7 +87,7 @@ def replay(folder: Path, backbone: Path | None = None) -> Replay:
     bundle = Bundle.load(folder)
     clip, expected, tolerance = _read_expected(folder)
     try:
-        found = Classifier(folder, backbone=backbone).predict(clip).probabilities
+        found = Classifier(folder, backbone=backbone, options=AS_RELEASED).predict(clip).probabilities
     except UnusableAudio as error:
         raise AutobirdError(f"{clip} cannot be read ({error}); {REMEDY}") from error
     difference = math.inf

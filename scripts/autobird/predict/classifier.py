@@ -1,6 +1,5 @@
 """Classify a recording, with the same decoding, resampling, mel front end and backbone as in training."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -14,9 +13,10 @@ from autobird.audio.mel import FrontEnd
 from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
 from autobird.drift.features import DRIFT_FEATURES, window_features
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import load_bundle_backbone, missing_band_note
 from autobird.predict.bundle import GRAPH, Bundle
-from autobird.predict.classification import classify
+from autobird.predict.classification import classify, run_starts
 from autobird.predict.graph import Graph
 from autobird.predict.head_stream import HeadStream
 from autobird.predict.stream import RecordingStream
@@ -27,12 +27,16 @@ MIN_DURATION = 0.5
 
 @dataclass(frozen=True)
 class Detection:
-    """A species detected from `start` to `end` (seconds), with its highest probability in these windows."""
+    """A species detected from `start` to `end` (seconds), with its highest probability in these windows.
+
+    `occurrence` says how likely the species occurs where and when the recording was made (`occurrence_filter`); None: unknown.
+    """
 
     start: float
     end: float
     species: str
     probability: float
+    occurrence: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Prediction:
     Attributes:
         duration: length of the recording, seconds.
         starts: start of each window, seconds; shape (windows,).
-        probabilities: calibrated probabilities of each window; rows sum to 1; shape (windows, species).
+        probabilities: calibrated probabilities of each window; shape (windows, species). With softmax outputs, rows sum to 1.
         detected: whether a species reaches its threshold in a window that is not quiet; shape (windows, species).
         recording: probabilities of the whole recording, from its windows that are not quiet; zeros if all windows are quiet;
             shape (species,).
@@ -52,6 +56,8 @@ class Prediction:
         first_frames: first frame of each window in `frames`; shape (windows,).
         rms: root mean square of the samples of each window, full scale = 1; shape (windows,).
         drift_features: features of the recording that the drift test compares, by name (`drift.features.DRIFT_FEATURES`).
+        unknown: how little each window resembles the species of the model: the share of validation windows with one of them that
+            resemble them more (`UnknownScore`); None if the bundle has no such score; shape (windows,).
         note: problems with the recording that did not prevent its classification, or "".
     """
 
@@ -65,7 +71,15 @@ class Prediction:
     first_frames: NDArray[np.int64]
     rms: NDArray[np.float32]
     drift_features: dict[str, float]
+    unknown: NDArray[np.float64] | None = None
     note: str = ""
+
+    @property
+    def recording_unknown(self) -> float | None:
+        """The lowest `unknown` of the windows that are not quiet; None without such windows or without the score."""
+        if self.unknown is None or self.quiet.all():
+            return None
+        return float(self.unknown[~self.quiet].min())
 
 
 class Classifier:
@@ -76,13 +90,21 @@ class Classifier:
         threads: number of CPU threads of the bundle's network; a backbone uses one.
         backbone: path of the file of the backbone, if the bundle needs one; None: the environment variable `AUTOBIRD_BACKBONE`, or
             for BirdNET where it is installed.
+        options: changes of the thresholds; None: those of the table beside the bundle, if there is one.
 
     Raises:
-        AutobirdError: the folder is not a bundle, is damaged, or has another format; or its backbone is not installed.
+        AutobirdError: the folder is not a bundle, is damaged, or has another format; its backbone is not installed; or the options do not
+            fit it.
     """
 
-    def __init__(self, bundle: Path | str, threads: int = 1, backbone: Path | str | None = None) -> None:
-        self.bundle = Bundle.load(Path(bundle))
+    def __init__(
+        self,
+        bundle: Path | str,
+        threads: int = 1,
+        backbone: Path | str | None = None,
+        options: AnswerOptions | None = None,
+    ) -> None:
+        self.bundle = (options or AnswerOptions()).apply(Bundle.load(Path(bundle)))
         self._front_end = FrontEnd.of(self.bundle.features)
         self._graph = Graph(self.bundle.folder / GRAPH, threads)
         self._backbone = load_bundle_backbone(self.bundle, backbone)
@@ -129,7 +151,11 @@ class Classifier:
         result = classify(windows.logits, quiet.astype(np.int64), 2, self.bundle.calibration)
         used = ~quiet if not quiet.all() else np.ones(len(quiet), bool)
         features = windows.statistics.finish()
-        features |= window_features(windows.rms[used], result.window_probabilities[used])
+        features |= window_features(
+            windows.rms[used], result.window_probabilities[used], self.bundle.calibration.outputs
+        )
+        score, calibration = self.bundle.unknown, self.bundle.calibration
+        unknown = None if score is None else score.of_windows(windows.logits, calibration)
         return Prediction(
             duration=duration,
             starts=np.arange(len(quiet)) * s.hop_samples / s.sample_rate,
@@ -141,6 +167,7 @@ class Classifier:
             first_frames=windows.first_frames,
             rms=windows.rms,
             drift_features={name: features[name] for name in DRIFT_FEATURES},
+            unknown=unknown,
             note="; ".join(
                 n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n
             ),
@@ -159,15 +186,13 @@ class Classifier:
         """Return the detections sorted by start; consecutive windows with the same species are one detection."""
         window = self.bundle.features.window
         detections: list[Detection] = []
+        number = np.arange(len(prediction.starts))
+        is_start = run_starts(prediction.detected, np.zeros_like(number), number)
         for species, name in enumerate(self.labels):
             p = prediction.probabilities[:, species]
-            for run in _runs(np.flatnonzero(prediction.detected[:, species])):
+            detected = np.flatnonzero(prediction.detected[:, species])
+            for run in np.split(detected, np.flatnonzero(is_start[detected, species])[1:]) if len(detected) else ():
                 end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
                 start = float(prediction.starts[run[0]])
                 detections.append(Detection(start, round(end, 3), name, float(p[run].max())))
         return sorted(detections, key=lambda d: (d.start, -d.probability, d.species))
-
-
-def _runs(indices: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
-    """Split increasing indices into runs of consecutive ones."""
-    return np.split(indices, np.flatnonzero(np.diff(indices) > 1) + 1) if len(indices) else []

@@ -1,21 +1,29 @@
 """Classify many files in parallel; a file that cannot be read is reported and does not stop the others."""
 
 import os
+import tarfile
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from autobird.audio.access import AudioSource, open_source, source_size
 from autobird.audio.audio_file import TooLong, UnusableAudio
+from autobird.audio.headers import Header, read_header
 from autobird.core.workers import Crash, Killed, TimedOut, run_each
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.bundle import Bundle
 from autobird.predict.classifier import Classifier, Detection, Prediction
+from autobird.predict.origin import Origin
 
 _LEAST_TIME, _TIME_PER_MB = 600.0, 5.0
 """Time limit of a file, seconds, and additional seconds per MB. On a core of 2020, an hour of audio takes about 4 s, and a MB
 of the smallest usual recordings (opus, 16 kbit/s) is 8 minutes. The limit is only for decoders that hang."""
+
+_STEP = 2.0**-15
+"""One step of 16 bits, full scale = 1. A recording whose windows are all below has no signal: the noise of a microphone is above it,
+even in a very quiet place."""
 
 _AUDIO_PER_MB, _TIME_PER_BACKBONE_WINDOW = 500.0, 0.3
 """Seconds of audio in a MB of the smallest usual recordings, and the seconds that a backbone may take for one of its windows:
@@ -32,6 +40,7 @@ class WindowResult:
         quiet: whether the window is quiet, and therefore not used for the recording.
         probabilities: calibrated probabilities in the order of the labels.
         detected: species whose probability reaches their threshold.
+        unknown_score: how little the window resembles the model's species, see `Prediction.unknown`; None if the bundle has no score.
     """
 
     start: float
@@ -39,6 +48,7 @@ class WindowResult:
     quiet: bool
     probabilities: list[float]
     detected: list[str]
+    unknown_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,10 @@ class FileResult:
         windows: result of each window, if requested.
         is_final: whether another attempt would have the same result; false if the time limit or the memory was not enough.
         note: problems with a file that was classified nevertheless, or "".
+        quiet_share: share of the windows that are quiet, in which nothing is detected; 0 to 1.
+        is_silent: whether the recording has no signal (`_STEP`), as with a faulty microphone or cable.
+        unknown_score: see `Prediction.recording_unknown`; None if the bundle has no such score.
+        origin: what the path and the header state about place and time, also for a file that was skipped.
     """
 
     file: str
@@ -68,6 +82,17 @@ class FileResult:
     windows: list[WindowResult] | None = None
     is_final: bool = True
     note: str = ""
+    quiet_share: float = 0.0
+    is_silent: bool = False
+    unknown_score: float | None = None
+    origin: Origin = field(default_factory=Origin)
+
+    @property
+    def status(self) -> str:
+        """`skipped`, `silent`, `detections`, `no detections`, or `quiet` if the whole recording is quiet."""
+        if self.error or self.is_silent:
+            return "skipped" if self.error else "silent"
+        return "detections" if self.detections else "no detections" if self.species else "quiet"
 
 
 def skipped(name: str, reason: str, is_final: bool = True) -> FileResult:
@@ -108,6 +133,9 @@ def predict_file(
         probabilities=prediction.recording.tolist() if is_classified else [],
         windows=_window_results(classifier, prediction) if by_window else None,
         note=prediction.note,
+        quiet_share=float(prediction.quiet.mean()) if len(prediction.quiet) else 0.0,
+        is_silent=bool((prediction.rms < _STEP).all()),
+        unknown_score=prediction.recording_unknown,
     )
 
 
@@ -120,6 +148,7 @@ def _window_results(classifier: Classifier, prediction: Prediction) -> list[Wind
             quiet=bool(prediction.quiet[i]),
             probabilities=prediction.probabilities[i].tolist(),
             detected=[labels[s] for s in prediction.detected[i].nonzero()[0]],
+            unknown_score=None if prediction.unknown is None else float(prediction.unknown[i]),
         )
         for i, start in enumerate(prediction.starts)
     ]
@@ -135,6 +164,8 @@ class FileJob(NamedTuple):
         max_duration: longest accepted recording, seconds; None: no limit.
         by_window: whether the result includes each window.
         backbone: file of the backbone, if the bundle needs one.
+        below: path of the file below the folder that was named, for the site (`origin.Origin.path`); "": the name.
+        options: changes of the thresholds of the bundle.
     """
 
     bundle: Path
@@ -143,6 +174,8 @@ class FileJob(NamedTuple):
     max_duration: float | None = None
     by_window: bool = False
     backbone: Path | None = None
+    below: str = ""
+    options: AnswerOptions = AnswerOptions()
 
 
 def time_per_megabyte(bundle: Bundle) -> float:
@@ -175,7 +208,23 @@ def predict_files(
     limits = [_LEAST_TIME + time_per_mb * sizes[n] / 1e6 if time_limit is None else time_limit for n in order]
     for at, result in run_each(_run_job, [jobs[n] for n in order], workers, limits, retry_killed=True):
         number = order[at]
-        yield number, _of_crash(jobs[number].name, result) if isinstance(result, Crash) else result
+        job = jobs[number]
+        found = _of_crash(job.name, result) if isinstance(result, Crash) else result
+        yield number, replace(found, origin=read_origin(job.audio, job.below or job.name))
+
+
+def read_origin(source: AudioSource, path: str) -> Origin:
+    """Return what the path and the header of a file state about its origin; a header that cannot be read states nothing.
+
+    Args:
+        source: the file.
+        path: see `origin.Origin`.
+    """
+    try:
+        with open_source(source) as audio:
+            return Origin.of(path, read_header(audio))
+    except (OSError, tarfile.TarError):
+        return Origin.of(path, Header())
 
 
 def _of_crash(name: str, crash: Crash) -> FileResult:
@@ -189,7 +238,7 @@ def _of_crash(name: str, crash: Crash) -> FileResult:
 
 
 def _run_job(job: FileJob) -> FileResult:
-    classifier = _classifier_of_worker(job.bundle, job.backbone)
+    classifier = _classifier_of_worker(job.bundle, job.backbone, job.options)
     try:
         with open_source(job.audio) as audio:
             return predict_file(classifier, audio, job.name, job.max_duration, job.by_window)
@@ -198,9 +247,9 @@ def _run_job(job: FileJob) -> FileResult:
 
 
 @cache
-def _classifier_of_worker(bundle: Path, backbone: Path | None) -> Classifier:
+def _classifier_of_worker(bundle: Path, backbone: Path | None, options: AnswerOptions) -> Classifier:
     """Load the classifier of a worker process, once."""
     # Decoders print warnings about damaged files to standard error. They are dropped, because the results hold an error for
     # each file that cannot be used.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    return Classifier(bundle, backbone=backbone)
+    return Classifier(bundle, backbone=backbone, options=options)

@@ -1,4 +1,4 @@
-"""Format prediction results as a text table, JSON or CSV; each format is written file by file."""
+"""Format prediction results as a text table, JSON, JSON lines or CSV; each format is written file by file."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,14 +7,9 @@ from typing import Any, Protocol
 from autobird.core.files import csv_text
 from autobird.predict.backbone import split_note
 from autobird.predict.bundle import Bundle
+from autobird.predict.columns import FILE_COLUMNS, DetectionTable
 from autobird.predict.files import FileResult
-
-CSV_COLUMNS = ("file", "start", "end", "species", "probability")
-"""Columns of the CSV; start and end in seconds, and the highest calibrated probability of the windows in between."""
-
-FILE_COLUMNS = ("file", "seconds", "status", "detections", "reason", "note")
-"""Columns of the table of files: length, `detections`, `no detections`, `quiet` or `skipped`, number of detections, why a file was
-skipped, and problems with a file that was classified nevertheless."""
+from autobird.predict.origin import Place, Places
 
 
 class OutputFormat(Protocol):
@@ -36,14 +31,42 @@ class OutputFormat(Protocol):
 
 
 class CsvFormat:
-    """One row per detection."""
+    """One row per detection.
 
-    start, end = csv_text([list(CSV_COLUMNS)]), ""
+    Args:
+        table: the columns.
+    """
+
+    end = ""
+
+    def __init__(self, table: DetectionTable | None = None) -> None:
+        self._table = table or DetectionTable()
+        self.start = csv_text([self._table.names])
 
     def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `OutputFormat`
         """See `OutputFormat`."""
-        return csv_text(
-            [[result.file, f"{d.start:g}", f"{d.end:g}", d.species, f"{d.probability:.4f}"] for d in result.detections]
+        return csv_text(list(self._table.texts(result)))
+
+
+class JsonLinesFormat:
+    """One JSON object per detection and line, with the columns of the CSV; unknown values are null.
+
+    Args:
+        table: the columns.
+        only_ascii: whether other characters are written as `\\uNNNN`.
+    """
+
+    start, end = "", ""
+
+    def __init__(self, table: DetectionTable, only_ascii: bool = False) -> None:
+        self._table, self._only_ascii = table, only_ascii
+
+    def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `OutputFormat`
+        """See `OutputFormat`."""
+        names = self._table.names
+        return "".join(
+            json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=self._only_ascii) + "\n"
+            for row in self._table.rows(result)
         )
 
 
@@ -66,9 +89,8 @@ class TableFormat:
             return f"{name}\n    skipped: {result.error}\n"
         lines = [f"{name}  ({clock(result.duration)})"]
         if not result.detections:
-            lines.append(
-                f"    {'no species reaches its threshold' if result.species else 'the whole recording is quiet'}"
-            )
+            quiet = "the recording has no signal" if result.is_silent else "the whole recording is quiet"
+            lines.append(f"    {'no species reaches its threshold' if result.species else quiet}")
         width = max((len(d.species) for d in result.detections), default=0)
         for d in result.detections:
             lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
@@ -83,18 +105,19 @@ class JsonFormat:
     Args:
         bundle: the bundle that classified the files.
         only_ascii: whether other characters are written as `\\uNNNN`.
+        places: how site, recorder and time are determined.
     """
 
     end = "\n  ]\n}\n"
 
-    def __init__(self, bundle: Bundle, only_ascii: bool = False) -> None:
-        self._labels, self._only_ascii = bundle.labels, only_ascii
+    def __init__(self, bundle: Bundle, only_ascii: bool = False, places: Places | None = None) -> None:
+        self._labels, self._only_ascii, self._places = bundle.labels, only_ascii, places or Places()
         value = {"bundle": {"name": bundle.name, "variant": bundle.variant, "fingerprint": bundle.fingerprint}}
         self.start = self._dump(value).removesuffix("\n}") + ',\n  "files": ['
 
     def text(self, result: FileResult, is_first: bool) -> str:
         """See `OutputFormat`."""
-        entry = self._dump(_file_json(result, self._labels)).replace("\n", "\n    ")
+        entry = self._dump(_file_json(result, self._labels, self._places.of(result.origin))).replace("\n", "\n    ")
         return ("\n    " if is_first else ",\n    ") + entry
 
     def _dump(self, value: dict[str, Any]) -> str:
@@ -114,13 +137,11 @@ def as_text(form: OutputFormat, results: Iterable[FileResult]) -> str:
     return "".join(formatted(form, results))
 
 
-def file_rows(results: Iterable[FileResult]) -> Iterator[list[str]]:
+def file_rows(results: Iterable[FileResult], table: DetectionTable | None = None) -> Iterator[list[str]]:
     """Yield the rows of the table of files: `FILE_COLUMNS`, and one row per file."""
+    table = table or DetectionTable()
     yield list(FILE_COLUMNS)
-    for r in results:
-        status = "skipped" if r.error else "detections" if r.detections else "no detections" if r.species else "quiet"
-        seconds = "" if r.error else f"{r.duration:.3f}"
-        yield [r.file, seconds, status, "" if r.error else str(len(r.detections)), r.error, r.note]
+    yield from map(table.file_row, results)
 
 
 def on_one_line(name: str) -> str:
@@ -128,12 +149,13 @@ def on_one_line(name: str) -> str:
     return "".join(f"\\x{ord(c):02x}" if ord(c) < 32 or 127 <= ord(c) < 160 else c for c in name)
 
 
-def _file_json(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
+def _file_json(result: FileResult, labels: Sequence[str], place: Place) -> dict[str, Any]:
+    known = {"site": place.site, "recorder": place.recorder, "recorded_at": place.recorded_at}
+    about = {"file": result.file} | {name: text for name, text in known.items() if text}
     if result.error:
-        return {"file": result.file, "error": result.error}
+        return about | {"error": result.error}
     best = result.species
-    value: dict[str, Any] = {
-        "file": result.file,
+    value: dict[str, Any] = about | {
         "duration": round(result.duration, 3),
         "species": None if best is None else {"species": best[0], "probability": round(best[1], 4)},
         "detections": [
@@ -142,6 +164,8 @@ def _file_json(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
         ],
         "probabilities": _by_species(result.probabilities, labels),
     }
+    if result.unknown_score is not None:
+        value["unknown_score"] = round(result.unknown_score, 4)
     if result.note:
         value["note"] = result.note
     if result.windows is not None:
@@ -152,6 +176,7 @@ def _file_json(result: FileResult, labels: Sequence[str]) -> dict[str, Any]:
                 "quiet": w.quiet,
                 "detected": w.detected,
                 "probabilities": _by_species(w.probabilities, labels),
+                **({} if w.unknown_score is None else {"unknown_score": round(w.unknown_score, 4)}),
             }
             for w in result.windows
         ]

@@ -16,10 +16,13 @@ class FoundFiles(NamedTuple):
     Attributes:
         files: paths, each once, in order.
         notes: messages for the user: files that are no audio, and entries that were passed over.
+        below: path of each file below the folder that was named, with `/`, in the order of `files`; the name of a file that was
+            named itself.
     """
 
     files: list[Path]
     notes: list[str]
+    below: list[str]
 
 
 def find_files(paths: Iterable[Path]) -> FoundFiles:
@@ -28,7 +31,7 @@ def find_files(paths: Iterable[Path]) -> FoundFiles:
     Raises:
         AutobirdError: a path does not exist, or is a pipe, socket or device; a folder cannot be read; or there is no recording.
     """
-    found: dict[Path, None] = {}
+    found: dict[Path, str] = {}
     notes: list[str] = []
     for path in paths:
         try:
@@ -38,10 +41,11 @@ def find_files(paths: Iterable[Path]) -> FoundFiles:
             raise AutobirdError(f"{printable(str(path))} {reason}; give audio files, or folders of them") from error
         if stat.S_ISDIR(mode):
             listing = list_folder(path)
-            found |= dict.fromkeys(path / file for file in listing.recordings)
+            for file in listing.recordings:
+                found.setdefault(path / file, file)
             notes += [f"{printable(str(path))}: {note}" for note in listing.all_notes()]
         elif stat.S_ISREG(mode):
-            found[path] = None
+            found.setdefault(path, path.name)
         else:
             raise AutobirdError(
                 f"{printable(str(path))} is a pipe, socket or device; give audio files, or folders of them"
@@ -49,4 +53,4 @@ def find_files(paths: Iterable[Path]) -> FoundFiles:
     if not found:
         reasons = f" ({'; '.join(notes)})" if notes else ""
         raise AutobirdError(f"there is no recording in what was named{reasons}; give audio files, or folders of them")
-    return FoundFiles(list(found), notes)
+    return FoundFiles(list(found), notes, [printable(below) for below in found.values()])

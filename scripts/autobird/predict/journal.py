@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from autobird.core.errors import AutobirdError
 from autobird.predict.classifier import Detection
 from autobird.predict.files import FileResult, WindowResult
+from autobird.predict.origin import Origin
 
-_FORMAT = 2
+_FORMAT = 4
 """Version of the lines; lines of other versions are not used."""
 
 
@@ -142,13 +143,17 @@ def _to_json(result: FileResult) -> dict[str, Any]:
         "error": result.error,
         "duration": result.duration,
         "species": result.species,
-        "detections": [[d.start, d.end, d.species, d.probability] for d in result.detections],
+        "detections": [list(vars(d).values()) for d in result.detections],
         "probabilities": result.probabilities,
         "windows": None
         if windows is None
-        else [[w.start, w.end, w.quiet, w.probabilities, w.detected] for w in windows],
+        else [[w.start, w.end, w.quiet, w.probabilities, w.detected, w.unknown_score] for w in windows],
         "is_final": result.is_final,
         "note": result.note,
+        "quiet_share": result.quiet_share,
+        "is_silent": result.is_silent,
+        "unknown_score": result.unknown_score,
+        "origin": list(result.origin),
     }
 
 
@@ -164,4 +169,8 @@ def _from_json(value: dict[str, Any]) -> FileResult:
         windows=None if value["windows"] is None else [WindowResult(*w) for w in value["windows"]],
         is_final=value["is_final"],
         note=value["note"],
+        quiet_share=value["quiet_share"],
+        is_silent=value["is_silent"],
+        unknown_score=value["unknown_score"],
+        origin=Origin(*value["origin"]),
     )

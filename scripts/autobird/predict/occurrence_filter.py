@@ -1,23 +1,22 @@
 """How likely the species of a bundle occur where and when a recording was made: shown beside the scores, or used as a filter."""
 
 import datetime as dt
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autobird.backbone.occurrence import ALL_YEAR, OccurrenceModel, week_of
+from autobird.core.errors import AutobirdError
 from autobird.dataset.backbone_labels import match_labels
-
-if TYPE_CHECKING:
-    from autobird.predict.classifier import Detection
+from autobird.predict.classifier import Detection
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where and when recordings were made.
 
     Attributes:
@@ -39,32 +38,54 @@ class Place:
         return ALL_YEAR if day is None else week_of(day)
 
 
+def location_of(
+    latitude: float | None, longitude: float | None, week: int | None, min_occurrence: float | None
+) -> Location | None:
+    """Return the location that options of a command give; None if they give none.
+
+    Raises:
+        AutobirdError: an option needs another one, or `min_occurrence` is not from 0 to 1.
+    """
+    if latitude is None and longitude is None:
+        for name, value in (("--week", week), ("--min-occurrence", min_occurrence)):
+            if value is not None:
+                raise AutobirdError(f"{name} {value:g} needs --latitude and --longitude")
+        return None
+    if latitude is None or longitude is None:
+        raise AutobirdError("--latitude and --longitude belong together; give both")
+    if min_occurrence is not None and not 0 <= min_occurrence <= 1:
+        raise AutobirdError(f"--min-occurrence {min_occurrence:g} is not from 0 to 1; BirdNET-Analyzer uses 0.03")
+    return Location(latitude, longitude, week, min_occurrence)
+
+
 @dataclass(frozen=True)
 class OccurrenceFilter:
     """The values of the location model for the species of a bundle.
 
     Attributes:
         labels: species of the bundle.
-        place: where and when.
+        location: where and when.
         model: the location model.
         columns: position of each label in the model, for those that it knows.
     """
 
     labels: tuple[str, ...]
-    place: Place
+    location: Location
     model: OccurrenceModel
     columns: dict[int, int] = field(repr=False)
 
     @classmethod
-    def of(cls, labels: Sequence[str], place: Place) -> "OccurrenceFilter":
+    def of(cls, labels: Sequence[str], location: Location) -> "OccurrenceFilter":
         """Load the location model.
 
         Raises:
             AutobirdError: it is not installed, or the place is not valid.
         """
         model = _model()
-        model.occurrence(place.latitude, place.longitude, place.week_for(None))  # refuses a place that is not valid
-        return cls(tuple(labels), place, model, match_labels(labels, model.labels))
+        model.occurrence(
+            location.latitude, location.longitude, location.week_for(None)
+        )  # refuses a place that is not valid
+        return cls(tuple(labels), location, model, match_labels(labels, model.labels))
 
     @property
     def unknown(self) -> list[str]:
@@ -73,20 +94,28 @@ class OccurrenceFilter:
 
     def occurrence(self, day: dt.date | None) -> NDArray[np.float64]:
         """Return the value of each species on a day (None: unknown); NaN for those that the model does not know; shape (species,)."""
-        values = self.model.occurrence(self.place.latitude, self.place.longitude, self.place.week_for(day))
+        values = self.model.occurrence(self.location.latitude, self.location.longitude, self.location.week_for(day))
         out = np.full(len(self.labels), np.nan)
         out[list(self.columns)] = values[list(self.columns.values())]
         return out
 
-    def split(
-        self, detections: Sequence["Detection"], day: dt.date | None
-    ) -> tuple[list["Detection"], list["Detection"]]:
-        """Return the detections that stay, and those that are left out because their species hardly occurs there and then."""
-        values = dict(zip(self.labels, self.occurrence(day), strict=True))
-        minimum = self.place.min_occurrence
-        left_out = [d for d in detections if minimum is not None and values[d.species] < minimum]
-        removed = set(map(id, left_out))
-        return [d for d in detections if id(d) not in removed], left_out
+    def split(self, detections: Sequence[Detection], day: dt.date | None) -> tuple[list[Detection], list[Detection]]:
+        """Return the detections that stay, with their value, and those that are left out: their species hardly occurs there and then.
+
+        Args:
+            detections: of one recording.
+            day: when it was made; None: unknown.
+        """
+        values = dict(zip(self.labels, self.occurrence(day).tolist(), strict=True))
+        minimum = self.location.min_occurrence
+        kept: list[Detection] = []
+        left_out: list[Detection] = []
+        for detection in detections:
+            value = values[detection.species]
+            (left_out if minimum is not None and value < minimum else kept).append(
+                replace(detection, occurrence=None if math.isnan(value) else round(value, 4))
+            )
+        return kept, left_out
 
 
 @cache

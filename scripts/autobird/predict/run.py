@@ -4,77 +4,61 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from autobird.audio.file_kind import not_audio_kind
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, csv_text
 from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import check_backbone, split_note
 from autobird.predict.bundle import MANIFEST, Bundle
+from autobird.predict.codes import SpeciesCodes
+from autobird.predict.columns import DetectionTable
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
-from autobird.predict.formats import CsvFormat, JsonFormat, OutputFormat, TableFormat, file_rows, formatted, on_one_line
+from autobird.predict.formats import on_one_line
 from autobird.predict.inputs import find_files
 from autobird.predict.journal import FileState, Journal
+from autobird.predict.occurrence_filter import OccurrenceFilter
+from autobird.predict.options import PredictOptions
+from autobird.predict.output_names import files_table, journal_path
+from autobird.predict.outputs import FilesOutput, Output, new_output, text_format
 
 _REPORT_SECONDS = 5.0
 """Time between two lines about the progress."""
-
-
-@dataclass(frozen=True)
-class PredictOptions:
-    """Options of the command.
-
-    Attributes:
-        form: `table`, `csv` or `json`.
-        by_window: whether JSON includes every window.
-        output: file to write; None: standard output.
-        workers: number of worker processes.
-        max_seconds: longest accepted recording; None: no limit.
-        time_limit: seconds that a file may take; None: see `predict_files`.
-        backbone: file of the backbone; None: see `Classifier`.
-    """
-
-    form: str = "table"
-    by_window: bool = False
-    output: Path | None = None
-    workers: int = 1
-    max_seconds: float | None = None
-    time_limit: float | None = None
-    backbone: Path | None = None
-
-
-def files_table(output: Path) -> Path:
-    """Return the path of the table of files beside a CSV output: `d.files.csv` for `d.csv`."""
-    return output.with_name(output.name.removesuffix(".csv") + ".files.csv")
-
-
-def journal_path(output: Path) -> Path:
-    """Return the path of the journal of an unfinished output."""
-    return output.with_name(output.name + ".journal")
 
 
 def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) -> int:
     """Classify files and folders, and write the results; return 1 if files were skipped or are missing, else 0.
 
     Raises:
-        AutobirdError: the bundle cannot be read, its backbone is not installed, there is no file, or the output is a recording or cannot
-            be written.
+        AutobirdError: the options do not fit together, the bundle or the table of codes cannot be read, the backbone is not installed,
+            there is no file, or an output is a recording or cannot be written.
     """
+    options.check()
     output = options.output
-    if output is not None and output.is_file() and file_size(output) and not not_audio_kind(output):
-        raise AutobirdError(f"--output {output} is a recording, and would be overwritten; name another file")
+    for path in options.paths.values():
+        if path.is_file() and file_size(path) and not not_audio_kind(path):
+            raise AutobirdError(f"--output {path} is a recording, and would be overwritten; name another file")
     # A device or a pipe cannot be replaced by a file, and has no place beside it.
-    is_file = output is not None and (not output.exists() or output.is_file())
-    own = (output, files_table(output), journal_path(output)) if output and is_file else ()
-    files, missing = _find(paths, own)
+    is_file = output is not None and (not options.is_exact or not output.exists() or output.is_file())
+    own = (*options.paths.values(), files_table(output), journal_path(output)) if output and is_file else ()
+    found, missing = _find(paths, own)
+    codes = SpeciesCodes(options.codes) if options.codes else None
     loaded = Bundle.load(bundle)
-    command = _Command(loaded, check_backbone(loaded, options.backbone), files, missing, options)
+    if codes is not None and (without := codes.missing(list(loaded.labels))):
+        print(f"note: {options.codes} has no code for {', '.join(without)}", file=sys.stderr)
+    answers = options.answers(loaded)
+    answers.apply(loaded)  # refuses what does not fit the bundle, before any file is read
+    for note in answers.notes(loaded):
+        print(f"note: {note}", file=sys.stderr)
+    table = DetectionTable(options.places, codes, options.location is not None)
+    command = _Command(loaded, check_backbone(loaded, options.backbone), found, missing, options, table, answers)
     if output is None:
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):
@@ -82,7 +66,7 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
                 stream.reconfigure(errors="backslashreplace")
         command.write_to(sys.stdout)
     elif is_file:
-        command.write_to_file(output)
+        command.write_to_files(output)
     else:
         try:
             with output.open("w", encoding="utf-8", newline="") as file:
@@ -92,7 +76,14 @@ def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) 
     return 1 if command.skipped else 0
 
 
-def _find(paths: Sequence[Path], own: Sequence[Path | None]) -> tuple[list[Path], list[Path]]:
+class _File(NamedTuple):
+    """A file to classify, and its path below the folder that was named."""
+
+    path: Path
+    below: str
+
+
+def _find(paths: Sequence[Path], own: Sequence[Path]) -> tuple[list[_File], list[Path]]:
     """Return the files, without those that this command writes, and the paths that do not exist.
 
     Raises:
@@ -102,8 +93,13 @@ def _find(paths: Sequence[Path], own: Sequence[Path | None]) -> tuple[list[Path]
     found = find_files([path for path in paths if path not in missing] or paths)
     for note in found.notes:
         print(f"note: {note}", file=sys.stderr)
-    names = {path.name: path.resolve() for path in own if path}
-    return [path for path in found.files if path.name not in names or path.resolve() != names[path.name]], missing
+    names = {path.name: path.resolve() for path in own}
+    files = [
+        _File(path, below)
+        for path, below in zip(found.files, found.below, strict=True)
+        if path.name not in names or path.resolve() != names[path.name]
+    ]
+    return files, missing
 
 
 class _Command:
@@ -117,11 +113,20 @@ class _Command:
         self,
         bundle: Bundle,
         backbone: Path | None,
-        files: Sequence[Path],
+        files: Sequence[_File],
         missing: Sequence[Path],
         options: PredictOptions,
+        table: DetectionTable,
+        answers: AnswerOptions,
     ) -> None:
-        self._bundle, self._backbone, self._files, self._options = bundle, backbone, files, options
+        self._bundle, self._backbone, self._files, self._options, self._table = bundle, backbone, files, options, table
+        self._answers = answers
+        self._occurrence = OccurrenceFilter.of(bundle.labels, options.location) if options.location else None
+        if self._occurrence and self._occurrence.unknown:
+            names = ", ".join(self._occurrence.unknown)
+            print(f"note: the location model does not know {names}; these species are not filtered", file=sys.stderr)
+        self._left_out: Counter[str] = Counter()
+        """Number of detections that `--min-occurrence` left out, by species."""
         self._missing = [
             skipped(printable(str(path)), "is not there; give audio files, or folders of them", is_final=False)
             for path in missing
@@ -132,34 +137,39 @@ class _Command:
         """Number of files with a note and one of them with its note: of each note that files have in common, and of all others ("")."""
         self._audio = 0.0
 
-    def _format(self, only_ascii: bool = False) -> OutputFormat:
-        if self._options.form == "json":
-            return JsonFormat(self._bundle, only_ascii)
-        # On the terminal, notes that files have in common are printed once, at the end.
-        return CsvFormat() if self._options.form == "csv" else TableFormat(self._options.output is not None)
-
     def _classify(self, numbers: Sequence[int]) -> Iterator[tuple[int, FileResult]]:
         """Yield the number and the result of each file in the order of completion, and report the progress."""
         o = self._options
         jobs = [
             FileJob(
                 self._bundle.folder,
-                self._files[n],
-                printable(str(self._files[n])),
+                self._files[n].path,
+                printable(str(self._files[n].path)),
                 o.max_seconds,
                 o.by_window,
                 self._backbone,
+                self._files[n].below,
+                self._answers,
             )
             for n in numbers
         ]
         workers, per_mb = min(o.workers, max(1, len(jobs))), time_per_megabyte(self._bundle)
         with closing(predict_files(jobs, workers, o.time_limit, per_mb)) as results:
             for at, result in results:
+                if self._occurrence:
+                    result = self._with_occurrence(result, self._occurrence)
                 self._answered += 1
                 self._audio += result.duration
                 self._report(result)
                 yield numbers[at], result
                 self._report_progress(len(numbers))
+
+    def _with_occurrence(self, result: FileResult, occurrence: OccurrenceFilter) -> FileResult:
+        """Return the result with the occurrence of each detection, without those that the user does not want."""
+        start = self._options.places.of(result.origin).start
+        kept, left_out = occurrence.split(result.detections, start.date() if start else None)
+        self._left_out.update(detection.species for detection in left_out)
+        return replace(result, detections=kept)
 
     def _report(self, result: FileResult) -> None:
         if result.error:
@@ -182,6 +192,9 @@ class _Command:
         earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
+        if self._left_out:
+            counts = ", ".join(f"{name} ({count})" for name, count in sorted(self._left_out.items()))
+            print(f"note: --min-occurrence left out {self._left_out.total()} detections: {counts}", file=sys.stderr)
         for count, example in self._notes.values():
             files = f"{count} file{'s were' if count > 1 else ' was'}"
             print(f"note: {files} classified with a note, for example {example}", file=sys.stderr)
@@ -189,7 +202,10 @@ class _Command:
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
         only_ascii = not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
-        form, waiting, following = self._format(only_ascii), dict[int, FileResult](), 0
+        form = text_format(
+            self._options.formats[0], self._bundle, self._table, only_ascii, self._options.output is not None
+        )
+        waiting, following = dict[int, FileResult](), 0
         stream.write(form.start)
         for number, result in self._classify(range(len(self._files))):
             waiting[number] = result
@@ -204,23 +220,30 @@ class _Command:
         stream.flush()
         self._report_end()
 
-    def write_to_file(self, output: Path) -> None:
-        """Write the results to a file; a journal beside it holds those of an unfinished run, and the next run uses them.
+    def write_to_files(self, output: Path) -> None:
+        """Write the results to files; a journal beside them holds those of an unfinished run, and the next run uses them.
 
-        CSV: the rows of each file are appended to the output when it is done, and sorted by file at the end.
+        Tables are written while the results arrive, and sorted by file at the end.
 
         Raises:
-            AutobirdError: the file cannot be written, or another run writes it.
+            AutobirdError: a file cannot be written, or another run writes it.
         """
         with _writing(output):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            journal = Journal(journal_path(output), self._key(), [FileState.of(file) for file in self._files])
+            journal_path(output).parent.mkdir(parents=True, exist_ok=True)
+            journal = Journal(journal_path(output), self._key(), [FileState.of(file.path) for file in self._files])
         try:
             with closing(journal):
                 self._write_with_journal(output, journal)
         except KeyboardInterrupt:
             print(f"interrupted; {_kept(output)}", file=sys.stderr)
             raise
+
+    def _outputs(self, output: Path) -> list[Output]:
+        below = [file.below for file in self._files]
+        outputs = [
+            new_output(form, path, self._bundle, self._table, below) for form, path in self._options.paths.items()
+        ]
+        return [*outputs, FilesOutput(files_table(output), self._table)]
 
     def _write_with_journal(self, output: Path, journal: Journal) -> None:
         done = sorted(journal.done)
@@ -235,17 +258,15 @@ class _Command:
         for number in done:
             self._report(journal.read(number))
         remaining = [n for n in range(len(self._files)) if n not in journal.done]
-        is_csv = self._options.form == "csv"
-        if is_csv:
-            rows = formatted(CsvFormat(), (journal.read(number) for number in done))
-            with _writing(output), output.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(rows)
+        outputs = self._outputs(output)
+        with _writing(output):
+            for each in outputs:
+                each.begin(lambda: ((number, journal.read(number)) for number in done))
         for number, result in self._classify(remaining):
             with _writing(output):
                 journal.append(number, result)
-                if is_csv:
-                    with output.open("a", encoding="utf-8", newline="") as file:
-                        file.write(CsvFormat().text(result))
+                for each in outputs:
+                    each.add(number, result)
         for result in self._missing:
             self._report(result)
 
@@ -254,21 +275,18 @@ class _Command:
             yield from self._missing
 
         with _writing(output):
-            _write_parts(output, formatted(self._format(), results()))
-            if is_csv:
-                _write_parts(files_table(output), (csv_text([row]) for row in file_rows(results())))
+            for each in outputs:
+                each.finish(results)
         journal.remove()
         self._report_end()
 
     def _key(self) -> str:
         """Return a text that identifies the bundle and the options that results depend on."""
-        o = self._options
-        return json.dumps([file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds])
-
-
-def _write_parts(path: Path, parts: Iterator[str]) -> None:
-    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(parts)
+        o, thresholds = self._options, self._answers.apply(self._bundle).thresholds
+        place = [*astuple(o.location), o.places.clock and str(o.places.clock)] if o.location else None
+        return json.dumps(
+            [file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds, thresholds.tolist(), place]
+        )
 
 
 def _kept(output: Path) -> str:

@@ -20,6 +20,7 @@ from autobird.core.tables import read_table
 from autobird.evaluation.predictions import windows_to_predict
 from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, bundle_manifest
 from autobird.predict.check import CLIP, EXPECTED, expected_prediction
+from autobird.predict.classification import Calibration
 from autobird.release.card import model_card
 from autobird.release.drift_reference import drift_reference, drift_table
 from autobird.sources.licences import terms
@@ -93,7 +94,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_bytes(args.folder / GRAPH, graph.read_bytes())
 
         calibration = read_json(args.calibration)
-        temperature, thresholds = calibration["temperature"], calibration["thresholds"]
+        thresholds = calibration["thresholds"]
+        network = Calibration.from_json(calibration)
         licences = read_json(args.licences)
         write_json(
             args.folder / DESCRIPTION,
@@ -104,9 +106,13 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "fingerprint": (file_digest(graph) or "")[:16],
                 "labels": labels,
                 "features": features.model_dump(mode="json"),
-                "aggregation": calibration["aggregation"],
-                "temperature": temperature,
-                "thresholds": [thresholds[name]["threshold"] for name in labels],
+                "outputs": network.outputs,
+                "aggregation": network.aggregation,
+                "scale": network.scale.tolist(),
+                "offset": network.offset.tolist(),
+                "thresholds": network.thresholds.tolist(),
+                "unknown_score": calibration["unknown_score"],
+                "precision_thresholds": calibration["precision_thresholds"],
                 "training_data": training_data(licences, backbone, teacher),
                 "backbone": backbone and backbone.model_dump(mode="json"),
                 **({"teacher": teacher} if teacher else {}),
@@ -116,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         windows = windows_to_predict(read_table(args.index), labels)
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
         windows = windows[windows["split"] != "test"]
-        table = drift_table(windows, read_table(args.predictions), shards, features, temperature)
+        table = drift_table(windows, read_table(args.predictions), shards, features, network)
         write_json(args.folder / "drift_reference.json", drift_reference(table))
 
         write_bytes(args.folder / "ATTRIBUTION.csv", args.attribution.read_bytes())
@@ -125,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.name, labels, read_json(args.metrics), pd.read_csv(args.comparison), released, read_json(args.counts),
             read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone,
             model.get("known_to_backbone", ()),
-            {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher,
+            {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher, calibration["precision"],
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())
@@ -152,9 +158,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
         write_json(args.folder / MANIFEST, bundle_manifest(args.folder))
         log.info(
-            "variant %s, temperature %.3f, thresholds chosen for %d species",
+            "variant %s, %s outputs, thresholds chosen for %d species",
             released["released"],
-            temperature,
+            network.outputs,
             sum(t["chosen"] for t in thresholds.values()),
         )
 

@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 
 from autobird.backbone.base import BackboneInfo
+from autobird.evaluation.false_alarms_text import false_alarm_sentence
 from autobird.predict.backbone import how_to_install
+from autobird.release.card_detections import CALIBRATIONS, field_limits, threshold_lines
 
 _METRICS = {
     "macro_f1": "macro-F1 of the most probable species",
@@ -38,6 +40,7 @@ def model_card(
     known_to_backbone: Sequence[str] = (),
     analysis: dict[str, str] | None = None,
     teacher: dict[str, Any] | None = None,
+    precision: float | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -56,6 +59,7 @@ def model_card(
         analysis: summaries of the analyses of a run with a backbone, by the name of their file (`possibly_heard`,
             `with_backbone`, `learning_curve`); other runs have none.
         teacher: the pretrained network that taught the model, as `model.json` records it; None: none did.
+        precision: the precision that the thresholds were chosen for; None: the highest F1.
     """
     analysis = analysis or {}
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
@@ -86,14 +90,16 @@ def model_card(
         "",
         _several_species(test),
         "",
+        false_alarm_sentence(test["negatives"]),
+        "",
         *(() if backbone else _gate_lines(row, released["reason"])),
+        *_section("Field recordings", analysis, "field"),
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
         f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
-        "thresholds and its temperature "
-        "(the number that the model's outputs are divided by, to make the probabilities match the observed accuracy). "
+        f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
         "",
@@ -113,6 +119,7 @@ def model_card(
         "",
         "- The model can only report the species listed below. For any other species or sound it reports the most similar of them, or "
         "nothing.",
+        *field_limits(test["negatives"]),
         "- The metrics apply to recordings like the test recordings. Results for other places, microphones and seasons may differ. "
         "The drift report tests whether new recordings differ from those of the training.",
         f"- Species with weak detections (F1 per test recording below {_WEAK_F1:g}): {', '.join(weak) if weak else 'none'}.",
@@ -124,8 +131,9 @@ def model_card(
         "recordings in which the species is detected, the share that contain it. Recall: of the test recordings that contain the "
         "species, the share in which it is detected.",
         "",
-        "| species | test recordings (groups) | threshold | precision | recall |",
-        "|---|---|---|---|---|",
+        *threshold_lines(species, precision),
+        "| species | test recordings (groups) | threshold | precision | recall | false alarms per hour |",
+        "|---|---|---|---|---|---|",
         *[_species_row(r) for r in species.to_dict("records")],
         "",
     ]
@@ -247,11 +255,16 @@ def _several_species(test: dict[str, Any]) -> str:
     others = test["recordings"] - test["recordings_of_one_species"]
     if not others:
         return "According to the metadata, every test recording contains exactly one species."
-    unnamed = test["recordings"] - test["recordings_with_known_species"]
+    uncertain = test["recordings"] - test["recordings_with_known_species"]
+    without = f" ({test['negative_recordings']} of them none)" if test["negative_recordings"] else ""
     return (
-        f"{others} test recordings do not contain exactly one species. Macro-F1 of the most probable species uses the other "
+        f"{others} test recordings do not contain exactly one species{without}. Macro-F1 of the most probable species uses the other "
         f"{test['recordings_of_one_species']}; all other metrics use all test recordings"
-        + (f", except {unnamed} in which an annotator marked a sound without naming its species." if unnamed else ".")
+        + (
+            f", {uncertain} of them only for the species of which it is known if they contain them."
+            if uncertain
+            else "."
+        )
     )
 
 
@@ -261,7 +274,8 @@ def _species_row(row: dict[str, Any]) -> str:
         for m in ("precision", "recall")
     ]
     counts = f"{row['test_recordings']} ({row['test_groups']})"
-    return f"| *{row['species']}* | {counts} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} |"
+    alarms = "not measured" if pd.isna(row["false_alarms_per_hour"]) else f"{row['false_alarms_per_hour']:.3g}"
+    return f"| *{row['species']}* | {counts} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} | {alarms} |"
 
 
 def leakage_sentence(leakage: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,15 @@ from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
-from autobird.evaluation.calibration import calibrate
-from autobird.evaluation.metrics import Weighting, detection_macro_f1, macro_f1
+from autobird.evaluation.calibration import FittedCalibration, calibrate, precision_thresholds
+from autobird.evaluation.evaluate import interval_json
+from autobird.evaluation.false_alarms import WindowSound, false_alarm_ratio, false_alarms
+from autobird.evaluation.metrics import Weighting, detection_macro_f1, detection_recall, macro_f1
 from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
-from autobird.predict.classification import Calibration
-from autobird.release.gate import Candidate, select_variant
+from autobird.evaluation.unknown_species import choose_score
+from autobird.predict.classification import Calibration, outputs_of
+from autobird.predict.unknown import UnknownScore
+from autobird.release.gate import Bounds, Candidate, select_variant
 from autobird.release.onnx_files import multiply_adds
 from autobird.release.references import SCRATCH, aligned, gains, not_released, refusals
 from autobird.release.score import SPLITS
@@ -29,52 +34,73 @@ def bits_of(name: str) -> int:
     return 8 if "int8" in name else 32
 
 
+@dataclass(frozen=True)
+class Scored:
+    """A variant: its logits (`PREDICTIONS`), and its calibration."""
+
+    table: pd.DataFrame
+    calibration: Calibration
+
+
 def compare_variants(
-    tables: dict[str, pd.DataFrame],
-    calibrations: dict[str, Calibration],
-    labels: list[str],
-    name: str,
-    settings: CompareSettings,
+    variants: Mapping[str, Scored], labels: list[str], name: str, settings: CompareSettings
 ) -> list[dict[str, Any]]:
     """Evaluate every variant on one split.
 
     Args:
-        tables: logits of each variant (`PREDICTIONS`), by its name; `float` is the one that the others are compared with.
-        calibrations: temperature and thresholds of each variant.
+        variants: by name; `float` is the one that the others are compared with.
         labels: species in the order of the logits.
         name: name of the split.
         settings: bootstrap and confidence level.
 
     Returns:
-        one row per variant: macro-F1 and macro-F1 of the detections per recording with their intervals, the paired difference in
-        macro-F1 from the float32 model, and the share of windows in which both name the same species.
+        one row per variant: macro-F1, macro-F1 of the detections and recall of the detections per recording, the paired differences in
+        macro-F1 and recall from the float32 model, false alarms per hour and their ratio to those of the float32 model, all with their
+        intervals, and the share of windows in which both detect the same set of species with the thresholds of the float32 model
+        (`agreement`): thresholds of their own differ by chance.
     """
-    splits = {variant: predictions_of_split(t, labels, name, calibrations[variant]) for variant, t in tables.items()}
-    draws = splits["float"].resamples(settings.resamples, settings.seed)
-    weighting = Weighting.of(draws, splits["float"].recordings)
-    f1s = {variant: macro_f1(s.recordings, weighting) for variant, s in splits.items()}
-    named = {variant: s.windows.probabilities.argmax(axis=1) for variant, s in splits.items()}
+    splits = {n: predictions_of_split(v.table, labels, name, v.calibration) for n, v in variants.items()}
+    alarms = {n: false_alarms(split, WindowSound.of(variants[n].table, name)) for n, split in splits.items()}
+    reference = splits["float"]
+    draws = reference.resamples(settings.resamples, settings.seed)
+    weighting = Weighting.of(draws, reference.recordings)
+    metrics = {
+        n: {
+            "macro_f1": macro_f1(s.recordings, weighting),
+            "detection_recall": detection_recall(s.recordings, weighting),
+        }
+        for n, s in splits.items()
+    }
     rows: list[dict[str, Any]] = []
     for variant, split in splits.items():
-        f1, detection = f1s[variant], detection_macro_f1(split.recordings, weighting)
+        own = metrics[variant]
+        detection = detection_macro_f1(split.recordings, weighting)
+        differences = {}
+        for key in own:
+            # Paired comparison: both variants use the same resamples of the same groups. The float32 model does not differ
+            # from itself, so its interval is exactly zero.
+            values = own[key].values - metrics["float"][key].values
+            found = difference_interval(values, draws, settings.confidence)
+            differences[key] = (0.0, 0.0, 0.0) if variant == "float" and found is not None else found
+        f1, recall = own["macro_f1"], own["detection_recall"]
         row: dict[str, Any] = {
             "variant": variant,
             "split": name,
             "recordings": int((split.recordings.single_species >= 0).sum()),
             "groups": f1.groups,
         }
-        # Paired comparison: both variants use the same resamples of the same groups. The float32 model does not differ
-        # from itself, so its interval is exactly zero.
-        difference = difference_interval(f1.values - f1s["float"].values, draws, settings.confidence)
-        if variant == "float" and difference is not None:
-            difference = (0.0, 0.0, 0.0)
         for key, interval in (
             ("macro_f1", bounded_interval(f1.values, draws, settings.confidence, f1.groups)),
-            ("difference", difference),
+            ("difference", differences["macro_f1"]),
             ("detection_macro_f1", bounded_interval(detection.values, draws, settings.confidence, detection.groups)),
+            ("detection_recall", bounded_interval(recall.values, draws, settings.confidence, recall.groups)),
+            ("recall_difference", differences["detection_recall"]),
+            ("false_alarms_per_hour", alarms[variant].rate(settings.confidence)),
+            ("false_alarm_ratio", false_alarm_ratio(alarms[variant], alarms["float"], settings)),
         ):
             row |= zip((key, f"{key}_low", f"{key}_high"), interval or (np.nan,) * 3, strict=True)
-        row["agreement"] = float((named[variant] == named["float"]).mean())
+        detected = split.windows.probabilities >= variants["float"].calibration.thresholds
+        row["agreement"] = float((detected == reference.windows.detected).all(axis=1).mean())
         rows.append(row)
     return rows
 
@@ -87,11 +113,22 @@ def candidate(row: dict[str, Any], cost: tuple[int, int, int], backbone: Backbon
         cost: multiply-adds per window without a backbone, bit width, and size of the file in bytes.
         backbone: cost of the backbone; None: the model needs none.
     """
-    # A loss is a negative difference, so the ends of the interval swap.
-    loss, low, high = (
-        None if np.isnan(v) else round(0.0 - v, 9) for v in (row[f"difference{e}"] for e in ("", "_high", "_low"))
+
+    def loss(key: str) -> Bounds | None:
+        # A loss is a negative difference, so the ends of the interval swap.
+        ends = [row[f"{key}{end}"] for end in ("", "_high", "_low")]
+        return None if np.isnan(ends).any() else Bounds(*(round(0.0 - v, 9) for v in ends))
+
+    ratio = [row[f"false_alarm_ratio{end}"] for end in ("", "_low", "_high")]
+    return Candidate(
+        row["variant"],
+        loss("difference"),
+        loss("recall_difference"),
+        None if np.isnan(ratio).any() else Bounds(*ratio),
+        row["agreement"],
+        *cost,
+        backbone,
     )
-    return Candidate(row["variant"], loss, low, high, row["agreement"], *cost, backbone)
 
 
 def cost_columns(
@@ -118,22 +155,72 @@ def cost_columns(
     return table
 
 
-def calibration_json(variant: str, labels: list[str], calibration: Calibration, chosen: list[bool]) -> dict[str, Any]:
+def calibration_json(
+    variant: str,
+    labels: list[str],
+    fitted: FittedCalibration,
+    unknown: UnknownScore | None,
+    settings: CompareSettings,
+    by_precision: dict[str, list[float | None]],
+) -> dict[str, Any]:
     """Return the calibration of a variant as the content of `calibration.json`.
 
     Args:
         variant: name of the variant.
         labels: species in the order of the thresholds.
-        calibration: temperature, thresholds and aggregation.
-        chosen: for each species, whether validation held enough windows to choose its threshold.
+        fitted: the calibration, and how its thresholds were chosen.
+        unknown: the score of windows that hold none of the species.
+        settings: what the thresholds were chosen for.
+        by_precision: thresholds for other precisions (`precision_thresholds`).
     """
-    thresholds = zip(labels, calibration.thresholds, chosen, strict=True)
+    calibration = fitted.calibration
+    ends = (None if np.isnan(v) else float(v) for v in np.stack([fitted.low, fitted.high], axis=1).ravel())
     return {
         "variant": variant,
-        "temperature": calibration.temperature,
+        "outputs": calibration.outputs,
         "aggregation": calibration.aggregation,
-        "thresholds": {name: {"threshold": float(t), "chosen": is_chosen} for name, t, is_chosen in thresholds},
+        "precision": settings.precision,
+        "false_alarms": {
+            "wanted_per_hour": settings.false_alarms_per_hour,
+            "per_hour": interval_json(fitted.false_alarms),
+            "reached": fitted.false_alarms_reached,
+        },
+        "unknown_score": unknown and unknown.json(),
+        "precision_thresholds": by_precision,
+        "thresholds": {
+            name: {
+                "threshold": float(calibration.thresholds[i]),
+                "low": next(ends),
+                "high": next(ends),
+                "chosen": bool(fitted.chosen[i]),
+                "reached": bool(fitted.reached[i]),
+                "scale": float(calibration.scale[i]),
+                "offset": float(calibration.offset[i]),
+            }
+            for i, name in enumerate(labels)
+        },
     }
+
+
+def report_thresholds(labels: list[str], fitted: FittedCalibration, settings: CompareSettings) -> None:
+    """Log which species have no threshold of their own, and what the thresholds do not reach."""
+    pooled = [name for name, chosen in zip(labels, fitted.chosen, strict=True) if not chosen]
+    if pooled:
+        log.info("threshold of all species together, for lack of validation windows: %s", ", ".join(pooled))
+    missed = [name for name, reached in zip(labels, fitted.reached, strict=True) if not reached]
+    if missed:
+        log.warning("precision %g cannot be reached on validation for %s", settings.precision, ", ".join(missed))
+    if fitted.false_alarms is None:
+        log.warning(
+            "false alarms are not measured: no validation recording is known to hold none of the species; add negative recordings"
+        )
+    if fitted.false_alarms_reached is False:
+        wanted, found = settings.false_alarms_per_hour, fitted.false_alarms
+        log.warning(
+            "%g false alarms per hour cannot be reached on validation (%s)",
+            wanted,
+            "no sound without species" if found is None else f"{found[0]:.3g} per hour",
+        )
 
 
 def _backbone_cost(model: dict[str, Any]) -> BackboneCost | None:
@@ -169,20 +256,22 @@ def main(argv: Sequence[str] | None = None) -> None:
         # The folder of a member ends with its name: members/teacher/release/scores/float.parquet
         references = {s.parents[2].name: aligned(read_table(s), variants["float"]) for s in args.references}
         tables = variants | references
-        fitted = {name: calibrate(t, labels, settings.aggregation) for name, t in tables.items()}
-        calibrations = {name: calibration for name, (calibration, _) in fitted.items()}
-
-        rows = [row for split in SPLITS for row in compare_variants(tables, calibrations, labels, split, settings)]
         files = dict(zip([*variants, *references], [*args.variants, *args.reference_graphs], strict=True))
+        own = read_json(args.model)
+        models = dict(zip(files, [*[own] * len(variants), *map(read_json, args.reference_models)], strict=True))
+        fitted = {n: calibrate(t, labels, outputs_of(models[n]), settings) for n, t in tables.items()}
+        scored = {n: Scored(t, fitted[n].calibration) for n, t in tables.items()}
+
+        rows = [row for split in SPLITS for row in compare_variants(scored, labels, split, settings)]
         cost = {name: (multiply_adds(v), bits_of(name), v.stat().st_size) for name, v in files.items()}
-        models = [args.model] * len(variants) + args.reference_models
-        backbones = {name: _backbone_cost(read_json(m)) for name, m in zip(files, models, strict=True)}
+        backbones = {name: _backbone_cost(models[name]) for name in files}
         validation = [r for r in rows if r["split"] == "validation" and r["variant"] in variants]
         candidates = [candidate(r, cost[r["variant"]], backbones[r["variant"]]) for r in validation]
         recordings, groups = validation[0]["recordings"], validation[0]["groups"]
         refused = {}
         if SCRATCH in references:
             compared = variants | {SCRATCH: references[SCRATCH]}
+            calibrations = {name: fitted[name].calibration for name in compared}
             refused = refusals(gains(compared, calibrations, labels, settings), settings.min_gain)
         decision = select_variant(candidates, recordings, groups, settings, refused)
         if len(refused) == len(variants):
@@ -194,7 +283,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_csv(args.comparison, table)
         write_json(args.released, dataclasses.asdict(decision))
         write_table(args.predictions, tables[decision.released], PREDICTIONS)
-        write_json(args.calibration, calibration_json(decision.released, labels, *fitted[decision.released]))
+        chosen = fitted[decision.released]
+        unknown = choose_score(tables[decision.released], labels, chosen.calibration)
+        by_precision = precision_thresholds(tables[decision.released], labels, chosen.calibration, settings)
+        content = calibration_json(decision.released, labels, chosen, unknown, settings, by_precision)
+        write_json(args.calibration, content)
+        report_thresholds(labels, chosen, settings)
         if decision.not_released:
             log.warning("%s", decision.not_released)
         else:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.drift.features import AUDIO_FEATURES, MODEL_FEATURES, drift_features
-from autobird.predict.classification import softmax
+from autobird.predict.classification import Calibration
 
 DIGITS = 5
 """Decimals of the stored features: enough to rank recordings, and free of rounding differences between machines."""
@@ -20,7 +20,7 @@ def drift_table(
     predictions: pd.DataFrame,
     shards: Sequence[NDArray[np.float16]],
     settings: MelSettings,
-    temperature: float,
+    calibration: Calibration,
 ) -> pd.DataFrame:
     """Return the drift features of each recording; model features are NaN where there are no predictions.
 
@@ -29,7 +29,7 @@ def drift_table(
         predictions: logits of some of these windows (`PREDICTIONS`).
         shards: mel frames of each batch; shape (frames, mels).
         settings: the front end.
-        temperature: divisor of the logits.
+        calibration: calibration of the network.
 
     Returns:
         one row per recording: recording, group, split, and the columns of `DRIFT_FEATURES`.
@@ -38,9 +38,11 @@ def drift_table(
     by_recording = dict(iter(predictions.groupby("recording")["logits"]))
     for name, part in index.groupby("recording", sort=True):
         logits = by_recording.get(name)
-        p = np.ones((1, 1)) if logits is None else softmax(np.stack(logits.to_list()).astype(np.float64) / temperature)
+        p = np.ones((1, 1)) if logits is None else calibration.probabilities(np.stack(logits.to_list()))
         frames, firsts = shards[part["shard"].iloc[0]], part["first_frame"].to_numpy()
-        values: dict[str, Any] = drift_features(frames, firsts, part["rms"].to_numpy(), p, settings)
+        values: dict[str, Any] = drift_features(
+            frames, firsts, part["rms"].to_numpy(), p, settings, calibration.outputs
+        )
         if logits is None:
             values |= dict.fromkeys(MODEL_FEATURES, np.nan)
         rows.append({"recording": name, "group": part["group"].iloc[0], "split": part["split"].iloc[0], **values})

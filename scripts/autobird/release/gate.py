@@ -3,11 +3,21 @@
 The rule uses no measured times, so the same variant is selected on every machine.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from autobird.backbone.cost import BackboneCost
 from autobird.release.settings import GateSettings
+
+
+class Bounds(NamedTuple):
+    """An estimate and the ends of its confidence interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -16,10 +26,10 @@ class Candidate:
 
     Attributes:
         name: name of the variant; `float` is the float32 model that the others are compared with.
-        f1_loss: macro-F1 per recording of the float32 model minus that of this variant; None if it is not defined.
-        f1_loss_low: lower end of the confidence interval of `f1_loss`; None if it is unknown.
-        f1_loss_high: upper end of that interval.
-        agreement: share of windows in which this variant and the float32 model name the same species.
+        f1_loss: macro-F1 per recording of the float32 model minus that of this variant; None if it or its interval is not known.
+        recall_loss: the same for the recall of the detections.
+        false_alarm_ratio: false alarms of this variant, divided by those of the float32 model; None without sound to count them in.
+        agreement: share of windows in which this variant and the float32 model detect the same set of species.
         multiply_adds: number of multiply-adds per window, without a backbone.
         bits: width of the numbers that are multiplied.
         size: size of the file, bytes.
@@ -27,9 +37,9 @@ class Candidate:
     """
 
     name: str
-    f1_loss: float | None
-    f1_loss_low: float | None
-    f1_loss_high: float | None
+    f1_loss: Bounds | None
+    recall_loss: Bounds | None
+    false_alarm_ratio: Bounds | None
     agreement: float
     multiply_adds: int
     bits: int
@@ -52,7 +62,7 @@ class GateDecision:
     Attributes:
         released: name of the selected variant.
         reason: the reasons as text, separated by semicolons.
-        underpowered: variants whose loss of macro-F1 has too wide an interval, so that agreement decided.
+        underpowered: variants with a loss or a ratio of false alarms whose interval is too wide, so that agreement decided.
         failed: for each variant that did not pass, the reason.
         not_released: why no variant is released after all; "" if one is. `released` is then the one that the results are about.
     """
@@ -64,6 +74,69 @@ class GateDecision:
     not_released: str = ""
 
 
+@dataclass(frozen=True)
+class _Criterion:
+    """A result of a variant compared with the float32 model, and its limit.
+
+    Attributes:
+        name: what is compared.
+        bounds: the result and its interval; None if they are not known.
+        limit: largest acceptable value.
+        is_ratio: whether the result is a ratio, whose interval has a width on the logarithmic scale.
+    """
+
+    name: str
+    bounds: Bounds | None
+    limit: float
+    is_ratio: bool = False
+
+    @property
+    def is_underpowered(self) -> bool:
+        """Whether the interval is so wide that even a variant equal to the float32 model would fail."""
+        if self.bounds is None:
+            return True
+        _, low, high = self.bounds
+        if self.is_ratio:
+            return math.log(high / low) / 2 > math.log(self.limit)
+        return (high - low) / 2 > self.limit
+
+    @property
+    def fails_in_any_case(self) -> bool:
+        """Whether the whole interval is above the limit."""
+        return self.bounds is not None and self.bounds.low > self.limit
+
+    def failure(self, at_least: bool) -> str:
+        """Say how much is lost, at least or at most."""
+        assert self.bounds is not None
+        bound = self.bounds.low if at_least else self.bounds.high
+        if self.is_ratio:
+            gives = "gives at least" if at_least else "may give up to"
+            return f"{gives} {bound:.2f} times as many {self.name} on validation (at most {self.limit:g} allowed)"
+        loses = "loses at least" if at_least else "may lose up to"
+        return f"{loses} {bound:.4f} of {self.name} on validation (at most {self.limit:g} allowed)"
+
+    def result(self) -> str:
+        """Return the result of a variant that passes."""
+        assert self.bounds is not None
+        value, low, high = self.bounds
+        if self.is_ratio:
+            return f"{value:.2f} [{low:.2f}, {high:.2f}] times as many {self.name} (upper end: at most {self.limit:g} allowed)"
+        return (
+            f"a loss of {value:.4f} [{low:.4f}, {high:.4f}] of {self.name} (upper end: at most {self.limit:g} allowed)"
+        )
+
+
+def _criteria(c: Candidate, settings: GateSettings) -> list[_Criterion]:
+    """Return the criteria of a variant; false alarms only where they are counted."""
+    criteria = [
+        _Criterion("macro-F1", c.f1_loss, settings.max_f1_loss),
+        _Criterion("recall of the detections", c.recall_loss, settings.max_recall_loss),
+    ]
+    if c.false_alarm_ratio is not None:
+        criteria.append(_Criterion("false alarms", c.false_alarm_ratio, settings.max_false_alarm_ratio, is_ratio=True))
+    return criteria
+
+
 def select_variant(
     candidates: list[Candidate],
     recordings: int,
@@ -73,10 +146,10 @@ def select_variant(
 ) -> GateDecision:
     """Select the cheapest variant that passes; the float32 model always passes, unless it is refused.
 
-    A variant passes if the upper end of the interval of its loss of macro-F1 is at most `max_f1_loss`. If half the width of
-    this interval exceeds `max_f1_loss`, even a variant without any loss would fail: validation is too small for this
-    comparison. The variant then passes if it names the same species as the float32 model in at least `min_agreement` of the
-    windows. A variant whose whole interval lies above `max_f1_loss` fails in both cases.
+    A variant passes if the upper ends of the intervals of its losses of macro-F1 and of recall and of its ratio of false alarms are at
+    most their limits. If the interval of one of them is so wide that even a variant equal to the float32 model would fail, validation is
+    too small for this comparison. The variant must then detect the same set of species as the float32 model in at least
+    `min_agreement` of the windows instead. A variant with a whole interval above its limit fails in both cases.
 
     Args:
         candidates: all variants, including `float`.
@@ -87,39 +160,61 @@ def select_variant(
             names the float32 model.
     """
     failed = dict(refused or {})
-    underpowered = [c.name for c in candidates if c.name != "float" and _is_underpowered(c, settings)]
-    for c in candidates:
-        if c.name == "float" or c.name in failed:
-            continue
-        if c.f1_loss_low is not None and c.f1_loss_low > settings.max_f1_loss:
-            failed[c.name] = (
-                f"loses at least {c.f1_loss_low:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
-            )
-        elif c.name in underpowered:
-            if c.agreement < settings.min_agreement:
-                failed[c.name] = (
-                    f"names the same species as the float32 model in {c.agreement:.4f} of the validation windows "
-                    f"(at least {settings.min_agreement:g} required)"
-                )
-        elif c.f1_loss_high is not None and c.f1_loss_high > settings.max_f1_loss:
-            failed[c.name] = (
-                f"may lose up to {c.f1_loss_high:.4f} of macro-F1 on validation (at most {settings.max_f1_loss:g} allowed)"
-            )
+    others = [c for c in candidates if c.name != "float"]
+    unclear = {c.name: [x.name for x in _criteria(c, settings) if x.is_underpowered] for c in others}
+    for c in others:
+        reason = None if c.name in failed else _failure(c, settings)
+        if reason:
+            failed[c.name] = reason
     passing = [c for c in candidates if c.name not in failed] or [c for c in candidates if c.name == "float"]
     best = min(passing, key=lambda c: c.cost)
-    others = len(candidates) > 1
-    parts = [
-        f"{best.name}: {'the cheapest variant that passes the release gate' if others else 'the only variant'}, {_cost(best)}"
-    ]
+    several = "the cheapest variant that passes the release gate" if others else "the only variant"
+    parts = [f"{best.name}: {several}, {_cost(best)}"]
     if best.name != "float":
-        parts.append(_why_it_passes(best, best.name in underpowered, recordings, groups, settings))
+        parts.append(_why_it_passes(best, recordings, groups, settings))
     parts += [f"{name} {reason}" for name, reason in failed.items() if name != best.name]
+    underpowered = [name for name, what in unclear.items() if what]
     if underpowered:
+        texts = [
+            f"the {_LOSSES[what]} of {', '.join(n for n in underpowered if what in unclear[n])}" for what in _LOSSES
+        ]
+        used = [
+            text for what, text in zip(_LOSSES, texts, strict=True) if any(what in names for names in unclear.values())
+        ]
         parts.append(
-            f"validation is too small ({recordings} recordings of one species in {groups} groups) to measure the loss of macro-F1 of "
-            f"{', '.join(underpowered)}: agreement with the float32 model decided"
+            f"validation is too small ({recordings} recordings of one species in {groups} groups) to measure {', '.join(used)}: "
+            "agreement with the float32 model decided"
         )
     return GateDecision(best.name, "; ".join(parts), underpowered, failed)
+
+
+_LOSSES = {
+    "macro-F1": "loss of macro-F1",
+    "recall of the detections": "loss of recall",
+    "false alarms": "ratio of false alarms",
+}
+"""What cannot be measured, by the name of the criterion."""
+
+
+def _failure(c: Candidate, settings: GateSettings) -> str | None:
+    """Return why a variant fails; None if it passes."""
+    criteria = _criteria(c, settings)
+    for criterion in criteria:
+        if criterion.fails_in_any_case:
+            return criterion.failure(at_least=True)
+    for criterion in criteria:
+        if not criterion.is_underpowered and criterion.bounds and criterion.bounds.high > criterion.limit:
+            return criterion.failure(at_least=False)
+    if any(criterion.is_underpowered for criterion in criteria) and c.agreement < settings.min_agreement:
+        return _agreement(c, settings)
+    return None
+
+
+def _agreement(c: Candidate, settings: GateSettings) -> str:
+    return (
+        f"detects the same species as the float32 model in {c.agreement:.4f} of the validation windows "
+        f"(at least {settings.min_agreement:g} required)"
+    )
 
 
 def _cost(c: Candidate) -> str:
@@ -137,20 +232,15 @@ def _cost(c: Candidate) -> str:
     )
 
 
-def _is_underpowered(c: Candidate, settings: GateSettings) -> bool:
-    """Return whether the interval of the loss is too wide to compare it with `max_f1_loss`."""
-    if c.f1_loss_low is None or c.f1_loss_high is None:
-        return True
-    return (c.f1_loss_high - c.f1_loss_low) / 2 > settings.max_f1_loss
-
-
-def _why_it_passes(best: Candidate, underpowered: bool, recordings: int, groups: int, settings: GateSettings) -> str:
-    if underpowered:
-        return (
-            f"it names the same species as the float32 model in {best.agreement:.4f} of the validation windows "
-            f"(at least {settings.min_agreement:g} required)"
+def _why_it_passes(best: Candidate, recordings: int, groups: int, settings: GateSettings) -> str:
+    criteria = _criteria(best, settings)
+    parts = []
+    if any(criterion.is_underpowered for criterion in criteria):
+        parts.append(f"it {_agreement(best, settings)}")
+    measured = [criterion.result() for criterion in criteria if not criterion.is_underpowered]
+    if measured:
+        parts.append(
+            f"compared with the float32 model, it has {', '.join(measured)} on {recordings} validation recordings of one species in "
+            f"{groups} groups"
         )
-    return (
-        f"compared with the float32 model, it loses {best.f1_loss:.4f} [{best.f1_loss_low:.4f}, {best.f1_loss_high:.4f}] of macro-F1 on "
-        f"{recordings} validation recordings of one species in {groups} groups (upper end: at most {settings.max_f1_loss:g} allowed)"
-    )
+    return "; ".join(parts)

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 import safetensors.numpy
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import Resamples
-from autobird.evaluation.calibration import fit_temperature
+from autobird.evaluation.calibration import fit_calibration
 from autobird.evaluation.learning_curve import (
     Point,
     curve_sizes,
@@ -26,6 +25,7 @@ from autobird.evaluation.learning_curve import (
     no_curve,
 )
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
+from autobird.evaluation.metrics import Weighting, loss
 from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict
 from autobird.evaluation.settings import EvaluationSettings
@@ -34,7 +34,7 @@ from autobird.model.head_fit import Head, Problem, fit_head
 from autobird.model.head_prior import Prior
 from autobird.model.head_selection import CANDIDATES, MAX_WINDOWS, thinning_mask
 from autobird.model.settings import HeadSettings
-from autobird.predict.classification import Calibration
+from autobird.predict.classification import Calibration, Outputs, outputs_of
 
 DRAWS, DRAWS_OF_FOLDS = 5, 3
 """Random subsets for each point of the curve, for one split and for each fold of a cross-validation."""
@@ -46,27 +46,29 @@ class Fold:
 
     Attributes:
         labels: species that the head knows.
+        outputs: what the outputs of the head mean.
         settings: recipe.
         weight_decay: weight decay of the head.
         prior: part of its logits that was not trained.
         train: training windows, at most about `MAX_WINDOWS`; see `thinned`.
         names: recording of each training window, shape (windows,).
         recordings: one row per training recording: recording, group, and recording_species, the labels of its windows.
-        validation: embeddings of the validation windows of exactly one known species, shape (windows, width).
-        validation_label: that species, as an index into `labels`.
+        validation: the validation windows (`PREDICTIONS` without the logits).
+        validation_embeddings: of these windows, shape (windows, width).
         test: the test windows (`PREDICTIONS` without the logits).
         test_embeddings: of the test windows; shape (windows, width).
     """
 
     labels: list[str]
+    outputs: Outputs
     settings: HeadSettings
     weight_decay: float
     prior: Prior
     train: EmbeddedWindows
     names: NDArray[Any]
     recordings: pd.DataFrame
-    validation: NDArray[np.float16]
-    validation_label: NDArray[np.int64]
+    validation: pd.DataFrame
+    validation_embeddings: NDArray[np.float16]
     test: pd.DataFrame
     test_embeddings: NDArray[np.float16]
 
@@ -85,28 +87,31 @@ class Fold:
         """
         description, table = read_json(model), read_table(index)
         labels: list[str] = description["labels"]
+        outputs = outputs_of(description)
         used = table[(table["dropped"] == "") & (table["split"] == "train")].reset_index(drop=True)
+        if outputs == "softmax":
+            used = used[used["species"] != ""].reset_index(drop=True)
         of_recording = used.groupby("recording", sort=True)
-        recordings = pd.DataFrame(
-            {"group": of_recording["group"].first(), "recording_species": of_recording["species"].unique()}
-        )
+        species = of_recording["present"].agg(lambda sets: sorted({name for names in sets for name in names}))
+        recordings = pd.DataFrame({"group": of_recording["group"].first(), "recording_species": species})
         fitted = thinned(used)
+        validation = windows_to_predict(table, labels)
+        validation = validation[validation["split"] == "validation"].reset_index(drop=True)
         windows = windows_to_predict(table, list(all_labels))
-        single = windows[(windows["split"] == "validation") & windows["complete"] & (windows["present"].map(len) == 1)]
-        single = single[np.array([names[0] in labels for names in single["present"]], bool)]
         test = windows[windows["split"] == "test"].reset_index(drop=True)
         test_embeddings = read_embeddings(test, embeddings)
         train_settings = {name: description["train"][name] for name in HeadSettings.model_fields}
         return cls(
             labels,
+            outputs,
             HeadSettings.model_validate(train_settings),
             float(description["weight_decay"]),
             _prior(weights, len(labels), test_embeddings.shape[1]),
             EmbeddedWindows.from_index(fitted, labels, embeddings),
             fitted["recording"].to_numpy(),
             recordings.reset_index(),
-            read_embeddings(single, embeddings),
-            np.array([labels.index(names[0]) for names in single["present"]], np.int64),
+            validation,
+            read_embeddings(validation, embeddings),
             test,
             test_embeddings,
         )  # fmt: skip
@@ -122,9 +127,10 @@ class Fold:
         count = species.explode().value_counts()
         return np.array([count.get(name, 0) for name in labels], np.float64)
 
-    def temperature(self, head: Head) -> float:
-        """Return the temperature of a head, fitted to the validation windows; 1 without any."""
-        return fit_temperature(head.logits(self.validation), self.validation_label) if len(self.validation) else 1.0
+    def calibration(self, head: Head) -> tuple[Calibration, pd.DataFrame]:
+        """Return the calibration of a head, without thresholds, and the validation windows with its logits (`PREDICTIONS`)."""
+        table = self.validation.assign(logits=list(head.logits(self.validation_embeddings)))
+        return fit_calibration(table, self.labels, "mean", self.outputs), table
 
     def choose_weight_decay(self, windows: EmbeddedWindows) -> float:
         """Return the weight decay for few training windows: of `CANDIDATES` the one with the lowest loss on validation.
@@ -139,8 +145,10 @@ class Fold:
         for weight_decay in CANDIDATES:
             layers = problem.fit(weight_decay, None if self.settings.hidden else layers)
             head = Head(scaling, layers, self.prior)
-            logits = head.logits(self.validation) / self.temperature(head)
-            losses.append(-float(log_softmax(logits, axis=1)[np.arange(len(logits)), self.validation_label].mean()))
+            calibration, table = self.calibration(head)
+            items = predictions_of_split(table, self.labels, "validation", calibration).windows
+            equal = Weighting(np.ones((1, 1)), np.zeros(len(items), np.int64))
+            losses.append(float(loss(items, equal).values[0]))
         return CANDIDATES[int(np.argmin(losses))]
 
     def fit(self, windows: EmbeddedWindows, weight_decay: float) -> Head:
@@ -150,22 +158,22 @@ class Fold:
     def predict(self, head: Head, labels: Sequence[str]) -> pd.DataFrame:
         """Return the calibrated predictions of a head for the test windows (`PREDICTIONS`), with all labels of all folds."""
         logits = np.full((len(self.test), len(labels)), -np.inf)
-        logits[:, [labels.index(name) for name in self.labels]] = head.logits(self.test_embeddings) / self.temperature(
-            head
-        )
+        calibration, _ = self.calibration(head)
+        logits[:, [labels.index(name) for name in self.labels]] = calibration.logits(head.logits(self.test_embeddings))
         return self.test.assign(logits=list(logits))
 
 
 def thinned(windows: pd.DataFrame) -> pd.DataFrame:
     """Return at most about `MAX_WINDOWS` training windows, evenly spread over each recording, so that the cost of the curve is bounded.
 
-    The heads of all points are fitted to these, so that they differ only in their recordings. Every species of a recording keeps a
-    window.
+    The heads of all points are fitted to these, so that they differ only in their recordings. Every set of species of a recording
+    keeps a window.
 
     Args:
-        windows: columns recording, species.
+        windows: columns recording, present.
     """
-    part = windows.groupby(["recording", "species"], sort=False, dropna=False).ngroup().to_numpy(np.int64)
+    sets = windows["present"].map(tuple)
+    part = windows.groupby([windows["recording"], sets], sort=False, dropna=False).ngroup().to_numpy(np.int64)
     keep = thinning_mask(part, MAX_WINDOWS)
     if not keep.all():
         log.info(
@@ -202,7 +210,7 @@ def curve_points(
     """
     sizes = sizes_of(folds, labels)
     draws = DRAWS if len(folds) == 1 else DRAWS_OF_FOLDS
-    calibration = Calibration(1.0, np.full(len(labels), np.inf), settings.aggregation)
+    calibration = Calibration.none(folds[0].outputs, len(labels), settings.aggregation)
     points: list[Point] = []
     split: SplitPredictions | None = None
     for size in sizes:

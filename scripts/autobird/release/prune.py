@@ -128,12 +128,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         make_deterministic(recipe.threads)
         scaling = scaling_of(MelSettings.model_validate(model["features"]))
         train, validation = (
-            WindowDataset.from_split(args.index, split, model["labels"], args.shards, model["frames"], scaling)
+            WindowDataset.from_split(
+                args.index, split, model["labels"], args.shards, model["frames"], scaling, recipe.outputs == "softmax"
+            )
             for split in ("train", "validation")
         )
         files = TeachingFiles.of(args)
         teaching = teaching_of(files, args.index, model["frames"], network, recipe, compute.device)
-        trainer = Trainer(network, train, validation, len(model["labels"]), recipe, compute, teaching)
+        trainer = Trainer(network, train, validation, recipe, compute, teaching)
         inputs = [args.model, args.weights, args.index, *args.shards, *(files.all() if files else [])]
         name = training_id([args.settings, args.code, str(compute)], inputs)
         tuned = fit("prune", trainer, Checkpointer(args.checkpoints, name, trainer))

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -28,13 +29,33 @@ _OPERATORS = ["Conv", "Gemm", "MatMul", "Add", "Relu", "MaxPool"]
 """Operators that are quantized. The normalisation of the input stays float32, because its values have a wide range."""
 
 
+_NEGATIVE_SHARE = 0.25
+"""Largest share of negative windows among those that the ranges are measured on, so that hours of noise leave room for the species."""
+
+
+def calibration_rows(windows: WindowDataset, count: int) -> NDArray[np.int64]:
+    """Return which windows the ranges of the activations are measured on, in order; `count`, or all if there are fewer.
+
+    They are spread evenly over the windows with species, and over the negative ones.
+    """
+    is_negative = ~windows.labels.present.any(axis=1)
+    positive, negative = np.flatnonzero(~is_negative), np.flatnonzero(is_negative)
+    of_negatives = min(len(negative), max(round(_NEGATIVE_SHARE * count), count - len(positive)))
+    return np.sort(np.concatenate([_spread(positive, count - of_negatives), _spread(negative, of_negatives)]))
+
+
+def _spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    at = np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)
+    return rows[np.unique(at)] if len(rows) and count else rows[:0]
+
+
 class WindowReader(CalibrationDataReader):  # type: ignore[misc]
-    """Gives ONNX Runtime's calibrator batches of training windows, evenly spread over the training split."""
+    """Gives ONNX Runtime's calibrator batches of training windows; see `calibration_rows`."""
 
     def __init__(self, windows: WindowDataset, count: int) -> None:
-        rows = np.unique(np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(np.int64))
+        rows = calibration_rows(windows, count)
         self._batches: Iterator[Any] = (
-            {INPUT: np.ascontiguousarray(windows.take(rows[i : i + 16])[0].numpy())} for i in range(0, len(rows), 16)
+            {INPUT: np.ascontiguousarray(windows.take(rows[i : i + 16]).numpy())} for i in range(0, len(rows), 16)
         )
 
     def get_next(self) -> dict[str, Any] | None:

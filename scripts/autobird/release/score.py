@@ -10,13 +10,20 @@ from numpy.typing import NDArray
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_table, write_table
-from autobird.evaluation.predictions import PREDICTIONS, untrained_windows, windows_to_predict
+from autobird.core.tables import read_table, read_tables, write_table
+from autobird.evaluation.predictions import (
+    PREDICTIONS,
+    UNTRAINED_SPLIT,
+    untrained_windows,
+    windows_of_others,
+    windows_to_predict,
+    with_sound,
+)
 from autobird.model.embeddings import read_embeddings
 from autobird.predict.graph import Graph
 
 SPLITS = ("validation", "test")
-"""Splits whose windows are scored."""
+"""Splits whose windows are scored; those of species that the model does not know get a split of their own (`OTHERS_SPLITS`)."""
 
 _BLOCK = 1024
 """Number of windows that are read from the shards or the embeddings at a time."""
@@ -66,21 +73,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument(
         "--shards", type=Path, nargs="+", required=True, help="mel frames of all batches; for a head, their embeddings"
     )
+    p.add_argument("--recordings", type=Path, nargs="+", required=True, help="tables of the decoded recordings")
     p.add_argument("--output", type=Path, required=True)
     p.add_argument(
         "--untrained", action="store_true", help="also score test recordings of species without a window in training"
     )
     args = p.parse_args(argv)
     with stage("score", args, [args.output]):
-        model, index = read_json(args.model), read_table(args.index)
+        model = read_json(args.model)
+        durations = read_tables(args.recordings, ["recording", "duration"]).set_index("recording")["duration"]
+        index = with_sound(read_table(args.index), durations, model["features"]["sample_rate"])
         windows = windows_to_predict(index, model["labels"])
         windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
+        others = windows_of_others(index, model["labels"])
         if args.untrained:
-            windows = pd.concat([windows, untrained_windows(index, model["labels"])], ignore_index=True)
+            untrained = untrained_windows(index, model["labels"])["recording"]
+            others.loc[others["recording"].isin(untrained), "split"] = UNTRAINED_SPLIT
+        windows = pd.concat([windows, others], ignore_index=True)
         excluded = index[index["recording_split"].isin(SPLITS) & ~index["recording"].isin(windows["recording"])]
         if len(excluded):
             log.info(
-                "excluded %d recordings in which all windows are quiet, or that contain only species unknown to the model",
+                "excluded %d recordings in which all windows are quiet",
                 excluded["recording"].nunique(),
             )
         graph = Graph(args.variant)

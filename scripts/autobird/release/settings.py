@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from autobird.core.settings import Settings
-from autobird.evaluation.settings import EvaluationSettings
+from autobird.evaluation.settings import CalibrationSettings
 
 
 class PruneSettings(Settings):
@@ -44,12 +44,26 @@ class GateSettings(Settings):
         "model (the trained model before pruning and quantization). The upper end of the confidence interval of the loss counts. If "
         "half the width of this interval exceeds `max_f1_loss`, there are too few recordings, and `min_agreement` decides.",
     )
+    max_recall_loss: float = Field(
+        0.03,
+        gt=0,
+        le=1,
+        description="Largest acceptable loss of the recall of the detections per recording of such a variant, measured in the same way "
+        "as the loss of macro-F1.",
+    )
+    max_false_alarm_ratio: float = Field(
+        1.5,
+        gt=1,
+        description="Largest acceptable number of false alarms of such a variant, divided by that of the float32 model, in validation "
+        "recordings without any species; the upper end of the confidence interval counts. If the interval is wider than this factor up "
+        "and down, `min_agreement` decides.",
+    )
     min_agreement: float = Field(
         0.98,
         ge=0,
         le=1,
-        description="Smallest acceptable share of validation windows in which a pruned or quantized variant and the float32 model name "
-        "the same species; used if the interval of the loss of macro-F1 is too wide.",
+        description="Smallest acceptable share of validation windows in which a pruned or quantized variant and the float32 model detect "
+        "the same set of species; used if the interval of a loss or of the false alarms is too wide.",
     )
 
     min_gain: float = Field(
@@ -62,7 +76,7 @@ class GateSettings(Settings):
     )
 
 
-class CompareSettings(GateSettings, EvaluationSettings):
+class CompareSettings(GateSettings, CalibrationSettings):
     """Settings of stage `compare`: the release gate, and the evaluation of a model."""
 
 

@@ -11,6 +11,7 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.evaluation.predictions import windows_to_predict
+from autobird.predict.bundle import calibration_of
 from autobird.release.drift_reference import DIGITS, drift_table
 
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         windows = windows_to_predict(read_table(args.index), description["labels"])
         windows = windows[windows["split"] == "test"]
         shards = [np.load(s, mmap_mode="r") for s in args.shards]
-        table = drift_table(windows, read_table(args.predictions), shards, settings, description["temperature"])
+        table = drift_table(windows, read_table(args.predictions), shards, settings, calibration_of(description))
         write_csv(args.output, table[["recording", *DRIFT_FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))
 

@@ -17,9 +17,17 @@ _SPECIES = _schema(
 )
 _SPAN = {"start": _schema("number", description="seconds"), "end": _schema("number", description="seconds")}
 
+_UNKNOWN = {
+    "type": ["number", "null"],
+    "minimum": 0,
+    "maximum": 1,
+    "description": "how little the sound resembles the species of the model: the share of validation windows with one of them that "
+    "resemble them more; of the recording, the lowest of its windows; null if the model has no such score or all windows are quiet",
+}
+
 _PREDICTION = _schema(
     "object",
-    required=["model", "duration", "note", "species", "detections", "windows"],
+    required=["model", "duration", "note", "species", "unknown_score", "detections", "windows"],
     properties={
         "model": _schema("object", properties={"name": _schema("string"), "fingerprint": _schema("string")}),
         "duration": _schema("number", description="seconds"),
@@ -29,6 +37,7 @@ _PREDICTION = _schema(
             items=_SPECIES,
             description="most probable species of the recording; empty if the whole recording is quiet",
         ),
+        "unknown_score": _UNKNOWN,
         "detections": _schema(
             "array",
             items=_schema(
@@ -38,7 +47,13 @@ _PREDICTION = _schema(
         "windows": _schema(
             "array",
             items=_schema(
-                "object", properties=_SPAN | {"quiet": _schema("boolean"), "species": _schema("array", items=_SPECIES)}
+                "object",
+                properties=_SPAN
+                | {
+                    "quiet": _schema("boolean"),
+                    "species": _schema("array", items=_SPECIES),
+                    "unknown_score": _UNKNOWN,
+                },
             ),
         ),
         "spectrogram": _schema("object", description="mel spectrogram as base64 bytes, if requested"),

@@ -22,12 +22,14 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
         prediction: probabilities and detections of the recording.
         spectrogram: whether to include the spectrogram.
     """
-    window = classifier.bundle.features.window
+    window, unknown = classifier.bundle.features.window, prediction.recording_unknown
+    of_windows = [None] * len(prediction.starts) if prediction.unknown is None else prediction.unknown.round(4).tolist()
     body: dict[str, Any] = {
         "model": {"name": classifier.bundle.name, "fingerprint": classifier.bundle.fingerprint},
         "duration": round(prediction.duration, 3),
         "note": prediction.note,
         "species": _top_species(classifier, prediction.recording) if prediction.recording.any() else [],
+        "unknown_score": None if unknown is None else round(unknown, 4),
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
             for d in classifier.detections(prediction)
@@ -38,8 +40,11 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
                 "end": round(min(float(start) + window, prediction.duration), 3),
                 "quiet": bool(quiet),
                 "species": _top_species(classifier, p),
+                "unknown_score": unknown_score,
             }
-            for start, quiet, p in zip(prediction.starts, prediction.quiet, prediction.probabilities, strict=True)
+            for start, quiet, p, unknown_score in zip(
+                prediction.starts, prediction.quiet, prediction.probabilities, of_windows, strict=True
+            )
         ],
     }
     if spectrogram:

@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from autobird.core.errors import AutobirdError
 from autobird.sources.annotation_reader import AnnotationReader, problem_notes
-from autobird.sources.base import NOT_AUDIO, Box, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import ANNOTATED, NOT_AUDIO, Box, ListedRecording, RecordingMetadata, Source
 from autobird.sources.folder import FolderSource
 from autobird.sources.settings import AnnotationSettings, ColumnSettings
 
@@ -51,7 +51,10 @@ class AnnotationSource(Source):
         self._boxes = reader.boxes()
         self._notes = [*problem_notes(self._boxes), *reader.notes()]
         self._recordings = [
-            r if r.problem or r.recording in reader.annotated else r._replace(problem=_NOT_ANNOTATED)
+            r._replace(
+                kind=ANNOTATED,
+                problem=r.problem or ("" if r.recording in reader.annotated else _NOT_ANNOTATED),
+            )
             for r in recordings
         ]
 

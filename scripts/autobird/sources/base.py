@@ -28,6 +28,9 @@ NEGATIVE, ANNOTATED = "negative", "annotated"
 """Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, and boxes label the windows
 of an annotated one."""
 
+NO_FOLDER = "not inside a species folder; move it into one"
+"""Problem of a focal recording beside the species folders."""
+
 NOT_AUDIO = "not audio: "
 """Start of `ListedRecording.problem` for a file that is no audio by its extension and its content; what it is follows."""
 
@@ -37,7 +40,7 @@ class ListedRecording(NamedTuple):
 
     Attributes:
         recording: id, a path with `/`.
-        species: label; "" if unknown or if boxes label the windows.
+        species: label; "" if unknown, if the recording holds no species, or if boxes label the windows.
         content: text that changes when the audio changes: `sha256:...` of the file, the parameters of a synthesised
             recording, or the checksum or modification time that a server reports.
         problem: why the recording cannot be used, as far as the listing shows; "" if no problem was found.
@@ -45,6 +48,8 @@ class ListedRecording(NamedTuple):
         location: path relative to the root, or URL; "" if it is the id.
         start: start of the recording in its file, seconds; "" for the start of the file.
         end: end of the recording in its file, seconds; "" for the end of the file.
+        kind: "" for a focal recording, `NEGATIVE` or `ANNOTATED`.
+        split: split of all recordings of the source, which replaces that in the metadata; "" if the source has none.
     """
 
     recording: str
@@ -55,6 +60,8 @@ class ListedRecording(NamedTuple):
     location: str = ""
     start: str = ""
     end: str = ""
+    kind: str = ""
+    split: str = ""
 
 
 class RecordingMetadata(NamedTuple):
@@ -95,6 +102,9 @@ class Source(ABC):
     name: str
     """Name of the source in messages, for example `corpus.root: /my birds`."""
 
+    prefixes: frozenset[str] = frozenset()
+    """Names of the sources that this one joins; the ids of their recordings are `<name>/<id in that source>`."""
+
     @abstractmethod
     def recordings(self) -> Iterable[ListedRecording]:
         """Return all recordings, including those that cannot be used, and the files that are no audio (`NOT_AUDIO`)."""
@@ -104,7 +114,7 @@ class Source(ABC):
         """Return the metadata of the recordings that have any."""
 
     def boxes(self) -> list[Box] | None:
-        """Return the boxes of annotated recordings; None if each recording has one label instead."""
+        """Return the boxes of the recordings of kind `ANNOTATED`; None if the source has no boxes."""
         return None
 
     def notes(self) -> list[str]:

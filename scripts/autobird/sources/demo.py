@@ -1,26 +1,22 @@
-"""The demo corpus as a source: recordings that stage `download` synthesises."""
+"""The demo corpus and its field recordings as sources: recordings that jobs synthesise."""
 
-from autobird.sources.base import ListedRecording, RecordingMetadata, Source
-from autobird.synth.plan import Plan, audio_parameters, plan_corpus
-from autobird.synth.settings import DemoSettings
+from autobird.sources.base import ANNOTATED, NEGATIVE, Box, ListedRecording, RecordingMetadata, Source
+from autobird.synth.field_plan import LICENCE, SURVEY, plan_field
+from autobird.synth.plan import NegativePlan, Plan, all_plans
+from autobird.synth.settings import DemoFieldSettings, DemoSettings
 
 
 class DemoSource(Source):
-    """Synthetic recordings of invented species, with invented recordists, dates, places and licences."""
+    """Synthetic recordings of invented species and negatives, with invented recordists, dates, places and licences."""
 
     name = "corpus.demo"
 
     def __init__(self, demo: DemoSettings) -> None:
-        self._plans: list[Plan] = sorted(plan_corpus(demo.seed, demo.species, demo.recordings), key=lambda p: p.id)
+        self._plans: list[Plan | NegativePlan] = sorted(all_plans(demo), key=lambda p: p.id)
 
     def recordings(self) -> list[ListedRecording]:
         """Return one recording per plan. Its size is that of uncompressed 16-bit audio."""
-        return [
-            ListedRecording(
-                p.id, p.name, f"demo:{audio_parameters(p)}", size=round(2 * p.duration * p.sample_rate * p.channels)
-            )
-            for p in self._plans
-        ]
+        return [_listed(plan) for plan in self._plans]
 
     def metadata(self) -> list[RecordingMetadata]:
         """Return the metadata of the plans."""
@@ -30,3 +26,57 @@ class DemoSource(Source):
             )
             for p in self._plans
         ]
+
+
+def _listed(p: Plan | NegativePlan) -> ListedRecording:
+    species, kind = ("", NEGATIVE) if isinstance(p, NegativePlan) else (p.name, "")
+    return ListedRecording(
+        p.id,
+        species,
+        f"demo:{p.audio_parameters}",
+        size=round(2 * p.duration * p.sample_rate * p.channels),
+        kind=kind,
+    )
+
+
+class DemoFieldSource(Source):
+    """Synthetic field recordings of the species of the demo corpus, by other recorders at other places.
+
+    Args:
+        demo: number of species and seed.
+        field: number and duration of the recordings.
+    """
+
+    name = "evaluation.field.demo"
+
+    def __init__(self, demo: DemoSettings, field: DemoFieldSettings) -> None:
+        self._plans = sorted(plan_field(demo, field), key=lambda p: p.id)
+
+    def recordings(self) -> list[ListedRecording]:
+        """Return one recording per plan. Its size is that of uncompressed 16-bit audio."""
+        return [
+            ListedRecording(
+                p.id, "", f"demo-field:{p.audio_parameters}", size=round(2 * p.duration * p.sample_rate), kind=ANNOTATED
+            )
+            for p in self._plans
+        ]
+
+    def metadata(self) -> list[RecordingMetadata]:
+        """Return time and place of the recordings."""
+        return [
+            RecordingMetadata(
+                p.id,
+                recordist=SURVEY,
+                date=f"{p.start:%Y-%m-%d}",
+                time=f"{p.start:%H:%M:%S}",
+                place=p.recorder.site,
+                latitude=f"{p.recorder.latitude:.3f}",
+                longitude=f"{p.recorder.longitude:.3f}",
+                licence=LICENCE,
+            )
+            for p in self._plans
+        ]
+
+    def boxes(self) -> list[Box]:
+        """Return no boxes: stage `field_demo` writes them, because only the synthesised sound shows which songs are audible."""
+        return []

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from autobird.audio.access import recording_locations
+from autobird.audio.access import LOCAL, SYNTHESISED, RecordingRoots, recording_locations
 from autobird.audio.pack import tar_member
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text, write_stream, write_text
@@ -24,7 +24,8 @@ from autobird.core.tables import read_text_csv
 from autobird.sources.base import SHA256_PREFIX
 from autobird.sources.fetch import url
 from autobird.sources.fetch.http import Client, Unavailable
-from autobird.sources.settings import FetchSettings
+from autobird.sources.joined import ZIP
+from autobird.sources.remote.settings import FetchSettings
 
 FETCHED_COLUMNS = ["recording", "sha256", "size", "problem"]
 """Columns of the table of fetched recordings: one row per requested recording; `problem` says why it was not fetched."""
@@ -39,11 +40,11 @@ class BatchDownload:
     Args:
         archive: the tar archive to write.
         client: for URLs with http and https.
-        zip_file: zip file that `zip://` locations refer to; None if there is none.
+        zip_files: zip files that `zip://` locations refer to, by the name of their source.
     """
 
-    def __init__(self, archive: Path, client: Client, zip_file: Path | None) -> None:
-        self._archive, self._client, self._zip_file = archive, client, zip_file
+    def __init__(self, archive: Path, client: Client, zip_files: RecordingRoots) -> None:
+        self._archive, self._client, self._zip_files = archive, client, zip_files
         self._parts = archive.with_name(f".{archive.stem}.parts")
         self._previous = archive.with_name(f".{archive.stem}.last")
 
@@ -80,7 +81,7 @@ class BatchDownload:
             return path
         scheme = location.partition("://")[0]
         if scheme == "zip":
-            self._unzip(location.removeprefix("zip://"), path)
+            self._unzip(location.removeprefix(ZIP), path)
         elif scheme in ("http", "https"):
             sha256 = content.removeprefix(SHA256_PREFIX) if content.startswith(SHA256_PREFIX) else ""
             self._client.download(location, path, sha256)
@@ -116,10 +117,16 @@ class BatchDownload:
         return self._parts / digest_of(f"{location}\n{content}")
 
     def _unzip(self, name: str, path: Path) -> None:
-        if self._zip_file is None:
-            raise AutobirdError(f"{name} is in a zip file, but corpus.root names none; set corpus.root to the zip file")
+        zip_file = self._zip_files.folder("")
+        if zip_file is None:
+            source_name, _, name = name.partition("/")
+            zip_file = self._zip_files.folder(source_name)
+        if zip_file is None:
+            raise AutobirdError(
+                f"{name} is in a zip file, but root names none; set the root of the source to the zip file"
+            )
         try:
-            with zipfile.ZipFile(self._zip_file) as archive, archive.open(name) as source:
+            with zipfile.ZipFile(zip_file) as archive, archive.open(name) as source:
                 write_stream(path, source)
         except (KeyError, zipfile.BadZipFile) as error:
             raise Unavailable(f"cannot be read from the zip file ({error})") from error
@@ -129,16 +136,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--archive", type=Path, nargs="?", help="zip file that holds the recordings")
+    p.add_argument("--archive", type=RecordingRoots.parse, nargs="?", help="zip files that hold the recordings")
     p.add_argument("--audio", type=Path, required=True, help="tar archive to write")
     p.add_argument("--fetched", type=Path, required=True, help="table of fetched recordings to write")
     args = p.parse_args(argv)
     settings = settings_of(FetchSettings, args.settings)
     with stage("download", args, [args.audio, args.fetched]):
         manifest = read_text_csv(args.manifest)
-        manifest = manifest[manifest["problem"] == ""]
+        is_elsewhere = manifest["location"].str.startswith((LOCAL, SYNTHESISED))
+        manifest = manifest[(manifest["problem"] == "") & ~is_elsewhere]
         locations = [place.file for place in recording_locations(manifest)]
-        batch = BatchDownload(args.audio, Client(settings.interval, settings.retry_seconds), args.archive)
+        batch = BatchDownload(
+            args.audio, Client(settings.interval, settings.retry_seconds), args.archive or RecordingRoots({})
+        )
         batch.reuse_previous_archive(dict(zip(locations, manifest["content"], strict=True)))
         progress = Progress("download", len(manifest), "recordings")
         fetched: dict[str, tuple[Path, str]] = {}

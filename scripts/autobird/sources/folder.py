@@ -6,7 +6,7 @@ from autobird.audio.folder_listing import list_folder
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashedFile, hash_files
 from autobird.core.walk import FolderWalk, printable
-from autobird.sources.base import NOT_AUDIO, SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import NO_FOLDER, NOT_AUDIO, SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
 from autobird.sources.labels import plain_label
 from autobird.sources.metadata import read_metadata
 from autobird.sources.paths import match_metadata
@@ -41,7 +41,7 @@ def labelled_recording(name: str, content: str, size: int, suffix: str, location
     """
     folder, _, rest = name.partition("/")
     if not rest:
-        return ListedRecording(name, "", content, "not inside a species folder; move it into one", size, location)
+        return ListedRecording(name, "", content, NO_FOLDER, size, location)
     return ListedRecording(name, _species_name(folder, suffix), content, size=size, location=location)
 
 
@@ -70,20 +70,30 @@ class FolderSource(Source):
         metadata: path of the metadata table below the root, `auto` or `none`.
         columns: names of its columns.
         suffix: removed from the end of the species folders' names.
+        setting: name of the setting that gives the folder, for messages.
 
     Raises:
         AutobirdError: `root` is not a folder, or the metadata table does not exist.
     """
 
     def __init__(
-        self, root: Path, cache: Path, metadata: str = "auto", columns: ColumnSettings | None = None, suffix: str = ""
+        self,
+        root: Path,
+        cache: Path,
+        metadata: str = "auto",
+        columns: ColumnSettings | None = None,
+        suffix: str = "",
+        setting: str = "corpus.root",
     ) -> None:
         self.root = root.expanduser()
-        self.name = f"corpus.root: {root}"
+        self.name = f"{setting}: {root}"
         self._cache, self._suffix = cache, suffix
         self._columns = columns or ColumnSettings()
         if not self.root.is_dir():
-            raise AutobirdError(f"{self.name} is not a folder; give the folder that holds one folder per species")
+            contents = (
+                "the folder that holds one folder per species" if setting == "corpus.root" else "a folder of recordings"
+            )
+            raise AutobirdError(f"{self.name} is not a folder; give {contents}")
         self._metadata_file = self._find_metadata(metadata)
         self._names: list[str] | None = None
         self._walk_notes: list[str] = []

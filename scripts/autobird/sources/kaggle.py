@@ -9,7 +9,8 @@ from autobird.core.system_names import is_system_name
 from autobird.sources.base import Source
 from autobird.sources.folder import FolderSource
 from autobird.sources.lock import LockMissing
-from autobird.sources.settings import KaggleSettings, SourceSettings
+from autobird.sources.remote.settings import KaggleSettings
+from autobird.sources.settings import OneSourceSettings
 from autobird.sources.zip_file import ZipSource
 
 _SPECIES_SUFFIX = "_sound"
@@ -22,13 +23,13 @@ def _download_folder(kaggle: KaggleSettings) -> Path:
     return Path(cache) / "datasets" / kaggle.dataset / "versions" / str(kaggle.version)
 
 
-def kaggle_archive(corpus: SourceSettings) -> Path | None:
+def kaggle_archive(corpus: OneSourceSettings) -> Path | None:
     """Return the zip file at `corpus.root`; None if that is not a zip file."""
     root = Path(corpus.root or "").expanduser()
     return root if root.suffix.lower() == ".zip" else None
 
 
-def kaggle_folder(corpus: SourceSettings) -> Path:
+def kaggle_folder(corpus: OneSourceSettings) -> Path:
     """Return the folder that holds one folder per species, at any depth in the data set.
 
     Raises:
@@ -58,7 +59,7 @@ def _refuse_folder(error: OSError) -> None:
     raise AutobirdError(f"{error.filename} cannot be read ({error.strerror}); correct its permissions") from error
 
 
-def kaggle_source(corpus: SourceSettings, cache: Path) -> Source:
+def kaggle_source(corpus: OneSourceSettings, cache: Path) -> Source:
     """Return the source of the data set. `_sound` is the default of `corpus.species_suffix` here."""
     suffix = corpus.species_suffix or _SPECIES_SUFFIX
     archive = kaggle_archive(corpus)

@@ -8,9 +8,10 @@ from autobird.audio.folder_listing import not_audio_note
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import batch_of
 from autobird.sources.base import (
+    ANNOTATED,
     DETAIL_COLUMNS,
     GROUPING_COLUMNS,
-    NO_NAME,
+    NEGATIVE,
     NOT_AUDIO,
     SHA256_PREFIX,
     Box,
@@ -19,6 +20,7 @@ from autobird.sources.base import (
     Source,
 )
 from autobird.sources.given_splits import GivenSplits
+from autobird.sources.kinds import KIND_COLUMNS, LABEL_COLUMNS, RecordingKinds
 from autobird.sources.labels import Spellings, label_key
 from autobird.sources.manifest import CsvTable, Manifests
 from autobird.sources.policy import TAKEN_DOWN, exclusion_reason, read_take_down_list
@@ -27,7 +29,7 @@ from autobird.sources.settings import SourceSettings
 MANIFEST_COLUMNS = ("recording", "species", "content", "problem", "location", "start", "end")
 """Columns of a batch manifest."""
 
-CORPUS_TABLES = ("grouping", "details", "exclusions", "boxes", "not_audio")
+CORPUS_TABLES = ("grouping", "details", "exclusions", "boxes", "labels", "kinds", "not_audio")
 """Tables about all recordings. Each has its own checksum, so that a correction reruns only the stages that read the table."""
 
 _METADATA_TABLES = {"grouping": GROUPING_COLUMNS, "details": DETAIL_COLUMNS}
@@ -41,6 +43,7 @@ class Listing:
         sizes: bytes of each recording's file, by batch.
         count: number of recordings.
         species: names of the species, sorted.
+        kinds: number of usable recordings of each kind (`ListedRecording.kind`).
         unmatched: recordings that have metadata and are not in the source.
         given_splits: number of recordings whose split the metadata give.
         notes: messages for the user.
@@ -61,25 +64,28 @@ class Listing:
         self._tables |= {name: CsvTable("recording", *columns) for name, columns in _METADATA_TABLES.items()}
         self._tables["exclusions"] = CsvTable("recording", "reason")
         self._tables["boxes"] = CsvTable("recording", "start", "end", "species", "problem")
+        self._tables["labels"], self._tables["kinds"] = CsvTable(*LABEL_COLUMNS), CsvTable(*KIND_COLUMNS)
         self._tables["not_audio"] = CsvTable("file", "kind")
         self._not_audio: Counter[str] = Counter()
         self._not_audio_example = ""
         self._spellings = Spellings()
         self._unknown = frozenset(map(label_key, settings.unknown_species))
+        self._kinds = RecordingKinds(settings.negative_names, self._unknown)
         self._splits = GivenSplits()
         self.sizes: list[list[int]] = [[] for _ in range(settings.batches)]
         self.count = 0
         self.unmatched: list[str] = []
 
-        boxes = source.boxes()
-        labels, readable = self._add_recordings(source, annotated=boxes is not None)
+        labels, annotated = self._add_recordings(source)
         self._add_excluded_checksums()
-        if boxes is not None:
-            self._add_boxes(boxes, readable)
-            labels = {box.species for box in boxes if not box.problem}
+        labels |= self._add_boxes(source.boxes() or [], annotated)
         replacements = self._unify_spellings()
         self.given_splits = self._splits.count
         self.species = sorted({replacements.get(s, s) for s in labels if label_key(s) not in self._unknown})
+        self.kinds = self._kinds.counts
+        self._kinds.write(self._tables["labels"], self._tables["kinds"], self.species)
+        for recording, reason in self._kinds.in_species_folders(self.species):
+            self._tables["exclusions"].add(recording, reason)
         self.notes = [*source.notes(), *self._notes()]
         self.manifests = Manifests(self._tables)
         del self._tables  # `Manifests.store` frees the memory of the tables, so nothing else may refer to them
@@ -88,37 +94,51 @@ class Listing:
         """Check, before any job starts, that a classifier can be trained on the source. Print `notes` first: they give reasons.
 
         Raises:
-            AutobirdError: the source has no recordings, fewer than two species, or a split that has another name.
+            AutobirdError: the source has no recordings, no species, a single one without negatives, or a split that has another
+                name.
         """
         self._splits.check()
         if not self.count:
             raise AutobirdError(f"{self._name} holds no recordings; give a source that holds some")
-        if len(self.species) < 2:
+        # A detector of one species needs sounds without it: negatives, or the windows of annotated recordings that no box touches.
+        has_other_sounds = bool(self.kinds[NEGATIVE] or self.kinds[ANNOTATED])
+        if not self.species and has_other_sounds:
+            raise AutobirdError(
+                f"{self._name} holds no species, only negatives and recordings without annotated species; add recordings of a species"
+            )
+        if len(self.species) < 2 and not has_other_sounds:
             names = ", ".join(self.species) or "none"
             raise AutobirdError(
-                f"{self._name} holds fewer than two species ({names}), and a classifier needs two; "
+                f"{self._name} holds fewer than two species ({names}), and a classifier needs two, or one and negatives; "
                 "a folder needs one folder per species"
             )
 
-    def _add_recordings(self, source: Source, annotated: bool) -> tuple[set[str], set[str]]:
-        """Add every recording to the tables. Return the labels, and (if `annotated`) the recordings without a problem."""
+    def _add_recordings(self, source: Source) -> tuple[set[str], set[str]]:
+        """Add every recording to the tables. Return the labels, and the annotated recordings without a problem."""
         labels: set[str] = set()
-        readable: set[str] = set()
+        annotated: set[str] = set()
         getters = {name: attrgetter(*columns) for name, columns in _METADATA_TABLES.items()}
         for recording, metadata in _with_metadata(source, self.unmatched):
             if recording.problem.startswith(NOT_AUDIO):
                 self._add_not_audio(recording)
                 continue
-            if self._take_down.covers(recording, metadata):
+            if recording.split:
+                metadata = (metadata or RecordingMetadata(recording.recording))._replace(split=recording.split)
+            id_in_source = _id_in_source(source, recording.recording)
+            if self._take_down.covers(recording, metadata, id_in_source):
                 # Keep the name only, so that no other data of the recording reaches an output.
                 recording, metadata = ListedRecording(recording.recording, "", "", TAKEN_DOWN), None
+            recording = self._kinds.classified(recording)
+            self._kinds.add(recording, metadata.background if metadata else "")
             if not recording.problem:
-                has_species = annotated or label_key(recording.species) not in self._unknown
+                has_species = bool(recording.kind) or label_key(recording.species) not in self._unknown
                 if reason := exclusion_reason(has_species, metadata, self._settings):
                     self._tables["exclusions"].add(recording.recording, reason)
+                elif recording.kind == NEGATIVE:
+                    self._kinds.add_negative(recording.recording, id_in_source)
                 labels.add(recording.species)
-                if annotated:
-                    readable.add(recording.recording)
+                if recording.kind == ANNOTATED:
+                    annotated.add(recording.recording)
             self._spellings.add(recording.species)
             self._add_to_batch(recording)
             if metadata is not None and metadata.split:
@@ -127,7 +147,8 @@ class Listing:
                 values = get_values(metadata)
                 if any(values):
                     self._tables[name].add(recording.recording, *values)
-        return labels, readable
+        labels.discard("")
+        return labels, annotated
 
     def _add_not_audio(self, file: ListedRecording) -> None:
         """Add a file that is no audio. It belongs to no batch, so that adding it repeats no job but the count."""
@@ -146,7 +167,7 @@ class Listing:
 
     def _notes(self) -> list[str]:
         """Return messages about what is common to all sources."""
-        notes = [*self._spellings.notes(), *self._splits.notes(), *self._take_down.notes()]
+        notes = [*self._spellings.notes(), *self._kinds.notes(), *self._splits.notes(), *self._take_down.notes()]
         if self._not_audio:
             note = not_audio_note(self._not_audio.elements(), self._not_audio_example)
             notes.append(f"{note}; corpus/manifest/not_audio.csv lists them")
@@ -170,13 +191,23 @@ class Listing:
         for checksum in sorted(self._take_down.checksums):
             self._tables["exclusions"].add(f"{SHA256_PREFIX}{checksum}", TAKEN_DOWN)
 
-    def _add_boxes(self, boxes: list[Box], readable: set[str]) -> None:
-        """Add the boxes of recordings without a problem."""
+    def _add_boxes(self, boxes: list[Box], annotated: set[str]) -> set[str]:
+        """Add the boxes of annotated recordings without a problem; return the species of these boxes."""
+        labels = set()
         for box in sorted(boxes):
-            if box.recording in readable:
-                problem = box.problem or (NO_NAME if label_key(box.species) in self._unknown else "")
+            if box.recording in annotated:
+                problem = box.problem or self._kinds.box_problem(box.species)
                 self._spellings.add(box.species)
                 self._tables["boxes"].add(box.recording, repr(box.start), repr(box.end), box.species, problem)
+                if not problem:
+                    labels.add(box.species)
+        return labels
+
+
+def _id_in_source(source: Source, recording: str) -> str:
+    """Return the id of a recording in its own source, which a take-down list from before the sources were joined has."""
+    name, _, rest = recording.partition("/")
+    return rest if name in source.prefixes else recording
 
 
 def _with_metadata(source: Source, unmatched: list[str]) -> Iterator[tuple[ListedRecording, RecordingMetadata | None]]:

@@ -61,9 +61,16 @@ class TakeDownList:
             raise AutobirdError(f"{where}: {value!r} is not a sha256 (64 hexadecimal digits)")
         self._values[kind].add(value.lower() if kind == "sha256" else value)
 
-    def covers(self, recording: ListedRecording, metadata: RecordingMetadata | None) -> bool:
-        """Return whether a recording is on the list, as far as its listing and metadata show."""
-        values = [("id", recording.recording), ("sha256", recording.content.removeprefix(SHA256_PREFIX))]
+    def covers(self, recording: ListedRecording, metadata: RecordingMetadata | None, id_in_source: str = "") -> bool:
+        """Return whether a recording is on the list, as far as its listing and metadata show.
+
+        Args:
+            recording: the recording.
+            metadata: its metadata, None if there is none.
+            id_in_source: its id without the name of its source, if the run has several.
+        """
+        ids = dict.fromkeys((recording.recording, id_in_source or recording.recording))
+        values = [*(("id", name) for name in ids), ("sha256", recording.content.removeprefix(SHA256_PREFIX))]
         if metadata is not None:
             values += [("id", metadata.number), ("recordist", metadata.recordist)]
         found = [(kind, value) for kind, value in values if value in self._values[kind]]

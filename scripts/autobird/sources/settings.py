@@ -1,14 +1,14 @@
 """Settings of the sources: where recordings come from, how their metadata is read, and which of them may be used."""
 
+from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
+from autobird.sources.remote.settings import XENO_CANTO_HOST, FetchSettings, KaggleSettings, XenoCantoSettings
 from autobird.synth.settings import DemoSettings
-
-XENO_CANTO_HOST = "xeno-canto.org"
 
 CREATIVE_COMMONS = ("CC0", "BY", "BY-SA", "BY-NC", "BY-NC-SA", "BY-ND", "BY-NC-ND")
 """The licence families of Creative Commons, from the freest to the strictest."""
@@ -78,70 +78,6 @@ class AnnotationSettings(Settings):
     )
 
 
-class FetchSettings(Settings):
-    """Requests to servers (stages `refresh_sources` and `download`)."""
-
-    interval: float = Field(
-        1.0, ge=0, description="Minimum time between two requests, seconds; xeno-canto allows one request per second."
-    )
-    retry_seconds: float = Field(
-        300.0,
-        ge=1,
-        description="Time for which requests to a server that does not respond are repeated before the job fails, seconds.",
-    )
-
-
-class XenoCantoSettings(Settings):
-    """Recordings of xeno-canto (type `xeno_canto`). The API key is read from the environment variable XENO_CANTO_KEY."""
-
-    query: str = Field(
-        "", description='Search query with xeno-canto\'s tags, for example `cnt:"Poland" grp:birds q:A`.'
-    )
-    species: tuple[str, ...] = Field(
-        (), description="Scientific names of species; each is searched for separately, together with `query`."
-    )
-    quality: tuple[str, ...] = Field(
-        (), description="Quality grades to use, for example [A, B]; empty: all recordings, graded or not."
-    )
-    min_length: float = Field(
-        0.0, ge=0, description="Minimum length of a recording, seconds; shorter ones are not used."
-    )
-    max_length: float = Field(
-        3600.0, gt=0, description="Maximum length of a recording, seconds; longer ones are not used."
-    )
-    no_background: bool = Field(
-        False, description="Use only recordings for which xeno-canto lists no species in the background."
-    )
-    max_per_species: int | None = Field(
-        None,
-        ge=1,
-        description="Maximum number of recordings per species: best grades first, within a grade by a stable hash.",
-    )
-    api: str = Field(
-        f"https://{XENO_CANTO_HOST}/api/3/recordings",
-        description="Address of the API (version 3); tests use another one.",
-    )
-    per_page: int = Field(500, ge=50, le=500, description="Number of recordings per response of the API.")
-
-    @model_validator(mode="after")
-    def _lengths_fit(self) -> Self:
-        if self.min_length >= self.max_length:
-            raise ValueError(
-                f"min_length {self.min_length:g} s is not below max_length {self.max_length:g} s; lower it"
-            )
-        return self
-
-
-class KaggleSettings(Settings):
-    """A Kaggle data set (type `kaggle`): a folder or zip at `corpus.root`; if that is not set, kagglehub downloads it."""
-
-    dataset: str = Field(
-        "soumendraprasad/sound-of-114-species-of-birds-till-2022",
-        description="Owner and name of the data set on Kaggle, separated by `/`.",
-    )
-    version: int = Field(1, ge=1, description="Version of the data set.")
-
-
 class LicenceSettings(Settings):
     """Uses that licences allow. An unknown licence is treated as the strictest one, BY-NC-ND."""
 
@@ -157,10 +93,13 @@ class LicenceSettings(Settings):
     )
 
 
-class SourceSettings(Settings):
-    """Where recordings come from, and which of them may be used."""
+SourceType = Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"]
 
-    type: Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"] = Field(
+
+class OneSourceSettings(Settings):
+    """Where the recordings of one source come from."""
+
+    type: SourceType = Field(
         "demo",
         description="`demo`: synthesised recordings of invented species, no download; `folder`: "
         "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
@@ -185,6 +124,103 @@ class SourceSettings(Settings):
         "",
         description="Text that is removed from the end of each species folder's name (`_sound` in the default Kaggle data set).",
     )
+    empty_species: Literal["negative", "unknown"] = Field(
+        "negative",
+        description="What a row without a species is in a table of recordings (type `table`): `negative`, a recording that holds no "
+        "species, or `unknown`, a recording whose label is missing and which is quarantined.",
+    )
+    lock: str = Field(
+        "config/sources.lock.jsonl",
+        description="Lock file that lists the recordings of a remote source (`xeno_canto`, `url`); keep it in git. "
+        "`snakemake refresh_sources` updates it.",
+    )
+    demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
+    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
+    xeno_canto: XenoCantoSettings = Field(XenoCantoSettings(), description="Recordings of xeno-canto.")
+    kaggle: KaggleSettings = Field(KaggleSettings(), description="A Kaggle data set.")
+
+    @property
+    def lock_file(self) -> Path:
+        """Path of the lock file."""
+        return Path(self.lock)
+
+    @property
+    def section(self) -> str | None:
+        """Text before the keys of this source in messages; None if other settings describe the sources."""
+        return ""
+
+    @model_validator(mode="after")
+    def _source_is_named(self) -> Self:
+        section = self.section
+        if section is None:
+            return self
+        if self.type in ("folder", "annotations", "url") and not self.root:
+            contents = "one folder per species" if self.type != "annotations" else "the recordings"
+            raise ValueError(f"type {self.type} needs root, the folder that holds {contents}; set {section}root")
+        if self.type == "url" and "://" not in (self.root or ""):
+            raise ValueError(f"root {self.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
+        if self.type == "table" and not self.table:
+            raise ValueError(f"type table needs table, the CSV, TSV or parquet file of recordings; set {section}table")
+        if self.type == "xeno_canto" and not (self.xeno_canto.query or self.xeno_canto.species):
+            raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
+        return self
+
+
+class NamedSourceSettings(OneSourceSettings):
+    """One of several sources of a run."""
+
+    name: str = Field(
+        min_length=1,
+        max_length=40,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Name of the source. The ids of its recordings begin with it: `<name>/<id>`.",
+    )
+    type: SourceType = Field(description="As `corpus.type`.")
+    lock: str = Field("", description="As `corpus.lock`; by default config/sources.<name>.lock.jsonl.")
+    negative: bool = Field(
+        False, description="Whether all recordings of the source are negatives, at any depth below its folder."
+    )
+    split: Literal["train", "validation", "test"] | None = Field(
+        None, description="Split of all recordings of the source; it replaces those in the metadata."
+    )
+
+    @property
+    def lock_file(self) -> Path:
+        """Path of the lock file."""
+        return Path(self.lock or f"config/sources.{self.name}.lock.jsonl")
+
+    @model_validator(mode="after")
+    def _kind_fits_type(self) -> Self:
+        if self.negative and self.type == "annotations":
+            raise ValueError("negative: true contradicts type annotations, whose boxes name species; use type folder")
+        return self
+
+
+class SourceSettings(OneSourceSettings):
+    """Where recordings come from, and which of them may be used."""
+
+    sources: tuple[NamedSourceSettings, ...] = Field(
+        (),
+        description="Several sources in one run, instead of the one that the settings above describe. Each has a `name`, a `type` and "
+        "those of the settings above that its type needs (`root`, `table`, `metadata`, `columns`, `species_suffix`, "
+        "`empty_species`, `lock`, `demo`, `annotations`, `xeno_canto`, `kaggle`); `negative: true` makes all its recordings negatives, and "
+        "`split: train`, `validation` or `test` assigns all of them to a split. The ids of its recordings begin with its name.",
+    )
+    negatives: str | None = Field(
+        None,
+        min_length=1,
+        description="Folder of recordings that hold no species of the corpus, at any depth, for example noise of the places where the "
+        "classifier will be used. A metadata table in it is read (SOURCES.csv or metadata.csv). Their ids begin with `negatives/`.",
+    )
+    negative_names: tuple[str, ...] = Field(
+        (
+            "noise", "background", "background noise", "other", "others", "silence", "none", "nothing", "negative", "negatives",
+            "no bird", "no birds", "nobird", "non bird", "nonbird", "no call", "nocall",
+        ),
+        description="Labels of recordings that hold no species: names of species folders, or values in the column of species. Such "
+        "recordings are negatives; they are never a species. Case, spaces, underscores and hyphens are ignored. A name that is also "
+        "in `unknown_species` is unknown.",
+    )  # fmt: skip
     unknown_species: tuple[str, ...] = Field(
         ("", "unknown", "Mystery mystery", "Sonus naturalis"),
         description="Labels that do not name a species. Recordings with such a label are quarantined.",
@@ -195,11 +231,6 @@ class SourceSettings(Settings):
         le=1000,
         description="Number of batches. A stable hash of its id assigns each recording to a batch; a job processes one batch.",
     )
-    lock: str = Field(
-        "config/sources.lock.jsonl",
-        description="Lock file that lists the recordings of a remote source (`xeno_canto`, `url`); keep it in git. "
-        "`snakemake refresh_sources` updates it.",
-    )
     fetch: FetchSettings = Field(FetchSettings(), description="Requests to servers.")
     licences: LicenceSettings = Field(LicenceSettings(), description="Uses that licences allow.")
     take_down: str | None = Field(
@@ -207,25 +238,42 @@ class SourceSettings(Settings):
         description="Take-down list, a CSV table with the columns kind (`id`, `recordist` or `sha256`) and value. "
         "Recordings on it are not used, and the outputs contain only their id.",
     )
-    demo: DemoSettings = Field(DemoSettings(), description="The demo corpus (type `demo`).")
-    annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
-    xeno_canto: XenoCantoSettings = Field(XenoCantoSettings(), description="Recordings of xeno-canto.")
-    kaggle: KaggleSettings = Field(KaggleSettings(), description="A Kaggle data set.")
+
+    @property
+    def section(self) -> str | None:
+        """Text before the keys of this source in messages; None if `sources` describes the sources."""
+        return None if self.sources else "corpus."
 
     @model_validator(mode="after")
-    def _source_is_named(self) -> Self:
-        if self.type in ("folder", "annotations", "url") and not self.root:
-            contents = "one folder per species" if self.type != "annotations" else "the recordings"
-            raise ValueError(f"type {self.type} needs root, the folder that holds {contents}; set corpus.root")
-        if self.type == "url" and "://" not in (self.root or ""):
-            raise ValueError(f"root {self.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
-        if self.type == "table" and not self.table:
-            raise ValueError("type table needs table, the CSV, TSV or parquet file of recordings; set corpus.table")
-        if self.type == "xeno_canto" and not (self.xeno_canto.query or self.xeno_canto.species):
-            raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
-        host = urlsplit(self.xeno_canto.api).hostname or ""
-        if self.type == "xeno_canto" and self.fetch.interval < 1 and host.endswith(XENO_CANTO_HOST):
-            raise ValueError(
-                f"fetch.interval {self.fetch.interval:g} s is below the one second that xeno-canto asks for; raise it"
-            )
+    def _requests_are_polite(self) -> Self:
+        for source in self.sources or (self,):
+            host = urlsplit(source.xeno_canto.api).hostname or ""
+            if source.type == "xeno_canto" and self.fetch.interval < 1 and host.endswith(XENO_CANTO_HOST):
+                raise ValueError(
+                    f"fetch.interval {self.fetch.interval:g} s is below the one second that xeno-canto asks for; raise it"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _sources_can_be_joined(self) -> Self:
+        if not self.sources:
+            return self
+        # A file that is overridden may set the type, or the size of the demo.
+        for key in sorted(self.model_fields_set & (OneSourceSettings.model_fields.keys() - {"type", "demo"})):
+            if getattr(self, key) != OneSourceSettings.model_fields[key].get_default():
+                raise ValueError(f"{key} has no effect beside sources; move it into one of them, or remove it")
+        names = [source.name.lower() for source in self.sources]
+        reserved = {"negatives"} if self.negatives is not None else set()
+        for n, name in enumerate(names):
+            if name in names[:n] or name in reserved:
+                used = "that of corpus.negatives" if name in reserved else "used twice"
+                raise ValueError(f"the name {self.sources[n].name!r} of a source is {used}; give each source its own")
+        remote = [source for source in self.sources if source.type in ("xeno_canto", "url")]
+        locks = [source.lock_file for source in remote]
+        for n, lock in enumerate(locks):
+            if lock in locks[:n]:
+                raise ValueError(f"two sources have the lock file {lock}; give each its own")
+        demos = sum(source.type == "demo" for source in self.sources)
+        if demos > 1:
+            raise ValueError(f"{demos} sources have the type demo, and only one can; remove the others")
         return self

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import HashCache
 from autobird.core.walk import file_size
-from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
+from autobird.sources.base import NEGATIVE, SHA256_PREFIX, ListedRecording, RecordingMetadata, Source
 from autobird.sources.delimited_text import Row
 from autobird.sources.labels import plain_label
 from autobird.sources.metadata import Table, column_position, read_header
@@ -39,12 +39,22 @@ class TableSource(Source):
         root: folder to which paths are relative.
         cache: file of the checksum cache.
         columns: names of the columns.
+        empty_species: kind of the recordings without a species: `negative` or `unknown`.
+        labelled: whether the table must have a column of species.
 
     Raises:
         AutobirdError: the table does not exist, cannot be read, or lacks a column of paths or URLs, or of species.
     """
 
-    def __init__(self, table: Path, root: Path, cache: Path, columns: ColumnSettings) -> None:
+    def __init__(
+        self,
+        table: Path,
+        root: Path,
+        cache: Path,
+        columns: ColumnSettings,
+        empty_species: str = NEGATIVE,
+        labelled: bool = True,
+    ) -> None:
         self.name = f"corpus.table: {table}"
         if not table.is_file():
             raise AutobirdError(f"{self.name} is not a file; give a CSV, TSV or parquet table of recordings")
@@ -53,7 +63,9 @@ class TableSource(Source):
         self._remote = _has_urls(self._table.header, columns)
         self._location_column = "url" if self._remote else "file"
         self._table.require(self._location_column)
-        self._table.require("species")
+        if labelled:
+            self._table.require("species")
+        self._empty_is_negative, self._labelled = empty_species == NEGATIVE, labelled
         self._ids = self._unique_ids()
         self._found: dict[str, str] = {}
 
@@ -69,6 +81,12 @@ class TableSource(Source):
     def notes(self) -> list[str]:
         """Return how the table was read, and how many paths `recordings` found written otherwise than their files."""
         notes = list(self._table.notes)
+        empty = sum(not self._table.text(row, "species").strip() for row in self._table.rows) if self._labelled else 0
+        if empty and self._empty_is_negative:
+            notes.append(
+                f"{empty} of {len(self._ids)} rows of {self._table.path} have no species and count as negatives, which hold no species; if "
+                "their labels are missing, set corpus.empty_species: unknown"
+            )
         if self._found:
             notes.append(
                 f"{len(self._found)} paths of the table differ from their files in separators, case, spaces or Unicode form, for "
@@ -87,8 +105,9 @@ class TableSource(Source):
         species = plain_label(text(row, "species"))
         start, end = value(row, "start"), value(row, "end")
         recording = ListedRecording(
-            name, species, "", location="" if location == name else location, start=start, end=end
-        )
+            name, species, "", location="" if location == name else location, start=start, end=end,
+            kind="" if species or not self._empty_is_negative else NEGATIVE,
+        )  # fmt: skip
         if not location:
             return recording._replace(problem=f"the table gives no {self._location_column}; add it, or remove the row")
         if problem := _interval_problem(start, end):

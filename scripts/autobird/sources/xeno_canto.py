@@ -9,7 +9,7 @@ from autobird.core.errors import AutobirdError
 from autobird.sources.base import ListedRecording, RecordingMetadata, Source
 from autobird.sources.lock import Entry, read_lock
 from autobird.sources.metadata import normalise
-from autobird.sources.settings import XenoCantoSettings
+from autobird.sources.remote.settings import XenoCantoSettings
 
 _GRADES = "ABCDE"
 """Quality grades, best first."""

@@ -3,25 +3,26 @@
 from pathlib import Path
 
 from autobird.core.files import csv_text, write_bytes, write_text
-from autobird.synth.encode import encode
-from autobird.synth.plan import plan_corpus
-from autobird.synth.scene import render
+from autobird.synth.plan import NegativePlan, Plan, plan_corpus, plan_negatives
+from autobird.synth.synthesise import synthesise
 
 
-def write_folder(folder: Path, species: int, recordings: int, seed: int) -> int:
-    """Write `<folder>/<Species>/<file>` and `<folder>/SOURCES.csv`; return the number of recordings.
+def write_folder(folder: Path, species: int, recordings: int, seed: int, negatives: int = 0) -> int:
+    """Write the demo corpus and its table `SOURCES.csv`; return the number of recordings.
 
     Args:
-        folder: the folder to write.
+        folder: the folder to write: `<Species>/<file>`, and `noise/<file>` for the negatives.
         species: number of species.
         recordings: number of recordings per species.
         seed: seed of the random number generator.
+        negatives: number of recordings without any of the species.
     """
-    plans = plan_corpus(seed, species, recordings)
+    plans: list[Plan | NegativePlan] = [*plan_corpus(seed, species, recordings), *plan_negatives(seed, negatives)]
     table = [["file", "species", "recordist", "date", "location", "licence", "quality"]]
     for plan in plans:
-        samples, _ = render(plan)
-        write_bytes(folder / plan.id, encode(samples, plan.sample_rate, plan.format))
-        table.append([plan.id, plan.name, plan.recordist, plan.date, plan.place, plan.licence, plan.quality])
+        data, _ = synthesise(plan)
+        write_bytes(folder / plan.id, data)
+        name = "" if isinstance(plan, NegativePlan) else plan.name
+        table.append([plan.id, name, plan.recordist, plan.date, plan.place, plan.licence, plan.quality])
     write_text(folder / "SOURCES.csv", csv_text(table))
     return len(plans)

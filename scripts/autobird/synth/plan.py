@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from autobird.synth.settings import DemoSettings
+
 _EPITHETS = (
     "alba", "boreas", "cantans", "dubia", "errans", "fluviatilis", "gracilis", "hortensis", "insularis", "juncea", "lacustris",
     "montana", "nivalis", "obscura", "pallida", "querula", "rufa", "silvestris", "tristis", "umbrosa", "vespertina",
@@ -35,20 +37,27 @@ _SAMPLE_RATES = (16000, 22050, 24000, 32000, 44100, 48000)
 _SESSION_SIZES, _SESSION_SHARES = (1, 2, 3), (0.6, 0.25, 0.15)
 """Numbers of recordings in a session, and the shares of sessions with that number."""
 
+NEGATIVES_FOLDER = "noise"
+"""Folder of the negatives. By default, the sources treat a folder of this name as sound without any species."""
+
+NEGATIVE_SOUNDS = ("wind", "rain", "insects", "traffic", "speech", "machine", "handling", "birds")
+"""Main sound of a negative. `birds` are distant birds of other species than those of the corpus."""
+
+_NEGATIVE_SECONDS = (8.0, 24.0)
+"""Shortest and longest duration of a negative, seconds: longer than songs, because nobody cuts noise."""
+
 _LONG_SHARE = 0.05
 """Share of recordings of 30 to 60 s. The others last 4 to 15 s."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Parameters of a recording to be synthesised. They depend only on the seed, the species and the recording's number.
+@dataclass(frozen=True, kw_only=True)
+class RecordingPlan:
+    """What the recordings of species and the negatives have in common.
 
     Attributes:
         seed: seed of the corpus.
-        species: index of the species.
-        number: index of the recording within its species.
-        session: index of the session within its species.
-        name: name of the species.
+        number: index of the recording within its species, or among the negatives.
+        session: index of the session within its species, or among the negatives.
         format: file format: mp3, ogg, flac or wav.
         sample_rate: Hz.
         channels: 1 or 2.
@@ -61,10 +70,8 @@ class Plan:
     """
 
     seed: int
-    species: int
     number: int
     session: int
-    name: str
     format: str
     sample_rate: int
     channels: int
@@ -75,16 +82,53 @@ class Plan:
     licence: str
     quality: str
 
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(RecordingPlan):
+    """Parameters of a recording of a species. They depend only on the seed, the species and the recording's number.
+
+    Attributes:
+        species: index of the species.
+        name: name of the species.
+    """
+
+    species: int
+    name: str
+
     @property
     def id(self) -> str:
         """Path in the folder layout: `<Species name>/<id>.<format>`."""
         return f"{self.name.replace(' ', '_')}/demo-{self.species:02d}-{self.number:04d}.{self.format}"
 
+    @property
+    def audio_parameters(self) -> str:
+        """The parameters that determine the audio, as one word. Metadata such as recordist and licence do not count."""
+        return f"{self.seed}-{self.species}-{_audio_parameters(self)}"
 
-def audio_parameters(plan: Plan) -> str:
-    """Return the parameters that determine the audio, as one word. Metadata such as recordist and licence do not count."""
-    p = plan
-    return f"{p.seed}-{p.species}-{p.number}-{p.session}-{p.sample_rate}-{p.channels}-{p.duration:.3f}-{p.format}"
+
+@dataclass(frozen=True, kw_only=True)
+class NegativePlan(RecordingPlan):
+    """Parameters of a recording without any of the species. They depend only on the seed and the recording's number.
+
+    Attributes:
+        sound: one of `NEGATIVE_SOUNDS`.
+    """
+
+    sound: str
+
+    @property
+    def id(self) -> str:
+        """Path in the folder layout: `noise/<id>.<format>`."""
+        return f"{NEGATIVES_FOLDER}/demo-noise-{self.number:04d}.{self.format}"
+
+    @property
+    def audio_parameters(self) -> str:
+        """The parameters that determine the audio, as one word."""
+        return f"{self.seed}-{self.sound}-{_audio_parameters(self)}"
+
+
+def _audio_parameters(p: RecordingPlan) -> str:
+    return f"{p.number}-{p.session}-{p.sample_rate}-{p.channels}-{p.duration:.3f}-{p.format}"
 
 
 def species_name(index: int) -> str:
@@ -140,8 +184,52 @@ def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
     return plans
 
 
+def plan_negatives(seed: int, recordings: int) -> list[NegativePlan]:
+    """Return the negatives. A larger number of recordings does not change the first ones.
+
+    Negatives come in sessions of one to three, mostly one. A session has one sound, recordist, date and place. Each sound is the
+    main one of every eighth session.
+
+    Args:
+        seed: seed of the corpus.
+        recordings: number of recordings.
+    """
+    plans: list[NegativePlan] = []
+    session = -1
+    while len(plans) < recordings:
+        session += 1
+        # The order of these draws is part of the corpus: another order gives other recordings.
+        rng = np.random.default_rng([seed, 5, session])
+        size = int(rng.choice(_SESSION_SIZES, p=_SESSION_SHARES))
+        recordist, place = str(rng.choice(_RECORDISTS)), str(rng.choice(_PLACES))
+        date = dt.date(2021, 3, 1) + dt.timedelta(days=int(rng.integers(0, 4 * 365)))
+        licence, quality = str(rng.choice(_LICENCES, p=_LICENCE_SHARES)), str(rng.choice(_GRADES, p=_GRADE_SHARES))
+        sample_rate, channels = int(rng.choice(_SAMPLE_RATES)), int(rng.choice((1, 2), p=(0.65, 0.35)))
+        for _ in range(size):
+            duration, fmt = rng.uniform(*_NEGATIVE_SECONDS), str(rng.choice(_FORMATS, p=_FORMAT_SHARES))
+            if len(plans) < recordings:
+                plans.append(
+                    NegativePlan(
+                        seed=seed,
+                        number=len(plans),
+                        session=session,
+                        sound=NEGATIVE_SOUNDS[session % len(NEGATIVE_SOUNDS)],
+                        format=fmt,
+                        sample_rate=sample_rate,
+                        channels=channels,
+                        duration=round(float(duration), 3),
+                        recordist=recordist,
+                        date=date.isoformat(),
+                        place=place,
+                        licence=licence,
+                        quality=quality,
+                    )
+                )
+    return plans
+
+
 def plan_corpus(seed: int, species: int, recordings: int) -> list[Plan]:
-    """Return all recordings of the demo corpus, species by species.
+    """Return all recordings of species in the demo corpus, species by species.
 
     Args:
         seed: seed of the corpus.
@@ -149,3 +237,11 @@ def plan_corpus(seed: int, species: int, recordings: int) -> list[Plan]:
         recordings: number of recordings per species.
     """
     return [plan for index in range(species) for plan in plan_species(seed, index, recordings)]
+
+
+def all_plans(settings: DemoSettings) -> list[Plan | NegativePlan]:
+    """Return the recordings of the species and the negatives."""
+    return [
+        *plan_corpus(settings.seed, settings.species, settings.recordings),
+        *plan_negatives(settings.seed, settings.negatives),
+    ]

@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
-from scipy.signal import oaconvolve
 
+from autobird.synth.acoustics import Samples, absorb, microphone, reverberate
 from autobird.synth.grammar import FIRST_BACKGROUND_SPECIES, Grammar, individual_grammar, species_grammar
-from autobird.synth.plan import Plan
+from autobird.synth.plan import Plan, RecordingPlan
+from autobird.synth.sounds import background_noise
 from autobird.synth.voice import render_song
 
-Samples = NDArray[np.float32]
-"""Single precision: the Fourier transforms take half the time, and the result differs from double precision by -70 dB (measured)."""
-
-_BACKGROUND_SPECIES = 40
+BACKGROUND_SPECIES = 40
 """Number of species that sing in the background."""
 
 _SNR_MEAN, _SNR_SD = 7.0, 6.0
@@ -40,31 +37,36 @@ def render(plan: Plan) -> tuple[Samples, list[SungNote]]:
     bird = individual_grammar(species_grammar(plan.seed, plan.species), session_rng)
     n = round(plan.duration * plan.sample_rate)
     distance = np.exp(session_rng.uniform(np.log(8), np.log(70)) + rng.normal(0, 0.25))
-    songs, notes = _render_songs(bird, plan, rng, n)
-    scene = _absorb(songs, plan.sample_rate, distance) * (10.0 / distance)
+    songs, notes = render_songs(bird, plan, rng, n)
+    scene = absorb(songs, plan.sample_rate, distance) * (10.0 / distance)
     for _ in range(int(rng.poisson(1.0))):
-        species = FIRST_BACKGROUND_SPECIES + int(session_rng.integers(_BACKGROUND_SPECIES))
+        species = FIRST_BACKGROUND_SPECIES + int(session_rng.integers(BACKGROUND_SPECIES))
         other_bird = individual_grammar(species_grammar(plan.seed, species), rng)
         other_distance = np.exp(rng.uniform(np.log(15), np.log(120)))
-        songs, _unused = _render_songs(other_bird, plan, rng, n, share=0.6)
-        scene = scene + _absorb(songs, plan.sample_rate, other_distance) * (10.0 / other_distance)
-    scene = _reverberate(scene, plan.sample_rate, session_rng.uniform(0.2, 1.1), session_rng.uniform(0.02, 0.3), rng)
-    noise = _noise(n, plan.sample_rate, session_rng, rng)
+        songs, _unused = render_songs(other_bird, plan, rng, n, share=0.6)
+        scene = scene + absorb(songs, plan.sample_rate, other_distance) * (10.0 / other_distance)
+    scene = reverberate(scene, plan.sample_rate, session_rng.uniform(0.2, 1.1), session_rng.uniform(0.02, 0.3), rng)
+    noise = background_noise(n, plan.sample_rate, session_rng, rng)
     signal_rms = np.sqrt(np.mean(scene**2)) + 1e-9
     snr = rng.normal(_SNR_MEAN, _SNR_SD)
     mix = scene + noise * signal_rms * 10 ** (-snr / 20) / np.sqrt(np.mean(noise**2))
-    mix = _microphone(mix, plan.sample_rate, session_rng)
+    mix = microphone(mix, plan.sample_rate, session_rng)
+    return finish(mix, plan, rng), notes
+
+
+def finish(mix: Samples, plan: RecordingPlan, rng: np.random.Generator) -> Samples:
+    """Return a scene with the number of channels and a random level, shape (n, channels), peak at most 0.9."""
     channels = [mix]
     if plan.channels == 2:
         delay = int(rng.integers(0, plan.sample_rate // 2000))
         channels.append(np.roll(mix, delay) * rng.uniform(0.7, 1.0))
     out = np.stack(channels, axis=1)
     out *= 10 ** (rng.uniform(-16, -1) / 20) * 0.9 / max(1e-9, float(np.abs(out).max()))
-    return out.astype(np.float32), notes
+    return out.astype(np.float32)
 
 
-def _render_songs(
-    bird: Grammar, plan: Plan, rng: np.random.Generator, n: int, share: float = 1.0
+def render_songs(
+    bird: Grammar, plan: RecordingPlan, rng: np.random.Generator, n: int, share: float = 1.0
 ) -> tuple[NDArray[np.float64], list[SungNote]]:
     """Return `n` samples of songs with pauses between them, and their notes. At least one song begins in them.
 
@@ -92,78 +94,3 @@ def _render_songs(
         if rng.random() < 0.12:
             time += rng.uniform(2, 6)
     return out, sung
-
-
-def _filter(signal: NDArray[np.floating], gain: NDArray[np.floating]) -> Samples:
-    """Multiply the spectrum of a signal by `gain`, given at the frequencies that `_frequencies` returns."""
-    n = scipy.fft.next_fast_len(len(signal), real=True)
-    spectrum = scipy.fft.rfft(signal.astype(np.float32), n)
-    spectrum *= gain.astype(np.float32, copy=False)
-    return np.asarray(scipy.fft.irfft(spectrum, n)[: len(signal)], np.float32)
-
-
-def _frequencies(n: int, rate: int) -> Samples:
-    """Return the frequencies of the spectrum that `_filter` computes for `n` samples, Hz."""
-    return np.fft.rfftfreq(scipy.fft.next_fast_len(n, real=True), 1 / rate).astype(np.float32)
-
-
-def _absorb(signal: NDArray[np.float64], rate: int, distance: float) -> Samples:
-    """Apply absorption by air and vegetation over `distance` metres: about 0.4 dB per kHz and 10 m."""
-    khz = _frequencies(len(signal), rate) / 1000
-    return _filter(signal, np.exp(khz * np.float32(-0.04 * distance / 20 * np.log(10))))
-
-
-def _reverberate(signal: Samples, rate: int, seconds: float, level: float, rng: np.random.Generator) -> Samples:
-    """Convolve with an impulse response: the direct sound, and noise that decays by 60 dB in `seconds`.
-
-    Args:
-        signal: samples.
-        rate: sampling rate, Hz.
-        seconds: reverberation time.
-        level: root of the reverberation's energy, relative to the direct sound.
-        rng: source of the noise.
-    """
-    n = round(seconds * rate)
-    response = rng.standard_normal(n) * 10 ** (-3 * np.arange(n) / n)
-    response *= level / np.sqrt(np.sum(response**2))
-    response[0] += 1.0
-    reverberated: Samples = oaconvolve(signal, response.astype(np.float32))[: len(signal)]
-    return reverberated
-
-
-def _noise(n: int, rate: int, session_rng: np.random.Generator, rng: np.random.Generator) -> Samples:
-    """Return background noise: coloured noise, and in some sessions gusts of wind or insects in a narrow band.
-
-    Args:
-        n: number of samples.
-        rate: sampling rate, Hz.
-        session_rng: source of levels and spectra, which a session shares.
-        rng: source of the noise itself.
-    """
-    f = np.maximum(_frequencies(n, rate), np.float32(20))
-    exponent, wind, insects = session_rng.uniform(0.2, 1.1), session_rng.uniform(0, 1.6), session_rng.uniform(0, 1.2)
-    insect_band, insect_width = session_rng.uniform(3800, 7200), session_rng.uniform(150, 600)
-    chirp_rate = session_rng.uniform(6, 30)
-    t = (np.arange(n) / rate).astype(np.float32)
-    coloured = _filter(rng.standard_normal(n), (f / 1000) ** -exponent)
-    out = coloured / np.std(coloured)
-    if wind > 0.5:
-        gusts = _filter(rng.standard_normal(n), (f / 100) ** -1.8)
-        out = out + wind * gusts / np.std(gusts) * (
-            1 + np.sin(2 * np.pi * rng.uniform(0.1, 0.4) * t + rng.uniform(0, 6))
-        )
-    if insects > 0.5:
-        stridulation = _filter(rng.standard_normal(n), np.exp(-0.5 * ((f - insect_band) / insect_width) ** 2))
-        pulses = 0.5 + 0.5 * np.sign(np.sin(2 * np.pi * chirp_rate * t + rng.uniform(0, 6)))
-        out = out + insects * stridulation / np.std(stridulation) * pulses
-    return out
-
-
-def _microphone(signal: Samples, rate: int, session_rng: np.random.Generator) -> Samples:
-    """Apply the frequency response of the session's equipment: a high-pass, a spectral tilt and two broad resonances."""
-    f = np.maximum(_frequencies(len(signal), rate), np.float32(20))
-    db = session_rng.normal(0, 2.5) * np.log2(f / 2000)
-    for _ in range(2):
-        db = db + session_rng.normal(0, 5) * np.exp(-0.5 * (np.log2(f / session_rng.uniform(800, 7000)) / 0.5) ** 2)
-    corner = session_rng.uniform(60, 400)
-    return _filter(signal, 10 ** (db / 20) * f / np.sqrt(f**2 + corner**2))

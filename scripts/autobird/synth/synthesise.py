@@ -2,16 +2,18 @@
 
 import io
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from autobird.audio.access import SYNTHESISED
 from autobird.audio.pack import tar_member
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.synth.encode import encode
-from autobird.synth.plan import Plan, plan_corpus
+from autobird.synth.negative_scene import render_negative
+from autobird.synth.plan import NegativePlan, Plan, all_plans
 from autobird.synth.scene import SungNote, render
 from autobird.synth.settings import DemoSettings
 
@@ -23,10 +25,27 @@ def _truth_row(plan: Plan, note: SungNote) -> list[str]:
     return [plan.id, plan.name, f"{note.onset:.3f}", f"{note.offset:.3f}", f"{note.low:.0f}", f"{note.high:.0f}"]
 
 
-def synthesise(plan: Plan) -> tuple[bytes, list[list[str]]]:
-    """Return the audio file of a recording and its ground truth (`TRUTH_COLUMNS`)."""
+def synthesise(plan: Plan | NegativePlan) -> tuple[bytes, list[list[str]]]:
+    """Return the audio file of a recording and its ground truth (`TRUTH_COLUMNS`); a negative has none."""
+    if isinstance(plan, NegativePlan):
+        return encode(render_negative(plan), plan.sample_rate, plan.format), []
     samples, notes = render(plan)
     return encode(samples, plan.sample_rate, plan.format), [_truth_row(plan, note) for note in notes]
+
+
+def demo_rows(manifest: Iterable[Mapping[str, str]]) -> list[tuple[str, str, str]]:
+    """Return the recordings of the demo in a manifest: id, name in the tar archive, and id in the demo.
+
+    If the demo is one of several sources, the ids begin with the name of the source, and the locations hold the ids in the demo.
+    """
+    rows = []
+    for row in manifest:
+        recording, location = row["recording"], row.get("location", "")
+        if location.startswith(SYNTHESISED):
+            rows.append((recording, location, location.removeprefix(SYNTHESISED).partition("/")[2]))
+        elif not location:
+            rows.append((recording, recording, recording))
+    return rows
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -38,8 +57,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(DemoSettings, args.settings)
     with stage("download", args, [args.audio, args.truth]):
-        plans = {q.id: q for q in plan_corpus(settings.seed, settings.species, settings.recordings)}
-        recordings = [row["recording"] for row in read_rows(args.manifest)]
+        plans = {q.id: q for q in all_plans(settings)}
+        rows = demo_rows(read_rows(args.manifest))
+        recordings = [id_in_demo for _, _, id_in_demo in rows]
         unknown = [name for name in recordings if name not in plans]
         if unknown:
             raise AutobirdError(
@@ -48,10 +68,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         truth = [TRUTH_COLUMNS]
         progress = Progress("download", len(recordings), "recordings synthesised")
         with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
-            for done, name in enumerate(recordings, 1):
+            for done, (recording, file, name) in enumerate(rows, 1):
                 data, truth_of_recording = synthesise(plans[name])
-                archive.addfile(tar_member(name, len(data)), io.BytesIO(data))
-                truth += truth_of_recording
+                archive.addfile(tar_member(file, len(data)), io.BytesIO(data))
+                truth += [[recording, *others] for _, *others in truth_of_recording]
                 progress(done)
         write_text(args.truth, csv_text(truth))
         log.info(

@@ -4,7 +4,7 @@ import importlib
 
 from autobird.core.errors import AutobirdError
 from autobird.core.stage import log
-from autobird.sources.settings import KaggleSettings
+from autobird.sources.remote.settings import KaggleSettings
 
 
 def fetch(kaggle: KaggleSettings) -> None:

@@ -13,7 +13,7 @@ from autobird.sources.folder import labelled_recording, metadata_names, not_audi
 from autobird.sources.lock import Entry
 from autobird.sources.metadata import read_metadata
 from autobird.sources.paths import match_metadata
-from autobird.sources.settings import SourceSettings
+from autobird.sources.settings import OneSourceSettings
 
 _CHECKSUM_KEYS = ("md5Hash", "crc32c", "ETag", "etag", "sha256", "generation", "checksum")
 """Keys under which file systems report something that identifies a file's content, most reliable first."""
@@ -22,13 +22,13 @@ _TIME_KEYS = ("updated", "mtime", "LastModified", "created")
 """Keys under which file systems report the time of the last change."""
 
 
-def list_recordings(corpus: SourceSettings, work: Path) -> list[Entry]:
+def list_recordings(corpus: OneSourceSettings, work: Path) -> list[Entry]:
     """Return an entry of the lock file for every file below `corpus.root` except the metadata table.
 
     Hidden and system files are passed over, and files that are no audio are told apart, as in a folder.
 
     Args:
-        corpus: the section `corpus`.
+        corpus: settings of the source.
         work: folder for a copy of the metadata table.
 
     Raises:
@@ -71,7 +71,9 @@ def list_recordings(corpus: SourceSettings, work: Path) -> list[Entry]:
             recording = labelled_recording(
                 name, _content(details[path]), size, corpus.species_suffix, location=f"{root}/{name}"
             )
-        entries.append({"recording": name, "row": recording._asdict(), "facts": metadata.get(name)})
+        # Kind and split follow from the settings when the lock file is read, so that changing those needs no refresh.
+        row = {key: value for key, value in recording._asdict().items() if key not in ("kind", "split")}
+        entries.append({"recording": name, "row": row, "facts": metadata.get(name)})
     return entries
 
 

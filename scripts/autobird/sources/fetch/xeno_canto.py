@@ -8,7 +8,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.stage import log
 from autobird.sources.fetch.http import AccessRefused, Client
 from autobird.sources.lock import Entry
-from autobird.sources.settings import FetchSettings, XenoCantoSettings
+from autobird.sources.remote.settings import FetchSettings, XenoCantoSettings
 from autobird.sources.xeno_canto import queries
 
 KEY_VARIABLE = "XENO_CANTO_KEY"

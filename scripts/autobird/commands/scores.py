@@ -1,0 +1,185 @@
+"""`autobird scores`: print the scores of a finished run."""
+
+import argparse
+import csv
+import math
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autobird.core.errors import AutobirdError
+from autobird.core.files import read_json
+from autobird.evaluation.false_alarms_text import false_alarm_line
+from autobird.evaluation.field_summary import field_lines
+
+if TYPE_CHECKING:
+    from autobird.commands.arguments import Commands
+
+_METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
+_DETECTION = {
+    "detection_precision": "precision",
+    "detection_recall": "recall",
+    "detection_f1": "F1",
+    "detection_macro_f1": "macro-F1",
+}
+
+
+def add_parser(commands: "Commands") -> None:
+    """Add the command."""
+    parser = commands.add_parser("scores", help="print the scores of a finished run")
+    parser.add_argument(
+        "run", type=Path, nargs="?", default=Path("results/demo"), help="folder of the run (default: results/demo)"
+    )
+    parser.add_argument("--species", action="store_true", help="include the detections of each species")
+    parser.set_defaults(handler=run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the scores."""
+    print(format_scores(args.run, args.species))
+
+
+def format_scores(run: Path, by_species: bool = False) -> str:
+    """Return the scores of the released model of a finished run on its test split, and the paths of its bundle and report.
+
+    The scores of a cross-validation follow, if there is one.
+
+    Args:
+        run: folder of the run.
+        by_species: whether to list the detections of each species.
+
+    Raises:
+        AutobirdError: the run has no evaluation, or was made by an older version.
+    """
+    file = run / "evaluation" / "metrics.json"
+    if not file.is_file():
+        raise AutobirdError(
+            f"{file} does not exist; finish the run with snakemake, or give another folder below results/"
+        )
+    metrics = read_json(file)
+    test = metrics["test"]
+    if "negatives" not in test:
+        raise AutobirdError(f"{file} was made by an older version of Autobird; run snakemake again")
+    others = test["recordings"] - test["recordings_of_one_species"]
+    lines = [
+        f"{run.name}: {metrics['species']} species, variant {metrics['variant']}, tested on {test['recordings']} recordings "
+        f"({test['windows']} windows) in {test['groups']} independent groups, none of them used for training",
+        *(
+            [f"  ({others} recordings do not contain exactly one species: not used for macro-F1, top-1, top-5)"]
+            if others
+            else []
+        ),
+        f"  {'most probable species':24}{'per recording':>24}{'per window':>24}",
+        *_score_lines(test, _METRICS),
+        "  detections (probability reaches the species' threshold)",
+        *_score_lines(test, _DETECTION),
+        false_alarm_line(test["negatives"]),
+        *(_species_lines(test["by_species"]) if by_species else ()),
+        f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
+        *_crossval_lines(run / "crossval" / "crossval.json"),
+        *field_lines(run / "field" / "metrics.json"),
+    ]
+    released, drift, bundle = (
+        run / "release" / "released.json",
+        run / "drift" / "drift.json",
+        run / "release" / "bundle",
+    )
+    if released.is_file():
+        lines += _release_lines(released)
+    if drift.is_file():
+        lines.append(f"drift:    {_drift_summary(drift)}")
+    report = run / "report.html"
+    lines.append(f"report:   {report if report.is_file() else f'to write it: snakemake --report {report}'}")
+    if bundle.is_dir():
+        lines.append(f"bundle:   {bundle}")
+        program = shlex.quote(str(Path(sys.executable).parent / "autobird"))
+        lines.append(f"serve it: {program} serve {shlex.quote(str(bundle))}")
+    else:
+        lines.append(f"model:    {run / 'model' / 'weights.safetensors'}")
+    return "\n".join(lines)
+
+
+def _release_lines(released: Path) -> list[str]:
+    """Return lines about the released variant, or why there is none."""
+    decision = read_json(released)
+    if decision.get("not_released"):
+        first, *reasons = decision["not_released"].split("; ")
+        return [f"released: none: {first}", *(f"          {text}" for text in reasons)]
+    first, *reasons = decision["reason"].split("; ")
+    return [
+        f"released: {first}",
+        *(f"          {text}" for text in reasons),
+        f"          {_difference_on_test(released.with_name('comparison.csv'))}",
+        "          (release gate: the rule that selects the variant on validation recordings; "
+        "float32 model: the model before pruning and quantization)",
+    ]
+
+
+def _drift_summary(file: Path) -> str:
+    """Return the summary line of `drift.json`.
+
+    Raises:
+        AutobirdError: the file was made by an older version.
+    """
+    result = read_json(file)
+    if "summary" not in result:
+        raise AutobirdError(f"{file} was made by an older version of Autobird; run snakemake again")
+    return str(result["summary"])
+
+
+def _crossval_lines(file: Path) -> list[str]:
+    """Return the pooled scores of a cross-validation; no lines if there is none."""
+    if not file.is_file():
+        return []
+    result = read_json(file)
+    seeds = len(result["seeds"])
+    return [
+        f"cross-validation (other networks than the released one): pooled over {result['folds']} folds, mean of {seeds} "
+        f"seed{'s' if seeds > 1 else ''}, {result['recordings']} recordings ({result['windows']} windows) in {result['groups']} "
+        "independent groups, each tested by networks that were not trained on it",
+        *_score_lines(result, _METRICS),
+        "  detections (probability reaches the species' threshold)",
+        *_score_lines(result, _DETECTION),
+        *([false_alarm_line(result["negatives"])] if "negatives" in result else []),
+    ]
+
+
+def _score_lines(test: dict[str, Any], names: dict[str, str]) -> list[str]:
+    return [
+        f"    {name:22}" + "".join(f"{_cell(test[level][key]):>24}" for level in ("by_recording", "by_window"))
+        for key, name in names.items()
+    ]
+
+
+def _species_lines(species: dict[str, Any]) -> list[str]:
+    """Return lines with precision and recall of the detections of each species, per recording."""
+    width = max(24, *(len(name) + 4 for name in species))
+    lines = [f"  {'detections per recording':{width}}{'precision':>24}{'recall':>24}"]
+    for name, levels in species.items():
+        values = levels["by_recording"]
+        cells = "".join(f"{_cell(values[key]):>24}" for key in ("detection_precision", "detection_recall"))
+        lines.append(f"    {name:{width - 2}}{cells}")
+    return lines
+
+
+def _difference_on_test(comparison: Path) -> str:
+    """Return a sentence about the macro-F1 of the released variant and the float32 model on the test recordings."""
+    with comparison.open(encoding="utf-8", newline="") as file:
+        rows = [r for r in csv.DictReader(file) if r["released"] == "True" and r["split"] == "test"]
+    difference = {k: float(rows[0][f"difference{end}"] or "nan") for k, end in _ENDS.items()}
+    return f"on the test recordings, its macro-F1 minus that of the float32 model is {_cell(difference)}"
+
+
+_ENDS = {"value": "", "low": "_low", "high": "_high"}
+
+
+def _cell(value: Mapping[str, float | None] | None) -> str:
+    if value is None:
+        return "not defined"
+    number, low, high = (math.nan if (v := value[key]) is None else float(v) for key in ("value", "low", "high"))
+    if math.isnan(number):
+        return "not defined"
+    bounds = "interval unknown" if math.isnan(low) else f"{low:.3f}, {high:.3f}"
+    return f"{number:.3f} [{bounds}]"

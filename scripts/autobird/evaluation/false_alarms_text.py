@@ -1,0 +1,44 @@
+"""False alarms as text for the model card and the terminal."""
+
+from typing import Any
+
+NOT_MEASURED = "not measured, because no test recording is known to hold none of the species"
+"""Why there is no number of false alarms."""
+
+
+def false_alarm_sentence(negatives: dict[str, Any]) -> str:
+    """Return a sentence about the false alarms of a split.
+
+    Args:
+        negatives: as in `metrics.json`.
+    """
+    rate = negatives["per_hour"]
+    if rate is None:
+        return f"False alarms per hour of sound: {NOT_MEASURED}."
+    return (
+        f"False alarms in {hours_text(negatives['hours'])} of sound that holds none of the species ({negatives['recordings']} test "
+        f"recordings in {negatives['groups']} independent groups): {rate_text(rate)} per hour, all species together."
+    )
+
+
+def false_alarm_line(negatives: dict[str, Any]) -> str:
+    """Return the false alarms as a line of `autobird scores`; for the argument see `false_alarm_sentence`."""
+    rate = negatives["per_hour"]
+    if rate is None:
+        return f"  false alarms per hour: {NOT_MEASURED}"
+    return (
+        f"  false alarms per hour: {rate_text(rate)} ({negatives['false_alarms']:g} in {hours_text(negatives['hours'])} of "
+        f"{negatives['recordings']} recordings without any species, {negatives['groups']} independent groups)"
+    )
+
+
+def rate_text(rate: dict[str, float | None]) -> str:
+    """Return a number per hour with its interval, for example `12.4 [3.1, 40.2]`."""
+    value, low, high = (rate[key] for key in ("value", "low", "high"))
+    bounds = "interval unknown" if low is None or high is None else f"{low:.3g}, {high:.3g}"
+    return f"{value:.3g} [{bounds}]"
+
+
+def hours_text(hours: float) -> str:
+    """Return a duration, in minutes if it is short."""
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.1f} minutes"

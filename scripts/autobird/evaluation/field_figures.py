@@ -1,0 +1,111 @@
+"""Figures of the evaluation on field recordings."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+
+_MAX_BARS = 40
+"""Largest number of species or folders that have a row in a figure."""
+
+_LEAST_RATE = 0.1
+"""Lower end of the axes of false alarms per hour, which are logarithmic."""
+
+
+def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFrame, metrics: dict[str, Any]) -> None:
+    """Plot precision against recall of the windows for all thresholds, and the event scores of each species.
+
+    Args:
+        path: PNG file.
+        curves: see `FieldScores.curves`.
+        species: see `field_evaluate.species_table`.
+        metrics: content of metrics.json.
+    """
+    rows = species[(species["windows"] > 0) | (species["events"] > 0)].head(_MAX_BARS)
+    fig, (left, right) = figure(12, float(np.clip(2.4 + 0.3 * len(rows), 4.6, 16)), columns=2)
+    for name, curve in curves.dropna(subset=["precision", "recall"]).groupby("species"):
+        bold = name == ""
+        left.plot(
+            curve["recall"], curve["precision"], color=BLUE if bold else GREY, linewidth=2.2 if bold else 0.8,
+            alpha=1 if bold else 0.6, label="all species pooled" if bold else None, zorder=3 if bold else 2,
+        )  # fmt: skip
+    delivered = (
+        [metrics["by_window"][f"detection_{name}"] for name in ("recall", "precision")] if metrics["by_window"] else []
+    )
+    if delivered and None not in delivered:
+        left.plot(*(d["value"] for d in delivered), "o", color=ORANGE, label="thresholds of the bundle", zorder=4)
+    left.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="recall", ylabel="precision")
+    left.set_title("Windows, for all thresholds (grey: single species)", fontsize=10)
+    if left.get_legend_handles_labels()[0]:
+        left.legend(loc="lower left", fontsize=9)
+    else:
+        left.text(0.5, 0.5, "no recording contains a species of the model", ha="center", color=GREY)
+    level = "event" if metrics.get("by_event") else "window"
+    y = np.arange(len(rows))[::-1]
+    for n, (name, colour) in enumerate((("precision", BLUE), ("recall", ORANGE))):
+        value, low, high = (rows[f"{level}_{name}{end}"].astype(float) for end in ("", "_low", "_high"))
+        bars = [(value - low).clip(lower=0).fillna(0), (high - value).clip(lower=0).fillna(0)]
+        right.errorbar(value, y + 0.13 - 0.26 * n, xerr=bars, fmt="o", color=colour, ecolor=GREY, capsize=2, label=name)
+    counts = rows["events"] if level == "event" else rows["windows"]
+    right.set_yticks(
+        y, [f"{s} ({c})" for s, c in zip(rows["species"], counts, strict=True)], fontsize=9, style="italic"
+    )
+    right.set(xlim=(-0.02, 1.02), xlabel=f"detections by {level}")
+    right.set_title(
+        f"At the bundle's thresholds, {metrics['confidence']:.0%} intervals (number of {level}s)", fontsize=10
+    )
+    right.grid(axis="x", alpha=0.3)
+    right.set_ylim(-0.7, max(0, len(rows) - 1) + 0.7)
+    if len(rows):
+        right.legend(loc="lower center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=9)
+    save(fig, path)
+
+
+def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any]) -> None:
+    """Plot false alarms per hour against the threshold, and by kind of sound and folder at the bundle's thresholds.
+
+    Args:
+        path: PNG file.
+        curves: see `FieldScores.curves`.
+        metrics: content of metrics.json.
+    """
+    alarms = metrics["false_alarms"]
+    rates = {
+        "all sound": alarms["overall"],
+        "without the model's species": alarms["without_model_species"],
+        "  without any box": alarms["no_species"],
+        "  with boxes of other species": alarms["unknown_species"],
+        **{f"folder {name}": rate for name, rate in alarms["by_folder"].items()},
+    }
+    rates = {name: rate for name, rate in rates.items() if rate["per_hour"]}
+    rates = dict(list(rates.items())[:_MAX_BARS])
+    fig, (left, right) = figure(12, float(np.clip(2.4 + 0.3 * len(rates), 4.6, 16)), columns=2)
+    pooled = curves[curves["species"] == ""]
+    left.plot(pooled["threshold"], pooled["false_alarms_per_hour"].clip(lower=_LEAST_RATE), color=BLUE)
+    delivered = alarms["without_model_species"]["per_hour"]
+    if delivered:
+        left.axhline(
+            max(_LEAST_RATE, delivered["value"]), color=ORANGE, linestyle="--", label="thresholds of the bundle"
+        )
+        left.legend(fontsize=9)
+    left.set_yscale("log")
+    left.set(xlim=(0, 1), xlabel="threshold, the same for all species", ylabel="false alarms per hour")
+    left.set_title("In sound without any of the model's species", fontsize=10)
+    left.grid(alpha=0.3)
+    y = np.arange(len(rates))[::-1]
+    for at, rate in zip(y, rates.values(), strict=True):
+        interval = rate["per_hour"]
+        value = max(_LEAST_RATE, interval["value"])
+        if interval["low"] is not None:
+            right.plot([max(_LEAST_RATE, interval["low"]), max(_LEAST_RATE, interval["high"])], [at, at], color=GREY)
+        right.plot(value, at, "o" if interval["value"] else "<", color=BLUE)
+    names = [f"{name} ({rate['hours']:.2f} h)" for name, rate in rates.items()]
+    right.set_yticks(y, names, fontsize=9)
+    right.set_ylim(-0.7, len(rates) - 0.3)
+    right.set_xscale("log")
+    right.set_xlabel(f"false alarms per hour, {metrics['confidence']:.0%} intervals (<: none)")
+    right.grid(axis="x", alpha=0.3)
+    save(fig, path)

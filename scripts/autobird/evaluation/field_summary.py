@@ -1,0 +1,110 @@
+"""What the evaluation on field recordings found, as sentences for the model card and `autobird scores`."""
+
+from pathlib import Path
+from typing import Any
+
+from autobird.core.files import read_json
+from autobird.evaluation.interval_text import interval_text
+
+_KINDS = {
+    "annotations": "annotated recordings",
+    "demo": "synthesised field recordings",
+    "folder": "labelled recordings",
+    "table": "labelled recordings",
+    "negatives": "recordings without any of the model's species",
+}
+
+_MAX_SPECIES = 5
+"""Largest number of species that a sentence names."""
+
+
+def field_summary(metrics: dict[str, Any]) -> list[str]:
+    """Return sentences about the scores on field recordings.
+
+    Args:
+        metrics: content of `field/metrics.json`.
+    """
+    recordings, lines = metrics["recordings"], []
+    left_out = ", ".join(f"{count} {reason}" for reason, count in recordings["excluded"].items())
+    lines.append(
+        f"{recordings['evaluated']} {_KINDS[metrics['type']]}, {metrics['hours']:.2f} h in {metrics['sessions']} independent "
+        f"sessions, none of them used for training{f' (left out: {left_out})' if left_out else ''}."
+    )
+    if not recordings["evaluated"]:
+        return [f"No field recording could be evaluated (left out: {left_out})."]
+    if metrics["by_event"]:
+        e = metrics["by_event"]
+        lines.append(
+            f"Detections against {e['events']} annotated events: precision {interval_text(e['precision'])}, recall "
+            f"{interval_text(e['recall'])}, F1 {interval_text(e['f1'])}; {e['detections']} detections, {e['not_decided']} of them "
+            "neither right nor wrong."
+        )
+    if metrics["by_window"]:
+        w = metrics["by_window"]
+        lines.append(
+            f"Windows: cmAP {interval_text(w['cmap'])}, AUROC {interval_text(w['auroc'])}, precision "
+            f"{interval_text(w['detection_precision'])}, recall {interval_text(w['detection_recall'])}."
+        )
+    lines += _false_alarm_lines(metrics["false_alarms"])
+    lines += metrics["notes"]
+    return lines
+
+
+def _false_alarm_lines(alarms: dict[str, Any]) -> list[str]:
+    lines = []
+    empty, overall = alarms["without_model_species"], alarms["overall"]
+    if empty["hours"]:
+        lines.append(
+            f"False alarms per hour in sound without any of the model's species: {interval_text(empty['per_hour'], decimals=1)} "
+            f"({empty['count']} in {empty['hours']:.2f} h)."
+        )
+    if overall["hours"] > empty["hours"]:
+        lines.append(
+            f"Wrong detections per hour of all sound: {interval_text(overall['per_hour'], decimals=1)} ({overall['count']} in "
+            f"{overall['hours']:.2f} h)."
+        )
+    return lines
+
+
+def field_notes(metrics: dict[str, Any]) -> list[str]:
+    """Return sentences about what limits the evaluation.
+
+    Args:
+        metrics: content of `field/metrics.json` without the notes.
+    """
+    notes = []
+    unknown = metrics["unknown_species"]
+    if unknown:
+        names = ", ".join(list(unknown)[:_MAX_SPECIES]) + (" and others" if len(unknown) > _MAX_SPECIES else "")
+        notes.append(
+            f"The model does not know {len(unknown)} of the species in the recordings ({names}); detections in their sound are "
+            "false alarms."
+        )
+    if metrics["type"] != "negatives" and not metrics["shared_species"]:
+        notes.append("The recordings share no species with the model, so only false alarms are measured.")
+    if metrics["recordings"]["sessions_in_corpus"]:
+        notes.append(
+            f"{metrics['recordings']['sessions_in_corpus']} of the recordings are of a session (recordist, day and place, or recorder "
+            "and night) that is also in the corpus, so the scores may be too high."
+        )
+    if not metrics["recordings"]["near_duplicates_searched"]:
+        notes.append("Near-duplicates of the corpus were not searched (corpus.near_duplicates).")
+    if metrics["sessions"] < 2:
+        notes.append("All recordings are of one session, so no interval is known.")
+    if metrics["type"] in ("folder", "table"):
+        notes.append(
+            "The labels are those of whole recordings: other species in the background count as wrong detections, and the species is "
+            "not heard in every window."
+        )
+    return notes
+
+
+def field_lines(file: Path) -> list[str]:
+    """Return lines for `autobird scores`; none if the run has not been measured on field recordings.
+
+    Args:
+        file: `field/metrics.json` of the run.
+    """
+    if not file.is_file():
+        return []
+    return ["field recordings (docs/field.md):", *(f"    {line}" for line in field_summary(read_json(file)))]

@@ -1,0 +1,96 @@
+"""The command `autobird summary`: write the tables and the figure of a survey."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from autobird.core.errors import AutobirdError
+from autobird.core.files import atomic, csv_text
+from autobird.predict.effort import total
+from autobird.predict.survey import SummaryOptions, Survey, read_survey
+from autobird.predict.survey_tables import (
+    by_hour,
+    count_rows,
+    effort_by_day_rows,
+    effort_rows,
+    history_rows,
+    hour_rows,
+    species_rows,
+    sunrise_rows,
+)
+
+
+def summarise(tables: Sequence[Path], options: SummaryOptions) -> int:
+    """Write the summary of a survey; return 0.
+
+    Raises:
+        AutobirdError: see `read_survey`; or the folder cannot be written.
+    """
+    survey = read_survey(tables, options)
+    writers = {
+        "species.csv": species_rows(survey),
+        "counts.csv": count_rows(survey),
+        "species_by_hour.csv": hour_rows(survey),
+        "history.csv": history_rows(survey),
+        "effort.csv": effort_rows(survey),
+        "effort_by_day.csv": effort_by_day_rows(survey),
+    }
+    if survey.sun is not None:
+        writers["species_by_sunrise.csv"] = sunrise_rows(survey)
+    try:
+        for name, rows in writers.items():
+            _write(options.output / name, rows)
+        figure = _write_figure(survey, options.output / "species_by_hour.png")
+    except OSError as error:
+        raise AutobirdError(
+            f"--output {options.output}: {error.filename or ''} cannot be written ({error.strerror or error}); name another folder"
+        ) from error
+    for line in _report(survey):
+        print(line)
+    print(f"written to {options.output}: {', '.join([*writers, *figure])}")
+    return 0
+
+
+def _write(path: Path, rows: Iterator[list[str]]) -> None:
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.writelines(csv_text([row]) for row in rows)
+
+
+def _write_figure(survey: Survey, path: Path) -> list[str]:
+    if not survey.species:
+        return []
+    try:
+        from autobird.predict.summary_figure import plot_species_by_hour
+    except ModuleNotFoundError as error:
+        print(
+            f"note: {path.name} needs the package {error.name}; install it: pip install {error.name}", file=sys.stderr
+        )
+        return []
+    detections, seconds = by_hour(survey)
+    plot_species_by_hour(path, list(survey.species), detections, seconds)
+    return [path.name]
+
+
+def _report(survey: Survey) -> Iterator[str]:
+    """Yield lines about the survey, for the terminal."""
+    all_, cells = total(survey.effort), survey.effort
+    sites = {cell.site for cell in cells}
+    days = {cell.day for cell in cells if cell.day}
+    yield (
+        f"{all_.recordings} recordings ({all_.seconds / 3600:.1f} h) of {len(sites)} sites on {len(days)} days; "
+        f"{all_.silent_recordings} silent ({all_.silent_seconds / 3600:.1f} h); {all_.failed_recordings} failed"
+    )
+    detections = sum(c.detections for counts in survey.counts.values() for c in counts.values())
+    detected = {species for counts in survey.counts.values() for species in counts}
+    yield f"{detections} detections of {len(detected)} species"
+    unknown = [effort for cell, effort in cells.items() if not cell.day]
+    if unknown:
+        number = sum(e.recordings + e.silent_recordings + e.failed_recordings for e in unknown)
+        yield f"note: recordings of unknown time, in no day, hour or history: {number}"
+    if "" in sites:
+        yield "note: the site of some recordings is unknown; they count as one site without a name"
+    if survey.sun is not None and survey.sun.without:
+        yield (
+            f"note: recordings without hours from sunrise: {survey.sun.without} (their offset from UTC is unknown, see autobird predict "
+            "--time-zone, or the sun does not rise on their day)"
+        )

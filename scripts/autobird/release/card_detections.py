@@ -1,0 +1,41 @@
+"""Sentences of the model card about calibration, thresholds and false alarms."""
+
+from typing import Any
+
+import pandas as pd
+
+CALIBRATIONS = {
+    "softmax": "its temperature (the number that the model's outputs are divided by, to make the probabilities match the observed "
+    "accuracy)",
+    "independent": "its calibration (a scale and an offset of the model's output for each species, to make the probabilities match the "
+    "observed frequencies)",
+}
+"""What else is fitted on the validation recordings, by the kind of outputs."""
+
+
+def field_limits(negatives: dict[str, Any]) -> list[str]:
+    """Return a limit of a model whose false alarms are not measured; for the argument see `false_alarm_sentence`."""
+    if negatives["per_hour"] is not None:
+        return []
+    return [
+        "- False alarms are not measured, and the thresholds are chosen on recordings that hold one of the species: expect far more false "
+        "detections in the field than in the table below. Add recordings without any of the species (negatives), and train again."
+    ]
+
+
+def threshold_lines(species: pd.DataFrame, precision: float | None) -> list[str]:
+    """Say what the thresholds were chosen for, and for which species that was not possible."""
+    lines = []
+    if precision is not None:
+        missed = species[~species["precision_reached"].astype(bool)]["species"].tolist()
+        lines.append(f"The thresholds were chosen for a precision of {precision:g} on validation.")
+        if missed:
+            lines.append(
+                f"It cannot be reached for {', '.join(missed)}: their thresholds have the highest precision there is."
+            )
+    pooled = species[~species["threshold_chosen"].astype(bool)]["species"].tolist()
+    if pooled:
+        lines.append(
+            f"Too few validation windows for a threshold of their own, so they have that of all species together: {', '.join(pooled)}."
+        )
+    return [" ".join(lines), ""] if lines else []

@@ -1,0 +1,1 @@
+"""Sources that are listed on a server."""

@@ -1,0 +1,132 @@
+"""Thresholds, species and occurrence that users choose for a bundle when they predict."""
+
+import datetime as dt
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from autobird import cli
+from autobird.backbone.occurrence import ALL_YEAR, OccurrenceModel
+from autobird.core.errors import AutobirdError
+from autobird.predict import Classifier
+from autobird.predict.answer_options import AS_RELEASED, AnswerOptions
+from autobird.predict.bundle import Bundle, bundle_manifest
+from autobird.predict.classifier import Detection
+from autobird.predict.occurrence_filter import Location, OccurrenceFilter, location_of
+from autobird.predict.threshold_overlay import overlay_path, write_overlay
+from tests.unit.test_predict import make_bundle
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    (tmp_path / "bundle").mkdir()
+    folder = make_bundle(tmp_path / "bundle", (0.0, 1.0))
+    description = json.loads((folder / "bundle.json").read_text())
+    description["precision_thresholds"] = {"0.5": [0.2, 0.3], "0.9": [0.6, None]}
+    (folder / "bundle.json").write_text(json.dumps(description))
+    (folder / "manifest.json").write_text(json.dumps(bundle_manifest(folder)))
+    return Bundle.load(folder)
+
+
+def test_without_options_the_thresholds_are_those_of_the_bundle(bundle: Bundle) -> None:
+    assert AnswerOptions().apply(bundle).thresholds.tolist() == bundle.thresholds.tolist()
+
+
+def test_a_table_beside_the_bundle_changes_some_thresholds_for_every_user_of_the_bundle(bundle: Bundle) -> None:
+    write_overlay(bundle, {bundle.labels[1]: 0.77})
+    expected = [bundle.thresholds[0], 0.77]
+    assert AnswerOptions().apply(bundle).thresholds.tolist() == expected
+    assert Classifier(bundle.folder).bundle.thresholds.tolist() == expected
+    assert AS_RELEASED.apply(bundle).thresholds.tolist() == bundle.thresholds.tolist()
+    assert "bundle.thresholds.csv" in AnswerOptions().notes(bundle)[0]
+    overlay_path(bundle.folder).write_text("bundle,species,threshold\nffff,x,0.5\n")
+    with pytest.raises(AutobirdError, match="chosen for the bundle ffff"):
+        Classifier(bundle.folder)
+
+
+def test_a_wanted_precision_uses_the_next_one_and_reports_nothing_that_does_not_reach_it(bundle: Bundle) -> None:
+    options = AnswerOptions(precision=0.7)
+    assert options.apply(bundle).thresholds.tolist() == [0.6, np.inf]
+    notes = options.notes(bundle)
+    assert "precision of 0.9, the next one" in notes[0]
+    assert notes[1].endswith(bundle.labels[1])
+    assert AnswerOptions(precision=0.5).apply(bundle).thresholds.tolist() == [0.2, 0.3]
+    for value in (0.95, 0.0, 1.0, float("nan")):
+        with pytest.raises(AutobirdError, match=r"at most 0\.9"):
+            AnswerOptions(precision=value).apply(bundle)
+    with pytest.raises(AutobirdError, match="earlier version"):
+        AnswerOptions(precision=0.5).apply(replace(bundle, precision_thresholds={}))
+
+
+def test_one_threshold_for_the_listed_species_only(bundle: Bundle) -> None:
+    options = AnswerOptions(threshold=0.4, species=(bundle.labels[0],))
+    assert options.apply(bundle).thresholds.tolist() == [0.4, np.inf]
+    for value in (-0.1, 1.1, float("nan")):
+        with pytest.raises(AutobirdError, match="from 0 to 1"):
+            AnswerOptions(threshold=value).apply(bundle)
+
+
+def _model(labels: list[str], values: list[float]) -> OccurrenceModel:
+    class Fixed(OccurrenceModel):
+        def occurrence(self, latitude: float, longitude: float, week: int = ALL_YEAR) -> np.ndarray:
+            return np.array(values, np.float32) * (0.5 if week == 1 else 1)
+
+    return Fixed(tuple(labels), np.zeros(48, np.float32), (), ())
+
+
+def test_species_that_hardly_occur_are_left_out_and_unknown_ones_are_kept() -> None:
+    model = _model(["Pica pica_Magpie", "Parus major_Great Tit"], [0.02, 0.8])
+    found = OccurrenceFilter(("parus_major", "Magpie", "Fictornis"), Location(50, 8, None, 0.03), model, {0: 1, 1: 0})
+    assert found.unknown == ["Fictornis"]
+    detections = [Detection(0, 3, name, 0.9) for name in found.labels]
+    kept, left_out = found.split(detections, None)
+    assert [(d.species, d.occurrence) for d in kept] == [("parus_major", 0.8), ("Fictornis", None)]
+    assert [(d.species, d.occurrence) for d in left_out] == [("Magpie", 0.02)]
+    assert found.split(detections, dt.date(2025, 1, 2))[0][0].occurrence == 0.4
+    shown = replace(found, location=Location(50, 8))
+    assert len(shown.split(detections, None)[0]) == 3
+
+
+def test_options_of_the_location_belong_together() -> None:
+    assert location_of(None, None, None, None) is None
+    assert location_of(50.0, 8.0, 3, 0.03) == Location(50.0, 8.0, 3, 0.03)
+    for options, message in (
+        ((50.0, None, None, None), "belong together"),
+        ((None, None, 3, None), "--week 3 needs"),
+        ((None, None, None, 0.03), "--min-occurrence 0.03 needs"),
+        ((50.0, 8.0, None, 3.0), "from 0 to 1"),
+    ):
+        with pytest.raises(AutobirdError, match=message):
+            location_of(*options)
+
+
+def _predict(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["predict", *map(str, arguments)])
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_the_command_applies_threshold_and_species(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound, listed = tmp_path / "a.wav", tmp_path / "list.txt"
+    soundfile.write(sound, 0.1 * np.random.default_rng(1).standard_normal(16000 * 6), 16000)
+    listed.write_text(bundle.labels[0])
+    assert _predict(bundle.folder, sound, "--csv", "--threshold", "0", "--jobs", "1") == 0
+    assert {line.split(",")[3] for line in capsys.readouterr().out.splitlines()[1:]} == set(bundle.labels)
+    assert _predict(bundle.folder, sound, "--csv", "--threshold", "0", "--species", listed, "--jobs", "1") == 0
+    assert {line.split(",")[3] for line in capsys.readouterr().out.splitlines()[1:]} == {bundle.labels[0]}
+    for options, message in (
+        (("--threshold", "0.5", "--precision", "0.5"), "cannot be used together"),
+        (("--names", listed), "--names needs --species"),
+        (("--precision", "0.99"), "at most 0.9"),
+        (("--latitude", "50"), "belong together"),
+        (("--species", tmp_path / "none.txt"), "cannot be read"),
+    ):
+        assert _predict(bundle.folder, sound, *options) == 2
+        assert message in capsys.readouterr().err
