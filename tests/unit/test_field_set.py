@@ -70,13 +70,6 @@ def test_an_empty_folder_and_a_table_of_urls_are_refused(tmp_path: Path) -> None
         field_set(tmp_path, type="table", table=str(table))
 
 
-def test_a_folder_beside_the_type_of_the_default_configuration_is_refused() -> None:
-    with pytest.raises(
-        AutobirdError, match=r"evaluation\.field: type demo, the default, has no root or table; set eval"
-    ):
-        load_config({"evaluation": {"field": {"type": "demo", "root": "mine"}}})
-
-
 def test_settings_of_the_field_set_do_not_change_the_provenance_of_a_bundle() -> None:
     plain, field = load_config({}), load_config({"evaluation": {"field": {"root": "/home/me/field"}}})
     assert plain.provenance() == field.provenance()

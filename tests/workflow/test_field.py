@@ -14,7 +14,7 @@ import soundfile
 from tests.field_set import write_field_set, write_recording, write_table
 from tests.workflow.conftest import FOLDER, snakemake
 
-FIELD = "evaluation={field: {type: annotations, root: field set, batches: 2}}"
+FIELD = "evaluation={field: {root: field set, batches: 2}}"
 RESULTS = "results/test/field"
 
 

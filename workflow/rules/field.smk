@@ -206,6 +206,6 @@ def field_targets(wildcards):
     """The files that `snakemake field` writes."""
     if FIELD_SETTINGS is None:
         exit_with_error(
-            f"{FIELD_SETTING} is not set; give recordings: --config 'evaluation={{field: {{type: annotations, root: FOLDER}}}}'"
+            f"{FIELD_SETTING} is not set; give recordings: --config 'evaluation={{field: {{root: FOLDER}}}}'"
         )
     return FIELD_RUN / "metrics.json"

@@ -133,11 +133,6 @@ class FieldSettings(FieldTruthSettings):
             )
         if self.type == "table" and not self.table:
             raise ValueError("type table needs table, the table of recordings; set evaluation.field.table")
-        if self.type == "demo" and (self.root or self.table):
-            # The type comes from config/config.yaml, which other configurations extend.
-            raise ValueError(
-                "type demo, the default, has no root or table; set evaluation.field.type to annotations, folder, table or negatives"
-            )
         return self
 
 
