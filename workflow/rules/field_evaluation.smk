@@ -320,6 +320,6 @@ rule field_evaluate:
 
 
 rule field:
-    """Measure the bundle on field recordings: snakemake field --config 'evaluation={{field: {{root: FOLDER}}}}'"""
+    """Measure the bundle on field recordings: snakemake field --config 'evaluation={field: {root: FOLDER}}'"""
     input:
         field_targets,
