@@ -548,7 +548,10 @@ def test_the_description_of_the_teacher_counts_the_unlabelled_recordings(taught:
 
 
 def test_the_gate_refuses_variants_of_a_student_without_a_gain() -> None:
-    cheap, costly = (Candidate(name, Bounds(0, 0, 0), Bounds(0, 0, 0), None, 1.0, ops, 8, 1) for name, ops in (("int8", 1), ("float", 4)))
+    cheap, costly = (
+        Candidate(name, Bounds(0, 0, 0), Bounds(0, 0, 0), None, 1.0, ops, 8, 1)
+        for name, ops in (("int8", 1), ("float", 4))
+    )
     assert select_variant([costly, cheap], 40, 20, GateSettings()).released == "int8"
     decision = select_variant([costly, cheap], 40, 20, GateSettings(), {"int8": "gains 0.1 [-0.1, 0.2] of macro-F1"})
     assert decision.released == "float"
