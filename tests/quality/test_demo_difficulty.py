@@ -66,7 +66,7 @@ def baseline(project: Path, run: Path) -> tuple[np.ndarray, np.ndarray]:
     The baseline is a logistic regression on the mean and the standard deviation of each mel band.
     """
     index = read_table(run / "dataset" / "index.parquet")
-    index = index[index["dropped"] == ""]
+    index = index[(index["dropped"] == "") & (index["species"] != "")]  # without negatives
     shards = [np.load(p, mmap_mode="r") for p in sorted((project / "results/features/demo/mels").glob("*.npy"))]
     features, species, split = [], [], []
     for _, rows in index.groupby("recording"):
