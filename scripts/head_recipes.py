@@ -77,7 +77,9 @@ def head(**settings: object) -> Recipe:
 def logistic_regression(fold: Fold, _backbone: Backbone, _seed: int) -> Floats:
     """Scikit-learn's logistic regression with its defaults on standardised embeddings."""
     scaler = StandardScaler().fit(fold.train.embeddings.astype(np.float64))
-    model = LogisticRegression(max_iter=2000).fit(scaler.transform(fold.train.embeddings), fold.train.present.argmax(axis=1))
+    model = LogisticRegression(max_iter=2000).fit(
+        scaler.transform(fold.train.embeddings), fold.train.present.argmax(axis=1)
+    )
     return np.asarray(model.decision_function(scaler.transform(fold.embeddings)))
 
 
