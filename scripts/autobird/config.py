@@ -171,18 +171,18 @@ def _model_at(path: list[str]) -> type[BaseModel]:
     for key in path:
         if key.isdigit():
             continue  # the position in a list
-        kind = model.model_fields[key].annotation
-        if get_origin(kind) is tuple:
-            kind = get_args(kind)[0]
-        kind = _model_of(kind)
+        kind = _model_of(model.model_fields[key].annotation)
         assert kind is not None
         model = kind
     return model
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the model of a group of keys, which may be optional; None for the annotation of a single key."""
-    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
+    """Return the model of a group of keys, which may be optional or one of a list; None for the annotation of a single key."""
+    of_list = get_origin(annotation) is tuple
+    kinds = [
+        kind for kind in get_args(annotation) or (annotation,) if kind not in (NoneType, *([...] if of_list else []))
+    ]
     is_model = len(kinds) == 1 and isinstance(kinds[0], type) and issubclass(kinds[0], BaseModel)
     return kinds[0] if is_model else None
 
@@ -201,7 +201,7 @@ def settings_reference() -> str:
 def _fields(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield key, default and description of each field, also of nested models."""
     for key, field in model.model_fields.items():
-        kind = _model_of(field.annotation)
+        kind = None if get_origin(field.annotation) is tuple else _model_of(field.annotation)
         if kind is not None:
             if field.default is None:
                 yield f"{prefix}{key}", "`null`", field.description or ""

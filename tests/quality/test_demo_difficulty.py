@@ -43,7 +43,7 @@ def run_workflow(project: Path, name: str, fold: int, seed: int) -> Path:
 def released_test_predictions(run: Path) -> tuple[SplitPredictions, list[str]]:
     """Return the predictions of the released variant for the test split of a run, and the labels."""
     labels = read_json(run / "dataset" / "labels.json")
-    _, calibration = read_calibration(run / "release" / "calibration.json", labels)
+    _, calibration = read_calibration(run / "release" / "calibration.json")
     table = read_table(run / "release" / "predictions.parquet")
     return predictions_of_split(table, labels, "test", calibration), labels
 
@@ -53,11 +53,11 @@ def pool_folds(folds: list[SplitPredictions]) -> tuple[Items, np.ndarray]:
     fields = {
         name: np.concatenate([getattr(f.recordings, name) for f in folds])
         for name in vars(folds[0].recordings)
-        if name != "recording"
+        if name not in ("recording", "is_independent")
     }
     offsets = np.cumsum([0, *(f.groups for f in folds)])
     group = np.concatenate([f.group + offset for f, offset in zip(folds, offsets, strict=False)])
-    return Items(**fields, recording=np.arange(len(group))), group
+    return Items(**fields, recording=np.arange(len(group)), is_independent=folds[0].recordings.is_independent), group
 
 
 def baseline(project: Path, run: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -66,7 +66,7 @@ def baseline(project: Path, run: Path) -> tuple[np.ndarray, np.ndarray]:
     The baseline is a logistic regression on the mean and the standard deviation of each mel band.
     """
     index = read_table(run / "dataset" / "index.parquet")
-    index = index[index["dropped"] == ""]
+    index = index[(index["dropped"] == "") & (index["species"] != "")]  # without negatives
     shards = [np.load(p, mmap_mode="r") for p in sorted((project / "results/features/demo/mels").glob("*.npy"))]
     features, species, split = [], [], []
     for _, rows in index.groupby("recording"):

@@ -180,3 +180,25 @@ def test_negatives_enter_detection_metrics_but_no_metric_of_a_single_species() -
     precision = (items.detected & items.present).sum() / items.detected.sum()
     assert found["by_window"]["detection_precision"]["value"] == pytest.approx(precision, abs=1e-6)
     assert isinstance(split.resamples(100, 0), Resamples)
+
+
+def test_without_validation_windows_the_logits_are_kept_and_all_thresholds_are_the_fallback() -> None:
+    table = validation().assign(split="test")
+    for outputs in ("independent", "softmax"):
+        fitted = calibrate(table, LABELS, outputs, settings(false_alarms_per_hour=1.0))
+        assert fitted.calibration.scale.tolist() == [1, 1, 1]
+        assert fitted.calibration.thresholds.tolist() == [0.5] * 3
+        assert (fitted.chosen.any(), fitted.false_alarms) == (False, None)
+
+
+def test_one_species_and_negatives_are_a_detector() -> None:
+    table = validation()
+    table = table[table["recording"].str.contains("a|n")].assign(logits=lambda t: t["logits"].map(lambda z: z[:1]))
+    fitted = calibrate(table, ["a"], "independent", settings(precision=0.9, false_alarms_per_hour=20.0))
+    assert fitted.chosen.tolist() == [True]
+    assert fitted.false_alarms is not None
+    assert fitted.false_alarms[0] <= 20
+    split = predictions_of_split(table, ["a"], "validation", fitted.calibration)
+    found = split_metrics(split, split.resamples(100, 0), EvaluationSettings(resamples=100))
+    assert found["by_recording"]["detection_recall"]["value"] > 0.5
+    assert 0.8 < found["by_window"]["auroc"]["value"] <= 1

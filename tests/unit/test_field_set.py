@@ -167,3 +167,22 @@ def test_recordings_that_were_not_decoded_are_sessions_of_their_own() -> None:
 
 def test_a_run_without_field_recordings_has_no_lines_about_them(tmp_path: Path) -> None:
     assert field_lines(tmp_path / "field" / "metrics.json") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, "demo"),
+        ({"type": "auto"}, "demo"),
+        ({"type": "auto", "root": "/my/survey"}, "annotations"),
+        ({"type": "auto", "table": "/my/table.csv"}, "table"),
+        ({"type": "negatives", "root": "/my/noise"}, "negatives"),
+        ({"type": "demo", "root": "/my/survey"}, "demo"),
+    ],
+)
+def test_a_folder_given_in_addition_to_the_settings_of_the_demo_is_evaluated(
+    given: dict[str, str], expected: str
+) -> None:
+    field = load_config({"evaluation": {"field": given}}).evaluation.field
+    assert field is not None
+    assert field.type == expected

@@ -40,7 +40,7 @@ from autobird.model.teaching import (
     teaching_of,
 )
 from autobird.release.bundle import training_data
-from autobird.release.gate import Candidate, select_variant
+from autobird.release.gate import Bounds, Candidate, select_variant
 from autobird.release.references import aligned, gains, not_released, refusals
 from autobird.release.settings import CompareSettings, GateSettings
 from autobird.sources.settings import SourceSettings
@@ -515,8 +515,9 @@ def test_the_gain_is_the_paired_difference_from_the_network_without_a_teacher() 
     truth = [n % 3 for n in range(24)]
     wrong = [(n + 1) % 3 if n % 4 == 0 else n % 3 for n in range(24)]
     tables = {"float": scores(truth), "int8": scores(wrong), "scratch": scores(wrong)}
-    calibrations = {name: calibrate(table, LABELS, "mean")[0] for name, table in tables.items()}
-    found = gains(tables, calibrations, LABELS, CompareSettings(resamples=200))
+    settings = CompareSettings(resamples=200)
+    calibrations = {name: calibrate(table, LABELS, "softmax", settings).calibration for name, table in tables.items()}
+    found = gains(tables, calibrations, LABELS, settings)
     assert set(found) == {"float", "int8"}
     assert found["float"] is not None
     value, low, high = found["float"]
@@ -547,7 +548,10 @@ def test_the_description_of_the_teacher_counts_the_unlabelled_recordings(taught:
 
 
 def test_the_gate_refuses_variants_of_a_student_without_a_gain() -> None:
-    cheap, costly = (Candidate(name, 0.0, 0.0, 0.0, 1.0, ops, 8, 1) for name, ops in (("int8", 1), ("float", 4)))
+    cheap, costly = (
+        Candidate(name, Bounds(0, 0, 0), Bounds(0, 0, 0), None, 1.0, ops, 8, 1)
+        for name, ops in (("int8", 1), ("float", 4))
+    )
     assert select_variant([costly, cheap], 40, 20, GateSettings()).released == "int8"
     decision = select_variant([costly, cheap], 40, 20, GateSettings(), {"int8": "gains 0.1 [-0.1, 0.2] of macro-F1"})
     assert decision.released == "float"

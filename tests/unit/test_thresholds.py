@@ -23,7 +23,7 @@ def level(
     p: np.ndarray, present: np.ndarray, known: np.ndarray | None = None, weights: np.ndarray | None = None
 ) -> Level:
     known = np.ones(p.shape, bool) if known is None else known
-    return Level(p, present, known, np.ones((1, len(p))) if weights is None else np.atleast_2d(weights))
+    return Level.of(p, present, known, np.ones(len(p)) if weights is None else weights)
 
 
 def thresholds(levels: list[Level], precision: float | None = None, groups: int = MANY) -> np.ndarray:
@@ -126,13 +126,14 @@ def test_a_precision_that_cannot_be_reached_is_said_and_the_threshold_is_the_bes
     assert select_thresholds([level(p, present)], np.array([9]), 0.6).reached[0]
 
 
-def test_every_row_of_weights_has_the_threshold_of_its_own_weights() -> None:
+def test_every_row_of_the_draws_has_the_threshold_of_the_groups_that_it_draws() -> None:
     rng = np.random.default_rng(0)
-    p, present = rng.random((60, 2)).round(2), rng.random((60, 2)) < 0.4
-    weights = np.r_[np.ones((1, 60)), rng.integers(0, 3, (5, 60))]
-    found = select_thresholds([level(p, present, weights=weights)], np.full(2, MANY))
-    for row, own in zip(weights, found.values, strict=True):
-        repeated = np.repeat(np.arange(60), row.astype(int))
+    p, present, group = rng.random((60, 2)).round(2), rng.random((60, 2)) < 0.4, np.arange(60) // 3
+    draws = np.r_[np.ones((1, 20)), rng.integers(0, 3, (5, 20))]
+    one = Level(p, present, np.ones(p.shape, bool), np.ones(60), group, draws)
+    found = select_thresholds([one], np.full(2, MANY))
+    for row, own in zip(draws, found.values, strict=True):
+        repeated = np.repeat(np.arange(60), row[group].astype(int))
         drawn = thresholds([level(p[repeated], present[repeated])])
         # The next lower probability may be that of an item which was not drawn.
         for species in range(2):

@@ -106,3 +106,17 @@ def test_negatives_give_false_alarms_alone_and_field_without_the_setting_is_refu
     refused = snakemake(folder, "field", "--config", FOLDER)
     assert refused.code != 0
     assert "error: evaluation.field is not set; give recordings" in refused.text
+
+
+def test_the_demo_has_field_recordings_with_known_boxes(demo: Path) -> None:
+    field = "evaluation={field: {type: demo, batches: 1, demo: {recordings: 4, seconds: 20}}}"
+    result = snakemake(demo, "field", "--config", field)
+    assert result.code == 0, result.text
+    assert not {"train", "evaluate", "bundle"} & result.rules
+    found = metrics(demo)
+    boxes = pd.read_csv(demo / RESULTS / "truth/0.csv", keep_default_na=False)
+    assert found["recordings"] == {
+        "listed": 4, "evaluated": 4, "excluded": {}, "sessions_in_corpus": 0, "near_duplicates_searched": True,
+    }  # fmt: skip
+    assert found["boxes"]["used"] == len(boxes) > 0
+    assert set(found["shared_species"]) | set(found["unknown_species"]) == set(boxes["species"]) - {""}

@@ -54,6 +54,7 @@ from autobird.release.settings import (
     QuantizeSettings,
 )
 from autobird.serving.log_reader import log_state
+from autobird.sources.demo import DemoFieldSource
 from autobird.sources.field import FieldRecordings
 from autobird.sources.field_set import SETTING as FIELD_SETTING
 from autobird.sources.field_set import FieldSet

@@ -110,6 +110,9 @@ def server_log_digest():
 
 # Recordings that are never trained on, on which the finished bundle is measured (docs/field.md).
 FIELD_SETTINGS = CONFIG.evaluation.field
+if FIELD_SETTINGS and FIELD_SETTINGS.type == "demo" and not DEMO:
+    # The default configuration measures the demo; its field recordings hold no species of another corpus.
+    FIELD_SETTINGS = None
 FIELD_TYPE = FIELD_SETTINGS.type if FIELD_SETTINGS else ""
 FIELD_RUN = RUN / "field"
 # What the model card says about the field recordings.
@@ -117,7 +120,7 @@ FIELD_SUMMARY = [FIELD_RUN / "field.json"] if FIELD_SETTINGS else []
 FIELD_SOURCE = (
     source_settings(FIELD_SETTINGS, CONFIG.corpus) if FIELD_SETTINGS else None
 )
-FIELD_ROOT = local_root(FIELD_SOURCE) if FIELD_SETTINGS else ""
+FIELD_ROOT = folders_of(FIELD_SOURCE) if FIELD_SETTINGS else ""
 FIELD_BATCHES = (
     [
         f"{b:0{len(str(FIELD_SETTINGS.batches - 1))}d}"
@@ -140,7 +143,12 @@ def list_field_set():
     if FIELD_SETTINGS is None or not workflow.is_main_process:
         return None
     try:
-        found = FieldSet(FIELD_SOURCE, FIELD_TYPE == "negatives", HASHES)
+        synthesised = (
+            DemoFieldSource(demo_settings(), FIELD_SETTINGS.demo)
+            if FIELD_SYNTHESISED
+            else None
+        )
+        found = FieldSet(FIELD_SOURCE, FIELD_TYPE == "negatives", HASHES, synthesised)
         print_notes(found.notes)
         found.listing.manifests.store(FIELD_SET_TABLES)
         return found

@@ -39,7 +39,41 @@ rule field_manifest:
         """
 
 
-if not SHARED and not FIELD_SYNTHESISED:
+if FIELD_SYNTHESISED:
+
+    rule field_demo:
+        """Synthesise the field recordings of the demo of a batch into a tar archive, with the boxes of the songs."""
+        input:
+            manifest=FIELD_RUN / "manifest/{batch}.csv",
+        output:
+            audio=FIELD_RUN / "audio/{batch}.tar",
+            boxes=FIELD_RUN / "truth/{batch}.csv",
+        log:
+            LOGS / CONFIG.run.name / "field/demo/{batch}.log",
+        benchmark:
+            BENCHMARKS / CONFIG.run.name / "field/demo/{batch}.tsv"
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("field_demo"),
+        params:
+            settings=FIELD_SETTINGS.demo.model_dump_json(),
+            species=demo_settings().species,
+            seed=demo_settings().seed,
+            code=code_fingerprint("synth.field"),
+        shell:
+            r"""
+            python -m autobird.synth.field \
+                --settings {params.settings:q} \
+                --species {params.species} \
+                --seed {params.seed} \
+                --manifest {input.manifest:q} \
+                --audio {output.audio:q} \
+                --boxes {output.boxes:q} \
+                --log {log:q}
+            """
+
+elif not SHARED:
 
     rule field_pack:
         """Pack a batch of field recordings into a tar archive for jobs that cannot read their folder."""
@@ -286,6 +320,6 @@ rule field_evaluate:
 
 
 rule field:
-    """Measure the bundle on field recordings: snakemake field --config 'evaluation={{field: {{root: FOLDER}}}}'"""
+    """Measure the bundle on field recordings: snakemake field --config 'evaluation={field: {root: FOLDER}}'"""
     input:
         field_targets,

@@ -91,6 +91,7 @@ NEEDS = {
     "predict_batch": Need(350, minutes=30, per_gb=8),  # a decoder that hangs is stopped after ten minutes
     "predict_merge": Need(150, per_mb=0.05),
     "field_manifest": Need(200),
+    "field_demo": Need(600, per_gb=60),
     "field_recordings": Need(250, per_core=70, per_gb=6),
     "field_leakage": Need(300, per_mb=0.1, per_gb=10),
     "field_predict": Need(350, per_mb=0.3, minutes=30, per_gb=8),

@@ -21,7 +21,7 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument(
         "--field",
         action="store_true",
-        help="write field recordings of several minutes with Raven selection tables, instead of recordings of single species",
+        help="write field recordings of several species each, with Raven selection tables, instead of recordings of single species",
     )
     parser.add_argument("--species", type=int, default=10, help="number of species (default: 10)")
     parser.add_argument(

@@ -127,20 +127,19 @@ def validation_thresholds(split: SplitPredictions, settings: CalibrationSettings
     windows, recordings = split.windows, split.recordings
     draws = split.resamples(_RESAMPLES, settings.seed)
     rows = draws.weights[: 1 + draws.bootstrap_rows]
-    levels = []
-    for items, negative in ((windows, recordings.negative[windows.recording]), (recordings, recordings.negative)):
-        weights = rows[:, draws.group_of_recording[items.recording]] * window_weights(negative)
-        levels.append((items, weights))
     highest = highest_of_recordings(windows.probabilities, windows.recording, len(recordings))
-    groups = groups_of_species(split)
-    return select_thresholds(
-        [
-            Level(probabilities, items.present, items.known, weights)
-            for probabilities, (items, weights) in zip((windows.probabilities, highest), levels, strict=True)
-        ],
-        groups,
-        settings.precision,
-    )
+    levels = [
+        Level(
+            probabilities,
+            items.present,
+            items.known,
+            window_weights(recordings.negative[items.recording]),
+            draws.group_of_recording[items.recording],
+            rows,
+        )
+        for probabilities, items in ((windows.probabilities, windows), (highest, recordings))
+    ]
+    return select_thresholds(levels, groups_of_species(split), settings.precision)
 
 
 def groups_of_species(split: SplitPredictions) -> Ints:

@@ -29,13 +29,11 @@ from autobird.evaluation.field_leakage import EXCLUDED, SAME_SESSION
 from autobird.evaluation.field_scores import FieldComparison, FieldScores, compare
 from autobird.evaluation.field_summary import field_notes, field_summary
 from autobird.evaluation.settings import FieldScoreSettings
+from autobird.sources.base import NEGATIVE
 from autobird.sources.policy import NO_SPECIES
 
 WITH_BOXES = ("annotations", "demo")
 """Types of field recordings whose truth are boxes."""
-
-NEGATIVE = "negative"
-"""Kind of a recording in the table of labels that contains no species."""
 
 
 def excluded_recordings(manifest: pd.DataFrame, answers: pd.DataFrame, leakage: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from autobird.audio.access import RecordingLocation, audio_sources
+from autobird.audio.access import RecordingLocation, RecordingRoots, audio_sources
 from autobird.core.columns import write_arrow
 from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
@@ -64,8 +64,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--bundle", type=Path, required=True)
     p.add_argument("--manifest", type=Path, required=True)
-    p.add_argument("--root", type=Path, nargs="?", help="folder of the recordings; used if --audio is empty")
-    p.add_argument("--audio", type=Path, nargs="?", help="tar archive of the batch")
+    p.add_argument("--root", type=RecordingRoots.parse, nargs="?", help="folder of the recordings that no tar holds")
+    p.add_argument("--audio", type=Path, nargs="*", default=[], help="tar archive of the batch")
     p.add_argument("--backbone", nargs="?", help="file of the backbone; used if the bundle needs one")
     p.add_argument("--windows", type=Path, required=True)
     p.add_argument("--detections", type=Path, required=True)

@@ -6,7 +6,7 @@ from autobird.sources.settings import SourceSettings
 _OWN = ("root", "table", "metadata", "columns", "annotations", "batches")
 """Keys of the source that `evaluation.field` has itself."""
 
-_SHARED = ("unknown_species", "take_down", "species_suffix")
+_SHARED = ("unknown_species", "take_down", "species_suffix", "negative_names", "empty_species")
 """Keys of the corpus that hold for the field recordings too."""
 
 

@@ -1,11 +1,12 @@
 """Settings of the evaluation."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
 from autobird.sources.settings import AnnotationSettings, ColumnSettings
+from autobird.synth.settings import DemoFieldSettings
 
 
 class AggregationSettings(Settings):
@@ -93,11 +94,12 @@ class FieldScoreSettings(IntervalSettings, FieldTruthSettings):
 class FieldSettings(FieldTruthSettings):
     """Recordings that are never trained on, on which the finished bundle is measured (docs/field.md)."""
 
-    type: Literal["annotations", "folder", "table", "negatives", "demo"] = Field(
-        "annotations",
+    type: Literal["auto", "annotations", "folder", "table", "negatives", "demo"] = Field(
+        "auto",
         description="`annotations`: recordings with tables of annotation boxes; `folder`: one folder per species; `table`: a table of "
         "paths and species; `negatives`: a folder of recordings that contain none of the model's species; `demo`: synthesised field "
-        "recordings of the demo's species.",
+        "recordings of the demo's species, which are not used for a corpus of another type; `auto`: `annotations` if `root` is set, "
+        "`table` if `table` is set, else `demo`.",
     )
     root: str | None = Field(None, description="Folder of the recordings, as in `corpus.root`.")
     table: str | None = Field(None, description="Table of the recordings (type `table`), as in `corpus.table`.")
@@ -106,12 +108,22 @@ class FieldSettings(FieldTruthSettings):
         ColumnSettings(), description="Names of the columns in the table of recordings or metadata."
     )
     annotations: AnnotationSettings = Field(AnnotationSettings(), description="Tables of annotation boxes.")
+    demo: DemoFieldSettings = Field(DemoFieldSettings(), description="The synthesised field recordings (type `demo`).")
     batches: int = Field(
         4,
         ge=1,
         le=1000,
         description="Number of batches. A stable hash of its path assigns each recording to a batch; a job processes one batch.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _type_of_recordings(cls, values: Any) -> Any:
+        """Replace `auto`. Files of settings extend each other key by key, so the demo's file must not fix the type."""
+        if not isinstance(values, dict) or values.get("type", "auto") != "auto":
+            return values
+        kind = "annotations" if values.get("root") else "table" if values.get("table") else "demo"
+        return values | {"type": kind}
 
     @model_validator(mode="after")
     def _recordings_are_named(self) -> Self:

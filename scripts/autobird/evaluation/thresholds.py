@@ -6,6 +6,7 @@ windows. Thresholds are therefore chosen on windows and recordings together.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,9 +29,6 @@ between its own best one and that of all species (on the logit scale). docs/eval
 _MARGIN = 1e-12
 """Probabilities and thresholds are kept this far from 0 and 1 where their logit is needed."""
 
-_MAX_CELLS = 1 << 22
-"""Largest size of a (rows, candidates) array: 32 MB as float64."""
-
 _SHIFTS = np.arange(0, 40, 0.01)
 """Shifts of the thresholds on the logit scale that `needed_shift` tries."""
 
@@ -43,20 +41,29 @@ class Level:
         probabilities: of a recording, the highest of its windows; shape (items, species).
         present: species that are present; shape (items, species).
         known: whether it is known if the species is present; other cells do not count; shape (items, species).
-        weights: how much each item counts. Row 0 gives the thresholds; the other rows, if any, are resamples, which give their
-            intervals; shape (rows, items).
+        weights: how much each item counts; shape (items,).
+        group: group of each item, as an index; shape (items,).
+        draws: how much the items of each group count besides. Row 0 gives the thresholds; the other rows, if any, are resamples, which
+            give their intervals; shape (rows, groups).
     """
 
     probabilities: Floats
     present: Flags
     known: Flags
     weights: Floats
+    group: Ints
+    draws: Floats
+
+    @classmethod
+    def of(cls, probabilities: Floats, present: Flags, known: Flags, weights: Floats) -> Self:
+        """Return a level without resamples; for the arguments see the class."""
+        return cls(probabilities, present, known, weights, np.zeros(len(weights), np.int64), np.ones((1, 1)))
 
     def pooled(self) -> "Level":
-        """Return the level with all cells as items of one species, and row 0 of the weights alone."""
+        """Return the level with all cells as items of one species, and row 0 of the draws alone."""
         present, known = (flags.reshape(-1, 1) for flags in (self.present, self.known))
-        weights = np.repeat(self.weights[:1], self.probabilities.shape[1], axis=1)
-        return Level(self.probabilities.reshape(-1, 1), present, known, weights)
+        weights = np.repeat(self.weights * self.draws[0, self.group], self.probabilities.shape[1])
+        return Level.of(self.probabilities.reshape(-1, 1), present, known, weights)
 
 
 @dataclass(frozen=True)
@@ -64,7 +71,7 @@ class Thresholds:
     """Thresholds of all species.
 
     Attributes:
-        values: smallest probability at which a species is detected in a window, under each row of the weights; shape (rows, species).
+        values: smallest probability at which a species is detected in a window, under each row of the draws; shape (rows, species).
         chosen: whether the species has enough windows for a threshold of its own; the others have that of all species; shape (species,).
         reached: whether the wanted precision is reached; True if none is wanted; shape (species,).
     """
@@ -101,11 +108,11 @@ def select_thresholds(levels: Sequence[Level], groups: Ints, precision: float | 
         precision: wanted precision; None: the highest F1.
     """
     windows = levels[0]
-    cells = windows.known & (windows.weights[0] > 0)[:, None]
+    cells = windows.known & (windows.weights > 0)[:, None]
     positives, negatives = (windows.present & cells).sum(axis=0), (~windows.present & cells).sum(axis=0)
     chosen = np.minimum(positives, negatives) >= MIN_WINDOWS
     together, reached_together = _select([level.pooled() for level in levels], 0, precision)
-    values = np.full((len(windows.weights), len(chosen)), together[0])
+    values = np.full((len(windows.draws), len(chosen)), together[0])
     reached = np.full(len(chosen), reached_together)
     for species in np.flatnonzero(chosen):
         own, reached[species] = _select(levels, int(species), precision)
@@ -153,47 +160,48 @@ def _at_least(margins: Floats) -> Ints:
 
 
 def _select(levels: Sequence[Level], species: int, precision: float | None) -> tuple[Floats, bool]:
-    """Return the threshold of a species under each row of weights, shape (rows,), and whether row 0 reaches the wanted precision.
+    """Return the threshold of a species under each row of the draws, shape (rows,), and whether row 0 reaches the wanted precision.
 
     Without a window that contains the species, the threshold is `FALLBACK_THRESHOLD`, and the precision is not reached.
     """
     windows = levels[0]
     known = windows.known[:, species]
-    rows = len(windows.weights)
-    if not (windows.present[known, species] & (windows.weights[0, known] > 0)).any():
-        return np.full(rows, FALLBACK_THRESHOLD), precision is None
-    # A threshold cannot separate equal probabilities.
-    candidates = np.unique(windows.probabilities[known, species])[::-1]
-    # Halfway to the next probability, so that rounding differences of another machine change no detection.
-    halfway = (candidates + np.append(candidates[1:], 0.0)) / 2
-    best, reached = np.zeros(rows, np.intp), np.zeros(rows, bool)
-    step = max(1, _MAX_CELLS // max(level.weights.shape[1] for level in levels))
-    for first in range(0, rows, step):
-        part = slice(first, first + step)
-        counts = [_counts(level, species, candidates, part) for level in levels]
-        if precision is None:
-            f1 = [2 * true / np.maximum(detected + positives, 1e-12) for true, detected, positives in counts]
-            best[part], reached[part] = np.mean(f1, axis=0).argmax(axis=1), True
-        else:
-            lowest = np.min([true / np.maximum(detected, 1e-12) for true, detected, _ in counts], axis=0)
-            passing = lowest >= precision
-            reached[part] = passing.any(axis=1)
-            last = passing.shape[1] - 1 - passing[:, ::-1].argmax(axis=1)
-            best[part] = np.where(reached[part], last, lowest.argmax(axis=1))
-    return halfway[best], bool(reached[0])
+    with_species = known & windows.present[:, species] & (windows.weights > 0)
+    if not with_species.any():
+        return np.full(len(windows.draws), FALLBACK_THRESHOLD), precision is None
+    # A lower threshold is better only if it finds another window with the species.
+    candidates = np.unique(windows.probabilities[with_species, species])[::-1]
+    # Halfway to the next probability of any window, so that rounding differences of another machine change no detection.
+    every = np.append(0.0, np.unique(windows.probabilities[known, species]))
+    halfway = (candidates + every[np.maximum(np.searchsorted(every, candidates) - 1, 0)]) / 2
+    counts = [_counts(level, species, candidates) for level in levels]
+    if precision is None:
+        f1 = [2 * true / np.maximum(detected + positives, 1e-12) for true, detected, positives in counts]
+        return halfway[np.mean(f1, axis=0).argmax(axis=1)], True
+    lowest = np.min([true / np.maximum(detected, 1e-12) for true, detected, _ in counts], axis=0)
+    passing = lowest >= precision
+    reached = passing.any(axis=1)
+    last = passing.shape[1] - 1 - passing[:, ::-1].argmax(axis=1)
+    return halfway[np.where(reached, last, lowest.argmax(axis=1))], bool(reached[0])
 
 
-def _counts(level: Level, species: int, thresholds: Floats, rows: slice) -> tuple[Floats, Floats, Floats]:
-    """Return weighted numbers of true detections and of detections at thresholds, shape (rows, thresholds), and of items with the
-    species, shape (rows, 1).
+def _counts(level: Level, species: int, thresholds: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return weighted numbers of true detections and of detections at decreasing thresholds, shape (rows, thresholds), and of items
+    with the species, shape (rows, 1).
     """
     used = np.flatnonzero(level.known[:, species])
-    order = used[np.argsort(-level.probabilities[used, species], kind="stable")]
-    weights = level.weights[rows][:, order]
-    of_present = weights * level.present[order, species]
-    detected = np.searchsorted(-level.probabilities[order, species], -thresholds, side="right")
-    true, every = (np.pad(np.cumsum(w, axis=1), ((0, 0), (1, 0)))[:, detected] for w in (of_present, weights))
-    return true, every, of_present.sum(axis=1, keepdims=True)
+    weights, group = level.weights[used], level.group[used]
+    of_present = weights * level.present[used, species]
+    # The first threshold that an item reaches.
+    first = np.searchsorted(-thresholds, -level.probabilities[used, species], side="left")
+    detected = first < len(thresholds)
+    counts = []
+    for w in (of_present, weights):
+        by_group = np.zeros((level.draws.shape[1], len(thresholds)))
+        np.add.at(by_group, (group[detected], first[detected]), w[detected])
+        counts.append(np.cumsum(level.draws @ by_group, axis=1))
+    positives = level.draws @ np.bincount(group, of_present, level.draws.shape[1])
+    return counts[0], counts[1], positives[:, None]
 
 
 def _logit(probabilities: Floats) -> Floats:

@@ -21,6 +21,9 @@ Ints = NDArray[np.int64]
 RECALL = 0.95
 """Share of the windows of unknown species that a threshold finds, at which the share of false alarms is measured."""
 
+_MAX_LEFT_OUT = 4000
+"""Most windows that are used if species are left out; of more, every second, third, ... is."""
+
 _MIN_WINDOWS = 20
 """Fewest windows of unknown species from which the measure is chosen; with fewer, species are left out instead."""
 
@@ -98,6 +101,7 @@ def leave_species_out(
     NaN if no species has windows, or with fewer than two species.
     """
     rows = table[table["split"] == split]
+    rows = rows[:: -(-len(rows) // _MAX_LEFT_OUT) or 1]
     found = predictions_of_split(rows, labels, split, Calibration.none("softmax", len(labels), "mean"))
     logits = np.stack(rows["logits"].to_list()).astype(np.float64) if len(rows) else np.zeros((0, len(labels)))
     values: dict[str, list[float]] = {measure: [] for measure in MEASURES}

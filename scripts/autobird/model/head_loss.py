@@ -27,7 +27,7 @@ def head_loss(logits: Floats, present: Flags, known: Flags, settings: HeadSettin
     """
     if settings.outputs == "softmax":
         return _cross_entropy(logits, present, settings.label_smoothing)
-    # With smoothing, the target of a species is never further from 1/2 than (1 - smoothing) / 2.
+    # The share is spread over the two answers of a species; divided by the number of species, it gave more false alarms (docs/heads.md).
     target = np.where(present, 1 - settings.label_smoothing / 2, settings.label_smoothing / 2)
     loss, derivative = _BINARY[settings.loss](logits, target)
     return (loss * known).sum(axis=1), derivative * known

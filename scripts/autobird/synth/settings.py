@@ -33,6 +33,6 @@ class DemoFieldSettings(Settings):
     seconds: float = Field(
         120.0,
         ge=10,
-        le=600,
+        le=300,
         description="Duration of a recording, seconds; that of the recorders differs from it by up to a fifth.",
     )
