@@ -12,7 +12,7 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
-SCALE_SPREAD, SHIFT_SPREAD = 0.3, 1.0
+SCALE_SPREAD, SHIFT_SPREAD = 0.15, 0.5
 """Standard deviations of the species' pairs around the common one, which the penalty assumes: of the scale, as a share of the common
 scale, and of the calibrated logit where the common one is 0."""
 

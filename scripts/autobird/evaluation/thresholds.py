@@ -22,7 +22,7 @@ MIN_WINDOWS = 5
 FALLBACK_THRESHOLD = 0.5
 """Threshold if no window contains any species."""
 
-POOLED_GROUPS = 16.0
+POOLED_GROUPS = 8.0
 """Weight of the threshold of all species together, in groups of recordings: a species with as many groups has a threshold halfway
 between its own best one and that of all species (on the logit scale). docs/evaluation.md shows how it was chosen."""
 

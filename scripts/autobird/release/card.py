@@ -8,8 +8,13 @@ import pandas as pd
 
 from autobird.backbone.base import BackboneInfo
 from autobird.evaluation.false_alarms_text import false_alarm_sentence
-from autobird.predict.backbone import how_to_install
-from autobird.release.card_detections import CALIBRATIONS, field_limits, threshold_lines
+from autobird.release.card_detections import CALIBRATIONS, field_limits, score_with_interval, threshold_lines
+from autobird.release.card_networks import (
+    backbone_lines,
+    inherited_licences,
+    teacher_lines,
+    variant_sentences,
+)
 
 _METRICS = {
     "macro_f1": "macro-F1 of the most probable species",
@@ -71,10 +76,10 @@ def model_card(
         f"# Model card: {name}",
         "",
         f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
-        f"window). It was made with Autobird. {_variant(released['released'], backbone)}",
+        f"window). It was made with Autobird. {variant_sentences(released['released'], backbone)}",
         "",
-        *(_backbone_lines(backbone, len(known_to_backbone), row) if backbone else ()),
-        *(_teacher_lines(teacher, comparison) if teacher else ()),
+        *(backbone_lines(backbone, len(known_to_backbone), row) if backbone else ()),
+        *(teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
         "",
         f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
@@ -110,9 +115,9 @@ def model_card(
         "",
         *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
         "",
-        f"Terms that follow from all licences together{_inherited(backbone, teacher)}: {training_data['statement']} The bundle holds the "
-        f"{'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It holds no audio of "
-        "these recordings.",
+        f"Terms that follow from all licences together{inherited_licences(backbone, teacher)}: {training_data['statement']} "
+        f"The bundle holds the {'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It "
+        "holds no audio of these recordings.",
         "",
         *_section("Would more recordings help?", analysis, "learning_curve"),
         "## Limits",
@@ -145,105 +150,15 @@ def _section(title: str, analysis: dict[str, str], name: str) -> list[str]:
     return [f"## {title}", "", analysis[name], ""] if name in analysis else []
 
 
-def _variant(released: str, backbone: BackboneInfo | None) -> str:
-    """Describe the network in the bundle."""
-    if backbone:
-        return (
-            f"It consists of a pretrained network, the backbone {backbone.name}, which turns sound into embeddings, and of a head, a "
-            "small classifier of these embeddings that was trained on the recordings below. The bundle holds the head only, as the "
-            "float32 variant."
-        )
-    return (
-        f"The bundle holds variant `{released}`: `float` is the trained float32 network, `pruned` has fewer channels, `int8` computes "
-        "with 8-bit integers, `pruned_int8` has both changes."
-    )
-
-
-def _backbone_lines(backbone: BackboneInfo, known: int, row: pd.Series) -> list[str]:
-    """Describe the backbone: what it is, its licence, and how to install it.
-
-    Args:
-        backbone: the backbone.
-        known: number of species whose own weights of the backbone the head contains.
-        row: of this model in `comparison.csv`.
-    """
-    part = f", and contains weights of its last layer for {known} of the species" if known else ""
-    return [
-        "## Backbone",
-        "",
-        f"- Name: {backbone.name}; source: {backbone.source or 'not recorded'}",
-        f"- Input: windows of {backbone.window:g} s at {backbone.sample_rate} Hz; embedding: {backbone.width} values",
-        f"- Licence: {backbone.licence}. The head was trained on the output of the backbone{part}, so this licence applies to the "
-        "bundle, too.",
-        f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
-        f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
-        f"- Cost per window: {_multiply_adds(row)}; nearly all of the time is spent in the backbone. Its file has "
-        f"{row['backbone_bytes'] / 1e6:.1f} MB, that of the head {row['bytes'] / 1e6:.1f} MB. `latency.json` of the run and "
-        "docs/backbones.md give measured speeds.",
-        "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
-        "marks them with a note.",
-        "",
-    ]
-
-
-def _multiply_adds(row: pd.Series) -> str:
-    """Return the multiply-adds of a head with its backbone as text."""
-    if pd.isna(row["multiply_adds"]):
-        return "multiply-adds cannot be counted for this backbone"
-    own, total = row["multiply_adds"] - row["backbone_multiply_adds"], row["multiply_adds"]
-    return f"{total / 1e6:.1f} million multiply-adds, {own / 1e6:.2f} million of them in the head and the rest in the backbone"
-
-
 def _gate_lines(row: pd.Series, reason: str) -> list[str]:
     """Say why this variant was released; a head has no other variants."""
     return [
         "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
-        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
+        f"{score_with_interval(row['difference'], row['difference_low'], row['difference_high'])}.",
         "",
         f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
         "",
     ]
-
-
-def _teacher_lines(teacher: dict[str, Any], comparison: pd.DataFrame) -> list[str]:
-    """Describe the teacher of a student: what it is, its licence, and what the student gains from it and loses against it."""
-    test = comparison[comparison["split"] == "test"].set_index("variant")
-    scores = [
-        f"{text} {_range(*(test.loc[name, f'macro_f1{end}'] for end in ('', '_low', '_high')))}"
-        for name, text in (
-            ("teacher", "the teacher"),
-            ("float", "this network"),
-            ("scratch", "the same network without a teacher"),
-        )
-        if name in test.index
-    ]
-    return [
-        "## Teacher",
-        "",
-        f"- The network was taught by a pretrained network: besides the labels, it learnt the answers of {teacher['name']} with a head to "
-        "sounds made of the training recordings. It does not need that network, and the bundle does not contain it.",
-        *_unlabelled_line(teacher["unlabelled_recordings"]),
-        f"- Source: {teacher['source'] or 'not recorded'}; file: sha256 `{teacher['sha256']}`",
-        f"- Licence: {teacher['licence']}. This model was made with its answers, and its licence is therefore treated as if it applied to "
-        "this bundle.",
-        *([f"- Macro-F1 on the test recordings, as float32 networks: {'; '.join(scores)}."] if scores else []),
-        "",
-    ]
-
-
-def _unlabelled_line(count: int) -> list[str]:
-    if not count:
-        return []
-    return [
-        f"- It also learnt the teacher's answers to sounds made of {count} recordings without labels, whose licences the policy allows "
-        "(`corpus.licences.train`) and which `ATTRIBUTION.csv` does not list."
-    ]
-
-
-def _inherited(backbone: BackboneInfo | None, teacher: dict[str, Any] | None) -> str:
-    if teacher:
-        return f", including that of the teacher {teacher['name']} ({teacher['licence']})"
-    return f", including that of the backbone {backbone.name} ({backbone.licence})" if backbone else ""
 
 
 def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:
@@ -270,7 +185,7 @@ def _several_species(test: dict[str, Any]) -> str:
 
 def _species_row(row: dict[str, Any]) -> str:
     cells = [
-        _range(*(row[f"detection_{m}_by_recording{end}"] for end in ("", "_low", "_high")))
+        score_with_interval(*(row[f"detection_{m}_by_recording{end}"] for end in ("", "_low", "_high")))
         for m in ("precision", "recall")
     ]
     counts = f"{row['test_recordings']} ({row['test_groups']})"
@@ -295,15 +210,7 @@ def leakage_sentence(leakage: dict[str, Any]) -> str:
     )
 
 
-def _range(value: float, low: float, high: float) -> str:
-    if np.isnan(value):
-        return "not defined"
-    if np.isnan(low):
-        return f"{value:.3f} [interval unknown: fewer than two groups]"
-    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
-
-
 def _cell(value: dict[str, float | None] | None) -> str:
     if value is None:
         return "not defined"
-    return _range(*(np.nan if value[k] is None else value[k] for k in ("value", "low", "high")))  # type: ignore[arg-type]
+    return score_with_interval(*(np.nan if value[k] is None else value[k] for k in ("value", "low", "high")))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
-"""Sentences of the model card about calibration, thresholds and false alarms."""
+"""Text of the model card about scores, calibration, thresholds and false alarms."""
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 CALIBRATIONS = {
@@ -39,3 +40,12 @@ def threshold_lines(species: pd.DataFrame, precision: float | None) -> list[str]
             f"Too few validation windows for a threshold of their own, so they have that of all species together: {', '.join(pooled)}."
         )
     return [" ".join(lines), ""] if lines else []
+
+
+def score_with_interval(value: float, low: float, high: float) -> str:
+    """Return a score and its interval as text; a value of NaN is not defined, and an interval of NaN is unknown."""
+    if np.isnan(value):
+        return "not defined"
+    if np.isnan(low):
+        return f"{value:.3f} [interval unknown: fewer than two groups]"
+    return f"{value:.3f} [{low:.3f}, {high:.3f}]"
