@@ -155,7 +155,7 @@ def test_the_comparison_has_a_row_per_variant(drawn: Drawn, variants: int, title
 )
 def test_the_selected_weight_decay_is_marked(drawn: Drawn, selected: float, label: str) -> None:
     tried = pd.DataFrame({"weight_decay": [1.0, 0.1, 0.01], "loss": [0.3, 0.2, 0.4], "macro_f1": [0.8, 0.9, 0.7]})
-    fig = drawn(weight_decay_figure, tried, selected)
+    fig = drawn(weight_decay_figure, tried, selected, "cross-entropy")
     for ax, column in zip(fig.axes, ("loss", "macro_f1"), strict=True):
         assert ax.get_xlabel() == f"weight decay (orange: selected, {label})"
         expected = tried.loc[tried["weight_decay"] == selected, ["weight_decay", column]].to_numpy()

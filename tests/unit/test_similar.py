@@ -16,6 +16,7 @@ from autobird.backbone.base import Backbone, BackboneInfo, Samples
 from autobird.core.errors import AutobirdError
 from autobird.predict import embed_files, similar, sought_clip
 from autobird.predict.bundle import Bundle
+from autobird.predict.classification import Calibration
 from autobird.predict.embedding_cache import CachedFile, EmbeddingCache, unit_rows, user_cache_folder
 from autobird.predict.similarity import Match, cosines, most_similar
 
@@ -37,9 +38,8 @@ class Bands(Backbone):
 
 def bundle(folder: Path, backbone: BackboneInfo | None = INFO, hop: float = 0.5) -> Bundle:
     features = FeatureSettings(sample_rate=RATE, window=1.0, hop=hop, fmax=4000.0)
-    return Bundle(
-        folder, "tones", "float", "f" * 16, ("low", "high"), features, "mean", 1.0, np.array([0.5, 0.5]), backbone
-    )  # fmt: skip
+    calibration = Calibration.softmax(1.0, np.array([0.5, 0.5]), "mean")
+    return Bundle(folder, "tones", "float", "f" * 16, ("low", "high"), features, calibration, backbone)
 
 
 @pytest.fixture(autouse=True)

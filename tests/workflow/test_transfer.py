@@ -82,7 +82,7 @@ def test_a_head_is_neither_trained_as_a_network_nor_compressed(finished_head: Pa
     latency = json.loads((release / "latency.json").read_text())
     assert (latency["backbone"], latency["includes_backbone"]) == ("tiny-backbone", True)
     history = pd.read_csv(finished_head / "results/test/model/history.csv")
-    assert list(history.columns) == ["weight_decay", "loss", "macro_f1", "temperature"]
+    assert list(history.columns) == ["weight_decay", "loss", "macro_f1", "temperature", "bias"]
 
 
 @pytest.mark.long

@@ -1,7 +1,8 @@
 """Stage `curves`: plot the learning curves of a training, or how the weight decay of a head was chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -10,7 +11,20 @@ from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, stage
 
 
-def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
+_LOSSES = {
+    "bce": "binary cross-entropy per window, nats",
+    "focal": "focal loss per window",
+    "asymmetric": "asymmetric loss per window",
+}
+
+
+def loss_name(train: Mapping[str, Any]) -> str:
+    """Return the name of the loss of a network for an axis, from the section `train` of `model.json`."""
+    is_softmax = train.get("outputs", "softmax") == "softmax"
+    return "cross-entropy per window, nats" if is_softmax else _LOSSES[train["loss"]]
+
+
+def curves_figure(path: Path, history: pd.DataFrame, selected: int, loss: str) -> None:
     """Plot loss, validation macro-F1 and learning rate per epoch, and mark the epoch whose weights are saved.
 
     If the epoch is not selected by validation, only some epochs are validated.
@@ -19,12 +33,13 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
         path: PNG file.
         history: one row per epoch; `TrainingProgress.history`.
         selected: epoch whose weights are saved, counted from 1.
+        loss: name of the loss (`loss_name`).
     """
     validated = history[history["validation_loss"].notna()]
     fig, (left, right) = figure(10, 4, columns=2)
     left.plot(history["epoch"], history["train_loss"], color=ORANGE, label="training (augmented)")
     left.plot(validated["epoch"], validated["validation_loss"], "o-", markersize=3, color=BLUE, label="validation")
-    left.set_ylabel("cross-entropy per window, nats")
+    left.set_ylabel(loss)
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     right.plot(validated["epoch"], validated["validation_macro_f1"], "o-", markersize=3, color=BLUE)
     right.set_ylabel("macro-F1 of validation windows", color=BLUE)
@@ -40,7 +55,7 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int) -> None:
     save(fig, path)
 
 
-def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float) -> None:
+def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float, loss: str) -> None:
     """Plot the results of the inner cross-validation of a head by weight decay, and mark the weight decay that was used.
 
     If it is the smallest or largest one tried, the axes say so: a better one may lie beyond.
@@ -49,9 +64,10 @@ def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float) -
         path: PNG file.
         candidates: one row per weight decay: columns weight_decay, loss, macro_f1; the first alone if it was given.
         selected: the weight decay of the head.
+        loss: name of the loss in the table.
     """
     fig, axes = figure(10, 4, columns=2)
-    names = {"loss": "cross-entropy per window, nats", "macro_f1": "macro-F1 of windows"}
+    names = {"loss": loss, "macro_f1": "macro-F1 of windows"}
     chosen = candidates["weight_decay"] == selected
     for ax, (column, name) in zip(axes, names.items(), strict=True):
         if column in candidates:
@@ -91,9 +107,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("curves", args, [args.output]):
         history, model = pd.read_csv(args.history), read_json(args.model)
         if model["train"]["architecture"] == "head":
-            weight_decay_figure(args.output, history, model["weight_decay"])
+            # Candidates are compared by binary cross-entropy, whatever the loss of the training is.
+            weight_decay_figure(args.output, history, model["weight_decay"], loss_name({**model["train"], "loss": "bce"}))
         else:
-            curves_figure(args.output, history, model["epoch"])
+            curves_figure(args.output, history, model["epoch"], loss_name(model["train"]))
 
 
 if __name__ == "__main__":
