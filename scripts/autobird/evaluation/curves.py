@@ -10,7 +10,6 @@ from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, stage
 
-
 _LOSSES = {
     "bce": "binary cross-entropy per window, nats",
     "focal": "focal loss per window",
@@ -108,7 +107,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         history, model = pd.read_csv(args.history), read_json(args.model)
         if model["train"]["architecture"] == "head":
             # Candidates are compared by binary cross-entropy, whatever the loss of the training is.
-            weight_decay_figure(args.output, history, model["weight_decay"], loss_name({**model["train"], "loss": "bce"}))
+            weight_decay_figure(
+                args.output, history, model["weight_decay"], loss_name({**model["train"], "loss": "bce"})
+            )
         else:
             curves_figure(args.output, history, model["epoch"], loss_name(model["train"]))
 
