@@ -40,7 +40,7 @@ class ThresholdSettings(Settings):
         gt=0,
         lt=1,
         description="Wanted precision of the detections of each species: its threshold is the lowest one with this precision per "
-        "validation window and recording. `null`: the threshold with the highest F1.",
+        "validation window and recording. `null`: the threshold with the highest F1 per window.",
     )
     false_alarms_per_hour: float | None = Field(
         None,

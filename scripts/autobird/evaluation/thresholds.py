@@ -1,7 +1,7 @@
 """Decision thresholds of species, from probabilities and labels of windows and recordings.
 
 A species is detected in a recording if it is detected in at least one window, so a recording collects the false detections of all its
-windows. Thresholds are therefore chosen on windows and recordings together.
+windows. The highest F1 is that of the windows; a wanted precision must be reached by windows and recordings.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ MIN_WINDOWS = 5
 FALLBACK_THRESHOLD = 0.5
 """Threshold if no window contains any species."""
 
-POOLED_GROUPS = 8.0
+POOLED_GROUPS = 4.0
 """Weight of the threshold of all species together, in groups of recordings: a species with as many groups has a threshold halfway
 between its own best one and that of all species (on the logit scale). docs/evaluation.md shows how it was chosen."""
 
@@ -95,15 +95,14 @@ def highest_of_recordings(probabilities: Floats, recording: Ints, recordings: in
 
 
 def select_thresholds(levels: Sequence[Level], groups: Ints, precision: float | None = None) -> Thresholds:
-    """Return the thresholds with the highest F1, or the lowest ones with a wanted precision.
+    """Return the thresholds with the highest F1 of the windows, or the lowest ones with a wanted precision on every level.
 
-    F1 is the mean of those of the levels; the precision must be reached on each of them. The best threshold of a species is averaged
-    with that of all species together, which counts `POOLED_GROUPS` groups, because the best one of few groups is mostly chance. For
-    a wanted precision, the higher one of the average and the species' own is used. If a precision cannot be reached, its own is the
-    one with the highest precision.
+    The best threshold of a species is averaged with that of all species together, which counts `POOLED_GROUPS` groups, because the best
+    one of few groups is mostly chance. For a wanted precision, the higher one of the average and the species' own is used. If a
+    precision cannot be reached, its own is the one with the highest precision.
 
     Args:
-        levels: windows, and other levels; the windows first.
+        levels: windows, and other levels, which count only for a wanted precision; the windows first.
         groups: number of independent groups of recordings that contain each species; shape (species,).
         precision: wanted precision; None: the highest F1.
     """
@@ -174,10 +173,10 @@ def _select(levels: Sequence[Level], species: int, precision: float | None) -> t
     # Halfway to the next probability of any window, so that rounding differences of another machine change no detection.
     every = np.append(0.0, np.unique(windows.probabilities[known, species]))
     halfway = (candidates + every[np.maximum(np.searchsorted(every, candidates) - 1, 0)]) / 2
-    counts = [_counts(level, species, candidates) for level in levels]
     if precision is None:
-        f1 = [2 * true / np.maximum(detected + positives, 1e-12) for true, detected, positives in counts]
-        return halfway[np.mean(f1, axis=0).argmax(axis=1)], True
+        true, detected, positives = _counts(windows, species, candidates)
+        return halfway[(2 * true / np.maximum(detected + positives, 1e-12)).argmax(axis=1)], True
+    counts = [_counts(level, species, candidates) for level in levels]
     lowest = np.min([true / np.maximum(detected, 1e-12) for true, detected, _ in counts], axis=0)
     passing = lowest >= precision
     reached = passing.any(axis=1)
