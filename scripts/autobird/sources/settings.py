@@ -51,6 +51,11 @@ class ColumnSettings(Settings):
     background: str = Field(
         "background_species", description="Column with the species in the background, separated by commas."
     )
+    common_name: str = Field(
+        "common_name",
+        description="Column with another name of the recording's species. Background species may be written with it; `english_name` is "
+        "accepted too.",
+    )
 
 
 class AnnotationSettings(Settings):
