@@ -97,7 +97,8 @@ def model_card(
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
-        f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
+        f"The model was trained on {used['train']['recordings']} recordings of species ({used['train']['windows']} windows)"
+        f"{_training_negatives(counts, metrics['outputs'])}. "
         f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
         f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
@@ -253,6 +254,8 @@ def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:
 def _several_species(test: dict[str, Any]) -> str:
     """State which test recordings each metric uses."""
     others = test["recordings"] - test["recordings_of_one_species"]
+    if test["by_recording"]["macro_f1"] is None and test["recordings_of_one_species"]:
+        return "A single species is always the most probable one, so its macro-F1 is not defined; all other metrics use all test recordings."
     if not others:
         return "According to the metadata, every test recording contains exactly one species."
     uncertain = test["recordings"] - test["recordings_with_known_species"]
@@ -265,6 +268,17 @@ def _several_species(test: dict[str, Any]) -> str:
             if uncertain
             else "."
         )
+    )
+
+
+def _training_negatives(counts: dict[str, Any], outputs: str) -> str:
+    """State how much sound without any species the model was trained on; "" for none. Softmax outputs are not trained on it."""
+    negatives = counts.get("negatives", {}).get("train", {})
+    if outputs == "softmax" or not negatives.get("windows"):
+        return ""
+    return (
+        f", and on {negatives['windows']} windows of sound without any species ({negatives['hours'] * 60:.1f} minutes in "
+        f"{negatives['recordings']} recordings)"
     )
 
 

@@ -255,8 +255,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             Fold.read(index, model, weights, args.embeddings, labels)
             for index, model, weights in zip(args.index, args.model, args.weights, strict=True)
         ]
-        result = no_curve(settings)
-        if sizes_of(folds, labels):
+        result = no_curve(settings, len(labels))
+        if len(labels) > 1 and sizes_of(folds, labels):
             result = learning_curve(*curve_points(folds, labels, settings), labels, settings)
         result = {"folds": len(folds), **result}
         result["summary"] += first_seed_sentence(len(folds))
