@@ -257,3 +257,11 @@ def test_the_check_counts_negatives_and_refuses_negatives_alone() -> None:
     assert count_negatives(table, pd.Series(["b", "c"]), kind_of) == 0
     with pytest.raises(AutobirdError, match="all 2 recordings that can be used are negatives"):
         count_negatives(table, pd.Series(["a"]), kind_of)
+
+
+@pytest.mark.parametrize("text", ["NA", "n/a", "NaN", "null", "?", "Unidentified", "unknown"])
+def test_a_missing_value_as_a_program_writes_it_is_no_species_and_no_negative(text: str) -> None:
+    listing = listed(Recordings("A", text, "B"))
+    assert listing.species == ["A", "B"]
+    assert [recording for recording, _ in rows(listing, "exclusions")] == ["b"]
+    assert rows(listing) == []
