@@ -67,7 +67,9 @@ def test_a_negative_is_of_the_session_of_its_recorder_although_it_lies_in_a_fold
 
 
 def test_the_names_of_negatives_are_those_of_the_settings() -> None:
-    rows = table("Parus_major/SM4A_20230512_040000.wav", "stille/SM4A_20230512_041000.wav").assign(status="ok", reason="")
+    rows = table("Parus_major/SM4A_20230512_040000.wav", "stille/SM4A_20230512_041000.wav").assign(
+        status="ok", reason=""
+    )
     rows["species"] = ["Parus major", ""]
     tables = tables_of(rows.assign(reason=""), grouping(rows))
     found = [

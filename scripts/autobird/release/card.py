@@ -255,7 +255,10 @@ def _several_species(test: dict[str, Any]) -> str:
     """State which test recordings each metric uses."""
     others = test["recordings"] - test["recordings_of_one_species"]
     if test["by_recording"]["macro_f1"] is None and test["recordings_of_one_species"]:
-        return "A single species is always the most probable one, so its macro-F1 is not defined; all other metrics use all test recordings."
+        return (
+            "A single species is always the most probable one, so its macro-F1 is not defined; all other metrics use all test "
+            "recordings."
+        )
     if not others:
         return "According to the metadata, every test recording contains exactly one species."
     uncertain = test["recordings"] - test["recordings_with_known_species"]
