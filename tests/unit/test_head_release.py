@@ -133,6 +133,7 @@ def card(
         "difference": 0.0,
         "difference_low": 0.0,
         "difference_high": 0.0,
+        **dict.fromkeys(("recall_difference", "recall_difference_low", "recall_difference_high"), -0.1),
         "bytes": 60_000,
     }
     if backbone:
@@ -155,13 +156,14 @@ def test_the_card_states_the_negatives_of_the_training_unless_softmax_outputs_ig
     text = "trained on 10 recordings of species (50 windows), and on 39 windows of sound without any species (1.8 minutes in 23 recordings)."
     assert text in card(None, training_negatives=negatives)
     for without in (card(None), card(None, training_negatives=negatives, outputs="softmax")):
-        assert "trained on 10 recordings of species (50 windows). " in without
+        assert "trained on 10 recordings of species (50 windows). 10 validation recordings were used" in without
 
 
 def test_the_card_of_a_detector_of_one_species_says_why_it_has_no_macro_f1() -> None:
     text = card(None, macro_f1=False)
     assert "| macro-F1 of the most probable species | not defined |" in text
     assert "A single species is always the most probable one" in text
+    assert "Difference in recall of the detections per recording between this variant and the float32 model" in text
     assert "A single species" not in card(None)
 
 

@@ -92,14 +92,14 @@ def model_card(
         "",
         false_alarm_sentence(test["negatives"]),
         "",
-        *(() if backbone else _gate_lines(row, released["reason"])),
+        *(() if backbone else _gate_lines(row, released["reason"], len(labels))),
         *_section("Field recordings", analysis, "field"),
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
         f"The model was trained on {used['train']['recordings']} recordings of species ({used['train']['windows']} windows)"
-        f"{_training_negatives(counts, metrics['outputs'])}. "
-        f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
+        f"{_without_species(counts, 'train') if metrics['outputs'] == 'independent' else ''}. "
+        f"{used['validation']['recordings']} validation recordings{_without_species(counts, 'validation')} were used to select {'its' if backbone else 'the variant, its'} "
         f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
@@ -195,11 +195,13 @@ def _multiply_adds(row: pd.Series) -> str:
     return f"{total / 1e6:.1f} million multiply-adds, {own / 1e6:.2f} million of them in the head and the rest in the backbone"
 
 
-def _gate_lines(row: pd.Series, reason: str) -> list[str]:
+def _gate_lines(row: pd.Series, reason: str, species: int) -> list[str]:
     """Say why this variant was released; a head has no other variants."""
+    # Of a single species, macro-F1 is not defined.
+    metric, column = ("macro-F1", "difference") if species > 1 else ("recall of the detections", "recall_difference")
     return [
-        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
-        f"{_range(row['difference'], row['difference_low'], row['difference_high'])}.",
+        f"Difference in {metric} per recording between this variant and the float32 model, on the same test recordings: "
+        f"{_range(row[column], row[f'{column}_low'], row[f'{column}_high'])}.",
         "",
         f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
         "",
@@ -274,14 +276,14 @@ def _several_species(test: dict[str, Any]) -> str:
     )
 
 
-def _training_negatives(counts: dict[str, Any], outputs: str) -> str:
-    """State how much sound without any species the model was trained on; "" for none. Softmax outputs are not trained on it."""
-    negatives = counts.get("negatives", {}).get("train", {})
-    if outputs == "softmax" or not negatives.get("windows"):
+def _without_species(counts: dict[str, Any], split: str) -> str:
+    """State how much sound without any species a split holds; "" for none."""
+    negatives = counts.get("negatives", {}).get(split, {})
+    if not negatives.get("windows"):
         return ""
     return (
-        f", and on {negatives['windows']} windows of sound without any species ({negatives['hours'] * 60:.1f} minutes in "
-        f"{negatives['recordings']} recordings)"
+        f", and {'on ' if split == 'train' else ''}{negatives['windows']} windows of sound without any species "
+        f"({negatives['hours'] * 60:.1f} minutes in {negatives['recordings']} recordings){',' if split != 'train' else ''}"
     )
 
 
