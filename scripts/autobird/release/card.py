@@ -99,7 +99,8 @@ def model_card(
         "",
         f"The model was trained on {used['train']['recordings']} recordings of species ({used['train']['windows']} windows)"
         f"{_without_species(counts, 'train') if metrics['outputs'] == 'independent' else ''}. "
-        f"{used['validation']['recordings']} validation recordings{_without_species(counts, 'validation')} were used to select {'its' if backbone else 'the variant, its'} "
+        f"{used['validation']['recordings']} validation recordings{_without_species(counts, 'validation')} were used "
+        f"to select {'its' if backbone else 'the variant, its'} "
         f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
