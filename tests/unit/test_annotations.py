@@ -8,6 +8,7 @@ import soundfile
 
 from autobird.core.errors import AutobirdError
 from autobird.corpus.settings import CorpusSettings
+from autobird.sources.annotation_reader import BEFORE_START
 from autobird.sources.annotations import AnnotationSource
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
@@ -355,3 +356,11 @@ def test_the_table_of_boxes_marks_labels_that_are_not_species(tmp_path: Path) ->
     settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"))
     text = Listing(source_of(settings, tmp_path / "c"), settings).manifests.text("boxes")
     assert text.splitlines()[1:] == ["a.wav,1.0,2.0,unknown,no species", "a.wav,4000.123456,4000.987654,Corvus corone,"]
+
+
+def test_a_box_that_ends_before_its_recording_begins_has_no_usable_time(tmp_path: Path) -> None:
+    silent_file(tmp_path, "a.wav", 5.0)
+    write(tmp_path, "a.txt", "-3.0\t-1.0\tParus major\n-1.0\t2.0\tPica pica\n")
+    found = source(tmp_path)
+    assert [(b.species, b.problem) for b in found.boxes()] == [("Parus major", BEFORE_START), ("Pica pica", "")]
+    assert any("ends before the start of its recording" in note for note in found.notes())

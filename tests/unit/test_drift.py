@@ -154,6 +154,16 @@ def test_the_summary_is_one_line_with_result_largest_difference_and_false_alarm_
     assert "\n" not in shifted["summary"]
 
 
+def test_features_that_never_vary_have_a_summary() -> None:
+    references, current = references_and_current(0.0)
+    model = references["model"]
+    references["model"] = Reference(model.names, np.ones_like(model.values), model.groups)
+    constant = current.assign(**dict.fromkeys(model.names, 1.0))
+    found = summarise_drift(references, constant, DriftTestSettings(resamples=100))
+    assert found["tests"]["model"]["threshold"] == 0
+    assert "drift" in found["summary"].lower()
+
+
 def test_drift_without_current_recordings_is_an_error_with_a_remedy() -> None:
     references, current = references_and_current()
     with pytest.raises(AutobirdError, match=r"no current recordings to test for drift; set drift\.current"):

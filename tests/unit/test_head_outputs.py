@@ -250,7 +250,7 @@ def test_softmax_heads_are_the_same_to_the_bit_as_before_label_sets(
     assert all(now[name].tobytes() == before[name].tobytes() for name in before)
 
 
-def test_a_softmax_head_is_trained_on_windows_of_exactly_one_species(tmp_path: Path) -> None:
+def test_a_softmax_head_is_trained_on_windows_in_which_exactly_one_species_is_present(tmp_path: Path) -> None:
     none: list[str] = []
     sets = [(["a"], none, "a"), (["a", "b"], none, ""), (none, none, ""), (["b"], ["a"], ""), (["b"], none, "b")]
     table = pd.DataFrame(
@@ -277,7 +277,8 @@ def test_a_softmax_head_is_trained_on_windows_of_exactly_one_species(tmp_path: P
             tmp_path / "index.parquet", "train", ["a", "b"], [tmp_path / "0.npy"], outputs
         )
 
-    assert read("softmax").present.tolist() == [[True, False], [False, True]]
+    # The fourth window is that of a focal recording of b with a in the background.
+    assert read("softmax").present.tolist() == [[True, False], [False, True], [False, True]]
     every = read("independent")
     assert every.present.tolist() == [[True, False], [True, True], [False, False], [False, True], [False, True]]
     assert every.known.tolist() == [[True, True], [True, True], [True, True], [False, True], [True, True]]

@@ -108,18 +108,23 @@ def card(
     negatives: dict[str, Any] | None = None,
     threshold: dict[str, Any] | None = None,
     precision: float | None = None,
+    macro_f1: bool = True,
+    training_negatives: dict[str, float] | None = None,
+    outputs: str = "independent",
 ) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
-    level = dict.fromkeys(_METRICS, value)
+    level = dict.fromkeys(_METRICS, value) | ({} if macro_f1 else {"macro_f1": None})
     split = {"recordings": 10, "windows": 50}
     test = {
         "recordings": 10, "groups": 8, "recordings_of_one_species": 10, "recordings_with_known_species": 10,
         "by_recording": level, "by_window": level, "negative_recordings": 0,
         "negatives": {"recordings": 0, "groups": 0, "hours": 0.0, "false_alarms": 0, "per_hour": None} | (negatives or {}),
     }  # fmt: skip
-    counts = {"splits": {"train": split, "validation": split, "test": split}} | {
+    counts: dict[str, Any] = {"splits": {"train": split, "validation": split, "test": split}} | {
         f"recordings{end}": 30 for end in ("", "_used", "_filtered", "_quarantined")
     }
+    if training_negatives:
+        counts["negatives"] = {"train": training_negatives}
     measures = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
     leakage = {"test_recordings": 10, "this_split": dict.fromkeys(measures), "known": dict.fromkeys(measures, 0)}
     row = {
@@ -128,6 +133,7 @@ def card(
         "difference": 0.0,
         "difference_low": 0.0,
         "difference_high": 0.0,
+        **dict.fromkeys(("recall_difference", "recall_difference_low", "recall_difference_high"), -0.1),
         "bytes": 60_000,
     }
     if backbone:
@@ -140,9 +146,25 @@ def card(
         threshold or {}
     )
     return model_card(
-        "mine", ["Parus major"], {"test": test, "confidence": 0.95, "outputs": "independent"}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
+        "mine", ["Parus major"], {"test": test, "confidence": 0.95, "outputs": outputs}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
         counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known, analysis, precision=precision,
     )  # fmt: skip
+
+
+def test_the_card_states_the_negatives_of_the_training_unless_softmax_outputs_ignored_them() -> None:
+    negatives = {"recordings": 23, "windows": 39, "hours": 0.03}
+    text = "trained on 10 recordings of species (50 windows), and on 39 windows of sound without any species (1.8 minutes in 23 recordings)."
+    assert text in card(None, training_negatives=negatives)
+    for without in (card(None), card(None, training_negatives=negatives, outputs="softmax")):
+        assert "trained on 10 recordings of species (50 windows). 10 validation recordings were used" in without
+
+
+def test_the_card_of_a_detector_of_one_species_says_why_it_has_no_macro_f1() -> None:
+    text = card(None, macro_f1=False)
+    assert "| macro-F1 of the most probable species | not defined |" in text
+    assert "A single species is always the most probable one" in text
+    assert "Difference in recall of the detections per recording between this variant and the float32 model" in text
+    assert "A single species" not in card(None)
 
 
 def test_the_card_says_what_the_backbone_is_how_to_install_it_and_that_its_licence_is_inherited() -> None:

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score
 from torch.nn import functional as F
 
 from autobird.audio.amplitude_scaling import Log
+from autobird.core.errors import AutobirdError
 from autobird.dataset.label_sets import LabelSets
 from autobird.model import validation
 from autobird.model.augment import AUDIBLE_NATS, augment
@@ -17,6 +18,7 @@ from autobird.model.data import WindowDataset, epoch_order, expected_presence, w
 from autobird.model.loop import Trainer
 from autobird.model.losses import Targets, binary_loss, label_loss
 from autobird.model.networks import build_network, set_initial_bias
+from autobird.model.outputs import check_outputs
 from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
 from autobird.model.validation import loss_and_macro_f1, predict_logits
@@ -287,3 +289,10 @@ def test_validation_scores_of_label_sets_are_those_of_scikit_learn(monkeypatch: 
         torch.from_numpy(z), torch.from_numpy(labels.present.astype(np.float32)), reduction="none"
     )
     assert loss == pytest.approx(float(cells[torch.from_numpy(labels.known)].sum()) / 80, rel=1e-5)
+
+
+def test_softmax_outputs_need_two_species() -> None:
+    for outputs, labels in (("independent", ["a"]), ("softmax", ["a", "b"])):
+        check_outputs(outputs, labels)
+    with pytest.raises(AutobirdError, match=r"softmax needs two species, and the data set has a alone.*independent"):
+        check_outputs("softmax", ["a"])

@@ -229,3 +229,14 @@ def test_the_calibration_error_weights_each_bin_by_its_number_of_items() -> None
     assert expected_calibration_error(one, np.ones(4)) == pytest.approx((3 * abs(0.9 - 2 / 3) + 1 * abs(0.6 - 1)) / 4)
     weighted = expected_calibration_error(one, np.array([1.0, 0.5, 0.5, 2.0]))
     assert weighted == pytest.approx((2 * abs(0.9 - 0.75) + 2 * abs(0.6 - 1)) / 4)
+
+
+def test_of_a_single_species_the_scores_of_the_most_probable_one_are_not_defined() -> None:
+    """It is always the most probable one, so they would be 1 for every network."""
+    rng = np.random.default_rng(4)
+    found = m.all_metrics(
+        replace(items(rng.random((20, 1)), rng.random((20, 1)) < 0.5), is_independent=True),
+        one_group_per_item(np.ones((1, 20))),
+    )
+    undefined = {name for name, metric in found.items() if np.isnan(metric.values[0])}
+    assert undefined == {"macro_f1", "top1", "top5"}

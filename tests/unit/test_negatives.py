@@ -26,6 +26,7 @@ from autobird.sources.base import (
 from autobird.sources.kinds import species_in
 from autobird.sources.labels import label_key
 from autobird.sources.listing import Listing
+from autobird.sources.select import source_of
 from autobird.sources.settings import SourceSettings
 
 
@@ -35,8 +36,14 @@ class Recordings(Source):
     name = "test"
 
     def __init__(
-        self, *labels: str, background: dict[str, str] | None = None, boxes: list[Box] | None = None, kind: str = ""
+        self,
+        *labels: str,
+        background: dict[str, str] | None = None,
+        boxes: list[Box] | None = None,
+        kind: str = "",
+        common: dict[str, str] | None = None,
     ) -> None:
+        self._common = common or {}
         self._labels, self._background, self._boxes, self._kind = labels, background or {}, boxes, kind
 
     def recordings(self) -> list[ListedRecording]:
@@ -46,7 +53,10 @@ class Recordings(Source):
         ]
 
     def metadata(self) -> list[RecordingMetadata]:
-        return [RecordingMetadata(name, background=text) for name, text in sorted(self._background.items())]
+        return [
+            RecordingMetadata(name, background=self._background.get(name, ""), common_name=self._common.get(name, ""))
+            for name in sorted({*self._background, *self._common})
+        ]
 
     def boxes(self) -> list[Box] | None:
         return self._boxes
@@ -104,6 +114,35 @@ def test_background_species_become_uncertain_in_the_spelling_of_the_corpus() -> 
         ["c", NEGATIVE, '["Parus major"]'],
     ]
     assert rows(listing, "kinds") == [["c", NEGATIVE]]
+
+
+def test_background_species_may_have_the_common_names_of_the_corpus() -> None:
+    source = Recordings(
+        "Parus major", "Pica pica", "Pica_pica", "Corvus corax", "Corvus corone",
+        background={"a": "eurasian magpie, Crow, Fieldfare, Great Tit", "b": "Pica pica;Eurasian-Magpie; great_tit"},
+        common={"a": "Great Tit", "b": "Eurasian Magpie", "c": "Eurasian Magpie", "d": "Crow", "e": "Crow"},
+    )  # fmt: skip
+    listing = listed(source)
+    # "Crow" is the common name of two species, so it says nothing about either.
+    assert rows(listing) == [
+        ["a", "", '["Pica pica", "Crow", "Fieldfare", "Parus major"]'],
+        ["b", "", '["Pica pica", "Parus major"]'],
+    ]
+    assert any("Great Tit = Parus major" in note for note in listing.notes)
+
+
+def test_background_species_of_which_none_is_in_the_corpus_are_reported() -> None:
+    told = "no background species (for example 'Fieldfare')"
+    assert any(told in note for note in listed(Recordings("A", "B", background={"a": "Fieldfare"})).notes)
+    assert not any(told in note for note in listed(Recordings("A", "B", background={"a": "Fieldfare, B"})).notes)
+
+
+def test_background_species_of_the_real_corpus_are_its_species(real_corpus: Path, tmp_path: Path) -> None:
+    corpus = SourceSettings(type="folder", root=str(real_corpus), batches=1)
+    listing = listed(source_of(corpus, tmp_path / "cache.sqlite"))
+    species = set(listing.species)
+    masked = [row for row in rows(listing) if species & set(json.loads(row[2]))]
+    assert len(masked) == 13
 
 
 @pytest.mark.parametrize(
@@ -218,3 +257,11 @@ def test_the_check_counts_negatives_and_refuses_negatives_alone() -> None:
     assert count_negatives(table, pd.Series(["b", "c"]), kind_of) == 0
     with pytest.raises(AutobirdError, match="all 2 recordings that can be used are negatives"):
         count_negatives(table, pd.Series(["a"]), kind_of)
+
+
+@pytest.mark.parametrize("text", ["NA", "n/a", "NaN", "null", "?", "Unidentified", "unknown"])
+def test_a_missing_value_as_a_program_writes_it_is_no_species_and_no_negative(text: str) -> None:
+    listing = listed(Recordings("A", text, "B"))
+    assert listing.species == ["A", "B"]
+    assert [recording for recording, _ in rows(listing, "exclusions")] == ["b"]
+    assert rows(listing) == []

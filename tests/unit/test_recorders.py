@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autobird.core.errors import AutobirdError
 from autobird.corpus.schemas import PAIRS
 from autobird.dataset.groups import group_keys
-from autobird.dataset.index import build_index
+from autobird.dataset.index import build_index, sessions_of_recorders
 from autobird.dataset.recorders import recorder_sessions
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.folder import FolderSource
@@ -51,6 +51,32 @@ def test_one_recorder_in_one_night_is_one_session_across_species_folders() -> No
     assert set(groups(table(*names))) == {"recorder sm4a\nnight of 2023-05-11/12"}
     assert same_group("A/SM4A_20230511_220000.wav", "B/SM4A_20230512_040000.wav")
     assert same_group("Parus_major/SM4A_20230511_220000.wav", "Corvus_corone/SM4A_A_20230512_040000_000.wav")
+
+
+@pytest.mark.parametrize(
+    "negative",
+    ["noise/SM4A_20230512_041000.wav", "No_Bird/2023/SM4A_20230512_041000.wav", "x/background noise_SM4A_20230512_041000.wav", "SM4A_20230512_041000.wav"],
+)  # fmt: skip
+def test_a_negative_is_of_the_session_of_its_recorder_although_it_lies_in_a_folder_of_its_own(negative: str) -> None:
+    rows = table("Parus_major/SM4A_20230512_040000.wav", negative.removeprefix("x/"))
+    rows.loc[1, "species"] = ""
+    assert len(set(groups(rows))) == 1
+    # A folder that is named neither after a species nor after negatives is one of another recorder.
+    rows.loc[1, "recording"] = f"pond/{negative.removeprefix('x/')}"
+    assert len(set(groups(rows))) == 2
+
+
+def test_the_names_of_negatives_are_those_of_the_settings() -> None:
+    rows = table("Parus_major/SM4A_20230512_040000.wav", "stille/SM4A_20230512_041000.wav").assign(
+        status="ok", reason=""
+    )
+    rows["species"] = ["Parus major", ""]
+    tables = tables_of(rows.assign(reason=""), grouping(rows))
+    found = [
+        sessions_of_recorders(rows, tables, DatasetStageSettings(negative_names=names))["session"].nunique()
+        for names in (("stille",), ("noise",))
+    ]
+    assert found == [1, 2]
 
 
 def test_other_nights_and_other_recorders_are_other_sessions() -> None:

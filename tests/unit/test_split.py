@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 
 from autobird.corpus.schemas import PAIRS
+from autobird.dataset.dataset import negative_recordings
 from autobird.dataset.figures import leakage_bars
 from autobird.dataset.groups import group_keys, near_duplicate_clusters
 from autobird.dataset.leakage import measure_leakage
@@ -353,3 +354,20 @@ def test_groups_join_the_sessions_of_recorders_by_recording_in_any_order_of_rows
     pd.testing.assert_series_equal(group_keys(table, sessions(), NO_PAIRS, recorders[::-1]), expected)
     some = table[2:4]
     pd.testing.assert_series_equal(group_keys(some, sessions(), NO_PAIRS, recorders), expected[some["recording"]])
+
+
+def test_negatives_share_sessions_but_no_species_and_their_recordings_are_those_without_any() -> None:
+    used = pd.DataFrame(
+        [("a", "train", True), ("b", "test", True), ("b", "test", True), ("c", "test", True), ("d", "train", False), ("e", "train", True)],
+        columns=["recording", "split", "negative"],
+    )  # fmt: skip
+    table = negative_recordings(used, pd.Series(["d", "e"]))
+    assert table["recording"].tolist() == ["a", "b", "c"]
+    grouping = pd.DataFrame([("a", "Ann"), ("b", "ann"), ("c", "Bob")], columns=["recording", "recordist"])
+    grouping = grouping.assign(date=["2023-05-12", "2023-05-12", ""], place="", split="")
+    found = measure_leakage(table, grouping, recorders_of(table.assign(species=""), grouping), None, 4)
+    assert found["test_recordings"] == 2
+    assert found["this_split"]["recordist"] == 0.5
+    assert found["this_split"]["recordist_and_day"] == 1.0
+    assert found["known"]["recordist_and_species"] == 0
+    assert found["this_split"]["recordist_and_species"] is None

@@ -113,3 +113,28 @@ def test_a_species_that_is_left_out_is_ignored_and_its_windows_are_unknown() -> 
     expected = [roc_auc_score(species == s, -np.delete(z, s, axis=1).max(axis=1)) for s in range(3)]
     assert found["largest_logit"] == pytest.approx(np.mean(expected))
     assert np.isnan(leave_species_out(rows[:0], LABELS, INDEPENDENT)["energy"])
+
+
+def test_windows_that_may_hold_a_known_species_are_not_examples_of_unknown_ones() -> None:
+    rows = table()
+    of_unknown = rows.index[rows["recording"].str.startswith("unknown")]
+    for row in of_unknown[:10]:  # the background of their recordings may hold a species of the model
+        rows.at[row, "unknown"] = ["b"]
+    assert len(windows_of(rows, LABELS, "test")["unknown"].logits) == 20
+
+
+def test_windows_that_may_hold_another_species_are_not_examples_of_one_that_is_left_out() -> None:
+    rows = table("validation", unknown=0)
+    uncertain = [i for i in range(60) if i % 3 == 0 and i % 2]
+    for row in uncertain:
+        rows.at[row, "unknown"] = ["b"]
+        rows.at[row, "logits"] = np.full(3, 50.0)  # b is clearly heard
+    found = leave_species_out(rows, LABELS, INDEPENDENT)
+    z, species, used = np.stack(rows["logits"][:60].to_list()), np.arange(60) % 3, np.ones(60, bool)
+    expected = []
+    for s in range(3):
+        used = np.ones(60, bool)
+        used[uncertain] = s != 0
+        others = -np.delete(z, s, axis=1).max(axis=1)
+        expected.append(roc_auc_score((species == s)[used], others[used]))
+    assert found["largest_logit"] == pytest.approx(np.mean(expected))

@@ -87,7 +87,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         run / "release" / "bundle",
     )
     if released.is_file():
-        lines += _release_lines(released)
+        lines += _release_lines(released, metrics["species"])
     if drift.is_file():
         lines.append(f"drift:    {_drift_summary(drift)}")
     report = run / "report.html"
@@ -101,7 +101,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _release_lines(released: Path) -> list[str]:
+def _release_lines(released: Path, species: int) -> list[str]:
     """Return lines about the released variant, or why there is none."""
     decision = read_json(released)
     if decision.get("not_released"):
@@ -111,7 +111,7 @@ def _release_lines(released: Path) -> list[str]:
     return [
         f"released: {first}",
         *(f"          {text}" for text in reasons),
-        f"          {_difference_on_test(released.with_name('comparison.csv'))}",
+        f"          {_difference_on_test(released.with_name('comparison.csv'), species)}",
         "          (release gate: the rule that selects the variant on validation recordings; "
         "float32 model: the model before pruning and quantization)",
     ]
@@ -164,12 +164,16 @@ def _species_lines(species: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _difference_on_test(comparison: Path) -> str:
-    """Return a sentence about the macro-F1 of the released variant and the float32 model on the test recordings."""
+def _difference_on_test(comparison: Path, species: int) -> str:
+    """Return a sentence about a score of the released variant and the float32 model on the test recordings.
+
+    The score is macro-F1, or of a single species, which has none, the recall of the detections.
+    """
+    metric, column = ("macro-F1", "difference") if species > 1 else ("recall of the detections", "recall_difference")
     with comparison.open(encoding="utf-8", newline="") as file:
         rows = [r for r in csv.DictReader(file) if r["released"] == "True" and r["split"] == "test"]
-    difference = {k: float(rows[0][f"difference{end}"] or "nan") for k, end in _ENDS.items()}
-    return f"on the test recordings, its macro-F1 minus that of the float32 model is {_cell(difference)}"
+    difference = {k: float(rows[0][f"{column}{end}"] or "nan") for k, end in _ENDS.items()}
+    return f"on the test recordings, its {metric} minus that of the float32 model is {_cell(difference)}"
 
 
 _ENDS = {"value": "", "low": "_low", "high": "_high"}

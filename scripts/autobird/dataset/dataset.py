@@ -75,6 +75,18 @@ def report_boxes_after_end(recordings: pd.DataFrame, tables: RecordingTables) ->
         )
 
 
+def negative_recordings(used: pd.DataFrame, with_species: "pd.Series[str]") -> pd.DataFrame:
+    """Return the recordings of which only negative windows are in use, as `measure_leakage` needs them.
+
+    Args:
+        used: columns recording, split, negative; the windows in use.
+        with_species: recordings with a species in use.
+    """
+    found = used[used["negative"] & ~used["recording"].isin(with_species)].drop_duplicates("recording")
+    found = found[["recording", "split"]].reset_index(drop=True)
+    return found.assign(species=[[] for _ in range(len(found))])
+
+
 def report_missing_negatives(used: pd.DataFrame) -> None:
     """Log the splits without negatives, if there are negatives in others.
 
@@ -120,7 +132,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         clusters = near_duplicate_clusters(tables.pairs) if settings.near_duplicates else None
         rows = species_rows(used, labels).drop_duplicates(["recording", "species"])
         of_species = rows.groupby("recording", as_index=False).agg({"species": list, "split": "first"})
-        write_json(args.leakage, measure_leakage(of_species, tables.grouping, recorders, clusters, settings.seed))
+        leakage = measure_leakage(of_species, tables.grouping, recorders, clusters, settings.seed)
+        negatives = negative_recordings(used, of_species["recording"])
+        if len(negatives):
+            leakage["negatives"] = measure_leakage(negatives, tables.grouping, recorders, clusters, settings.seed)
+        write_json(args.leakage, leakage)
         counts = count_dataset(recordings, index, labels, tables, settings)
         write_json(args.counts, counts)
         report_overridden_splits(index, tables.grouping)

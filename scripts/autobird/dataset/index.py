@@ -96,7 +96,7 @@ def sessions_of_recorders(
     accepted: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
 ) -> pd.DataFrame:
     """Return the recorder sessions of accepted recordings; without any session if `recorder_sessions` is false."""
-    sessions = recorder_sessions(accepted, tables.grouping)
+    sessions = recorder_sessions(accepted, tables.grouping, settings.negative_names)
     return sessions if settings.recorder_sessions else sessions.assign(**NO_SESSIONS)
 
 

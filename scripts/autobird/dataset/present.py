@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from autobird.dataset.label_sets import ABSENT
+
 
 def has_species(index: pd.DataFrame) -> "pd.Series[bool]":
     """Return in which windows at least one species is present; `index`: column present."""
@@ -19,6 +21,18 @@ def holds_any(index: pd.DataFrame, species: Collection[str]) -> "pd.Series[bool]
 def holds_only(index: pd.DataFrame, species: Collection[str]) -> "pd.Series[bool]":
     """Return in which windows at least one species is present, and none but the given ones; `index`: column present."""
     return has_species(index) & index["present"].map(frozenset(species).issuperset).astype(bool)
+
+
+def holds_one(index: pd.DataFrame) -> "pd.Series[bool]":
+    """Return in which windows exactly one species is present, and only species that are listed as uncertain may be present besides.
+
+    Softmax outputs are trained on these windows. An uncertain species, for example one that xeno-canto lists in the background, does not
+    exclude a window: the labelled species is still the one that an answer with a single species should name.
+
+    Args:
+        index: columns present, default.
+    """
+    return (index["present"].map(len) == 1) & (index["default"] == ABSENT)
 
 
 def species_rows(windows: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -28,22 +28,37 @@ def file_path(location: str) -> str:
     return location.replace("\\", "/")
 
 
-def recorder_name(path: str, timestamp: FileTimestamp | None, species: str) -> str:
-    """Return the name of a recorder: the folders of its file, and the text before the time in the file name."""
-    folders = _recorder_folders(path.rpartition("/")[0], species)
-    prefix = _without_species(timestamp.prefix, species) if timestamp else ""
+def recorder_name(
+    path: str, timestamp: FileTimestamp | None, species: str, negative_names: tuple[str, ...] = ()
+) -> str:
+    """Return the name of a recorder: the folders of its file, and the text before the time in the file name.
+
+    Args:
+        path: of the file.
+        timestamp: in the name of the file.
+        species: of the recording. Folders named after it, and its name at the beginning of the file name, say nothing of the recorder.
+        negative_names: the same for a recording without a species, which people sort into folders such as `noise`.
+    """
+    folders = _recorder_folders(path.rpartition("/")[0], species, () if species else negative_names)
+    prefix = timestamp.prefix if timestamp else ""
+    for name in (species,) if species else sorted(negative_names, key=len, reverse=True):
+        prefix = _without_species(prefix, name)
+    prefix = normalise_text(prefix)
     name = f"{folders}/{prefix}" if folders and prefix else folders or prefix
     return f"recorder {name}" if name else "unnamed recorder"
 
 
 @lru_cache(1 << 16)
-def _recorder_folders(folders: str, species: str) -> str:
-    """Return the folders of a file without those named after its species or a date."""
-    species_name = _normalise_name(species)
+def _recorder_folders(folders: str, species: str, negative_names: tuple[str, ...]) -> str:
+    """Return the folders of a file without those named after its species, a negative or a date."""
+    species_name, no_names = _normalise_name(species), set(map(_normalise_name, negative_names))
     kept = [
         _normalise_name(folder)
         for folder in folders.split("/")
-        if folder and not is_date_folder(folder) and not _is_species(_normalise_name(folder), species_name)
+        if folder
+        and not is_date_folder(folder)
+        and not _is_species(_normalise_name(folder), species_name)
+        and _normalise_name(folder) not in no_names
     ]
     return "/".join(kept)
 
@@ -59,7 +74,7 @@ def _without_species(prefix: str, species: str) -> str:
     prefix, size = unicodedata.normalize("NFC", prefix), len(species)
     if species and _normalise_name(prefix[:size]) == _normalise_name(species) and not prefix[size : size + 1].isalnum():
         prefix = prefix[size:].lstrip(" _-.")
-    return normalise_text(prefix)
+    return prefix
 
 
 @lru_cache(1 << 16)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from autobird.dataset.days import normalise_day
 from autobird.dataset.file_names import FileTimestamp, parse_timestamp
 from autobird.dataset.recorder_names import file_path, normalise_text, recorder_name
+from autobird.sources.settings import NegativeNameSettings
 
 COLUMNS = ("recording", "species", "location", "start", "duration", "recorder", "recorded_at")
 """Columns of `RECORDINGS` that `recorder_sessions` needs."""
@@ -19,6 +20,8 @@ NO_SESSIONS = {"session": "", "shared": "", "day": ""}
 MAX_GAP = np.timedelta64(3600, "s")
 """Recordings with a shorter gap between them belong to one series, which is not divided at noon."""
 
+NEGATIVE_NAMES: tuple[str, ...] = NegativeNameSettings().negative_names
+
 _DAY = np.timedelta64(86400, "s")
 _NOON = np.timedelta64(43200, "s")
 _UNKNOWN_TIME = np.datetime64("NaT", "s")
@@ -26,13 +29,15 @@ _UNKNOWN_TIME = np.datetime64("NaT", "s")
 _METADATA = ["recordist", "date", "place"]
 
 
-def recorder_sessions(recordings: pd.DataFrame, grouping: pd.DataFrame) -> pd.DataFrame:
+def recorder_sessions(
+    recordings: pd.DataFrame, grouping: pd.DataFrame, negative_names: tuple[str, ...] = NEGATIVE_NAMES
+) -> pd.DataFrame:
     """Return the recorder session of each recording: one night of one recorder.
 
     - Time: from the file name, otherwise from the header, by the recorder's clock (an offset from UTC is ignored), plus
       the start of the recording in its file. A time more than a day away from the date in the metadata is ignored.
-    - Recorder: the serial number in the header; otherwise the folders below the species folder and the text before the
-      time in the file name, together with recordist and place of the metadata, because recorders at different places can
+    - Recorder: the serial number in the header; otherwise the folders below the species folder, or below one of negatives, and the text
+      before the time in the file name, together with recordist and place of the metadata, because recorders at different places can
       have the same factory name.
     - Night: from noon to noon. A series of recordings with gaps below `MAX_GAP` belongs to the night in which it begins, so
       that a series around noon is not divided. A series of more than 24 hours is divided at each noon.
@@ -40,6 +45,7 @@ def recorder_sessions(recordings: pd.DataFrame, grouping: pd.DataFrame) -> pd.Da
     Args:
         recordings: columns `COLUMNS`.
         grouping: columns recording, recordist, date, place.
+        negative_names: labels of recordings without a species (`corpus.negative_names`).
 
     Returns:
         indexed by recording, in the order of `recordings`:
@@ -57,7 +63,7 @@ def recorder_sessions(recordings: pd.DataFrame, grouping: pd.DataFrame) -> pd.Da
         return sessions
 
     rows, metadata = recordings.iloc[timed], metadata.iloc[timed]
-    identities = _identities(files, timed, rows, metadata)
+    identities = _identities(files, timed, rows, metadata, negative_names)
     starts = file_starts[timed] + _seconds(pd.to_numeric(rows["start"], errors="coerce"))
     nights = _nights(identities["identity"].to_numpy(), starts, starts + _seconds(rows["duration"]))
     night_suffix = _format_days(nights, "\nnight of {0}/{1}")
@@ -109,7 +115,9 @@ def _file_starts(
     return np.where(np.isnat(in_name), _without_contradicted(in_header, days), in_name)
 
 
-def _identities(files: _Files, timed: NDArray[np.intp], rows: pd.DataFrame, metadata: pd.DataFrame) -> pd.DataFrame:
+def _identities(
+    files: _Files, timed: NDArray[np.intp], rows: pd.DataFrame, metadata: pd.DataFrame, negative_names: tuple[str, ...]
+) -> pd.DataFrame:
     """Return how each recorder is identified.
 
     Args:
@@ -117,13 +125,14 @@ def _identities(files: _Files, timed: NDArray[np.intp], rows: pd.DataFrame, meta
         timed: positions of the recordings with a known time.
         rows: these recordings.
         metadata: recordist, date, place of these recordings.
+        negative_names: labels of recordings without a species.
 
     Returns:
         columns name (from folders and file name), identity (the serial number, or name, recordist and place) and
         unidentified (serial number, recordist and place are all unknown).
     """
     names = [
-        recorder_name(files.paths[i], files.timestamps[i], species)
+        recorder_name(files.paths[i], files.timestamps[i], species, negative_names)
         for i, species in zip(timed, rows["species"], strict=True)
     ]
     table = pd.DataFrame({"name": names, "serial": rows["recorder"].str.casefold().to_numpy()})

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from autobird.audio.settings import FilterSettings, WindowSettings
 from autobird.core.settings import Settings
 from autobird.corpus.settings import SearchSettings
+from autobird.sources.settings import NegativeNameSettings
 
 
 class SplitSettings(Settings):
@@ -96,5 +97,5 @@ class DatasetSettings(SplitSettings, BoxSettings):
     )
 
 
-class DatasetStageSettings(DatasetSettings, FilterSettings, WindowSettings, SearchSettings):
+class DatasetStageSettings(DatasetSettings, FilterSettings, WindowSettings, SearchSettings, NegativeNameSettings):
     """All settings of stage `dataset`."""

@@ -15,6 +15,9 @@ from autobird.drift.features import DRIFT_FEATURES
 from autobird.drift.monitor import DriftResult, Reference, drift_test
 from autobird.drift.settings import DriftTestSettings
 
+_SMALLEST_THRESHOLD = 1e-9
+"""In place of a threshold of 0, which a reference of constant features has, where tests are compared."""
+
 
 def read_references(path: Path) -> dict[str, Reference]:
     """Read `drift_reference.json` of a bundle: the references of the audio features (`audio`) and model features (`model`)."""
@@ -56,7 +59,7 @@ def summarise_drift(
         alarm_rate = settings.alarm_rate / len(references)
         tests[name] = drift_test(reference, values, alarm_rate, settings.resamples, settings.seed)
     drift = any(t.drift for t in tests.values())
-    strongest = max(tests.values(), key=lambda t: t.statistic / t.threshold)
+    strongest = max(tests.values(), key=lambda t: t.statistic / max(t.threshold, _SMALLEST_THRESHOLD))
     summary = (
         f"{'Drift' if drift else 'No drift'} detected: {len(current)} current recordings "
         f"{'differ from' if drift else 'are similar to'} the recordings that the model was made with (largest difference: "

@@ -51,7 +51,10 @@ class SpeciesScores:
         single = recordings.subset(recordings.single_species >= 0)
         weighting = Weighting.of(self.resamples, single)
         predicted, truth = most_probable(single.probabilities), np.eye(species, dtype=bool)[single.single_species]
-        self._add("f1", f1_by_species(predicted, truth, weighting), weighting, predicted | truth)
+        f1 = f1_by_species(predicted, truth, weighting)
+        if species < 2:  # a single species is always the most probable one
+            f1 = np.full_like(f1, np.nan)
+        self._add("f1", f1, weighting, predicted | truth)
         weighting = Weighting.of(self.resamples, recordings)
         detected, present, known = recordings.detected & recordings.known, recordings.present, recordings.known
         self._add("detection_precision", precision_by_species(detected, present, weighting), weighting, detected)

@@ -176,6 +176,8 @@ def species_table(
     predicted, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.single_species]
     single_weighting = Weighting.of(resamples, single)
     f1 = f1_by_species(predicted, truth, single_weighting)
+    if len(labels) < 2:  # a single species is always the most probable one
+        f1 = np.full_like(f1, np.nan)
     estimate_only = Weighting(resamples.weights[:1], resamples.group_of_recording[items.recording])
     ranked = (items.probabilities, items.present, items.known, estimate_only)
     average_precision, auroc = average_precision_by_species(*ranked)[0], auroc_by_species(*ranked)[0]

@@ -126,8 +126,16 @@ def mean_of_draws(values: Floats, resamples: Resamples, seed: int) -> Floats:
     return mean
 
 
-def no_curve(settings: IntervalSettings) -> dict[str, Any]:
-    """Return the content of `learning_curve.json` if every species has fewer training recordings than `SMALLEST`."""
+def no_curve(settings: IntervalSettings, species: int) -> dict[str, Any]:
+    """Return the content of `learning_curve.json` if every species has fewer training recordings than `SMALLEST`, or there is one alone.
+
+    Args:
+        settings: confidence level.
+        species: number of species.
+    """
+    reason = f"no species has {SMALLEST} training recordings"
+    if species < 2:
+        reason = "a single species is always the most probable one, so that the score of the curve is not defined"
     return {
         "confidence": settings.confidence,
         "test_recordings": 0,
@@ -137,7 +145,7 @@ def no_curve(settings: IntervalSettings) -> dict[str, Any]:
         "conclusion": UNCLEAR,
         "species": {},
         "would_gain_most": [],
-        "summary": f"There is no learning curve, because no species has {SMALLEST} training recordings.",
+        "summary": f"There is no learning curve, because {reason}.",
     }
 
 

@@ -213,7 +213,8 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     `macro_f1`, `top1`, `top5` and `loss` evaluate the probabilities of items of exactly one species. `cmap` and `auroc`
     evaluate how the items are ranked by the probability of each species; the `detection_` metrics compare the detected
     species with those that are present. Both use, for each species, the items of which it is known whether they contain it.
-    With independent outputs, `loss` is the mean binary cross-entropy of these cells.
+    With independent outputs, `loss` is the mean binary cross-entropy of these cells. Of a single species, which is always the most
+    probable one, `macro_f1`, `top1` and `top5` are not defined.
     """
     single = items.single_species >= 0
     single_weighting = weighting.subset(single)
@@ -224,7 +225,7 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     average_precision = average_precision_by_species(probabilities, present, known, weighting)
     auroc = auroc_by_species(probabilities, present, known, weighting)
     single_groups, known_groups = weighting.count_groups(single), weighting.count_groups(known)
-    return {
+    metrics = {
         "macro_f1": macro_f1(items, weighting),
         "top1": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 1), single_groups),
         "top5": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 5), single_groups),
@@ -236,6 +237,10 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
         "detection_f1": Metric(f1, weighting.count_groups(detected | present)),
         "detection_macro_f1": detection_macro_f1(items, weighting),
     }
+    if probabilities.shape[1] < 2:
+        undefined = Metric(np.full(len(weighting.weights), np.nan), 0)
+        metrics |= dict.fromkeys(("macro_f1", "top1", "top5"), undefined)
+    return metrics
 
 
 def _ratio(numerator: Floats, denominator: NDArray[np.floating | np.integer]) -> Floats:

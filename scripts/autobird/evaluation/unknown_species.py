@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from autobird.dataset.label_sets import LabelSets
 from autobird.evaluation.bootstrap import Interval, bounded_interval, resample_groups
 from autobird.evaluation.metrics import Weighting, auroc_by_species
 from autobird.evaluation.predictions import OTHERS_SPLITS, predictions_of_split
@@ -56,7 +57,8 @@ def windows_of(table: pd.DataFrame, labels: list[str], split: str) -> dict[str, 
     known = found.windows.present.any(axis=1)
     none = found.recordings.negative[found.windows.recording]
     others = table[table["split"] == OTHERS_SPLITS[split]]
-    others = others[others["present"].map(len) > 0]
+    # A recording of an unknown species may have a known one in the background.
+    others = others[(others["present"].map(len) > 0) & LabelSets.of(others, labels).complete]
     return {
         name: WindowLogits(
             np.stack(part["logits"].to_list()).astype(np.float64) if len(part) else np.zeros((0, len(labels))),
@@ -110,8 +112,12 @@ def leave_species_out(
         without = Calibration(
             calibration.outputs, calibration.scale[kept], calibration.offset[kept], calibration.thresholds[kept], "mean"
         )
-        others = found.windows.present[:, kept].any(axis=1)
-        left_out, known = found.windows.present[:, species] & ~others, others & ~found.windows.present[:, species]
+        of_species = found.windows.present[:, species]
+        others, may_hold_others = (
+            found.windows.present[:, kept].any(axis=1),
+            ~found.windows.known[:, kept].all(axis=1),
+        )
+        left_out, known = of_species & ~others & ~may_hold_others, others & ~of_species
         if not left_out.any() or not known.any():
             continue
         for measure, function in MEASURES.items():

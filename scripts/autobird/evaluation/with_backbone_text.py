@@ -46,10 +46,13 @@ def answer(result: dict[str, Any]) -> str:
     values = scope["metrics"]["macro_f1"]
     difference = values["difference"]
     if difference is None or values["model"] is None or values["backbone"] is None:
-        return (
-            f"This model and {name} unchanged cannot be compared, because no test recording contains exactly one species."
-            f"{detections}"
+        only_one = len(result["species"]) + len(result["unknown_species"]) == 1
+        why = (
+            "a single species is always the most probable one"
+            if only_one
+            else "no test recording contains exactly one species"
         )
+        return f"This model and {name} unchanged cannot be compared by their most probable species, because {why}.{detections}"
     scores = (
         f"macro-F1 on {which} is {interval_text(values['model'])} with this model and "
         f"{interval_text(values['backbone'])} with {name} unchanged (difference {interval_text(difference, sign=True)})"

@@ -14,6 +14,7 @@ from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
+from autobird.dataset.present import holds_one
 from autobird.model.losses import Targets
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
@@ -116,12 +117,13 @@ class WindowDataset:
             shards: NPY files of mel frames.
             frames: number of frames of a window.
             scaling: amplitude scaling of the frames; None: logarithm.
-            single_species: take only windows of exactly one species, which softmax outputs are trained on.
+            single_species: take only windows in which exactly one species is present (`holds_one`), which softmax outputs are trained
+                on.
         """
         table = read_table(index)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
         if single_species:
-            table = table[table["species"] != ""]
+            table = table[holds_one(table)]
         return cls.from_index(table, labels, shards, frames, scaling)
 
     def __len__(self) -> int:

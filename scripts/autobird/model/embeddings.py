@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
+from autobird.dataset.present import holds_one
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ class EmbeddedWindows:
             split: name of the split.
             labels: species in the order of the logits.
             embeddings: arrays of all batches, in their order.
-            outputs: `softmax`: windows of exactly one species alone; `independent`: all.
+            outputs: `softmax`: only windows in which exactly one species is present (`holds_one`); `independent`: all.
 
         Raises:
             AutobirdError: an embedding contains NaN or infinity; the message names file and recording.
         """
-        columns = ["species", "present", "absent", "unknown", "default", "split", "dropped", "shard", "row"]
+        columns = ["present", "absent", "unknown", "default", "split", "dropped", "shard", "row"]
         table = read_table(index, ["recording", "start", "group", *columns])
         used = (table["dropped"] == "") & (table["split"] == split)
         if outputs == "softmax":
-            used &= table["species"] != ""
+            used &= holds_one(table)
         return cls.from_index(table[used].reset_index(drop=True), labels, embeddings)
 
     @classmethod

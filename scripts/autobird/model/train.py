@@ -19,6 +19,7 @@ from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, expected_presence
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
+from autobird.model.outputs import check_outputs
 from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
 from autobird.model.teaching import TeachingFiles, add_arguments, teacher_description, teaching_of
@@ -85,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         front_end = settings_of(MelSettings, args.front_end)
         frames = frames_per_window(front_end.window_samples, front_end.hop_length)
         labels: list[str] = read_json(args.labels)
+        check_outputs(settings.outputs, labels)
         norm = read_json(args.normalisation)
         train, validation = (
             WindowDataset.from_split(

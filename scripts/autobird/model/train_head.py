@@ -19,6 +19,7 @@ from autobird.model.embeddings import EmbeddedWindows
 from autobird.model.head_fit import fit_head
 from autobird.model.head_prior import Prior
 from autobird.model.head_selection import choose_weight_decay, evaluate_candidates
+from autobird.model.outputs import check_outputs
 from autobird.model.settings import HeadSettings, TrainSettings
 
 _DIGITS = 6
@@ -45,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(HeadSettings, args.settings)
     with stage("train_head", args, [args.weights, args.model, args.history]):
         labels: list[str] = read_json(args.labels)
+        check_outputs(settings.outputs, labels)
         windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings, settings.outputs)
         width = windows.embeddings.shape[1]
         key = settings_of(BackboneKey, args.backbone)

@@ -97,13 +97,15 @@ def model_card(
         "",
         false_alarm_sentence(test["negatives"]),
         "",
-        *(() if backbone else _gate_lines(row, released["reason"])),
+        *(() if backbone else _gate_lines(row, released["reason"], len(labels))),
         *_section("Field recordings", analysis, "field"),
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
-        f"The model was trained on {used['train']['recordings']} recordings ({used['train']['windows']} windows). "
-        f"{used['validation']['recordings']} validation recordings were used to select {'its' if backbone else 'the variant, its'} "
+        f"The model was trained on {used['train']['recordings']} recordings of species ({used['train']['windows']} windows)"
+        f"{_without_species(counts, 'train') if metrics['outputs'] == 'independent' else ''}. "
+        f"{used['validation']['recordings']} validation recordings{_without_species(counts, 'validation')} were used "
+        f"to select {'its' if backbone else 'the variant, its'} "
         f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
         f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
@@ -150,11 +152,13 @@ def _section(title: str, analysis: dict[str, str], name: str) -> list[str]:
     return [f"## {title}", "", analysis[name], ""] if name in analysis else []
 
 
-def _gate_lines(row: pd.Series, reason: str) -> list[str]:
+def _gate_lines(row: pd.Series, reason: str, species: int) -> list[str]:
     """Say why this variant was released; a head has no other variants."""
+    # Of a single species, macro-F1 is not defined.
+    metric, column = ("macro-F1", "difference") if species > 1 else ("recall of the detections", "recall_difference")
     return [
-        "Difference in macro-F1 per recording between this variant and the float32 model, on the same test recordings: "
-        f"{score_with_interval(row['difference'], row['difference_low'], row['difference_high'])}.",
+        f"Difference in {metric} per recording between this variant and the float32 model, on the same test recordings: "
+        f"{score_with_interval(row[column], row[f'{column}_low'], row[f'{column}_high'])}.",
         "",
         f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
         "",
@@ -168,6 +172,11 @@ def _metric_row(test: dict[str, Any], metric: str, text: str) -> str:
 def _several_species(test: dict[str, Any]) -> str:
     """State which test recordings each metric uses."""
     others = test["recordings"] - test["recordings_of_one_species"]
+    if test["by_recording"]["macro_f1"] is None and test["recordings_of_one_species"]:
+        return (
+            "A single species is always the most probable one, so its macro-F1 is not defined; all other metrics use all test "
+            "recordings."
+        )
     if not others:
         return "According to the metadata, every test recording contains exactly one species."
     uncertain = test["recordings"] - test["recordings_with_known_species"]
@@ -180,6 +189,17 @@ def _several_species(test: dict[str, Any]) -> str:
             if uncertain
             else "."
         )
+    )
+
+
+def _without_species(counts: dict[str, Any], split: str) -> str:
+    """State how much sound without any species a split holds; "" for none."""
+    negatives = counts.get("negatives", {}).get(split, {})
+    if not negatives.get("windows"):
+        return ""
+    return (
+        f", and {'on ' if split == 'train' else ''}{negatives['windows']} windows of sound without any species "
+        f"({negatives['hours'] * 60:.1f} minutes in {negatives['recordings']} recordings){',' if split != 'train' else ''}"
     )
 
 

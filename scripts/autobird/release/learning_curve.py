@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
+from autobird.dataset.present import holds_one
 from autobird.evaluation.bootstrap import Resamples
 from autobird.evaluation.calibration import fit_calibration
 from autobird.evaluation.learning_curve import (
@@ -90,7 +91,7 @@ class Fold:
         outputs = outputs_of(description)
         used = table[(table["dropped"] == "") & (table["split"] == "train")].reset_index(drop=True)
         if outputs == "softmax":
-            used = used[used["species"] != ""].reset_index(drop=True)
+            used = used[holds_one(used)].reset_index(drop=True)
         of_recording = used.groupby("recording", sort=True)
         species = of_recording["present"].agg(lambda sets: sorted({name for names in sets for name in names}))
         recordings = pd.DataFrame({"group": of_recording["group"].first(), "recording_species": species})
@@ -254,8 +255,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             Fold.read(index, model, weights, args.embeddings, labels)
             for index, model, weights in zip(args.index, args.model, args.weights, strict=True)
         ]
-        result = no_curve(settings)
-        if sizes_of(folds, labels):
+        result = no_curve(settings, len(labels))
+        if len(labels) > 1 and sizes_of(folds, labels):
             result = learning_curve(*curve_points(folds, labels, settings), labels, settings)
         result = {"folds": len(folds), **result}
         result["summary"] += first_seed_sentence(len(folds))

@@ -12,6 +12,9 @@ from autobird.sources.selection_tables import Selection, SelectionTable, read_se
 from autobird.sources.sequences import AMBIGUOUS_TIME, times_within_files
 from autobird.sources.settings import AnnotationSettings
 
+BEFORE_START = "ends before the start of its recording"
+"""Problem of a box whose times cannot be right, so that it may be anywhere in its recording."""
+
 _MAX_TABLES_IN_ERROR = 20
 
 
@@ -161,7 +164,8 @@ class AnnotationReader:
             s = row.selection
             if row.shared == 1 and "/" in s.file and "/" in row.recording:
                 self._renamed.append(f"{row.table}: {s.file} for {row.recording}")
-            boxes.append(Box(row.recording, s.start, s.end, s.label, s.problem))
+            ends_early = not s.problem and s.end <= 0
+            boxes.append(Box(row.recording, s.start, s.end, s.label, BEFORE_START if ends_early else s.problem))
         return _mark_duplicates(boxes)
 
     def _fitting(self) -> Iterable[_Row]:

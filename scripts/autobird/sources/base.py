@@ -65,7 +65,10 @@ class ListedRecording(NamedTuple):
 
 
 class RecordingMetadata(NamedTuple):
-    """Metadata of a recording; "" where a value is missing. `extra` is a JSON object of the columns not listed here."""
+    """Metadata of a recording; "" where a value is missing.
+
+    `extra` is a JSON object of the columns not listed here. `common_name` is another name of the label; it is in `extra`, too.
+    """
 
     recording: str
     recordist: str = ""
@@ -80,6 +83,7 @@ class RecordingMetadata(NamedTuple):
     licence: str = ""
     quality: str = ""
     background: str = ""
+    common_name: str = ""
     extra: str = ""
 
 

@@ -59,6 +59,10 @@ class RecordingKinds:
         self._rows: list[tuple[str, str, tuple[str, ...]]] = []
         self._names: Counter[str] = Counter()
         self._in_folder: dict[str, list[str]] = defaultdict(list)
+        self._with_common_name: dict[str, set[str]] = defaultdict(set)
+        self._translated: dict[str, str] = {}
+        self._matches = 0
+        self._example = ""
         self.counts: Counter[str] = Counter()
 
     def box_problem(self, label: str) -> str:
@@ -94,6 +98,11 @@ class RecordingKinds:
         if recording.kind or uncertain:
             self._rows.append((recording.recording, recording.kind, uncertain))
 
+    def add_common_name(self, species: str, common_name: str) -> None:
+        """Add another name of a label, with which background species may be written."""
+        if species:
+            self._with_common_name[label_key(common_name)].add(label_key(species))
+
     def add_negative(self, recording: str, id_in_source: str) -> None:
         """Add a negative that may be used, for `in_species_folders`; its id in its source is a path."""
         self._in_folder[id_in_source.rpartition("/")[0]].append(recording)
@@ -113,18 +122,50 @@ class RecordingKinds:
         Args:
             labels: table with `LABEL_COLUMNS`.
             kinds: table with `KIND_COLUMNS`.
-            species: names of the species of the corpus; another spelling of such a name is written like it.
+            species: names of the species of the corpus; another spelling of such a name, and a common name of such a species alone, are
+                written like it.
         """
         spelling = {label_key(name): name for name in species}
+        common = {
+            key: spelling[next(iter(labels))]
+            for key, labels in self._with_common_name.items()
+            if key not in spelling and len(labels) == 1 and labels <= spelling.keys()
+        }
         for recording, kind, uncertain in self._rows:
-            names = {label_key(name): spelling.get(label_key(name), name) for name in uncertain}
+            names: dict[str, str] = {}
+            for name in uncertain:
+                key = label_key(name)
+                written = spelling.get(key) or common.get(key) or name
+                names[label_key(written)] = written
+                if key in common:
+                    self._translated[name] = written
+                self._matches += key in spelling or key in common
+                self._example = self._example or name
             labels.add(recording, kind, json.dumps(list(names.values()), ensure_ascii=False) if names else "[]")
             if kind:
                 kinds.add(recording, kind)
         self._rows.clear()
 
     def notes(self) -> list[str]:
-        """Return how many recordings are negatives, and by which names."""
+        """Return which names of background species were translated, and how many recordings are negatives, and by which names.
+
+        Call it after `write`.
+        """
+        return [*self._notes_of_background(), *self._notes_of_negatives()]
+
+    def _notes_of_background(self) -> list[str]:
+        if self._translated:
+            names = [f"{name} = {label}" for name, label in sorted(self._translated.items())]
+            more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
+            return [f"background species written with their common name: {'; '.join(names[:_MAX_LISTED])}{more}"]
+        if self._example and not self._matches:
+            return [
+                f"no background species (for example {self._example!r}) is a species of the corpus, so all species of the corpus count as "
+                "absent from the background; if they are written with other names, give a column corpus.columns.common_name"
+            ]
+        return []
+
+    def _notes_of_negatives(self) -> list[str]:
         if not self.counts[NEGATIVE]:
             return []
         listed = [f"{name!r} ({count})" for name, count in self._names.most_common(_MAX_LISTED)]

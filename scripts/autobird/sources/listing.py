@@ -129,6 +129,8 @@ class Listing:
                 # Keep the name only, so that no other data of the recording reaches an output.
                 recording, metadata = ListedRecording(recording.recording, "", "", TAKEN_DOWN), None
             recording = self._kinds.classified(recording)
+            if metadata is not None and metadata.common_name:
+                self._kinds.add_common_name(recording.species, metadata.common_name)
             self._kinds.add(recording, metadata.background if metadata else "")
             if not recording.problem:
                 has_species = bool(recording.kind) or label_key(recording.species) not in self._unknown

@@ -18,6 +18,7 @@ _ALIASES = {
     "place": ("place", "locality", "loc"),
     "recordist": ("rec",),
     "quality": ("q",),
+    "common_name": ("common name", "english_name", "english name"),
 }
 """Other accepted column names, for columns whose setting has its default."""
 
@@ -60,7 +61,7 @@ class Table:
             elif not is_default:
                 self._refuse(column, name)
         self._metadata = [(c, position) for c, position in self._positions.items() if c not in _NOT_METADATA]
-        named = set(self._positions.values())
+        named = {position for column, position in self._positions.items() if column != "common_name"}
         first = {name: i for i, name in reversed(list(enumerate(self.header)))}
         self._extra = [(name, i) for name, i in sorted(first.items(), key=lambda e: e[1]) if name and i not in named]
 

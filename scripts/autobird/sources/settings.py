@@ -51,6 +51,11 @@ class ColumnSettings(Settings):
     background: str = Field(
         "background_species", description="Column with the species in the background, separated by commas."
     )
+    common_name: str = Field(
+        "common_name",
+        description="Column with another name of the recording's species. Background species may be written with it; `english_name` is "
+        "accepted too.",
+    )
 
 
 class AnnotationSettings(Settings):
@@ -196,7 +201,21 @@ class NamedSourceSettings(OneSourceSettings):
         return self
 
 
-class SourceSettings(OneSourceSettings):
+class NegativeNameSettings(Settings):
+    """Labels of recordings that hold no species."""
+
+    negative_names: tuple[str, ...] = Field(
+        (
+            "noise", "background", "background noise", "other", "others", "silence", "none", "nothing", "negative", "negatives",
+            "no bird", "no birds", "nobird", "non bird", "nonbird", "no call", "nocall",
+        ),
+        description="Labels of recordings that hold no species: names of species folders, or values in the column of species. Such "
+        "recordings are negatives; they are never a species. Case, spaces, underscores and hyphens are ignored. A name that is also "
+        "in `unknown_species` is unknown.",
+    )  # fmt: skip
+
+
+class SourceSettings(OneSourceSettings, NegativeNameSettings):
     """Where recordings come from, and which of them may be used."""
 
     sources: tuple[NamedSourceSettings, ...] = Field(
@@ -212,18 +231,10 @@ class SourceSettings(OneSourceSettings):
         description="Folder of recordings that hold no species of the corpus, at any depth, for example noise of the places where the "
         "classifier will be used. A metadata table in it is read (SOURCES.csv or metadata.csv). Their ids begin with `negatives/`.",
     )
-    negative_names: tuple[str, ...] = Field(
-        (
-            "noise", "background", "background noise", "other", "others", "silence", "none", "nothing", "negative", "negatives",
-            "no bird", "no birds", "nobird", "non bird", "nonbird", "no call", "nocall",
-        ),
-        description="Labels of recordings that hold no species: names of species folders, or values in the column of species. Such "
-        "recordings are negatives; they are never a species. Case, spaces, underscores and hyphens are ignored. A name that is also "
-        "in `unknown_species` is unknown.",
-    )  # fmt: skip
     unknown_species: tuple[str, ...] = Field(
-        ("", "unknown", "Mystery mystery", "Sonus naturalis"),
-        description="Labels that do not name a species. Recordings with such a label are quarantined.",
+        ("", "unknown", "unidentified", "NA", "N/A", "NaN", "null", "?", "Mystery mystery", "Sonus naturalis"),
+        description="Labels that do not name a species, among them those that programs write for missing values. Recordings with such a "
+        "label are quarantined.",
     )
     batches: int = Field(
         8,

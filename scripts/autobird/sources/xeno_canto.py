@@ -160,6 +160,7 @@ def _metadata(entry: Entry) -> RecordingMetadata:
             licence=_with_scheme(text("lic")),
             quality=text("q"),
             background=_background(entry),
+            common_name=text("en"),
             extra=json.dumps(extra, ensure_ascii=False, sort_keys=True),
         )
     )
