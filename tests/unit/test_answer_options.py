@@ -16,8 +16,8 @@ from autobird.predict import Classifier
 from autobird.predict.answer_options import AS_RELEASED, AnswerOptions
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.classifier import Detection
-from autobird.predict.occurrence_filter import Location, OccurrenceFilter, location_of
 from autobird.predict.journal import Journal
+from autobird.predict.occurrence_filter import Location, OccurrenceFilter, location_of
 from autobird.predict.overlay_path import overlay_path
 from autobird.predict.threshold_overlay import write_overlay
 from tests.unit.test_predict import make_bundle
@@ -125,7 +125,9 @@ def test_what_seldom_occurs_is_left_out_of_every_output_and_counted_also_when_a_
     options = ("--threshold", "0", "--latitude", "50", "--longitude", "8", "--min-occurrence", "0.03", "--jobs", "1")
     assert _predict(bundle.folder, survey, *options) == 0
     captured = capsys.readouterr()
-    assert f"{second}  0." in captured.out and "(occurrence 0.80)" in captured.out and first not in captured.out
+    assert f"{second}  0." in captured.out
+    assert "(occurrence 0.80)" in captured.out
+    assert first not in captured.out
     left_out = f"note: --min-occurrence left out 1 detections: {first} (1)"
     assert left_out in captured.err
     output = tmp_path / "out/d"

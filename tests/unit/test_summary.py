@@ -276,7 +276,8 @@ def test_a_list_of_species_adds_those_that_were_not_detected_and_leaves_out_othe
     assert [r["species"] for r in rows(tmp_path / "s/species.csv")] == ["Bubo bubo", "Strix aluco"]
     assert rows(tmp_path / "s/species.csv")[0]["detections"] == "0"
     out = capsys.readouterr().out
-    assert "list.txt without a detection: Bubo bubo\n" in out and "list.txt: Parus major\n" in out
+    assert "list.txt without a detection: Bubo bubo\n" in out
+    assert "list.txt: Parus major\n" in out
     (tmp_path / "list.txt").write_text("\ufeffParus major_Great Tit\nstrix_aluco\n", encoding="utf-8")
     assert run("summary", survey, "--output", tmp_path / "s", "--species", tmp_path / "list.txt") == 0
     found = {r["species"]: r["detections"] for r in rows(tmp_path / "s/species.csv")}

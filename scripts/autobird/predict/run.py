@@ -302,7 +302,9 @@ class _Command:
     def _key(self) -> str:
         """Return a text that identifies the bundle and the options that results depend on."""
         o, thresholds = self._options, self._answers.apply(self._bundle).thresholds
-        return json.dumps([file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds, thresholds.tolist()])
+        return json.dumps(
+            [file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds, thresholds.tolist()]
+        )
 
 
 def _kept(output: Path) -> str:

@@ -31,7 +31,10 @@ class PredictSettings(Settings):
         description="Time zone of the recorders' clocks where neither names nor headers state it; empty: `time_zone`.",
     )
     threshold: float | None = Field(
-        None, ge=0, le=1, description="Threshold of all species, a probability; unset: that of each species in the bundle."
+        None,
+        ge=0,
+        le=1,
+        description="Threshold of all species, a probability; unset: that of each species in the bundle.",
     )
     precision: float | None = Field(
         None,

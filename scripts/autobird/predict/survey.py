@@ -10,8 +10,8 @@ from autobird.core.errors import AutobirdError
 from autobird.core.text import read_text
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.effort import Calendar, Cell, Effort, SunriseHours, spread
-from autobird.predict.output_names import files_table
 from autobird.predict.origin import Place
+from autobird.predict.output_names import files_table
 from autobird.predict.tables import FoundDetection, RecordedFile, check_tables, read_detections, read_files
 from autobird.sources.labels import label_key
 
@@ -145,7 +145,9 @@ class _Recordings:
         same = self._found[file.file, file.place]
         for seconds, other in same:
             if seconds == file.seconds or not seconds or not file.seconds:
-                where = f"{path} has {file.file} twice" if other == path else f"{other} and {path} both have {file.file}"
+                where = (
+                    f"{path} has {file.file} twice" if other == path else f"{other} and {path} both have {file.file}"
+                )
                 raise AutobirdError(f"{where}; give each recording once")
         same.append((file.seconds, path))
         self._known.add((file.file, file.place.site, file.place.start))
