@@ -63,6 +63,23 @@ def test_detections_are_cut_with_padding_and_listed_for_review(field: Path, tmp_
     np.testing.assert_allclose(samples[::8000], -np.arange(13, 20) / 100, atol=1e-4)
 
 
+def test_of_a_long_detection_the_beginning_is_cut(field: Path, tmp_path: Path) -> None:
+    arguments = ("--recordings", field, "--output", tmp_path / "c", "--min-probability", 0.9, "--max-seconds", 3)
+    assert run("clips", tmp_path / "d.csv", *arguments) == 0
+    (clip,) = (tmp_path / "c").rglob("*.flac")
+    np.testing.assert_allclose(soundfile.read(clip)[0][::8000], np.arange(4, 7) / 100, atol=1e-4)
+
+
+def test_recordings_whose_names_differ_in_case_alone_are_told_apart(field: Path, tmp_path: Path) -> None:
+    if (field / "NORTH").exists():
+        pytest.skip("this file system ignores case")
+    soundfile.write(field / "north/20230512_040000.WAV", np.full(20 * 8000, 0.5), 8000, format="WAV")
+    arguments = ("--recordings", field, "--output", tmp_path / "c", "--padding", 0, "--min-probability", 0.9)
+    assert run("clips", tmp_path / "d.csv", *arguments) == 0
+    (clip,) = (tmp_path / "c").rglob("*.flac")
+    np.testing.assert_allclose(soundfile.read(clip)[0][::8000], np.arange(5, 10) / 100, atol=1e-4)
+
+
 def test_a_new_sample_replaces_the_earlier_one_but_never_a_review(
     field: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,25 @@ def test_a_night_can_be_one_day_and_times_can_be_in_another_zone(survey: Path, t
     assert hours == {"21", "22", "2"}
 
 
+def test_a_detection_across_midnight_is_one_detection_on_both_days(survey: Path, tmp_path: Path) -> None:
+    survey.write_text(survey.read_text().replace("north/a,700,710", "north/a,590,615"))
+    assert run("summary", survey, "--output", tmp_path / "s") == 0
+    north = [
+        (r["day"], r["hour"], r["detections"], r["seconds"], r["max_probability"])
+        for r in rows(tmp_path / "s/counts.csv")
+        if (r["site"], r["species"]) == ("north", "Parus major")
+    ]
+    assert north == [
+        ("2023-05-12", "23", "2", "15", "0.9000"),
+        ("2023-05-13", "0", "0", "15", "0.6000"),
+        ("2023-05-14", "4", "0", "0", ""),
+    ]
+    history = {r["site"]: list(r.values())[3:] for r in rows(tmp_path / "s/history.csv") if r["species"] == "Parus major"}
+    assert history["north"] == ["1", "1", "0"]
+    species = {r["species"]: r for r in rows(tmp_path / "s/species.csv")}["Parus major"]
+    assert (species["detections"], species["days"], species["last_day"]) == ("2", "2", "2023-05-13")
+
+
 def test_a_higher_probability_can_be_asked_for(survey: Path, tmp_path: Path) -> None:
     assert run("summary", survey, "--output", tmp_path / "s", "--min-probability", 0.85) == 0
     assert rows(tmp_path / "s/history.csv")[1]["2023-05-13"] == "0"

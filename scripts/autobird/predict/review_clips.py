@@ -21,7 +21,7 @@ from autobird.predict.codes import SpeciesCodes
 from autobird.predict.columns import decimal
 from autobird.predict.formats import on_one_line
 from autobird.predict.tables import FoundDetection, check_tables, read_detections
-from autobird.sources.matching import RecordingFinder
+from autobird.sources.matching import Match, RecordingFinder
 
 COLUMNS = (
     "clip", "species", "code", "probability", "stratum", "file", "start", "end", "clip_start", "clip_end", "site", "recorder", "date",
@@ -40,6 +40,7 @@ class ClipOptions:
         recordings: folder of the recordings.
         output: folder of the clips.
         padding: seconds before and after the detection.
+        max_seconds: longest clip, seconds; of a longer detection, its beginning is cut.
         per_species: largest number of clips of a species; None: all.
         strata: number of intervals of equal width between the lowest and the highest score of a species, from which equally many
             clips are drawn as far as possible.
@@ -51,6 +52,7 @@ class ClipOptions:
     recordings: Path
     output: Path
     padding: float = 1.0
+    max_seconds: float = 60.0
     per_species: int | None = 20
     strata: int = 4
     min_probability: float = 0.0
@@ -87,6 +89,7 @@ def write_clips(tables: Sequence[Path], options: ClipOptions) -> int:
         if detection.file in failed:
             continue
         start, end = max(0.0, detection.start - options.padding), detection.end + options.padding
+        end = min(end, start + options.max_seconds)
         name = _unused(clip_name(detection), used)
         try:
             write_clip(paths[detection.file], start, end, options.output / name)
@@ -236,6 +239,10 @@ def _recordings(root: Path, files: Sequence[str]) -> dict[str, Path]:
     for file in files:
         path = file.replace("\\x", "\0").replace("\\", "/").replace("\0", "\\x")
         match = finder.named(path)
+        # Names that differ in case alone are told apart if one of them is written as in the table.
+        exact = [name for name in match.candidates if f"/{path}".endswith(f"/{name}")]
+        if len(exact) == 1:
+            match = Match(exact[0], (), len(Path(exact[0]).parts))
         if match.candidates:
             raise AutobirdError(
                 f"{file}: several recordings below {root} fit: {', '.join(match.candidates[:3])}; give --recordings the folder that "

@@ -9,7 +9,7 @@ from pathlib import Path
 from autobird.core.errors import AutobirdError
 from autobird.core.text import read_text
 from autobird.predict.codes import SpeciesCodes
-from autobird.predict.effort import Calendar, Cell, Effort, SunriseHours, spread
+from autobird.predict.effort import Calendar, Cell, Effort, SunriseHours, parts_by_hour, spread
 from autobird.predict.origin import Place
 from autobird.predict.output_names import files_table
 from autobird.predict.tables import FoundDetection, RecordedFile, check_tables, read_detections, read_files
@@ -61,7 +61,8 @@ class Survey:
 
     Attributes:
         effort: by cell.
-        counts: detections by cell and species; a detection belongs to the cell in which it begins.
+        counts: detections by cell and species. A detection is counted in the cell in which it begins; its length is divided over all cells
+            that it touches, so that a species that is heard across midnight is detected on both days.
         species: species with their code, sorted by name.
         sun: effort by hours from sunrise, if a location is known.
         sun_counts: detections by hours from sunrise and species.
@@ -121,7 +122,11 @@ def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
                 codes[species] = codes.pop(listed, codes.get(species, ""))
             code = own.of(d.species).code if own else d.row.get("code", "")
             codes[species] = codes.get(species) or code
-            counts[options.calendar.cell(d.place, d.start)][species].add(d.end - d.start, d.probability)
+            number = 1
+            # A table of another origin can have detections without length.
+            for start, length in [*parts_by_hour(options.calendar.place(d.place), d.start, d.end)] or [(d.start, 0.0)]:
+                counts[options.calendar.cell(d.place, start)][species].add(length, d.probability, number)
+                number = 0
             if sun is not None and (hour := sun.of(d.place, d.start)) is not None:
                 sun_counts[hour][species] += 1
     survey = Survey(dict(effort), dict(counts), dict(sorted(codes.items())), sun, dict(sun_counts))
