@@ -137,7 +137,9 @@ def test_a_detection_across_midnight_is_one_detection_on_both_days(survey: Path,
         ("2023-05-13", "0", "0", "15", "0.6000"),
         ("2023-05-14", "4", "0", "0", ""),
     ]
-    history = {r["site"]: list(r.values())[3:] for r in rows(tmp_path / "s/history.csv") if r["species"] == "Parus major"}
+    history = {
+        r["site"]: list(r.values())[3:] for r in rows(tmp_path / "s/history.csv") if r["species"] == "Parus major"
+    }
     assert history["north"] == ["1", "1", "0"]
     species = {r["species"]: r for r in rows(tmp_path / "s/species.csv")}["Parus major"]
     assert (species["detections"], species["days"], species["last_day"]) == ("2", "2", "2023-05-13")
