@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from autobird.predict.bundle import Bundle
+from autobird.predict.threshold_overlay import write_overlay
 from autobird.synth.folder import write_folder
 from tests.integration.conftest import LONG, Google, Submitter, clone, wait_until
 from tests.workflow.conftest import FOLDER, snakemake
@@ -125,7 +127,9 @@ def test_field_recordings_and_a_configured_bundle_are_sent_to_the_jobs(
 ) -> None:
     field = tmp_path / "field recordings"
     shutil.copytree(finished_folder / "my birds", field)
-    bundle = finished_folder / "results/test/release/bundle"
+    bundle = tmp_path / "a bundle"
+    shutil.copytree(finished_folder / "results/test/release/bundle", bundle)
+    write_overlay(Bundle.load(bundle), {Bundle.load(bundle).labels[0]: 0.0})
     config = ["--config", f"predict={{input: {field}, bundle: {bundle}, name: field, batches: 2}}"]
     result = gce.run("predict", *config)
     assert result.code == 0, result.text[-5000:]

@@ -16,8 +16,10 @@ from autobird.predict import Classifier
 from autobird.predict.answer_options import AS_RELEASED, AnswerOptions
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.classifier import Detection
+from autobird.predict.journal import Journal
 from autobird.predict.occurrence_filter import Location, OccurrenceFilter, location_of
-from autobird.predict.threshold_overlay import overlay_path, write_overlay
+from autobird.predict.overlay_path import overlay_path
+from autobird.predict.threshold_overlay import write_overlay
 from tests.unit.test_predict import make_bundle
 
 
@@ -46,6 +48,13 @@ def test_a_table_beside_the_bundle_changes_some_thresholds_for_every_user_of_the
     overlay_path(bundle.folder).write_text("bundle,species,threshold\nffff,x,0.5\n")
     with pytest.raises(AutobirdError, match="chosen for the bundle ffff"):
         Classifier(bundle.folder)
+
+
+def test_a_note_names_the_table_beside_the_bundle_only_if_its_thresholds_count(bundle: Bundle) -> None:
+    path = write_overlay(bundle, {bundle.labels[1]: 0.7})
+    assert AnswerOptions().notes(bundle) == [f"thresholds of 1 species come from {path}"]
+    assert AnswerOptions(threshold=0.4).notes(bundle) == []
+    assert AnswerOptions(overlay=False).notes(bundle) == []
 
 
 def test_a_wanted_precision_uses_the_next_one_and_reports_nothing_that_does_not_reach_it(bundle: Bundle) -> None:
@@ -102,6 +111,46 @@ def test_options_of_the_location_belong_together() -> None:
     ):
         with pytest.raises(AutobirdError, match=message):
             location_of(*options)
+
+
+def test_what_seldom_occurs_is_left_out_of_every_output_and_counted_also_when_a_run_continues(
+    bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bundle.labels
+    model = _model([f"{first}_x", f"{second}_y"], [0.02, 0.8])
+    monkeypatch.setattr("autobird.predict.occurrence_filter._model", lambda: model)
+    survey = tmp_path / "survey"
+    (survey / "north").mkdir(parents=True)
+    soundfile.write(survey / "north/a.wav", 0.1 * np.random.default_rng(1).standard_normal(16000 * 6), 16000)
+    options = ("--threshold", "0", "--latitude", "50", "--longitude", "8", "--min-occurrence", "0.03", "--jobs", "1")
+    assert _predict(bundle.folder, survey, *options) == 0
+    captured = capsys.readouterr()
+    assert f"{second}  0." in captured.out
+    assert "(occurrence 0.80)" in captured.out
+    assert first not in captured.out
+    left_out = f"note: --min-occurrence left out 1 detections: {first} (1)"
+    assert left_out in captured.err
+    output = tmp_path / "out/d"
+    monkeypatch.setattr(Journal, "remove", Journal.close)  # as after a kill before the last step
+    for root, site in ((survey, "north"), (survey / "north", "")):
+        assert _predict(bundle.folder, root, "--format", "json,csv", "--windows", "--output", output, *options) == 0
+        assert left_out in capsys.readouterr().err
+        (found,) = json.loads((tmp_path / "out/d.json").read_text())["files"]
+        assert [(d["species"], d["occurrence"]) for d in found["detections"]] == [(second, 0.8)]
+        assert {name for window in found["windows"] for name in window["detected"]} == {second}
+        assert found.get("site", "") == site
+    assert "results of 1 files are taken over" in _taken_over(bundle, survey, output, options, capsys)
+
+
+def _taken_over(
+    bundle: Bundle, survey: Path, output: Path, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> str:
+    """Messages of a run with a lower `--min-occurrence`, which uses the same journal."""
+    changed = ["0.01" if text == "0.03" else text for text in options]
+    assert _predict(bundle.folder, survey, "--format", "json", "--windows", "--output", output, *changed) == 0
+    (found,) = json.loads(output.with_name("d.json").read_text())["files"]
+    assert {d["species"] for d in found["detections"]} == set(bundle.labels)
+    return capsys.readouterr().err
 
 
 def _predict(*arguments: object) -> int:

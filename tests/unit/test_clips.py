@@ -63,6 +63,59 @@ def test_detections_are_cut_with_padding_and_listed_for_review(field: Path, tmp_
     np.testing.assert_allclose(samples[::8000], -np.arange(13, 20) / 100, atol=1e-4)
 
 
+def test_of_a_long_detection_the_beginning_is_cut(field: Path, tmp_path: Path) -> None:
+    arguments = ("--recordings", field, "--output", tmp_path / "c", "--min-probability", 0.9, "--max-seconds", 3)
+    assert run("clips", tmp_path / "d.csv", *arguments) == 0
+    (clip,) = (tmp_path / "c").rglob("*.flac")
+    np.testing.assert_allclose(soundfile.read(clip)[0][::8000], np.arange(4, 7) / 100, atol=1e-4)
+
+
+def test_recordings_whose_names_differ_in_case_alone_are_told_apart(field: Path, tmp_path: Path) -> None:
+    if (field / "NORTH").exists():
+        pytest.skip("this file system ignores case")
+    soundfile.write(field / "north/20230512_040000.WAV", np.full(20 * 8000, 0.5), 8000, format="WAV")
+    arguments = ("--recordings", field, "--output", tmp_path / "c", "--padding", 0, "--min-probability", 0.9)
+    assert run("clips", tmp_path / "d.csv", *arguments) == 0
+    (clip,) = (tmp_path / "c").rglob("*.flac")
+    np.testing.assert_allclose(soundfile.read(clip)[0][::8000], np.arange(5, 10) / 100, atol=1e-4)
+
+
+def test_a_new_sample_replaces_the_earlier_one_but_never_a_review(
+    field: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("clips", tmp_path / "d.csv", "--recordings", field, "--output", tmp_path / "c")
+    assert run(*arguments) == 0
+    (tmp_path / "c/notes.flac").write_text("of the user")
+    assert run(*arguments, "--min-probability", 0.8) == 0
+    clips = sorted(p.relative_to(tmp_path / "c").as_posix() for p in (tmp_path / "c").rglob("*.flac"))
+    assert clips == ["Parus major/0.900_20230512_040000_00005.0s_20230512-040005.flac", "notes.flac"]
+    table = tmp_path / "c/clips.csv"
+    reviewed = table.read_text().replace(",,\n", ",yes,\n").replace(",,\r\n", ",yes,\r\n")
+    assert reviewed != table.read_text()
+    table.write_text(reviewed)
+    assert run(*arguments) == 2
+    assert "clips.csv has the review of 1 clips, which would be overwritten" in capsys.readouterr().err
+    assert table.read_text() == reviewed
+    table.write_text(csv_text([["clip"], ["../d.csv"]]))
+    assert run(*arguments) == 2
+    assert "was changed" in capsys.readouterr().err
+
+
+def test_recordings_of_one_path_in_two_tables_are_told_apart(
+    field: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = ["north/20230512_040000.wav", "5", "10", "Parus major", "0.9", "", "", "2023-05-12T04:00:00", "", ""]
+    other = [*row[:7], "2023-06-12T04:00:00", "", ""]
+    for name, cells in (("e", row), ("f", other)):
+        (tmp_path / f"{name}.csv").write_text(csv_text([COLUMNS, cells]))
+    tables = (tmp_path / "e.csv", tmp_path / "f.csv")
+    assert run("clips", *tables, "--recordings", field, "--output", tmp_path / "c") == 2
+    assert "is the name of two recordings in the tables" in capsys.readouterr().err
+    assert run("clips", tables[0], tables[0], "--recordings", field, "--output", tmp_path / "c") == 2
+    assert "hold the same detections" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_sample_is_spread_over_the_scores_of_each_species() -> None:
     found = [detection(p, start=n) for n, p in enumerate([0.5] * 50 + [0.61] * 3 + [0.9] * 40)]
     found += [detection(0.7, "B", start=n) for n in range(3)]

@@ -12,6 +12,7 @@ import pytest
 
 from autobird.audio.formats import readable_extensions
 from autobird.core.errors import AutobirdError
+from autobird.predict.overlay_path import overlay_path
 from autobird.serving import options as options_module
 from autobird.serving.address import bind, listen, url
 from autobird.serving.app import page_text
@@ -140,6 +141,18 @@ def test_the_url_is_printed_once_the_server_listens(bundle: Path, tmp_path: Path
         out, errors = process.communicate(timeout=30)
     assert (out, errors) == ("", "")
     assert (tmp_path / "new/log").is_file()
+
+
+def test_thresholds_of_another_bundle_are_refused_in_one_line(bundle: Path) -> None:
+    table = overlay_path(bundle)
+    table.write_text("bundle,species,threshold\nffff,x,0.5\n")
+    try:
+        done = serve(bundle, "--port", "0")
+    finally:
+        table.unlink()
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {table}, line 2: these thresholds were chosen for the bundle ffff")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6")

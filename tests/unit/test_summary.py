@@ -124,6 +124,27 @@ def test_a_night_can_be_one_day_and_times_can_be_in_another_zone(survey: Path, t
     assert hours == {"21", "22", "2"}
 
 
+def test_a_detection_across_midnight_is_one_detection_on_both_days(survey: Path, tmp_path: Path) -> None:
+    survey.write_text(survey.read_text().replace("north/a,700,710", "north/a,590,615"))
+    assert run("summary", survey, "--output", tmp_path / "s") == 0
+    north = [
+        (r["day"], r["hour"], r["detections"], r["seconds"], r["max_probability"])
+        for r in rows(tmp_path / "s/counts.csv")
+        if (r["site"], r["species"]) == ("north", "Parus major")
+    ]
+    assert north == [
+        ("2023-05-12", "23", "2", "15", "0.9000"),
+        ("2023-05-13", "0", "0", "15", "0.6000"),
+        ("2023-05-14", "4", "0", "0", ""),
+    ]
+    history = {
+        r["site"]: list(r.values())[3:] for r in rows(tmp_path / "s/history.csv") if r["species"] == "Parus major"
+    }
+    assert history["north"] == ["1", "1", "0"]
+    species = {r["species"]: r for r in rows(tmp_path / "s/species.csv")}["Parus major"]
+    assert (species["detections"], species["days"], species["last_day"]) == ("2", "2", "2023-05-13")
+
+
 def test_a_higher_probability_can_be_asked_for(survey: Path, tmp_path: Path) -> None:
     assert run("summary", survey, "--output", tmp_path / "s", "--min-probability", 0.85) == 0
     assert rows(tmp_path / "s/history.csv")[1]["2023-05-13"] == "0"
@@ -221,6 +242,44 @@ def test_a_recording_in_two_tables_is_an_error(
     assert "both have north/a; give each recording once" in capsys.readouterr().err
 
 
+def test_two_tables_of_one_run_are_an_error_and_not_counted_twice(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "d.jsonl").write_text("")
+    for tables in ((survey, tmp_path / "d.jsonl"), (survey, survey.parent / "." / survey.name)):
+        assert run("summary", *tables, "--output", tmp_path / "s") == 2
+        assert "hold the same detections; give one of them" in capsys.readouterr().err
+
+
+def test_a_recording_that_was_classified_again_with_other_thresholds_counts_once(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "e.csv").write_text(csv_text([DETECTIONS]))
+    text = (tmp_path / "d.files.csv").read_text()
+    (tmp_path / "e.files.csv").write_text(text.replace(",detections,", ",no detections,"))
+    assert run("summary", survey, tmp_path / "e.csv", "--output", tmp_path / "s") == 2
+    assert "both have north/a; give each recording once" in capsys.readouterr().err
+
+
+def test_detections_without_recording_effort_are_an_error(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "d.files.csv"
+    path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if "south/a" not in line))
+    assert run("summary", survey, "--output", tmp_path / "s") == 2
+    assert "south/a is in no table of files" in capsys.readouterr().err
+
+
+def test_times_without_offset_are_not_converted_and_counted_in_a_note(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("d.csv", "d.files.csv"):
+        path = tmp_path / name
+        path.write_text(path.read_text().replace("2023-05-12T04:30:00+02:00", "2023-05-12T04:30:00"))
+    assert run("summary", survey, "--output", tmp_path / "s", "--time-zone", "UTC") == 0
+    assert "--time-zone does not change the times of 1 recordings" in capsys.readouterr().out
+
+
 def test_codes_of_a_table_are_in_all_tables_of_the_summary(survey: Path, tmp_path: Path) -> None:
     (tmp_path / "codes.csv").write_text("species,code\nParus major,GRETI\n")
     assert run("summary", survey, "--output", tmp_path / "s", "--codes", tmp_path / "codes.csv") == 0
@@ -237,6 +296,13 @@ def test_a_list_of_species_adds_those_that_were_not_detected_and_leaves_out_othe
     assert history[:3] == [["Bubo bubo", "", "east", "NA", "NA", "NA"], ["Bubo bubo", "", "north", "0", "0", "0"], ["Bubo bubo", "", "south", "0", "NA", "NA"]]  # fmt: skip
     assert [r["species"] for r in rows(tmp_path / "s/species.csv")] == ["Bubo bubo", "Strix aluco"]
     assert rows(tmp_path / "s/species.csv")[0]["detections"] == "0"
+    out = capsys.readouterr().out
+    assert "list.txt without a detection: Bubo bubo\n" in out
+    assert "list.txt: Parus major\n" in out
+    (tmp_path / "list.txt").write_text("\ufeffParus major_Great Tit\nstrix_aluco\n", encoding="utf-8")
+    assert run("summary", survey, "--output", tmp_path / "s", "--species", tmp_path / "list.txt") == 0
+    found = {r["species"]: r["detections"] for r in rows(tmp_path / "s/species.csv")}
+    assert found == {"Parus major": "2", "Strix aluco": "1"}
     assert run("summary", survey, "--output", tmp_path / "s", "--species", tmp_path / "none.txt") == 2
     assert "none.txt cannot be read" in capsys.readouterr().err
 

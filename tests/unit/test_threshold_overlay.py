@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.predict.threshold_overlay import overlay_path, read_overlay, write_overlay
+from autobird.predict.overlay_path import overlay_path
+from autobird.predict.threshold_overlay import read_overlay, write_overlay
 
 
 def _bundle(folder: Path) -> Any:

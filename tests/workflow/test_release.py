@@ -12,8 +12,9 @@ import scipy.special
 
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
-from autobird.predict.bundle import FILES
+from autobird.predict.bundle import FILES, Bundle
 from autobird.predict.columns import DETECTION_COLUMNS
+from autobird.predict.threshold_overlay import write_overlay
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
@@ -112,6 +113,21 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     assert len(files) == 6
     assert all(site == file.rpartition("/")[0] for file, (_, site) in files.items())
     assert "Nothing to be done" in snakemake(folder, *options).text
+    bundle = Bundle.load(folder / "results/test/release/bundle")
+    thresholds = write_overlay(bundle, {bundle.labels[0]: 0.0})
+    changed = snakemake(folder, *options)
+    assert changed.code == 0, changed.text
+    assert changed.rules == {"predict_batch", "predict_merge", "predict"}
+    with (out / "detections.csv").open(newline="") as file:
+        of_first = [r["file"] for r in csv.DictReader(file) if r["species"] == bundle.labels[0]]
+    assert set(of_first) == set(files)  # each of the recordings reaches a threshold of 0
+    never = snakemake(folder, *options[:-1], "predict={input: field work, batches: 3, threshold: 1}")
+    assert never.code == 0, never.text
+    assert len((out / "detections.csv").read_text().splitlines()) == 1
+    thresholds.unlink()
+    assert snakemake(folder, *options).code == 0
+    with (out / "detections.csv").open(newline="") as file:
+        assert list(csv.DictReader(file)) == rows
     write_folder(folder / "more", species=2, recordings=4, seed=9)
     new = next(p for p in (folder / "more").rglob("*-0003.*"))
     new.rename(folder / "field work" / new.name)

@@ -47,6 +47,7 @@ from autobird.members import (
 )
 from autobird.model.settings import HeadSettings, TrainSettings
 from autobird.predict.bundle import FILES
+from autobird.predict.overlay_path import overlay_path
 from autobird.release.settings import (
     CompareSettings,
     LatencySettings,

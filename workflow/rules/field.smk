@@ -25,6 +25,7 @@ PREDICT_BATCHES = [
 PREDICT_TASK = f"predict/{CONFIG.predict.name}"
 PREDICT_TASKS = f"{PREDICT_TASK}|drift"
 NAMED_BUNDLE = Path(CONFIG.predict.bundle or "").expanduser()
+NAMED_OVERLAY = overlay_path(NAMED_BUNDLE)
 CURRENT = Path(CONFIG.drift.current).expanduser()
 CURRENT_KIND = (
     "test"
@@ -74,6 +75,29 @@ def bundle_files(wildcards):
     if CONFIG.predict.bundle and wildcards.task == PREDICT_TASK:
         folder = NAMED_BUNDLE if SHARED else RUN / PREDICT_TASK / "bundle"
     return [folder / name for name in FILES]
+
+
+def bundle_overlay(wildcards):
+    """The table of thresholds beside the bundle, if it exists at parse time; the drift test does not depend on thresholds."""
+    if wildcards.task != PREDICT_TASK:
+        return []
+    if not CONFIG.predict.bundle:
+        path = overlay_path(RUN / "release/bundle")
+        return path if SHARED and path.is_file() else []
+    if not NAMED_OVERLAY.is_file():
+        return []
+    return NAMED_OVERLAY if SHARED else RUN / PREDICT_TASK / "bundle.thresholds.csv"
+
+
+def field_thresholds(wildcards):
+    """The option about the thresholds of field recordings, if the settings change them."""
+    if wildcards.task != PREDICT_TASK:
+        return []
+    options = {
+        "--threshold": CONFIG.predict.threshold,
+        "--precision": CONFIG.predict.precision,
+    }
+    return [f"{name}={value}" for name, value in options.items() if value is not None]
 
 
 def field_places(wildcards):

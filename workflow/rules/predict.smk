@@ -1,6 +1,6 @@
 """Run a bundle on a folder of field recordings, in batches: `snakemake predict --config 'predict={input: FOLDER}'`.
 
-Needs: a bundle (of this run, or the one that `predict.bundle` names), and the folder.
+Needs: a bundle (of this run, or the one that `predict.bundle` names), the table of thresholds beside it if there is one, and the folder.
 Gives: <run>/predict/<name>/detections.csv, detections.files.csv and skipped.csv; if `drift.current` is a folder, its drift features.
 """
 
@@ -88,6 +88,23 @@ if not SHARED:
         shell:
             'cp {input:q} "$(dirname {output[0]:q})" > {log:q} 2>&1'
 
+    rule predict_overlay:
+        """Copy the table of thresholds beside the bundle named by predict.bundle."""
+        input:
+            local(NAMED_OVERLAY),
+        output:
+            RUN / PREDICT_TASK / "bundle.thresholds.csv",
+        log:
+            LOGS / CONFIG.run.name / PREDICT_TASK / "overlay.log",
+        # Only this machine can read what is beside the bundle.
+        localrule: True
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("predict_manifest"),
+        shell:
+            "cp {input:q} {output:q} > {log:q} 2>&1"
+
 
 rule predict_batch:
     """Run the bundle on a batch of field recordings."""
@@ -95,6 +112,7 @@ rule predict_batch:
         manifest=RUN / "{task}/batches/{batch}.manifest.csv",
         audio=field_audio,
         bundle=bundle_files,
+        overlay=bundle_overlay,
     output:
         detections=RUN / "{task}/batches/{batch}.detections.csv",
         files=RUN / "{task}/batches/{batch}.detections.files.csv",
@@ -115,6 +133,7 @@ rule predict_batch:
         code=code_fingerprint("predict.batch"),
         backbone=untracked(CONFIG.backbone.file or ""),
         places=field_places,
+        thresholds=field_thresholds,
     shell:
         r"""
         python -m autobird.predict.batch \
@@ -124,6 +143,8 @@ rule predict_batch:
             --audio {input.audio:q} \
             --backbone {params.backbone:q} \
             {params.places:q} \
+            --overlay {input.overlay:q} \
+            {params.thresholds:q} \
             --detections {output.detections:q} \
             --files {output.files:q} \
             --skipped {output.skipped:q} \

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autobird.commands.arguments import add_codes, count, seconds
+from autobird.commands.arguments import add_codes, count, positive, seconds
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
@@ -22,6 +22,12 @@ def add_parser(commands: "Commands") -> None:
     )
     parser.add_argument(
         "--padding", type=seconds, default=1.0, help="seconds before and after a detection (default: 1)"
+    )
+    parser.add_argument(
+        "--max-seconds",
+        type=positive,
+        default=60.0,
+        help="longest clip, seconds; of a longer detection, its beginning is cut (default: 60)",
     )
     parser.add_argument(
         "--per-species", type=count, default=20, help="largest number of clips of a species (default: 20)"
@@ -48,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
         recordings=args.recordings,
         output=args.output,
         padding=args.padding,
+        max_seconds=args.max_seconds,
         per_species=args.per_species,
         strata=args.strata,
         min_probability=args.min_probability,

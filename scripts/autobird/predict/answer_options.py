@@ -6,7 +6,8 @@ import numpy as np
 
 from autobird.core.errors import AutobirdError
 from autobird.predict.bundle import Bundle
-from autobird.predict.threshold_overlay import overlay_path, read_overlay
+from autobird.predict.overlay_path import overlay_path
+from autobird.predict.threshold_overlay import read_overlay
 
 NEVER = np.inf
 """Threshold of a species that is not reported."""
@@ -71,7 +72,8 @@ class AnswerOptions:
     def notes(self, bundle: Bundle) -> list[str]:
         """Return messages for the user about the thresholds that are used."""
         notes = []
-        if self.overlay and (changed := read_overlay(bundle)):
+        is_replaced = self.precision is not None or self.threshold is not None
+        if self.overlay and not is_replaced and (changed := read_overlay(bundle)):
             notes.append(f"thresholds of {len(changed)} species come from {overlay_path(bundle.folder)}")
         if self.precision is not None:
             used = self.used_precision(bundle)

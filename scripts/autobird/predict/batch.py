@@ -9,6 +9,7 @@ from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
 from autobird.drift.features import DRIFT_FEATURES
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle
 from autobird.predict.columns import DetectionTable
@@ -42,6 +43,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--site", default="auto")
     p.add_argument("--time-zone", nargs="?")
     p.add_argument("--recorder-clock", nargs="?")
+    p.add_argument("--overlay", type=Path, nargs="?", help="table of thresholds beside the bundle; used if it is given")
+    p.add_argument("--threshold", type=float)
+    p.add_argument("--precision", type=float)
     p.add_argument("--detections", type=Path, required=True)
     p.add_argument("--files", type=Path, required=True)
     p.add_argument("--skipped", type=Path, required=True)
@@ -52,6 +56,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = read_rows(args.manifest)
         # The errors of the bundle and its backbone must end the stage before a worker starts.
         bundle = Bundle.load(args.bundle)
+        options = AnswerOptions(args.overlay is not None, args.precision, args.threshold)
+        options.apply(bundle)
+        for note in options.notes(bundle):
+            log.info("%s", note)
         backbone = check_backbone(bundle, args.backbone or None if bundle.backbone else None)
         progress = Progress("predict_batch", len(rows), "recordings")
         results = [
@@ -63,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         ]
         sounds = audio_sources([RecordingLocation(row["recording"]) for row in rows], args.root, args.audio)
         readable = [
-            (n, FileJob(args.bundle, sound, row["recording"], backbone=backbone))
+            (n, FileJob(args.bundle, sound, row["recording"], backbone=backbone, options=options))
             for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
             if row["sha256"] and sound is not None
         ]

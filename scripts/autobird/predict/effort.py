@@ -86,24 +86,30 @@ def spread(file: RecordedFile, calendar: Calendar) -> Iterator[tuple[Cell, Effor
         return
     silent = file.status == "silent"
     yield first, Effort(silent_recordings=1) if silent else Effort(recordings=1)
-    for start, length in _parts(file, calendar):
+    for start, length in parts_by_hour(calendar.place(file.place), 0.0, file.seconds):
         cell = calendar.cell(file.place, start)
         quiet = length * file.quiet_share
         yield cell, Effort(silent_seconds=length) if silent else Effort(seconds=length, quiet_seconds=quiet)
 
 
-def _parts(file: RecordedFile, calendar: Calendar) -> Iterator[tuple[float, float]]:
-    """Yield start and length, seconds, of the parts of a recording within each hour."""
-    place, at = calendar.place(file.place), 0.0
+def parts_by_hour(place: Place, start: float, end: float) -> Iterator[tuple[float, float]]:
+    """Yield start and length, seconds, of the parts within each hour of what lasts from `start` to `end` in a recording.
+
+    Args:
+        place: of the recording, in the time zone of the hours.
+        start: seconds from the start of the recording.
+        end: as `start`.
+    """
+    at = start
     if place.start is None:
-        yield 0.0, file.seconds
+        yield start, end - start
         return
-    while at < file.seconds:
+    while at < end:
         local = place.at(at)
         assert local is not None
         # A microsecond at least: rounding must not leave the loop at the end of an hour.
         to_hour = max(3600 - local.minute * 60 - local.second - local.microsecond / 1e6, 1e-6)
-        length = min(to_hour, file.seconds - at)
+        length = min(to_hour, end - at)
         yield at, length
         at += length
 

@@ -93,7 +93,10 @@ class TableFormat:
             lines.append(f"    {'no species reaches its threshold' if result.species else quiet}")
         width = max((len(d.species) for d in result.detections), default=0)
         for d in result.detections:
-            lines.append(f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}")
+            occurrence = "" if d.occurrence is None else f"  (occurrence {d.occurrence:.2f})"
+            lines.append(
+                f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}{occurrence}"
+            )
         if note := result.note if self._with_band_notes else split_note(result.note)[0]:
             lines.append(f"    note: {note}")
         return "\n".join(lines) + "\n"
@@ -160,6 +163,7 @@ def _file_json(result: FileResult, labels: Sequence[str], place: Place) -> dict[
         "species": None if best is None else {"species": best[0], "probability": round(best[1], 4)},
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
+            | ({} if d.occurrence is None else {"occurrence": d.occurrence})
             for d in result.detections
         ],
         "probabilities": _by_species(result.probabilities, labels),

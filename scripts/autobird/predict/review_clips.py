@@ -1,5 +1,7 @@
 """Cut detections as clips for review: a sample of each species, spread over its scores."""
 
+import csv
+import datetime as dt
 import hashlib
 import math
 import sys
@@ -18,8 +20,8 @@ from autobird.predict.clips import write_clip
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.columns import decimal
 from autobird.predict.formats import on_one_line
-from autobird.predict.tables import FoundDetection, read_detections
-from autobird.sources.matching import RecordingFinder
+from autobird.predict.tables import FoundDetection, check_tables, read_detections
+from autobird.sources.matching import Match, RecordingFinder
 
 COLUMNS = (
     "clip", "species", "code", "probability", "stratum", "file", "start", "end", "clip_start", "clip_end", "site", "recorder", "date",
@@ -38,6 +40,7 @@ class ClipOptions:
         recordings: folder of the recordings.
         output: folder of the clips.
         padding: seconds before and after the detection.
+        max_seconds: longest clip, seconds; of a longer detection, its beginning is cut.
         per_species: largest number of clips of a species; None: all.
         strata: number of intervals of equal width between the lowest and the highest score of a species, from which equally many
             clips are drawn as far as possible.
@@ -49,6 +52,7 @@ class ClipOptions:
     recordings: Path
     output: Path
     padding: float = 1.0
+    max_seconds: float = 60.0
     per_species: int | None = 20
     strata: int = 4
     min_probability: float = 0.0
@@ -59,11 +63,16 @@ class ClipOptions:
 def write_clips(tables: Sequence[Path], options: ClipOptions) -> int:
     """Write the clips and their table; return 1 if a recording could not be decoded, else 0.
 
+    Clips of an earlier sample in the folder are removed, unless their table has been filled in.
+
     Raises:
-        AutobirdError: a table cannot be read or has no detections, a recording is not there, or the folder cannot be written.
+        AutobirdError: a table cannot be read or has no detections, a recording is not there, the folder cannot be written, or its clips
+            have been reviewed.
     """
     if options.output.exists() and not options.output.is_dir():
         raise AutobirdError(f"--output {options.output} is a file; name a folder")
+    check_tables(tables)
+    earlier = _earlier_clips(options.output / TABLE)
     detections = [d for table in tables for d in read_detections(table) if d.probability >= options.min_probability]
     if not detections:
         raise AutobirdError(
@@ -71,6 +80,7 @@ def write_clips(tables: Sequence[Path], options: ClipOptions) -> int:
             "lower --min-probability, or give another table"
         )
     sample = list(choose(detections, options.per_species, options.strata, options.seed))
+    _check_places(sample)
     paths = _recordings(options.recordings, sorted({d.file for d, _ in sample}))
     codes = SpeciesCodes(options.codes) if options.codes else None
     rows, failed = [list(COLUMNS)], set[str]()
@@ -79,6 +89,7 @@ def write_clips(tables: Sequence[Path], options: ClipOptions) -> int:
         if detection.file in failed:
             continue
         start, end = max(0.0, detection.start - options.padding), detection.end + options.padding
+        end = min(end, start + options.max_seconds)
         name = _unused(clip_name(detection), used)
         try:
             write_clip(paths[detection.file], start, end, options.output / name)
@@ -88,11 +99,55 @@ def write_clips(tables: Sequence[Path], options: ClipOptions) -> int:
             continue
         code = codes.of(detection.species).code if codes else detection.row.get("code", "")
         rows.append(_row(name, code, detection, stratum, (start, end)))
+    for name in earlier - {row[0] for row in rows}:
+        (options.output / name).unlink(missing_ok=True)
     write_text(options.output / TABLE, csv_text(rows))
     print(
         f"{len(rows) - 1} clips of {len({d.species for d, _ in sample})} species and {TABLE} written to {options.output}"
     )
     return 1 if failed else 0
+
+
+def _earlier_clips(table: Path) -> set[str]:
+    """Return the names of the clips of an earlier sample.
+
+    Raises:
+        AutobirdError: the table cannot be read, or a reviewer has filled it in.
+    """
+    if not table.is_file():
+        return set()
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AutobirdError(f"{table} cannot be read ({error}); give another --output") from error
+    names = [row.get("clip") or "" for row in rows]
+    reviewed = sum(bool((row.get("is_correct") or "").strip() or (row.get("comment") or "").strip()) for row in rows)
+    if reviewed or not all(_is_clip(name) for name in names):
+        reason = f"has the review of {reviewed} clips" if reviewed else "was changed"
+        raise AutobirdError(f"{table} {reason}, which would be overwritten; give another --output, or move the table")
+    return set(names)
+
+
+def _is_clip(name: str) -> bool:
+    """Return whether a name can be one of `clip_name`: a FLAC file in a folder of the output."""
+    return name.endswith(".flac") and name.count("/") == 1 and "\\" not in name and not name.startswith((".", "/"))
+
+
+def _check_places(sample: Sequence[tuple[FoundDetection, int]]) -> None:
+    """Check that detections with one path are of one recording.
+
+    Raises:
+        AutobirdError: two of them differ in site or time.
+    """
+    places: dict[str, tuple[str, dt.datetime | None]] = {}
+    for detection, _ in sample:
+        place = (detection.place.site, detection.place.start)
+        if places.setdefault(detection.file, place) != place:
+            raise AutobirdError(
+                f"{detection.file} is the name of two recordings in the tables, which differ in site or time; give one table at a time, "
+                "each with the folder of its recordings"
+            )
 
 
 def choose(
@@ -184,6 +239,10 @@ def _recordings(root: Path, files: Sequence[str]) -> dict[str, Path]:
     for file in files:
         path = file.replace("\\x", "\0").replace("\\", "/").replace("\0", "\\x")
         match = finder.named(path)
+        # Names that differ in case alone are told apart if one of them is written as in the table.
+        exact = [name for name in match.candidates if f"/{path}".endswith(f"/{name}")]
+        if len(exact) == 1:
+            match = Match(exact[0], (), len(Path(exact[0]).parts))
         if match.candidates:
             raise AutobirdError(
                 f"{file}: several recordings below {root} fit: {', '.join(match.candidates[:3])}; give --recordings the folder that "

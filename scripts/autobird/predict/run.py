@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import astuple, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -156,20 +156,31 @@ class _Command:
         workers, per_mb = min(o.workers, max(1, len(jobs))), time_per_megabyte(self._bundle)
         with closing(predict_files(jobs, workers, o.time_limit, per_mb)) as results:
             for at, result in results:
-                if self._occurrence:
-                    result = self._with_occurrence(result, self._occurrence)
                 self._answered += 1
                 self._audio += result.duration
                 self._report(result)
                 yield numbers[at], result
                 self._report_progress(len(numbers))
 
-    def _with_occurrence(self, result: FileResult, occurrence: OccurrenceFilter) -> FileResult:
-        """Return the result with the occurrence of each detection, without those that the user does not want."""
+    def _with_occurrence(self, result: FileResult, is_counted: bool = False) -> FileResult:
+        """Return the result with the occurrence of each detection, without those that the user does not want.
+
+        The journal holds results without it, so that a run that continues counts what it leaves out of them, too.
+
+        Args:
+            result: of the classifier.
+            is_counted: whether to count the detections that are left out.
+        """
+        if self._occurrence is None:
+            return result
         start = self._options.places.of(result.origin).start
-        kept, left_out = occurrence.split(result.detections, start.date() if start else None)
-        self._left_out.update(detection.species for detection in left_out)
-        return replace(result, detections=kept)
+        kept, left_out = self._occurrence.split(result.detections, start.date() if start else None)
+        if is_counted:
+            self._left_out.update(detection.species for detection in left_out)
+        names, windows = {detection.species for detection in left_out}, result.windows
+        if windows is not None and names:
+            windows = [replace(w, detected=[name for name in w.detected if name not in names]) for w in windows]
+        return replace(result, detections=kept, windows=windows)
 
     def _report(self, result: FileResult) -> None:
         if result.error:
@@ -208,7 +219,7 @@ class _Command:
         waiting, following = dict[int, FileResult](), 0
         stream.write(form.start)
         for number, result in self._classify(range(len(self._files))):
-            waiting[number] = result
+            waiting[number] = self._with_occurrence(result, is_counted=True)
             while following in waiting:
                 stream.write(form.text(waiting.pop(following), following == 0))
                 following += 1
@@ -255,23 +266,31 @@ class _Command:
                 else ""
             )
             print(f"{journal.path}: results of {len(done)} files are taken over{unused}", file=sys.stderr, flush=True)
+
+        def read(number: int, is_counted: bool = False) -> FileResult:
+            result = journal.read(number)
+            # An earlier run may have been given a folder above or below that of this run.
+            result = replace(result, origin=result.origin._replace(path=self._files[number].below))
+            return self._with_occurrence(result, is_counted)
+
         for number in done:
-            self._report(journal.read(number))
+            self._report(read(number, is_counted=True))
         remaining = [n for n in range(len(self._files)) if n not in journal.done]
         outputs = self._outputs(output)
         with _writing(output):
             for each in outputs:
-                each.begin(lambda: ((number, journal.read(number)) for number in done))
+                each.begin(lambda: ((number, read(number)) for number in done))
         for number, result in self._classify(remaining):
             with _writing(output):
                 journal.append(number, result)
+                final = self._with_occurrence(result, is_counted=True)
                 for each in outputs:
-                    each.add(number, result)
+                    each.add(number, final)
         for result in self._missing:
             self._report(result)
 
         def results() -> Iterator[FileResult]:
-            yield from (journal.read(number) for number in range(len(self._files)))
+            yield from (read(number) for number in range(len(self._files)))
             yield from self._missing
 
         with _writing(output):
@@ -283,9 +302,8 @@ class _Command:
     def _key(self) -> str:
         """Return a text that identifies the bundle and the options that results depend on."""
         o, thresholds = self._options, self._answers.apply(self._bundle).thresholds
-        place = [*astuple(o.location), o.places.clock and str(o.places.clock)] if o.location else None
         return json.dumps(
-            [file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds, thresholds.tolist(), place]
+            [file_digest(self._bundle.folder / MANIFEST), o.by_window, o.max_seconds, thresholds.tolist()]
         )
 
 

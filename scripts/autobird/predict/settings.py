@@ -30,6 +30,19 @@ class PredictSettings(Settings):
         "",
         description="Time zone of the recorders' clocks where neither names nor headers state it; empty: `time_zone`.",
     )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Threshold of all species, a probability; unset: that of each species in the bundle.",
+    )
+    precision: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Use the thresholds that reached this precision on validation recordings; species that did not reach it are not "
+        "reported. Unset: the thresholds of the bundle.",
+    )
     batches: int = Field(8, ge=1, le=1000, description="Number of jobs that the recordings are divided into.")
 
     @model_validator(mode="after")
@@ -37,4 +50,10 @@ class PredictSettings(Settings):
         for zone in (self.time_zone, self.recorder_clock):
             if zone:
                 parse_time_zone(zone)
+        return self
+
+    @model_validator(mode="after")
+    def _one_kind_of_threshold(self) -> "PredictSettings":
+        if self.threshold is not None and self.precision is not None:
+            raise ValueError("threshold and precision cannot be used together; leave out one of them")
         return self

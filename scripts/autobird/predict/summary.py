@@ -45,7 +45,7 @@ def summarise(tables: Sequence[Path], options: SummaryOptions) -> int:
         raise AutobirdError(
             f"--output {options.output}: {error.filename or ''} cannot be written ({error.strerror or error}); name another folder"
         ) from error
-    for line in _report(survey):
+    for line in _report(survey, options):
         print(line)
     print(f"written to {options.output}: {', '.join([*writers, *figure])}")
     return 0
@@ -71,7 +71,7 @@ def _write_figure(survey: Survey, path: Path) -> list[str]:
     return [path.name]
 
 
-def _report(survey: Survey) -> Iterator[str]:
+def _report(survey: Survey, options: SummaryOptions) -> Iterator[str]:
     """Yield lines about the survey, for the terminal."""
     all_, cells = total(survey.effort), survey.effort
     sites = {cell.site for cell in cells}
@@ -87,6 +87,15 @@ def _report(survey: Survey) -> Iterator[str]:
     if unknown:
         number = sum(e.recordings + e.silent_recordings + e.failed_recordings for e in unknown)
         yield f"note: recordings of unknown time, in no day, hour or history: {number}"
+    if options.species and (without := [name for name in survey.species if name not in detected]):
+        yield f"note: species of {options.species} without a detection: {', '.join(without)}"
+    if survey.left_out:
+        yield f"note: detected, but not in {options.species}: {', '.join(survey.left_out)}"
+    if options.calendar.zone is not None and survey.without_offset:
+        yield (
+            f"note: --time-zone does not change the times of {survey.without_offset} recordings, whose offset from UTC is unknown (see "
+            "autobird predict --recorder-clock)"
+        )
     if "" in sites:
         yield "note: the site of some recordings is unknown; they count as one site without a name"
     if survey.sun is not None and survey.sun.without:

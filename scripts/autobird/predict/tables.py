@@ -3,12 +3,13 @@
 import csv
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from autobird.core.errors import AutobirdError
 from autobird.predict.origin import Place
+from autobird.predict.output_names import files_table
 from autobird.predict.parquet import read_parquet
 
 _NEEDED = ("file", "start", "end", "species", "probability")
@@ -53,6 +54,18 @@ class RecordedFile(NamedTuple):
     status: str
     quiet_share: float
     place: Place
+
+
+def check_tables(paths: Sequence[Path]) -> None:
+    """Check that no two tables hold the detections of the same run of `autobird predict`, for example as CSV and as parquet.
+
+    Raises:
+        AutobirdError: two do.
+    """
+    seen: dict[Path, Path] = {}
+    for path in paths:
+        if (other := seen.setdefault(files_table(path).resolve(), path)) is not path:
+            raise AutobirdError(f"{other} and {path} hold the same detections; give one of them")
 
 
 def read_detections(path: Path, needed: Iterable[str] = ()) -> Iterator[FoundDetection]:

@@ -10,15 +10,10 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text, write_text
 from autobird.core.text import read_text
 from autobird.predict.bundle import Bundle
+from autobird.predict.overlay_path import overlay_path
 
 COLUMNS = ("bundle", "species", "threshold")
 """Columns of the table. `bundle` is the fingerprint of the bundle that the thresholds were chosen for, in every row."""
-
-
-def overlay_path(folder: Path) -> Path:
-    """Return the path of the table of a bundle: `<folder>.thresholds.csv`, beside the folder."""
-    resolved = folder.resolve()
-    return resolved.with_name(f"{resolved.name}.thresholds.csv")
 
 
 def write_overlay(bundle: Bundle, thresholds: Mapping[str, float]) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from autobird.core.errors import AutobirdError
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.bundle import Bundle
 from autobird.serving.address import bind, listen, url
 from autobird.serving.log import PredictionLog
@@ -109,9 +110,13 @@ def _check_bundle(bundle: Path, backbone: str | None) -> Bundle:
     in the workers. A check inside the workers would run once per worker, and gunicorn would report a failure as a crash.
 
     Raises:
-        AutobirdError: the bundle cannot be read, or does not give the expected probabilities on this machine.
+        AutobirdError: the bundle cannot be read, the table of thresholds beside it does not fit it, or it does not give the expected
+            probabilities on this machine.
     """
     loaded = Bundle.load(bundle)
+    AnswerOptions().apply(loaded)
+    for note in AnswerOptions().notes(loaded):
+        print(f"note: {note}", file=sys.stderr)
     command = [sys.executable, "-m", "autobird.predict.check", str(bundle), *([backbone] if backbone else [])]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
