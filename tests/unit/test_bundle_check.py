@@ -16,6 +16,7 @@ from autobird import cli
 from autobird.core.files import write_json
 from autobird.predict.bundle import bundle_manifest
 from autobird.predict.check import TOLERANCE, describe_machine, replay
+from autobird.predict.overlay_path import overlay_path
 from tests.unit.test_predict import make_bundle
 
 
@@ -56,6 +57,11 @@ def test_the_check_passes_on_the_machine_that_made_the_bundle(bundle: Path, caps
     assert f"tolerance {TOLERANCE:g}" in out
     assert out.splitlines()[-1] == "ok: the example clip gives the expected probabilities on this machine"
     assert replay(bundle).difference < 0.001
+
+
+def test_the_check_does_not_depend_on_the_table_of_thresholds_beside_the_bundle(bundle: Path) -> None:
+    overlay_path(bundle).write_text("bundle,species,threshold\nffff,x,0.5\n")
+    assert exit_status_of_check(bundle) == 0
 
 
 def test_a_model_that_onnx_runtime_cannot_load_gives_a_one_line_error(
