@@ -158,6 +158,17 @@ def test_sessions_are_nights_of_a_recorder_even_if_the_metadata_give_the_day() -
     assert [len(set(by_day)), by_day[0] == by_day[1], by_day[2] == by_day[4]] == [2, True, True]
 
 
+def test_a_folder_of_negatives_does_not_make_another_recorder() -> None:
+    names = ["A_20240501_230000.wav", "noise/A_20240502_030000.wav"]
+    first, second = (recordings((name, name, name)) for name in names)
+    nothing = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"])
+    for negative_names, found in (((), []), (("noise",), [names[0]])):
+        assert same_session(first, nothing, second, nothing, negative_names)["recording"].tolist() == found
+        both, pairs = pd.concat([first, second], ignore_index=True), pd.DataFrame(columns=["recording", "other"])
+        group = sessions_of(names, both, nothing, pairs, True, negative_names)
+        assert (group[0] == group[1]) == bool(found)
+
+
 def test_recordings_that_were_not_decoded_are_sessions_of_their_own() -> None:
     table = recordings(("x.wav", "1", ""), ("y.wav", "2", ""))
     nothing = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"])

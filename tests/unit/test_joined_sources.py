@@ -391,3 +391,11 @@ def test_folders_are_passed_as_text() -> None:
     for folders in ({}, {"": Path("/my birds")}, {"a": Path("/x"), "b": Path("y")}, {"": Path("x"), "n": Path("ü")}):
         assert RecordingRoots.parse(RecordingRoots(folders).text()).text() == RecordingRoots(folders).text()
     assert RecordingRoots.parse("{odd}").path("a.wav") == Path("{odd}/a.wav")
+
+
+def test_negatives_in_a_folder_with_the_common_name_of_a_species_are_not_used(tmp_path: Path) -> None:
+    root = write(tmp_path / "birds", "Parus_major/a.wav", "Pica_pica/b.wav")
+    (root / "SOURCES.csv").write_text("file,common_name\nParus_major/a.wav,Great Tit\n")
+    quiet = write(tmp_path / "quiet", "great_tit/c.wav", "Great Bustard/d.wav")
+    listing = listed(tmp_path, type="folder", root=str(root), negatives=str(quiet))
+    assert [row["recording"] for row in rows(listing, "exclusions")] == ["negatives/great_tit/c.wav"]

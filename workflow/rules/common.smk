@@ -30,6 +30,7 @@ from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.evaluation.field_settings import score_settings, source_settings
 from autobird.evaluation.settings import (
     EvaluationSettings,
+    FieldLeakageSettings,
     PossiblyHeardSettings,
     WithBackboneSettings,
 )

@@ -162,7 +162,7 @@ rule field_leakage:
     resources:
         **needs("field_leakage"),
     params:
-        settings=CONFIG.settings_json(NearDuplicateSettings, "corpus"),
+        settings=CONFIG.settings_json(FieldLeakageSettings, "corpus"),
         code=code_fingerprint("evaluation.field_leakage"),
     shell:
         r"""

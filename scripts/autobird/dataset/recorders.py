@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from autobird.dataset.days import normalise_day
 from autobird.dataset.file_names import FileTimestamp, parse_timestamp
 from autobird.dataset.recorder_names import file_path, normalise_text, recorder_name
-from autobird.sources.settings import NegativeNameSettings
 
 COLUMNS = ("recording", "species", "location", "start", "duration", "recorder", "recorded_at")
 """Columns of `RECORDINGS` that `recorder_sessions` needs."""
@@ -20,8 +19,6 @@ NO_SESSIONS = {"session": "", "shared": "", "day": ""}
 MAX_GAP = np.timedelta64(3600, "s")
 """Recordings with a shorter gap between them belong to one series, which is not divided at noon."""
 
-NEGATIVE_NAMES: tuple[str, ...] = NegativeNameSettings().negative_names
-
 _DAY = np.timedelta64(86400, "s")
 _NOON = np.timedelta64(43200, "s")
 _UNKNOWN_TIME = np.datetime64("NaT", "s")
@@ -30,7 +27,7 @@ _METADATA = ["recordist", "date", "place"]
 
 
 def recorder_sessions(
-    recordings: pd.DataFrame, grouping: pd.DataFrame, negative_names: tuple[str, ...] = NEGATIVE_NAMES
+    recordings: pd.DataFrame, grouping: pd.DataFrame, negative_names: tuple[str, ...] = ()
 ) -> pd.DataFrame:
     """Return the recorder session of each recording: one night of one recorder.
 

@@ -59,7 +59,12 @@ def excluded_recordings(manifest: pd.DataFrame, answers: pd.DataFrame, leakage: 
 
 
 def sessions_of(
-    names: Sequence[str], recordings: pd.DataFrame, grouping: pd.DataFrame, pairs: pd.DataFrame, use_recorders: bool
+    names: Sequence[str],
+    recordings: pd.DataFrame,
+    grouping: pd.DataFrame,
+    pairs: pd.DataFrame,
+    use_recorders: bool,
+    negative_names: tuple[str, ...] = (),
 ) -> NDArray[np.int64]:
     """Return the session of each recording as an index.
 
@@ -73,12 +78,13 @@ def sessions_of(
         grouping: columns recording, recordist, date, place.
         pairs: near-duplicates among the field recordings.
         use_recorders: whether recorder and night, by file names and headers, are a session (`dataset.recorder_sessions`).
+        negative_names: labels of recordings without a species (`corpus.negative_names`).
     """
     rows = recordings.set_index("recording").loc[list(names)].reset_index()
     # A recording that could not be decoded for the comparison of sounds is a group of its own.
     rows["sound_sha256"] = rows["sound_sha256"].where(rows["sound_sha256"] != "", rows["recording"])
     if use_recorders and len(rows):
-        recorders = recorder_sessions(rows, grouping)
+        recorders = recorder_sessions(rows, grouping, negative_names)
     else:
         recorders = pd.DataFrame(NO_SESSIONS, index=pd.Index(rows["recording"]))
     in_night = recorders.index[recorders["session"] != ""]
@@ -237,7 +243,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         recordings = read_tables(args.recordings, [*dict.fromkeys([*COLUMNS, "file_sha256", "sound_sha256"])])
         pairs = read_text_csv(args.pairs)
         group = sessions_of(
-            predictions.names, recordings, read_text_csv(args.grouping), pairs, args.recorder_sessions == "True"
+            predictions.names,
+            recordings,
+            read_text_csv(args.grouping),
+            pairs,
+            args.recorder_sessions == "True",
+            settings.negative_names,
         )
         comparison = compare(predictions, truth, group, float(bundle["features"]["window"]), settings)
         scores = FieldScores(comparison, settings)

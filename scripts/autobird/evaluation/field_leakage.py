@@ -16,9 +16,9 @@ from autobird.core.tables import read_table, read_text_csv, write_csv
 from autobird.corpus.landmark_matching import match_recordings
 from autobird.corpus.near_duplicates import load_landmarks, near_duplicates
 from autobird.corpus.schemas import PAIRS
-from autobird.corpus.settings import NearDuplicateSettings
 from autobird.dataset.groups import metadata_sessions
 from autobird.dataset.recorders import COLUMNS, recorder_sessions
+from autobird.evaluation.settings import FieldLeakageSettings
 
 SAME_FILE, SAME_SOUND, NEAR_DUPLICATE, SAME_SESSION = "same file", "same audio", "near-duplicate", "same session"
 
@@ -70,7 +70,11 @@ def similar_audio(
 
 
 def same_session(
-    field: pd.DataFrame, field_grouping: pd.DataFrame, corpus: pd.DataFrame, grouping: pd.DataFrame
+    field: pd.DataFrame,
+    field_grouping: pd.DataFrame,
+    corpus: pd.DataFrame,
+    grouping: pd.DataFrame,
+    negative_names: tuple[str, ...] = (),
 ) -> pd.DataFrame:
     """Return the field recordings of a session that is also in the corpus, as rows of `LEAKAGE`.
 
@@ -84,7 +88,8 @@ def same_session(
     both = pd.concat(tables, ignore_index=True)
     is_field = both["recording"].str.startswith("field\n").to_numpy()
     by_metadata = metadata_sessions(both["recording"], pd.concat(groupings, ignore_index=True))["session"].to_numpy()
-    by_recorder = recorder_sessions(both, pd.concat(groupings, ignore_index=True))["session"].to_numpy()
+    recorders = recorder_sessions(both, pd.concat(groupings, ignore_index=True), negative_names)
+    by_recorder = recorders["session"].to_numpy()
     rows = []
     for session, known in ((by_metadata, by_metadata >= 0), (by_recorder, by_recorder != "")):
         table = both.assign(session=session)
@@ -110,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--output", type=Path, required=True)
     p.add_argument("--pairs", type=Path, required=True, help="near-duplicates among the field recordings")
     args = p.parse_args(argv)
-    settings = settings_of(NearDuplicateSettings, args.settings)
+    settings = settings_of(FieldLeakageSettings, args.settings)
     with stage("field_leakage", args, [args.output, args.pairs]):
         field_batches = [read_table(path, _COLUMNS) for path in args.field_recordings]
         batches = [read_table(path, _COLUMNS) for path in args.recordings]
@@ -131,7 +136,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             ),
             same_content(field, corpus, "sound_sha256", SAME_SOUND),
             similar,
-            same_session(field, read_text_csv(args.field_grouping), corpus, read_text_csv(args.grouping)),
+            same_session(
+                field,
+                read_text_csv(args.field_grouping),
+                corpus,
+                read_text_csv(args.grouping),
+                settings.negative_names,
+            ),
         ]
         table = pd.concat([t for t in found if len(t)] or [found[0]], ignore_index=True)
         write_csv(args.output, table.sort_values(["recording", "reason"]).drop_duplicates(["recording", "reason"]))

@@ -16,8 +16,9 @@ def source_settings(field: FieldSettings, corpus: SourceSettings) -> SourceSetti
     return SourceSettings.model_validate(values | {"type": "folder" if field.type == "negatives" else field.type})
 
 
-def score_settings(field: FieldSettings, intervals: IntervalSettings) -> FieldScoreSettings:
+def score_settings(field: FieldSettings, intervals: IntervalSettings, corpus: SourceSettings) -> FieldScoreSettings:
     """Return the settings of stage `field_evaluate`."""
     values = {name: getattr(field, name) for name in FieldTruthSettings.model_fields}
     values |= {name: getattr(intervals, name) for name in IntervalSettings.model_fields}
+    values |= {"negative_names": corpus.negative_names}
     return FieldScoreSettings.model_validate(values)

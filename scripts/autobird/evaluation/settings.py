@@ -5,7 +5,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
-from autobird.sources.settings import AnnotationSettings, ColumnSettings
+from autobird.corpus.settings import NearDuplicateSettings
+from autobird.sources.settings import AnnotationSettings, ColumnSettings, NegativeNameSettings
 from autobird.synth.settings import DemoFieldSettings
 
 
@@ -87,8 +88,12 @@ class FieldTruthSettings(Settings):
     )
 
 
-class FieldScoreSettings(IntervalSettings, FieldTruthSettings):
+class FieldScoreSettings(IntervalSettings, FieldTruthSettings, NegativeNameSettings):
     """All settings of stage `field_evaluate`."""
+
+
+class FieldLeakageSettings(NearDuplicateSettings, NegativeNameSettings):
+    """All settings of stage `field_leakage`."""
 
 
 class FieldSettings(FieldTruthSettings):

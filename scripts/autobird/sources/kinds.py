@@ -108,8 +108,12 @@ class RecordingKinds:
         self._in_folder[id_in_source.rpartition("/")[0]].append(recording)
 
     def in_species_folders(self, species: Iterable[str]) -> list[tuple[str, str]]:
-        """Return the negatives in folders that have the name of a species of the corpus, each with the reason why it is not used."""
+        """Return the negatives in folders that have the name of a species of the corpus, each with the reason why it is not used.
+
+        A common name of such a species counts, too.
+        """
         keys = set(map(label_key, species))
+        keys |= {name for name, labels in self._with_common_name.items() if not keys.isdisjoint(labels)}
         found = []
         for folder, recordings in self._in_folder.items():
             name = next((part for part in folder.split("/") if part and label_key(part) in keys), "")
