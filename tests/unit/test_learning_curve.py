@@ -297,3 +297,8 @@ def test_without_two_recordings_of_a_species_there_is_no_curve(tmp_path: Path) -
     found = run(tmp_path, [index], [model], embeddings)
     assert found["curve"] == []
     assert "There is no learning curve" in found["summary"]
+
+
+def test_a_detector_of_one_species_has_no_curve_and_the_summary_says_why() -> None:
+    assert "a single species is always the most probable one" in lc.no_curve(IntervalSettings(), 1)["summary"]
+    assert "no species has 2 training recordings" in lc.no_curve(IntervalSettings(), 2)["summary"]

@@ -154,9 +154,7 @@ FIELD_BATCHES = (
     else []
 )
 FIELD_SCORES = (
-    score_settings(
-        FIELD_SETTINGS, CONFIG.evaluation, CONFIG.corpus
-    ).model_dump_json()
+    score_settings(FIELD_SETTINGS, CONFIG.evaluation, CONFIG.corpus).model_dump_json()
     if FIELD_SETTINGS
     else ""
 )
