@@ -25,7 +25,14 @@ def test_what_is_no_recording_is_counted_apart_and_adding_more_of_it_repeats_onl
     assert "note: 11 hidden and system files and folders were passed over, for example .Trash-1000" in result.text
     assert "note: 8 files are not audio (8 text), for example A/rec0.BirdNET.results.csv" in result.text
     checked, counts = (json.loads((project / name).read_text()) for name in (CHECKED, COUNTS))
-    assert checked == {"recordings": 8, "accepted": 8, "quarantined": 0, "refused_by_policy": 0, "negatives": 0, "not_audio": 8}
+    assert checked == {
+        "recordings": 8,
+        "accepted": 8,
+        "quarantined": 0,
+        "refused_by_policy": 0,
+        "negatives": 0,
+        "not_audio": 8,
+    }
     assert (counts["recordings"], counts["recordings_used"]) == (8, 8)
     assert json.loads((project / "results/test/dataset/labels.json").read_text()) == ["A", "B"]
 
