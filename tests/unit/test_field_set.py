@@ -56,7 +56,9 @@ def test_negatives_are_recordings_at_any_depth_without_a_species(tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["annotations", "folder", "negatives"])
 def test_a_missing_folder_is_named_with_its_setting(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(AutobirdError, match=r"evaluation\.field\.root: .*set is not a folder"):
+    with pytest.raises(
+        AutobirdError, match=r"evaluation\.field\.root: .*set is not a folder; give a folder of recordings"
+    ):
         field_set(tmp_path, type=kind)
 
 

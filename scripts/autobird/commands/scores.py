@@ -91,7 +91,9 @@ def format_scores(run: Path, by_species: bool = False) -> str:
     if drift.is_file():
         lines.append(f"drift:    {_drift_summary(drift)}")
     report = run / "report.html"
-    lines.append(f"report:   {report if report.is_file() else f'to write it: snakemake --report {report}'}")
+    # A report belongs to one configuration, which the outputs of a run do not name.
+    hint = f"to write it: snakemake --report {report}, with the --configfile and --config of the run"
+    lines.append(f"report:   {report if report.is_file() else hint}")
     if bundle.is_dir():
         lines.append(f"bundle:   {bundle}")
         program = shlex.quote(str(Path(sys.executable).parent / "autobird"))
