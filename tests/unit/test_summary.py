@@ -64,6 +64,17 @@ def survey(tmp_path: Path) -> Path:
     return tmp_path / "d.csv"
 
 
+def test_the_note_on_recordings_without_a_site_names_the_remedy(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (survey, survey.with_name("d.files.csv")):
+        path.write_text(path.read_text().replace(",north,", ",,"))
+    assert run("summary", survey, "--output", tmp_path / "s") == 0
+    assert "one site without a name; give autobird predict the folder above the sites, or --site recorder" in (
+        "".join(capsys.readouterr())
+    )
+
+
 def test_the_history_is_1_where_detected_0_where_recorded_and_na_where_not(survey: Path, tmp_path: Path) -> None:
     assert run("summary", survey, "--output", tmp_path / "s") == 0
     assert (tmp_path / "s/history.csv").read_text().splitlines() == [

@@ -79,7 +79,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
         *_crossval_lines(run / "crossval" / "crossval.json"),
-        *field_lines(run / "field" / "metrics.json"),
+        *field_lines(run / "field" / "metrics.json", run / "release" / "bundle" / "bundle.json"),
     ]
     released, drift, bundle = (
         run / "release" / "released.json",
