@@ -9,6 +9,7 @@ import pytest
 
 from autobird.config import load_config
 from autobird.core.errors import AutobirdError
+from autobird.core.files import write_json
 from autobird.evaluation.field_evaluate import excluded_recordings, sessions_of, with_label_problems
 from autobird.evaluation.field_leakage import LEAKAGE, SAME_FILE, SAME_SOUND, same_content, same_session
 from autobird.evaluation.field_predict import problem_of
@@ -56,7 +57,9 @@ def test_negatives_are_recordings_at_any_depth_without_a_species(tmp_path: Path)
 
 @pytest.mark.parametrize("kind", ["annotations", "folder", "negatives"])
 def test_a_missing_folder_is_named_with_its_setting(tmp_path: Path, kind: str) -> None:
-    with pytest.raises(AutobirdError, match=r"evaluation\.field\.root: .*set is not a folder"):
+    with pytest.raises(
+        AutobirdError, match=r"evaluation\.field\.root: .*set is not a folder; give a folder of recordings"
+    ):
         field_set(tmp_path, type=kind)
 
 
@@ -177,7 +180,16 @@ def test_recordings_that_were_not_decoded_are_sessions_of_their_own() -> None:
 
 
 def test_a_run_without_field_recordings_has_no_lines_about_them(tmp_path: Path) -> None:
-    assert field_lines(tmp_path / "field" / "metrics.json") == []
+    assert field_lines(tmp_path / "field" / "metrics.json", tmp_path / "bundle.json") == []
+
+
+def test_scores_of_an_earlier_bundle_are_not_shown_as_those_of_this_one(tmp_path: Path) -> None:
+    metrics, bundle = tmp_path / "metrics.json", tmp_path / "bundle.json"
+    write_json(metrics, {"bundle": {"fingerprint": "a"}})
+    write_json(bundle, {"fingerprint": "b"})
+    assert field_lines(metrics, bundle) == [
+        "field recordings: the scores are those of an earlier bundle; measure this one with `snakemake field`"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,13 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
     assert pooled.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
 
 
+def test_the_command_for_the_report_names_the_configuration(tmp_path: Path) -> None:
+    line = next(x for x in scores.format_scores(run(tmp_path)).splitlines() if x.startswith("report:"))
+    assert line == (
+        f"report:   to write it: snakemake --report {tmp_path / 'report.html'}, with the --configfile and --config of the run"
+    )
+
+
 def test_the_summary_of_the_drift_test_is_printed(tmp_path: Path) -> None:
     run(tmp_path)
     write_json(tmp_path / "drift/drift.json", {"summary": "No drift detected: 9 current recordings"})

@@ -64,6 +64,17 @@ def survey(tmp_path: Path) -> Path:
     return tmp_path / "d.csv"
 
 
+def test_the_note_on_recordings_without_a_site_names_the_remedy(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (survey, survey.with_name("d.files.csv")):
+        path.write_text(path.read_text().replace(",north,", ",,"))
+    assert run("summary", survey, "--output", tmp_path / "s") == 0
+    assert "one site without a name; give autobird predict the folder above the sites, or --site recorder" in (
+        "".join(capsys.readouterr())
+    )
+
+
 def test_the_history_is_1_where_detected_0_where_recorded_and_na_where_not(survey: Path, tmp_path: Path) -> None:
     assert run("summary", survey, "--output", tmp_path / "s") == 0
     assert (tmp_path / "s/history.csv").read_text().splitlines() == [
@@ -221,6 +232,7 @@ def test_the_hour_that_summer_time_repeats_has_the_effort_of_two() -> None:
         (lambda t: t.write_text(t.read_text().replace(",0.9,", ",high,")), "d.csv, row 1: could not convert string to float: 'high'"),
         (lambda t: t.write_text(t.read_text().replace("2023-05-12T23", "2023-25-12T23", 1)), "d.csv, row 1: month must be in 1..12"),
         (lambda t: t.unlink(), "d.csv cannot be read (No such file or directory)"),
+        (lambda t: [x.unlink() for x in (t, t.with_name("d.files.csv"))], "d.csv cannot be read (No such file or directory)"),
         (lambda t: (t.parent / "s").write_text(""), "cannot be written"),
     ],
 )  # fmt: skip
@@ -231,6 +243,13 @@ def test_tables_that_are_not_ours_are_errors_that_name_them(
     change(survey)
     assert run("summary", survey, "--output", tmp_path / "s") == 2
     assert message.format(tmp_path) in capsys.readouterr().err
+
+
+def test_a_table_of_files_in_place_of_detections_is_an_error(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("summary", survey.with_name("d.files.csv"), "--output", tmp_path / "s") == 2
+    assert "d.files.csv is a table of files; give the table of detections" in capsys.readouterr().err
 
 
 def test_a_recording_in_two_tables_is_an_error(

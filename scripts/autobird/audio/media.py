@@ -45,15 +45,15 @@ _SIGNATURES = (
     (0, (b"\x1a\x45\xdf\xa3",), "Matroska or WebM"),
     (0, (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11",), "Windows Media (wma, asf)"),
     (0, (b"#!AMR",), "AMR"),
-    (0, (b"caff",), "Core Audio with a codec that libsndfile lacks"),
+    (0, (b"caff",), "Core Audio that libsndfile cannot read"),
     (0, (b"FLV\x01",), "Flash video"),
     (0, (b"wvpk",), "WavPack"),
     (0, (b"TTA1",), "True Audio"),
     (0, (b"MAC ",), "Monkey's Audio"),
     (0, (b"\x0b\x77",), "AC-3"),
-    (0, (b"OggS",), "Ogg with a codec that libsndfile lacks"),
-    (0, (b"RIFF", b"RF64"), "RIFF (wav, avi) with a codec that libsndfile lacks"),
-    (0, (b"FORM",), "AIFF with a codec that libsndfile lacks"),
+    (0, (b"OggS",), "Ogg that libsndfile cannot read"),
+    (0, (b"RIFF", b"RF64"), "RIFF (wav, avi) that libsndfile cannot read"),
+    (0, (b"FORM",), "AIFF that libsndfile cannot read"),
 )
 
 _SCALES = {"s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63, "flt": 1, "dbl": 1}

@@ -27,7 +27,8 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument(
         "--recordings",
         type=int,
-        help=f"number of recordings per species (default: {_RECORDINGS}), or of field recordings (default: {_FIELD_RECORDINGS})",
+        help=f"number of recordings per species (default: {_RECORDINGS}), or of field recordings (default: {_FIELD_RECORDINGS}); "
+        "a silent and a damaged field recording are added",
     )
     parser.add_argument(
         "--negatives", type=int, default=60, help="number of recordings without any of the species (default: 60)"

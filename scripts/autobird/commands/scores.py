@@ -79,7 +79,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
         *_crossval_lines(run / "crossval" / "crossval.json"),
-        *field_lines(run / "field" / "metrics.json"),
+        *field_lines(run / "field" / "metrics.json", run / "release" / "bundle" / "bundle.json"),
     ]
     released, drift, bundle = (
         run / "release" / "released.json",
@@ -91,7 +91,9 @@ def format_scores(run: Path, by_species: bool = False) -> str:
     if drift.is_file():
         lines.append(f"drift:    {_drift_summary(drift)}")
     report = run / "report.html"
-    lines.append(f"report:   {report if report.is_file() else f'to write it: snakemake --report {report}'}")
+    # A report belongs to one configuration, which the outputs of a run do not name.
+    hint = f"to write it: snakemake --report {report}, with the --configfile and --config of the run"
+    lines.append(f"report:   {report if report.is_file() else hint}")
     if bundle.is_dir():
         lines.append(f"bundle:   {bundle}")
         program = shlex.quote(str(Path(sys.executable).parent / "autobird"))

@@ -12,7 +12,7 @@ _MAX_BARS = 40
 """Largest number of species or folders that have a row in a figure."""
 
 _LEAST_RATE = 0.1
-"""Lower end of the axes of false alarms per hour, which are logarithmic."""
+"""Lower end of the axes of false alarms per hour, which are logarithmic; lower if one false alarm in all hours is rarer."""
 
 
 def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFrame, metrics: dict[str, Any]) -> None:
@@ -83,29 +83,33 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
     rates = {name: rate for name, rate in rates.items() if rate["per_hour"]}
     rates = dict(list(rates.items())[:_MAX_BARS])
     fig, (left, right) = figure(12, float(np.clip(2.4 + 0.3 * len(rates), 4.6, 16)), columns=2)
+    least = min(_LEAST_RATE, 0.5 / max((rate["hours"] for rate in rates.values()), default=1))
     pooled = curves[curves["species"] == ""]
-    left.plot(pooled["threshold"], pooled["false_alarms_per_hour"].clip(lower=_LEAST_RATE), color=BLUE)
+    # A rate of 0 has no place on a logarithmic axis: the line ends there.
+    left.plot(pooled["threshold"], pooled["false_alarms_per_hour"].where(lambda x: x > 0), color=BLUE)
     delivered = alarms["without_model_species"]["per_hour"]
-    if delivered:
-        left.axhline(
-            max(_LEAST_RATE, delivered["value"]), color=ORANGE, linestyle="--", label="thresholds of the bundle"
-        )
+    if delivered and delivered["value"]:
+        left.axhline(delivered["value"], color=ORANGE, linestyle="--", label="thresholds of the bundle")
         left.legend(fontsize=9)
     left.set_yscale("log")
-    left.set(xlim=(0, 1), xlabel="threshold, the same for all species", ylabel="false alarms per hour")
+    left.set(
+        xlim=(0, 1),
+        xlabel="threshold, the same for all species (no line: no false alarm)",
+        ylabel="false alarms per hour",
+    )
     left.set_title("In sound without any of the model's species", fontsize=10)
     left.grid(alpha=0.3)
     y = np.arange(len(rates))[::-1]
     for at, rate in zip(y, rates.values(), strict=True):
         interval = rate["per_hour"]
-        value = max(_LEAST_RATE, interval["value"])
+        value = max(least, interval["value"])
         if interval["low"] is not None:
-            right.plot([max(_LEAST_RATE, interval["low"]), max(_LEAST_RATE, interval["high"])], [at, at], color=GREY)
+            right.plot([max(least, interval["low"]), max(least, interval["high"])], [at, at], color=GREY)
         right.plot(value, at, "o" if interval["value"] else "<", color=BLUE)
     names = [f"{name} ({rate['hours']:.2f} h)" for name, rate in rates.items()]
     right.set_yticks(y, names, fontsize=9)
     right.set_ylim(-0.7, len(rates) - 0.3)
     right.set_xscale("log")
-    right.set_xlabel(f"false alarms per hour, {metrics['confidence']:.0%} intervals (<: none)")
+    right.set_xlabel(f"false alarms per hour, {metrics['confidence']:.0%} intervals (<: no false alarm)")
     right.grid(axis="x", alpha=0.3)
     save(fig, path)

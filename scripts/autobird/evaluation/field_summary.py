@@ -99,12 +99,16 @@ def field_notes(metrics: dict[str, Any]) -> list[str]:
     return notes
 
 
-def field_lines(file: Path) -> list[str]:
+def field_lines(file: Path, bundle: Path) -> list[str]:
     """Return lines for `autobird scores`; none if the run has not been measured on field recordings.
 
     Args:
         file: `field/metrics.json` of the run.
+        bundle: `bundle.json` of the run's bundle, which may be younger than these scores.
     """
     if not file.is_file():
         return []
-    return ["field recordings (docs/field.md):", *(f"    {line}" for line in field_summary(read_json(file)))]
+    metrics = read_json(file)
+    if bundle.is_file() and read_json(bundle)["fingerprint"] != metrics["bundle"]["fingerprint"]:
+        return ["field recordings: the scores are those of an earlier bundle; measure this one with `snakemake field`"]
+    return ["field recordings (docs/field.md):", *(f"    {line}" for line in field_summary(metrics))]

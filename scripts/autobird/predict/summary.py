@@ -97,7 +97,10 @@ def _report(survey: Survey, options: SummaryOptions) -> Iterator[str]:
             "autobird predict --recorder-clock)"
         )
     if "" in sites:
-        yield "note: the site of some recordings is unknown; they count as one site without a name"
+        yield (
+            "note: the site of some recordings is unknown; they count as one site without a name; give autobird predict the folder above "
+            "the sites, or --site recorder"
+        )
     if survey.sun is not None and survey.sun.without:
         yield (
             f"note: recordings without hours from sunrise: {survey.sun.without} (their offset from UTC is unknown, see autobird predict "

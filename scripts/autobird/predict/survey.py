@@ -192,6 +192,12 @@ def _species_of(path: Path) -> list[str]:
 
 def _files_of(table: Path) -> Path:
     path = files_table(table)
+    if not table.is_file():
+        raise AutobirdError(
+            f"{table} cannot be read (No such file or directory); give a table of autobird predict: CSV, JSON lines (.jsonl) or parquet"
+        )
+    if not path.is_file() and table.name.endswith(".files.csv"):
+        raise AutobirdError(f"{table} is a table of files; give the table of detections beside it")
     if not path.is_file():
         raise AutobirdError(
             f"{table}: its table of files {path} does not exist, without which the recording effort is unknown; autobird predict writes "

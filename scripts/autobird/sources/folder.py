@@ -90,9 +90,9 @@ class FolderSource(Source):
         self._cache, self._suffix = cache, suffix
         self._columns = columns or ColumnSettings()
         if not self.root.is_dir():
-            contents = (
-                "the folder that holds one folder per species" if setting == "corpus.root" else "a folder of recordings"
-            )
+            contents = "a folder of recordings"
+            if setting == "corpus.root":
+                contents += " (type folder: the one that holds one folder per species)"
             raise AutobirdError(f"{self.name} is not a folder; give {contents}")
         self._metadata_file = self._find_metadata(metadata)
         self._names: list[str] | None = None
