@@ -346,3 +346,12 @@ def test_detections_and_false_alarms_do_not_join_recordings() -> None:
     assert hours_by_sound(p, truth)["no_species"].sum() == pytest.approx(20 / 3600)
     detections, _ = match_events(p, read_boxes(boxes(), p), 5.0, 0.5, 0)
     assert detections["outcome"].tolist() == ["wrong", "wrong"]
+
+
+def test_a_run_through_two_kinds_of_sound_counts_in_each_of_them_and_once_without_the_species() -> None:
+    """A detection from 0 to 40 s, with a bird that the model does not know from 18 to 22 s in the middle."""
+    p = predictions([40], [{0: range(15)}])
+    _, scores = compared(p, boxes(("r0.wav", 18, 22, "Corvus corax")))
+    alarms = scores.false_alarms()
+    counts = [alarms[kind]["count"] for kind in ("without_model_species", "no_species", "unknown_species")]
+    assert counts == [1, 2, 1]

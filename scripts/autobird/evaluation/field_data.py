@@ -104,7 +104,9 @@ def read_predictions(
     rows = rows[np.argsort(recording[rows], kind="stable")]
     quiet = _array(table["quiet"])[rows]
     probabilities = _matrix(table["probabilities"], len(labels), np.float32)[rows]
-    found = pd.concat([pd.read_csv(path, keep_default_na=False) for path in detections], ignore_index=True)
+    tables = [pd.read_csv(path, keep_default_na=False) for path in detections]
+    # pandas warns if it infers the types of a table without rows.
+    found = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True)
     found = found[found["recording"].isin(code_of)]
     column_of = {name: column for column, name in enumerate(labels)}
     found = found.assign(recording=found["recording"].map(code_of), species=found["species"].map(column_of))

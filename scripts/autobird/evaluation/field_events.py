@@ -139,11 +139,31 @@ SOUND = (NO_SPECIES_SOUND, UNKNOWN_SOUND)
 
 def hours_by_sound(predictions: FieldPredictions, truth: WindowTruth) -> dict[str, Floats]:
     """Return the hours of each kind of sound in each recording, each of shape (recordings,): `all`, and those in `SOUND`."""
-    hours, other = predictions.hours, truth.empty & truth.has_unknown_species
-    masks = {"all": np.ones(len(hours), bool), NO_SPECIES_SOUND: truth.empty & ~other, UNKNOWN_SOUND: other}
+    hours = predictions.hours
+    masks = {"all": np.ones(len(hours), bool), **sound_masks(truth)}
     recordings = len(predictions.names)
     sums = {kind: np.bincount(predictions.recording[mask], hours[mask], recordings) for kind, mask in masks.items()}
     return {kind: np.asarray(total, np.float64) for kind, total in sums.items()}
+
+
+def sound_masks(truth: WindowTruth) -> dict[str, NDArray[np.bool_]]:
+    """Return which windows hold each kind of sound of `SOUND`; shape (windows,)."""
+    other = truth.empty & truth.has_unknown_species
+    return {NO_SPECIES_SOUND: truth.empty & ~other, UNKNOWN_SOUND: other}
+
+
+def recordings_of_runs(predictions: FieldPredictions, mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Return the recording of each run of consecutive windows, among those where `mask` is true, in which one species is detected.
+
+    Args:
+        predictions: the predictions.
+        mask: shape (windows,).
+    """
+    runs = []
+    for species in range(len(predictions.labels)):
+        windows = np.flatnonzero(predictions.detected[:, species] & mask)
+        runs.append(predictions.recording[windows[run_starts(windows, predictions.recording)]])
+    return np.concatenate(runs) if runs else np.zeros(0, np.int64)
 
 
 def false_alarms(predictions: FieldPredictions, truth: WindowTruth) -> pd.DataFrame:
@@ -153,7 +173,8 @@ def false_alarms(predictions: FieldPredictions, truth: WindowTruth) -> pd.DataFr
     without boxes these are the delivered detections. Of a detection that begins or ends in such sound, the part there counts.
 
     Returns:
-        columns recording, species (indices), start, end, sound (one of `SOUND`), sorted.
+        columns recording, species (indices), start, end, sound (one of `SOUND`: `UNKNOWN_SOUND` if a part of it is of another species),
+        sorted.
     """
     tables = []
     for species in range(len(predictions.labels)):

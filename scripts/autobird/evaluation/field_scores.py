@@ -20,7 +20,9 @@ from autobird.evaluation.field_events import (
     false_alarms,
     hours_by_sound,
     match_events,
+    recordings_of_runs,
     run_starts,
+    sound_masks,
 )
 from autobird.evaluation.metrics import (
     Weighting,
@@ -241,11 +243,12 @@ class FieldScores:
         recording = c.detections["recording"].to_numpy()
         wrong = c.detections["outcome"].to_numpy(object) == WRONG
         out: dict[str, Any] = {"overall": self.rate(recording[wrong], c.hours["all"])}
-        recording, sound = c.alarms["recording"].to_numpy(), c.alarms["sound"].to_numpy(object)
+        recording, masks = c.alarms["recording"].to_numpy(), sound_masks(c.windows)
         hours = sum((c.hours[kind] for kind in SOUND), np.zeros(len(c.predictions.names)))
         out["without_model_species"] = self.rate(recording, hours)
         for kind in SOUND:
-            out[kind] = self.rate(recording[sound == kind], c.hours[kind])
+            # Runs within this kind of sound: a run that goes on in the other kind counts in both, as its hours do.
+            out[kind] = self.rate(recordings_of_runs(c.predictions, masks[kind]), c.hours[kind])
         out["by_folder"] = {}
         folders = folders_of(c.predictions.names)
         for folder in sorted(set(folders)):

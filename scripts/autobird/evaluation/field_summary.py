@@ -60,8 +60,8 @@ def _false_alarm_lines(alarms: dict[str, Any]) -> list[str]:
         )
     if overall["hours"] > empty["hours"]:
         lines.append(
-            f"Wrong detections per hour of all sound: {interval_text(overall['per_hour'], decimals=1)} ({overall['count']} in "
-            f"{overall['hours']:.2f} h)."
+            f"Wrong detections per hour of all sound, also that with the model's species: {interval_text(overall['per_hour'], decimals=1)} "
+            f"({overall['count']} in {overall['hours']:.2f} h; detections that only touch a box are not decided)."
         )
     return lines
 
