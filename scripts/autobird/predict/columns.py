@@ -46,10 +46,13 @@ DETECTION_COLUMNS = (
 """Start and end in seconds from the start of the file; the highest calibrated probability of the windows in between; and the local
 date and time of day at which the detection starts. To add a column to every format, add it here."""
 
-FILE_COLUMNS = ("file", "seconds", "status", "detections", "reason", "note", "quiet_share", "site", "recorder", "recorded_at")  # fmt: skip
+FILE_COLUMNS = (
+    "file", "seconds", "status", "detections", "reason", "note", "quiet_share", "site", "recorder", "recorded_at", "unknown_score",
+)  # fmt: skip
 """Columns of the table of files: length; status (`detections`, `no detections`; `quiet`: too quiet for detections; `silent`: without
 signal; `skipped`); number of detections; why a file was skipped; problems with a file that was classified nevertheless; share of its
-windows that are quiet; site, recorder and start."""
+windows that are quiet; site, recorder and start; and how little the recording resembles the species of the model (`predict.unknown`),
+empty if all of it is quiet or the bundle has no such score."""
 
 
 class DetectionTable:
@@ -107,6 +110,7 @@ class DetectionTable:
             place.site,
             place.recorder,
             place.recorded_at,
+            "" if result.unknown_score is None else f"{result.unknown_score:.4f}",
         ]
 
 
