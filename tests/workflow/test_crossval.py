@@ -66,6 +66,7 @@ def test_an_impossible_cross_validation_is_refused_before_any_job(demo: Path, co
     assert result.jobs == set()
 
 
+@pytest.mark.long
 def test_given_splits_are_refused_because_they_would_be_the_same_in_all_folds(folder: Path) -> None:
     table = folder / "my birds" / "SOURCES.csv"
     sources = pd.read_csv(table, dtype=str, keep_default_na=False)

@@ -22,6 +22,7 @@ def metrics(project: Path) -> dict:
     return json.loads((project / RESULTS / "metrics.json").read_text())
 
 
+@pytest.mark.long
 def test_the_bundle_is_measured_on_annotated_recordings_that_are_not_in_the_corpus(folder: Path) -> None:
     root = folder / "field set"
     truth = write_field_set(root)
