@@ -90,6 +90,7 @@ def test_a_quotation_mark_in_a_raven_table_loses_no_rows(tmp_path: Path) -> None
     assert (boxes["problem"] == "").sum() == len(boxes) == 18
 
 
+@pytest.mark.long
 def test_boxes_of_a_table_without_labels_are_unlabelled_or_of_the_species_that_the_setting_names(
     tmp_path: Path,
 ) -> None:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import tomllib
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -68,6 +69,7 @@ def test_the_lock_files_agree_with_pyproject() -> None:
             assert all(v in requirement.specifier for v in found), f"{requirement}: {found} in {lock}"
 
 
+@pytest.mark.long
 def test_snakemake_lint_finds_no_problem() -> None:
     done = subprocess.run(
         [docs.sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True, check=False

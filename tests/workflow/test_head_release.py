@@ -94,6 +94,7 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_head: Pa
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_folder_is_predicted_in_batches_and_tested_for_drift(head: Path) -> None:
     split = pd.read_csv(head / "results/test/drift/current.csv", index_col="recording")
     for name in split.index:

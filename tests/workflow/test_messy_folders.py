@@ -17,6 +17,7 @@ BIRDS = "corpus={type: folder, root: birds, near_duplicates: false}"
 CHECKED, COUNTS = "results/features/test/corpus/checked.json", "results/test/dataset/counts.json"
 
 
+@pytest.mark.long
 def test_what_is_no_recording_is_counted_apart_and_adding_more_of_it_repeats_only_the_count(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "project")
     birds = write_case("f04_droppings", project / "birds")

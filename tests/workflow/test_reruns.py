@@ -105,6 +105,7 @@ def test_an_added_recording_reruns_its_batch_in_the_same_call(folder: Path) -> N
     assert name in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
 
 
+@pytest.mark.long
 def test_a_removed_recording_reruns_its_batch(folder: Path) -> None:
     gone = a_recording(folder)
     name = gone.relative_to(folder / "my birds").as_posix()
@@ -207,14 +208,17 @@ def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, colum
     assert result.batches("manifest") == {"grouping"}
 
 
+@pytest.mark.long
 def test_a_new_number_of_mel_bands_decodes_nothing(folder: Path) -> None:
     assert run(folder, "features={mels: 48}").rules == {"mel_shards", "dataset", *AFTER_DATASET}
 
 
+@pytest.mark.long
 def test_a_new_rms_filter_reruns_the_dataset_and_later_stages(folder: Path) -> None:
     assert run(folder, "features={min_rms: 0.02}").rules == {"dataset", *AFTER_DATASET}
 
 
+@pytest.mark.long
 def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(folder: Path) -> None:
     edit(folder / "scripts/autobird/audio/mel.py", r"out\[:\] = scale\(mel\)", "out[:] = scale(1.5 * mel)")
     result = run(folder)
