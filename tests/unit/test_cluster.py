@@ -44,6 +44,7 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
         "predict",
         "predict_pack",
         "predict_bundle",
+        "predict_overlay",
         "refresh_sources",
         "crossval",
         "unlabelled_pack",
