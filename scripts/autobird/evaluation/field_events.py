@@ -11,6 +11,7 @@ from autobird.evaluation.field_data import (
     WindowTruth,
     needed_overlap,
 )
+from autobird.predict.classification import run_starts
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -162,7 +163,7 @@ def recordings_of_runs(predictions: FieldPredictions, mask: NDArray[np.bool_]) -
     runs = []
     for species in range(len(predictions.labels)):
         windows = np.flatnonzero(predictions.detected[:, species] & mask)
-        runs.append(predictions.recording[windows[run_starts(windows, predictions.recording)]])
+        runs.append(predictions.recording[windows[starts_of_runs(windows, predictions.recording)]])
     return np.concatenate(runs) if runs else np.zeros(0, np.int64)
 
 
@@ -179,7 +180,7 @@ def false_alarms(predictions: FieldPredictions, truth: WindowTruth) -> pd.DataFr
     tables = []
     for species in range(len(predictions.labels)):
         windows = np.flatnonzero(predictions.detected[:, species] & truth.empty)
-        first = run_starts(windows, predictions.recording)
+        first = starts_of_runs(windows, predictions.recording)
         if not len(first):
             continue
         last = np.append(first[1:], len(windows)) - 1
@@ -200,13 +201,11 @@ def false_alarms(predictions: FieldPredictions, truth: WindowTruth) -> pd.DataFr
     return table.astype(columns).sort_values(["recording", "start", "species"], ignore_index=True)
 
 
-def run_starts(windows: NDArray[np.intp], recording: NDArray[np.int64]) -> NDArray[np.intp]:
-    """Return where runs of consecutive windows of one recording begin, as positions in `windows`.
+def starts_of_runs(windows: NDArray[np.intp], recording: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return where detections (`classification.run_starts`) begin in the windows in which a species is detected, as positions in `windows`.
 
     Args:
         windows: windows in which a species is detected, as increasing indices.
         recording: recording of each window; shape (all windows,).
     """
-    if not len(windows):
-        return np.zeros(0, np.intp)
-    return np.flatnonzero(np.append(True, (np.diff(windows) > 1) | (np.diff(recording[windows]) != 0)))
+    return np.flatnonzero(run_starts(np.ones((len(windows), 1), bool), recording[windows], windows))

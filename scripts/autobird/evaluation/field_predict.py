@@ -21,7 +21,7 @@ from autobird.evaluation.field_data import ANSWERS, DETECTIONS, WINDOWS
 from autobird.predict.answer_options import AS_RELEASED
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle
-from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
+from autobird.predict.files import FileJob, FileResult, predict_batch_files, skipped
 
 _PART = "is a part of its file, and the bundle predicts whole files; cut it out into a file of its own"
 
@@ -86,12 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
             if not problem_of(row) and sound is not None
         ]
-        done = len(rows) - len(usable)
-        # One worker: the batches are the parallel jobs. It is a separate process because a decoder may crash.
-        for at, result in predict_files([job for _, job in usable], 1, time_per_mb=time_per_megabyte(bundle)):
-            results[usable[at][0]] = result
-            done += 1
-            progress(done)
+        predict_batch_files(results, usable, bundle, progress)
         write_arrow(args.windows, windows_table(results, bundle.labels))
         write_text(args.detections, detections_csv(results))
         answers = [[r.file, round(r.duration, 3), r.error, r.note] for r in results]

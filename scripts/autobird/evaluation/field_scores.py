@@ -21,8 +21,8 @@ from autobird.evaluation.field_events import (
     hours_by_sound,
     match_events,
     recordings_of_runs,
-    run_starts,
     sound_masks,
+    starts_of_runs,
 )
 from autobird.evaluation.metrics import (
     Weighting,
@@ -310,7 +310,7 @@ class FieldScores:
             probabilities = p.probabilities[candidates, s]
             for n, threshold in enumerate(THRESHOLDS):
                 windows = candidates[probabilities >= threshold]
-                alarms = run_starts(windows[empty[windows]], p.recording)
+                alarms = starts_of_runs(windows[empty[windows]], p.recording)
                 values[n] = present[windows].sum(), known[windows].sum(), len(alarms)
             pooled += values
             if present.any() or values[:, 2].any():

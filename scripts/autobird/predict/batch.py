@@ -13,7 +13,7 @@ from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle
 from autobird.predict.columns import DetectionTable
-from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
+from autobird.predict.files import FileJob, FileResult, predict_batch_files, skipped
 from autobird.predict.formats import CsvFormat, as_text, file_rows
 from autobird.predict.origin import Origin, Places
 
@@ -75,13 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             for n, (row, sound) in enumerate(zip(rows, sounds, strict=True))
             if row["sha256"] and sound is not None
         ]
-        done = len(rows) - len(readable)
-        # One worker: the batches are the parallel jobs. It is a separate process because a decoder may crash.
-        jobs = [job for _, job in readable]
-        for number, result in predict_files(jobs, 1, time_per_mb=time_per_megabyte(bundle)):
-            results[readable[number][0]] = result
-            done += 1
-            progress(done)
+        predict_batch_files(results, readable, bundle, progress)
         write_text(args.detections, as_text(CsvFormat(table), results))
         write_text(args.files, csv_text(list(file_rows(results, table))))
         write_text(args.skipped, csv_text([["file", "reason"], *([r.file, r.error] for r in results if r.error)]))

@@ -11,6 +11,7 @@ from typing import BinaryIO, NamedTuple
 from autobird.audio.access import AudioSource, open_source, source_size
 from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.audio.headers import Header, read_header
+from autobird.core.progress import Progress
 from autobird.core.workers import Crash, Killed, TimedOut, run_each
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.bundle import Bundle
@@ -211,6 +212,26 @@ def predict_files(
         job = jobs[number]
         found = _of_crash(job.name, result) if isinstance(result, Crash) else result
         yield number, replace(found, origin=read_origin(job.audio, job.below or job.name))
+
+
+def predict_batch_files(
+    results: list[FileResult], jobs: Sequence[tuple[int, FileJob]], bundle: Bundle, progress: Progress
+) -> None:
+    """Classify the files of a batch, and put each result in its place.
+
+    One worker: the batches are the parallel jobs. It is a separate process because a decoder may crash.
+
+    Args:
+        results: of all recordings of the batch; those of `jobs` are replaced.
+        jobs: place in `results`, and the file.
+        bundle: the bundle of the jobs, for the time limit.
+        progress: counts the recordings of the batch.
+    """
+    done = len(results) - len(jobs)
+    for at, result in predict_files([job for _, job in jobs], 1, time_per_mb=time_per_megabyte(bundle)):
+        results[jobs[at][0]] = result
+        done += 1
+        progress(done)
 
 
 def read_origin(source: AudioSource, path: str) -> Origin:

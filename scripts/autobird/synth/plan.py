@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -137,6 +138,34 @@ def species_name(index: int) -> str:
     return f"{genus} {_EPITHETS[index % len(_EPITHETS)]}"
 
 
+class _Session(TypedDict):
+    """What the recordings of a session have in common."""
+
+    recordist: str
+    place: str
+    date: str
+    licence: str
+    quality: str
+    sample_rate: int
+    channels: int
+
+
+def _draw_session(rng: np.random.Generator) -> tuple[int, _Session]:
+    """Return the number of recordings of a session, and what they have in common.
+
+    The order of the draws is part of the corpus: another order gives other recordings.
+    """
+    size = int(rng.choice(_SESSION_SIZES, p=_SESSION_SHARES))
+    recordist, place = str(rng.choice(_RECORDISTS)), str(rng.choice(_PLACES))
+    date = dt.date(2021, 3, 1) + dt.timedelta(days=int(rng.integers(0, 4 * 365)))
+    licence, quality = str(rng.choice(_LICENCES, p=_LICENCE_SHARES)), str(rng.choice(_GRADES, p=_GRADE_SHARES))
+    sample_rate, channels = int(rng.choice(_SAMPLE_RATES)), int(rng.choice((1, 2), p=(0.65, 0.35)))
+    return size, {
+        "recordist": recordist, "place": place, "date": date.isoformat(), "licence": licence, "quality": quality,
+        "sample_rate": sample_rate, "channels": channels,
+    }  # fmt: skip
+
+
 def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
     """Return the recordings of one species. A larger number of recordings does not change the first ones.
 
@@ -151,13 +180,8 @@ def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
     session = -1
     while len(plans) < recordings:
         session += 1
-        # The order of these draws is part of the corpus: another order gives other recordings.
         rng = np.random.default_rng([seed, 2, species, session])
-        size = int(rng.choice(_SESSION_SIZES, p=_SESSION_SHARES))
-        recordist, place = str(rng.choice(_RECORDISTS)), str(rng.choice(_PLACES))
-        date = dt.date(2021, 3, 1) + dt.timedelta(days=int(rng.integers(0, 4 * 365)))
-        licence, quality = str(rng.choice(_LICENCES, p=_LICENCE_SHARES)), str(rng.choice(_GRADES, p=_GRADE_SHARES))
-        sample_rate, channels = int(rng.choice(_SAMPLE_RATES)), int(rng.choice((1, 2), p=(0.65, 0.35)))
+        size, shared = _draw_session(rng)
         for _ in range(size):
             is_long = rng.random() < _LONG_SHARE
             duration = rng.uniform(30, 60) if is_long else rng.uniform(4, 15)
@@ -171,14 +195,8 @@ def plan_species(seed: int, species: int, recordings: int) -> list[Plan]:
                         session=session,
                         name=species_name(species),
                         format=fmt,
-                        sample_rate=sample_rate,
-                        channels=channels,
                         duration=round(float(duration), 3),
-                        recordist=recordist,
-                        date=date.isoformat(),
-                        place=place,
-                        licence=licence,
-                        quality=quality,
+                        **shared,
                     )
                 )
     return plans
@@ -198,13 +216,8 @@ def plan_negatives(seed: int, recordings: int) -> list[NegativePlan]:
     session = -1
     while len(plans) < recordings:
         session += 1
-        # The order of these draws is part of the corpus: another order gives other recordings.
         rng = np.random.default_rng([seed, 5, session])
-        size = int(rng.choice(_SESSION_SIZES, p=_SESSION_SHARES))
-        recordist, place = str(rng.choice(_RECORDISTS)), str(rng.choice(_PLACES))
-        date = dt.date(2021, 3, 1) + dt.timedelta(days=int(rng.integers(0, 4 * 365)))
-        licence, quality = str(rng.choice(_LICENCES, p=_LICENCE_SHARES)), str(rng.choice(_GRADES, p=_GRADE_SHARES))
-        sample_rate, channels = int(rng.choice(_SAMPLE_RATES)), int(rng.choice((1, 2), p=(0.65, 0.35)))
+        size, shared = _draw_session(rng)
         for _ in range(size):
             duration, fmt = rng.uniform(*_NEGATIVE_SECONDS), str(rng.choice(_FORMATS, p=_FORMAT_SHARES))
             if len(plans) < recordings:
@@ -215,14 +228,8 @@ def plan_negatives(seed: int, recordings: int) -> list[NegativePlan]:
                         session=session,
                         sound=NEGATIVE_SOUNDS[session % len(NEGATIVE_SOUNDS)],
                         format=fmt,
-                        sample_rate=sample_rate,
-                        channels=channels,
                         duration=round(float(duration), 3),
-                        recordist=recordist,
-                        date=date.isoformat(),
-                        place=place,
-                        licence=licence,
-                        quality=quality,
+                        **shared,
                     )
                 )
     return plans
