@@ -203,6 +203,8 @@ def entries_and_files(table: list[dict[str, str]], root: Path) -> tuple[list[dic
         root: the folder.
     """
     entries, files = [], dict[str, Path | bytes]()
+    # The table has common names in the background; xeno-canto lists scientific ones.
+    scientific = {row["common_name"]: row["species"] for row in table}
     for row in table:
         path = root / row["file"]
         number = path.stem.removeprefix("XC")
@@ -210,7 +212,9 @@ def entries_and_files(table: list[dict[str, str]], root: Path) -> tuple[list[dic
         entries.append(
             entry(
                 number, row["species"], path.name, rec=row["recordist"], date=row["date"], loc=row["location"],
-                lat=row["lat"], lon=row["lon"], length=f"{int(seconds // 60)}:{int(seconds % 60):02d}",
+                lat=row["lat"], lon=row["lon"], en=row["common_name"],
+                also=[scientific.get(name, name) for name in row["background_species"].split(", ")],
+                length=f"{int(seconds // 60)}:{int(seconds % 60):02d}",
             )
         )  # fmt: skip
         files[number] = path

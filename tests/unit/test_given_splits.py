@@ -6,11 +6,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from autobird.audio.settings import WindowSettings
 from autobird.core.errors import AutobirdError
-from autobird.dataset.counts import count_dataset, overridden_splits
-from autobird.dataset.dataset import report_boxes_after_end, report_overridden_splits
+from autobird.dataset.counts import box_problems, count_dataset, overridden_splits
+from autobird.dataset.dataset import report_boxes, report_overridden_splits
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.listing import Listing
 from autobird.sources.select import source_of
 from autobird.sources.settings import SourceSettings
@@ -88,7 +88,7 @@ def test_recordings_that_their_group_puts_into_another_split_are_listed(
     ]
     tables = RecordingTables(grouping, frozenset(), PAIRS)
     recordings = pd.DataFrame({"recording": list("abcd"), "duration": 9.0})
-    assert count_dataset(recordings, index, ["x"], tables, WindowSettings())["splits_overridden"] == {
+    assert count_dataset(recordings, index, ["x"], tables, DatasetStageSettings())["splits_overridden"] == {
         "test -> train": 2
     }
     with caplog.at_level(logging.WARNING, "autobird"):
@@ -100,20 +100,24 @@ def test_recordings_that_their_group_puts_into_another_split_are_listed(
     assert "2 recordings are not in the split that the metadata give" in capsys.readouterr().err
 
 
-def test_boxes_that_begin_after_the_end_of_their_recording_are_counted(
+def test_boxes_that_label_no_window_are_counted(
     caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     boxes = pd.DataFrame(
-        [("a", 8.9, 12.0, "x", ""), ("a", 9.0, 10.0, "x", ""), ("a", 99.0, 100.0, "x", "zero length"), ("b", 50.0, 51.0, "x", ""),
+        [("a", 0.0, 3.0, "x", ""), ("a", 8.9, 12.0, "x", ""), ("a", 9.0, 10.0, "x", ""), ("a", 99.0, 100.0, "x", "zero length"), ("b", 50.0, 51.0, "x", ""),
          ("c", 50.0, 51.0, "x", "")],
         columns=["recording", "start", "end", "species", "problem"],
     )  # fmt: skip
     tables = RecordingTables(pd.DataFrame(columns=["recording", "split"]), frozenset({"c"}), PAIRS, boxes)
     recordings = pd.DataFrame({"recording": ["a", "b", "c"], "duration": [9.0, 9.0, 9.0]})
     index = index_of({"a": "train", "b": "test"})
-    counts = count_dataset(recordings, index, ["x"], tables, WindowSettings())["boxes"]
-    assert counts == {"begins after the end of its recording": 2, "used": 2, "zero length": 1}
+    counts = count_dataset(recordings, index, ["x"], tables, DatasetStageSettings())["boxes"]
+    assert counts == {
+        "begins after the end of its recording": 2, "its recording is quarantined": 1, "overlaps no window enough to label it": 1,
+        "used": 1, "zero length": 1,
+    }  # fmt: skip
     with caplog.at_level(logging.WARNING, "autobird"):
-        report_boxes_after_end(recordings, tables)
+        report_boxes(box_problems(recordings, index, tables, DatasetStageSettings()), boxes["recording"])
+    assert "a: 1 annotated boxes overlap no window enough to label it" in caplog.text
     assert "a: 1 annotated boxes begin after its end and are not used" in caplog.text
     assert "[dataset] 2 annotated boxes begin after the end of their recording" in capsys.readouterr().err

@@ -26,6 +26,25 @@ def boxes_after_end(boxes: pd.DataFrame, durations: "pd.Series[float]") -> "pd.S
     return (boxes["problem"] == "") & (duration > 0) & (boxes["start"] >= duration)
 
 
+def boxes_without_window(
+    windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStageSettings
+) -> NDArray[np.bool_]:
+    """Return for each box whether it labels no window, for example because the recording ends soon after their beginning.
+
+    Args:
+        windows: columns recording, start (samples), duration (of the recording, seconds).
+        boxes: columns recording, start, end (seconds).
+        settings: the labelling rule, and the length of a window.
+    """
+    found = np.ones(len(boxes), bool)
+    windows_of_recording = windows.groupby("recording").indices
+    for recording, rows in boxes.groupby("recording").indices.items():
+        if recording in windows_of_recording:
+            of_recording = windows.iloc[windows_of_recording[recording]]
+            found[rows] = ~_overlaps(of_recording, boxes.iloc[rows], settings).labels.any(axis=0)
+    return found
+
+
 def usable_boxes(boxes: pd.DataFrame, durations: "pd.Series[float]", labels: Collection[str]) -> pd.DataFrame:
     """Return what the boxes of annotated recordings tell about their windows.
 

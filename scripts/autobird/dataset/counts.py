@@ -7,14 +7,22 @@ import numpy as np
 import pandas as pd
 
 from autobird.audio.settings import WindowSettings
-from autobird.dataset.boxes import boxes_after_end
+from autobird.dataset.boxes import boxes_after_end, boxes_without_window
 from autobird.dataset.index import UNKNOWN_SPLIT
 from autobird.dataset.present import species_rows
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.splits import SPLITS
 
 AFTER_END = "begins after the end of its recording"
 """Problem of a box, known only when the recordings are decoded."""
+
+QUARANTINED = "its recording is quarantined"
+"""Problem of a box, known when the corpus is checked."""
+
+NO_WINDOW = "overlaps no window enough to label it"
+"""Problem of a box: what the recording holds of it is too short. The species is in the labels of the recording, but the windows that the
+box touches are not used."""
 
 
 def count_dataset(
@@ -22,7 +30,7 @@ def count_dataset(
     index: pd.DataFrame,
     labels: Sequence[str],
     tables: RecordingTables,
-    settings: WindowSettings,
+    settings: DatasetStageSettings,
 ) -> dict[str, Any]:
     """Return the content of `counts.json`. All recordings = used + filtered + quarantined.
 
@@ -33,7 +41,7 @@ def count_dataset(
         index: the index of `build_index`.
         labels: the labels of `build_index`.
         tables: the quarantine and the boxes.
-        settings: length and sampling rate of a window.
+        settings: length and sampling rate of a window, and how boxes label windows.
     """
     used = index[index["dropped"] == ""]
     with_species = species_rows(used, labels)
@@ -62,12 +70,24 @@ def count_dataset(
         seconds = _seconds(negatives, recordings, settings)
         counts["negatives"] = {split: _count_negatives(negatives, seconds, split) for split in SPLITS}
     if len(tables.boxes):
-        problems = tables.boxes["problem"].mask(
-            boxes_after_end(tables.boxes, durations_of(recordings, tables)), AFTER_END
-        )
-        box_counts = problems.replace("", "used").value_counts()
+        box_counts = box_problems(recordings, index, tables, settings).replace("", "used").value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
+
+
+def box_problems(
+    recordings: pd.DataFrame, index: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
+) -> "pd.Series[str]":
+    """Return why each box of `tables.boxes` labels no window; "" if it labels one. See `count_dataset`."""
+    boxes, durations = tables.boxes, durations_of(recordings, tables)
+    problems = boxes["problem"].mask(boxes_after_end(boxes, durations), AFTER_END)
+    problems = problems.mask((problems == "") & boxes["recording"].isin(tables.quarantined), QUARANTINED)
+    annotated = index.loc[index["recording"].isin(boxes["recording"]), ["recording", "start"]]
+    windows = annotated.assign(duration=annotated["recording"].map(durations))
+    usable = (problems == "").to_numpy()
+    unlabelling = np.zeros(len(boxes), bool)
+    unlabelling[usable] = boxes_without_window(windows, boxes[usable], settings)
+    return problems.mask(unlabelling, NO_WINDOW)
 
 
 def durations_of(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[float]":

@@ -11,8 +11,7 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.store import Store, open_store
 from autobird.core.tables import read_tables, write_table
-from autobird.dataset.boxes import boxes_after_end
-from autobird.dataset.counts import count_dataset, durations_of, overridden_splits
+from autobird.dataset.counts import AFTER_END, NO_WINDOW, box_problems, count_dataset, overridden_splits
 from autobird.dataset.groups import near_duplicate_clusters
 from autobird.dataset.index import (
     UNKNOWN_SPLIT,
@@ -62,10 +61,16 @@ def report_overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> Non
         )
 
 
-def report_boxes_after_end(recordings: pd.DataFrame, tables: RecordingTables) -> None:
-    """Log how many boxes begin after the end of each recording."""
-    after_end = boxes_after_end(tables.boxes, durations_of(recordings, tables))
-    counts = tables.boxes.loc[after_end, "recording"].value_counts().sort_index()
+def report_boxes(problems: "pd.Series[str]", recordings: "pd.Series[str]") -> None:
+    """Log how many boxes begin after the end of each recording, and how many overlap no window enough to label it.
+
+    Args:
+        problems: result of `box_problems`.
+        recordings: recording of each box.
+    """
+    for recording, count in recordings[problems == NO_WINDOW].value_counts().sort_index().items():
+        log.warning("%s: %d annotated boxes overlap no window enough to label it", recording, count)
+    counts = recordings[problems == AFTER_END].value_counts().sort_index()
     for recording, count in counts.items():
         log.warning("%s: %d annotated boxes begin after its end and are not used", recording, count)
     if len(counts):
@@ -140,7 +145,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         counts = count_dataset(recordings, index, labels, tables, settings)
         write_json(args.counts, counts)
         report_overridden_splits(index, tables.grouping)
-        report_boxes_after_end(recordings, tables)
+        if len(tables.boxes):
+            report_boxes(box_problems(recordings, index, tables, settings), tables.boxes["recording"])
         report_moves(open_store(args.state), index)
         for species, reason in counts["untestable"].items():
             log.warning("%s: %s", species, reason)
