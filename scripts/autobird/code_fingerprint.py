@@ -4,6 +4,7 @@ import ast
 import hashlib
 import re
 import sys
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +39,9 @@ class CodeFingerprints:
         self._graph = grimp.build_graph(PACKAGE, include_external_packages=True, cache_dir=None)
         self._locked_versions = locked_versions(lock)
         self._lock = lock
+        # Snakemake asks for about 50 stages whenever it reads the workflow, and most modules are in most of them.
         self._tree, self._digest = cache(self._tree_uncached), cache(self._digest_uncached)
+        self._imports = cache(self._imports_uncached)
 
     def of(self, module: str) -> str:
         """Return the fingerprint of a stage: 16 hexadecimal digits."""
@@ -93,9 +96,17 @@ class CodeFingerprints:
             module: its name.
             used: for a module of settings, the names that other modules import from it (see `result_affecting_code`); else None.
         """
-        tree = self._tree(module)
-        code = ast.unparse(tree if used is None else result_affecting_code(tree, used))
+        code = ast.unparse(self._counting_tree(module, used))
         return hashlib.sha256(code.encode()).hexdigest() if code or used is None else ""
+
+    def _imports_uncached(self, module: str, used: frozenset[str] | None) -> dict[str, set[str]]:
+        """Return the names that the code of a module that counts imports from each module; see `_digest_uncached`."""
+        return _imported_names(self._counting_tree(module, used))
+
+    def _counting_tree(self, module: str, used: frozenset[str] | None) -> ast.Module:
+        """Return the code of a module that counts; see `_digest_uncached`."""
+        tree = self._tree(module)
+        return tree if used is None else result_affecting_code(tree, used)
 
     def _used_names(self, module: str, reached: frozenset[str]) -> set[str]:
         """Return the names that the modules in `reached` import from a module of settings.
@@ -104,10 +115,8 @@ class CodeFingerprints:
         """
         used: set[str] = set()
         for importer in self._graph.find_modules_that_directly_import(module) & reached:
-            tree = self._tree(importer)
-            if _is_settings(importer):
-                tree = result_affecting_code(tree, self._used_names(importer, reached))
-            used |= _imported_names(tree, module)
+            of_importer = frozenset(self._used_names(importer, reached)) if _is_settings(importer) else None
+            used |= self._imports(importer, of_importer).get(module, set())
         return used
 
 
@@ -115,18 +124,18 @@ def _is_settings(module: str) -> bool:
     return module.split(".")[-1] == "settings"
 
 
-def _imported_names(tree: ast.AST, module: str) -> set[str]:
-    """Return the names that `tree` imports from `module`; `*` if it imports the module as a whole."""
-    package, _, name = module.rpartition(".")
-    names: set[str] = set()
+def _imported_names(tree: ast.AST) -> dict[str, set[str]]:
+    """Return the names that `tree` imports from each module; `*` for a module that it imports as a whole."""
+    names: dict[str, set[str]] = defaultdict(set)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == module:
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == package:
-            names |= {"*" for alias in node.names if alias.name == name}
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                names[node.module].add(alias.name)
+                names[f"{node.module}.{alias.name}"].add("*")  # if the name is that of a module
         elif isinstance(node, ast.Import):
-            names |= {"*" for alias in node.names if alias.name == module}
-    return names
+            for alias in node.names:
+                names[alias.name].add("*")
+    return dict(names)
 
 
 def locked_versions(lock: Path) -> dict[str, str]:
