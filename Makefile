@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo birdnet test test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
+.PHONY: demo birdnet test coverage test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
 
 # Run the demo, write its report if it is out of date, and print the scores.
 demo: .venv/installed
@@ -28,7 +28,11 @@ birdnet: .venv/installed
 
 # The tests that CI runs.
 test: .venv/installed
-	$(BIN)/python -m pytest -n auto --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The same tests with the coverage of the code, also in the jobs of Snakemake. It makes each of their processes slower.
+coverage: .venv/installed
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-report=term
 
 # Test training and release with the kernels of an x86 CPU that has AVX2 only. Needs a torch for x86 with oneDNN.
 test-avx2: .venv/installed

@@ -24,6 +24,23 @@ def keep_subnormal_numbers() -> Iterator[None]:
         sys.modules["torch"].set_flush_denormal(False)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Start the tests that run Snakemake first.
+
+    `--dist worksteal` gives each process an equal part of the list. Each part begins with its share of these tests, which take up to
+    minutes, and ends with short ones. So no process is still busy for minutes when the others have nothing left to do.
+    """
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if {"workflow", "integration"} & set(item.path.relative_to(ROOT).parts)]
+    fast = [item for item in items if item not in set(slow)]
+    items[:] = [
+        item
+        for part in range(processes)
+        for of in (slow, fast)
+        for item in of[len(of) * part // processes : len(of) * (part + 1) // processes]
+    ]
+
+
 PROJECT = ("Snakefile", "workflow", "scripts", "config", "profiles", "envs", "pyproject.toml")
 
 

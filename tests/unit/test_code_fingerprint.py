@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,18 @@ SCRIPTS = ROOT / "scripts"
 LOCK = ROOT / "envs" / "requirements.lock"
 
 
+@cache
 def stages() -> list[str]:
     text = "".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
     found = sorted(set(re.findall(r"python -m (autobird\.[\w.]+)", text)))
     assert len(found) > 20  # without stages, most of these tests could not fail
     return found
+
+
+@pytest.fixture(scope="module")
+def present() -> CodeFingerprints:
+    """The fingerprints of the present code."""
+    return CodeFingerprints(SCRIPTS, LOCK)
 
 
 def normalised(code: str) -> str:
@@ -39,22 +47,20 @@ def test_a_body_that_is_only_a_docstring_becomes_pass() -> None:
 
 
 @pytest.mark.parametrize("stage", stages())
-def test_every_stage_has_a_fingerprint_and_all_its_imports_are_locked(stage: str) -> None:
-    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
-    assert len(fingerprints.of(stage)) == 16
-    assert stage in fingerprints.modules(stage)
-    assert "filelock" in fingerprints.distributions(stage)
+def test_every_stage_has_a_fingerprint_and_all_its_imports_are_locked(present: CodeFingerprints, stage: str) -> None:
+    assert len(present.of(stage)) == 16
+    assert stage in present.modules(stage)
+    assert "filelock" in present.distributions(stage)
 
 
-def test_the_modules_of_a_stage_are_those_that_it_imports() -> None:
-    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
-    assert "autobird.audio.mel" in fingerprints.modules("autobird.audio.mel_shards")
-    assert "autobird.audio.mel" not in fingerprints.modules("autobird.audio.segment")
-    assert "torch" in fingerprints.distributions("autobird.model.train")
+def test_the_modules_of_a_stage_are_those_that_it_imports(present: CodeFingerprints) -> None:
+    assert "autobird.audio.mel" in present.modules("autobird.audio.mel_shards")
+    assert "autobird.audio.mel" not in present.modules("autobird.audio.segment")
+    assert "torch" in present.distributions("autobird.model.train")
     for stage in stages():
         if not stage.startswith(("autobird.model.", "autobird.release.")):
-            assert "torch" not in fingerprints.distributions(stage)
-        assert "wandb" not in fingerprints.distributions(stage)
+            assert "torch" not in present.distributions(stage)
+        assert "wandb" not in present.distributions(stage)
 
 
 def test_a_library_without_a_locked_version_is_named(tmp_path: Path) -> None:
@@ -75,10 +81,9 @@ def test_all_versions_of_a_distribution_locked_per_platform_count(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def before() -> dict[str, str]:
+def before(present: CodeFingerprints) -> dict[str, str]:
     """The fingerprint of every stage with the present code."""
-    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
-    return {stage: fingerprints.of(stage) for stage in stages()}
+    return {stage: present.of(stage) for stage in stages()}
 
 
 def changed_by(tmp_path: Path, before: dict[str, str], file: str, old: str, new: str) -> set[str]:
@@ -92,15 +97,14 @@ def changed_by(tmp_path: Path, before: dict[str, str], file: str, old: str, new:
     return {stage for stage in before if fingerprints.of(stage) != before[stage]}
 
 
-def stages_that_reach(module: str) -> set[str]:
-    fingerprints = CodeFingerprints(SCRIPTS, LOCK)
+def stages_that_reach(module: str, fingerprints: CodeFingerprints) -> set[str]:
     return {stage for stage in stages() if module in fingerprints._closure(stage)}
 
 
 def test_the_body_of_a_property_of_settings_counts_for_every_stage_that_reaches_it(
-    tmp_path: Path, before: dict[str, str]
+    tmp_path: Path, present: CodeFingerprints, before: dict[str, str]
 ) -> None:
-    reaching = stages_that_reach("autobird.audio.settings")
+    reaching = stages_that_reach("autobird.audio.settings", present)
     assert {f"autobird.{s}" for s in ("audio.segment", "audio.mel_shards", "model.train", "predict.batch")} <= reaching
     assert "autobird.evaluation.curves" not in reaching
     old, new = "return round(self.window * self.sample_rate)", "return int(self.window * self.sample_rate)"
@@ -108,10 +112,10 @@ def test_the_body_of_a_property_of_settings_counts_for_every_stage_that_reaches_
 
 
 def test_a_constant_of_settings_counts_for_the_stages_whose_code_uses_it(
-    tmp_path: Path, before: dict[str, str]
+    tmp_path: Path, present: CodeFingerprints, before: dict[str, str]
 ) -> None:
     changed = changed_by(tmp_path, before, "sources/settings.py", '"BY-NC-ND")', '"BY-NC-ND", "BY-ND-NC")')
-    assert changed == stages_that_reach("autobird.sources.licences")
+    assert changed == stages_that_reach("autobird.sources.licences", present)
     assert "autobird.corpus.catalogue" in changed
     assert "autobird.audio.segment" not in changed
 
@@ -209,8 +213,8 @@ def test_stages_do_not_use_defaults_of_settings() -> None:
                 )
 
 
-def test_no_stage_reads_a_data_file_of_the_package() -> None:
+def test_no_stage_reads_a_data_file_of_the_package(present: CodeFingerprints) -> None:
     """Fingerprints cover only Python code; a change of a data file would not run a stage again."""
     files = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
     assert [p for p in files if not p.endswith((".py", ".pyc"))] == ["serving/page.html"]
-    assert not [s for s in stages() if "autobird.serving.app" in CodeFingerprints(SCRIPTS, LOCK).modules(s)]
+    assert not [s for s in stages() if "autobird.serving.app" in present.modules(s)]

@@ -21,7 +21,8 @@ from autobird.drift.time_range import end_of, start_of, utc_text
 from autobird.serving import export_log
 from autobird.serving import log as log_module
 from autobird.serving.log import LogEntry, PredictionLog
-from autobird.serving.log_reader import log_state, select_entries
+from autobird.serving.log_reader import select_entries
+from autobird.serving.log_state import log_state
 from tests.unit.test_drift import references_and_current
 
 MAY = datetime(2026, 5, 1, 6, 30, tzinfo=UTC).timestamp()

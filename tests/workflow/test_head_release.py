@@ -12,7 +12,7 @@ import scipy.special
 from autobird.backbone.base import BackboneInfo
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
-from autobird.predict.bundle import FILES
+from autobird.predict.bundle_files import FILES
 from autobird.synth.folder import write_folder
 from tests.conftest import copy_project, copy_run
 from tests.heads import make_backbone

@@ -12,7 +12,8 @@ import scipy.special
 
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
-from autobird.predict.bundle import FILES, Bundle
+from autobird.predict.bundle import Bundle
+from autobird.predict.bundle_files import FILES
 from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.predict.threshold_overlay import write_overlay
 from autobird.serving.log import LogEntry, PredictionLog

@@ -47,7 +47,7 @@ from autobird.members import (
     teacher_id,
 )
 from autobird.model.settings import HeadSettings, TrainSettings
-from autobird.predict.bundle import FILES
+from autobird.predict.bundle_files import FILES
 from autobird.predict.overlay_path import overlay_path
 from autobird.release.settings import (
     CompareSettings,
@@ -55,7 +55,7 @@ from autobird.release.settings import (
     PruneSettings,
     QuantizeSettings,
 )
-from autobird.serving.log_reader import log_state
+from autobird.serving.log_state import log_state
 from autobird.sources.demo import DemoFieldSource
 from autobird.sources.field import FieldRecordings
 from autobird.sources.field_set import SETTING as FIELD_SETTING

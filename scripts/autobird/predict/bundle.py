@@ -15,6 +15,7 @@ from autobird.audio.settings import FeatureSettings
 from autobird.backbone.base import BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
+from autobird.predict.bundle_files import DESCRIPTION, GRAPH, MANIFEST
 from autobird.predict.classification import OUTPUTS, Calibration
 from autobird.predict.unknown import UnknownScore
 
@@ -24,24 +25,8 @@ FORMAT = 3
 READABLE_FORMATS = (1, 2, 3)
 """Versions that can be read; bundles of other versions are rejected."""
 
-GRAPH, DESCRIPTION, MANIFEST = "model.onnx", "bundle.json", "manifest.json"
-"""File names: the network, its settings and calibration, and the sha256 of every other file."""
-
 REMEDY = "copy the bundle again or recreate it"
 """What users can do about an incomplete or damaged bundle; the end of several errors."""
-
-FILES = (
-    GRAPH,
-    DESCRIPTION,
-    "drift_reference.json",
-    "MODEL_CARD.md",
-    "ATTRIBUTION.csv",
-    "provenance.json",
-    "example.flac",
-    "expected.json",
-    MANIFEST,
-)
-"""Names of all files of a bundle."""
 
 
 @dataclass(frozen=True)

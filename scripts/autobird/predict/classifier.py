@@ -15,7 +15,8 @@ from autobird.core.decimals import rounded_beside
 from autobird.drift.features import DRIFT_FEATURES, window_features
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import load_bundle_backbone, missing_band_note
-from autobird.predict.bundle import GRAPH, Bundle
+from autobird.predict.bundle import Bundle
+from autobird.predict.bundle_files import GRAPH
 from autobird.predict.classification import classify, run_starts
 from autobird.predict.graph import Graph
 from autobird.predict.head_stream import HeadStream

@@ -17,7 +17,8 @@ from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import check_backbone, split_note
-from autobird.predict.bundle import MANIFEST, Bundle
+from autobird.predict.bundle import Bundle
+from autobird.predict.bundle_files import MANIFEST
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.columns import DetectionTable
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte

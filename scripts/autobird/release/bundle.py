@@ -18,7 +18,8 @@ from autobird.core.hashing import file_digest
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table
 from autobird.evaluation.predictions import windows_to_predict
-from autobird.predict.bundle import DESCRIPTION, FORMAT, GRAPH, MANIFEST, bundle_manifest
+from autobird.predict.bundle import FORMAT, bundle_manifest
+from autobird.predict.bundle_files import DESCRIPTION, GRAPH, MANIFEST
 from autobird.predict.check import CLIP, EXPECTED, expected_prediction
 from autobird.predict.classification import Calibration
 from autobird.release.card import model_card

@@ -1,12 +1,11 @@
-"""Read the log of predictions: the entries of one bundle in a time range, and the state of the file."""
+"""Read the entries of one bundle in a time range from the log of predictions."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from autobird.drift.features import DRIFT_FEATURES
+from autobird.serving.log_state import snapshot
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def select_entries(
     Raises:
         sqlite3.Error: the file is not a log.
     """
-    with _snapshot(path) as connection:
+    with snapshot(path) as connection:
         counts = dict(connection.execute("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle"))
         if days is not None:
             last = connection.execute("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle]).fetchone()[0]
@@ -58,30 +57,3 @@ def select_entries(
         entries = [(int(number), tuple(values)) for number, *values in rows]
     outside = counts.pop(bundle, 0) - len(entries)
     return LogSelection(bundle, since, until, entries, outside, counts)
-
-
-def log_state(path: Path) -> str:
-    """Return a text that changes when entries are added to a log or removed from it.
-
-    Entries are never changed, so the number of entries of each bundle, the last one and their times identify the content. A
-    checksum of the file would not change at once, because SQLite first writes new entries to another file (write-ahead log).
-    """
-    try:
-        with _snapshot(path) as connection:
-            states = connection.execute(
-                "SELECT bundle, count(*), max(id), min(time), max(time) FROM predictions GROUP BY bundle ORDER BY bundle"
-            )
-            return "; ".join(" ".join(map(str, state)) for state in states) or "empty"
-    except sqlite3.Error as error:
-        return f"not a log: {error}"
-
-
-@contextmanager
-def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a log for reading; all statements see the same entries, also while a server adds some."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        connection.execute("BEGIN")
-        yield connection
-    finally:
-        connection.close()
