@@ -1,6 +1,5 @@
 """Read the entries of one bundle in a time range from the log of predictions."""
 
-import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
