@@ -11,8 +11,8 @@ from autobird.synth.scene import BACKGROUND_SPECIES, finish, render_songs
 _LEVEL_MEAN, _LEVEL_SD = 8.0, 7.0
 """Ratio of the main sound's power to that of the background noise in a recording: mean and standard deviation, dB."""
 
-_FIRST_OTHER_BIRD, _OTHER_BIRDS = FIRST_BACKGROUND_SPECIES + 100, 80
-"""First of the species of `OTHER_BIRDS`, and their number. None of them is in the background of the corpus or in its field recordings,
+OTHER_BIRD_SPECIES = range(FIRST_BACKGROUND_SPECIES + 100, FIRST_BACKGROUND_SPECIES + 180)
+"""Indices of the species of `OTHER_BIRDS`. None of them is in the background of the corpus or in its field recordings,
 so that these measure false alarms in the sound of species that the model has never heard."""
 
 _OTHER_BIRD_DISTANCES = (8.0, 70.0)
@@ -51,7 +51,7 @@ def _render_other_birds(plan: NegativePlan) -> Samples:
     rng = np.random.default_rng([plan.seed, 16, plan.number])
     session_rng = np.random.default_rng([plan.seed, 17, plan.session])
     n = round(plan.duration * plan.sample_rate)
-    species = _FIRST_OTHER_BIRD + session_rng.choice(_OTHER_BIRDS, int(session_rng.integers(1, 3)), replace=False)
+    species = session_rng.choice(OTHER_BIRD_SPECIES, int(session_rng.integers(1, 3)), replace=False)
     scene = np.zeros(n, np.float32)
     for _ in range(int(rng.integers(1, 4))):
         bird = individual_grammar(species_grammar(plan.seed, int(rng.choice(species))), rng)
