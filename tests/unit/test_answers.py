@@ -15,7 +15,7 @@ from autobird.core.tables import read_table, write_table
 from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
+from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
 from autobird.evaluation.settings import CalibrationSettings
 from autobird.predict.classification import Calibration, classify, smoothed, softmax
 from autobird.release import score
@@ -61,7 +61,7 @@ def test_probabilities_are_smoothed_over_neighbours_of_the_same_recording() -> N
 
 def test_smoothed_softmax_probabilities_sum_to_one_and_decide_about_detections() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.9, 0.05, 0.05))
-    calibration = replace(Calibration.softmax(1.0, np.full(3, 0.5), "mean"), smoothing=0.25)
+    calibration = replace(Calibration.softmax(1.0, np.full(3, 0.49), "mean"), smoothing=0.25)
     said = classify(logits, np.zeros(3, int), 1, calibration, np.arange(3))
     np.testing.assert_allclose(said.window_probabilities.sum(axis=1), 1)
     np.testing.assert_allclose(said.window_probabilities[1], [0.5, 0.425, 0.075])
@@ -130,7 +130,7 @@ def test_a_window_of_a_species_that_is_too_rare_is_predicted_in_the_split_of_its
 
 def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
     """Return the predicted windows of `index` with logits that give these probabilities."""
-    return windows_to_predict(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
+    return windows_to_predict(with_numbers(index()), LABELS).assign(logits=list(logits_for(*probabilities)))
 
 
 A, B, C = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)
