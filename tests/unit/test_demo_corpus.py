@@ -14,12 +14,12 @@ import soundfile
 from autobird.audio.decode import decode, decode_into
 from autobird.audio.landmarks import Landmarks
 from autobird.core.files import csv_text
-from autobird.synth import synthesise
-from autobird.synth.encode import encode, with_serial_number
-from autobird.synth.folder import write_folder
 from autobird.sources.labels import label_key
 from autobird.sources.settings import NegativeNameSettings
+from autobird.synth import synthesise
+from autobird.synth.encode import encode, with_serial_number
 from autobird.synth.field_birds import OTHER_SPECIES
+from autobird.synth.folder import write_folder
 from autobird.synth.grammar import FIRST_BACKGROUND_SPECIES
 from autobird.synth.negative_scene import OTHER_BIRD_SPECIES, render_negative
 from autobird.synth.plan import (
@@ -205,7 +205,13 @@ def test_a_batch_of_species_and_negatives_is_synthesised_into_one_archive(tmp_pa
 
 def test_a_folder_of_the_demo_has_a_reserved_folder_of_negatives(tmp_path: Path) -> None:
     assert write_folder(tmp_path, species=2, recordings=3, seed=7, negatives=2, other_birds=1) == 9
-    assert {p.name for p in tmp_path.iterdir()} == {"Fictornis_alba", "Fictornis_boreas", "noise", "other", "SOURCES.csv"}
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "Fictornis_alba",
+        "Fictornis_boreas",
+        "noise",
+        "other",
+        "SOURCES.csv",
+    }
     table = pd.read_csv(tmp_path / "SOURCES.csv", keep_default_na=False)
     negatives = table[table["file"].str.startswith(("noise/", "other/"))]
     assert negatives["species"].tolist() == ["", "", ""]

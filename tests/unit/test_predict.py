@@ -395,7 +395,9 @@ def test_prediction_imports_neither_torch_nor_pandas() -> None:
 
 
 def test_the_demo_command_writes_recordings_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.main(["demo", str(tmp_path / "d"), "--species", "2", "--recordings", "3", "--negatives", "4", "--other-birds", "1"])
+    cli.main(
+        ["demo", str(tmp_path / "d"), "--species", "2", "--recordings", "3", "--negatives", "4", "--other-birds", "1"]
+    )
     assert "11 recordings of 2 species and of sound without them" in capsys.readouterr().out
     files = [p for p in (tmp_path / "d").rglob("*") if p.is_file()]
     assert len(files) == 12

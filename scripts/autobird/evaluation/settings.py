@@ -16,7 +16,7 @@ class AggregationSettings(Settings):
     aggregation: Literal["mean", "max"] = Field(
         "mean",
         description="How the probabilities of a recording are computed from those of its windows. `mean`: their mean; `max`: "
-        "the largest of each species, scaled to a sum of 1.",
+        "the largest of each species, with softmax outputs scaled to a sum of 1.",
     )
     smoothing: float = Field(
         0.25,
