@@ -31,7 +31,7 @@ from autobird.core.tables import read_table
 from autobird.evaluation.bootstrap import Resamples, bounded_interval, difference_interval
 from autobird.evaluation.calibration import fit_calibration
 from autobird.evaluation.metrics import Weighting, macro_f1
-from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
+from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
 from autobird.model.head_fit import fit_head
 from autobird.model.head_prior import Prior
@@ -194,7 +194,7 @@ _GRADIENT = ("BirdNET", "the same", "head, hidden")
 
 def read_fold(folder: Path, embeddings: list[Path], labels: list[str]) -> Fold:
     """Return the windows of a fold, from the data set of its member."""
-    index = read_table(folder / "dataset/index.parquet")
+    index = with_numbers(read_table(folder / "dataset/index.parquet"))
     train = index[(index["dropped"] == "") & (index["split"] == "train")].reset_index(drop=True)
     windows = windows_to_predict(index, labels)
     windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)

@@ -1,5 +1,6 @@
 """Probabilities and detections from logits; the windows that are predicted; the species that are present in them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from autobird.core.tables import read_table, write_table
 from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import predictions_of_split, windows_to_predict
+from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
 from autobird.evaluation.settings import CalibrationSettings
-from autobird.predict.classification import Calibration, classify, softmax
+from autobird.predict.classification import Calibration, classify, smoothed, softmax
 from autobird.release import score
 from tests.predictions import label_set, label_sets
 
@@ -30,7 +31,8 @@ def logits_for(*rows: tuple[float, float, float]) -> np.ndarray:
 
 def test_probabilities_of_windows_are_calibrated_before_averages_and_detections_are_computed() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.2, 0.2, 0.6))
-    said = classify(logits, np.array([0, 0, 1]), 3, Calibration.softmax(2.0, np.array([0.6, 0.9, 0.4]), "mean"))
+    calibration = Calibration.softmax(2.0, np.array([0.6, 0.9, 0.4]), "mean")
+    said = classify(logits, np.array([0, 0, 1]), 3, calibration, np.array([0, 1, 0]))
     windows = softmax(logits / 2)
     np.testing.assert_allclose(said.window_probabilities, windows)
     np.testing.assert_allclose(said.recording_probabilities, [windows[:2].mean(axis=0), windows[2], [0, 0, 0]])
@@ -41,8 +43,37 @@ def test_probabilities_of_windows_are_calibrated_before_averages_and_detections_
 
 def test_the_probabilities_of_a_recording_may_be_the_scaled_maximum_of_its_windows() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1))
-    said = classify(logits, np.array([0, 0]), 1, Calibration.softmax(1.0, np.ones(3), "max"))
+    said = classify(logits, np.array([0, 0]), 1, Calibration.softmax(1.0, np.ones(3), "max"), np.arange(2))
     np.testing.assert_allclose(said.recording_probabilities, np.array([[0.9, 0.8, 0.1]]) / 1.8)
+
+
+def test_probabilities_are_smoothed_over_neighbours_of_the_same_recording() -> None:
+    p = np.array([[0.8], [0.0], [0.4], [1.0], [0.6], [0.2]])
+    # The third window of recording 0 is quiet and left out; the last recording has a single window.
+    recording, number = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 1, 3, 0, 1, 0])
+    expected = [[1.6 / 3], [0.8 / 3], [0.4], [2.6 / 3], [2.2 / 3], [0.2]]
+    np.testing.assert_allclose(smoothed(p, recording, number, 0.25), expected)
+    three = smoothed(np.array([[0.8], [0.0], [0.4]]), np.zeros(3, int), np.arange(3), 0.25)
+    np.testing.assert_allclose(three, [[1.6 / 3], [0.3], [0.4 * 2 / 3]])
+    assert smoothed(p, recording, number, 0) is p
+    assert smoothed(p[:0], recording[:0], number[:0], 0.25).shape == (0, 1)
+
+
+def test_smoothed_softmax_probabilities_sum_to_one_and_decide_about_detections() -> None:
+    logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.9, 0.05, 0.05))
+    calibration = replace(Calibration.softmax(1.0, np.full(3, 0.49), "mean"), smoothing=0.25)
+    said = classify(logits, np.zeros(3, int), 1, calibration, np.arange(3))
+    np.testing.assert_allclose(said.window_probabilities.sum(axis=1), 1)
+    np.testing.assert_allclose(said.window_probabilities[1], [0.5, 0.425, 0.075])
+    assert said.window_detections.tolist() == [[True, False, False]] * 3
+    np.testing.assert_allclose(said.recording_probabilities[0], said.window_probabilities.mean(axis=0))
+
+
+def test_the_smoothing_is_read_from_the_calibration_and_none_from_older_files() -> None:
+    entry = {"threshold": 0.5, "scale": 1.0, "offset": 0.0}
+    content = {"outputs": "independent", "aggregation": "mean", "thresholds": {"a": entry}}
+    assert Calibration.from_json(content).smoothing == 0
+    assert Calibration.from_json(content | {"smoothing": 0.25}).smoothing == 0.25
 
 
 def index() -> pd.DataFrame:
@@ -99,7 +130,7 @@ def test_a_window_of_a_species_that_is_too_rare_is_predicted_in_the_split_of_its
 
 def predictions(*probabilities: tuple[float, float, float]) -> pd.DataFrame:
     """Return the predicted windows of `index` with logits that give these probabilities."""
-    return windows_to_predict(index(), LABELS).assign(logits=list(logits_for(*probabilities)))
+    return windows_to_predict(with_numbers(index()), LABELS).assign(logits=list(logits_for(*probabilities)))
 
 
 A, B, C = (0.9, 0.05, 0.05), (0.05, 0.9, 0.05), (0.05, 0.05, 0.9)

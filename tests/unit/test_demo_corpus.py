@@ -14,15 +14,30 @@ import soundfile
 from autobird.audio.decode import decode, decode_into
 from autobird.audio.landmarks import Landmarks
 from autobird.core.files import csv_text
+from autobird.sources.labels import label_key
+from autobird.sources.settings import NegativeNameSettings
 from autobird.synth import synthesise
 from autobird.synth.encode import encode, with_serial_number
+from autobird.synth.field_birds import OTHER_SPECIES
 from autobird.synth.folder import write_folder
-from autobird.synth.negative_scene import render_negative
-from autobird.synth.plan import NEGATIVE_SOUNDS, NegativePlan, Plan, plan_corpus, plan_negatives, plan_species
-from autobird.synth.scene import render
+from autobird.synth.grammar import FIRST_BACKGROUND_SPECIES
+from autobird.synth.negative_scene import OTHER_BIRD_SPECIES, render_negative
+from autobird.synth.plan import (
+    NEGATIVE_SOUNDS,
+    OTHER_BIRDS,
+    OTHER_BIRDS_FOLDER,
+    NegativePlan,
+    Plan,
+    plan_corpus,
+    plan_negatives,
+    plan_other_birds,
+    plan_species,
+)
+from autobird.synth.scene import BACKGROUND_SPECIES, render
 
 PLANS = plan_corpus(7, 10, 60)
 NEGATIVES = plan_negatives(7, 60)
+OTHERS = plan_other_birds(7, 120)
 
 FIRST_RECORDINGS = {
     "Fictornis_alba/demo-00-0004.mp3": ("7-0-4-3-24000-1-4.003-mp3", 8, (0.04155, 0.00637, -0.10934, 0.00573)),
@@ -144,9 +159,27 @@ def test_the_negatives_of_a_session_share_sound_recordist_date_and_place() -> No
     assert 30 < len(sessions) < 60
 
 
-@pytest.mark.parametrize("sound", NEGATIVE_SOUNDS)
+def test_other_birds_are_in_a_reserved_folder_in_sessions_of_their_own() -> None:
+    assert plan_other_birds(7, 12) == OTHERS[:12]
+    assert len({p.id for p in OTHERS}) == 120
+    assert OTHERS[0].id.startswith("other/demo-other-0000.")
+    assert label_key(OTHER_BIRDS_FOLDER) in {label_key(name) for name in NegativeNameSettings().negative_names}
+    assert all(6 <= p.duration <= 15 and p.sound == OTHER_BIRDS for p in OTHERS)
+    sessions = {(p.session, p.recordist, p.date, p.place) for p in OTHERS}
+    assert 60 < len(sessions) == len({p.session for p in OTHERS}) < 120
+    assert not {(p.recordist, p.date, p.place) for p in OTHERS} & {(p.recordist, p.date, p.place) for p in NEGATIVES}
+
+
+def test_no_other_bird_is_of_a_species_of_the_background_or_of_the_field_recordings() -> None:
+    elsewhere = FIRST_BACKGROUND_SPECIES + max(BACKGROUND_SPECIES, OTHER_SPECIES)
+    # Species come in pairs that share their syllables: an even first one keeps the pairs together.
+    assert OTHER_BIRD_SPECIES.start >= elsewhere
+    assert OTHER_BIRD_SPECIES.start % 2 == 0
+
+
+@pytest.mark.parametrize("sound", [*NEGATIVE_SOUNDS, OTHER_BIRDS])
 def test_each_negative_sound_is_reproducible_and_has_no_ground_truth(sound: str) -> None:
-    plan = next(p for p in NEGATIVES if p.sound == sound)
+    plan = next(p for p in [*NEGATIVES, *OTHERS] if p.sound == sound)
     samples = render_negative(plan)
     assert samples.shape == (round(plan.duration * plan.sample_rate), plan.channels)
     assert np.isfinite(samples).all()
@@ -171,9 +204,15 @@ def test_a_batch_of_species_and_negatives_is_synthesised_into_one_archive(tmp_pa
 
 
 def test_a_folder_of_the_demo_has_a_reserved_folder_of_negatives(tmp_path: Path) -> None:
-    assert write_folder(tmp_path, species=2, recordings=3, seed=7, negatives=2) == 8
-    assert {p.name for p in tmp_path.iterdir()} == {"Fictornis_alba", "Fictornis_boreas", "noise", "SOURCES.csv"}
+    assert write_folder(tmp_path, species=2, recordings=3, seed=7, negatives=2, other_birds=1) == 9
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "Fictornis_alba",
+        "Fictornis_boreas",
+        "noise",
+        "other",
+        "SOURCES.csv",
+    }
     table = pd.read_csv(tmp_path / "SOURCES.csv", keep_default_na=False)
-    noise = table[table["file"].str.startswith("noise/")]
-    assert noise["species"].tolist() == ["", ""]
+    negatives = table[table["file"].str.startswith(("noise/", "other/"))]
+    assert negatives["species"].tolist() == ["", "", ""]
     assert all((tmp_path / file).is_file() for file in table["file"])

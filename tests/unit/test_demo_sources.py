@@ -6,10 +6,11 @@ from autobird.synth.settings import DemoFieldSettings, DemoSettings
 
 
 def test_the_negatives_of_the_demo_have_metadata_and_no_species() -> None:
-    source = DemoSource(DemoSettings(species=3, recordings=5, negatives=2))
+    source = DemoSource(DemoSettings(species=3, recordings=5, negatives=2, other_birds=1))
     recordings = source.recordings()
     negatives = [r for r in recordings if r.kind == NEGATIVE]
-    assert [r.recording.partition(".")[0] for r in negatives] == ["noise/demo-noise-0000", "noise/demo-noise-0001"]
+    names = [r.recording.partition(".")[0] for r in negatives]
+    assert names == ["noise/demo-noise-0000", "noise/demo-noise-0001", "other/demo-other-0000"]
     assert {r.species for r in negatives} == {""}
     assert {r.kind for r in recordings if r.species} == {""}
     assert [m.recording for m in source.metadata()] == [r.recording for r in recordings]

@@ -268,6 +268,16 @@ def test_a_bundle_with_independent_outputs_has_a_probability_of_each_species_by_
     binary = -(p * np.log(p) + (1 - p) * np.log(1 - p)).mean()
     assert found.drift_features["entropy"] == pytest.approx(binary)
     assert found.drift_features["confidence"] == pytest.approx(p.max(axis=1).mean())
+    write_json(folder / "bundle.json", description | {"smoothing": 0.25})
+    write_json(folder / "manifest.json", bundle_manifest(folder))
+    averaged = Classifier(folder).predict(song)
+    assert len(p) == 3
+    expected = [p[:2].T @ [2 / 3, 1 / 3], p.T @ [0.25, 0.5, 0.25], p[1:].T @ [1 / 3, 2 / 3]]
+    np.testing.assert_allclose(averaged.probabilities, expected)
+    assert averaged.detected.tolist() == (np.array(expected) >= [0.2, 1.0]).tolist()
+    # The drift test compares the network's own answers, and the score of unknown species is of single windows.
+    assert averaged.drift_features == found.drift_features
+    np.testing.assert_array_equal(averaged.unknown, found.unknown)
 
 
 @pytest.mark.parametrize(
@@ -276,6 +286,7 @@ def test_a_bundle_with_independent_outputs_has_a_probability_of_each_species_by_
         ({"outputs": "sigmoid"}, "outputs is 'sigmoid'"),
         ({"scale": [1.0]}, "different lengths"),
         ({"offset": None}, "is damaged"),
+        ({"smoothing": 0.5}, "smoothing is 0.5"),
     ],
 )
 def test_a_calibration_that_does_not_fit_the_labels_is_rejected(
@@ -384,11 +395,14 @@ def test_prediction_imports_neither_torch_nor_pandas() -> None:
 
 
 def test_the_demo_command_writes_recordings_to_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cli.main(["demo", str(tmp_path / "d"), "--species", "2", "--recordings", "3", "--negatives", "4"])
-    assert "10 recordings of 2 species and of sound without them" in capsys.readouterr().out
+    cli.main(
+        ["demo", str(tmp_path / "d"), "--species", "2", "--recordings", "3", "--negatives", "4", "--other-birds", "1"]
+    )
+    assert "11 recordings of 2 species and of sound without them" in capsys.readouterr().out
     files = [p for p in (tmp_path / "d").rglob("*") if p.is_file()]
-    assert len(files) == 11
+    assert len(files) == 12
     assert sum(p.parent.name == "noise" for p in files) == 4
+    assert sum(p.parent.name == "other" for p in files) == 1
 
 
 def test_telemetry_of_the_libraries_is_switched_off(tmp_path: Path, bundle: Path) -> None:

@@ -444,9 +444,9 @@ def test_a_root_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_demo_is_listed_without_synthesising_it(tmp_path: Path) -> None:
-    settings = CorpusSettings(demo={"species": 3, "recordings": 5, "negatives": 2}, batches=2)
+    settings = CorpusSettings(demo={"species": 3, "recordings": 5, "negatives": 2, "other_birds": 1}, batches=2)
     listing = Listing(source_of(settings, tmp_path / "c"), settings)
-    assert listing.count == 17
+    assert listing.count == 18
     assert len(listing.species) == 3
     assert "demo:7-" in listing.manifests.text("0") + listing.manifests.text("1")
     assert not list(tmp_path.iterdir())

@@ -31,7 +31,16 @@ def add_parser(commands: "Commands") -> None:
         "a silent and a damaged field recording are added",
     )
     parser.add_argument(
-        "--negatives", type=int, default=60, help="number of recordings without any of the species (default: 60)"
+        "--negatives",
+        type=int,
+        default=60,
+        help="number of recordings of noise and distant birds without any of the species (default: 60)",
+    )
+    parser.add_argument(
+        "--other-birds",
+        type=int,
+        default=120,
+        help="number of recordings of birds of other species near the microphone (default: 120)",
     )
     parser.add_argument(
         "--seconds", type=float, default=120.0, help="duration of field recordings, seconds (default: 120)"
@@ -51,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     from autobird.synth.folder import write_folder
 
     recordings = _RECORDINGS if args.recordings is None else args.recordings
-    count = write_folder(args.folder, args.species, recordings, args.seed, args.negatives)
+    count = write_folder(args.folder, args.species, recordings, args.seed, args.negatives, args.other_birds)
     print(
         f"{count} recordings of {args.species} species and of sound without them, and SOURCES.csv, written to {args.folder}"
     )

@@ -72,7 +72,8 @@ def calibrate(
         outputs: what the outputs of the network mean.
         settings: aggregation, what the thresholds are chosen for, and the bootstrap.
     """
-    scaled = fit_calibration(table, labels, settings.aggregation, outputs)
+    # The calibration is fitted to single windows, the thresholds are chosen for the smoothed probabilities, which they decide about.
+    scaled = replace(fit_calibration(table, labels, settings.aggregation, outputs), smoothing=settings.smoothing)
     split = predictions_of_split(table, labels, "validation", scaled)
     found = validation_thresholds(split, settings)
     values = found.values

@@ -269,6 +269,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "confidence": settings.confidence,
             "resamples": settings.resamples,
             "aggregation": calibration.aggregation,
+            "smoothing": calibration.smoothing,
             "outputs": calibration.outputs,
             "unknown_score": (read_json(args.calibration).get("unknown_score") or {}).get("measure"),
             "species": len(labels),

@@ -1,7 +1,7 @@
 """Pool the test predictions of a cross-validation: every recording once per seed, by the network that was not trained on it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -114,7 +114,9 @@ def _test_predictions(
     if len(rows):
         logits[:, known] = np.stack(rows["logits"].to_list())
     of_network = fold.calibration
-    calibration = Calibration.none(of_network.outputs, len(labels), of_network.aggregation)
+    calibration = replace(
+        Calibration.none(of_network.outputs, len(labels), of_network.aggregation), smoothing=of_network.smoothing
+    )
     for name in ("scale", "offset", "thresholds"):
         getattr(calibration, name)[known] = getattr(of_network, name)
     split = predictions_of_split(rows.assign(split="test", logits=list(logits)), labels, "test", calibration)

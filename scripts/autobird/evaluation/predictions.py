@@ -144,6 +144,11 @@ class SplitPredictions:
         return resample_groups(self.group, self.recordings.present, count, seed)
 
 
+def with_numbers(index: pd.DataFrame) -> pd.DataFrame:
+    """Return the index with the column `number` of `PREDICTIONS`; the index has all windows (`INDEX`), also the quiet ones."""
+    return index.assign(number=index.groupby("recording", sort=False).cumcount())
+
+
 def with_sound(index: pd.DataFrame, durations: "pd.Series[float]", sample_rate: int) -> pd.DataFrame:
     """Return the index with the columns `number` and `seconds` of `PREDICTIONS`.
 
@@ -155,7 +160,7 @@ def with_sound(index: pd.DataFrame, durations: "pd.Series[float]", sample_rate: 
     of_recording = index.groupby("recording", sort=False)
     start = index["start"] / sample_rate
     end = (of_recording["start"].shift(-1) / sample_rate).fillna(index["recording"].map(durations))
-    return index.assign(number=of_recording.cumcount(), seconds=(end - start).clip(lower=0.0))
+    return with_numbers(index).assign(seconds=(end - start).clip(lower=0.0))
 
 
 def windows_to_predict(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -228,7 +233,7 @@ def predictions_of_split(
     logits = np.stack(rows["logits"].to_list()) if len(rows) else np.zeros((0, len(labels)))
     codes, names = pd.factorize(rows["recording"], sort=True)
     recording = codes.astype(np.int64)
-    result = classify(logits, recording, len(names), calibration)
+    result = classify(logits, recording, len(names), calibration, rows["number"].to_numpy(np.int64))
     first = rows.drop_duplicates("recording").sort_values("recording")
     windows = _items(result.window_probabilities, result.window_detections, rows, "", labels, recording, calibration)
     recordings = _items(

@@ -11,12 +11,19 @@ from autobird.synth.settings import DemoFieldSettings
 
 
 class AggregationSettings(Settings):
-    """How the probabilities of a recording are computed from those of its windows."""
+    """How the probabilities of windows are smoothed, and those of a recording computed from them."""
 
     aggregation: Literal["mean", "max"] = Field(
         "mean",
         description="How the probabilities of a recording are computed from those of its windows. `mean`: their mean; `max`: "
-        "the largest of each species, scaled to a sum of 1.",
+        "the largest of each species, with softmax outputs scaled to a sum of 1.",
+    )
+    smoothing: float = Field(
+        0.25,
+        ge=0,
+        le=1 / 3,
+        description="Weight of the window before and of the one after a window in its probabilities; the window itself has the rest. 0: "
+        "windows are judged one by one (docs/evaluation.md).",
     )
 
 

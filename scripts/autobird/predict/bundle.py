@@ -129,7 +129,10 @@ def calibration_of(description: dict[str, Any]) -> Calibration:
     scale, offset = (np.array(description[key], np.float64) for key in ("scale", "offset"))
     if not len(description["labels"]) == len(thresholds) == len(scale) == len(offset):
         raise ValueError("labels, thresholds, scale and offset have different lengths")
-    return Calibration(description["outputs"], scale, offset, thresholds, aggregation)
+    smoothing = float(description.get("smoothing", 0))  # bundles of earlier versions have none
+    if not 0 <= smoothing <= 1 / 3:
+        raise ValueError(f"smoothing is {smoothing}")
+    return Calibration(description["outputs"], scale, offset, thresholds, aggregation, smoothing)
 
 
 def bundle_manifest(folder: Path) -> dict[str, str]:

@@ -1,8 +1,8 @@
 """From logits to probabilities and detections: the evaluation, the release gate, the command line and the server use this.
 
-For a window, the result is its calibrated probabilities and the detected species: those whose probability reaches their
-threshold. For a recording, it is the mean or the maximum of the probabilities of its windows, and all species detected in
-at least one window. The caller leaves out quiet windows.
+For a window, the result is its calibrated probabilities, averaged with those of its neighbours, and the detected species: those whose
+probability reaches their threshold. For a recording, it is the mean or the maximum of the probabilities of its windows, and all
+species detected in at least one window. The caller leaves out quiet windows.
 """
 
 from collections.abc import Mapping
@@ -40,6 +40,7 @@ class Calibration:
         offset: added to the scaled logits of each species; with softmax, 0; shape (species,).
         thresholds: smallest probability at which a species is detected in a window; shape (species,).
         aggregation: how the probabilities of the windows are combined for a recording: `mean` or `max`.
+        smoothing: weight of each of the two neighbours of a window in its probabilities (`smoothed`); 0: they have no part in them.
     """
 
     outputs: Outputs
@@ -47,6 +48,7 @@ class Calibration:
     offset: Floats
     thresholds: Floats
     aggregation: str
+    smoothing: float = 0.0
 
     @classmethod
     def softmax(cls, temperature: float, thresholds: Floats, aggregation: str) -> Self:
@@ -70,7 +72,8 @@ class Calibration:
         if "temperature" in content:
             return cls.softmax(float(content["temperature"]), thresholds, content["aggregation"])
         scale, offset = (np.array([entry[key] for entry in species], np.float64) for key in ("scale", "offset"))
-        return cls(content["outputs"], scale, offset, thresholds, content["aggregation"])
+        smoothing = float(content.get("smoothing", 0))
+        return cls(content["outputs"], scale, offset, thresholds, content["aggregation"], smoothing)
 
     @property
     def is_independent(self) -> bool:
@@ -82,7 +85,7 @@ class Calibration:
         return np.asarray(np.asarray(logits, np.float64) * self.scale + self.offset)
 
     def probabilities(self, logits: NDArray[np.floating]) -> Floats:
-        """Return the calibrated probabilities of windows from the logits of the network; shape (windows, species)."""
+        """Return the calibrated probabilities of windows from the logits of the network, not smoothed; shape (windows, species)."""
         calibrated = self.logits(logits)
         return np.asarray(expit(calibrated)) if self.is_independent else softmax(calibrated)
 
@@ -94,7 +97,7 @@ class Classification:
     With softmax, rows of probabilities sum to 1; those of a recording without windows are zero.
 
     Attributes:
-        window_probabilities: shape (windows, species).
+        window_probabilities: smoothed over neighbouring windows; shape (windows, species).
         window_detections: whether the probability of a species reaches its threshold; shape (windows, species).
         recording_probabilities: shape (recordings, species).
         recording_detections: whether a species is detected in at least one window; shape (recordings, species).
@@ -107,7 +110,7 @@ class Classification:
 
 
 def classify(
-    logits: NDArray[np.floating], recording: Ints, recordings: int, calibration: Calibration
+    logits: NDArray[np.floating], recording: Ints, recordings: int, calibration: Calibration, number: Ints
 ) -> Classification:
     """Return probabilities and detections of windows and recordings.
 
@@ -116,8 +119,9 @@ def classify(
         recording: index of the recording of each window; shape (windows,).
         recordings: number of recordings.
         calibration: calibration of the network that computed the logits.
+        number: number of each window in its recording (see `run_starts`); shape (windows,).
     """
-    windows = calibration.probabilities(logits)
+    windows = smoothed(calibration.probabilities(logits), recording, number, calibration.smoothing)
     detected = windows >= calibration.thresholds
     total = np.zeros((recordings, windows.shape[1]))
     combine = np.add if calibration.aggregation == "mean" else np.maximum
@@ -143,11 +147,37 @@ def run_starts(detected: Flags, recording: Ints, number: Ints) -> Flags:
     Returns:
         Whether a detection of the species starts in the window; shape (windows, species).
     """
-    follows = np.zeros(len(detected), bool)
-    follows[1:] = (np.diff(recording) == 0) & (np.diff(number) == 1)
     before = np.zeros_like(detected)
-    before[1:] = detected[:-1] & follows[1:, None]
+    before[1:] = detected[:-1] & _follows(recording, number)[:, None]
     return np.asarray(detected & ~before)
+
+
+def smoothed(probabilities: Floats, recording: Ints, number: Ints, weight: float) -> Floats:
+    """Return the means of the probabilities of each window and its neighbours, the windows before and after it in its recording.
+
+    A window has the weight that its neighbours leave, 1 - 2 `weight`. Where a neighbour is missing (at the ends of a recording, or
+    because it is quiet), the other weights count in its place: a single window keeps its probabilities.
+
+    Args:
+        probabilities: shape (windows, species).
+        recording: index of the recording of each window, as for `run_starts`; shape (windows,).
+        number: number of each window in its recording, as for `run_starts`; shape (windows,).
+        weight: weight of each neighbour, at most 1/3; 0: the probabilities are returned as they are.
+    """
+    if not weight:
+        return probabilities
+    follows = _follows(recording, number)[:, None]
+    total, weights = (1 - 2 * weight) * probabilities, np.full((len(probabilities), 1), 1 - 2 * weight)
+    total[1:] += weight * np.where(follows, probabilities[:-1], 0)
+    total[:-1] += weight * np.where(follows, probabilities[1:], 0)
+    weights[1:] += weight * follows
+    weights[:-1] += weight * follows
+    return np.asarray(total / weights)
+
+
+def _follows(recording: Ints, number: Ints) -> Flags:
+    """Return whether each window but the first is the next one in the same recording; shape (windows - 1,)."""
+    return np.asarray((np.diff(recording) == 0) & (np.diff(number) == 1))
 
 
 def softmax(logits: NDArray[np.floating]) -> Floats:

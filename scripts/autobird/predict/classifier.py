@@ -47,7 +47,8 @@ class Prediction:
     Attributes:
         duration: length of the recording, seconds.
         starts: start of each window, seconds; shape (windows,).
-        probabilities: calibrated probabilities of each window; shape (windows, species). With softmax outputs, rows sum to 1.
+        probabilities: calibrated probabilities of each window, smoothed over its neighbours (`classification.smoothed`); shape
+            (windows, species). With softmax outputs, rows sum to 1.
         detected: whether a species reaches its threshold in a window that is not quiet; shape (windows, species).
         recording: probabilities of the whole recording, from its windows that are not quiet; zeros if all windows are quiet;
             shape (species,).
@@ -149,13 +150,14 @@ class Classifier:
         quiet = windows.quiet
         # Recording 0 has the windows that are not quiet. Quiet windows are assigned to recording 1, which is not used, so
         # that they do not contribute to the probabilities of the recording.
-        result = classify(windows.logits, quiet.astype(np.int64), 2, self.bundle.calibration)
+        calibration = self.bundle.calibration
+        result = classify(windows.logits, quiet.astype(np.int64), 2, calibration, np.arange(len(quiet)))
         used = ~quiet if not quiet.all() else np.ones(len(quiet), bool)
         features = windows.statistics.finish()
         features |= window_features(
-            windows.rms[used], result.window_probabilities[used], self.bundle.calibration.outputs
+            windows.rms[used], calibration.probabilities(windows.logits[used]), calibration.outputs
         )
-        score, calibration = self.bundle.unknown, self.bundle.calibration
+        score = self.bundle.unknown
         unknown = None if score is None else score.of_windows(windows.logits, calibration)
         return Prediction(
             duration=duration,

@@ -109,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "features": features.model_dump(mode="json"),
                 "outputs": network.outputs,
                 "aggregation": network.aggregation,
+                "smoothing": network.smoothing,
                 "scale": network.scale.tolist(),
                 "offset": network.offset.tolist(),
                 "thresholds": network.thresholds.tolist(),

@@ -179,6 +179,7 @@ def calibration_json(
         "variant": variant,
         "outputs": calibration.outputs,
         "aggregation": calibration.aggregation,
+        "smoothing": calibration.smoothing,
         "precision": settings.precision,
         "false_alarms": {
             "wanted_per_hour": settings.false_alarms_per_hour,

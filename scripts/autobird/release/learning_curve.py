@@ -1,7 +1,7 @@
 """Stage `learning_curve`: fit heads to fewer recordings, and test them on the same test recordings as the released head."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from autobird.evaluation.learning_curve import (
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
 from autobird.evaluation.metrics import Weighting, loss
 from autobird.evaluation.pooling import first_seed_sentence
-from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict
+from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict, with_numbers
 from autobird.evaluation.settings import EvaluationSettings
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
 from autobird.model.head_fit import Head, Problem, fit_head
@@ -86,7 +86,7 @@ class Fold:
             embeddings: arrays of all batches.
             all_labels: species of all folds; test recordings of these are predicted.
         """
-        description, table = read_json(model), read_table(index)
+        description, table = read_json(model), with_numbers(read_table(index))
         labels: list[str] = description["labels"]
         outputs = outputs_of(description)
         used = table[(table["dropped"] == "") & (table["split"] == "train")].reset_index(drop=True)
@@ -211,7 +211,8 @@ def curve_points(
     """
     sizes = sizes_of(folds, labels)
     draws = DRAWS if len(folds) == 1 else DRAWS_OF_FOLDS
-    calibration = Calibration.none(folds[0].outputs, len(labels), settings.aggregation)
+    unscaled = Calibration.none(folds[0].outputs, len(labels), settings.aggregation)
+    calibration = replace(unscaled, smoothing=settings.smoothing)
     points: list[Point] = []
     split: SplitPredictions | None = None
     for size in sizes:

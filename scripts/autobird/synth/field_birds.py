@@ -12,7 +12,7 @@ from autobird.synth.plan import species_name
 UNKNOWN_GENUS = "Fictospiza"
 """Genus of the species that sing in the field recordings only; the genus of the species of the corpus is Fictornis."""
 
-_OTHER_SPECIES = 60
+OTHER_SPECIES = 60
 """Number of species besides those of the corpus. The first 40 of them are also in the background of the corpus."""
 
 _OTHERS_PER_SITE, _OTHERS_SING = 3, 0.3
@@ -67,7 +67,7 @@ def birds_of(plan: FieldPlan) -> Iterator[Bird]:
         for bird in _residents(plan, index, species_name(index)):
             if rng.random() < chances[index % 3]:
                 yield bird
-    others = np.random.default_rng([plan.seed, 13, plan.site]).choice(_OTHER_SPECIES, _OTHERS_PER_SITE, replace=False)
+    others = np.random.default_rng([plan.seed, 13, plan.site]).choice(OTHER_SPECIES, _OTHERS_PER_SITE, replace=False)
     for other in others:
         for bird in _residents(plan, FIRST_BACKGROUND_SPECIES + int(other), unknown_name(int(other))):
             if rng.random() < _OTHERS_SING:

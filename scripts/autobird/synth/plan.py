@@ -1,6 +1,7 @@
 """The recordings of the demo corpus as parameters, without synthesis: the Snakefile reads them while it is parsed."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -41,11 +42,17 @@ _SESSION_SIZES, _SESSION_SHARES = (1, 2, 3), (0.6, 0.25, 0.15)
 NEGATIVES_FOLDER = "noise"
 """Folder of the negatives. By default, the sources treat a folder of this name as sound without any species."""
 
+OTHER_BIRDS, OTHER_BIRDS_FOLDER = "other birds", "other"
+"""Sound and folder of the negatives with birds of other species near the microphone. The name of the folder is reserved, too."""
+
 NEGATIVE_SOUNDS = ("wind", "rain", "insects", "traffic", "speech", "machine", "handling", "birds")
 """Main sound of a negative. `birds` are distant birds of other species than those of the corpus."""
 
 _NEGATIVE_SECONDS = (8.0, 24.0)
 """Shortest and longest duration of a negative, seconds: longer than songs, because nobody cuts noise."""
+
+_OTHER_BIRDS_SECONDS = (6.0, 15.0)
+"""Shortest and longest duration of a recording of other birds, seconds."""
 
 _LONG_SHARE = 0.05
 """Share of recordings of 30 to 60 s. The others last 4 to 15 s."""
@@ -112,14 +119,16 @@ class NegativePlan(RecordingPlan):
     """Parameters of a recording without any of the species. They depend only on the seed and the recording's number.
 
     Attributes:
-        sound: one of `NEGATIVE_SOUNDS`.
+        sound: one of `NEGATIVE_SOUNDS`, or `OTHER_BIRDS`.
     """
 
     sound: str
 
     @property
     def id(self) -> str:
-        """Path in the folder layout: `noise/<id>.<format>`."""
+        """Path in the folder layout: `noise/<id>.<format>`, or `other/<id>.<format>`."""
+        if self.sound == OTHER_BIRDS:
+            return f"{OTHER_BIRDS_FOLDER}/demo-other-{self.number:04d}.{self.format}"
         return f"{NEGATIVES_FOLDER}/demo-noise-{self.number:04d}.{self.format}"
 
     @property
@@ -212,21 +221,46 @@ def plan_negatives(seed: int, recordings: int) -> list[NegativePlan]:
         seed: seed of the corpus.
         recordings: number of recordings.
     """
+    return _negative_plans(seed, recordings, 5, NEGATIVE_SOUNDS, _NEGATIVE_SECONDS)
+
+
+def plan_other_birds(seed: int, recordings: int) -> list[NegativePlan]:
+    """Return the recordings of other birds, in sessions as the other negatives. A larger number does not change the first ones.
+
+    Args:
+        seed: seed of the corpus.
+        recordings: number of recordings.
+    """
+    return _negative_plans(seed, recordings, 15, (OTHER_BIRDS,), _OTHER_BIRDS_SECONDS)
+
+
+def _negative_plans(
+    seed: int, recordings: int, stream: int, of_sessions: Sequence[str], seconds: tuple[float, float]
+) -> list[NegativePlan]:
+    """Return negatives.
+
+    Args:
+        seed: seed of the corpus.
+        recordings: number of recordings.
+        stream: number that makes the random numbers of these negatives differ from all others.
+        of_sessions: main sounds of the sessions, in turn.
+        seconds: shortest and longest duration.
+    """
     plans: list[NegativePlan] = []
     session = -1
     while len(plans) < recordings:
         session += 1
-        rng = np.random.default_rng([seed, 5, session])
+        rng = np.random.default_rng([seed, stream, session])
         size, shared = _draw_session(rng)
         for _ in range(size):
-            duration, fmt = rng.uniform(*_NEGATIVE_SECONDS), str(rng.choice(_FORMATS, p=_FORMAT_SHARES))
+            duration, fmt = rng.uniform(*seconds), str(rng.choice(_FORMATS, p=_FORMAT_SHARES))
             if len(plans) < recordings:
                 plans.append(
                     NegativePlan(
                         seed=seed,
                         number=len(plans),
                         session=session,
-                        sound=NEGATIVE_SOUNDS[session % len(NEGATIVE_SOUNDS)],
+                        sound=of_sessions[session % len(of_sessions)],
                         format=fmt,
                         duration=round(float(duration), 3),
                         **shared,
@@ -251,4 +285,5 @@ def all_plans(settings: DemoSettings) -> list[Plan | NegativePlan]:
     return [
         *plan_corpus(settings.seed, settings.species, settings.recordings),
         *plan_negatives(settings.seed, settings.negatives),
+        *plan_other_birds(settings.seed, settings.other_birds),
     ]

@@ -17,6 +17,12 @@ class DemoSettings(Settings):
         description="Number of recordings of wind, rain, insects, traffic, speech, machines, handling and distant birds of other "
         "species: sound that holds none of the species.",
     )
+    other_birds: int = Field(
+        120,
+        ge=0,
+        le=10000,
+        description="Number of recordings of birds of other species near the microphone: negatives that resemble the species most.",
+    )
     seed: int = Field(
         7,
         ge=0,
