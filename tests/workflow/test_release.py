@@ -44,6 +44,7 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: 
     """Both use the same decoding, front end and graph, so windows and probabilities are those of predictions.parquet."""
     classifier = Classifier(finished_folder / "results/test/release/bundle")
     table = pd.read_parquet(finished_folder / "results/test/release/predictions.parquet")
+    table = table[~table["split"].str.endswith("_quiet")]
     for name, rows in table.groupby("recording"):
         found = classifier.predict(finished_folder / "my birds" / str(name))
         np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])

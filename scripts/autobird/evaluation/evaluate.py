@@ -90,6 +90,7 @@ def negatives_json(alarms: FalseAlarms, confidence: float) -> dict[str, Any]:
         "recordings": alarms.recordings,
         "groups": len(alarms.hours),
         "hours": round(float(alarms.hours.sum()), 4),
+        "quiet_hours": round(alarms.quiet_hours, 4),
         "false_alarms": round(float(alarms.counts.sum()), 2),
         "per_hour": interval_json(alarms.rate(confidence)),
     }
