@@ -160,7 +160,7 @@ def evaluate(
         split = pooled.split
         if out is None:
             resamples = split.resamples(settings.resamples, settings.seed)
-            single, complete = split.windows.single_species >= 0, split.windows.complete
+            single, complete = split.windows.only_species >= 0, split.windows.complete
             windows = (len(single), int(single.sum()), int(complete.sum()))
             out = Pooled(Scores(resamples), SpeciesScores(resamples), split.recordings, windows, [], [])
         out.scores.add(pooled)
@@ -212,7 +212,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "labels": labels,
             "unknown_species": unknown,
             "recordings": tested,
-            "recordings_of_one_species": int((pooled.recordings.single_species >= 0).sum()),
+            "recordings_of_one_species": int((pooled.recordings.only_species >= 0).sum()),
             "recordings_with_known_species": int(pooled.recordings.complete.sum()),
             "recordings_not_tested": counts["recordings"] - counts["recordings_quarantined"] - tested,
             "groups": pooled.scores.resamples.groups,

@@ -97,7 +97,8 @@ def false_alarms(split: SplitPredictions, sound: WindowSound) -> FalseAlarms:
     )
     counts = np.zeros((len(groups), starts.shape[1]))
     np.add.at(counts, group[: len(starts)], starts)
-    hours = np.bincount(group, np.concatenate([sound.seconds[windows] / 3600, quiet]), len(groups))
+    hours = np.zeros(len(groups))
+    np.add.at(hours, group, np.concatenate([sound.seconds[windows] / 3600, quiet]))
     names = {name for name, is_negative in zip(split.names, negative, strict=True) if is_negative}
     return FalseAlarms(counts, hours, float(quiet.sum()), len(names.union(sound.quiet["recording"])))
 

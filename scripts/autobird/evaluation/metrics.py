@@ -177,12 +177,28 @@ class Metric:
 
 
 def macro_f1(items: Items, weighting: Weighting) -> Metric:
-    """Return the macro-F1 of the most probable species, over the items of exactly one species."""
-    single = items.single_species >= 0
-    predicted = most_probable(items.probabilities[single])
-    truth = np.eye(predicted.shape[1], dtype=bool)[items.single_species[single]]
+    """Return the macro-F1 of the most probable species, over the items of which one species alone is known to be present."""
+    predicted, truth, single = predicted_and_true(items)
     f1 = f1_by_species(predicted, truth, weighting.subset(single))
     return Metric(macro_average(f1), weighting.count_groups(single))
+
+
+def predicted_and_true(items: Items) -> tuple[Flags, Flags, Flags]:
+    """Return the most probable and the true species of the items of which one species alone is known to be present.
+
+    A species that may be present in an item is not counted there: it is neither right nor wrong to name it, so the most probable of
+    the other species is taken.
+
+    Returns:
+        Both as flags, shape (such items, species), and which of the items they are, shape (items,).
+    """
+    species = items.only_species
+    single = species >= 0
+    return (
+        most_probable(items.known_probabilities[single]),
+        np.eye(items.probabilities.shape[1], dtype=bool)[species[single]],
+        single,
+    )
 
 
 def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
@@ -198,7 +214,9 @@ def detection_recall(items: Items, weighting: Weighting) -> Metric:
 
 
 def loss(items: Items, weighting: Weighting) -> Metric:
-    """Return the cross-entropy of the items of exactly one species; with independent outputs, the mean one of the known cells."""
+    """Return the cross-entropy of the items of exactly one species, without uncertain ones; with independent outputs, the mean one of the
+    known cells.
+    """
     if items.is_independent:
         values = binary_loss(items.probabilities, items.present, items.known, weighting)
         return Metric(values, weighting.count_groups(items.known))
@@ -210,15 +228,16 @@ def loss(items: Items, weighting: Weighting) -> Metric:
 def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     """Return all metrics that are reported, by name.
 
-    `macro_f1`, `top1`, `top5` and `loss` evaluate the probabilities of items of exactly one species. `cmap` and `auroc`
+    `macro_f1`, `top1` and `top5` evaluate how the species of an item are ranked, in items of which one species alone is known to be
+    present; a species that may be present is left out of the ranking. `loss` uses those without any such species. `cmap` and `auroc`
     evaluate how the items are ranked by the probability of each species; the `detection_` metrics compare the detected
     species with those that are present. Both use, for each species, the items of which it is known whether they contain it.
     With independent outputs, `loss` is the mean binary cross-entropy of these cells. Of a single species, which is always the most
     probable one, `macro_f1`, `top1` and `top5` are not defined.
     """
-    single = items.single_species >= 0
+    single = items.only_species >= 0
     single_weighting = weighting.subset(single)
-    single_probabilities, truth = items.probabilities[single], items.single_species[single]
+    single_probabilities, truth = items.known_probabilities[single], items.only_species[single]
     probabilities, present, known = items.probabilities, items.present, items.known
     detected = items.detected & known
     precision, _, f1 = micro_average(detected, present, weighting)

@@ -72,7 +72,7 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
         "a": _description(a, b),
         "b": _description(b, a),
         "recordings": len(rows_a),
-        "recordings_of_one_species": int((items_a[0].single_species >= 0).sum()),
+        "recordings_of_one_species": int((items_a[0].only_species >= 0).sum()),
         "groups": resamples.groups,
         "matched_by": matched_by,
         "left_out": left_out,

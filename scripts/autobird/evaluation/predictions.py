@@ -106,6 +106,26 @@ class Items:
         return np.where(single, self.present.argmax(axis=1), -1).astype(np.int64)
 
     @property
+    def only_species(self) -> Ints:
+        """For an item in which one species alone is known to be present, and that among the labels, the species as an index; otherwise
+        -1; shape (items,).
+
+        Other species may be uncertain, for example in the background. But if more than half of them are, the item has none: the species
+        would be the most probable one of those that are known by chance.
+        """
+        others = self.present.shape[1] - 1
+        known_others = self.known.sum(axis=1) - 1
+        only = ~self.others & ((self.present & self.known).sum(axis=1) == 1) & (2 * known_others >= others)
+        if others < 0:
+            return np.full(len(only), -1)
+        return np.where(only, self.present.argmax(axis=1), -1).astype(np.int64)
+
+    @property
+    def known_probabilities(self) -> Floats:
+        """Probabilities for ranking the species of an item: those of species that may be present are below all others."""
+        return np.where(self.known, self.probabilities, -np.inf)
+
+    @property
     def negative(self) -> Flags:
         """Whether it is known that an item contains no species at all, neither of the labels nor another one; shape (items,)."""
         return np.asarray(self.complete & ~self.others & ~self.present.any(axis=1))

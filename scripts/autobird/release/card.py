@@ -177,18 +177,19 @@ def _several_species(test: dict[str, Any]) -> str:
             "A single species is always the most probable one, so its macro-F1 is not defined; all other metrics use all test "
             "recordings."
         )
-    if not others:
-        return "According to the metadata, every test recording contains exactly one species."
     uncertain = test["recordings"] - test["recordings_with_known_species"]
+    left_out = (
+        f" Of {uncertain} test recordings it is not known of all species whether they contain them; the species in "
+        "question are left out there."
+        if uncertain
+        else ""
+    )
+    if not others:
+        return f"According to the metadata, every test recording contains exactly one species.{left_out}"
     without = f" ({test['negative_recordings']} of them none)" if test["negative_recordings"] else ""
     return (
         f"{others} test recordings do not contain exactly one species{without}. Macro-F1 of the most probable species uses the other "
-        f"{test['recordings_of_one_species']}; all other metrics use all test recordings"
-        + (
-            f", {uncertain} of them only for the species of which it is known if they contain them."
-            if uncertain
-            else "."
-        )
+        f"{test['recordings_of_one_species']}; all other metrics use all test recordings.{left_out}"
     )
 
 

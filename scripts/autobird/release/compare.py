@@ -86,7 +86,7 @@ def compare_variants(
         row: dict[str, Any] = {
             "variant": variant,
             "split": name,
-            "recordings": int((split.recordings.single_species >= 0).sum()),
+            "recordings": int((split.recordings.only_species >= 0).sum()),
             "groups": f1.groups,
         }
         for key, interval in (

@@ -153,7 +153,7 @@ def select_variant(
 
     Args:
         candidates: all variants, including `float`.
-        recordings: number of validation recordings of exactly one species, on which macro-F1 is computed.
+        recordings: number of validation recordings of which one species alone is known to be present, on which macro-F1 is computed.
         groups: number of independent groups of these recordings.
         settings: limits of the gate.
         refused: for each variant that must not be released for another reason, the reason. If that is all of them, the decision

@@ -69,7 +69,7 @@ def not_released(refused: Mapping[str, str], recordings: int, groups: int, min_g
 
     Args:
         refused: `refusals`, of all variants.
-        recordings: number of validation recordings of exactly one species.
+        recordings: number of validation recordings of which one species alone is known to be present.
         groups: number of independent groups of these recordings.
         min_gain: see `refusals`.
     """
