@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -25,6 +26,7 @@ from autobird.predict.formats import as_text, file_rows
 from autobird.predict.origin import SITES, Origin, Places
 from autobird.predict.output_names import SUFFIXES, files_table, output_path, parse_formats, recording_names
 from autobird.predict.outputs import text_format
+from autobird.predict.own_files import MANIFEST
 from autobird.predict.parquet import read_parquet, write_parquet
 from autobird.sources.annotation_reader import AnnotationReader
 from autobird.sources.base import Box
@@ -330,6 +332,7 @@ def test_the_command_writes_all_formats_at_once_and_resumes(
             for s, end in ((".raven", ".Table.1.selections.txt"), (".audacity", ".txt"))
             for stem in ("north/20230512_040000", "south/SM4A_20230512_050000", "south/SM4A_20230513_050000")
         ]
+        + [f"d{s}/{MANIFEST}" for s in (".raven", ".audacity")]
     )
     with (out / "d.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -349,6 +352,41 @@ def test_the_command_writes_all_formats_at_once_and_resumes(
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert run("predict", bundle, field, "--format", forms, "--output", out / "d", "--jobs", 2) == 1
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_tables_of_an_earlier_run_are_removed_and_files_of_the_user_are_kept(
+    field: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--format", "raven,audacity", "--output", tmp_path / "d", "--jobs", 1]
+    assert run("predict", bundle, field, *options) == 1
+    folder = tmp_path / "d.raven"
+    end = ".Table.1.selections.txt"
+    reviewed = folder / f"south/SM4A_20230512_050000{end}"
+    reviewed.write_text(reviewed.read_text() + "reviewed\n")
+    (folder / "notes.txt").write_text("of the user")
+    # The second run has another recording alone: the tables of the first are not its results.
+    (field / "south/SM4A_20230514_050000.wav").write_bytes((field / "south/SM4A_20230512_050000.wav").read_bytes())
+    capsys.readouterr()
+    assert run("predict", bundle, field / "south/SM4A_20230514_050000.wav", *options) == 0
+    assert f"1 file of an earlier run not removed, because of changes since: south/{reviewed.name}" in (
+        capsys.readouterr().err
+    )
+    left = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+    assert left == [MANIFEST, f"SM4A_20230514_050000{end}", "notes.txt", "south", f"south/{reviewed.name}"]
+    assert sorted(p.name for p in (tmp_path / "d.audacity").rglob("*")) == [MANIFEST, "SM4A_20230514_050000.txt"]
+    # A file that somebody has changed is not overwritten.
+    assert run("predict", bundle, field, *options) == 2
+    assert f"{reviewed} would be overwritten, but it was changed since" in capsys.readouterr().err
+    assert reviewed.read_text().endswith("reviewed\n")
+    assert (folder / f"SM4A_20230514_050000{end}").exists()  # nothing was removed
+    # Neither is a file outside, even if a list names it.
+    outside = tmp_path / "outside.txt"
+    outside.write_text("x")
+    with (folder / MANIFEST).open("a") as file:
+        file.write(f"{hashlib.sha256(b'x').hexdigest()}  ../outside.txt\n")
+    reviewed.unlink()
+    assert run("predict", bundle, field, *options) == 1
+    assert outside.exists()
 
 
 def test_from_recordings_to_detection_history_and_clips(field: Path, bundle: Path, tmp_path: Path) -> None:
