@@ -106,9 +106,9 @@ def test_the_reader_finds_the_recordings_of_tables_that_are_one_per_recording(
 def test_csv_has_site_recorder_and_local_time_of_each_detection(results: list[FileResult], bundle: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(text("csv", results, bundle))))
     assert [tuple(r.values())[1:] for r in rows] == [
-        ("0", "5", "Parus major", "0.8765", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-12", "23:59:50"),
-        ("12.5", "20", "Corvus corone", "0.5000", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-13", "00:00:02"),
-        ("2.5", "7.5", "Parus major", "0.6100", "north", "SM4A", "2023-05-13T04:00:00", "2023-05-13", "04:00:02"),
+        ("0", "5", "Parus major", "0.8765", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-12", "23:59:50", ""),
+        ("12.5", "20", "Corvus corone", "0.5000", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-13", "00:00:02", ""),
+        ("2.5", "7.5", "Parus major", "0.6100", "north", "SM4A", "2023-05-13T04:00:00", "2023-05-13", "04:00:02", ""),
     ]
 
 
@@ -130,7 +130,7 @@ def test_json_lines_and_parquet_have_the_values_of_the_csv(
     ]  # fmt: skip
     assert lines[0] == {
         "file": results[0].file, "start": 0.0, "end": 5.0, "species": "Parus major", "probability": 0.8765, "site": None,
-        "recorder": "SM4A", "recorded_at": "2023-05-12T23:59:50", "date": "2023-05-12", "time": "23:59:50",
+        "recorder": "SM4A", "recorded_at": "2023-05-12T23:59:50", "date": "2023-05-12", "time": "23:59:50", "unknown_score": None,
     }  # fmt: skip
     write_parquet(tmp_path / "empty.parquet", table.columns, [])
     assert read_parquet(tmp_path / "empty.parquet") == []
@@ -141,13 +141,13 @@ def test_a_combined_raven_table_counts_time_through_all_files(results: list[File
     header, *rows = [line.split("\t") for line in text("raven-combined", results, bundle).splitlines()]
     assert header == [
         "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
-        "File Offset (s)", "Begin File", "Species", "Score",
+        "File Offset (s)", "Begin File", "Species", "Score", "Unknown Score",
     ]  # fmt: skip
     first, last = results[0].file, results[2].file
     assert rows == [
-        ["1", "Spectrogram 1", "1", "0", "5", "20", "8000", first, "0", "SM4A_20230512_235950.wav", "Parus major", "0.8765"],
-        ["2", "Spectrogram 1", "1", "12.5", "20", "20", "8000", first, "12.5", "SM4A_20230512_235950.wav", "Corvus corone", "0.5000"],
-        ["3", "Spectrogram 1", "1", "62.5", "67.5", "20", "8000", last, "2.5", "SM4A_20230513_040000.wav", "Parus major", "0.6100"],
+        ["1", "Spectrogram 1", "1", "0", "5", "20", "8000", first, "0", "SM4A_20230512_235950.wav", "Parus major", "0.8765", ""],
+        ["2", "Spectrogram 1", "1", "12.5", "20", "20", "8000", first, "12.5", "SM4A_20230512_235950.wav", "Corvus corone", "0.5000", ""],
+        ["3", "Spectrogram 1", "1", "62.5", "67.5", "20", "8000", last, "2.5", "SM4A_20230513_040000.wav", "Parus major", "0.6100", ""],
     ]  # fmt: skip
 
 
@@ -172,6 +172,25 @@ def test_audacity_labels_are_read_back(results: list[FileResult], bundle: Path, 
     assert [(s.start, s.end, s.label) for s in found] == [(0.0, 5.0, "Parus major"), (12.5, 20.0, "Corvus corone")]
 
 
+def test_how_little_the_sound_resembles_the_species_is_in_the_tables_that_can_hold_it(
+    results: list[FileResult], bundle: Path, tmp_path: Path
+) -> None:
+    """The bundle of the second and third detection has no such score."""
+    scored = replace(results[0].detections[0], unknown_score=0.12345)
+    results[0] = replace(results[0], detections=[scored, *results[0].detections[1:]])
+    rows = list(csv.DictReader(io.StringIO(text("csv", results, bundle))))
+    assert [r["unknown_score"] for r in rows] == ["0.1235", "", ""]
+    assert [json.loads(line)["unknown_score"] for line in text("jsonl", results, bundle).splitlines()] == [0.1235, None, None]  # fmt: skip
+    table = DetectionTable()
+    write_parquet(tmp_path / "d.parquet", table.columns, (row for r in results for row in table.rows(r)))
+    assert [r["unknown_score"] for r in read_parquet(tmp_path / "d.parquet")] == [0.1235, None, None]
+    for form in ("raven", "raven-combined"):
+        header, *lines = [line.split("\t") for line in text(form, results, bundle).splitlines()]
+        assert [line[header.index("Unknown Score")] for line in lines] == ["0.1235", "", ""]
+    found = json.loads(text("json", results, bundle))["files"]
+    assert [d.get("unknown_score") for f in found for d in f.get("detections", ())] == [0.1235, None, None]
+
+
 def test_codes_are_a_column_of_every_table_that_can_hold_them(
     results: list[FileResult], bundle: Path, tmp_path: Path
 ) -> None:
@@ -180,7 +199,7 @@ def test_codes_are_a_column_of_every_table_that_can_hold_them(
     taxonomy.write_text("TAXON_ORDER,SPECIES_CODE,PRIMARY_COM_NAME,SCI_NAME\n1,gretit1,Great Tit,Parus major\n")
     table = DetectionTable(codes=SpeciesCodes(taxonomy))
     assert [r["code"] for r in csv.DictReader(io.StringIO(text("csv", results, bundle, table)))] == ["gretit1", "", "gretit1"]  # fmt: skip
-    assert text("raven", results, bundle, table).splitlines()[1].endswith("\tParus major\t0.8765\tgretit1")
+    assert text("raven", results, bundle, table).splitlines()[1].endswith("\tParus major\t0.8765\t\tgretit1")
     row = next(csv.DictReader(io.StringIO(text("birdnet", results, bundle, table))))
     assert (row["Scientific name"], row["Common name"]) == ("Parus major", "Great Tit")
     (tmp_path / "own.csv").write_text("species;code\nParus_major;GT\n")
