@@ -125,6 +125,18 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     never = snakemake(folder, *options[:-1], "predict={input: field work, batches: 3, threshold: 1}")
     assert never.code == 0, never.text
     assert len((out / "detections.csv").read_text().splitlines()) == 1
+    (folder / "list.txt").write_text(f"{bundle.labels[0]}\n")
+    (folder / "codes.csv").write_text(f"species,code\n{bundle.labels[0]},first\n")
+    listed = [*options[:-1], "predict={input: field work, batches: 3, species: list.txt, codes: codes.csv}"]
+    assert snakemake(folder, *listed).code == 0
+    with (out / "detections.csv").open(newline="") as file:
+        assert {(r["species"], r["code"]) for r in csv.DictReader(file)} == {(bundle.labels[0], "first")}
+    (folder / "codes.csv").write_text(f"species,code\n{bundle.labels[0]},another\n")
+    again = snakemake(folder, *listed)
+    assert again.rules == {"predict_batch", "predict_merge", "predict"}, again.text
+    (folder / "codes.csv").unlink()
+    missing = snakemake(folder, *listed)
+    assert (missing.code, "error: predict.codes: codes.csv is not a file" in missing.text) == (1, True)
     thresholds.unlink()
     assert snakemake(folder, *options).code == 0
     with (out / "detections.csv").open(newline="") as file:

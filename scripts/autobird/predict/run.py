@@ -24,7 +24,7 @@ from autobird.predict.files import FileJob, FileResult, predict_files, skipped, 
 from autobird.predict.formats import on_one_line
 from autobird.predict.inputs import find_files
 from autobird.predict.journal import FileState, Journal
-from autobird.predict.occurrence_filter import OccurrenceFilter
+from autobird.predict.occurrence_filter import OccurrenceFilter, left_out_text
 from autobird.predict.options import PredictOptions
 from autobird.predict.output_names import files_table, journal_path
 from autobird.predict.outputs import FilesOutput, Output, new_output, text_format
@@ -173,14 +173,10 @@ class _Command:
         """
         if self._occurrence is None:
             return result
-        start = self._options.places.of(result.origin).start
-        kept, left_out = self._occurrence.split(result.detections, start.date() if start else None)
+        found, left_out = self._occurrence.apply(result, self._options.places)
         if is_counted:
             self._left_out.update(detection.species for detection in left_out)
-        names, windows = {detection.species for detection in left_out}, result.windows
-        if windows is not None and names:
-            windows = [replace(w, detected=[name for name in w.detected if name not in names]) for w in windows]
-        return replace(result, detections=kept, windows=windows)
+        return found
 
     def _report(self, result: FileResult) -> None:
         if result.error:
@@ -204,8 +200,7 @@ class _Command:
         lost = f"; {self.skipped} skipped" if self.skipped else ""
         print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
         if self._left_out:
-            counts = ", ".join(f"{name} ({count})" for name, count in sorted(self._left_out.items()))
-            print(f"note: --min-occurrence left out {self._left_out.total()} detections: {counts}", file=sys.stderr)
+            print(f"note: --min-occurrence {left_out_text(self._left_out)}", file=sys.stderr)
         for count, example in self._notes.values():
             files = f"{count} file{'s were' if count > 1 else ' was'}"
             print(f"note: {files} classified with a note, for example {example}", file=sys.stderr)
