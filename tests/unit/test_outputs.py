@@ -467,6 +467,22 @@ def test_outputs_that_cannot_be_written_are_errors_that_say_why(
     assert message.format(tmp_path) in capsys.readouterr().err
 
 
+def test_a_name_that_ends_with_a_slash_is_a_folder_also_if_it_does_not_exist(
+    field: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = field / "south/SM4A_20230512_050000.wav"
+    out = f"{tmp_path}/new/out/"
+    assert run("predict", bundle, one, "--format", "csv,raven", "--output", out, "--jobs", 1) == 0
+    found = sorted(p.name for p in (tmp_path / "new/out").iterdir())
+    assert found == ["detections.csv", "detections.files.csv", "detections.raven"]
+    assert run("predict", bundle, one, "--format", "csv,raven", "--output", out, "--jobs", 1) == 0
+    assert sorted(p.name for p in (tmp_path / "new/out").iterdir()) == found
+    for command in (["predict", bundle, one, "--csv", "--jobs", 1], ["similar", bundle, one, field, "--csv"]):
+        assert run(*command, "--output", f"{tmp_path}/other/") == 2
+        assert f"--output {tmp_path}/other/ is a folder, because it ends with a slash" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
+
+
 def test_one_format_of_text_can_be_printed(field: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("predict", bundle, field, "--format", "birdnet", "--jobs", 1) == 1
     assert capsys.readouterr().out.startswith("Start (s),End (s),Scientific name,Common name,Confidence,File\n0,12,")
