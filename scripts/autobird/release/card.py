@@ -126,7 +126,7 @@ def model_card(
         "",
         "- The model can only report the species listed below. For any other species or sound it reports the most similar of them, or "
         "nothing.",
-        *field_limits(test["negatives"]),
+        *field_limits(metrics["validation"]["negatives"], test["negatives"]),
         "- The metrics apply to recordings like the test recordings. Results for other places, microphones and seasons may differ. "
         "The drift report tests whether new recordings differ from those of the training.",
         f"- Species with weak detections (F1 per test recording below {_WEAK_F1:g}): {', '.join(weak) if weak else 'none'}.",

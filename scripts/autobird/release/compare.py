@@ -212,7 +212,7 @@ def report_thresholds(labels: list[str], fitted: FittedCalibration, settings: Co
         log.warning("precision %g cannot be reached on validation for %s", settings.precision, ", ".join(missed))
     if fitted.false_alarms is None:
         log.warning(
-            "false alarms are not measured: no validation recording is known to hold none of the species; add negative recordings"
+            "false alarms are not measured on validation: no recording of it is known to hold none of the species; add negative recordings"
         )
     if fitted.false_alarms_reached is False:
         wanted, found = settings.false_alarms_per_hour, fitted.false_alarms
