@@ -142,7 +142,7 @@ def test_what_seldom_occurs_is_left_out_of_every_output_and_counted_also_when_a_
         assert [(d["species"], d["occurrence"]) for d in found["detections"]] == [(second, 0.8)]
         assert {name for window in found["windows"] for name in window["detected"]} == {second}
         assert found.get("site", "") == site
-    assert "results of 1 files are taken over" in _taken_over(bundle, survey, output, options, capsys)
+    assert "results of 1 file are taken over" in _taken_over(bundle, survey, output, options, capsys)
 
 
 def test_the_stage_of_snakemake_predict_knows_species_codes_and_place(

@@ -13,6 +13,7 @@ import pyarrow as pa
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, write_csv, write_table
+from autobird.core.wording import counted
 from autobird.evaluation.crossval_figure import crossval_figure
 from autobird.evaluation.crossval_scores import Scores
 from autobird.evaluation.crossval_species import SpeciesScores, species_table
@@ -241,8 +242,8 @@ def _report(result: dict[str, Any], file: Path) -> None:
     if score:
         bounds = "interval unknown" if score["low"] is None else f"{score['low']:.3f}, {score['high']:.3f}"
         print_line(
-            f"[pool] macro-F1 of {result['recordings']} recordings, each tested by a network that was not trained on it: "
-            f"{score['value']:.3f} [{bounds}], mean of {len(result['seeds'])} seed{'s' if len(result['seeds']) > 1 else ''}"
+            f"[pool] macro-F1 of {counted(result['recordings'], 'recording')}, each tested by a network that was not trained on it: "
+            f"{score['value']:.3f} [{bounds}], mean of {counted(len(result['seeds']), 'seed')}"
         )
     print_line(f"[pool] all scores: {file}; to print them: autobird scores {shlex.quote(str(file.parent.parent))}")
 

@@ -15,6 +15,7 @@ from autobird.audio.file_kind import not_audio_kind
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
+from autobird.core.wording import counted
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import check_backbone, split_note
 from autobird.predict.bundle import MANIFEST, Bundle
@@ -198,12 +199,14 @@ class _Command:
         rate = f"{audio / 60:.1f} min of audio in {elapsed:.1f} s ({audio / max(elapsed, 1e-9):.0f} times real time)"
         earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
         lost = f"; {self.skipped} skipped" if self.skipped else ""
-        print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
+        print(f"{counted(len(self._files) + len(self._missing), 'file')}, {rate}{earlier}{lost}", file=sys.stderr)
         if self._left_out:
             print(f"note: --min-occurrence {left_out_text(self._left_out)}", file=sys.stderr)
         for count, example in self._notes.values():
-            files = f"{count} file{'s were' if count > 1 else ' was'}"
-            print(f"note: {files} classified with a note, for example {example}", file=sys.stderr)
+            print(
+                f"note: {counted(count, 'file was', 'files were')} classified with a note, for example {example}",
+                file=sys.stderr,
+            )
 
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
@@ -260,7 +263,11 @@ class _Command:
                 if journal.unused
                 else ""
             )
-            print(f"{journal.path}: results of {len(done)} files are taken over{unused}", file=sys.stderr, flush=True)
+            print(
+                f"{journal.path}: results of {counted(len(done), 'file')} are taken over{unused}",
+                file=sys.stderr,
+                flush=True,
+            )
 
         def read(number: int, is_counted: bool = False) -> FileResult:
             result = journal.read(number)

@@ -1,6 +1,7 @@
 """Read the detections and the recording effort of a survey from tables of `autobird predict`."""
 
 import datetime as dt
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,8 @@ class Survey:
         sun_counts: detections by hours from sunrise and species.
         left_out: species with detections that the list of species does not name.
         without_offset: number of recordings whose start is known without its offset from UTC.
+        weaker: number of detections below the lowest probability that the user wants.
+        weakest: the lowest probability of all detections; None without any.
     """
 
     effort: dict[Cell, Effort]
@@ -77,6 +80,8 @@ class Survey:
     sun_counts: dict[int, dict[str, int]]
     left_out: list[str] = field(default_factory=list)
     without_offset: int = 0
+    weaker: int = 0
+    weakest: float | None = None
 
 
 def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
@@ -106,10 +111,13 @@ def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
     codes = {species: own.of(species).code if own else "" for species in wanted}
     spelling: dict[str, str] = {}
     left_out: set[str] = set()
+    weaker, weakest = 0, math.inf
     for table in tables:
         for d in read_detections(table, ("site", "recorded_at")):
             recordings.check(d, table)
+            weakest = min(weakest, d.probability)
             if d.probability < options.min_probability:
+                weaker += 1
                 continue
             species = d.species
             if wanted:
@@ -131,6 +139,7 @@ def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
                 sun_counts[hour][species] += 1
     survey = Survey(dict(effort), dict(counts), dict(sorted(codes.items())), sun, dict(sun_counts))
     survey.left_out, survey.without_offset = sorted(left_out), without_offset
+    survey.weaker, survey.weakest = weaker, weakest if math.isfinite(weakest) else None
     return survey
 
 
