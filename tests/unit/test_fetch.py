@@ -224,9 +224,9 @@ def test_a_refresh_lists_every_page_of_every_species_and_reports_the_changes(
     assert changes is not None
     assert changes == (["200"], ["7"], [server.entries[0]["id"]])
     assert refresh.describe(changes) == [
-        "1 recording added: 200",
-        "1 recording removed: 7",
-        f"1 recording changed: {server.entries[0]['id']}",
+        "1 recordings added: 200",
+        "1 recordings removed: 7",
+        f"1 recordings changed: {server.entries[0]['id']}",
     ]
 
 

@@ -23,7 +23,7 @@ def _drawn(rates: list[float], hours: float, monkeypatch: pytest.MonkeyPatch) ->
     alarms: dict[str, Any] = dict.fromkeys(
         ("overall", "without_model_species", "no_species", "unknown_species"), _rate(rates[0], hours)
     )
-    metrics = {"false_alarms": {**alarms, "by_folder": {}}, "confidence": 0.95}
+    metrics = {"false_alarms": {**alarms, "by_site": {}}, "confidence": 0.95}
     field_figures.false_alarms_figure(Path("x.png"), curves, metrics)
     return drawn[0]
 

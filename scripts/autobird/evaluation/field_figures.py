@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
 
 _MAX_BARS = 40
-"""Largest number of species or folders that have a row in a figure."""
+"""Largest number of species or sites that have a row in a figure."""
 
 _LEGEND_GAP = 4.5
 """Gap between an axis and the legend below it, in units of the font size: room for the numbers and the label of the axis."""
@@ -24,7 +24,7 @@ def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFr
 
     Args:
         path: PNG file.
-        curves: see `FieldScores.curves`.
+        curves: see `field_curves.curves_of`.
         species: see `field_evaluate.species_table`.
         metrics: content of metrics.json.
     """
@@ -74,11 +74,11 @@ def _legend_below(axes: Axes) -> None:
 
 
 def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any]) -> None:
-    """Plot false alarms per hour against the threshold, and by kind of sound and folder at the bundle's thresholds.
+    """Plot false alarms per hour against the threshold, and by kind of sound and site at the bundle's thresholds.
 
     Args:
         path: PNG file.
-        curves: see `FieldScores.curves`.
+        curves: see `field_curves.curves_of`.
         metrics: content of metrics.json.
     """
     alarms = metrics["false_alarms"]
@@ -87,7 +87,7 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
         "without the model's species": alarms["without_model_species"],
         "  without any box": alarms["no_species"],
         "  with boxes of other species": alarms["unknown_species"],
-        **{f"folder {name}": rate for name, rate in alarms["by_folder"].items()},
+        **{f"site {name}": rate for name, rate in alarms["by_site"].items()},
     }
     rates = {name: rate for name, rate in rates.items() if rate["per_hour"]}
     rates = dict(list(rates.items())[:_MAX_BARS])

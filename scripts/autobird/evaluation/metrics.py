@@ -61,6 +61,12 @@ class Weighting:
         return len(np.unique(self.group[mask if mask.ndim == 1 else mask.any(axis=1)]))
 
 
+def ratio(numerator: Floats, denominator: NDArray[np.floating | np.integer]) -> Floats:
+    """Return the quotient; NaN where the denominator is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
 def top_k_accuracy(probabilities: Floats, truth: Labels, weighting: Weighting, k: int) -> Floats:
     """Return the share of items whose species is among the k most probable ones.
 
@@ -74,13 +80,13 @@ def top_k_accuracy(probabilities: Floats, truth: Labels, weighting: Weighting, k
     """
     true_probability = probabilities[np.arange(len(truth)), truth]
     not_below = (probabilities >= true_probability[:, None]).sum(axis=1) - 1
-    return _ratio(weighting.weighted_sum(not_below < k), weighting.weighted_sum(np.ones(len(truth))))
+    return ratio(weighting.weighted_sum(not_below < k), weighting.weighted_sum(np.ones(len(truth))))
 
 
 def log_loss(probabilities: Floats, truth: Labels, weighting: Weighting) -> Floats:
     """Return the mean cross-entropy in nats; for the arguments see `top_k_accuracy`."""
     true_probability = np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)
-    return _ratio(weighting.weighted_sum(-np.log(true_probability)), weighting.weighted_sum(np.ones(len(truth))))
+    return ratio(weighting.weighted_sum(-np.log(true_probability)), weighting.weighted_sum(np.ones(len(truth))))
 
 
 def binary_loss(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
@@ -93,7 +99,7 @@ def binary_loss(probabilities: Floats, present: Flags, known: Flags, weighting: 
         weighting: weights of the items.
     """
     right = np.maximum(np.where(present, probabilities, 1 - probabilities), 1e-12)
-    return _ratio(
+    return ratio(
         weighting.weighted_sum(np.where(known, -np.log(right), 0.0).sum(axis=1)),
         weighting.weighted_sum(known.sum(axis=1)),
     )
@@ -110,17 +116,17 @@ def f1_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Flo
     true_positives, positives, predictions = (
         weighting.weighted_sum(flags) for flags in (predicted & present, present, predicted)
     )
-    return np.where(positives > 0, _ratio(2 * true_positives, positives + predictions), np.nan)
+    return np.where(positives > 0, ratio(2 * true_positives, positives + predictions), np.nan)
 
 
 def precision_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
     """Return the precision of each species; NaN if it is not predicted for any item. Arguments as for `f1_by_species`."""
-    return _ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(predicted))
+    return ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(predicted))
 
 
 def recall_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
     """Return the recall of each species; NaN if it is not present in any item. Arguments as for `f1_by_species`."""
-    return _ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(present))
+    return ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(present))
 
 
 def micro_average(predicted: Flags, present: Flags, weighting: Weighting) -> tuple[Floats, Floats, Floats]:
@@ -129,9 +135,9 @@ def micro_average(predicted: Flags, present: Flags, weighting: Weighting) -> tup
         weighting.weighted_sum(flags.sum(axis=1)) for flags in (predicted & present, present, predicted)
     )
     return (
-        _ratio(true_positives, predictions),
-        _ratio(true_positives, positives),
-        _ratio(2 * true_positives, positives + predictions),
+        ratio(true_positives, predictions),
+        ratio(true_positives, positives),
+        ratio(2 * true_positives, positives + predictions),
     )
 
 
@@ -155,7 +161,7 @@ def auroc_by_species(probabilities: Floats, present: Flags, known: Flags, weight
 def macro_average(by_species: Floats) -> Floats:
     """Return the mean over the species for which a metric is defined."""
     defined = ~np.isnan(by_species)
-    return _ratio(np.where(defined, by_species, 0.0).sum(axis=1), defined.sum(axis=1))
+    return ratio(np.where(defined, by_species, 0.0).sum(axis=1), defined.sum(axis=1))
 
 
 def most_probable(probabilities: Floats) -> Flags:
@@ -262,12 +268,6 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     return metrics
 
 
-def _ratio(numerator: Floats, denominator: NDArray[np.floating | np.integer]) -> Floats:
-    """Return the quotient; NaN where the denominator is 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(denominator > 0, numerator / denominator, np.nan)
-
-
 def _ranking_metric(
     metric: Callable[[Floats, Floats, NDArray[np.int64]], Floats],
     probabilities: Floats,
@@ -304,8 +304,8 @@ def _average_precision(weights: Floats, positive: Floats, ends: NDArray[np.int64
     true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
     predictions = np.cumsum(weights, axis=1)[:, ends]
     new_true_positives = np.diff(true_positives, axis=1, prepend=0.0)
-    precision = np.nan_to_num(_ratio(true_positives, predictions))
-    return _ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
+    precision = np.nan_to_num(ratio(true_positives, predictions))
+    return ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
 
 
 def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
@@ -316,4 +316,4 @@ def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats
     # Trapezoids: a negative item counts half against positive items of the same probability.
     mean_true_positives = true_positives - np.diff(true_positives, axis=1, prepend=0.0) / 2
     area = (new_false_positives * mean_true_positives).sum(axis=1)
-    return _ratio(area, true_positives[:, -1] * false_positives[:, -1])
+    return ratio(area, true_positives[:, -1] * false_positives[:, -1])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
-from autobird.core.wording import counted
 from autobird.sources import url as url_source
 from autobird.sources import xeno_canto as xeno_canto_source
 from autobird.sources.fetch import kaggle, url, xeno_canto
@@ -59,7 +58,7 @@ def describe(changes: Changes) -> list[str]:
     lines = []
     for kind, ids in changes._asdict().items():
         printed = ", ".join(ids[:_MAX_PRINTED_IDS]) + (", ..." if len(ids) > _MAX_PRINTED_IDS else "")
-        lines.append(f"{counted(len(ids), 'recording')} {kind}{': ' + printed if ids else ''}")
+        lines.append(f"{len(ids)} recordings {kind}{': ' + printed if ids else ''}")
     return lines
 
 
