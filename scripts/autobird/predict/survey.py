@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import read_text
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.effort import Calendar, Cell, Effort, SunriseHours, parts_by_hour, spread
 from autobird.predict.origin import Place
 from autobird.predict.output_names import files_table
+from autobird.predict.species_names import names_in_list
 from autobird.predict.tables import FoundDetection, RecordedFile, check_tables, read_detections, read_files
 from autobird.sources.labels import label_key
 
@@ -106,7 +106,7 @@ def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
     counts: dict[Cell, dict[str, Count]] = defaultdict(lambda: defaultdict(Count))
     sun_counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     own = SpeciesCodes(options.codes) if options.codes else None
-    wanted = _species_of(options.species) if options.species else []
+    wanted = names_in_list(options.species) if options.species else []
     name_of = {key: name for name in wanted for key in _keys(name)}
     codes = {species: own.of(species).code if own else "" for species in wanted}
     spelling: dict[str, str] = {}
@@ -184,19 +184,6 @@ def _keys(name: str) -> list[str]:
     scientific, _, common = name.partition("_")
     parts = (name, scientific, common) if scientific and common else (name,)
     return [label_key(part) for part in parts]
-
-
-def _species_of(path: Path) -> list[str]:
-    try:
-        text, _ = read_text(path)
-    except (OSError, ValueError) as error:
-        raise AutobirdError(
-            f"--species {path} cannot be read ({error}); give a text file with a species per line"
-        ) from error
-    species = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not species:
-        raise AutobirdError(f"--species {path} names no species; write one on each line")
-    return species
 
 
 def _files_of(table: Path) -> Path:
