@@ -1,7 +1,7 @@
 """Find the species that a user names among those of a bundle: by label, scientific or common name, or synonym."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autobird.backbone.birdnet_files import LABELS, birdnet_files
@@ -134,14 +134,3 @@ def _unknown(unknown: Sequence[str], names: SpeciesNames) -> str:
         f"the bundle does not know {', '.join(texts)}{more}; correct or remove these lines, or give other names with --names "
         "(a CSV table; each row holds the names of one species)"
     )
-
-
-def common_names(labels: Sequence[str], pairs: Iterable[Sequence[str]] | None = None) -> Mapping[str, str]:
-    """Return the common names of the labels that are scientific names, as BirdNET names them; others are left out.
-
-    Args:
-        labels: species of a bundle.
-        pairs: scientific and common names; None: those of BirdNET, if it is installed.
-    """
-    known = {label_key(p[0]): p[1] for p in (birdnet_names() if pairs is None else pairs) if len(p) > 1}
-    return {label: known[key] for label in labels if (key := label_key(label)) in known}
