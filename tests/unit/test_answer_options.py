@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from pydantic import ValidationError
 
 from autobird import cli
 from autobird.backbone.occurrence import ALL_YEAR, OccurrenceModel
 from autobird.core.errors import AutobirdError
-from autobird.predict import Classifier
+from autobird.core.files import read_rows
+from autobird.predict import Classifier, batch
 from autobird.predict.answer_options import AS_RELEASED, AnswerOptions
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.classifier import Detection
 from autobird.predict.journal import Journal
 from autobird.predict.occurrence_filter import Location, OccurrenceFilter, location_of
 from autobird.predict.overlay_path import overlay_path
+from autobird.predict.settings import PredictSettings
 from autobird.predict.threshold_overlay import write_overlay
 from tests.unit.test_predict import make_bundle
 
@@ -128,7 +131,7 @@ def test_what_seldom_occurs_is_left_out_of_every_output_and_counted_also_when_a_
     assert f"{second}  0." in captured.out
     assert "(occurrence 0.80)" in captured.out
     assert first not in captured.out
-    left_out = f"note: --min-occurrence left out 1 detections: {first} (1)"
+    left_out = f"note: --min-occurrence left out 1 detection of species that hardly occur there and then: {first} (1)"
     assert left_out in captured.err
     output = tmp_path / "out/d"
     monkeypatch.setattr(Journal, "remove", Journal.close)  # as after a kill before the last step
@@ -139,7 +142,58 @@ def test_what_seldom_occurs_is_left_out_of_every_output_and_counted_also_when_a_
         assert [(d["species"], d["occurrence"]) for d in found["detections"]] == [(second, 0.8)]
         assert {name for window in found["windows"] for name in window["detected"]} == {second}
         assert found.get("site", "") == site
-    assert "results of 1 files are taken over" in _taken_over(bundle, survey, output, options, capsys)
+    assert "results of 1 file are taken over" in _taken_over(bundle, survey, output, options, capsys)
+
+
+def test_the_stage_of_snakemake_predict_knows_species_codes_and_place(
+    bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = bundle.labels
+    model = _model([f"{first}_x", f"{second}_y"], [0.02, 0.8])
+    monkeypatch.setattr("autobird.predict.occurrence_filter._model", lambda: model)
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(1).standard_normal(16000 * 6), 16000)
+    (tmp_path / "manifest.csv").write_text("recording,sha256\na.wav,1\n")
+    (tmp_path / "list.txt").write_text("mine\n")
+    (tmp_path / "names.csv").write_text(f"{first},mine\n")
+    (tmp_path / "codes.csv").write_text(f"species,code\n{second},two\n")
+
+    def rows(*options: str) -> list[dict[str, str]]:
+        outputs = [
+            text for n in ("detections", "files", "skipped", "features") for text in (f"--{n}", f"{tmp_path / n}.csv")
+        ]
+        common = ["--bundle", str(bundle.folder), "--manifest", str(tmp_path / "manifest.csv"), "--root", str(tmp_path)]
+        batch.main([*common, *outputs, "--threshold=0", *options])
+        return read_rows(tmp_path / "detections.csv")
+
+    assert {row["species"] for row in rows()} == {first, second}
+    listed = rows("--species", f"{tmp_path / 'list.txt'}", "--names", f"{tmp_path / 'names.csv'}")
+    assert {row["species"] for row in listed} == {first}
+    assert {(row["species"], row["code"]) for row in rows("--codes", f"{tmp_path / 'codes.csv'}")} == {
+        (first, ""),
+        (second, "two"),
+    }
+    place = ("--latitude=50", "--longitude=8")
+    assert {(row["species"], row["occurrence"]) for row in rows(*place)} == {(first, "0.0200"), (second, "0.8000")}
+    assert {row["species"] for row in rows(*place, "--min-occurrence=0.03")} == {second}
+    assert {row["occurrence"] for row in rows(*place, "--week=1")} == {"0.0100", "0.4000"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"names": "n.csv"}, "names needs species"),
+        ({"latitude": 50}, "belong together"),
+        ({"week": 3}, "need latitude and longitude"),
+        ({"min_occurrence": 0.1}, "need latitude and longitude"),
+        ({"latitude": 50, "longitude": 8, "week": 0}, "week 0 does not exist"),
+        ({"latitude": 95, "longitude": 8}, "latitude"),
+    ],
+)
+def test_settings_of_the_batch_prediction_that_do_not_fit_together_are_refused(
+    settings: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValidationError, match=message):
+        PredictSettings.model_validate(settings)
 
 
 def _taken_over(

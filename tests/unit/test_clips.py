@@ -94,7 +94,7 @@ def test_a_new_sample_replaces_the_earlier_one_but_never_a_review(
     assert reviewed != table.read_text()
     table.write_text(reviewed)
     assert run(*arguments) == 2
-    assert "clips.csv has the review of 1 clips, which would be overwritten" in capsys.readouterr().err
+    assert "clips.csv has the review of 1 clip, which would be overwritten" in capsys.readouterr().err
     assert table.read_text() == reviewed
     table.write_text(csv_text([["clip"], ["../d.csv"]]))
     assert run(*arguments) == 2

@@ -45,6 +45,7 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
         "predict_pack",
         "predict_bundle",
         "predict_overlay",
+        "predict_species_tables",
         "refresh_sources",
         "crossval",
         "unlabelled_pack",

@@ -1,18 +1,22 @@
 """Tables of metadata as spreadsheets write them: encodings, line ends, columns, rows that differ, paths of other systems."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from autobird.core.errors import AutobirdError
+from autobird.predict.codes import SpeciesCodes
+from autobird.predict.species_names import names_in_list, names_of, read_species_list
 from autobird.sources.base import RecordingMetadata
 from autobird.sources.delimited_text import read_delimited, read_delimited_header
 from autobird.sources.listing import Listing
 from autobird.sources.metadata import read_header, read_metadata
 from autobird.sources.policy import TakeDownList
 from autobird.sources.select import is_downloaded, source_of
-from autobird.sources.settings import ColumnSettings, SourceSettings
+from autobird.sources.selection_tables import read_selections
+from autobird.sources.settings import AnnotationSettings, ColumnSettings, SourceSettings
 
 TEXT = "file,recordist,location\nA/ä.wav,Jørgen,Wood\nA/b.wav,Zoë,Lake\n"
 ROWS = [("A/ä.wav", "Jørgen", "Wood"), ("A/b.wav", "Zoë", "Lake")]
@@ -163,3 +167,30 @@ def test_a_take_down_list_is_read_as_spreadsheets_write_it(encoding: str, text: 
 def test_entries_of_a_take_down_list_that_match_nothing_are_noted(tmp_path: Path) -> None:
     found = taken_down(tmp_path, b"id,XC1\nrecordist,Ann\n")
     assert found.notes() == ["2 entries of corpus.take_down match no recording, for example Ann"]
+
+
+def unreadable(tmp_path: Path) -> dict[str, Path]:
+    """A file that is not text, and one that does not exist."""
+    (tmp_path / "binary.csv").write_bytes(b"a\0b,c\n" * 9)
+    return {"save it as UTF-8": tmp_path / "binary.csv", "correct the path": tmp_path / "none.csv"}
+
+
+@pytest.mark.parametrize(
+    ("option", "read"),
+    [
+        ("--codes ", SpeciesCodes),
+        ("--names ", lambda path: names_of(["A"], path)),
+        ("--species ", lambda path: read_species_list(path, names_of(["A"]))),
+        ("--species ", names_in_list),
+        ("corpus.take_down: ", TakeDownList.read),
+        ("", lambda path: read_selections(path, AnnotationSettings())),
+    ],
+)
+def test_all_tables_and_lists_of_a_user_are_refused_in_the_same_words(
+    tmp_path: Path, option: str, read: Callable[[Path], object]
+) -> None:
+    for remedy, path in unreadable(tmp_path).items():
+        with pytest.raises(AutobirdError) as error:
+            read(path)
+        assert str(error.value).startswith(f"{option}{path} cannot be read (")
+        assert str(error.value).endswith(f"); {remedy}")

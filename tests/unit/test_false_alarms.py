@@ -10,7 +10,13 @@ from autobird.evaluation.bootstrap import Resamples
 from autobird.evaluation.calibration import calibrate, calibrated_windows, expected_calibration_error, reliability_bins
 from autobird.evaluation.evaluate import negatives_json, split_metrics
 from autobird.evaluation.false_alarms import WindowSound, false_alarms
-from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, with_sound
+from autobird.evaluation.predictions import (
+    SplitPredictions,
+    predictions_of_split,
+    quiet_negative_windows,
+    windows_to_predict,
+    with_sound,
+)
 from autobird.evaluation.settings import CalibrationSettings, EvaluationSettings
 from autobird.predict.classification import Calibration
 from tests.predictions import label_sets
@@ -61,6 +67,39 @@ def test_runs_of_windows_are_counted_in_recordings_without_species_alone_and_per
     of_a = found.rate(0.95, 0)
     assert of_a is not None
     assert of_a[0] == pytest.approx(4 / 5 * per_hour)
+
+
+def test_quiet_sound_of_recordings_without_species_is_counted_as_time() -> None:
+    """30 s: three windows that are not quiet, one quiet window between them, and a recording in which all windows are quiet."""
+    index = pd.concat(
+        [
+            pd.DataFrame([label_sets(present, unknown=unknown)]).assign(
+                recording=name, group=group, start=start, quiet=quiet, recording_split=split
+            )
+            for name, group, present, unknown, split, windows in (
+                ("bird", "g1", ["a"], [], "test", [(0, True)]),
+                ("n1", "g2", [], [], "test", [(0, False), (40_000, True), (80_000, False)]),
+                ("n2", "g2", [], [], "test", [(0, False)]),
+                ("n3", "g3", [], [], "test", [(0, True), (40_000, True)]),
+                ("perhaps", "g4", [], ["a"], "test", [(0, True)]),
+                ("train", "g5", [], [], "train", [(0, True)]),
+            )
+            for start, quiet in windows
+        ],
+        ignore_index=True,
+    )
+    durations = pd.Series({"bird": 100.0, "n1": 10.0, "n2": 5.0, "n3": 15.0, "perhaps": 100.0, "train": 100.0})
+    index = with_sound(index, durations, 16_000)
+    heard = windows_to_predict(index, LABELS)
+    heard = heard.assign(logits=[np.array(HIGH)] * len(heard))
+    table = pd.concat([heard, quiet_negative_windows(index, LABELS).assign(logits=None)], ignore_index=True)
+    split = predictions_of_split(table, LABELS, "test", independent())
+    found = false_alarms(split, WindowSound.of(table, "test"))
+    assert (found.hours * 3600).tolist() == pytest.approx([15, 15])  # by group
+    result = negatives_json(found, 0.95)
+    assert (result["recordings"], result["groups"], result["false_alarms"]) == (3, 2, 3)
+    assert (result["hours"], result["quiet_hours"]) == (round(30 / 3600, 4), round(17.5 / 3600, 4))
+    assert result["per_hour"]["value"] == pytest.approx(3 / (30 / 3600))
 
 
 def test_without_recordings_that_hold_no_species_false_alarms_are_not_measured() -> None:

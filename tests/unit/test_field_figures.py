@@ -23,7 +23,7 @@ def _drawn(rates: list[float], hours: float, monkeypatch: pytest.MonkeyPatch) ->
     alarms: dict[str, Any] = dict.fromkeys(
         ("overall", "without_model_species", "no_species", "unknown_species"), _rate(rates[0], hours)
     )
-    metrics = {"false_alarms": {**alarms, "by_folder": {}}, "confidence": 0.95}
+    metrics = {"false_alarms": {**alarms, "by_site": {}}, "confidence": 0.95}
     field_figures.false_alarms_figure(Path("x.png"), curves, metrics)
     return drawn[0]
 
@@ -47,3 +47,29 @@ def test_a_model_without_false_alarms_has_no_line_at_all(monkeypatch: pytest.Mon
     assert np.isnan(np.asarray(left.lines[0].get_ydata(), float)).all()
     assert len(left.lines) == 1
     assert [line.get_marker() for line in right.lines].count("<") == 4
+
+
+def test_no_legend_covers_a_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model whose delivered recall and precision are low: its point is in a corner."""
+    drawn: list[Figure] = []
+    monkeypatch.setattr(field_figures, "save", lambda figure, _: drawn.append(figure))
+    low = {"value": 0.02, "low": 0.0, "high": 0.1}
+    for species in (1, 30):
+        names = [f"species {n}" for n in range(species)]
+        curves = pd.DataFrame(
+            {"species": ["", ""], "threshold": [0.1, 0.9], "recall": [0.1, 0.0], "precision": [0.1, 0.0]}
+        )
+        scores = {f"event_{name}{end}": 0.02 for name in ("precision", "recall") for end in ("", "_low", "_high")}
+        table = pd.DataFrame([{"species": name, "windows": 3, "events": 2, **scores} for name in names])
+        metrics = {
+            "by_window": {"detection_recall": low, "detection_precision": low},
+            "by_event": {"events": 2},
+            "confidence": 0.95,
+        }
+        field_figures.precision_recall_figure(Path("x.png"), curves, table, metrics)
+    for fig in drawn:
+        fig.canvas.draw()
+        for axes in fig.axes:
+            legend, label = axes.get_legend().get_window_extent(), axes.xaxis.get_label().get_window_extent()
+            assert not legend.overlaps(axes.get_window_extent())
+            assert not legend.overlaps(label)

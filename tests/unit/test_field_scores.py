@@ -4,12 +4,15 @@ Windows of 5 s begin every 2.5 s; a box must overlap them by 0.5 s; the toleranc
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from autobird.evaluation.field_comparison import FieldComparison, compare
+from autobird.evaluation.field_curves import curves_of
 from autobird.evaluation.field_data import (
     BOXES,
     FieldPredictions,
@@ -18,8 +21,10 @@ from autobird.evaluation.field_data import (
     read_boxes,
     window_truth,
 )
+from autobird.evaluation.field_evaluate import false_alarms_table
 from autobird.evaluation.field_events import false_alarms, hours_by_sound, match_events
-from autobird.evaluation.field_scores import FieldComparison, FieldScores, compare
+from autobird.evaluation.field_scores import FieldScores
+from autobird.evaluation.field_sites import MAX_SITES, sites_of
 from autobird.evaluation.settings import FieldScoreSettings
 from autobird.predict.classifier import Classifier, Prediction
 from autobird.sources.base import DUPLICATE, NO_LABEL
@@ -268,14 +273,35 @@ def test_hours_and_false_alarms_by_kind_of_sound() -> None:
     ]
 
 
+def test_false_alarms_are_given_by_site_and_not_by_dated_folder() -> None:
+    names = [
+        "north/Data/20230512/a.wav",
+        "north/Data/20230513/b.wav",
+        "rain/c.wav",
+        "SM4A_20230512_040000.wav",
+        "d.wav",
+    ]
+    assert sites_of(names) == ["north", "north", "rain", "SM4A", "unknown"]
+    many = [f"area {n % 2}/point {n}/20230512/a.wav" for n in range(MAX_SITES + 1)]
+    assert set(sites_of(many)) == {"area 0", "area 1"}
+    p = replace(predictions([60, 30, 30], [{0: [0, 4]}, {0: [1]}, {}]), names=sorted(names)[2:])
+    assert p.names == ["north/Data/20230512/a.wav", "north/Data/20230513/b.wav", "rain/c.wav"]
+    alarms = compared(p, boxes_of_labels(pd.Series("", p.names), p))[1].false_alarms()
+    assert {site: (rate["count"], rate["hours"]) for site, rate in alarms["by_site"].items()} == {
+        "north": (3, 0.025),
+        "rain": (0, round(30 / 3600, 4)),
+    }
+    assert false_alarms_table(alarms)["sound"].tolist()[4:] == ["site: north", "site: rain"]
+
+
 def test_in_negatives_every_delivered_detection_is_a_false_alarm() -> None:
     p = predictions([60, 30], [{0: [0, 1, 4], 1: [2]}, {}])
     comparison, scores = compared(p, boxes_of_labels(pd.Series("", p.names), p))
     alarms = scores.false_alarms()
     assert alarms["overall"]["count"] == alarms["without_model_species"]["count"] == len(comparison.detections) == 3
     assert alarms["overall"]["per_hour"]["value"] == pytest.approx(3 / (90 / 3600))
-    assert alarms["by_folder"]["."]["count"] == 3
-    curve = scores.curves()
+    assert alarms["by_site"]["unknown"]["count"] == 3
+    curve = curves_of(comparison)
     at = curve[(curve["species"] == "") & (curve["threshold"] == 0.89)]
     assert at["false_alarms_per_hour"].tolist() == pytest.approx([120.0])
     assert curve["precision"].isna().all()
@@ -334,9 +360,9 @@ def test_no_recordings_have_no_scores() -> None:
         LABELS, [], *(np.asarray(getattr(p, n))[:0] for n in ("duration", "recording", "start", "end", "quiet")),
         p.probabilities[:0], p.detected[:0], p.detections[:0],
     )  # fmt: skip
-    _, scores = compared(nothing, boxes())
+    comparison, scores = compared(nothing, boxes())
     assert scores.false_alarms()["overall"] == {"count": 0, "hours": 0.0, "sessions": 0, "per_hour": None}
-    assert len(scores.curves()) > 0
+    assert len(curves_of(comparison)) > 0
 
 
 def test_detections_and_false_alarms_do_not_join_recordings() -> None:

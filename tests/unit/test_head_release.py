@@ -106,6 +106,7 @@ def card(
     analysis: dict[str, str] | None = None,
     multiply_adds: float = 397.01e6,
     negatives: dict[str, Any] | None = None,
+    validation_negatives: dict[str, Any] | None = None,
     threshold: dict[str, Any] | None = None,
     precision: float | None = None,
     macro_f1: bool = True,
@@ -146,7 +147,7 @@ def card(
         threshold or {}
     )
     return model_card(
-        "mine", ["Parus major"], {"test": test, "confidence": 0.95, "outputs": outputs}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
+        "mine", ["Parus major"], {"validation": {"negatives": validation_negatives or {"per_hour": None}}, "test": test, "confidence": 0.95, "outputs": outputs}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
         counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known, analysis, precision=precision,
     )  # fmt: skip
 
@@ -233,8 +234,20 @@ def test_the_card_gives_the_false_alarms_or_says_that_they_are_not_measured() ->
         "False alarms in 30.0 minutes of sound that holds none of the species (9 test recordings in 5 independent groups): "
         "12.3 [3, 40] per hour, all species together."
     ) in text
-    assert "expect far more" not in text
     assert "0.800 [0.800, 0.800] | 2 |" in text
+    assert "expect far more" not in text
+    assert (
+        "No validation recording is known to hold none of the species, so the thresholds are chosen on recordings"
+        in text
+    )
+    text = card(None, negatives=measured, validation_negatives=measured)
+    assert "negatives" not in text.partition("## Limits")[2]
+    text = card(None, validation_negatives=measured)
+    assert "expect far more" not in text
+    assert (
+        "- False alarms are not measured on test recordings, because none is known to hold none of the species. On the validation "
+        "recordings there are 12.3 [3, 40] per hour; the thresholds are chosen on these, so expect more."
+    ) in text
 
 
 def test_the_card_names_species_whose_threshold_is_not_what_was_wanted() -> None:

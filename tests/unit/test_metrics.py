@@ -135,7 +135,9 @@ def test_all_metrics_equal_those_of_scikit_learn_for_the_items_that_enter_each()
     found = m.all_metrics(
         Items(p, p >= 0.3, present, known, np.zeros(240, bool), n), one_group_per_item(np.ones((1, 240)))
     )
-    one = known.all(axis=1) & (present.sum(axis=1) == 1)
+    one = present.sum(axis=1) == 1
+    ranked, only = np.where(known, p, 0.0)[one], present[one].argmax(axis=1)
+    certain = known.all(axis=1) & one
     precision, recall, f1, _ = precision_recall_fscore_support(present[known], (p >= 0.3)[known], average="binary")
     # The rows of each species that count, and no others.
     rows = [np.flatnonzero(known[:, s]) for s in range(8)]
@@ -144,12 +146,12 @@ def test_all_metrics_equal_those_of_scikit_learn_for_the_items_that_enter_each()
         return float(np.mean([score(present[r, s], values[r, s]) for s, r in enumerate(rows)]))
 
     expected = {
-        "macro_f1": f1_score(truth[one], p[one].argmax(axis=1), average="macro"),
-        "top1": top_k_accuracy_score(truth[one], p[one], k=1),
-        "top5": top_k_accuracy_score(truth[one], p[one], k=5),
+        "macro_f1": f1_score(only, ranked.argmax(axis=1), average="macro"),
+        "top1": top_k_accuracy_score(only, ranked, k=1),
+        "top5": top_k_accuracy_score(only, ranked, k=5),
         "cmap": mean(average_precision_score, p),
         "auroc": mean(roc_auc_score, p),
-        "loss": log_loss(truth[one], p[one] / p[one].sum(axis=1, keepdims=True)),
+        "loss": log_loss(truth[certain], p[certain] / p[certain].sum(axis=1, keepdims=True)),
         "detection_precision": precision,
         "detection_recall": recall,
         "detection_f1": f1,
@@ -171,6 +173,26 @@ def test_an_item_with_a_species_that_is_not_among_the_labels_is_neither_one_of_a
     found = replace(items(np.full((4, 2), 0.5), present), others=np.array([False, False, True, True]))
     assert found.single_species.tolist() == [0, -1, -1, -1]
     assert found.negative.tolist() == [False, True, False, False]
+
+
+def test_an_uncertain_species_is_left_out_of_its_own_counts_and_not_the_recording_of_those_of_others() -> None:
+    """Five recordings; d may be in the background of the second and the third, and of the fourth only a is known."""
+    p = np.array([[6, 1, 1, 2], [3, 1, 1, 5], [1, 4, 2, 3], [3, 4, 2, 1], [1, 2, 1, 6]]) / 10
+    truth = np.array([0, 0, 0, 0, 3])
+    known = np.ones(p.shape, bool)
+    known[1:3, 3] = False
+    known[3, 1:] = False
+    found = replace(items(p, flags(truth, 4)), known=known)
+    assert found.single_species.tolist() == [0, -1, -1, -1, 3]
+    assert found.only_species.tolist() == [0, 0, 0, -1, 3]
+    metrics = m.all_metrics(found, one_group_per_item(np.ones((1, 5))))
+    # Of a: the second is right, because d is not counted there, and the third is missed. All predictions of d are right.
+    assert metrics["macro_f1"].values[0] == pytest.approx((4 / 5 + 1) / 2)
+    assert metrics["macro_f1"].groups == 4
+    assert metrics["top1"].values[0] == pytest.approx(3 / 4)
+    predicted, true, used = m.predicted_and_true(found)
+    assert (predicted.argmax(axis=1).tolist(), true.argmax(axis=1).tolist()) == ([0, 0, 1, 3], [0, 0, 0, 3])
+    assert used.tolist() == [True, True, True, False, True]
 
 
 def test_ties_give_a_constant_prediction_no_advantage() -> None:

@@ -87,7 +87,7 @@ def test_a_reserved_name_makes_a_negative_without_species(name: str) -> None:
     assert listing.species == ["A", "B"]
     assert rows(listing, "exclusions") == []
     assert listing.notes == [
-        f"1 recordings are negatives, which hold no species; by corpus.negative_names: '{name}' (1)"
+        f"1 recording is a negative, which holds no species; by corpus.negative_names: '{name}' (1)"
     ]
 
 

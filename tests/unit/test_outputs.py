@@ -2,6 +2,7 @@
 
 import csv
 import datetime as dt
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -25,6 +26,7 @@ from autobird.predict.formats import as_text, file_rows
 from autobird.predict.origin import SITES, Origin, Places
 from autobird.predict.output_names import SUFFIXES, files_table, output_path, parse_formats, recording_names
 from autobird.predict.outputs import text_format
+from autobird.predict.own_files import MANIFEST
 from autobird.predict.parquet import read_parquet, write_parquet
 from autobird.sources.annotation_reader import AnnotationReader
 from autobird.sources.base import Box
@@ -104,9 +106,9 @@ def test_the_reader_finds_the_recordings_of_tables_that_are_one_per_recording(
 def test_csv_has_site_recorder_and_local_time_of_each_detection(results: list[FileResult], bundle: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(text("csv", results, bundle))))
     assert [tuple(r.values())[1:] for r in rows] == [
-        ("0", "5", "Parus major", "0.8765", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-12", "23:59:50"),
-        ("12.5", "20", "Corvus corone", "0.5000", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-13", "00:00:02"),
-        ("2.5", "7.5", "Parus major", "0.6100", "north", "SM4A", "2023-05-13T04:00:00", "2023-05-13", "04:00:02"),
+        ("0", "5", "Parus major", "0.8765", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-12", "23:59:50", ""),
+        ("12.5", "20", "Corvus corone", "0.5000", "north", "SM4A", "2023-05-12T23:59:50", "2023-05-13", "00:00:02", ""),
+        ("2.5", "7.5", "Parus major", "0.6100", "north", "SM4A", "2023-05-13T04:00:00", "2023-05-13", "04:00:02", ""),
     ]
 
 
@@ -128,7 +130,7 @@ def test_json_lines_and_parquet_have_the_values_of_the_csv(
     ]  # fmt: skip
     assert lines[0] == {
         "file": results[0].file, "start": 0.0, "end": 5.0, "species": "Parus major", "probability": 0.8765, "site": None,
-        "recorder": "SM4A", "recorded_at": "2023-05-12T23:59:50", "date": "2023-05-12", "time": "23:59:50",
+        "recorder": "SM4A", "recorded_at": "2023-05-12T23:59:50", "date": "2023-05-12", "time": "23:59:50", "unknown_score": None,
     }  # fmt: skip
     write_parquet(tmp_path / "empty.parquet", table.columns, [])
     assert read_parquet(tmp_path / "empty.parquet") == []
@@ -139,13 +141,13 @@ def test_a_combined_raven_table_counts_time_through_all_files(results: list[File
     header, *rows = [line.split("\t") for line in text("raven-combined", results, bundle).splitlines()]
     assert header == [
         "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
-        "File Offset (s)", "Begin File", "Species", "Score",
+        "File Offset (s)", "Begin File", "Species", "Score", "Unknown Score",
     ]  # fmt: skip
     first, last = results[0].file, results[2].file
     assert rows == [
-        ["1", "Spectrogram 1", "1", "0", "5", "20", "8000", first, "0", "SM4A_20230512_235950.wav", "Parus major", "0.8765"],
-        ["2", "Spectrogram 1", "1", "12.5", "20", "20", "8000", first, "12.5", "SM4A_20230512_235950.wav", "Corvus corone", "0.5000"],
-        ["3", "Spectrogram 1", "1", "62.5", "67.5", "20", "8000", last, "2.5", "SM4A_20230513_040000.wav", "Parus major", "0.6100"],
+        ["1", "Spectrogram 1", "1", "0", "5", "20", "8000", first, "0", "SM4A_20230512_235950.wav", "Parus major", "0.8765", ""],
+        ["2", "Spectrogram 1", "1", "12.5", "20", "20", "8000", first, "12.5", "SM4A_20230512_235950.wav", "Corvus corone", "0.5000", ""],
+        ["3", "Spectrogram 1", "1", "62.5", "67.5", "20", "8000", last, "2.5", "SM4A_20230513_040000.wav", "Parus major", "0.6100", ""],
     ]  # fmt: skip
 
 
@@ -170,6 +172,25 @@ def test_audacity_labels_are_read_back(results: list[FileResult], bundle: Path, 
     assert [(s.start, s.end, s.label) for s in found] == [(0.0, 5.0, "Parus major"), (12.5, 20.0, "Corvus corone")]
 
 
+def test_how_little_the_sound_resembles_the_species_is_in_the_tables_that_can_hold_it(
+    results: list[FileResult], bundle: Path, tmp_path: Path
+) -> None:
+    """The bundle of the second and third detection has no such score."""
+    scored = replace(results[0].detections[0], unknown_score=0.12345)
+    results[0] = replace(results[0], detections=[scored, *results[0].detections[1:]])
+    rows = list(csv.DictReader(io.StringIO(text("csv", results, bundle))))
+    assert [r["unknown_score"] for r in rows] == ["0.1235", "", ""]
+    assert [json.loads(line)["unknown_score"] for line in text("jsonl", results, bundle).splitlines()] == [0.1235, None, None]  # fmt: skip
+    table = DetectionTable()
+    write_parquet(tmp_path / "d.parquet", table.columns, (row for r in results for row in table.rows(r)))
+    assert [r["unknown_score"] for r in read_parquet(tmp_path / "d.parquet")] == [0.1235, None, None]
+    for form in ("raven", "raven-combined"):
+        header, *lines = [line.split("\t") for line in text(form, results, bundle).splitlines()]
+        assert [line[header.index("Unknown Score")] for line in lines] == ["0.1235", "", ""]
+    found = json.loads(text("json", results, bundle))["files"]
+    assert [d.get("unknown_score") for f in found for d in f.get("detections", ())] == [0.1235, None, None]
+
+
 def test_codes_are_a_column_of_every_table_that_can_hold_them(
     results: list[FileResult], bundle: Path, tmp_path: Path
 ) -> None:
@@ -178,7 +199,7 @@ def test_codes_are_a_column_of_every_table_that_can_hold_them(
     taxonomy.write_text("TAXON_ORDER,SPECIES_CODE,PRIMARY_COM_NAME,SCI_NAME\n1,gretit1,Great Tit,Parus major\n")
     table = DetectionTable(codes=SpeciesCodes(taxonomy))
     assert [r["code"] for r in csv.DictReader(io.StringIO(text("csv", results, bundle, table)))] == ["gretit1", "", "gretit1"]  # fmt: skip
-    assert text("raven", results, bundle, table).splitlines()[1].endswith("\tParus major\t0.8765\tgretit1")
+    assert text("raven", results, bundle, table).splitlines()[1].endswith("\tParus major\t0.8765\t\tgretit1")
     row = next(csv.DictReader(io.StringIO(text("birdnet", results, bundle, table))))
     assert (row["Scientific name"], row["Common name"]) == ("Parus major", "Great Tit")
     (tmp_path / "own.csv").write_text("species;code\nParus_major;GT\n")
@@ -330,6 +351,7 @@ def test_the_command_writes_all_formats_at_once_and_resumes(
             for s, end in ((".raven", ".Table.1.selections.txt"), (".audacity", ".txt"))
             for stem in ("north/20230512_040000", "south/SM4A_20230512_050000", "south/SM4A_20230513_050000")
         ]
+        + [f"d{s}/{MANIFEST}" for s in (".raven", ".audacity")]
     )
     with (out / "d.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -349,6 +371,41 @@ def test_the_command_writes_all_formats_at_once_and_resumes(
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     assert run("predict", bundle, field, "--format", forms, "--output", out / "d", "--jobs", 2) == 1
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_tables_of_an_earlier_run_are_removed_and_files_of_the_user_are_kept(
+    field: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--format", "raven,audacity", "--output", tmp_path / "d", "--jobs", 1]
+    assert run("predict", bundle, field, *options) == 1
+    folder = tmp_path / "d.raven"
+    end = ".Table.1.selections.txt"
+    reviewed = folder / f"south/SM4A_20230512_050000{end}"
+    reviewed.write_text(reviewed.read_text() + "reviewed\n")
+    (folder / "notes.txt").write_text("of the user")
+    # The second run has another recording alone: the tables of the first are not its results.
+    (field / "south/SM4A_20230514_050000.wav").write_bytes((field / "south/SM4A_20230512_050000.wav").read_bytes())
+    capsys.readouterr()
+    assert run("predict", bundle, field / "south/SM4A_20230514_050000.wav", *options) == 0
+    assert f"1 file of an earlier run not removed, because of changes since: south/{reviewed.name}" in (
+        capsys.readouterr().err
+    )
+    left = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*"))
+    assert left == [MANIFEST, f"SM4A_20230514_050000{end}", "notes.txt", "south", f"south/{reviewed.name}"]
+    assert sorted(p.name for p in (tmp_path / "d.audacity").rglob("*")) == [MANIFEST, "SM4A_20230514_050000.txt"]
+    # A file that somebody has changed is not overwritten.
+    assert run("predict", bundle, field, *options) == 2
+    assert f"{reviewed} would be overwritten, but it was changed since" in capsys.readouterr().err
+    assert reviewed.read_text().endswith("reviewed\n")
+    assert (folder / f"SM4A_20230514_050000{end}").exists()  # nothing was removed
+    # Neither is a file outside, even if a list names it.
+    outside = tmp_path / "outside.txt"
+    outside.write_text("x")
+    with (folder / MANIFEST).open("a") as file:
+        file.write(f"{hashlib.sha256(b'x').hexdigest()}  ../outside.txt\n")
+    reviewed.unlink()
+    assert run("predict", bundle, field, *options) == 1
+    assert outside.exists()
 
 
 def test_from_recordings_to_detection_history_and_clips(field: Path, bundle: Path, tmp_path: Path) -> None:
@@ -408,6 +465,22 @@ def test_outputs_that_cannot_be_written_are_errors_that_say_why(
     options = [str(tmp_path / o) if at and options[at - 1] == "--output" else o for at, o in enumerate(options)]
     assert run("predict", bundle, field, *options, "--jobs", 1) == 2
     assert message.format(tmp_path) in capsys.readouterr().err
+
+
+def test_a_name_that_ends_with_a_slash_is_a_folder_also_if_it_does_not_exist(
+    field: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = field / "south/SM4A_20230512_050000.wav"
+    out = f"{tmp_path}/new/out/"
+    assert run("predict", bundle, one, "--format", "csv,raven", "--output", out, "--jobs", 1) == 0
+    found = sorted(p.name for p in (tmp_path / "new/out").iterdir())
+    assert found == ["detections.csv", "detections.files.csv", "detections.raven"]
+    assert run("predict", bundle, one, "--format", "csv,raven", "--output", out, "--jobs", 1) == 0
+    assert sorted(p.name for p in (tmp_path / "new/out").iterdir()) == found
+    for command in (["predict", bundle, one, "--csv", "--jobs", 1], ["similar", bundle, one, field, "--csv"]):
+        assert run(*command, "--output", f"{tmp_path}/other/") == 2
+        assert f"--output {tmp_path}/other/ is a folder, because it ends with a slash" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
 
 
 def test_one_format_of_text_can_be_printed(field: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

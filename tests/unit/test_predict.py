@@ -206,7 +206,7 @@ def test_the_command_writes_csv_to_a_file(bundle: Path, song: Path, tmp_path: Pa
     assert (
         (tmp_path / "d.csv")
         .read_text()
-        .startswith("file,start,end,species,probability,site,recorder,recorded_at,date,time\n")
+        .startswith("file,start,end,species,probability,site,recorder,recorded_at,date,time,unknown_score\n")
     )
 
 
@@ -260,6 +260,8 @@ def test_a_bundle_with_independent_outputs_has_a_probability_of_each_species_by_
     assert found.unknown is not None
     np.testing.assert_allclose(found.unknown, np.clip(0.5 - z.max(axis=1), 0, 1), atol=1e-6)
     assert found.recording_unknown == found.unknown.min()
+    (detection,) = Classifier(folder).detections(found)
+    assert (detection.start, detection.end, detection.unknown_score) == (0, 9, found.unknown.min())
     assert softmax.predict(song).unknown is softmax.predict(song).recording_unknown is None
     np.testing.assert_allclose(z[:, 0] - z[:, 1], logits[:, 0] - logits[:, 1], atol=1e-6)
     np.testing.assert_allclose(found.recording, found.probabilities.mean(axis=0))

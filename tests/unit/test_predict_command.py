@@ -20,6 +20,7 @@ from autobird import cli
 from autobird.core.workers import Crash, Killed, TimedOut
 from autobird.predict import Classifier, batch, files
 from autobird.predict.files import FileJob, FileResult, predict_files
+from autobird.predict.own_files import MANIFEST
 from autobird.predict.run import files_table, journal_path
 from tests.unit.test_predict import make_bundle
 
@@ -225,7 +226,11 @@ def test_a_killed_run_with_several_formats_is_resumed_with_the_same_bytes(
     assert run(bundle, songs, *options, "--output", tmp_path / "whole/d") == 1
     stopped_at_d(songs, bundle, tmp_path / "out/d", signal.SIGKILL, *options)
     folder = tmp_path / "out/d.raven"
-    assert sorted(p.name for p in folder.iterdir()) == ["a.Table.1.selections.txt", "b.Table.1.selections.txt"]
+    assert sorted(p.name for p in folder.iterdir()) == [
+        MANIFEST,
+        "a.Table.1.selections.txt",
+        "b.Table.1.selections.txt",
+    ]
     for name in ("d.csv", "d.jsonl", "d.raven.txt", "d.birdnet.csv"):
         assert {f"{n}.wav" in (tmp_path / "out" / name).read_text() for n in "ab"} == {True}
         assert "e.wav" not in (tmp_path / "out" / name).read_text()
@@ -235,7 +240,7 @@ def test_a_killed_run_with_several_formats_is_resumed_with_the_same_bytes(
         for root in (tmp_path / "whole", tmp_path / "out")
     ]
     assert contents[0] == contents[1]
-    assert len(contents[0]) == 6 + 4
+    assert len(contents[0]) == 6 + 5
 
 
 def test_an_interrupted_run_keeps_its_journal_and_leaves_no_process(bundle: Path, songs: Path, tmp_path: Path) -> None:

@@ -333,7 +333,12 @@ def test_the_drift_reference_has_audio_features_of_training_and_model_features_o
             "shard": 0, "first_frame": np.arange(4) * 157, "rms": 0.1,
         }
     )  # fmt: skip
-    predictions = pd.DataFrame({"recording": ["c"], "logits": [np.array([4.0, 0.0])]})
+    predictions = pd.DataFrame(
+        {
+            "recording": ["c", "c"], "split": ["validation", "validation_quiet"],
+            "logits": [np.array([4.0, 0.0]), np.array([])],  # the network does not see quiet windows
+        }
+    )  # fmt: skip
     shard = frames(rng, 4 * 157)
     shard += np.arange(4, dtype=np.float16).repeat(157)[:, None]  # each window has its own level
     table = drift_table(index, predictions, [shard], FeatureSettings(), Calibration.softmax(2.0, np.ones(2), "mean"))

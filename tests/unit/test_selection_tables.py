@@ -116,7 +116,7 @@ def test_a_guessed_encoding_is_noted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"RIFF\0\0\0\0WAVE\1\2\3", b"start\x81\n", codecs.BOM_UTF16_LE + b"a"])
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path, data: bytes) -> None:
-    with pytest.raises(AutobirdError, match=r"table\.txt cannot be read: .*; save it as UTF-8"):
+    with pytest.raises(AutobirdError, match=r"table\.txt cannot be read \(.*\); save it as UTF-8"):
         read(tmp_path, data)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.predict.species_names import SpeciesNames, common_names, names_of, read_species_list
+from autobird.predict.species_names import SpeciesNames, names_of, read_species_list
 
 LABELS = ["Parus major", "Corvus corone", "Apus apus"]
 OTHERS = [
@@ -63,8 +63,3 @@ def test_a_table_of_names_adds_synonyms(tmp_path: Path) -> None:
     table = tmp_path / "names.csv"
     table.write_text("species;local\nCorvus corone;Rabenkrähe\n", encoding="latin-1")
     assert names_of(LABELS, table).find("rabenkrähe") == "Corvus corone"
-
-
-def test_common_names_of_labels() -> None:
-    pairs = [("Parus major", "Great Tit"), ("Pica pica", "Eurasian Magpie")]
-    assert common_names(["parus_major", "Fictornis alba"], pairs) == {"parus_major": "Great Tit"}

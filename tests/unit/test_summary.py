@@ -156,10 +156,28 @@ def test_a_detection_across_midnight_is_one_detection_on_both_days(survey: Path,
     assert (species["detections"], species["days"], species["last_day"]) == ("2", "2", "2023-05-13")
 
 
-def test_a_higher_probability_can_be_asked_for(survey: Path, tmp_path: Path) -> None:
+def test_a_higher_probability_can_be_asked_for(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("summary", survey, "--output", tmp_path / "s", "--min-probability", 0.85) == 0
+    assert "note: --min-probability 0.85 leaves out 2 detections" in capsys.readouterr().out
     assert rows(tmp_path / "s/history.csv")[1]["2023-05-13"] == "0"
     assert [r["species"] for r in rows(tmp_path / "s/species.csv")] == ["Parus major"]
+
+
+def test_a_probability_that_changes_nothing_or_is_none_is_said(
+    survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("summary", survey, "--output", tmp_path / "s", "--min-probability", 0.01) == 0
+    weakest = min(float(row["probability"]) for row in rows(survey))
+    assert (
+        f"--min-probability 0.01 leaves out nothing: no detection of the tables is below {weakest:g}"
+        in capsys.readouterr().out
+    )
+    for bad in ("85", "nan", "-1"):
+        for command in (("summary", survey), ("clips", survey, "--recordings", tmp_path)):
+            assert run(*command, "--output", tmp_path / "s", "--min-probability", bad) == 2
+            assert f"{bad} is not from 0 to 1" in capsys.readouterr().err
 
 
 def test_hours_from_sunrise_need_a_place_and_the_offset_from_utc(
@@ -296,7 +314,7 @@ def test_times_without_offset_are_not_converted_and_counted_in_a_note(
         path = tmp_path / name
         path.write_text(path.read_text().replace("2023-05-12T04:30:00+02:00", "2023-05-12T04:30:00"))
     assert run("summary", survey, "--output", tmp_path / "s", "--time-zone", "UTC") == 0
-    assert "--time-zone does not change the times of 1 recordings" in capsys.readouterr().out
+    assert "--time-zone does not change the times of 1 recording," in capsys.readouterr().out
 
 
 def test_codes_of_a_table_are_in_all_tables_of_the_summary(survey: Path, tmp_path: Path) -> None:

@@ -37,7 +37,6 @@ def scores(run: Path, root: Path, truth: dict[str, set[str]]) -> dict[str, dict[
             {d["species"] for d in found["detections"]},
             truth[name],
             set(labels),
-            found["species"],
         )
         for name, found in predicted.items()
         if found["species"]
@@ -50,17 +49,20 @@ def scores(run: Path, root: Path, truth: dict[str, set[str]]) -> dict[str, dict[
             w = windows[row.start]
             assert w["quiet"] == row.quiet
             if not w["quiet"]:
-                best = {"species": max(w["probabilities"], key=w["probabilities"].get)}
                 known = (set(labels) if row.default == "absent" else set(row.absent)) - set(row.unknown) | set(
                     row.present
                 )
-                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), known, best))
+                by_window.append((w["probabilities"], set(w["detected"]), set(row.present), known))
     return {"by_recording": _scores(by_recording, labels), "by_window": _scores(by_window, labels)}
 
 
 def _scores(items: list[tuple[Any, ...]], labels: list[str]) -> dict[str, float]:
-    """Return the scores of items: probabilities, detected, present and known species, and the most probable one."""
-    single = [(next(iter(i[2])), i[4]["species"]) for i in items if len(i[2]) == 1 and i[3] >= set(labels)]
+    """Return the scores of items: probabilities, detected, present and known species."""
+    single = [
+        (next(iter(i[2])), max(sorted(i[3]), key=lambda name: i[0][name]))
+        for i in items
+        if len(i[2]) == 1 and 2 * (len(i[3]) - 1) >= len(labels) - 1
+    ]
     p = np.array([[i[0][name] for name in labels] for i in items])
     detected, present, known = (np.array([[name in i[k] for name in labels] for i in items]) for k in (1, 2, 3))
     of_species = [(present[rows, s], p[rows, s], detected[rows, s]) for s, rows in enumerate(known.T)]

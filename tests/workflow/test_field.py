@@ -102,7 +102,7 @@ def test_negatives_give_false_alarms_alone_and_field_without_the_setting_is_refu
     assert found["recordings"]["excluded"] == {"not predicted": 1}
     alarms = found["false_alarms"]
     assert alarms["no_species"]["hours"] == pytest.approx(36 / 3600, abs=1e-4)
-    assert alarms["overall"] == alarms["no_species"] == alarms["by_folder"]["wind"]
+    assert alarms["overall"] == alarms["no_species"] == alarms["by_site"]["wind"]
     assert alarms["unknown_species"]["per_hour"] is None
     refused = snakemake(folder, "field", "--config", FOLDER)
     assert refused.code != 0

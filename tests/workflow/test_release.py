@@ -45,6 +45,7 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: 
     """Both use the same decoding, front end and graph, so windows and probabilities are those of predictions.parquet."""
     classifier = Classifier(finished_folder / "results/test/release/bundle")
     table = pd.read_parquet(finished_folder / "results/test/release/predictions.parquet")
+    table = table[~table["split"].str.endswith("_quiet")]
     for name, rows in table.groupby("recording"):
         found = classifier.predict(finished_folder / "my birds" / str(name))
         np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])
@@ -125,6 +126,18 @@ def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> N
     never = snakemake(folder, *options[:-1], "predict={input: field work, batches: 3, threshold: 1}")
     assert never.code == 0, never.text
     assert len((out / "detections.csv").read_text().splitlines()) == 1
+    (folder / "list.txt").write_text(f"{bundle.labels[0]}\n")
+    (folder / "codes.csv").write_text(f"species,code\n{bundle.labels[0]},first\n")
+    listed = [*options[:-1], "predict={input: field work, batches: 3, species: list.txt, codes: codes.csv}"]
+    assert snakemake(folder, *listed).code == 0
+    with (out / "detections.csv").open(newline="") as file:
+        assert {(r["species"], r["code"]) for r in csv.DictReader(file)} == {(bundle.labels[0], "first")}
+    (folder / "codes.csv").write_text(f"species,code\n{bundle.labels[0]},another\n")
+    again = snakemake(folder, *listed)
+    assert again.rules == {"predict_batch", "predict_merge", "predict"}, again.text
+    (folder / "codes.csv").unlink()
+    missing = snakemake(folder, *listed)
+    assert (missing.code, "error: predict.codes: codes.csv is not a file" in missing.text) == (1, True)
     thresholds.unlink()
     assert snakemake(folder, *options).code == 0
     with (out / "detections.csv").open(newline="") as file:

@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from autobird.core.hashing import batch_of
+from autobird.synth.plan import plan_negatives
+from autobird.synth.settings import DemoSettings
 from tests.backbones import write_onnx
+from tests.conftest import copy_project
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
@@ -347,3 +350,25 @@ def test_a_moved_folder_is_not_decoded_again(folder: Path) -> None:
     result = snakemake(folder, "--config", "corpus={type: folder, root: birds}")
     assert result.code == 0, result.text
     assert result.jobs == set()
+
+
+def test_a_larger_demo_synthesises_only_batches_with_new_recordings(tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "p")
+    first = snakemake(project, "--until", "download")
+    assert first.code == 0, first.text
+    assert first.batches("download") == {"0", "1", "2"}
+    new = batch(plan_negatives(DemoSettings().seed, 7)[-1].id)
+    larger = snakemake(
+        project, "--until", "download", "--config", "corpus={demo: {species: 3, recordings: 9, negatives: 7}}"
+    )
+    assert larger.code == 0, larger.text
+    assert larger.batches("download") == {new}
+    other = snakemake(
+        project,
+        "-n",
+        "--until",
+        "download",
+        "--config",
+        "corpus={demo: {species: 3, recordings: 9, negatives: 7, seed: 8}}",
+    )
+    assert other.batches("download") == {"0", "1", "2"}

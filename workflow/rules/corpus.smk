@@ -57,7 +57,10 @@ if DEMO:
         resources:
             **needs("download"),
         params:
-            settings=demo_settings().model_dump_json(),
+            # The manifest of a batch states what determines the sound of each recording, so a larger demo synthesises only the batches
+            # with new recordings again.
+            settings=untracked(demo_settings().model_dump_json()),
+            demo=[demo_settings().species, demo_settings().seed],
             code=code_fingerprint("synth.synthesise"),
         shell:
             r"""

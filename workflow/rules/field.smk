@@ -26,6 +26,15 @@ PREDICT_TASK = f"predict/{CONFIG.predict.name}"
 PREDICT_TASKS = f"{PREDICT_TASK}|drift"
 NAMED_BUNDLE = Path(CONFIG.predict.bundle or "").expanduser()
 NAMED_OVERLAY = overlay_path(NAMED_BUNDLE)
+# Lists and tables of species of `snakemake predict`, by the option of stage `predict_batch`.
+SPECIES_TABLES = {
+    name: Path(path).expanduser()
+    for name in ("species", "names", "codes")
+    if (path := getattr(CONFIG.predict, name)) is not None
+}
+for name, path in SPECIES_TABLES.items():
+    if CONFIG.predict.input and workflow.is_main_process and not path.is_file():
+        exit_with_error(f"predict.{name}: {path} is not a file; correct the path")
 CURRENT = Path(CONFIG.drift.current).expanduser()
 CURRENT_KIND = (
     "test"
@@ -89,13 +98,28 @@ def bundle_overlay(wildcards):
     return NAMED_OVERLAY if SHARED else RUN / PREDICT_TASK / "bundle.thresholds.csv"
 
 
+def species_table(name):
+    """A list or table of species that `predict.<name>` names, where the jobs can read it; none for the drift test."""
+
+    def path(wildcards):
+        if wildcards.task != PREDICT_TASK or name not in SPECIES_TABLES:
+            return []
+        return SPECIES_TABLES[name] if SHARED else RUN / PREDICT_TASK / f"{name}.table"
+
+    return path
+
+
 def field_thresholds(wildcards):
-    """The option about the thresholds of field recordings, if the settings change them."""
+    """The options about thresholds, place and week of field recordings, if the settings change them."""
     if wildcards.task != PREDICT_TASK:
         return []
     options = {
         "--threshold": CONFIG.predict.threshold,
         "--precision": CONFIG.predict.precision,
+        "--latitude": CONFIG.predict.latitude,
+        "--longitude": CONFIG.predict.longitude,
+        "--week": CONFIG.predict.week,
+        "--min-occurrence": CONFIG.predict.min_occurrence,
     }
     return [f"{name}={value}" for name, value in options.items() if value is not None]
 

@@ -57,7 +57,9 @@ if FIELD_SYNTHESISED:
         resources:
             **needs("field_demo"),
         params:
-            settings=FIELD_SETTINGS.demo.model_dump_json(),
+            # As in rule download: the manifests state what determines the sound.
+            settings=untracked(FIELD_SETTINGS.demo.model_dump_json()),
+            seconds=FIELD_SETTINGS.demo.seconds,
             species=demo_settings().species,
             seed=demo_settings().seed,
             code=code_fingerprint("synth.field"),

@@ -1,6 +1,7 @@
 """Run a bundle on a folder of field recordings, in batches: `snakemake predict --config 'predict={input: FOLDER}'`.
 
-Needs: a bundle (of this run, or the one that `predict.bundle` names), the table of thresholds beside it if there is one, and the folder.
+Needs: a bundle (of this run, or the one that `predict.bundle` names), the table of thresholds beside it if there is one, the folder,
+and the lists and tables of species that the settings name.
 Gives: <run>/predict/<name>/detections.csv, detections.files.csv and skipped.csv; if `drift.current` is a folder, its drift features.
 """
 
@@ -106,6 +107,29 @@ if not SHARED:
             "cp {input:q} {output:q} > {log:q} 2>&1"
 
 
+if not SHARED and SPECIES_TABLES:
+
+    rule predict_species_tables:
+        """Copy the lists and tables of species that the settings name (predict.species, names, codes)."""
+        input:
+            [local(path) for path in SPECIES_TABLES.values()],
+        output:
+            [RUN / PREDICT_TASK / f"{name}.table" for name in SPECIES_TABLES],
+        log:
+            LOGS / CONFIG.run.name / PREDICT_TASK / "species_tables.log",
+        # Only this machine can read the files that the settings name.
+        localrule: True
+        conda:
+            "../../envs/autobird.yaml"
+        resources:
+            **needs("predict_manifest"),
+        shell:
+            r"""
+            from=({input:q}) to=({output:q})
+            for i in "${{!from[@]}}"; do cp "${{from[i]}}" "${{to[i]}}"; done >{log:q} 2>&1
+            """
+
+
 rule predict_batch:
     """Run the bundle on a batch of field recordings."""
     input:
@@ -113,6 +137,9 @@ rule predict_batch:
         audio=field_audio,
         bundle=bundle_files,
         overlay=bundle_overlay,
+        species=species_table("species"),
+        names=species_table("names"),
+        codes=species_table("codes"),
     output:
         detections=RUN / "{task}/batches/{batch}.detections.csv",
         files=RUN / "{task}/batches/{batch}.detections.files.csv",
@@ -145,6 +172,9 @@ rule predict_batch:
             {params.places:q} \
             --overlay {input.overlay:q} \
             {params.thresholds:q} \
+            --species {input.species:q} \
+            --names {input.names:q} \
+            --codes {input.codes:q} \
             --detections {output.detections:q} \
             --files {output.files:q} \
             --skipped {output.skipped:q} \

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from autobird.audio.file_kind import has_audio_extension, not_audio_kind
 from autobird.core.walk import FolderWalk, printable
+from autobird.core.wording import counted
 
 _THREADS = 4 * (os.cpu_count() or 1)
 """Threads that look into files without an audio extension; on network storage they mostly wait."""
@@ -71,6 +72,4 @@ def not_audio_note(kinds: Iterable[str], example: str) -> str:
     """
     counts = Counter(kinds)
     listed = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    total = counts.total()
-    are = "1 file is" if total == 1 else f"{total} files are"
-    return f"{are} not audio ({listed}), for example {printable(example)}"
+    return f"{counted(counts.total(), 'file is', 'files are')} not audio ({listed}), for example {printable(example)}"

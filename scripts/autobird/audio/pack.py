@@ -3,26 +3,19 @@
 The following rules read `<batch>.tar` instead of the folders; the bytes of their outputs are the same.
 """
 
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from autobird.audio.access import LOCAL, RecordingLocation, RecordingRoots
+from autobird.audio.tar_file import TarMember, write_tar
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, read_rows
+from autobird.core.files import read_rows
 from autobird.core.hashing import file_digest
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, stage
 
 _SHA256 = "sha256:"
 """Prefix of the checksum of a file in a manifest of the corpus."""
-
-
-def tar_member(name: str, size: int) -> tarfile.TarInfo:
-    """Return a tar member without owner and time, so that the same files give the same tar, byte for byte."""
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info
 
 
 def files_with_digests(manifest: Path) -> list[tuple[str, str]]:
@@ -43,6 +36,21 @@ def files_with_digests(manifest: Path) -> list[tuple[str, str]]:
     return list(files.items())
 
 
+def _members(files: Sequence[tuple[str, str]], root: RecordingRoots) -> Iterator[TarMember]:
+    """Yield the files of a batch.
+
+    Raises:
+        AutobirdError: a file has another checksum than in the manifest.
+    """
+    progress = Progress("pack", len(files), "recordings")
+    for done, (name, digest) in enumerate(files, 1):
+        path = root.path(name)
+        if path is None or file_digest(path) != digest:
+            raise AutobirdError(f"{path or name} has changed since the run started; run again")
+        yield TarMember(name, path)
+        progress(done)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line of the stage."""
     p = parser(__doc__)
@@ -52,15 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     with stage("pack", args, [args.output]):
         files = files_with_digests(args.manifest)
-        progress = Progress("pack", len(files), "recordings")
-        with atomic(args.output) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-            for done, (name, digest) in enumerate(files, 1):
-                path = args.root.path(name)
-                if path is None or file_digest(path) != digest:
-                    raise AutobirdError(f"{path or name} has changed since the run started; run again")
-                with path.open("rb") as file:
-                    tar.addfile(tar_member(name, path.stat().st_size), file)
-                progress(done)
+        write_tar(args.output, _members(files, args.root))
         log.info("%d recordings, %.1f MB", len(files), args.output.stat().st_size / 1e6)
 
 

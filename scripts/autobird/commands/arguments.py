@@ -57,6 +57,14 @@ def add_codes(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def share(text: str) -> float:
+    """Parse a number from 0 to 1, such as a probability."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
+    return value
+
+
 def positive(text: str) -> float:
     """Parse a number of seconds above 0, which may be infinite."""
     value = float(text)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autobird.commands.arguments import add_codes, count, positive, seconds
+from autobird.commands.arguments import add_codes, count, positive, seconds, share
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
@@ -39,7 +39,7 @@ def add_parser(commands: "Commands") -> None:
         help="intervals of score from which equally many clips are drawn (default: 4)",
     )
     parser.add_argument(
-        "--min-probability", type=float, default=0.0, help="leave out detections of a lower probability"
+        "--min-probability", type=share, default=0.0, help="leave out detections of a lower probability"
     )
     parser.add_argument("--seed", type=int, default=0, help="another seed draws another sample (default: 0)")
     add_codes(parser)

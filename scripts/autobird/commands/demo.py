@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from autobird.core.errors import AutobirdError
+from autobird.core.wording import counted
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     recordings = _RECORDINGS if args.recordings is None else args.recordings
     count = write_folder(args.folder, args.species, recordings, args.seed, args.negatives, args.other_birds)
     print(
-        f"{count} recordings of {args.species} species and of sound without them, and SOURCES.csv, written to {args.folder}"
+        f"{counted(count, 'recording')} of {args.species} species and of sound without them, and SOURCES.csv, written to {args.folder}"
     )
 
 
@@ -80,5 +81,5 @@ def _write_field(args: argparse.Namespace) -> None:
         raise AutobirdError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error
     count = write_field_folder(args.folder, demo, field)
     print(
-        f"{count} field recordings of {args.species} species, Raven selection tables and SOURCES.csv written to {args.folder}"
+        f"{counted(count, 'field recording')} of {args.species} species, Raven selection tables and SOURCES.csv written to {args.folder}"
     )

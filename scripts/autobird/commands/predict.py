@@ -29,9 +29,8 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument("--windows", action="store_true", help="with --json: include the probabilities of every window")
     parser.add_argument(
         "--output",
-        type=Path,
         help="write to this file instead of the terminal; with --format: to files beside each other, whose names begin with this one, "
-        "or to this folder; if the command is interrupted, the same command continues it",
+        "or to this folder, if it exists or its name ends with a slash; if the command is interrupted, the same command continues it",
     )
     parser.add_argument(
         "--threshold",
@@ -102,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     """Classify files and folders, and write the detections; return 1 if files were skipped or are missing, else 0."""
     from autobird.predict.options import PredictOptions
     from autobird.predict.origin import Places
-    from autobird.predict.output_names import parse_formats
+    from autobird.predict.output_names import output_of, parse_formats
     from autobird.predict.run import predict_paths
 
     form = "json" if args.json else "csv" if args.csv else "table"
@@ -110,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         formats=parse_formats(args.format) if args.format else (form,),
         is_exact=not args.format,
         by_window=args.windows,
-        output=args.output,
+        output=None if args.output is None else output_of(args.output, is_exact=not args.format),
         workers=args.jobs,
         max_seconds=args.max_seconds,
         time_limit=args.time_limit,

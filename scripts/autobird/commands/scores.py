@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.core.wording import counted
 from autobird.evaluation.false_alarms_text import false_alarm_line
 from autobird.evaluation.field_summary import field_lines
 
@@ -64,10 +65,13 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         raise AutobirdError(f"{file} was made by an older version of Autobird; run snakemake again")
     others = test["recordings"] - test["recordings_of_one_species"]
     lines = [
-        f"{run.name}: {metrics['species']} species, variant {metrics['variant']}, tested on {test['recordings']} recordings "
-        f"({test['windows']} windows) in {test['groups']} independent groups, none of them used for training",
+        f"{run.name}: {metrics['species']} species, variant {metrics['variant']}, tested on {counted(test['recordings'], 'recording')} "
+        f"({counted(test['windows'], 'window')}) in {counted(test['groups'], 'independent group')}, none of them used for training",
         *(
-            [f"  ({others} recordings do not contain exactly one species: not used for macro-F1, top-1, top-5)"]
+            [
+                f"  ({counted(others, 'recording does', 'recordings do')} not contain exactly one species: not used for macro-F1, "
+                f"top-1, top-5)"
+            ]
             if others
             else []
         ),
@@ -138,9 +142,9 @@ def _crossval_lines(file: Path) -> list[str]:
     result = read_json(file)
     seeds = len(result["seeds"])
     return [
-        f"cross-validation (other networks than the released one): pooled over {result['folds']} folds, mean of {seeds} "
-        f"seed{'s' if seeds > 1 else ''}, {result['recordings']} recordings ({result['windows']} windows) in {result['groups']} "
-        "independent groups, each tested by networks that were not trained on it",
+        f"cross-validation (other networks than the released one): pooled over {counted(result['folds'], 'fold')}, mean of "
+        f"{counted(seeds, 'seed')}, {counted(result['recordings'], 'recording')} ({counted(result['windows'], 'window')}) in "
+        f"{counted(result['groups'], 'independent group')}, each tested by networks that were not trained on it",
         *_score_lines(result, _METRICS),
         "  detections (probability reaches the species' threshold)",
         *_score_lines(result, _DETECTION),

@@ -26,7 +26,7 @@ def add_parser(commands: "Commands") -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON document instead of a table")
     form.add_argument("--csv", action="store_true", help="print CSV instead of a table")
-    parser.add_argument("--output", type=Path, help="write to this file instead of the terminal")
+    parser.add_argument("--output", help="write to this file instead of the terminal")
     parser.add_argument(
         "--cache", type=Path, metavar="DIR", help="folder of the cached embeddings (default: the user's cache)"
     )
@@ -37,10 +37,12 @@ def add_parser(commands: "Commands") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List the windows; return 1 if files were skipped, else 0."""
+    from autobird.predict.output_names import output_of
     from autobird.predict.similar import SimilarOptions, print_similar
 
     form = "json" if args.json else "csv" if args.csv else "table"
+    output = None if args.output is None else output_of(args.output, is_exact=True)
     options = SimilarOptions(
-        form, args.output, args.count, args.at, args.clips, args.cache, args.jobs, args.backbone
+        form, output, args.count, args.at, args.clips, args.cache, args.jobs, args.backbone
     )  # fmt: skip
     return print_similar(args.bundle, args.clip, args.folder, options)

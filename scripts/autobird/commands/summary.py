@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autobird.commands.arguments import add_codes
+from autobird.commands.arguments import add_codes, share
 from autobird.core.errors import AutobirdError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def add_parser(commands: "Commands") -> None:
         help="tables of files (default: those beside the tables, for example d.files.csv for d.csv)",
     )
     parser.add_argument(
-        "--min-probability", type=float, default=0.0, help="leave out detections of a lower probability"
+        "--min-probability", type=share, default=0.0, help="leave out detections of a lower probability"
     )
     parser.add_argument(
         "--time-zone",

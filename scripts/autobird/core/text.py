@@ -4,6 +4,8 @@ import codecs
 from pathlib import Path
 from typing import NamedTuple
 
+from autobird.core.errors import AutobirdError
+
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
@@ -62,6 +64,25 @@ def read_text(path: Path) -> DecodedText:
         OSError: the file cannot be read.
     """
     return decode(path.read_bytes())
+
+
+def read_text_of_user(path: Path, option: str = "") -> DecodedText:
+    """Read a text file that a user names; see `decode`.
+
+    Args:
+        path: the file.
+        option: option or setting that names it, for the message.
+
+    Raises:
+        AutobirdError: the file cannot be read, or is not text.
+    """
+    name = f"{option} {path}".lstrip()
+    try:
+        return read_text(path)
+    except ValueError as error:
+        raise AutobirdError(f"{name} cannot be read ({error}); save it as UTF-8") from error
+    except OSError as error:
+        raise AutobirdError(f"{name} cannot be read ({error.strerror or error}); correct the path") from error
 
 
 def _utf16_without_mark(data: bytes) -> str:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from autobird.core.files import atomic, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import RecordingLookup, iter_tables, read_text_csv, sorted_chunks, write_chunks
+from autobird.core.wording import counted
 from autobird.corpus.schemas import CATALOGUE, RECORDINGS
 from autobird.sources.licences import UNKNOWN, allowed, family, licence_url, terms
 from autobird.sources.settings import LicenceSettings
@@ -59,7 +60,7 @@ def attribution_lines(used: pa.Table) -> Iterator[str]:
     Args:
         used: the recordings in use (`CATALOGUE`).
     """
-    yield f"# Attribution\n\n{len(used)} recordings, used under the licences that their recordists chose.\n"
+    yield f"# Attribution\n\n{counted(len(used), 'recording')}, used under the licences that their recordists chose.\n"
     licence = recordist = None
     item = ""
     for row in _by_licence_and_recordist(used):

@@ -10,6 +10,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_tables, read_text_csv
+from autobird.core.wording import counted
 from autobird.corpus.settings import CheckSettings
 from autobird.sources.base import NEGATIVE
 from autobird.sources.policy import LICENCE_REFUSED, TAKEN_DOWN
@@ -50,7 +51,9 @@ def check_quarantined_share(
             "then fix the files or raise the setting"
         )
     if quarantined == recordings:
-        raise AutobirdError(f"none of {recordings} recordings can be used; read the reasons in {quarantine_file}")
+        raise AutobirdError(
+            f"none of {counted(recordings, 'recording')} can be used; read the reasons in {quarantine_file}"
+        )
     return {
         "recordings": recordings, "accepted": recordings - quarantined, "quarantined": quarantined, "refused_by_policy": excluded,
         "not_audio": not_audio,

@@ -15,6 +15,7 @@ from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
+from autobird.core.wording import counted
 from autobird.dataset.leakage import RANDOM_SPLITS, SHARED
 from autobird.dataset.present import species_rows
 from autobird.sources.splits import SPLITS
@@ -88,7 +89,7 @@ def durations(path: Path, recordings: pd.DataFrame, quarantined_recordings: "pd.
     ax.set_xlabel("duration, seconds")
     ax.set_ylabel("recordings")
     ax.yaxis.get_major_locator().set_params(integer=True)
-    ax.set_title(f"{len(table)} recordings, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
+    ax.set_title(f"{counted(len(table), 'recording')}, {seconds[~quarantined].sum() / 3600:.2f} h accepted")
     save(fig, path)
 
 
@@ -120,7 +121,9 @@ def leakage_bars(path: Path, leakage: dict[str, Any]) -> None:
     ax.set_yticks(positions, labels, fontsize=8)
     ax.set_ylim(len(properties) - 0.5, -0.5)  # explicit, because unknown shares have no bars to scale the axis
     ax.set_xlim(0, 1)
-    ax.set_xlabel(f"share of the test recordings with known values ({leakage['test_recordings']} test recordings)")
+    ax.set_xlabel(
+        f"share of the test recordings with known values ({counted(leakage['test_recordings'], 'test recording')})"
+    )
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.16), ncols=2)
     save(fig, path)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from autobird.core.errors import AutobirdError
+from autobird.core.wording import counted
 from autobird.dataset.present import species_rows
 from autobird.dataset.rarity import minimum_of, rare_species
 from autobird.dataset.recording_tables import RecordingTables
@@ -38,7 +39,8 @@ def check_index(
             left_out = _left_out(counts, settings)
             if settings.fold is None and not _has_given_splits(tables) and _is_too_small(used):
                 raise AutobirdError(
-                    f"Too few recordings: {len(recordings)} in {recordings['group'].nunique()} sessions; training, validation and test "
+                    f"Too few recordings: {len(recordings)} in {counted(recordings['group'].nunique(), 'session')}; training, "
+                    f"validation and test "
                     f"each need some.{left_out} Add recordings"
                 )
             raise AutobirdError(_empty_split_message(split, recordings, tables, settings) + left_out)
@@ -55,9 +57,9 @@ def _too_few_species_message(index: pd.DataFrame, labels: Sequence[str], negativ
         negatives: rows of the index of the negative windows in use.
     """
     drop_counts = index.loc[index["dropped"] != "", "dropped"].value_counts()
-    causes = [f"{count} windows: {reason}" for reason, count in drop_counts.items()]
+    causes = [f"{counted(count, 'window')}: {reason}" for reason, count in drop_counts.items()]
     if len(negatives):
-        causes.append(f"{len(negatives)} windows: negatives, which hold no species")
+        causes.append(f"{counted(len(negatives), 'window')}: negatives, which hold no species")
     return (
         f"{len(labels)} species with windows to train on remain of {index['present'].explode().nunique()} ({'; '.join(causes)}); two are "
         "needed, or one and negatives (recordings, or windows of annotated recordings, without any species). Add recordings of species, or "
@@ -77,7 +79,9 @@ def _check_negatives_of_detector(
         if (negatives["split"] == split).any():
             continue
         groups = negatives["group"].nunique()
-        found = f"{negatives['recording'].nunique()} recordings with negatives are {groups} group{'s' if groups != 1 else ''}"
+        found = (
+            f"{counted(negatives['recording'].nunique(), 'recording')} with negatives are {counted(groups, 'group')}"
+        )
         raise AutobirdError(
             f"{species} is the only species, so training and validation need negatives, and the {split} split has none: the {found}. "
             "Recordings of one session are one group, which is never divided. "
@@ -121,11 +125,11 @@ def _empty_split_message(split: str, used: pd.DataFrame, tables: RecordingTables
     group_sizes = used["group"].value_counts()
     largest_group = ", ".join(line for line in str(group_sizes.index[0]).splitlines() if line)
     if len(group_sizes) == 1:
-        groups = f"all {len(used)} recordings in use are one group ({largest_group})"
+        groups = f"all {counted(len(used), 'recording')} in use are one group ({largest_group})"
     else:
         groups = (
-            f"the {len(used)} recordings in use are {len(group_sizes)} groups; the largest ({largest_group}) has "
-            f"{group_sizes.iloc[0]} recordings"
+            f"the {counted(len(used), 'recording')} in use are {counted(len(group_sizes), 'group')}; the largest ({largest_group}) has "
+            f"{counted(group_sizes.iloc[0], 'recording')}"
         )
     cause = (
         f"the {split} split is empty: {groups}. A group is the recordings of one session (recordist, day and place in the metadata, "

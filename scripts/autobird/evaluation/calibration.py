@@ -80,7 +80,7 @@ def calibrate(
     sound, target = WindowSound.of(table, "validation"), settings.false_alarms_per_hour
     if target is not None:
         negative = split.recordings.negative[split.windows.recording]
-        windows, hours = split.windows.subset(negative), float(sound.seconds[negative].sum()) / 3600
+        windows, hours = split.windows.subset(negative), float(false_alarms(split, sound).hours.sum())
         shift, _ = needed_shift(
             values[0], windows.probabilities, windows.recording, sound.number[negative], target * hours
         )

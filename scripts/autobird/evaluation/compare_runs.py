@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from autobird.core.errors import AutobirdError
+from autobird.core.wording import counted
 from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.paired import compare
 from autobird.evaluation.run_predictions import RunPredictions, has_crossval, read_crossval, read_test_split
@@ -48,7 +49,7 @@ def format_comparison(result: dict[str, Any]) -> str:
     name_a, name_b = _short(a["name"]), _short(b["name"])
     lines = [
         *(line for letter, run in (("a", a), ("b", b)) for line in _lines(letter, run)),
-        f"compared on {result['recordings']} common test recordings in {result['groups']} independent groups",
+        f"compared on {counted(result['recordings'], 'common test recording')} in {counted(result['groups'], 'independent group')}",
     ]
     for key, text in (
         ("only_in_a", "test recordings of a that b does not test"),
@@ -75,7 +76,7 @@ def format_comparison(result: dict[str, Any]) -> str:
 def _lines(letter: str, run: dict[str, Any]) -> list[str]:
     """Say which results of a run are compared, when they were made, and why they may not be those that the user means."""
     made = f" of {run['made']}" if run.get("made") else ""
-    text = f"{letter}: {run['name']} ({run['evaluated']}{made}, {run['test_recordings']} recordings, {run['species']} species)"
+    text = f"{letter}: {run['name']} ({run['evaluated']}{made}, {counted(run['test_recordings'], 'recording')}, {run['species']} species)"
     return [text, *([f"  warning: {run['warning']}"] if run.get("warning") else [])]
 
 

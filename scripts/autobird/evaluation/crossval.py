@@ -13,6 +13,7 @@ import pyarrow as pa
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, write_csv, write_table
+from autobird.core.wording import counted
 from autobird.evaluation.crossval_figure import crossval_figure
 from autobird.evaluation.crossval_scores import Scores
 from autobird.evaluation.crossval_species import SpeciesScores, species_table
@@ -160,7 +161,7 @@ def evaluate(
         split = pooled.split
         if out is None:
             resamples = split.resamples(settings.resamples, settings.seed)
-            single, complete = split.windows.single_species >= 0, split.windows.complete
+            single, complete = split.windows.only_species >= 0, split.windows.complete
             windows = (len(single), int(single.sum()), int(complete.sum()))
             out = Pooled(Scores(resamples), SpeciesScores(resamples), split.recordings, windows, [], [])
         out.scores.add(pooled)
@@ -212,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "labels": labels,
             "unknown_species": unknown,
             "recordings": tested,
-            "recordings_of_one_species": int((pooled.recordings.single_species >= 0).sum()),
+            "recordings_of_one_species": int((pooled.recordings.only_species >= 0).sum()),
             "recordings_with_known_species": int(pooled.recordings.complete.sum()),
             "recordings_not_tested": counts["recordings"] - counts["recordings_quarantined"] - tested,
             "groups": pooled.scores.resamples.groups,
@@ -241,8 +242,8 @@ def _report(result: dict[str, Any], file: Path) -> None:
     if score:
         bounds = "interval unknown" if score["low"] is None else f"{score['low']:.3f}, {score['high']:.3f}"
         print_line(
-            f"[pool] macro-F1 of {result['recordings']} recordings, each tested by a network that was not trained on it: "
-            f"{score['value']:.3f} [{bounds}], mean of {len(result['seeds'])} seed{'s' if len(result['seeds']) > 1 else ''}"
+            f"[pool] macro-F1 of {counted(result['recordings'], 'recording')}, each tested by a network that was not trained on it: "
+            f"{score['value']:.3f} [{bounds}], mean of {counted(len(result['seeds']), 'seed')}"
         )
     print_line(f"[pool] all scores: {file}; to print them: autobird scores {shlex.quote(str(file.parent.parent))}")
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.wording import counted
 
 METRICS = {
     "macro_f1": "macro-F1",
@@ -53,7 +54,7 @@ def crossval_figure(path: Path, result: dict[str, Any]) -> None:
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     times = "once per seed" if len(seeds) > 1 else "once"
     fig.suptitle(
-        f"{result['recordings']} recordings, each tested {times} by a network that was not trained on it; "
+        f"{counted(result['recordings'], 'recording')}, each tested {times} by a network that was not trained on it; "
         f"bar: {result['confidence']:.0%} confidence interval",
         fontsize=10,
     )

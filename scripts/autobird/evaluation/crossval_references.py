@@ -11,6 +11,7 @@ import pandas as pd
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import parser, print_line, run, settings_of, stage
 from autobird.core.tables import read_tables, write_csv
+from autobird.core.wording import counted
 from autobird.evaluation.crossval import MemberFiles, by_seed
 from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.paired import compare
@@ -35,7 +36,7 @@ def pooled_predictions(
     table = pooled[0].table
     return RunPredictions(
         name,
-        f"cross-validation with {len(pooled)} seed{'s'[: len(pooled) > 1]}",
+        f"cross-validation with {counted(len(pooled), 'seed')}",
         labels,
         table.assign(sha256=table["recording"].map(sha256)),
         [p.split.recordings.probabilities for p in pooled],

@@ -16,8 +16,8 @@ from autobird.evaluation.metrics import (
     auroc_by_species,
     average_precision_by_species,
     f1_by_species,
-    most_probable,
     precision_by_species,
+    predicted_and_true,
     recall_by_species,
 )
 from autobird.evaluation.pooling import mean_over_seeds
@@ -48,9 +48,8 @@ class SpeciesScores:
     def add(self, recordings: Items) -> None:
         """Compute the metrics of a seed from its pooled predictions for the recordings."""
         species = recordings.probabilities.shape[1]
-        single = recordings.subset(recordings.single_species >= 0)
-        weighting = Weighting.of(self.resamples, single)
-        predicted, truth = most_probable(single.probabilities), np.eye(species, dtype=bool)[single.single_species]
+        predicted, truth, single = predicted_and_true(recordings)
+        weighting = Weighting.of(self.resamples, recordings).subset(single)
         f1 = f1_by_species(predicted, truth, weighting)
         if species < 2:  # a single species is always the most probable one
             f1 = np.full_like(f1, np.nan)

@@ -22,8 +22,8 @@ from autobird.evaluation.metrics import (
     auroc_by_species,
     average_precision_by_species,
     f1_by_species,
-    most_probable,
     precision_by_species,
+    predicted_and_true,
     recall_by_species,
 )
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
@@ -68,12 +68,12 @@ def split_metrics(split: SplitPredictions, resamples: Resamples, settings: Evalu
     """Return all metrics of a split, per window and per recording, with intervals from the same resamples of groups."""
     out: dict[str, Any] = {
         "recordings": len(split.names),
-        "recordings_of_one_species": int((split.recordings.single_species >= 0).sum()),
+        "recordings_of_one_species": int((split.recordings.only_species >= 0).sum()),
         "recordings_with_known_species": int(split.recordings.complete.sum()),
         "negative_recordings": int(split.recordings.negative.sum()),
         "groups": split.groups,
         "windows": len(split.windows),
-        "windows_of_one_species": int((split.windows.single_species >= 0).sum()),
+        "windows_of_one_species": int((split.windows.only_species >= 0).sum()),
         "windows_with_known_species": int(split.windows.complete.sum()),
     }
     for level, items in (("by_recording", split.recordings), ("by_window", split.windows)):
@@ -90,6 +90,7 @@ def negatives_json(alarms: FalseAlarms, confidence: float) -> dict[str, Any]:
         "recordings": alarms.recordings,
         "groups": len(alarms.hours),
         "hours": round(float(alarms.hours.sum()), 4),
+        "quiet_hours": round(alarms.quiet_hours, 4),
         "false_alarms": round(float(alarms.counts.sum()), 2),
         "per_hour": interval_json(alarms.rate(confidence)),
     }
@@ -172,9 +173,8 @@ def species_table(
         alarms per hour; and metrics of the detections. F1, average precision and AUROC are per recording.
     """
     items = split.recordings
-    single = items.subset(items.single_species >= 0)
-    predicted, truth = most_probable(single.probabilities), np.eye(len(labels), dtype=bool)[single.single_species]
-    single_weighting = Weighting.of(resamples, single)
+    predicted, truth, single = predicted_and_true(items)
+    single_weighting = Weighting.of(resamples, items).subset(single)
     f1 = f1_by_species(predicted, truth, single_weighting)
     if len(labels) < 2:  # a single species is always the most probable one
         f1 = np.full_like(f1, np.nan)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from autobird.evaluation.bootstrap import Interval
-from autobird.evaluation.predictions import SplitPredictions
+from autobird.evaluation.predictions import QUIET_SPLITS, SplitPredictions
 from autobird.evaluation.rates import rate_interval
 from autobird.evaluation.settings import IntervalSettings
 from autobird.predict.classification import run_starts
@@ -26,20 +26,29 @@ class WindowSound:
     Attributes:
         number: number of each window in its recording, counted with the quiet ones; shape (windows,).
         seconds: sound from the start of each window to that of the next one, or to the end of the recording; shape (windows,).
+        group: group of the recording of each window; shape (windows,).
+        quiet: the quiet windows of recordings without any species; columns recording, group, seconds.
     """
 
     number: Ints
     seconds: Floats
+    group: NDArray[np.str_]
+    quiet: pd.DataFrame
 
     @classmethod
     def of(cls, table: pd.DataFrame, split: str) -> Self:
         """Return the sound of the windows of a split, in their order (`PREDICTIONS`)."""
-        return cls.of_rows(table[table["split"] == split])
+        return cls.of_rows(table[table["split"] == split], table[table["split"] == QUIET_SPLITS[split]])
 
     @classmethod
-    def of_rows(cls, rows: pd.DataFrame) -> Self:
-        """Return the sound of windows (`PREDICTIONS`)."""
-        return cls(rows["number"].to_numpy(np.int64), rows["seconds"].to_numpy(np.float64))
+    def of_rows(cls, rows: pd.DataFrame, quiet: pd.DataFrame) -> Self:
+        """Return the sound of windows that are not quiet (`rows`), and of quiet ones (`PREDICTIONS`)."""
+        return cls(
+            rows["number"].to_numpy(np.int64),
+            rows["seconds"].to_numpy(np.float64),
+            rows["group"].to_numpy(str),
+            quiet[["recording", "group", "seconds"]].reset_index(drop=True),
+        )
 
 
 @dataclass(frozen=True)
@@ -48,12 +57,14 @@ class FalseAlarms:
 
     Attributes:
         counts: number of detections; shape (groups, species).
-        hours: duration of the windows that are not quiet; shape (groups,).
-        recordings: number of recordings.
+        hours: duration of the recordings, quiet windows included; shape (groups,).
+        quiet_hours: duration of the quiet windows of all recordings.
+        recordings: number of recordings, also those in which all windows are quiet.
     """
 
     counts: Floats
     hours: Floats
+    quiet_hours: float
     recordings: int
 
     def rate(self, confidence: float, species: int | None = None) -> Interval | None:
@@ -69,7 +80,8 @@ class FalseAlarms:
 def false_alarms(split: SplitPredictions, sound: WindowSound) -> FalseAlarms:
     """Count the detections in the recordings of a split that hold none of the species, as they are delivered.
 
-    A detection is a run of consecutive windows in which a species is detected (`run_starts`).
+    A detection is a run of consecutive windows in which a species is detected (`run_starts`). All sound of these recordings counts as
+    time, also quiet windows, in which nothing can be detected: a recorder listens to them, too.
 
     Args:
         split: the predictions.
@@ -79,13 +91,16 @@ def false_alarms(split: SplitPredictions, sound: WindowSound) -> FalseAlarms:
     windows = negative[split.windows.recording]
     recording = split.windows.recording[windows]
     starts = run_starts(split.windows.detected[windows], recording, sound.number[windows])
-    codes, group_of_recording = np.unique(split.group[negative], return_inverse=True)
-    group = np.zeros(len(negative), np.int64)
-    group[negative] = group_of_recording
-    counts, hours = np.zeros((len(codes), starts.shape[1])), np.zeros(len(codes))
-    np.add.at(counts, group[recording], starts)
-    np.add.at(hours, group[recording], sound.seconds[windows] / 3600)
-    return FalseAlarms(counts, hours, int(negative.sum()))
+    quiet = sound.quiet["seconds"].to_numpy(np.float64) / 3600
+    groups, group = np.unique(
+        np.concatenate([sound.group[windows], sound.quiet["group"].to_numpy(str)]), return_inverse=True
+    )
+    counts = np.zeros((len(groups), starts.shape[1]))
+    np.add.at(counts, group[: len(starts)], starts)
+    hours = np.zeros(len(groups))
+    np.add.at(hours, group, np.concatenate([sound.seconds[windows] / 3600, quiet]))
+    names = {name for name, is_negative in zip(split.names, negative, strict=True) if is_negative}
+    return FalseAlarms(counts, hours, float(quiet.sum()), len(names.union(sound.quiet["recording"])))
 
 
 def mean_of_seeds(seeds: Sequence[FalseAlarms]) -> FalseAlarms:

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from autobird.core.wording import counted
+
 NOT_MEASURED = "not measured, because no test recording is known to hold none of the species"
 """Why there is no number of false alarms."""
 
@@ -16,8 +18,9 @@ def false_alarm_sentence(negatives: dict[str, Any]) -> str:
     if rate is None:
         return f"False alarms per hour of sound: {NOT_MEASURED}."
     return (
-        f"False alarms in {hours_text(negatives['hours'])} of sound that holds none of the species ({negatives['recordings']} test "
-        f"recordings in {negatives['groups']} independent groups): {rate_text(rate)} per hour, all species together."
+        f"False alarms in {hours_text(negatives['hours'])} of sound that holds none of the species ("
+        f"{counted(negatives['recordings'], 'test recording')} in {counted(negatives['groups'], 'independent group')}): "
+        f"{rate_text(rate)} per hour, all species together."
     )
 
 
@@ -28,7 +31,7 @@ def false_alarm_line(negatives: dict[str, Any]) -> str:
         return f"  false alarms per hour: {NOT_MEASURED}"
     return (
         f"  false alarms per hour: {rate_text(rate)} ({negatives['false_alarms']:g} in {hours_text(negatives['hours'])} of "
-        f"{negatives['recordings']} recordings without any species, {negatives['groups']} independent groups)"
+        f"{counted(negatives['recordings'], 'recording')} without any species, {counted(negatives['groups'], 'independent group')})"
     )
 
 

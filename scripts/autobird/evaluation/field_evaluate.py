@@ -16,6 +16,8 @@ from autobird.core.tables import read_tables, read_text_csv, write_csv
 from autobird.dataset.groups import group_keys
 from autobird.dataset.recorders import COLUMNS, NO_SESSIONS, recorder_sessions
 from autobird.evaluation.evaluate import interval_columns
+from autobird.evaluation.field_comparison import FieldComparison, compare
+from autobird.evaluation.field_curves import curves_of
 from autobird.evaluation.field_data import (
     BOXES,
     FieldPredictions,
@@ -26,7 +28,7 @@ from autobird.evaluation.field_data import (
 )
 from autobird.evaluation.field_figures import false_alarms_figure, precision_recall_figure
 from autobird.evaluation.field_leakage import EXCLUDED, SAME_SESSION
-from autobird.evaluation.field_scores import FieldComparison, FieldScores, compare
+from autobird.evaluation.field_scores import FieldScores
 from autobird.evaluation.field_summary import field_notes, field_summary
 from autobird.evaluation.settings import FieldScoreSettings
 from autobird.sources.base import NEGATIVE
@@ -188,10 +190,10 @@ def events_table(comparison: FieldComparison) -> pd.DataFrame:
 
 
 def false_alarms_table(alarms: dict[str, Any]) -> pd.DataFrame:
-    """Return one row per kind of sound and per folder: number of false alarms, hours, and false alarms per hour."""
+    """Return one row per kind of sound and per site: number of false alarms, hours, and false alarms per hour."""
     rows = []
     kinds = [(name, alarms[name]) for name in ("overall", "without_model_species", "no_species", "unknown_species")]
-    for name, rate in [*kinds, *((f"folder: {name}", rate) for name, rate in alarms["by_folder"].items())]:
+    for name, rate in [*kinds, *((f"site: {name}", rate) for name, rate in alarms["by_site"].items())]:
         rate_columns = interval_columns("per_hour", rate["per_hour"])
         rows.append({"sound": name, **{key: rate[key] for key in ("count", "hours", "sessions")}, **rate_columns})
     return pd.DataFrame(rows).round(4)
@@ -275,7 +277,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         write_csv(args.species, species)
         write_csv(args.events, events_table(comparison))
         write_csv(args.false_alarms, false_alarms_table(metrics["false_alarms"]))
-        curves = scores.curves()
+        curves = curves_of(comparison)
         write_csv(args.curves, curves)
         write_csv(args.excluded, excluded)
         precision_recall_figure(args.figure, curves, species, metrics)

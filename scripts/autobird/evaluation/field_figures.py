@@ -5,11 +5,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
 
 _MAX_BARS = 40
-"""Largest number of species or folders that have a row in a figure."""
+"""Largest number of species or sites that have a row in a figure."""
+
+_LEGEND_GAP = 4.5
+"""Gap between an axis and the legend below it, in units of the font size: room for the numbers and the label of the axis."""
 
 _LEAST_RATE = 0.1
 """Lower end of the axes of false alarms per hour, which are logarithmic; lower if one false alarm in all hours is rarer."""
@@ -20,7 +24,7 @@ def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFr
 
     Args:
         path: PNG file.
-        curves: see `FieldScores.curves`.
+        curves: see `field_curves.curves_of`.
         species: see `field_evaluate.species_table`.
         metrics: content of metrics.json.
     """
@@ -40,7 +44,7 @@ def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFr
     left.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="recall", ylabel="precision")
     left.set_title("Windows, for all thresholds (grey: single species)", fontsize=10)
     if left.get_legend_handles_labels()[0]:
-        left.legend(loc="lower left", fontsize=9)
+        _legend_below(left)
     else:
         left.text(0.5, 0.5, "no recording contains a species of the model", ha="center", color=GREY)
     level = "event" if metrics.get("by_event") else "window"
@@ -60,16 +64,21 @@ def precision_recall_figure(path: Path, curves: pd.DataFrame, species: pd.DataFr
     right.grid(axis="x", alpha=0.3)
     right.set_ylim(-0.7, max(0, len(rows) - 1) + 0.7)
     if len(rows):
-        right.legend(loc="lower center", bbox_to_anchor=(0.5, -0.22), ncols=2, fontsize=9)
+        _legend_below(right)
     save(fig, path)
 
 
+def _legend_below(axes: Axes) -> None:
+    """Add a legend below the label of the horizontal axis, where it covers no point, whatever the height of the figure."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=_LEGEND_GAP, ncols=2, fontsize=9)
+
+
 def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any]) -> None:
-    """Plot false alarms per hour against the threshold, and by kind of sound and folder at the bundle's thresholds.
+    """Plot false alarms per hour against the threshold, and by kind of sound and site at the bundle's thresholds.
 
     Args:
         path: PNG file.
-        curves: see `FieldScores.curves`.
+        curves: see `field_curves.curves_of`.
         metrics: content of metrics.json.
     """
     alarms = metrics["false_alarms"]
@@ -78,7 +87,7 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
         "without the model's species": alarms["without_model_species"],
         "  without any box": alarms["no_species"],
         "  with boxes of other species": alarms["unknown_species"],
-        **{f"folder {name}": rate for name, rate in alarms["by_folder"].items()},
+        **{f"site {name}": rate for name, rate in alarms["by_site"].items()},
     }
     rates = {name: rate for name, rate in rates.items() if rate["per_hour"]}
     rates = dict(list(rates.items())[:_MAX_BARS])
@@ -90,7 +99,7 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
     delivered = alarms["without_model_species"]["per_hour"]
     if delivered and delivered["value"]:
         left.axhline(delivered["value"], color=ORANGE, linestyle="--", label="thresholds of the bundle")
-        left.legend(fontsize=9)
+        _legend_below(left)
     left.set_yscale("log")
     left.set(
         xlim=(0, 1),

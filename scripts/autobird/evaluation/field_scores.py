@@ -1,29 +1,16 @@
 """Scores of the bundle on field recordings: by window, by event, by recording, and false alarms per hour."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from autobird.evaluation.bootstrap import Resamples, bounded_interval, resample_groups
+from autobird.evaluation.bootstrap import bounded_interval
 from autobird.evaluation.evaluate import IntervalJson, interval_json
-from autobird.evaluation.field_data import UNNAMED, FieldPredictions, FieldTruth, WindowTruth, window_truth
-from autobird.evaluation.field_events import (
-    FOUND,
-    MISSED,
-    RIGHT,
-    SOUND,
-    WRONG,
-    false_alarms,
-    hours_by_sound,
-    match_events,
-    recordings_of_runs,
-    sound_masks,
-    starts_of_runs,
-)
+from autobird.evaluation.field_comparison import FieldComparison
+from autobird.evaluation.field_data import UNNAMED
+from autobird.evaluation.field_events import FOUND, MISSED, RIGHT, SOUND, WRONG, recordings_of_runs, sound_masks
+from autobird.evaluation.field_sites import sites_of
 from autobird.evaluation.metrics import (
     Weighting,
     auroc_by_species,
@@ -32,6 +19,7 @@ from autobird.evaluation.metrics import (
     macro_average,
     micro_average,
     precision_by_species,
+    ratio,
     recall_by_species,
 )
 from autobird.evaluation.rates import rate_interval
@@ -39,74 +27,6 @@ from autobird.evaluation.settings import FieldScoreSettings
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-
-THRESHOLDS = np.unique(np.concatenate([np.linspace(0.01, 0.99, 50), [0.995, 0.998, 0.999]]))
-"""Thresholds of the curves, the same for all species."""
-
-MAX_FOLDERS = 30
-"""Largest number of folders that are reported one by one; with more, those directly below the root are reported."""
-
-
-@dataclass(frozen=True)
-class FieldComparison:
-    """Predictions and truth of the field recordings, and how they agree.
-
-    Attributes:
-        predictions: the predictions.
-        truth: the boxes, or the labels of recordings.
-        windows: what the windows contain.
-        detections: the delivered detections, with `outcome`.
-        events: events with `outcome`.
-        alarms: false alarms in sound without any of the model's species (`field_events.false_alarms`).
-        hours: hours of each kind of sound in each recording.
-        group: session of each recording, as an index; shape (recordings,).
-        resamples: resamples of the sessions.
-    """
-
-    predictions: FieldPredictions
-    truth: FieldTruth
-    windows: WindowTruth
-    detections: pd.DataFrame
-    events: pd.DataFrame
-    alarms: pd.DataFrame
-    hours: dict[str, Floats]
-    group: NDArray[np.int64]
-    resamples: Resamples
-
-    @property
-    def sessions(self) -> int:
-        """Number of independent sessions."""
-        return len(np.unique(self.group))
-
-    def per_session(self, recording: NDArray[np.integer], values: Floats | None = None) -> Floats:
-        """Return the number of items, or the sum of their values, of each session; shape (sessions,)."""
-        return np.bincount(self.resamples.group_of_recording[recording], values, self.sessions).astype(float)
-
-
-def compare(
-    predictions: FieldPredictions,
-    truth: FieldTruth,
-    group: NDArray[np.int64],
-    window: float,
-    settings: FieldScoreSettings,
-) -> FieldComparison:
-    """Compare the predictions with the truth.
-
-    Args:
-        predictions: the predictions.
-        truth: the boxes.
-        group: session of each recording; shape (recordings,).
-        window: length of a window, seconds.
-        settings: overlap, tolerance and intervals.
-    """
-    windows = window_truth(truth, predictions, settings.min_overlap, settings.tolerance)
-    detections, events = match_events(predictions, truth, window, settings.min_overlap, settings.tolerance)
-    alarms, hours = false_alarms(predictions, windows), hours_by_sound(predictions, windows)
-    present = np.zeros((len(predictions.names), len(predictions.labels)), bool)
-    named = truth.boxes[truth.boxes["species"] >= 0]
-    present[named["recording"], named["species"]] = True
-    resamples = resample_groups(group, present, settings.resamples, settings.seed)
-    return FieldComparison(predictions, truth, windows, detections, events, alarms, hours, group, resamples)
 
 
 class FieldScores:
@@ -215,8 +135,8 @@ class FieldScores:
         r, w, f, m = weights @ right, weights @ wrong, weights @ found, weights @ missed
         detected, present = right + wrong > 0, found + missed > 0
         return {
-            "precision": self._interval(_ratio(r, r + w), int(detected.sum()), of_one_species),
-            "recall": self._interval(_ratio(f, f + m), int(present.sum()), of_one_species),
+            "precision": self._interval(ratio(r, r + w), int(detected.sum()), of_one_species),
+            "recall": self._interval(ratio(f, f + m), int(present.sum()), of_one_species),
             "f1": self._interval(_f1(r, w, f, m), int((detected | present).sum()), of_one_species),
         }
 
@@ -249,16 +169,16 @@ class FieldScores:
         for kind in SOUND:
             # Runs within this kind of sound: a run that goes on in the other kind counts in both, as its hours do.
             out[kind] = self.rate(recordings_of_runs(c.predictions, masks[kind]), c.hours[kind])
-        out["by_folder"] = {}
-        folders = folders_of(c.predictions.names)
-        for folder in sorted(set(folders)):
-            mask = np.array([f == folder for f in folders])
-            out["by_folder"][folder] = self.rate(recording[mask[recording]], hours * mask)
+        sites = np.array(sites_of(c.predictions.names), object)
+        out["by_site"] = {
+            site: self.rate(recording[(sites == site)[recording]], hours * (sites == site))
+            for site in sorted(set(sites))
+        }
         empty = c.windows.empty
         detected = c.predictions.detected.any(axis=1)
         weights = c.resamples.weights
         per_session = [c.per_session(c.predictions.recording[mask]) for mask in (empty & detected, empty)]
-        share = _ratio(weights @ per_session[0], weights @ per_session[1])
+        share = ratio(weights @ per_session[0], weights @ per_session[1])
         out["windows_with_detection"] = self._interval(share, int((per_session[1] > 0).sum()))
         return out
 
@@ -292,63 +212,9 @@ class FieldScores:
             }
         return out
 
-    def curves(self) -> pd.DataFrame:
-        """Return precision and recall by window, and false alarms per hour without the model's species, at `THRESHOLDS`.
-
-        Returns:
-            columns species ("" for all species pooled), threshold, precision, recall, false_alarms_per_hour.
-        """
-        c = self._c
-        p, empty = c.predictions, c.windows.empty
-        hours = float(sum(c.hours[kind].sum() for kind in SOUND))
-        pooled = np.zeros((len(THRESHOLDS), 3))  # right windows, detected windows, false alarms
-        tables = []
-        for s, name in enumerate(p.labels):
-            known, present = c.windows.known[:, s], self._present[:, s]
-            values = np.zeros((len(THRESHOLDS), 3))
-            candidates = np.flatnonzero(p.probabilities[:, s] >= THRESHOLDS[0])
-            probabilities = p.probabilities[candidates, s]
-            for n, threshold in enumerate(THRESHOLDS):
-                windows = candidates[probabilities >= threshold]
-                alarms = starts_of_runs(windows[empty[windows]], p.recording)
-                values[n] = present[windows].sum(), known[windows].sum(), len(alarms)
-            pooled += values
-            if present.any() or values[:, 2].any():
-                tables.append(_curve(name, values, int(present.sum()), hours))
-        return pd.concat([_curve("", pooled, int(self._present.sum()), hours), *tables], ignore_index=True)
-
-
-def _curve(species: str, values: Floats, present: int, hours: float) -> pd.DataFrame:
-    right, detected, alarms = values.T
-    has_species = np.full(len(THRESHOLDS), float(present))
-    return pd.DataFrame(
-        {
-            "species": species,
-            "threshold": THRESHOLDS,
-            "precision": _ratio(right, detected) if present else np.nan,
-            "recall": _ratio(right, has_species),
-            "false_alarms_per_hour": alarms / hours if hours else np.nan,
-        }
-    ).round(6)
-
-
-def folders_of(names: Sequence[str]) -> list[str]:
-    """Return the folder of each recording, or with more than `MAX_FOLDERS` folders the one directly below the root."""
-    folders = [name.rpartition("/")[0] for name in names]
-    if len(set(folders)) > MAX_FOLDERS:
-        folders = [name.split("/")[0] if "/" in name else "" for name in names]
-    return [folder or "." for folder in folders]
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(denominator > 0, numerator / denominator, np.nan)
-
 
 def _f1(right: Floats, wrong: Floats, found: Floats, missed: Floats) -> Floats:
     """Return the harmonic mean of precision and recall; 0 without a right detection, NaN without events and detections."""
-    precision, recall = _ratio(right, right + wrong), _ratio(found, found + missed)
-    mean = _ratio(
-        2 * np.nan_to_num(precision) * np.nan_to_num(recall), np.nan_to_num(precision) + np.nan_to_num(recall)
-    )
+    precision, recall = ratio(right, right + wrong), ratio(found, found + missed)
+    mean = ratio(2 * np.nan_to_num(precision) * np.nan_to_num(recall), np.nan_to_num(precision) + np.nan_to_num(recall))
     return np.where(right + wrong + found + missed > 0, np.nan_to_num(mean), np.nan)

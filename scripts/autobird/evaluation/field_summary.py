@@ -4,14 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from autobird.core.files import read_json
+from autobird.core.wording import counted
 from autobird.evaluation.interval_text import interval_text
 
 _KINDS = {
-    "annotations": "annotated recordings",
-    "demo": "synthesised field recordings",
-    "folder": "labelled recordings",
-    "table": "labelled recordings",
-    "negatives": "recordings without any of the model's species",
+    "annotations": "annotated recording",
+    "demo": "synthesised field recording",
+    "folder": "labelled recording",
+    "table": "labelled recording",
+    "negatives": "recording without any of the model's species",
 }
 
 _MAX_SPECIES = 5
@@ -27,16 +28,18 @@ def field_summary(metrics: dict[str, Any]) -> list[str]:
     recordings, lines = metrics["recordings"], []
     left_out = ", ".join(f"{count} {reason}" for reason, count in recordings["excluded"].items())
     lines.append(
-        f"{recordings['evaluated']} {_KINDS[metrics['type']]}, {metrics['hours']:.2f} h in {metrics['sessions']} independent "
-        f"sessions, none of them used for training{f' (left out: {left_out})' if left_out else ''}."
+        f"{_evaluated(recordings['evaluated'], metrics['type'])}, {metrics['hours']:.2f} h in "
+        f"{counted(metrics['sessions'], 'independent session')}, none of them used for "
+        f"training{f' (left out: {left_out})' if left_out else ''}."
     )
     if not recordings["evaluated"]:
         return [f"No field recording could be evaluated (left out: {left_out})."]
     if metrics["by_event"]:
         e = metrics["by_event"]
         lines.append(
-            f"Detections against {e['events']} annotated events: precision {interval_text(e['precision'])}, recall "
-            f"{interval_text(e['recall'])}, F1 {interval_text(e['f1'])}; {e['detections']} detections, {e['not_decided']} of them "
+            f"Detections against {counted(e['events'], 'annotated event')}: precision {interval_text(e['precision'])}, recall "
+            f"{interval_text(e['recall'])}, F1 {interval_text(e['f1'])}; {counted(e['detections'], 'detection')}, "
+            f"{e['not_decided']} of them "
             "neither right nor wrong."
         )
     if metrics["by_window"]:
@@ -48,6 +51,11 @@ def field_summary(metrics: dict[str, Any]) -> list[str]:
     lines += _false_alarm_lines(metrics["false_alarms"])
     lines += metrics["notes"]
     return lines
+
+
+def _evaluated(count: int, kind: str) -> str:
+    """Return the number of recordings of a kind (`evaluation.field.type`)."""
+    return counted(count, _KINDS[kind], _KINDS[kind].replace("recording", "recordings"))
 
 
 def _false_alarm_lines(alarms: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from autobird.evaluation.calibration import (
     expected_calibration_error,
     reliability_bins,
 )
+from autobird.evaluation.metrics import predicted_and_true
 from autobird.evaluation.predictions import Items, SplitPredictions
 
 _MAX_SPECIES_WITH_COUNTS = 30
@@ -22,9 +23,10 @@ _MIN_WINDOWS_OF_A_BIN = 5
 
 
 def confusion_figure(path: Path, recordings: Items, labels: list[str]) -> None:
-    """Plot the confusion matrix of the test recordings of exactly one species.
+    """Plot the confusion matrix of the test recordings of which one species alone is known to be present.
 
-    Rows are the true species and columns the most probable ones. The numbers are counts; the shade is the share of the row.
+    Rows are the true species and columns the most probable ones, without those that may be present. The numbers are counts;
+    the shade is the share of the row.
 
     Args:
         path: PNG file.
@@ -32,9 +34,8 @@ def confusion_figure(path: Path, recordings: Items, labels: list[str]) -> None:
         labels: species in the order of the probabilities.
     """
     n = len(labels)
-    single = recordings.subset(recordings.single_species >= 0)
-    counts = np.zeros((n, n), int)
-    np.add.at(counts, (single.single_species, single.probabilities.argmax(axis=1)), 1)
+    predicted, truth, _ = predicted_and_true(recordings)
+    counts = truth.T.astype(int) @ predicted.astype(int)
     share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     side = float(np.clip(2.5 + 0.42 * n, 5, 22))
     fig, ax = figure(side + 1.2, side)

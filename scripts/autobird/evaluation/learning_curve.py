@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, slope_interval
 from autobird.evaluation.evaluate import interval_json
 from autobird.evaluation.learning_curve_text import GAINS, SATURATED, UNCLEAR, ranked, summary
-from autobird.evaluation.metrics import Weighting, f1_by_species, macro_average, most_probable
+from autobird.evaluation.metrics import Weighting, f1_by_species, macro_average, predicted_and_true
 from autobird.evaluation.predictions import SplitPredictions
 from autobird.evaluation.settings import IntervalSettings
 
@@ -92,10 +92,9 @@ class Point:
 
 
 def f1_of(split: SplitPredictions, resamples: Resamples) -> Floats:
-    """Return the F1 of the most probable species of test recordings of exactly one species; shape (rows, species)."""
-    single = split.recordings.subset(split.recordings.single_species >= 0)
-    truth = np.eye(single.probabilities.shape[1], dtype=bool)[single.single_species]
-    return f1_by_species(most_probable(single.probabilities), truth, Weighting.of(resamples, single))
+    """Return the F1 of the most probable species of test recordings (`predicted_and_true`); shape (rows, species)."""
+    predicted, truth, single = predicted_and_true(split.recordings)
+    return f1_by_species(predicted, truth, Weighting.of(resamples, split.recordings).subset(single))
 
 
 class Gain(NamedTuple):
@@ -165,7 +164,7 @@ def learning_curve(
         labels: species in the order of the F1 values.
         settings: confidence level and seed.
     """
-    single = split.recordings.single_species
+    single = split.recordings.only_species
     groups_of = [len(np.unique(split.group[single == s])) for s in range(len(labels))]
     means = [mean_of_draws(point.f1, resamples, settings.seed) for point in points]
     groups = len(np.unique(split.group[single >= 0]))

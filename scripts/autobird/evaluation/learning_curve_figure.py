@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.wording import counted
 from autobird.evaluation.learning_curve_text import GAINS
 
 _TICK_DISTANCE = 0.09
@@ -26,7 +27,7 @@ def learning_curve_figure(path: Path, result: dict[str, Any]) -> None:
     _plot_curve(left, result)
     _plot_gains(right, species)
     fig.suptitle(
-        f"{result['test_recordings']} test recordings in {result['test_groups']} groups, "
+        f"{counted(result['test_recordings'], 'test recording')} in {counted(result['test_groups'], 'group')}, "
         f"{result['confidence']:.0%} confidence intervals",
         fontsize=10,
     )

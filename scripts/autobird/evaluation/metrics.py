@@ -61,6 +61,12 @@ class Weighting:
         return len(np.unique(self.group[mask if mask.ndim == 1 else mask.any(axis=1)]))
 
 
+def ratio(numerator: Floats, denominator: NDArray[np.floating | np.integer]) -> Floats:
+    """Return the quotient; NaN where the denominator is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
 def top_k_accuracy(probabilities: Floats, truth: Labels, weighting: Weighting, k: int) -> Floats:
     """Return the share of items whose species is among the k most probable ones.
 
@@ -74,13 +80,13 @@ def top_k_accuracy(probabilities: Floats, truth: Labels, weighting: Weighting, k
     """
     true_probability = probabilities[np.arange(len(truth)), truth]
     not_below = (probabilities >= true_probability[:, None]).sum(axis=1) - 1
-    return _ratio(weighting.weighted_sum(not_below < k), weighting.weighted_sum(np.ones(len(truth))))
+    return ratio(weighting.weighted_sum(not_below < k), weighting.weighted_sum(np.ones(len(truth))))
 
 
 def log_loss(probabilities: Floats, truth: Labels, weighting: Weighting) -> Floats:
     """Return the mean cross-entropy in nats; for the arguments see `top_k_accuracy`."""
     true_probability = np.maximum(probabilities[np.arange(len(truth)), truth], 1e-12)
-    return _ratio(weighting.weighted_sum(-np.log(true_probability)), weighting.weighted_sum(np.ones(len(truth))))
+    return ratio(weighting.weighted_sum(-np.log(true_probability)), weighting.weighted_sum(np.ones(len(truth))))
 
 
 def binary_loss(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
@@ -93,7 +99,7 @@ def binary_loss(probabilities: Floats, present: Flags, known: Flags, weighting: 
         weighting: weights of the items.
     """
     right = np.maximum(np.where(present, probabilities, 1 - probabilities), 1e-12)
-    return _ratio(
+    return ratio(
         weighting.weighted_sum(np.where(known, -np.log(right), 0.0).sum(axis=1)),
         weighting.weighted_sum(known.sum(axis=1)),
     )
@@ -110,17 +116,17 @@ def f1_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Flo
     true_positives, positives, predictions = (
         weighting.weighted_sum(flags) for flags in (predicted & present, present, predicted)
     )
-    return np.where(positives > 0, _ratio(2 * true_positives, positives + predictions), np.nan)
+    return np.where(positives > 0, ratio(2 * true_positives, positives + predictions), np.nan)
 
 
 def precision_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
     """Return the precision of each species; NaN if it is not predicted for any item. Arguments as for `f1_by_species`."""
-    return _ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(predicted))
+    return ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(predicted))
 
 
 def recall_by_species(predicted: Flags, present: Flags, weighting: Weighting) -> Floats:
     """Return the recall of each species; NaN if it is not present in any item. Arguments as for `f1_by_species`."""
-    return _ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(present))
+    return ratio(weighting.weighted_sum(predicted & present), weighting.weighted_sum(present))
 
 
 def micro_average(predicted: Flags, present: Flags, weighting: Weighting) -> tuple[Floats, Floats, Floats]:
@@ -129,9 +135,9 @@ def micro_average(predicted: Flags, present: Flags, weighting: Weighting) -> tup
         weighting.weighted_sum(flags.sum(axis=1)) for flags in (predicted & present, present, predicted)
     )
     return (
-        _ratio(true_positives, predictions),
-        _ratio(true_positives, positives),
-        _ratio(2 * true_positives, positives + predictions),
+        ratio(true_positives, predictions),
+        ratio(true_positives, positives),
+        ratio(2 * true_positives, positives + predictions),
     )
 
 
@@ -155,7 +161,7 @@ def auroc_by_species(probabilities: Floats, present: Flags, known: Flags, weight
 def macro_average(by_species: Floats) -> Floats:
     """Return the mean over the species for which a metric is defined."""
     defined = ~np.isnan(by_species)
-    return _ratio(np.where(defined, by_species, 0.0).sum(axis=1), defined.sum(axis=1))
+    return ratio(np.where(defined, by_species, 0.0).sum(axis=1), defined.sum(axis=1))
 
 
 def most_probable(probabilities: Floats) -> Flags:
@@ -177,12 +183,28 @@ class Metric:
 
 
 def macro_f1(items: Items, weighting: Weighting) -> Metric:
-    """Return the macro-F1 of the most probable species, over the items of exactly one species."""
-    single = items.single_species >= 0
-    predicted = most_probable(items.probabilities[single])
-    truth = np.eye(predicted.shape[1], dtype=bool)[items.single_species[single]]
+    """Return the macro-F1 of the most probable species, over the items of which one species alone is known to be present."""
+    predicted, truth, single = predicted_and_true(items)
     f1 = f1_by_species(predicted, truth, weighting.subset(single))
     return Metric(macro_average(f1), weighting.count_groups(single))
+
+
+def predicted_and_true(items: Items) -> tuple[Flags, Flags, Flags]:
+    """Return the most probable and the true species of the items of which one species alone is known to be present.
+
+    A species that may be present in an item is not counted there: it is neither right nor wrong to name it, so the most probable of
+    the other species is taken.
+
+    Returns:
+        Both as flags, shape (such items, species), and which of the items they are, shape (items,).
+    """
+    species = items.only_species
+    single = species >= 0
+    return (
+        most_probable(items.known_probabilities[single]),
+        np.eye(items.probabilities.shape[1], dtype=bool)[species[single]],
+        single,
+    )
 
 
 def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
@@ -198,7 +220,9 @@ def detection_recall(items: Items, weighting: Weighting) -> Metric:
 
 
 def loss(items: Items, weighting: Weighting) -> Metric:
-    """Return the cross-entropy of the items of exactly one species; with independent outputs, the mean one of the known cells."""
+    """Return the cross-entropy of the items of exactly one species, without uncertain ones; with independent outputs, the mean one of the
+    known cells.
+    """
     if items.is_independent:
         values = binary_loss(items.probabilities, items.present, items.known, weighting)
         return Metric(values, weighting.count_groups(items.known))
@@ -210,15 +234,16 @@ def loss(items: Items, weighting: Weighting) -> Metric:
 def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     """Return all metrics that are reported, by name.
 
-    `macro_f1`, `top1`, `top5` and `loss` evaluate the probabilities of items of exactly one species. `cmap` and `auroc`
+    `macro_f1`, `top1` and `top5` evaluate how the species of an item are ranked, in items of which one species alone is known to be
+    present; a species that may be present is left out of the ranking. `loss` uses those without any such species. `cmap` and `auroc`
     evaluate how the items are ranked by the probability of each species; the `detection_` metrics compare the detected
     species with those that are present. Both use, for each species, the items of which it is known whether they contain it.
     With independent outputs, `loss` is the mean binary cross-entropy of these cells. Of a single species, which is always the most
     probable one, `macro_f1`, `top1` and `top5` are not defined.
     """
-    single = items.single_species >= 0
+    single = items.only_species >= 0
     single_weighting = weighting.subset(single)
-    single_probabilities, truth = items.probabilities[single], items.single_species[single]
+    single_probabilities, truth = items.known_probabilities[single], items.only_species[single]
     probabilities, present, known = items.probabilities, items.present, items.known
     detected = items.detected & known
     precision, _, f1 = micro_average(detected, present, weighting)
@@ -241,12 +266,6 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
         undefined = Metric(np.full(len(weighting.weights), np.nan), 0)
         metrics |= dict.fromkeys(("macro_f1", "top1", "top5"), undefined)
     return metrics
-
-
-def _ratio(numerator: Floats, denominator: NDArray[np.floating | np.integer]) -> Floats:
-    """Return the quotient; NaN where the denominator is 0."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
 def _ranking_metric(
@@ -285,8 +304,8 @@ def _average_precision(weights: Floats, positive: Floats, ends: NDArray[np.int64
     true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
     predictions = np.cumsum(weights, axis=1)[:, ends]
     new_true_positives = np.diff(true_positives, axis=1, prepend=0.0)
-    precision = np.nan_to_num(_ratio(true_positives, predictions))
-    return _ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
+    precision = np.nan_to_num(ratio(true_positives, predictions))
+    return ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
 
 
 def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
@@ -297,4 +316,4 @@ def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats
     # Trapezoids: a negative item counts half against positive items of the same probability.
     mean_true_positives = true_positives - np.diff(true_positives, axis=1, prepend=0.0) / 2
     area = (new_false_positives * mean_true_positives).sum(axis=1)
-    return _ratio(area, true_positives[:, -1] * false_positives[:, -1])
+    return ratio(area, true_positives[:, -1] * false_positives[:, -1])

@@ -10,6 +10,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from autobird.core.errors import AutobirdError
+from autobird.core.wording import counted
 from autobird.evaluation.bootstrap import difference_interval, ratio_interval, resample_groups
 from autobird.evaluation.evaluate import interval_json, metric_interval
 from autobird.evaluation.metrics import Weighting, all_metrics
@@ -72,7 +73,7 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
         "a": _description(a, b),
         "b": _description(b, a),
         "recordings": len(rows_a),
-        "recordings_of_one_species": int((items_a[0].single_species >= 0).sum()),
+        "recordings_of_one_species": int((items_a[0].only_species >= 0).sum()),
         "groups": resamples.groups,
         "matched_by": matched_by,
         "left_out": left_out,
@@ -87,11 +88,13 @@ def _nothing_in_common(a: RunPredictions, b: RunPredictions, matched_by: str, ot
     """Return why two runs cannot be compared, and the remedy."""
     if other_species:
         return (
-            f"{a.name} and {b.name} name the species of all {other_species} common test recordings differently; use the same labels "
+            f"{a.name} and {b.name} name the species of all {counted(other_species, 'common test recording')} differently; use "
+            f"the same labels "
             "for both: the same names of folders, or the same metadata"
         )
     return (
-        f"{a.name} and {b.name} have no common test recordings ({len(a.recordings)} and {len(b.recordings)} recordings, compared by "
+        f"{a.name} and {b.name} have no common test recordings ({len(a.recordings)} and "
+        f"{counted(len(b.recordings), 'recording')}, compared by "
         f"{matched_by}); use the same recordings, dataset.seed and shares for both, or run `snakemake crossval` for both"
     )
 

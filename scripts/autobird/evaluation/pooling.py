@@ -11,6 +11,7 @@ from autobird.core.errors import AutobirdError
 from autobird.evaluation.false_alarms import WindowSound
 from autobird.evaluation.metrics import Metric, macro_average
 from autobird.evaluation.predictions import (
+    QUIET_SPLITS,
     UNTRAINED_SPLIT,
     Items,
     SplitPredictions,
@@ -29,7 +30,7 @@ class FoldPredictions:
         seed: seed of the training.
         labels: species that the network knows, in the order of the logits.
         calibration: calibration and thresholds of this network, fitted on its own validation split.
-        table: logits (`PREDICTIONS`); splits other than test and `UNTRAINED_SPLIT` are ignored.
+        table: logits (`PREDICTIONS`); splits other than test, its quiet windows and `UNTRAINED_SPLIT` are ignored.
     """
 
     fold: int
@@ -77,7 +78,9 @@ def pool(folds: Sequence[FoldPredictions], labels: list[str]) -> PooledPredictio
     recordings = _concatenate([split.recordings for split in splits], splits, order).subset(order)
     windows = _concatenate([split.windows for split in splits], splits, order)
     split = SplitPredictions(windows, recordings, table["recording"].tolist(), group)
-    return PooledPredictions(folds[0].seed, split, table, WindowSound.of_rows(pd.concat(tested)))
+    quiet = [fold.table[fold.table["split"] == QUIET_SPLITS["test"]] for fold in folds]
+    sound = WindowSound.of_rows(pd.concat(tested), pd.concat(quiet))
+    return PooledPredictions(folds[0].seed, split, table, sound)
 
 
 def _concatenate(items: Sequence[Items], splits: Sequence[SplitPredictions], order: NDArray[np.intp]) -> Items:

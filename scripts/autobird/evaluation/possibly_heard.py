@@ -9,6 +9,7 @@ import pandas as pd
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_text_csv, write_csv
+from autobird.core.wording import counted
 from autobird.dataset.heard import HEARD, LAST_HEARD, UNHEARD, UNKNOWN, mark_heard
 from autobird.evaluation.evaluate import metric_interval
 from autobird.evaluation.metrics import Weighting, all_metrics
@@ -99,7 +100,8 @@ def sentences(result: dict[str, Any]) -> list[str]:
             f"of the {total} test recordings that is in a public collection, and the scores may therefore be too good."
         ]
     lines = [
-        f"The backbone {name} may have been trained on {result['possibly_heard']} of the {total} test recordings: their xeno-canto "
+        f"The backbone {name} may have been trained on {result['possibly_heard']} of the {counted(total, 'test recording')}: "
+        f"their xeno-canto "
         f"number is not above {result['heard_until']}, the highest in its training data ({result['heard_until_source']}). "
         f"{_have(result['unheard'])} a higher number, so it did not hear {'it' if result['unheard'] == 1 else 'them'}. {_have(unknown)} no "
         "known number."
@@ -121,14 +123,15 @@ def sentences(result: dict[str, Any]) -> list[str]:
             lines.append(f"Score of {text} alone: too few to tell ({count}, fewer than {result['min_recordings']}).")
         else:
             lines.append(
-                f"Macro-F1 of {text} alone ({count} recordings of {scores['species']} species): {_interval(scores['macro_f1'])}, "
+                f"Macro-F1 of {text} alone ({counted(count, 'recording')} of {scores['species']} species): "
+                f"{_interval(scores['macro_f1'])}, "
                 f"of all test recordings {_interval(result['scores']['all'] and result['scores']['all']['macro_f1'])}."
             )
     return lines
 
 
 def _have(count: int) -> str:
-    return "1 has" if count == 1 else f"{count} have"
+    return counted(count, "has", "have")
 
 
 def _interval(value: dict[str, float | None] | None) -> str:

@@ -41,21 +41,26 @@ PREDICTIONS = pa.schema(
         ("logits", pa.list_(pa.float32())),
     ]
 )
-"""One row per window that is not quiet. Windows without a label are included, because prediction covers them too.
+"""One row per window that is not quiet, and per quiet window of recordings without any species. Windows without a label are included,
+because prediction covers them too.
 
 - `number`: number of the window in its recording, counted with the quiet ones.
 - `seconds`: sound from the start of the window to that of the next one, or to the end of the recording, so that overlapping windows do
   not count sound twice.
 - The columns about labels are as in `INDEX`.
-- `logits`: one value per label, in their order.
-- `split`: `validation` or `test`; one of `OTHERS_SPLITS` for recordings that contain only species that the model does not know; or
-  `UNTRAINED_SPLIT` for the rows of `untrained_windows`, which only the cross-validation uses."""
+- `logits`: one value per label, in their order; none for quiet windows, which no network sees.
+- `split`: `validation` or `test`; one of `OTHERS_SPLITS` for recordings that contain only species that the model does not know; one of
+  `QUIET_SPLITS` for quiet windows; or `UNTRAINED_SPLIT` for the rows of `untrained_windows`, which only the cross-validation uses."""
 
 UNTRAINED_SPLIT = "untrained"
 """Split of the predictions for test recordings that contain only species without a window in training."""
 
 OTHERS_SPLITS = {"validation": "validation_others", "test": "test_others"}
 """Split of the predictions for validation and test recordings that contain only species that the model does not know."""
+
+QUIET_SPLITS = {"validation": "validation_quiet", "test": "test_quiet"}
+"""Split of the quiet windows of validation and test recordings without any species: nothing is detected in them, but they are sound in
+which false alarms could have been."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,26 @@ class Items:
         if not self.present.shape[1]:
             return np.full(len(single), -1)
         return np.where(single, self.present.argmax(axis=1), -1).astype(np.int64)
+
+    @property
+    def only_species(self) -> Ints:
+        """For an item in which one species alone is known to be present, and that among the labels, the species as an index; otherwise
+        -1; shape (items,).
+
+        Other species may be uncertain, for example in the background. But if more than half of them are, the item has none: the species
+        would be the most probable one of those that are known by chance.
+        """
+        others = self.present.shape[1] - 1
+        known_others = self.known.sum(axis=1) - 1
+        only = ~self.others & ((self.present & self.known).sum(axis=1) == 1) & (2 * known_others >= others)
+        if others < 0:
+            return np.full(len(only), -1)
+        return np.where(only, self.present.argmax(axis=1), -1).astype(np.int64)
+
+    @property
+    def known_probabilities(self) -> Floats:
+        """Probabilities for ranking the species of an item: those of species that may be present are below all others."""
+        return np.where(self.known, self.probabilities, -np.inf)
 
     @property
     def negative(self) -> Flags:
@@ -197,6 +222,22 @@ def windows_of_others(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
     windows = index[~index["quiet"] & others & index["recording_split"].isin(list(OTHERS_SPLITS))]
     windows = windows.reset_index(drop=True)
     return windows.assign(split=windows["recording_split"].map(OTHERS_SPLITS))
+
+
+def quiet_negative_windows(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Return the quiet windows of validation and test recordings that are known to contain no species at all.
+
+    Args:
+        index: index of windows (`INDEX`).
+        labels: species of the model.
+
+    Returns:
+        Rows of the index. The column `split` is one of `QUIET_SPLITS`.
+    """
+    windows = index[index["quiet"] & index["recording_split"].isin(list(QUIET_SPLITS))]
+    none_present = windows["recording_present"].map(len).to_numpy() == 0
+    windows = windows[none_present & LabelSets.of(windows, labels, "recording_").complete].reset_index(drop=True)
+    return windows.assign(split=windows["recording_split"].map(QUIET_SPLITS))
 
 
 def untrained_windows(index: pd.DataFrame, labels: list[str]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
+from autobird.core.wording import counted
 from autobird.dataset.label_sets import LabelSets
 from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.predictions import (
@@ -99,7 +100,7 @@ def read_crossval(run: Path) -> RunPredictions:
     recordings = by_seed[0][["recording", "group", "sha256", *LABEL_SET]].reset_index(drop=True)
     return RunPredictions(
         run.name,
-        f"cross-validation of {result['folds']} folds with {len(by_seed)} seed{'s'[: len(by_seed) > 1]}",
+        f"cross-validation of {counted(result['folds'], 'fold')} with {counted(len(by_seed), 'seed')}",
         result["labels"],
         recordings.assign(**{name: recordings[name].map(tuple) for name in LABEL_SET[:3]}),
         [np.stack(rows["probabilities"].to_list()) for rows in by_seed],

@@ -85,7 +85,7 @@ def compare(pair: _Pair, settings: WithBackboneSettings) -> dict[str, Any]:
     items = pair.model.recordings
     return {
         "recordings": len(pair.model.names),
-        "recordings_of_one_species": int((items.single_species >= 0).sum()),
+        "recordings_of_one_species": int((items.only_species >= 0).sum()),
         "groups": pair.model.groups,
         "species": int(items.present.any(axis=0).sum()),
         "metrics": {

@@ -6,6 +6,7 @@ from typing import Any
 from autobird.backbone.known import BIRDNET
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.core.wording import counted
 from autobird.evaluation.interval_text import interval_text
 
 _NAMES = {
@@ -41,7 +42,7 @@ def answer(result: dict[str, Any]) -> str:
     if (unheard := result["scopes"]["unheard"]) is not None:
         scope, which = unheard, f"the {unheard['recordings']} test recordings that it did not hear in its training"
     else:
-        which = f"the {scope['recordings']} test recordings"
+        which = f"the {counted(scope['recordings'], 'test recording')}"
     detections = _detections(scope["metrics"])
     values = scope["metrics"]["macro_f1"]
     difference = values["difference"]
@@ -84,7 +85,11 @@ def source(result: dict[str, Any]) -> str:
         result: content of `with_backbone.json`.
     """
     recordings = f"{result['recordings']} recording{'' if result['recordings'] == 1 else 's'}"
-    return f"pooled over {result['folds']} folds, {recordings}" if result["folds"] > 1 else f"test split, {recordings}"
+    return (
+        f"pooled over {counted(result['folds'], 'fold')}, {recordings}"
+        if result["folds"] > 1
+        else f"test split, {recordings}"
+    )
 
 
 def _shown(backbone: str) -> str:
@@ -124,7 +129,8 @@ def summary(result: dict[str, Any]) -> str:
         if heard:
             total = scopes["all"]["recordings"]
             lines.append(
-                f"{name} may have been trained on {heard} of these {total} recordings, which favours it; the others are too few to tell "
+                f"{name} may have been trained on {heard} of these {counted(total, 'recording')}, which favours it; the others "
+                f"are too few to tell "
                 f"({result['unheard']} unheard, fewer than {result['min_recordings']})."
             )
         elif result["unknown"]:
@@ -194,7 +200,7 @@ def format_with_backbone(name: str, result: dict[str, Any]) -> str:
         content = result["scopes"][scope]
         if content is None:
             continue
-        lines.append(f"{text}: {content['recordings']} in {content['groups']} independent groups")
+        lines.append(f"{text}: {content['recordings']} in {counted(content['groups'], 'independent group')}")
         lines.append(f"  {'per recording':28}{name[:22]:>24}{backbone:>24}{'difference':>26}")
         for key, values in content["metrics"].items():
             model, other = (interval_text(values[key]) for key in ("model", "backbone"))

@@ -31,6 +31,8 @@ class Detection:
     """A species detected from `start` to `end` (seconds), with its highest probability in these windows.
 
     `occurrence` says how likely the species occurs where and when the recording was made (`occurrence_filter`); None: unknown.
+    `unknown_score` says how little these windows resemble the species of the model: the lowest `Prediction.unknown` of them; None if the
+    bundle has no such score.
     """
 
     start: float
@@ -38,6 +40,7 @@ class Detection:
     species: str
     probability: float
     occurrence: float | None = None
+    unknown_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -197,5 +200,6 @@ class Classifier:
             for run in np.split(detected, np.flatnonzero(is_start[detected, species])[1:]) if len(detected) else ():
                 end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
                 start = float(prediction.starts[run[0]])
-                detections.append(Detection(start, round(end, 3), name, float(p[run].max())))
+                unknown = None if prediction.unknown is None else float(prediction.unknown[run].min())
+                detections.append(Detection(start, round(end, 3), name, float(p[run].max()), unknown_score=unknown))
         return sorted(detections, key=lambda d: (d.start, -d.probability, d.species))

@@ -1,14 +1,11 @@
 """Codes and names of species from a table of the user, or from the eBird taxonomy."""
 
-import csv
-import io
 import re
 from pathlib import Path
 from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import read_text
-from autobird.sources.delimited_text import delimiter_of
+from autobird.sources.delimited_text import read_rows_of_user
 from autobird.sources.labels import label_key
 
 _CODE = ("code", "species code", "ebird code", "ebird species code", "alpha code", "banding code")
@@ -40,14 +37,7 @@ class SpeciesCodes:
     """
 
     def __init__(self, path: Path) -> None:
-        try:
-            text, _ = read_text(path)
-        except (OSError, ValueError) as error:
-            raise AutobirdError(
-                f"--codes {path} cannot be read ({error}); give a CSV table with columns species and code"
-            ) from error
-        text = text.removeprefix("\ufeff")
-        rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text)))
+        rows, _ = read_rows_of_user(path, "--codes")
         header = [_column(cell) for cell in rows[0]] if rows else []
 
         def position(names: tuple[str, ...]) -> int | None:
@@ -62,7 +52,7 @@ class SpeciesCodes:
         self._names: dict[str, SpeciesName] = {}
         keys = [at for at in (position((name,)) for name in _LABEL) if at is not None] + [scientific, common]
         for cells in rows[1:]:
-            row = [cell.strip() for cell in cells] + [""] * (len(header) - len(cells))
+            row = cells + [""] * (len(header) - len(cells))
             name = SpeciesName(row[code], *("" if at is None else row[at] for at in (scientific, common)))
             for at in keys:
                 if at is not None and row[at]:

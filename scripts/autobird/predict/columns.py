@@ -42,9 +42,11 @@ DETECTION_COLUMNS = (
     Column("recorded_at", "text", lambda row: row.place.recorded_at or None),
     Column("date", "text", lambda row: _date(row)),
     Column("time", "text", lambda row: _time(row)),
+    Column("unknown_score", "score", lambda row: row.detection.unknown_score),
 )
-"""Start and end in seconds from the start of the file; the highest calibrated probability of the windows in between; and the local
-date and time of day at which the detection starts. To add a column to every format, add it here."""
+"""Start and end in seconds from the start of the file; the highest calibrated probability of the windows in between; the local date
+and time of day at which the detection starts; and how little its windows resemble the species of the model (`predict.unknown`). To add
+a column to every format, add it here."""
 
 FILE_COLUMNS = (
     "file", "seconds", "status", "detections", "reason", "note", "quiet_share", "site", "recorder", "recorded_at", "unknown_score",

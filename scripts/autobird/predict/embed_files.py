@@ -20,6 +20,7 @@ from autobird.backbone.stream import EmbeddingStream
 from autobird.core.blas import one_blas_thread
 from autobird.core.hashing import HashCache
 from autobird.core.walk import file_size, printable
+from autobird.core.wording import counted
 from autobird.core.workers import Crash, run_each
 from autobird.predict.backbone import load_bundle_backbone
 from autobird.predict.bundle import Bundle
@@ -72,7 +73,7 @@ def embed_files(
             print(f"{on_one_line(printable(str(file)))}: skipped: cannot be read", file=sys.stderr)
     if missing:
         cached = f", {len(known)} are in the cache" if known else ""
-        print(f"embedding {len(missing)} files{cached} ({embeddings.folder})", file=sys.stderr, flush=True)
+        print(f"embedding {counted(len(missing), 'file')}{cached} ({embeddings.folder})", file=sys.stderr, flush=True)
     with closing(_embed(bundle, embeddings, missing, workers, backbone)) as results:
         for digest, problem in results:
             if problem:

@@ -18,7 +18,7 @@ from autobird.predict.files import FileResult
 
 RAVEN_COLUMNS = (
     "Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
-    "File Offset (s)", "Begin File", "Species", "Score",
+    "File Offset (s)", "Begin File", "Species", "Score", "Unknown Score",
 )  # fmt: skip
 
 KALEIDOSCOPE_COLUMNS = (
@@ -77,6 +77,7 @@ class RavenFormat:
                         _name(result.file),
                         d.species,
                         f"{d.probability:.4f}",
+                        "" if d.unknown_score is None else f"{d.unknown_score:.4f}",
                         *code,
                     ]
                 )

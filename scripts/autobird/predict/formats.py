@@ -163,6 +163,7 @@ def _file_json(result: FileResult, labels: Sequence[str], place: Place) -> dict[
         "species": None if best is None else {"species": best[0], "probability": round(best[1], 4)},
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
+            | ({} if d.unknown_score is None else {"unknown_score": round(d.unknown_score, 4)})
             | ({} if d.occurrence is None else {"occurrence": d.occurrence})
             for d in result.detections
         ],

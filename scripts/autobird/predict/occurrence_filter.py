@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -11,8 +12,11 @@ from numpy.typing import NDArray
 
 from autobird.backbone.occurrence import ALL_YEAR, OccurrenceModel, week_of
 from autobird.core.errors import AutobirdError
+from autobird.core.wording import counted
 from autobird.dataset.backbone_labels import match_labels
 from autobird.predict.classifier import Detection
+from autobird.predict.files import FileResult
+from autobird.predict.origin import Places
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,26 @@ class OccurrenceFilter:
                 replace(detection, occurrence=None if math.isnan(value) else round(value, 4))
             )
         return kept, left_out
+
+    def apply(self, result: FileResult, places: Places) -> tuple[FileResult, list[Detection]]:
+        """Return the result of a file with the value of each detection, without those that are left out; and these.
+
+        Args:
+            result: of the classifier.
+            places: how the date of the recording is determined.
+        """
+        start = places.of(result.origin).start
+        kept, left_out = self.split(result.detections, start.date() if start else None)
+        names, windows = {detection.species for detection in left_out}, result.windows
+        if windows is not None and names:
+            windows = [replace(w, detected=[name for name in w.detected if name not in names]) for w in windows]
+        return replace(result, detections=kept, windows=windows), left_out
+
+
+def left_out_text(count_by_species: Counter[str]) -> str:
+    """Return how many detections of which species were left out."""
+    counts = ", ".join(f"{name} ({count})" for name, count in sorted(count_by_species.items()))
+    return f"left out {counted(count_by_species.total(), 'detection')} of species that hardly occur there and then: {counts}"
 
 
 @cache

@@ -1,5 +1,6 @@
 """The formats of `autobird predict`, and the names of the files that each writes."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -27,6 +28,9 @@ FOLDERS = {"raven": ".Table.1.selections.txt", "audacity": ".txt"}
 FILES_SUFFIX = ".files.csv"
 """What follows the base name in the name of the table of files."""
 
+_BASE_IN_FOLDER = "detections"
+"""Base name in a folder that `--output` names."""
+
 
 def parse_formats(text: str) -> tuple[str, ...]:
     """Return the formats of a list separated by commas, each once.
@@ -41,10 +45,28 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def output_of(text: str, is_exact: bool) -> Path:
+    """Return `--output` as a path; a name that ends with a slash is a folder, also if it does not exist.
+
+    Args:
+        text: value of the option.
+        is_exact: whether it must name a file.
+
+    Raises:
+        AutobirdError: it must name a file, and is the name of a folder.
+    """
+    output = Path(text)
+    if not text.endswith(("/", os.sep)) or output.is_dir():
+        return output
+    if is_exact:
+        raise AutobirdError(f"--output {text} is a folder, because it ends with a slash; name a file in it")
+    return output / _BASE_IN_FOLDER
+
+
 def base_of(output: Path) -> Path:
     """Return the base name of the outputs: `--output` without the suffix of a format; in an existing folder: `detections`."""
     if output.is_dir():
-        return output / "detections"
+        return output / _BASE_IN_FOLDER
     suffix = next((s for s in sorted(SUFFIXES.values(), key=len, reverse=True) if output.name.lower().endswith(s)), "")
     stem = output.name[: len(output.name) - len(suffix)]
     return output.with_name(stem) if stem else output
@@ -73,7 +95,7 @@ def files_table(output: Path) -> Path:
 
 def journal_path(output: Path) -> Path:
     """Return the path of the journal of an unfinished output."""
-    path = output / "detections" if output.is_dir() else output
+    path = output / _BASE_IN_FOLDER if output.is_dir() else output
     return path.with_name(path.name + ".journal")
 
 

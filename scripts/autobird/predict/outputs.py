@@ -1,10 +1,12 @@
 """Write the outputs of `autobird predict` to files while the results arrive."""
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from autobird.core.files import atomic, csv_text, write_text
+from autobird.core.files import atomic, csv_text
+from autobird.core.wording import counted
 from autobird.predict.bundle import Bundle
 from autobird.predict.columns import DetectionTable
 from autobird.predict.field_formats import AudacityFormat, Band, BirdnetFormat, KaleidoscopeFormat, RavenFormat
@@ -19,6 +21,10 @@ from autobird.predict.formats import (
     formatted,
 )
 from autobird.predict.output_names import FOLDERS, recording_names
+from autobird.predict.own_files import OwnFiles
+
+_NAMED = 5
+"""Number of files that a message names."""
 
 
 def text_format(
@@ -97,6 +103,8 @@ class TextOutput:
 class FolderOutput:
     """A folder with a file per recording that was classified, also if nothing was detected.
 
+    Files of an earlier run are removed (`OwnFiles`), so that they are not taken for results of this one.
+
     Args:
         folder: the folder.
         names: path of the file of each recording.
@@ -109,16 +117,24 @@ class FolderOutput:
     def begin(self, done: Callable[[], Iterable[tuple[int, FileResult]]]) -> None:
         """See `Output`."""
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._files = OwnFiles(self._folder)
+        if changed := self._files.clear(self._names):
+            print(
+                f"note: {self._folder}: {counted(len(changed), 'file')} of an earlier run not removed, because of changes since: "
+                f"{', '.join(changed[:_NAMED])}{', ...' if len(changed) > _NAMED else ''}",
+                file=sys.stderr,
+            )
         for number, result in done():
             self.add(number, result)
 
     def add(self, number: int, result: FileResult) -> None:
         """See `Output`."""
         if not result.error:
-            write_text(self._folder / self._names[number], "".join(formatted(self._new_format(), [result])))
+            self._files.write(self._names[number], "".join(formatted(self._new_format(), [result])))
 
-    def finish(self, results: Callable[[], Iterable[FileResult]]) -> None:
+    def finish(self, results: Callable[[], Iterable[FileResult]]) -> None:  # noqa: ARG002 - see `Output`
         """See `Output`."""
+        self._files.finish()
 
 
 class ParquetOutput:

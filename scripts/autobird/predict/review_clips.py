@@ -16,6 +16,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.file_names import safe_name
 from autobird.core.files import csv_text, write_text
 from autobird.core.walk import path_of_printable, printable
+from autobird.core.wording import counted
 from autobird.predict.clips import write_clip
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.columns import decimal
@@ -103,7 +104,7 @@ def write_clips(tables: Sequence[Path], options: ClipOptions) -> int:
         (options.output / name).unlink(missing_ok=True)
     write_text(options.output / TABLE, csv_text(rows))
     print(
-        f"{len(rows) - 1} clips of {len({d.species for d, _ in sample})} species and {TABLE} written to {options.output}"
+        f"{counted(len(rows) - 1, 'clip')} of {len({d.species for d, _ in sample})} species and {TABLE} written to {options.output}"
     )
     return 1 if failed else 0
 
@@ -124,7 +125,7 @@ def _earlier_clips(table: Path) -> set[str]:
     names = [row.get("clip") or "" for row in rows]
     reviewed = sum(bool((row.get("is_correct") or "").strip() or (row.get("comment") or "").strip()) for row in rows)
     if reviewed or not all(_is_clip(name) for name in names):
-        reason = f"has the review of {reviewed} clips" if reviewed else "was changed"
+        reason = f"has the review of {counted(reviewed, 'clip')}" if reviewed else "was changed"
         raise AutobirdError(f"{table} {reason}, which would be overwritten; give another --output, or move the table")
     return set(names)
 

@@ -3,8 +3,6 @@
 import json
 import os
 import sys
-import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -15,23 +13,21 @@ from autobird.audio.file_kind import not_audio_kind
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.core.walk import file_size, printable
+from autobird.core.wording import counted
 from autobird.predict.answer_options import AnswerOptions
-from autobird.predict.backbone import check_backbone, split_note
+from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle
 from autobird.predict.bundle_files import MANIFEST
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.columns import DetectionTable
 from autobird.predict.files import FileJob, FileResult, predict_files, skipped, time_per_megabyte
-from autobird.predict.formats import on_one_line
 from autobird.predict.inputs import find_files
 from autobird.predict.journal import FileState, Journal
 from autobird.predict.occurrence_filter import OccurrenceFilter
 from autobird.predict.options import PredictOptions
 from autobird.predict.output_names import files_table, journal_path
 from autobird.predict.outputs import FilesOutput, Output, new_output, text_format
-
-_REPORT_SECONDS = 5.0
-"""Time between two lines about the progress."""
+from autobird.predict.run_report import RunReport
 
 
 def predict_paths(bundle: Path, paths: Sequence[Path], options: PredictOptions) -> int:
@@ -104,11 +100,7 @@ def _find(paths: Sequence[Path], own: Sequence[Path]) -> tuple[list[_File], list
 
 
 class _Command:
-    """One run of the command.
-
-    Attributes:
-        skipped: number of files that were skipped or are missing.
-    """
+    """One run of the command."""
 
     def __init__(
         self,
@@ -126,17 +118,16 @@ class _Command:
         if self._occurrence and self._occurrence.unknown:
             names = ", ".join(self._occurrence.unknown)
             print(f"note: the location model does not know {names}; these species are not filtered", file=sys.stderr)
-        self._left_out: Counter[str] = Counter()
-        """Number of detections that `--min-occurrence` left out, by species."""
         self._missing = [
             skipped(printable(str(path)), "is not there; give audio files, or folders of them", is_final=False)
             for path in missing
         ]
-        self._start = self._reported = time.monotonic()
-        self._answered = self._taken_over = self.skipped = 0
-        self._notes: dict[str, tuple[int, str]] = {}
-        """Number of files with a note and one of them with its note: of each note that files have in common, and of all others ("")."""
-        self._audio = 0.0
+        self._report = RunReport()
+
+    @property
+    def skipped(self) -> int:
+        """Number of files that were skipped or are missing."""
+        return self._report.skipped
 
     def _classify(self, numbers: Sequence[int]) -> Iterator[tuple[int, FileResult]]:
         """Yield the number and the result of each file in the order of completion, and report the progress."""
@@ -157,11 +148,9 @@ class _Command:
         workers, per_mb = min(o.workers, max(1, len(jobs))), time_per_megabyte(self._bundle)
         with closing(predict_files(jobs, workers, o.time_limit, per_mb)) as results:
             for at, result in results:
-                self._answered += 1
-                self._audio += result.duration
-                self._report(result)
+                self._report.classified(result)
                 yield numbers[at], result
-                self._report_progress(len(numbers))
+                self._report.progress(len(numbers))
 
     def _with_occurrence(self, result: FileResult, is_counted: bool = False) -> FileResult:
         """Return the result with the occurrence of each detection, without those that the user does not want.
@@ -174,42 +163,10 @@ class _Command:
         """
         if self._occurrence is None:
             return result
-        start = self._options.places.of(result.origin).start
-        kept, left_out = self._occurrence.split(result.detections, start.date() if start else None)
+        found, left_out = self._occurrence.apply(result, self._options.places)
         if is_counted:
-            self._left_out.update(detection.species for detection in left_out)
-        names, windows = {detection.species for detection in left_out}, result.windows
-        if windows is not None and names:
-            windows = [replace(w, detected=[name for name in w.detected if name not in names]) for w in windows]
-        return replace(result, detections=kept, windows=windows)
-
-    def _report(self, result: FileResult) -> None:
-        if result.error:
-            self.skipped += 1
-            print(f"{on_one_line(result.file)}: skipped: {result.error}", file=sys.stderr)
-        if result.note:
-            common = split_note(result.note)[1]
-            count, example = self._notes.get(common, (0, f"{on_one_line(result.file)}: {result.note}"))
-            self._notes[common] = count + 1, example
-
-    def _report_progress(self, total: int) -> None:
-        now = time.monotonic()
-        if now - self._reported > _REPORT_SECONDS:
-            self._reported, remaining = now, (now - self._start) / self._answered * (total - self._answered)
-            print(f"{self._answered} of {total} files, about {remaining:.0f} s remaining", file=sys.stderr, flush=True)
-
-    def _report_end(self) -> None:
-        elapsed, audio = time.monotonic() - self._start, self._audio
-        rate = f"{audio / 60:.1f} min of audio in {elapsed:.1f} s ({audio / max(elapsed, 1e-9):.0f} times real time)"
-        earlier = f"; {self._taken_over} answered before" if self._taken_over else ""
-        lost = f"; {self.skipped} skipped" if self.skipped else ""
-        print(f"{len(self._files) + len(self._missing)} files, {rate}{earlier}{lost}", file=sys.stderr)
-        if self._left_out:
-            counts = ", ".join(f"{name} ({count})" for name, count in sorted(self._left_out.items()))
-            print(f"note: --min-occurrence left out {self._left_out.total()} detections: {counts}", file=sys.stderr)
-        for count, example in self._notes.values():
-            files = f"{count} file{'s were' if count > 1 else ' was'}"
-            print(f"note: {files} classified with a note, for example {example}", file=sys.stderr)
+            self._report.left_out(left_out)
+        return found
 
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
@@ -226,11 +183,11 @@ class _Command:
                 following += 1
             stream.flush()
         for result in self._missing:
-            self._report(result)
+            self._report.result(result)
             stream.write(form.text(result, is_first=False))
         stream.write(form.end)
         stream.flush()
-        self._report_end()
+        self._report.end(len(self._files) + len(self._missing))
 
     def write_to_files(self, output: Path) -> None:
         """Write the results to files; a journal beside them holds those of an unfinished run, and the next run uses them.
@@ -259,14 +216,18 @@ class _Command:
 
     def _write_with_journal(self, output: Path, journal: Journal) -> None:
         done = sorted(journal.done)
-        self._taken_over = journal.taken_over
+        self._report.taken_over = journal.taken_over
         if journal.taken_over or journal.unused:
             unused = (
                 f"; {journal.unused} others are not used (another bundle, other options, changed files, or no result)"
                 if journal.unused
                 else ""
             )
-            print(f"{journal.path}: results of {len(done)} files are taken over{unused}", file=sys.stderr, flush=True)
+            print(
+                f"{journal.path}: results of {counted(len(done), 'file')} are taken over{unused}",
+                file=sys.stderr,
+                flush=True,
+            )
 
         def read(number: int, is_counted: bool = False) -> FileResult:
             result = journal.read(number)
@@ -275,7 +236,7 @@ class _Command:
             return self._with_occurrence(result, is_counted)
 
         for number in done:
-            self._report(read(number, is_counted=True))
+            self._report.result(read(number, is_counted=True))
         remaining = [n for n in range(len(self._files)) if n not in journal.done]
         outputs = self._outputs(output)
         with _writing(output):
@@ -288,7 +249,7 @@ class _Command:
                 for each in outputs:
                     each.add(number, final)
         for result in self._missing:
-            self._report(result)
+            self._report.result(result)
 
         def results() -> Iterator[FileResult]:
             yield from (read(number) for number in range(len(self._files)))
@@ -298,7 +259,7 @@ class _Command:
             for each in outputs:
                 each.finish(results)
         journal.remove()
-        self._report_end()
+        self._report.end(len(self._files) + len(self._missing))
 
     def _key(self) -> str:
         """Return a text that identifies the bundle and the options that results depend on."""

@@ -43,6 +43,35 @@ class PredictSettings(Settings):
         description="Use the thresholds that reached this precision on validation recordings; species that did not reach it are not "
         "reported. Unset: the thresholds of the bundle.",
     )
+    species: str | None = Field(
+        None,
+        description="Text file with the species to report, one name per line: as in the bundle, scientific or common; unset: all.",
+    )
+    names: str | None = Field(
+        None, description="CSV table of other names for `species`; each row holds the names of one species."
+    )
+    codes: str | None = Field(
+        None, description="CSV table of species codes, for example the eBird taxonomy: adds the column `code`."
+    )
+    latitude: float | None = Field(
+        None,
+        ge=-90,
+        le=90,
+        description="Latitude of the recordings, degrees: adds the column `occurrence`, by the location model of BirdNET.",
+    )
+    longitude: float | None = Field(None, ge=-180, le=180, description="Longitude of the recordings, degrees.")
+    week: int | None = Field(
+        None,
+        ge=-1,
+        le=48,
+        description="Week of the year, 1 to 48 (four per month), or -1 for the whole year; unset: that of each recording's date.",
+    )
+    min_occurrence: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Leave out species that occur less often at this place and time; BirdNET-Analyzer uses 0.03. Unset: none are left out.",
+    )
     batches: int = Field(8, ge=1, le=1000, description="Number of jobs that the recordings are divided into.")
 
     @model_validator(mode="after")
@@ -56,4 +85,20 @@ class PredictSettings(Settings):
     def _one_kind_of_threshold(self) -> "PredictSettings":
         if self.threshold is not None and self.precision is not None:
             raise ValueError("threshold and precision cannot be used together; leave out one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _names_need_species(self) -> "PredictSettings":
+        if self.names is not None and self.species is None:
+            raise ValueError("names needs species: it gives other names of the species in the list")
+        return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "PredictSettings":
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude belong together; give both")
+        if self.latitude is None and (self.week is not None or self.min_occurrence is not None):
+            raise ValueError("week and min_occurrence need latitude and longitude")
+        if self.week == 0:
+            raise ValueError("week 0 does not exist; give 1 to 48, or -1 for the whole year")
         return self

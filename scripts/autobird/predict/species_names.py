@@ -1,15 +1,13 @@
 """Find the species that a user names among those of a bundle: by label, scientific or common name, or synonym."""
 
-import csv
 import difflib
-import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autobird.backbone.birdnet_files import LABELS, birdnet_files
 from autobird.core.errors import AutobirdError
-from autobird.core.text import read_text
-from autobird.sources.delimited_text import delimiter_of
+from autobird.core.text import read_text_of_user
+from autobird.sources.delimited_text import read_rows_of_user
 from autobird.sources.labels import label_key
 
 _SIMILARITY = 0.75
@@ -69,7 +67,7 @@ def names_of(labels: Sequence[str], table: Path | None = None) -> SpeciesNames:
     Raises:
         AutobirdError: the table cannot be read.
     """
-    groups: list[list[str]] = [] if table is None else _rows(table)
+    groups: list[list[str]] = [] if table is None else read_rows_of_user(table, "--names").rows
     return SpeciesNames(labels, [*groups, *birdnet_names()])
 
 
@@ -83,11 +81,23 @@ def birdnet_names() -> list[list[str]]:
     return [line.split("_", 1) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
 
 
+def names_in_list(path: Path) -> list[str]:
+    """Return the names in a species list: a text file with one name per line. Empty lines and lines that begin with # do not count.
+
+    Raises:
+        AutobirdError: the file cannot be read or names no species.
+    """
+    lines = [line.strip() for line in read_text_of_user(path, "--species").text.splitlines()]
+    names = [line for line in lines if line and not line.startswith("#")]
+    if not names:
+        raise AutobirdError(f"--species {path} names no species; write one name per line")
+    return names
+
+
 def read_species_list(path: Path, names: SpeciesNames) -> tuple[str, ...]:
     """Return the labels that a species list names, in the order of the list, each once.
 
-    The list is a text file with one name per line, as BirdNET-Analyzer reads it (`Scientific name_Common name` also works). Empty lines
-    and lines that begin with # do not count.
+    The list is one of `names_in_list`, as BirdNET-Analyzer reads it (`Scientific name_Common name` also works).
 
     Args:
         path: the file.
@@ -97,10 +107,7 @@ def read_species_list(path: Path, names: SpeciesNames) -> tuple[str, ...]:
         AutobirdError: the file cannot be read or names no species, or the bundle does not know a name; the message names all unknown
             names, with similar ones.
     """
-    lines = [line.strip() for line in _text(path).splitlines()]
-    wanted = [line for line in lines if line and not line.startswith("#")]
-    if not wanted:
-        raise AutobirdError(f"--species {path} names no species; write one name per line")
+    wanted = names_in_list(path)
     found: dict[str, None] = {}
     unknown: list[str] = []
     for name in wanted:
@@ -127,29 +134,3 @@ def _unknown(unknown: Sequence[str], names: SpeciesNames) -> str:
         f"the bundle does not know {', '.join(texts)}{more}; correct or remove these lines, or give other names with --names "
         "(a CSV table; each row holds the names of one species)"
     )
-
-
-def _rows(table: Path) -> list[list[str]]:
-    text = _text(table, "--names")
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
-    return [[cell.strip() for cell in row if cell.strip()] for row in rows]
-
-
-def _text(path: Path, option: str = "--species") -> str:
-    try:
-        return read_text(path)[0].removeprefix("\ufeff")
-    except ValueError as error:
-        raise AutobirdError(f"{option} {path} cannot be read ({error}); save it as UTF-8") from error
-    except OSError as error:
-        raise AutobirdError(f"{option} {path} cannot be read ({error.strerror}); correct the path") from error
-
-
-def common_names(labels: Sequence[str], pairs: Iterable[Sequence[str]] | None = None) -> Mapping[str, str]:
-    """Return the common names of the labels that are scientific names, as BirdNET names them; others are left out.
-
-    Args:
-        labels: species of a bundle.
-        pairs: scientific and common names; None: those of BirdNET, if it is installed.
-    """
-    known = {label_key(p[0]): p[1] for p in (birdnet_names() if pairs is None else pairs) if len(p) > 1}
-    return {label: known[key] for label in labels if (key := label_key(label)) in known}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text
+from autobird.core.wording import counted
 from autobird.predict.effort import total
 from autobird.predict.survey import SummaryOptions, Survey, read_survey
 from autobird.predict.survey_tables import (
@@ -77,12 +78,15 @@ def _report(survey: Survey, options: SummaryOptions) -> Iterator[str]:
     sites = {cell.site for cell in cells}
     days = {cell.day for cell in cells if cell.day}
     yield (
-        f"{all_.recordings} recordings ({all_.seconds / 3600:.1f} h) of {len(sites)} sites on {len(days)} days; "
+        f"{counted(all_.recordings, 'recording')} ({all_.seconds / 3600:.1f} h) of {counted(len(sites), 'site')} on "
+        f"{counted(len(days), 'day')}; "
         f"{all_.silent_recordings} silent ({all_.silent_seconds / 3600:.1f} h); {all_.failed_recordings} failed"
     )
     detections = sum(c.detections for counts in survey.counts.values() for c in counts.values())
     detected = {species for counts in survey.counts.values() for species in counts}
-    yield f"{detections} detections of {len(detected)} species"
+    yield f"{counted(detections, 'detection')} of {len(detected)} species"
+    if options.min_probability:
+        yield f"note: {_weaker(survey, options.min_probability)}"
     unknown = [effort for cell, effort in cells.items() if not cell.day]
     if unknown:
         number = sum(e.recordings + e.silent_recordings + e.failed_recordings for e in unknown)
@@ -93,7 +97,8 @@ def _report(survey: Survey, options: SummaryOptions) -> Iterator[str]:
         yield f"note: detected, but not in {options.species}: {', '.join(survey.left_out)}"
     if options.calendar.zone is not None and survey.without_offset:
         yield (
-            f"note: --time-zone does not change the times of {survey.without_offset} recordings, whose offset from UTC is unknown (see "
+            f"note: --time-zone does not change the times of {counted(survey.without_offset, 'recording')}, whose offset from UTC "
+            f"is unknown (see "
             "autobird predict --recorder-clock)"
         )
     if "" in sites:
@@ -106,3 +111,13 @@ def _report(survey: Survey, options: SummaryOptions) -> Iterator[str]:
             f"note: recordings without hours from sunrise: {survey.sun.without} (their offset from UTC is unknown, see autobird predict "
             "--time-zone, or the sun does not rise on their day)"
         )
+
+
+def _weaker(survey: Survey, min_probability: float) -> str:
+    """Return what the lowest wanted probability leaves out."""
+    if survey.weaker or survey.weakest is None:
+        return f"--min-probability {min_probability:g} leaves out {counted(survey.weaker, 'detection')}"
+    return (
+        f"--min-probability {min_probability:g} leaves out nothing: no detection of the tables is below {survey.weakest:.4g}, because "
+        "autobird predict writes only what reaches the thresholds"
+    )

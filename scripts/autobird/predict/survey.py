@@ -1,17 +1,18 @@
 """Read the detections and the recording effort of a survey from tables of `autobird predict`."""
 
 import datetime as dt
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import read_text
 from autobird.predict.codes import SpeciesCodes
 from autobird.predict.effort import Calendar, Cell, Effort, SunriseHours, parts_by_hour, spread
 from autobird.predict.origin import Place
 from autobird.predict.output_names import files_table
+from autobird.predict.species_names import names_in_list
 from autobird.predict.tables import FoundDetection, RecordedFile, check_tables, read_detections, read_files
 from autobird.sources.labels import label_key
 
@@ -68,6 +69,8 @@ class Survey:
         sun_counts: detections by hours from sunrise and species.
         left_out: species with detections that the list of species does not name.
         without_offset: number of recordings whose start is known without its offset from UTC.
+        weaker: number of detections below the lowest probability that the user wants.
+        weakest: the lowest probability of all detections; None without any.
     """
 
     effort: dict[Cell, Effort]
@@ -77,6 +80,8 @@ class Survey:
     sun_counts: dict[int, dict[str, int]]
     left_out: list[str] = field(default_factory=list)
     without_offset: int = 0
+    weaker: int = 0
+    weakest: float | None = None
 
 
 def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
@@ -101,15 +106,18 @@ def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
     counts: dict[Cell, dict[str, Count]] = defaultdict(lambda: defaultdict(Count))
     sun_counts: dict[int, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     own = SpeciesCodes(options.codes) if options.codes else None
-    wanted = _species_of(options.species) if options.species else []
+    wanted = names_in_list(options.species) if options.species else []
     name_of = {key: name for name in wanted for key in _keys(name)}
     codes = {species: own.of(species).code if own else "" for species in wanted}
     spelling: dict[str, str] = {}
     left_out: set[str] = set()
+    weaker, weakest = 0, math.inf
     for table in tables:
         for d in read_detections(table, ("site", "recorded_at")):
             recordings.check(d, table)
+            weakest = min(weakest, d.probability)
             if d.probability < options.min_probability:
+                weaker += 1
                 continue
             species = d.species
             if wanted:
@@ -131,6 +139,7 @@ def read_survey(tables: Sequence[Path], options: SummaryOptions) -> Survey:
                 sun_counts[hour][species] += 1
     survey = Survey(dict(effort), dict(counts), dict(sorted(codes.items())), sun, dict(sun_counts))
     survey.left_out, survey.without_offset = sorted(left_out), without_offset
+    survey.weaker, survey.weakest = weaker, weakest if math.isfinite(weakest) else None
     return survey
 
 
@@ -175,19 +184,6 @@ def _keys(name: str) -> list[str]:
     scientific, _, common = name.partition("_")
     parts = (name, scientific, common) if scientific and common else (name,)
     return [label_key(part) for part in parts]
-
-
-def _species_of(path: Path) -> list[str]:
-    try:
-        text, _ = read_text(path)
-    except (OSError, ValueError) as error:
-        raise AutobirdError(
-            f"--species {path} cannot be read ({error}); give a text file with a species per line"
-        ) from error
-    species = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    if not species:
-        raise AutobirdError(f"--species {path} names no species; write one on each line")
-    return species
 
 
 def _files_of(table: Path) -> Path:

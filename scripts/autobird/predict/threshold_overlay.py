@@ -8,7 +8,7 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text, write_text
-from autobird.core.text import read_text
+from autobird.core.text import read_text_of_user
 from autobird.predict.bundle import Bundle
 from autobird.predict.overlay_path import overlay_path
 
@@ -43,11 +43,7 @@ def read_overlay(bundle: Bundle) -> dict[str, float]:
     path = overlay_path(bundle.folder)
     if not path.is_file():
         return {}
-    try:
-        text, _ = read_text(path)
-    except (OSError, ValueError) as error:
-        raise AutobirdError(f"{path} cannot be read ({error}); correct or remove it") from error
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline=""))
+    reader = csv.DictReader(io.StringIO(read_text_of_user(path).text, newline=""))
     missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
     if missing:
         raise AutobirdError(f"{path} has no column {' and '.join(missing)}; it needs the columns {', '.join(COLUMNS)}")

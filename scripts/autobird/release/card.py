@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from autobird.backbone.base import BackboneInfo
+from autobird.core.wording import counted
 from autobird.evaluation.false_alarms_text import false_alarm_sentence
 from autobird.release.card_detections import CALIBRATIONS, field_limits, score_with_interval, threshold_lines
 from autobird.release.card_networks import (
@@ -82,8 +83,9 @@ def model_card(
         *(teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
         "",
-        f"Measured with this variant and its thresholds on {test['recordings']} test recordings in {test['groups']} independent "
-        "groups (recording sessions). No recording of these groups was used for training. "
+        f"Measured with this variant and its thresholds on {counted(test['recordings'], 'test recording')} in "
+        f"{counted(test['groups'], 'independent group')} "
+        "(recording sessions). No recording of these groups was used for training. "
         f"Square brackets: {metrics['confidence']:.0%} confidence intervals, from a bootstrap over the groups.",
         "",
         "| metric | per recording | per window |",
@@ -102,12 +104,14 @@ def model_card(
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
-        f"The model was trained on {used['train']['recordings']} recordings of species ({used['train']['windows']} windows)"
+        f"The model was trained on {counted(used['train']['recordings'], 'recording')} of species "
+        f"({counted(used['train']['windows'], 'window')})"
         f"{_without_species(counts, 'train') if metrics['outputs'] == 'independent' else ''}. "
-        f"{used['validation']['recordings']} validation recordings{_without_species(counts, 'validation')} were used "
+        f"{counted(used['validation']['recordings'], 'validation recording')}{_without_species(counts, 'validation')} "
+        f"{'was' if used['validation']['recordings'] == 1 else 'were'} used "
         f"to select {'its' if backbone else 'the variant, its'} "
         f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
-        f"Of {counts['recordings']} recordings, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
+        f"Of {counted(counts['recordings'], 'recording')}, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
         "",
         leakage_sentence(leakage),
@@ -126,7 +130,7 @@ def model_card(
         "",
         "- The model can only report the species listed below. For any other species or sound it reports the most similar of them, or "
         "nothing.",
-        *field_limits(test["negatives"]),
+        *field_limits(metrics["validation"]["negatives"], test["negatives"]),
         "- The metrics apply to recordings like the test recordings. Results for other places, microphones and seasons may differ. "
         "The drift report tests whether new recordings differ from those of the training.",
         f"- Species with weak detections (F1 per test recording below {_WEAK_F1:g}): {', '.join(weak) if weak else 'none'}.",
@@ -177,18 +181,20 @@ def _several_species(test: dict[str, Any]) -> str:
             "A single species is always the most probable one, so its macro-F1 is not defined; all other metrics use all test "
             "recordings."
         )
-    if not others:
-        return "According to the metadata, every test recording contains exactly one species."
     uncertain = test["recordings"] - test["recordings_with_known_species"]
+    left_out = (
+        f" Of {counted(uncertain, 'test recording')} it is not known of all species whether they contain them; the species in "
+        "question are left out there."
+        if uncertain
+        else ""
+    )
+    if not others:
+        return f"According to the metadata, every test recording contains exactly one species.{left_out}"
     without = f" ({test['negative_recordings']} of them none)" if test["negative_recordings"] else ""
     return (
-        f"{others} test recordings do not contain exactly one species{without}. Macro-F1 of the most probable species uses the other "
-        f"{test['recordings_of_one_species']}; all other metrics use all test recordings"
-        + (
-            f", {uncertain} of them only for the species of which it is known if they contain them."
-            if uncertain
-            else "."
-        )
+        f"{counted(others, 'test recording does', 'test recordings do')} not contain exactly one species{without}. Macro-F1 of "
+        f"the most probable species uses the other "
+        f"{test['recordings_of_one_species']}; all other metrics use all test recordings.{left_out}"
     )
 
 
@@ -198,8 +204,8 @@ def _without_species(counts: dict[str, Any], split: str) -> str:
     if not negatives.get("windows"):
         return ""
     return (
-        f", and {'on ' if split == 'train' else ''}{negatives['windows']} windows of sound without any species "
-        f"({negatives['hours'] * 60:.1f} minutes in {negatives['recordings']} recordings){',' if split != 'train' else ''}"
+        f", and {'on ' if split == 'train' else ''}{counted(negatives['windows'], 'window')} of sound without any species "
+        f"({negatives['hours'] * 60:.1f} minutes in {counted(negatives['recordings'], 'recording')}){',' if split != 'train' else ''}"
     )
 
 
@@ -225,9 +231,7 @@ def leakage_sentence(leakage: dict[str, Any]) -> str:
         parts.append(
             f"{text}: unknown" if share is None else f"{text}: {share:.0%} of the {known} for which it is known"
         )
-    return (
-        f"Overlap of the {leakage['test_recordings']} test recordings with the training recordings: {'; '.join(parts)}."
-    )
+    return f"Overlap of the {counted(leakage['test_recordings'], 'test recording')} with the training recordings: {'; '.join(parts)}."
 
 
 def _cell(value: dict[str, float | None] | None) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from autobird.evaluation.false_alarms_text import rate_text
+
 CALIBRATIONS = {
     "softmax": "its temperature (the number that the model's outputs are divided by, to make the probabilities match the observed "
     "accuracy)",
@@ -14,14 +16,32 @@ CALIBRATIONS = {
 """What else is fitted on the validation recordings, by the kind of outputs."""
 
 
-def field_limits(negatives: dict[str, Any]) -> list[str]:
-    """Return a limit of a model whose false alarms are not measured; for the argument see `false_alarm_sentence`."""
-    if negatives["per_hour"] is not None:
-        return []
-    return [
-        "- False alarms are not measured, and the thresholds are chosen on recordings that hold one of the species: expect far more false "
-        "detections in the field than in the table below. Add recordings without any of the species (negatives), and train again."
-    ]
+def field_limits(validation: dict[str, Any], test: dict[str, Any]) -> list[str]:
+    """Return the limits of a model whose thresholds were chosen, or false alarms were not measured, without negatives.
+
+    Args:
+        validation: `negatives` of the validation split in `metrics.json`.
+        test: those of the test split.
+    """
+    on_validation, on_test = validation["per_hour"], test["per_hour"]
+    chosen_without = "the thresholds are chosen on recordings that hold one of the species"
+    add = "Add recordings without any of the species (negatives), and train again."
+    if on_validation is None and on_test is None:
+        return [
+            f"- False alarms are not measured, and {chosen_without}: expect far more false detections in the field than in the table "
+            f"below. {add}"
+        ]
+    if on_validation is None:
+        return [
+            f"- No validation recording is known to hold none of the species, so {chosen_without}: false alarms could be fewer with other "
+            f"thresholds. {add}"
+        ]
+    if on_test is None:
+        return [
+            "- False alarms are not measured on test recordings, because none is known to hold none of the species. On the validation "
+            f"recordings there are {rate_text(on_validation)} per hour; the thresholds are chosen on these, so expect more. {add}"
+        ]
+    return []
 
 
 def threshold_lines(species: pd.DataFrame, precision: float | None) -> list[str]:

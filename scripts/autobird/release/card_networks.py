@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from autobird.backbone.base import BackboneInfo
+from autobird.core.wording import counted
 from autobird.predict.backbone import how_to_install
 from autobird.release.card_detections import score_with_interval
 
@@ -95,6 +96,7 @@ def _unlabelled_line(count: int) -> list[str]:
     if not count:
         return []
     return [
-        f"- It also learnt the teacher's answers to sounds made of {count} recordings without labels, whose licences the policy allows "
+        f"- It also learnt the teacher's answers to sounds made of {counted(count, 'recording')} without labels, whose licences "
+        f"the policy allows "
         "(`corpus.licences.train`) and which `ATTRIBUTION.csv` does not list."
     ]

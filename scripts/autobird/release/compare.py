@@ -86,7 +86,7 @@ def compare_variants(
         row: dict[str, Any] = {
             "variant": variant,
             "split": name,
-            "recordings": int((split.recordings.single_species >= 0).sum()),
+            "recordings": int((split.recordings.only_species >= 0).sum()),
             "groups": f1.groups,
         }
         for key, interval in (
@@ -213,7 +213,7 @@ def report_thresholds(labels: list[str], fitted: FittedCalibration, settings: Co
         log.warning("precision %g cannot be reached on validation for %s", settings.precision, ", ".join(missed))
     if fitted.false_alarms is None:
         log.warning(
-            "false alarms are not measured: no validation recording is known to hold none of the species; add negative recordings"
+            "false alarms are not measured on validation: no recording of it is known to hold none of the species; add negative recordings"
         )
     if fitted.false_alarms_reached is False:
         wanted, found = settings.false_alarms_per_hour, fitted.false_alarms

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.drift.features import AUDIO_FEATURES, MODEL_FEATURES, drift_features
+from autobird.evaluation.predictions import QUIET_SPLITS
 from autobird.predict.classification import Calibration
 
 DIGITS = 5
@@ -35,7 +36,8 @@ def drift_table(
         one row per recording: recording, group, split, and the columns of `DRIFT_FEATURES`.
     """
     rows: list[dict[str, Any]] = []
-    by_recording = dict(iter(predictions.groupby("recording")["logits"]))
+    predicted = predictions[~predictions["split"].isin(list(QUIET_SPLITS.values()))]
+    by_recording = dict(iter(predicted.groupby("recording")["logits"]))
     for name, part in index.groupby("recording", sort=True):
         logits = by_recording.get(name)
         p = np.ones((1, 1)) if logits is None else calibration.probabilities(np.stack(logits.to_list()))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from autobird.backbone.cost import BackboneCost
+from autobird.core.wording import counted
 from autobird.release.settings import GateSettings
 
 
@@ -153,7 +154,7 @@ def select_variant(
 
     Args:
         candidates: all variants, including `float`.
-        recordings: number of validation recordings of exactly one species, on which macro-F1 is computed.
+        recordings: number of validation recordings of which one species alone is known to be present, on which macro-F1 is computed.
         groups: number of independent groups of these recordings.
         settings: limits of the gate.
         refused: for each variant that must not be released for another reason, the reason. If that is all of them, the decision
@@ -182,7 +183,8 @@ def select_variant(
             text for what, text in zip(_LOSSES, texts, strict=True) if any(what in names for names in unclear.values())
         ]
         parts.append(
-            f"validation is too small ({recordings} recordings of one species in {groups} groups) to measure {', '.join(used)}: "
+            f"validation is too small ({counted(recordings, 'recording')} of one species in {counted(groups, 'group')}) to "
+            f"measure {', '.join(used)}: "
             "agreement with the float32 model decided"
         )
     return GateDecision(best.name, "; ".join(parts), underpowered, failed)
@@ -240,7 +242,8 @@ def _why_it_passes(best: Candidate, recordings: int, groups: int, settings: Gate
     measured = [criterion.result() for criterion in criteria if not criterion.is_underpowered]
     if measured:
         parts.append(
-            f"compared with the float32 model, it has {', '.join(measured)} on {recordings} validation recordings of one species in "
-            f"{groups} groups"
+            f"compared with the float32 model, it has {', '.join(measured)} on {counted(recordings, 'validation recording')} of "
+            f"one species in "
+            f"{counted(groups, 'group')}"
         )
     return "; ".join(parts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from autobird.core.wording import counted
 from autobird.evaluation.bootstrap import difference_interval
 from autobird.evaluation.metrics import Weighting, macro_f1
 from autobird.evaluation.predictions import predictions_of_split
@@ -69,13 +70,14 @@ def not_released(refused: Mapping[str, str], recordings: int, groups: int, min_g
 
     Args:
         refused: `refusals`, of all variants.
-        recordings: number of validation recordings of exactly one species.
+        recordings: number of validation recordings of which one species alone is known to be present.
         groups: number of independent groups of these recordings.
         min_gain: see `refusals`.
     """
     return (
         f"no bundle is written: the network with a teacher (float) {refused['float']} over the same network without one on "
-        f"{recordings} validation recordings in {groups} groups, and the lower end must exceed {min_gain:g}; add recordings, remove "
+        f"{counted(recordings, 'validation recording')} in {counted(groups, 'group')}, and the lower end must exceed "
+        f"{min_gain:g}; add recordings, remove "
         "train.teacher to release the network without one, or set release.min_gain to -1 to release it nevertheless "
         "(snakemake crossval tests both on all recordings)"
     )

@@ -14,6 +14,7 @@ from autobird.core.tables import read_table, read_tables, write_table
 from autobird.evaluation.predictions import (
     PREDICTIONS,
     UNTRAINED_SPLIT,
+    quiet_negative_windows,
     untrained_windows,
     windows_of_others,
     windows_to_predict,
@@ -108,7 +109,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"{args.variant}: the logits of {len(invalid)} windows are NaN or infinite, first those of {first['recording']} at "
                 f"sample {first['start']}; look at that recording, and train with a lower train.learning_rate"
             )
-        write_table(args.output, windows.assign(logits=list(logits)), PREDICTIONS)
+        quiet = quiet_negative_windows(index, model["labels"])
+        no_logits = [np.empty(0, np.float32)] * len(quiet)
+        table = pd.concat([windows.assign(logits=list(logits)), quiet.assign(logits=no_logits)], ignore_index=True)
+        write_table(args.output, table, PREDICTIONS)
         log.info("scored %d windows of %d recordings", len(windows), windows["recording"].nunique())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import decode, read_text
+from autobird.core.text import decode, read_text, read_text_of_user
 
 _SAMPLE = 1 << 16
 """Bytes at the start of a table that are read for its header."""
@@ -41,6 +41,36 @@ def delimiter_of(text: str) -> str:
     """Return the delimiter of a table: the most frequent of comma, tab and semicolon in its first line with any text."""
     first_line = next((line for line in text[:_SAMPLE].splitlines() if line.strip()), "")
     return max(",\t;", key=first_line.count)
+
+
+class TextRows(NamedTuple):
+    """The rows of a small table.
+
+    Attributes:
+        rows: the cells of each line, without spaces around them; empty lines are empty rows, so that the numbers of the lines stay.
+        note: the encoding, if it had to be guessed, else "".
+    """
+
+    rows: list[list[str]]
+    note: str
+
+
+def read_rows_of_user(path: Path, option: str = "") -> TextRows:
+    """Read a small table that a user names, with or without a header.
+
+    Args:
+        path: CSV or TSV.
+        option: option or setting that names it, for messages.
+
+    Raises:
+        AutobirdError: the file cannot be read, or is not a table.
+    """
+    text, note = read_text_of_user(path, option)
+    try:
+        lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text)))
+    except csv.Error as error:
+        raise AutobirdError(f"{f'{option} {path}'.lstrip()} is not a table ({error}); save it as CSV") from error
+    return TextRows([[cell.strip() for cell in cells] for cells in lines], note)
 
 
 def read_delimited(path: Path) -> DelimitedTable:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.audio.access import LOCAL, SYNTHESISED, RecordingRoots, recording_locations
-from autobird.audio.pack import tar_member
+from autobird.audio.tar_file import TarMember, write_tar
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, csv_text, write_stream, write_text
+from autobird.core.files import csv_text, write_stream, write_text
 from autobird.core.hashing import digest_of, file_digest
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -101,12 +101,10 @@ class BatchDownload:
         Args:
             fetched: local file and `ListedRecording.content` of each recording, by location.
         """
-        with atomic(self._archive) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
-            for location, (path, content) in fetched.items():
-                info = tar_member(location, path.stat().st_size)
-                info.pax_headers = {_CONTENT_HEADER: content}
-                with path.open("rb") as file:
-                    archive.addfile(info, file)
+        write_tar(
+            self._archive,
+            (TarMember(location, path, {_CONTENT_HEADER: content}) for location, (path, content) in fetched.items()),
+        )
         # A hard link: Snakemake deletes the archive itself before the rule runs again.
         self._previous.unlink(missing_ok=True)
         with contextlib.suppress(OSError):

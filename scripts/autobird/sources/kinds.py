@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 
+from autobird.core.wording import counted
 from autobird.sources.base import ANNOTATED, NEGATIVE, NEGATIVE_LABEL, NO_NAME, ListedRecording
 from autobird.sources.labels import label_key, plain_label
 from autobird.sources.manifest import CsvTable
@@ -175,4 +176,7 @@ class RecordingKinds:
         listed = [f"{name!r} ({count})" for name, count in self._names.most_common(_MAX_LISTED)]
         more = f" and {len(self._names) - _MAX_LISTED} more" if len(self._names) > _MAX_LISTED else ""
         by_name = f"; by corpus.negative_names: {', '.join(listed)}{more}" if listed else ""
-        return [f"{self.counts[NEGATIVE]} recordings are negatives, which hold no species{by_name}"]
+        are = counted(
+            self.counts[NEGATIVE], "recording is a negative, which holds", "recordings are negatives, which hold"
+        )
+        return [f"{are} no species{by_name}"]

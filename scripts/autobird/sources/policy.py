@@ -1,14 +1,11 @@
 """Recordings that must not be used for reasons other than their audio: take-downs, licences, labels without a species."""
 
-import csv
-import io
 import re
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import read_text
 from autobird.sources.base import SHA256_PREFIX, ListedRecording, RecordingMetadata
-from autobird.sources.delimited_text import delimiter_of
+from autobird.sources.delimited_text import read_rows_of_user
 from autobird.sources.licences import allowed
 from autobird.sources.settings import SourceSettings
 
@@ -38,17 +35,10 @@ class TakeDownList:
             AutobirdError: a line is not a kind and a value (the message gives its number), or the file cannot be read.
         """
         result = cls()
-        try:
-            text, note = read_text(path)
-        except ValueError as error:
-            raise AutobirdError(f"corpus.take_down: {path} cannot be read ({error}); save it as UTF-8") from error
-        except OSError as error:
-            raise AutobirdError(f"corpus.take_down: {path} cannot be read ({error.strerror})") from error
+        rows, note = read_rows_of_user(path, "corpus.take_down:")
         if note:
             result._notes.append(f"{path}: {note}")
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
-        for number, line in enumerate(lines, 1):
-            cells = [cell.strip() for cell in line]
+        for number, cells in enumerate(rows, 1):
             if any(cells) and not (number == 1 and cells[0].lower() == "kind"):
                 result._add(f"{path}, line {number}", cells)
         return result

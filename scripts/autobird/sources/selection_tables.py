@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from autobird.core.errors import AutobirdError
-from autobird.core.text import read_text
+from autobird.core.text import read_text_of_user
 from autobird.sources.base import NO_LABEL
 from autobird.sources.labels import plain_label
 from autobird.sources.settings import AnnotationSettings
@@ -98,12 +98,7 @@ def read_selections(path: Path, settings: AnnotationSettings) -> SelectionTable:
     Raises:
         AutobirdError: the file is not text, or has no columns of times.
     """
-    try:
-        text, note = read_text(path)
-    except ValueError as error:
-        raise AutobirdError(f"{path} cannot be read: {error}; save it as UTF-8") from error
-    except OSError as error:
-        raise AutobirdError(f"{path} cannot be read ({error.strerror or error})") from error
+    text, note = read_text_of_user(path)
     # `str.splitlines` would also divide lines at characters that labels and remarks may contain, such as U+2028.
     lines = [line for line in re.split(r"\r\n|\r|\n", text) if line.strip()]
     declared = _DELIMITER_LINE.fullmatch(lines[0].strip()) if lines else None

@@ -1,13 +1,11 @@
 """Stage `field_demo`: synthesise the demo field recordings of one batch into a tar archive, with the boxes of the songs."""
 
-import io
-import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from autobird.audio.pack import tar_member
+from autobird.audio.tar_file import TarMember, write_tar
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, csv_text, read_rows, write_text
+from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.synth.field_plan import FieldPlan, plan_field
@@ -68,12 +66,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         boxes = [BOX_COLUMNS]
         progress = Progress("field_demo", len(recordings), "recordings synthesised")
-        with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+
+        def members() -> Iterator[TarMember]:
             for done, name in enumerate(recordings, 1):
                 data, songs = synthesise_field(plans[name])
-                archive.addfile(tar_member(name, len(data)), io.BytesIO(data))
-                boxes += box_rows(plans[name], songs)
+                boxes.extend(box_rows(plans[name], songs))
+                yield TarMember(name, data)
                 progress(done)
+
+        write_tar(args.audio, members())
         write_text(args.boxes, csv_text(boxes))
         log.info(
             "%d recordings, %.1f s of audio, %d boxes, %d of them without a label",

@@ -1,14 +1,12 @@
 """Stage `download` for the demo corpus: synthesise the recordings of one batch into a tar archive."""
 
-import io
-import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from autobird.audio.access import SYNTHESISED
-from autobird.audio.pack import tar_member
+from autobird.audio.tar_file import TarMember, write_tar
 from autobird.core.errors import AutobirdError
-from autobird.core.files import atomic, csv_text, read_rows, write_text
+from autobird.core.files import csv_text, read_rows, write_text
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.synth.encode import encode
@@ -67,12 +65,15 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         truth = [TRUTH_COLUMNS]
         progress = Progress("download", len(recordings), "recordings synthesised")
-        with atomic(args.audio) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+
+        def members() -> Iterator[TarMember]:
             for done, (recording, file, name) in enumerate(rows, 1):
                 data, truth_of_recording = synthesise(plans[name])
-                archive.addfile(tar_member(file, len(data)), io.BytesIO(data))
-                truth += [[recording, *others] for _, *others in truth_of_recording]
+                truth.extend([recording, *others] for _, *others in truth_of_recording)
+                yield TarMember(file, data)
                 progress(done)
+
+        write_tar(args.audio, members())
         write_text(args.truth, csv_text(truth))
         log.info(
             "%d recordings, %.1f s of audio, %d notes",
