@@ -61,11 +61,12 @@ def problem(status: int, title: str, detail: str, request: str = "") -> dict[str
 
     Args:
         status: HTTP status.
-        title: kind of the problem; `type` follows from it, the place in /docs that explains it.
+        title: kind of the problem; if it is one of `KINDS`, `type` is the place in /docs that explains it.
         detail: what is wrong with which value, and the remedy.
         request: id of the request, if it has one.
     """
-    value: dict[str, Any] = {"type": f"/docs#{slug(title)}", "title": title, "status": status, "detail": detail}
+    kind = f"/docs#{slug(title)}" if title in KINDS else "about:blank"  # only HTTP's own explanation
+    value: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
     return value | ({"request": request} if request else {})
 
 
