@@ -76,7 +76,7 @@ def _allowed(name: str) -> str:
     if "exclusiveMinimum" in schema:
         text += f" above {schema['exclusiveMinimum']:g}"
     if "minimum" in schema:
-        text += f" from {schema['minimum']:g}"
+        text += f" from {schema['minimum']:.10g}"
     if "maximum" in schema:
-        text += f" to {schema['maximum']:g}"
+        text += f" to {schema['maximum']:.15g}"
     return text
