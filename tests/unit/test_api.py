@@ -168,6 +168,15 @@ def test_the_overlap_of_windows_can_be_chosen(client: FlaskClient, bundle: Path,
     )
 
 
+def test_the_size_of_an_answer_is_limited(client: FlaskClient, song: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autobird.serving.answer._MAX_VALUES", 5)
+    assert len(ask(client, "?top_k=2", data=song)["windows"]) == 2
+    assert problem(client, "?top_k=0&overlap=4", data=song)[2] == (
+        "the answer would have 6 probabilities of windows, more than 5; give a smaller top_k, a smaller overlap, or windows=0"
+    )
+    assert len(ask(client, "?top_k=0&overlap=4&windows=0", data=song)["probabilities"]) == 2
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
@@ -314,16 +323,18 @@ def test_the_id_of_the_request_is_the_clients_if_it_is_sane(client: FlaskClient)
 def test_large_uploads_are_given_to_the_pool_as_files_that_are_removed(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = client_of(bundle, state=str(tmp_path))
-    pool = client.application.blueprints["predict"]  # the routes hold the pool; see the sources that they give to it
-    assert pool is not None
+    folder = tmp_path / "uploads"
+    folder.mkdir()
+    (folder / "upload-of-a-killed-server").write_bytes(b"x")
+    client = client_of(bundle, {"jobs": object()}, state=str(tmp_path))
+    assert list(folder.iterdir()) == []
     seen: list[Any] = []
     from autobird.serving import answer
 
     original = answer.answer_of
 
     def spy(classifier: Any, task: Any, progress: Any = None) -> Any:
-        seen.append((type(task.source), list(tmp_path.iterdir())))
+        seen.append((type(task.source), list(folder.iterdir())))
         return original(classifier, task, progress)
 
     monkeypatch.setattr(answer, "answer_of", spy)
@@ -335,7 +346,7 @@ def test_large_uploads_are_given_to_the_pool_as_files_that_are_removed(
     client.post("/v1/predict", data=b"x" * (2 << 20))
     assert [issubclass(kind, Path) for kind, _ in seen] == [True, True, False, True]
     assert len(seen[0][1]) == 1
-    assert list(tmp_path.iterdir()) == []
+    assert list(folder.iterdir()) == []
 
 
 class Pool:

@@ -73,7 +73,7 @@ def test_noise_reaches_up_to_half_of_the_sampling_rate(rate: int) -> None:
 def test_a_recording_of_8_khz_that_was_converted_to_48_khz_has_the_bandwidth_of_8_khz(form: str, subtype: str) -> None:
     """Opus adds some noise above; what the model lacks starts at 4 kHz."""
     converted = soxr.resample(noise(3, 8000), 8000, 48000)
-    assert 3800 <= (measured(written(converted, 48000, form, subtype)).bandwidth or 0) <= 5400
+    assert 3800 <= (measured(written(converted, 48000, form, subtype)).bandwidth or 0) < 6000
 
 
 def test_dither_is_not_sound() -> None:

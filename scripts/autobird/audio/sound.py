@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _FULL_SCALE = 32767 / 32768
@@ -16,7 +17,7 @@ _N_FFT = 1024
 _BINS = 4
 """Neighbouring bins whose powers are averaged, so that the power of noise in a single spectrum varies less."""
 
-_SPECTRA_PER_SECOND = 4
+_SPECTRA_PER_SECOND = 2
 """Spectra of a second of audio, so that an hour takes a fraction of a second."""
 
 _ROUNDING_POWER = (1 / 32768) ** 2 / 12
@@ -69,12 +70,12 @@ class SoundStatistics:
         if peak >= _FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
         self._samples += len(mono)
-        self._energy += float(np.square(mono, dtype=np.float64).sum())
-        starts = np.arange(0, len(mono) - _N_FFT + 1, self._step)
-        if len(starts):
-            spectra = scipy.fft.rfft(mono[starts[:, None] + np.arange(_N_FFT)] * self._taper, axis=1)[:, 1:]
-            self._power += np.square(np.abs(spectra), dtype=np.float64).sum(axis=0)
-            self._spectra += len(starts)
+        self._energy += float(np.dot(mono, mono))
+        if len(mono) >= _N_FFT:
+            frames = sliding_window_view(mono, _N_FFT)[:: self._step]
+            spectra = scipy.fft.rfft(frames * self._taper, axis=1)[:, 1:]
+            self._power += (spectra.real**2 + spectra.imag**2).sum(axis=0)
+            self._spectra += len(frames)
 
     def finish(self) -> Sound:
         """Return the values of all blocks; there must be at least one sample."""

@@ -67,7 +67,7 @@ class HeadStream:
         self._classify(len(self._embeddings))
         self._network_seconds += time.perf_counter() - start
         logits = np.concatenate([*self._logits, np.zeros((0, self._graph.species), np.float32)])
-        return windows._replace(logits=logits, seconds=windows.seconds | {"network": self._network_seconds})
+        return windows._replace(logits=logits, seconds={**windows.seconds, "network": self._network_seconds})
 
     def _add_embeddings(self, take: Callable[[], NDArray[np.float16]]) -> None:
         try:

@@ -1,7 +1,8 @@
 """Classify a recording while it is decoded, in memory that hardly depends on its length."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -40,7 +41,7 @@ class WindowsOf(NamedTuple):
     frames: NDArray[np.float32]
     first_frames: NDArray[np.int64]
     statistics: FrameStatistics
-    seconds: dict[str, float]
+    seconds: Mapping[str, float] = MappingProxyType({})
 
 
 class RecordingStream:

@@ -12,10 +12,13 @@ from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.classifier import Classifier
 from autobird.predict.origin import Origin, Places
 from autobird.serving.requests import Task, TaskAnswer, TaskOptions, TaskProblem
-from autobird.serving.response import response_body
+from autobird.serving.response import TOP, response_body
 
 _LONGEST_OVERLAP = 0.9
 """Largest overlap of consecutive windows, as a share of their length: ten times as many windows as without overlap."""
+
+_MAX_VALUES = 500_000
+"""Largest number of probabilities of windows in an answer: 30 MB of JSON. A day of windows with five species has 172,800."""
 
 
 def answer_of(
@@ -43,6 +46,15 @@ def answer_of(
         return TaskProblem(413, "Recording too long", f"{error}; cut the recording into parts")
     except UnusableAudio as error:
         return TaskProblem(422, "Not a usable recording", str(error))
+    species = options.top_k or (len(classifier.labels) if options.top_k == 0 else TOP)
+    values = len(prediction.starts) * min(species, len(classifier.labels))
+    if options.windows and values > _MAX_VALUES:
+        return TaskProblem(
+            400,
+            "Wrong option",
+            f"the answer would have {values} probabilities of windows, more than {_MAX_VALUES}; give a smaller top_k, a smaller "
+            "overlap, or windows=0",
+        )
     start = time.perf_counter()
     place = Places().of(Origin.of(task.name, read_header(source)))
     body = response_body(used, prediction, options, place, answer_options.notes(classifier.bundle))

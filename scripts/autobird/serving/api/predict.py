@@ -33,7 +33,7 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
     """
     routes = Blueprint("predict", __name__)
     pool, settings = services.pool, services.settings
-    folder = Path(settings.state) if settings.state and Path(settings.state).is_dir() else None
+    folder = _upload_folder(services)
 
     def classify(name: str, source: bytes | Path, asked: Asked, info: BundleInfo) -> dict[str, Any]:
         """Return the JSON answer of a recording; log and count it."""
@@ -146,6 +146,17 @@ def _complete(answer: TaskAnswer, asked: Asked, info: BundleInfo, number: int | 
         "common_names": {name: info.common[name] for name in body["thresholds"] if name in info.common},
         "seconds": {stage: round(seconds, 4) for stage, seconds in answer.seconds.items()},
     }
+
+
+def _upload_folder(services: Services) -> Path | None:
+    """Return the folder for large uploads while they are classified, without those of a server that was killed; None: the system's."""
+    if services.jobs is None or services.settings.state is None:
+        return None
+    folder = Path(services.settings.state) / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob("upload-*"):  # the jobs lock the folder of the state, so no other server uses it
+        leftover.unlink(missing_ok=True)
+    return folder
 
 
 def _busy(error: QueueFull) -> Problem:
