@@ -193,6 +193,7 @@ def test_more_tasks_than_may_wait_are_refused(idle: ProcessPool, song: bytes, tm
 def test_interactive_tasks_are_computed_before_those_of_jobs(idle: ProcessPool, song: bytes, tmp_path: Path) -> None:
     order: list[str] = []
     held = [Held(idle, tmp_path, song) for _ in range(2)]
+
     def submit(priority: Any) -> None:
         idle.submit(Task(song), priority=priority)
         order.append(priority)
@@ -273,7 +274,9 @@ def test_an_unexpected_error_is_logged_and_gives_no_details(
     assert "TypeError" in caplog.text
 
 
-def test_a_pool_that_closes_refuses_waiting_tasks_and_deletes_its_copies(bundle: Path, song: bytes, tmp_path: Path) -> None:
+def test_a_pool_that_closes_refuses_waiting_tasks_and_deletes_its_copies(
+    bundle: Path, song: bytes, tmp_path: Path
+) -> None:
     pool = ProcessPool(bundle, PoolOptions(1))
     pool.wait_until_ready()
     copy = pool._group.current.snapshot.folder
@@ -387,7 +390,9 @@ def test_a_shadow_bundle_gets_the_same_recordings(bundle: Path, song: bytes, tmp
         wait_until(lambda: len(found) == 2)
         assert all(isinstance(answer, TaskAnswer) and answer.body["model"]["name"] == "tiny" for answer in answers)
         assert {answer.body["model"]["name"] for answer in found} == {"shadow"}
-        assert [answer.body["species"] for answer in found] == [a.body["species"] for a in answers if isinstance(a, TaskAnswer)]
+        assert [answer.body["species"] for answer in found] == [
+            a.body["species"] for a in answers if isinstance(a, TaskAnswer)
+        ]
         assert pool.state().shadow == f"{6:016d}"
         assert [path.name for path in tmp_path.iterdir()] == ["shadow"]
     finally:
