@@ -20,7 +20,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     paths, schemas = document["paths"], document["components"]["schemas"]
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield '<title>Autobird: API</title>\n<link rel="icon" href="/static/icon.svg">\n<link rel="stylesheet" href="/static/docs.css">\n</head>\n<body>\n<main>'
+    yield '<title>Autobird: API</title>\n<link rel="icon" href="/static/icon.svg">'
+    yield '<link rel="stylesheet" href="/static/docs.css">\n</head>\n<body>\n<main>'
     yield f"<h1>API of Autobird</h1>\n<p>{_text(document['info']['description'])}</p>"
     yield '<p>For programs: <a href="/openapi.json">openapi.json</a>. <a href="/">Page of the server</a>.</p>'
     yield "<pre>curl --data-binary @recording.wav 'http://localhost:8000/v1/predict?format=csv'</pre>"
