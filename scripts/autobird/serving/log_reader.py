@@ -1,12 +1,11 @@
 """Read the log of predictions: the entries of one bundle in a time range, and the state of the file."""
 
-import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from autobird.drift.features import DRIFT_FEATURES
+from autobird.serving.store.backend import Unavailable
+from autobird.serving.store.sqlite import SqliteBackend
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,18 @@ def select_entries(
         days: instead of `since`, number of days before the last entry of the bundle.
 
     Raises:
-        sqlite3.Error: the file is not a log.
+        Unavailable: the file is not a log.
     """
-    with _snapshot(path) as connection:
-        counts = dict(connection.execute("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle"))
+    with SqliteBackend(path).snapshot() as query:
+        counts: dict[str, int] = dict(query("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle", []))
         if days is not None:
-            last = connection.execute("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle]).fetchone()[0]
+            [(last,)] = query("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle])
             since = None if last is None else float(last) - days * 86400
-        rows = connection.execute(
-            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = :bundle "
-            "AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time < :until) ORDER BY id",
-            {"bundle": bundle, "since": since, "until": until},
+        limits = {"time >= ?": since, "time < ?": until}
+        used = {text: value for text, value in limits.items() if value is not None}
+        rows = query(
+            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE {' AND '.join(['bundle = ?', *used])} ORDER BY id",
+            [bundle, *used.values()],
         )
         entries = [(int(number), tuple(values)) for number, *values in rows]
     outside = counts.pop(bundle, 0) - len(entries)
@@ -67,21 +67,11 @@ def log_state(path: Path) -> str:
     checksum of the file would not change at once, because SQLite first writes new entries to another file (write-ahead log).
     """
     try:
-        with _snapshot(path) as connection:
-            states = connection.execute(
-                "SELECT bundle, count(*), max(id), min(time), max(time) FROM predictions GROUP BY bundle ORDER BY bundle"
+        with SqliteBackend(path).snapshot() as query:
+            states = query(
+                "SELECT bundle, count(*), max(id), min(time), max(time) FROM predictions GROUP BY bundle ORDER BY bundle",
+                [],
             )
             return "; ".join(" ".join(map(str, state)) for state in states) or "empty"
-    except sqlite3.Error as error:
+    except Unavailable as error:
         return f"not a log: {error}"
-
-
-@contextmanager
-def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """Open a log for reading; all statements see the same entries, also while a server adds some."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    try:
-        connection.execute("BEGIN")
-        yield connection
-    finally:
-        connection.close()
