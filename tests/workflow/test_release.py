@@ -15,7 +15,8 @@ from autobird.predict import Classifier
 from autobird.predict.bundle import FILES, Bundle
 from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.predict.threshold_overlay import write_overlay
-from autobird.serving.log import LogEntry, PredictionLog
+from autobird.serving.store.entries import LogEntry
+from autobird.serving.store.store import Store, backend_of
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.delivered import assert_delivered
@@ -153,7 +154,7 @@ def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) 
     assert result.rules == {"predict_manifest", "predict_batch", "drift_current", "drift"}
     assert json.loads((folder / "results/test/drift/drift.json").read_text())["recordings"] == 6
     description = json.loads((folder / "results/test/release/bundle/bundle.json").read_text())
-    journal = PredictionLog(folder / "log.sqlite")
+    journal = Store(backend_of(folder / "log.sqlite"))
     for bundle, count in ((description["fingerprint"], 8), ("another", 3)):
         for level in range(count):
             features = dict.fromkeys(DRIFT_FEATURES, 0.0) | {"level": 40.0 + level}

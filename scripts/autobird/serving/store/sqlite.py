@@ -1,6 +1,5 @@
 """The log in a SQLite file, which other processes may read, lock, move or delete meanwhile."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -147,7 +146,7 @@ class SqliteBackend:
 
     def _on_disk(self) -> tuple[int, int] | None:
         try:
-            status = os.stat(self.path)
+            status = self.path.stat()
         except OSError:
             return None
         return status.st_dev, status.st_ino

@@ -162,15 +162,15 @@ class Writer:
             numbers = [None]
         else:
             self.written += len(batch)
+        if self._backend.recreated != self._recreated:
+            self._recreated = self._backend.recreated
+            log.warning("the log %s was moved or deleted; it was created again", self._backend.name)
+            self._on_recreated()
         with self._changed:
             for waiting, number in zip(batch, numbers, strict=True):
                 self._waiting.popleft()
                 waiting.number = number
                 waiting.done.set()
-        if self._backend.recreated != self._recreated:
-            self._recreated = self._backend.recreated
-            log.warning("the log %s was moved or deleted; it was created again", self._backend.name)
-            self._on_recreated()
 
     def _prune(self) -> None:
         """Remove some of the entries that are too old, if the last search is long enough ago.
