@@ -1,17 +1,21 @@
 """The answer for one recording, made in a compute process."""
 
-import copy
 import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from autobird.audio.audio_file import TooLong, UnusableAudio
+from autobird.audio.headers import read_header
 from autobird.core.errors import AutobirdError
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.classifier import Classifier
-from autobird.serving.requests import Task, TaskAnswer, TaskProblem
+from autobird.predict.origin import Origin, Places
+from autobird.serving.requests import Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.response import response_body
+
+_LONGEST_OVERLAP = 0.9
+"""Largest overlap of consecutive windows, as a share of their length: ten times as many windows as without overlap."""
 
 
 def answer_of(
@@ -24,23 +28,40 @@ def answer_of(
         task: the recording and the options of the request.
         progress: called with the seconds of audio that are decoded, from time to time.
     """
-    start = time.perf_counter()
     options = task.options
+    answer_options = AnswerOptions(False, options.precision, options.threshold, options.species)
     try:
-        used = copy.copy(classifier)
-        used.bundle = AnswerOptions(False, options.precision, options.threshold, options.species).apply(
-            classifier.bundle
-        )
+        used = classifier.with_options(answer_options, _hop(classifier, options))
     except AutobirdError as error:
         return TaskProblem(400, "Wrong option", str(error))
     source = task.source if isinstance(task.source, Path) else io.BytesIO(task.source)
     try:
         prediction = used.predict(
-            source, options.max_seconds, options.spectrogram, max_values=options.max_values, progress=progress
+            source, options.max_seconds, options.spectrogram, options.max_values, progress, measure=True
         )
     except TooLong as error:
         return TaskProblem(413, "Recording too long", f"{error}; cut the recording into parts")
     except UnusableAudio as error:
         return TaskProblem(422, "Not a usable recording", str(error))
-    body = response_body(used, prediction, options.spectrogram)
-    return TaskAnswer(body, used.drift_features(prediction), {"compute": time.perf_counter() - start})
+    start = time.perf_counter()
+    place = Places().of(Origin.of(task.name, read_header(source)))
+    body = response_body(used, prediction, options, place, answer_options.notes(classifier.bundle))
+    seconds = prediction.seconds | {"answer": time.perf_counter() - start}
+    return TaskAnswer({"file": task.name, **body}, used.drift_features(prediction), seconds)
+
+
+def _hop(classifier: Classifier, options: TaskOptions) -> float | None:
+    """Return the hop that a wanted overlap of the windows means, seconds; None: that of the bundle.
+
+    Raises:
+        AutobirdError: the overlap is not possible.
+    """
+    if options.overlap is None:
+        return None
+    window = classifier.bundle.features.window
+    if not 0 <= options.overlap <= _LONGEST_OVERLAP * window:
+        raise AutobirdError(
+            f"overlap {options.overlap:g} s is not possible with windows of {window:g} s; give 0 to "
+            f"{_LONGEST_OVERLAP * window:g} s"
+        )
+    return window - options.overlap
