@@ -116,7 +116,9 @@ def test_a_log_that_may_not_be_written_is_reported_at_the_start(
 ) -> None:
     path = write_log(tmp_path / "log.sqlite", ["abc"])
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda file, timeout, **_: connect(f"file:{file}?mode=ro", timeout, uri=True))
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda file, timeout, **_: connect(f"file:{file}?mode=ro", timeout, uri=True)
+    )
     with pytest.raises(AutobirdError, match=r"cannot be used \(attempt to write a readonly database\); give the path"):
         open_log(path)
 

@@ -24,7 +24,12 @@ LONG = 60.0
 
 
 def entry(species: str | None = "Parus major", request: str = "r", **values: Any) -> LogEntry:
-    fixed: dict[str, Any] = {"bundle": "abc", "duration": 5.0, "probability": 0.9, "features": dict.fromkeys(DRIFT_FEATURES, 1.0)}
+    fixed: dict[str, Any] = {
+        "bundle": "abc",
+        "duration": 5.0,
+        "probability": 0.9,
+        "features": dict.fromkeys(DRIFT_FEATURES, 1.0),
+    }
     return LogEntry(species=species, request=request, **(fixed | values))
 
 
@@ -111,7 +116,9 @@ def test_entries_are_paged_from_the_newest_and_selected_by_species_and_role(
     place: str, opened: Callable[..., Store]
 ) -> None:
     store = opened(place)
-    numbers = [store.append(entry("a" if i % 2 else "b", f"r{i}", role="shadow" if i == 5 else "job"), LONG) for i in range(6)]
+    numbers = [
+        store.append(entry("a" if i % 2 else "b", f"r{i}", role="shadow" if i == 5 else "job"), LONG) for i in range(6)
+    ]
     assert [found["request"] for found in store.page(limit=2)] == ["r5", "r4"]
     assert [found["request"] for found in store.page(before=numbers[4], limit=2)] == ["r3", "r2"]
     assert [found["request"] for found in store.page(species="a")] == ["r5", "r3", "r1"]
@@ -232,7 +239,9 @@ def test_old_predictions_are_removed_and_feedback_is_not(place: str, opened: Cal
 def test_a_log_of_a_newer_version_is_refused(place: str, opened: Callable[..., Store]) -> None:
     opened(place).close()
     execute(place, "UPDATE log_version SET version = 99" if "://" in place else "PRAGMA user_version = 99")
-    with pytest.raises(AutobirdError, match=r"newer version of Autobird \(tables 99, this one has 2\); use that version"):
+    with pytest.raises(
+        AutobirdError, match=r"newer version of Autobird \(tables 99, this one has 2\); use that version"
+    ):
         backend_of(place).open()
 
 
@@ -349,7 +358,9 @@ def test_a_log_of_the_first_version_gets_the_new_columns(tmp_path: Path, opened:
     assert store.features("abc", 10) == [(1.0,) * len(DRIFT_FEATURES)] * 2
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file system of limited size or a limit of file sizes")
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="needs a file system of limited size or a limit of file sizes"
+)
 def test_a_full_disk_is_reported_at_the_start_in_one_line(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -358,7 +369,9 @@ def test_a_full_disk_is_reported_at_the_start_in_one_line(tmp_path: Path) -> Non
         "from autobird.serving.store.store import backend_of\n"
         "try:\n    backend_of(sys.argv[1]).open()\nexcept AutobirdError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log.sqlite")], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log.sqlite")], capture_output=True, text=True, check=True
+    )
     assert "log.sqlite cannot be used (" in done.stdout
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
@@ -441,7 +454,9 @@ def test_a_database_that_cannot_be_used_is_reported_in_one_line_without_the_pass
             backend_of(url).open()
         assert "\n" not in str(error.value)
         assert "secret" not in str(error.value)
-    with pytest.raises(AutobirdError, match="URL that starts with 'mysql'://; give a path, sqlite:///PATH or postgresql"):
+    with pytest.raises(
+        AutobirdError, match="URL that starts with 'mysql'://; give a path, sqlite:///PATH or postgresql"
+    ):
         backend_of("mysql://host/log")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text, read_json, write_json, write_text
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES
 from autobird.drift.settings import LogRangeSettings
 from autobird.drift.time_range import end_of, start_of, utc_text
 from autobird.serving.log_reader import LogSelection, select_entries

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.store.backend import Unavailable
 from autobird.serving.store.sqlite import SqliteBackend
 
@@ -45,7 +45,9 @@ def select_entries(
         Unavailable: the file is not a log.
     """
     with SqliteBackend(path).snapshot() as query:
-        counts: dict[str, int] = dict(query("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle", []))
+        counts: dict[str, int] = dict(
+            query("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle", [])
+        )
         if days is not None:
             [(last,)] = query("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle])
             since = None if last is None else float(last) - days * 86400

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES
 
 Role = Literal["answer", "job", "shadow"]
 """Why a recording was classified: for the answer to a request, for a job, or by the shadow bundle, whose answers nobody gets."""

@@ -101,7 +101,9 @@ class PostgresBackend:
                     cursor.executemany(statement, values, returning=True)
                     found = iter([(result.fetchone() or (None,))[0] for result in _results(cursor)])
                     numbers += found
-            order = [n for table in dict.fromkeys(r.table for r in rows) for n, r in enumerate(rows) if r.table == table]
+            order = [
+                n for table in dict.fromkeys(r.table for r in rows) for n, r in enumerate(rows) if r.table == table
+            ]
             by_row = dict(zip(order, numbers, strict=True))
             return [by_row[n] for n in range(len(rows))]
         except (self._psycopg.DataError, self._psycopg.IntegrityError) as error:
@@ -161,8 +163,8 @@ class PostgresBackend:
             self._connection = None
 
     def _connect(self) -> "psycopg.Connection[Any]":
-        given = self._psycopg.conninfo.conninfo_to_dict(self._url)
-        connection = self._psycopg.connect(**(_CONNECT_OPTIONS | given), autocommit=True)
+        options: dict[str, Any] = _CONNECT_OPTIONS | self._psycopg.conninfo.conninfo_to_dict(self._url)
+        connection: psycopg.Connection[Any] = self._psycopg.connect(autocommit=True, **options)
         connection.execute(f"SET search_path TO {_SCHEMA}")
         connection.execute(f"SET lock_timeout TO '{_WRITE_TIMEOUT}'")
         connection.execute(f"SET statement_timeout TO '{_STATEMENT_TIMEOUT}'")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES
 
 TableName = Literal["predictions", "feedback"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from autobird.core.errors import AutobirdError
-from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.store.backend import Backend, Row
 from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key
 from autobird.serving.store.schema import FEEDBACK
@@ -20,9 +20,7 @@ WRITE_SECONDS = 1.0
 _CLOSE_SECONDS = 5.0
 """Time at the end of the server for entries that wait, seconds."""
 
-_ENTRY = (
-    "id, time, request, role, bundle, duration, species, probability, unknown_score, detections, detection_count, seconds"
-)
+_ENTRY = "id, time, request, role, bundle, duration, species, probability, unknown_score, detections, detection_count, seconds"
 
 
 class StoreState(NamedTuple):
@@ -80,8 +78,12 @@ class Store:
         return self._writer.add(Row("predictions", entry.values(), new_key()), timeout)
 
     def append_feedback(self, feedback: Feedback, timeout: float = WRITE_SECONDS) -> int | None:
-        """Write feedback; see `append`."""
-        return self._writer.add(Row("feedback", feedback.values(), new_key()), timeout)
+        """Write feedback; see `append`.
+
+        Raises:
+            Unavailable: the database is unavailable, and too many rows wait for it already.
+        """
+        return self._writer.add(Row("feedback", feedback.values(), new_key()), timeout, is_refusable=True)
 
     def page(
         self, before: int | None = None, limit: int = 50, species: str | None = None, role: Role | None = None

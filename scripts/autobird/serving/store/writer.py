@@ -78,7 +78,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="autobird-log", daemon=True)
         self._thread.start()
 
-    def add(self, row: Row, timeout: float) -> int | None:
+    def add(self, row: Row, timeout: float, is_refusable: bool = False) -> int | None:
         """Add a row; wait until it is written, and return its id.
 
         Returns None if it is not written yet, but will be as soon as the database is available; or never, if too many rows wait.
@@ -87,6 +87,10 @@ class Writer:
         Args:
             row: the row.
             timeout: longest time to wait, seconds.
+            is_refusable: whether an exception is raised if too many rows wait; otherwise the row is counted as lost.
+
+        Raises:
+            Unavailable: too many rows wait; only with `is_refusable`.
         """
         waiting = _Waiting(row)
         with self._changed:
@@ -95,6 +99,8 @@ class Writer:
                 self._waiting.append(waiting)
                 self._changed.notify()
         if is_full:
+            if is_refusable:
+                raise Unavailable(f"{len(self._waiting)} rows wait for the database")
             self._count_lost(1)
             return None
         if not self.error:
@@ -189,7 +195,9 @@ class Writer:
         self.error = error
         if time.monotonic() >= self._message_at:
             self._message_at = time.monotonic() + _MESSAGE_INTERVAL
-            log.warning("the log %s cannot be written now: %s; %d entries wait", self._backend.name, error, self.waiting())
+            log.warning(
+                "the log %s cannot be written now: %s; %d entries wait", self._backend.name, error, self.waiting()
+            )
 
     def _count_lost(self, count: int) -> None:
         self.lost += count
