@@ -28,7 +28,7 @@ def add_parser(commands: "Commands") -> None:
     limits.add_argument("--header-seconds", help="seconds that a client has for the headers of a request (default: 20)")
     limits.add_argument("--body-seconds", help="seconds that a client has for the body of a request (default: 300)")
     limits.add_argument("--max-megabytes", help="largest upload, MB, all files together (default: 64)")
-    limits.add_argument("--max-files", help="recordings of a request (default: 50)")
+    limits.add_argument("--max-files", help="recordings of a request (default: 32)")
     limits.add_argument("--max-seconds", help="longest recording, seconds (default: 600)")
     limits.add_argument("--max-values", help="decoded samples of all channels of a recording (default: 460800000)")
 

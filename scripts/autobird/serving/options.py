@@ -13,7 +13,10 @@ from autobird.serving.settings import MAX_WORKERS, ServeSettings
 _KINDS = {"integer": "a whole number", "number": "a number", "string": "a text of at least 1 character"}
 
 _NAMES = {
-    "allow_host": (re.compile(r"\[?[\w.:-]+\]?"), "a host name without http:// and path, for example birds.example.org"),
+    "allow_host": (
+        re.compile(r"\[?[\w.:-]+\]?"),
+        "a host name without http:// and path, for example birds.example.org",
+    ),
     "allow_origin": (
         re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d+)?"),
         "an origin without path, for example https://example.org",

@@ -2,7 +2,7 @@
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,13 +55,13 @@ def response_body(
             for d in classifier.detections(prediction)
         ],
         "windows": _windows(classifier, prediction, top) if options.windows else [],
-        "thresholds": {
-            name: float(value) if math.isfinite(value) else None
-            for name, value in zip(bundle.labels, bundle.thresholds, strict=True)
-        },
         "audio": _audio(classifier, prediction),
         "warnings": [*_warnings(classifier, prediction), *notes],
         "recording": {"site": place.site, "recorder": place.recorder, "recorded_at": place.recorded_at},
+    }
+    thresholds = dict(zip(bundle.labels, bundle.thresholds.tolist(), strict=True))
+    body["thresholds"] = {
+        name: thresholds[name] if math.isfinite(thresholds[name]) else None for name in named_species(body)
     }
     if options.top_k == 0:
         values = prediction.recording.tolist() if is_classified else []
@@ -69,6 +69,12 @@ def response_body(
     if options.spectrogram:
         body["spectrogram"] = _spectrogram(classifier, prediction)
     return body
+
+
+def named_species(body: Mapping[str, Any]) -> list[str]:
+    """Return the species that an answer names, each once."""
+    entries = [*body["species"], *body["detections"], *(s for w in body["windows"] for s in w["species"])]
+    return list(dict.fromkeys(entry["species"] for entry in entries))
 
 
 def _windows(classifier: Classifier, prediction: Prediction, top: int) -> list[dict[str, Any]]:

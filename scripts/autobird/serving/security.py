@@ -5,7 +5,9 @@ import socket
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
-from autobird.serving.problems import Problem
+from werkzeug.datastructures import Headers
+
+from autobird.serving.problems import CONTENT_TYPE, Problem, problem_bytes
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -71,7 +73,7 @@ class Guard:
             "--allow-host and this name",
         )
 
-    def check_page(self, method: str, headers: Mapping[str, str]) -> None:
+    def check_page(self, method: str, headers: Mapping[str, str] | Headers) -> None:
         """Check whether a page of another site sent the request.
 
         Raises:
@@ -82,17 +84,14 @@ class Guard:
         if origin is not None and self.allows_origin(origin):
             return
         # Pages cannot set Sec-Fetch-Site. Browsers send it to addresses of this machine and over HTTPS, `Origin` to all.
-        if site:
-            is_foreign = site not in ("same-origin", "none")
-        else:
-            is_foreign = origin is not None and not _is_same(origin, host)
+        is_same = site in ("same-origin", "none") if site else origin is None or _is_same(origin, host)
         # A link on another site may open a page of this server, but not within one of its own (frame), and not change anything.
         is_link = (
             method in SAFE_METHODS
             and headers.get("Sec-Fetch-Mode") == "navigate"
             and headers.get("Sec-Fetch-Dest") == "document"
         )
-        if is_foreign and not is_link:
+        if not is_same and not is_link:
             raise Problem(
                 403,
                 "Foreign page",
@@ -119,6 +118,12 @@ class Guard:
                 "Access-Control-Max-Age": "600",
             }
         return headers
+
+
+def problem_response(status: int, title: str, detail: str) -> tuple[list[tuple[str, str]], bytes]:
+    """Return headers and body of an error that arises before the app, for example of a request that cannot be read."""
+    headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store", **HEADERS}
+    return list(headers.items()), problem_bytes(status, title, detail)
 
 
 def _name_of(host: str) -> str:

@@ -43,7 +43,7 @@ class ServeSettings(Settings):
         le=1_000_000_000_000,
         description="Largest number of decoded samples of all channels of a recording; 600 s of stereo at 384 kHz are 460,800,000.",
     )
-    max_files: int = Field(50, ge=1, le=1000, description="Largest number of recordings of a request.")
+    max_files: int = Field(32, ge=1, le=64, description="Largest number of recordings of a request.")
     backbone: str | None = Field(
         None,
         min_length=1,
