@@ -119,6 +119,15 @@ class Store:
             for row in found
         ]
 
+    def has_request(self, request: str) -> bool:
+        """Return whether there is an entry of a request or job; reads the whole log.
+
+        Raises:
+            Unavailable: the database cannot be read.
+        """
+        with self._backend.snapshot() as query:
+            return bool(list(query("SELECT 1 FROM predictions WHERE request = ? LIMIT 1", [request])))
+
     def features(self, bundle: str, limit: int) -> list[tuple[float, ...]]:
         """Return the drift features (`DRIFT_FEATURES`) of the last recordings that a bundle classified, the newest first.
 
