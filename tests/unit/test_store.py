@@ -18,9 +18,7 @@ from autobird.serving.store.schema import FIRST
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.store import Store, backend_of
 from tests.postgres import Postgres, running_postgres
-
-LONG = 60.0
-"""Time to wait for something that happens at once unless the code is wrong, seconds."""
+from tests.scripted_jobs import LONG, wait_until
 
 
 def entry(species: str | None = "Parus major", request: str = "r", **values: Any) -> LogEntry:
@@ -476,13 +474,3 @@ def test_the_tables_do_not_collide_with_those_of_other_programs(
 def test_a_sqlite_url_names_a_path() -> None:
     assert backend_of("sqlite:///a/log.sqlite").name == str(Path("a/log.sqlite"))
     assert backend_of("sqlite:////a/log.sqlite").name == str(Path("/a/log.sqlite"))
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for another thread; fails after `LONG` seconds."""
-    never, steps = threading.Event(), int(LONG / 0.005)
-    for _ in range(steps):
-        if condition():
-            return
-        never.wait(0.005)
-    raise AssertionError("it did not happen")

@@ -79,6 +79,8 @@ class JobProcess:
             result = process.run(task, self._time_limit, is_gone, progress)
             if not isinstance(result, Killed):
                 break
+        if is_gone():
+            raise ClientGone
         if isinstance(result, TaskAnswer | TaskProblem):
             return result
         return _problem(result, self._time_limit)
