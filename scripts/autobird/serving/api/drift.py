@@ -29,3 +29,17 @@ def blueprint(services: Services) -> Blueprint:
             raise Problem(500, "Internal error", "the drift test failed; see the server's log") from error
 
     return routes
+
+
+def openapi_paths() -> dict[str, Any]:
+    """Return the descriptions of the routes for the OpenAPI document."""
+    from autobird.serving import openapi_log
+
+    return openapi_log.DRIFT
+
+
+def openapi_schemas() -> dict[str, Any]:
+    """Return the schemas that these descriptions name."""
+    from autobird.serving import openapi_log
+
+    return {name: openapi_log.SCHEMAS[name] for name in ('Drift',)}

@@ -91,3 +91,17 @@ def _feedback() -> Feedback:
         other_species=other,
         reviewer=text_field(body, "reviewer", _LONGEST_NAME),
     )
+
+
+def openapi_paths() -> dict[str, Any]:
+    """Return the descriptions of the routes for the OpenAPI document."""
+    from autobird.serving import openapi_log
+
+    return openapi_log.FEEDBACK
+
+
+def openapi_schemas() -> dict[str, Any]:
+    """Return the schemas that these descriptions name."""
+    from autobird.serving import openapi_log
+
+    return {name: openapi_log.SCHEMAS[name] for name in ('Feedback', 'NewFeedback')}

@@ -155,3 +155,17 @@ def _of_jobs(error: Problem) -> Problem:
     elif error.title == "Too many files":
         detail = "a job has one recording; send a job for each"
     return Problem(error.status, error.title, detail, error.headers)
+
+
+def openapi_paths() -> dict[str, Any]:
+    """Return the descriptions of the routes for the OpenAPI document."""
+    from autobird.serving import openapi_log
+
+    return openapi_log.JOBS
+
+
+def openapi_schemas() -> dict[str, Any]:
+    """Return the schemas that these descriptions name."""
+    from autobird.serving import openapi_log
+
+    return {name: openapi_log.SCHEMAS[name] for name in ('Job',)}

@@ -36,3 +36,17 @@ def log_unavailable(error: Unavailable) -> Problem:
     """Return the problem of a log that cannot be used; the reason is written to the server's messages only: it may hold a path."""
     log.warning("the log cannot be used: %s", error)
     return Problem(503, "Log unavailable", "the log cannot be used now; try again later", {"Retry-After": "5"})
+
+
+def openapi_paths() -> dict[str, Any]:
+    """Return the descriptions of the routes for the OpenAPI document."""
+    from autobird.serving import openapi_log
+
+    return openapi_log.PREDICTIONS
+
+
+def openapi_schemas() -> dict[str, Any]:
+    """Return the schemas that these descriptions name."""
+    from autobird.serving import openapi_log
+
+    return {name: openapi_log.SCHEMAS[name] for name in ('LogEntry',)}
