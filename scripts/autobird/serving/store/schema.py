@@ -56,12 +56,16 @@ FEEDBACK = (
 
 TABLES: dict[TableName, tuple[Column, ...]] = {"predictions": PREDICTIONS, "feedback": FEEDBACK}
 
+ROLE = "coalesce(role, 'answer')"
+"""Role of an entry: those of version 1 have none and are answers."""
+
 INDEXES = (
     "CREATE INDEX IF NOT EXISTS predictions_time ON predictions (time)",
     "CREATE INDEX IF NOT EXISTS predictions_bundle ON predictions (bundle, id)",
     "CREATE INDEX IF NOT EXISTS predictions_species ON predictions (species, id)",
+    f"CREATE INDEX IF NOT EXISTS predictions_role ON predictions (({ROLE}), id)",
 )
-"""For pruning and time ranges, the drift test, and the pages of one species."""
+"""For pruning and time ranges, the drift test, and the pages of one species or role."""
 
 
 class Dialect(NamedTuple):

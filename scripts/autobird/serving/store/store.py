@@ -10,7 +10,7 @@ from autobird.core.errors import AutobirdError
 from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.store.backend import Backend, Row
 from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key
-from autobird.serving.store.schema import FEEDBACK
+from autobird.serving.store.schema import FEEDBACK, ROLE
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.writer import CAPACITY, Writer
 
@@ -99,8 +99,7 @@ class Store:
         Raises:
             Unavailable: the database cannot be read.
         """
-        # Entries of version 1 have no role; they are answers.
-        conditions = {"id < ?": before, "species = ?": species, "coalesce(role, 'answer') = ?": role}
+        conditions = {"id < ?": before, "species = ?": species, f"{ROLE} = ?": role}
         used = {text: value for text, value in conditions.items() if value is not None}
         where = f"WHERE {' AND '.join(used)} " if used else ""
         with self._backend.snapshot() as query:
