@@ -22,7 +22,17 @@ KINDS: Mapping[str, str] = {
     "Not a usable recording": "The file cannot be decoded, is too short, or is something else than a recording.",
     "Too many files for this format": "The format holds one recording. Send one, or use format=csv.",
     "Server busy": "As many requests wait as --queue allows. Try again after the seconds of the header Retry-After.",
-    "Not ready": "The server has no model that is loaded and checked. Try again later.",
+    "Recording takes too long": "The recording was not classified within --time-limit. Cut it into parts.",
+    "Damaged recording": "The decoder crashed on this file. Save it again with another program.",
+    "Compute process killed": "The process that classified the recording was ended from outside, twice. Try later.",
+    "Out of memory": "The server has not enough memory for this recording. Cut it into parts, or try later.",
+    "Request timed out": "The request did not arrive within --header-seconds or --body-seconds.",
+    "Headers too large": "The headers of the request are too large.",
+    "Bad request": "The request does not follow the HTTP standard (start line, header or chunks).",
+    "Wrong content type": "The body must be a JSON object, with the header Content-Type: application/json.",
+    "Wrong JSON": "The body is not a JSON object.",
+    "No log": "The server was started without --log.",
+    "Log unavailable": "The log cannot be read or written now. Try again after the seconds of the header Retry-After.",
     "API key missing or wrong": "The server has --keys: send a key in the header Authorization: Bearer KEY, or X-API-Key: KEY.",
     "Too many requests": "This API key has used up its rate. Try again after the seconds of the header Retry-After.",
     "Foreign host name": "The header Host is not a name of this server, as in DNS rebinding. Start it with --allow-host NAME.",
@@ -61,11 +71,12 @@ def problem(status: int, title: str, detail: str, request: str = "") -> dict[str
 
     Args:
         status: HTTP status.
-        title: kind of the problem; `type` follows from it, the place in /docs that explains it.
+        title: kind of the problem; if it is one of `KINDS`, `type` is the place in /docs that explains it.
         detail: what is wrong with which value, and the remedy.
         request: id of the request, if it has one.
     """
-    value: dict[str, Any] = {"type": f"/docs#{slug(title)}", "title": title, "status": status, "detail": detail}
+    kind = f"/docs#{slug(title)}" if title in KINDS else "about:blank"  # only HTTP's own explanation
+    value: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
     return value | ({"request": request} if request else {})
 
 

@@ -45,7 +45,7 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
         try:
             answer = pool.submit(Task(source, name, asked.options), is_gone, on_shadow=log_shadow)
         except QueueFull as error:
-            raise Problem(503, "Server busy", str(error), {"Retry-After": str(error.retry_after)}) from error
+            raise _busy(error) from error
         if isinstance(answer, TaskProblem):
             headers = {"Retry-After": "5"} if answer.status == 503 else {}
             raise Problem(answer.status, answer.title, answer.detail, headers)
@@ -71,8 +71,12 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
     def respond() -> Response:
         info = infos.of(pool.bundle())
         query = list(request.args.items(multi=True))
-        # Before the upload is read, which can be long.
+        # Before the upload is parsed, which can be long.
         parse_options(query, (), request.accept_mimetypes, info.names, settings)
+        try:
+            pool.raise_if_full()
+        except QueueFull as error:
+            raise _busy(error) from error
         with Uploads(request, int(settings.max_megabytes * 1e6), settings.max_files, NAMES, folder) as uploads:
             asked = parse_options(query, uploads.options, request.accept_mimetypes, info.names, settings)
             check_format(asked.form, len(uploads.files))
@@ -142,6 +146,10 @@ def _complete(answer: TaskAnswer, asked: Asked, info: BundleInfo, number: int | 
         "common_names": {name: info.common[name] for name in body["thresholds"] if name in info.common},
         "seconds": {stage: round(seconds, 4) for stage, seconds in answer.seconds.items()},
     }
+
+
+def _busy(error: QueueFull) -> Problem:
+    return Problem(503, "Server busy", str(error), {"Retry-After": str(error.retry_after)})
 
 
 def _log(services: Services, answer: TaskAnswer, request_id: str, role: Literal["answer", "shadow"]) -> int | None:
