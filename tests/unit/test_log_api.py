@@ -361,7 +361,7 @@ def test_the_openapi_document_describes_every_route(client: FlaskClient) -> None
     document = client.get("/openapi.json").get_json()
     for path, methods in {
         "/v1/predictions": {"get"}, "/v1/feedback": {"get", "post"}, "/v1/drift": {"get"}, "/v1/jobs": {"get", "post"},
-        "/v1/jobs/{id}": {"get", "delete"}, "/v1/jobs/{id}/result": {"get"},
+        "/v1/jobs/{job_id}": {"get", "delete"}, "/v1/jobs/{job_id}/result": {"get"},
     }.items():  # fmt: skip
         assert set(document["paths"][path]) == methods
     names = set(document["components"]["schemas"])

@@ -123,7 +123,7 @@ _PAGE = [
     _parameter("before", schema("integer", minimum=1), "an id: only older entries (default: from the newest on)"),
     _parameter("limit", schema("integer", minimum=1, maximum=_MAX_PAGE), "largest number of entries (default 50)"),
 ]
-_NUMBER = [_parameter("id", schema("string", pattern="^[0-9a-f]{32}$"), "id of the job", "path")]
+_NUMBER = [_parameter("job_id", schema("string", pattern="^[0-9a-f]{32}$"), "id of the job", "path")]
 
 PREDICTIONS: dict[str, dict[str, Operation]] = {
     "/v1/predictions": {
@@ -223,13 +223,13 @@ JOBS: dict[str, dict[str, Operation]] = {
             },
         ),
     },
-    "/v1/jobs/{id}": {
+    "/v1/jobs/{job_id}": {
         "get": operation("State of a job", {"200": json_answer(ref("Job"), "the job"), **_NO_JOB}, parameters=_NUMBER),
         "delete": operation(
             "Cancel and remove a job", {"204": {"description": "it is removed"}, **_NO_JOB}, parameters=_NUMBER
         ),
     },
-    "/v1/jobs/{id}/result": {
+    "/v1/jobs/{job_id}/result": {
         "get": operation(
             "Result of a job",
             {

@@ -74,31 +74,31 @@ def blueprint(services: Services) -> Blueprint:
     def listed() -> Any:
         return {"jobs": the_jobs().listed()}
 
-    @routes.get("/v1/jobs/<number>")
-    def one(number: str) -> Any:
-        shown = the_jobs().shown(_checked(number))
+    @routes.get("/v1/jobs/<job_id>")
+    def one(job_id: str) -> Any:
+        shown = the_jobs().shown(_checked(job_id))
         if shown is None:
-            raise _unknown(number)
+            raise _unknown(job_id)
         headers = {} if shown["state"] in ("done", "failed") else {"Retry-After": _POLL_AFTER}
         return jsonify(shown), 200, headers
 
-    @routes.delete("/v1/jobs/<number>")
-    def remove(number: str) -> Any:
-        if not the_jobs().remove(_checked(number)):
-            raise _unknown(number)
+    @routes.delete("/v1/jobs/<job_id>")
+    def remove(job_id: str) -> Any:
+        if not the_jobs().remove(_checked(job_id)):
+            raise _unknown(job_id)
         return Response(status=204)
 
-    @routes.get("/v1/jobs/<number>/result")
-    def result(number: str) -> Any:
+    @routes.get("/v1/jobs/<job_id>/result")
+    def result(job_id: str) -> Any:
         jobs = the_jobs()
         best = request.accept_mimetypes.best_match(list(FORMATS.values())[:3], "application/json")
         form = one_of("format", tuple(FORMATS)) or next(name for name, kind in FORMATS.items() if kind == best)
-        job = jobs.get(_checked(number))
+        job = jobs.get(_checked(job_id))
         if job is None:
-            raise _unknown(number)
+            raise _unknown(job_id)
         if job.problem is not None:
             raise Problem(*job.problem)
-        found = jobs.result(number)
+        found = jobs.result(job_id)
         if found is None:
             raise Problem(
                 409,
