@@ -370,3 +370,55 @@ def test_the_openapi_document_describes_every_route(client: FlaskClient) -> None
         for ref in json.dumps(document).split('"$ref": "')[1:]
         for ref in [ref.partition('"')[0]]
     } <= names
+
+
+@pytest.mark.long
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+def test_generated_requests_never_fail_and_the_answers_conform(
+    pool: InlinePool, store: Store, tmp_path: Path, mode: str
+) -> None:
+    """Schemathesis makes valid or invalid requests from the document; no status 5xx, nothing undocumented."""
+    import hypothesis
+
+    schemathesis = pytest.importorskip("schemathesis")
+    from schemathesis.generation import GenerationMode
+
+    jobs = Jobs(tmp_path, Scripted(), JobLimits(max_jobs=1_000_000), store)
+    app = create_app(Services(pool, ServeSettings(), store, jobs))
+    for n in range(60):
+        store.append(entry(n), LONG)
+    document = schemathesis.openapi.from_wsgi("/openapi.json", app)
+    names = {
+        "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance",
+        "response_headers_conformance", "unsupported_method",
+    }  # fmt: skip
+    checks = [check for check in schemathesis.checks.CHECKS.get_all() if check.__name__ in names]
+    assert len(checks) == len(names)
+    tested = set()
+    for result in document.get_all_operations():
+        operation = result.ok()
+        if not operation.path.startswith(("/v1/jobs", "/v1/predictions", "/v1/feedback", "/v1/drift")):
+            continue
+
+        @hypothesis.settings(
+            max_examples=100,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(hypothesis.HealthCheck),
+        )
+        @hypothesis.given(case=operation.as_strategy(generation_mode=GenerationMode(mode)))
+        def run(case: Any) -> None:
+            existing = jobs.listed()
+            if "job_id" in (case.path_parameters or {}) and mode == "positive" and existing:
+                case.path_parameters["job_id"] = existing[0]["id"]
+            case.call_and_validate(checks=checks)
+
+        try:
+            run()
+            tested.add((operation.method, operation.path))
+        except hypothesis.errors.Unsatisfiable:  # an operation without parameters has no invalid request
+            assert mode == "negative"
+    jobs.close()
+    assert len(tested) >= 6
