@@ -298,7 +298,7 @@ def test_the_process_of_jobs_computes_stops_when_a_job_is_removed_and_ends_witho
     bundle = make_bundle(tmp_path / "bundle", (0.0, 1.0))
     rng = np.random.default_rng(0)
     soundfile.write(tmp_path / "short.wav", 0.1 * rng.standard_normal(16_000 * 20), 16_000)
-    process = JobProcess(bundle, time_limit=LONG)
+    process = JobProcess(bundle)
     seen: list[float] = []
     found = process.submit(Task(tmp_path / "short.wav", "short.wav"), progress=seen.append)
     assert isinstance(found, TaskAnswer)

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed, TimedOut
+from autobird.serving.pool import time_limit
 from autobird.serving.processes import ComputeProcess, Failed, NotReady, ProcessSettings, Result
 from autobird.serving.requests import ClientGone, Priority, QueueFull, ServedBundle, Task, TaskAnswer, TaskProblem
 from autobird.serving.snapshot import Signature, Snapshot, signature
@@ -48,13 +49,12 @@ class JobProcess:
 
     Args:
         bundle: folder of the bundle; after a change the next job is computed with the new one.
-        time_limit: seconds after which the process is killed.
         backbone: file of the backbone, see `Classifier`.
         threads: CPU threads of the backbone.
     """
 
-    def __init__(self, bundle: Path, time_limit: float, backbone: str | None = None, threads: int = 1) -> None:
-        self._bundle, self._time_limit = bundle, time_limit
+    def __init__(self, bundle: Path, backbone: str | None = None, threads: int = 1) -> None:
+        self._bundle = bundle
         self._backbone, self._threads = backbone, threads
         self._process: ComputeProcess | None = None
         self._loaded: Signature | None = None
@@ -74,16 +74,18 @@ class JobProcess:
             QueueFull: the bundle cannot be loaded now.
         """
         result: Result | None = None
+        limit = 0.0
         for _ in range(_ATTEMPTS):
             process = self._ready_process(is_gone)
-            result = process.run(task, self._time_limit, is_gone, progress)
+            limit = time_limit(self.bundle(), task.options.max_seconds)
+            result = process.run(task, limit, is_gone, progress)
             if not isinstance(result, Killed):
                 break
         if is_gone():
             raise ClientGone
         if isinstance(result, TaskAnswer | TaskProblem):
             return result
-        return _problem(result, self._time_limit)
+        return _problem(result, limit)
 
     def bundle(self) -> ServedBundle:
         """See `Computes`; call it after `submit`."""
@@ -129,7 +131,7 @@ class JobProcess:
             snapshot.remove()
 
 
-def _problem(result: Result | None, time_limit: float) -> TaskProblem:
+def _problem(result: Result | None, limit: float) -> TaskProblem:
     """Return the problem for what became of the process of a job."""
     if isinstance(result, Failed):
         return TaskProblem(
@@ -139,7 +141,7 @@ def _problem(result: Result | None, time_limit: float) -> TaskProblem:
         return TaskProblem(
             422,
             "Recording takes too long",
-            f"the recording could not be classified in {time_limit:g} s; cut it into parts",
+            f"the recording could not be classified in {limit:g} s; cut it into parts",
         )
     if isinstance(result, Killed):
         return TaskProblem(

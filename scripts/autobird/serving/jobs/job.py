@@ -23,7 +23,6 @@ class JobLimits:
         max_values: largest number of decoded samples of all channels.
         max_jobs: largest number of jobs, finished ones included.
         keep_days: days for which finished jobs are kept.
-        time_limit: longest time to classify a recording, seconds.
         min_free_bytes: space that uploads leave free on the disk.
     """
 
@@ -32,7 +31,6 @@ class JobLimits:
     max_values: int = 66_355_200_000
     max_jobs: int = 100
     keep_days: float = 7.0
-    time_limit: float = 21_600.0
     min_free_bytes: int = 500_000_000
 
 
