@@ -19,6 +19,9 @@ from autobird.serving.jobs.job import JobLimits
 from autobird.serving.jobs.length import declared_seconds
 from autobird.serving.jobs.queue import Jobs, TooManyJobs
 from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.settings import ServeSettings
+from autobird.serving.spool import Spool
+from autobird.serving.state import opened_state
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.store import Store
 from tests.scripted_jobs import LONG, Scripted, add, answer, wait_until
@@ -264,6 +267,35 @@ def test_two_servers_do_not_use_one_folder(tmp_path: Path, opened: Callable[...,
     (tmp_path / "file").write_text("")
     with pytest.raises(AutobirdError, match=r"--state .*file cannot be used \(.*\); give the path of a folder"):
         Jobs(tmp_path / "file", Scripted())
+
+
+def test_what_a_killed_server_left_is_removed(tmp_path: Path, opened: Callable[..., Jobs]) -> None:
+    spool = Spool(tmp_path)
+    spool.write(bytes(2_000_000))
+    assert [p.parent for p in [spool.source()] if isinstance(p, Path)] == [tmp_path]
+    (tmp_path / "notes.txt").write_text("of the user")
+    opened(Scripted())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["jobs", "notes.txt"]
+
+
+def test_the_log_and_the_jobs_of_a_server_follow_its_options_and_are_closed_at_the_end(tmp_path: Path) -> None:
+    with opened_state(tmp_path / "bundle", ServeSettings()) as nothing:
+        assert nothing == (None, None)
+    settings = ServeSettings(
+        log=str(tmp_path / "log.sqlite"), state=str(tmp_path / "state"), keep_days=30, max_job_megabytes=5, max_job_seconds=7200,
+        max_jobs=9, job_days=2,
+    )  # fmt: skip
+    for _ in range(2):
+        with opened_state(tmp_path / "bundle", settings) as (store, jobs):
+            assert store
+            assert store.page() == []
+            assert jobs
+            assert jobs.limits == JobLimits(5_000_000, 7200.0, 12 * settings.max_values, 9, 2.0)
+    with (
+        pytest.raises(AutobirdError, match="the log .* is a folder"),
+        opened_state(tmp_path, settings.model_copy(update={"log": str(tmp_path)})),
+    ):
+        raise AssertionError("it was opened")
 
 
 def test_a_damaged_job_does_not_stop_the_server(tmp_path: Path) -> None:

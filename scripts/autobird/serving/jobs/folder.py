@@ -24,6 +24,10 @@ _NEW, _OLD = ".new-", ".old-"
 """Folders of jobs whose upload is not complete, and of those that are being removed."""
 
 
+TEMPORARY = "upload-"
+"""Start of the names of uploads to other routes (`spool.Spool`), of which some remain after a kill."""
+
+
 class JobFolder:
     """Files of jobs below a folder, which one server uses at a time.
 
@@ -39,6 +43,8 @@ class JobFolder:
             self._lock.acquire(timeout=0)
             for leftover in (*self._folder.glob(f"{_NEW}*"), *self._folder.glob(f"{_OLD}*")):
                 shutil.rmtree(leftover)
+            for upload in folder.glob(f"{TEMPORARY}*"):
+                upload.unlink()
         except Timeout:
             raise AutobirdError(
                 f"--state {folder} is used by another server; give each server a folder of its own"
