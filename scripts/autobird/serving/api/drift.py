@@ -42,4 +42,4 @@ def openapi_schemas() -> dict[str, Any]:
     """Return the schemas that these descriptions name."""
     from autobird.serving import openapi_log
 
-    return {name: openapi_log.SCHEMAS[name] for name in ('Drift',)}
+    return {name: openapi_log.SCHEMAS[name] for name in ("Drift",)}

@@ -104,4 +104,4 @@ def openapi_schemas() -> dict[str, Any]:
     """Return the schemas that these descriptions name."""
     from autobird.serving import openapi_log
 
-    return {name: openapi_log.SCHEMAS[name] for name in ('Feedback', 'NewFeedback')}
+    return {name: openapi_log.SCHEMAS[name] for name in ("Feedback", "NewFeedback")}
