@@ -18,8 +18,8 @@ from autobird.audio.settings import MelSettings
 from autobird.audio.windows import window_rms, window_starts
 from autobird.core.errors import AutobirdError
 from autobird.drift.features import AUDIO_FEATURES, DRIFT_FEATURES, drift_features
-from autobird.drift.monitor import Reference, drift_test, ks_distances
-from autobird.drift.report import evidently_report, read_references, summarise_drift
+from autobird.drift.monitor import Reference, drift_test, ks_distances, read_references
+from autobird.drift.report import evidently_report, summarise_drift
 from autobird.drift.settings import DriftTestSettings
 from autobird.synth.encode import encode
 from autobird.synth.plan import Plan, plan_corpus

@@ -19,10 +19,12 @@ from autobird.drift.report import summarise_drift
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.drift.time_range import end_of, start_of, utc_text
 from autobird.serving import export_log
-from autobird.serving import log as log_module
-from autobird.serving.log import LogEntry, PredictionLog
 from autobird.serving.log_reader import select_entries
 from autobird.serving.log_state import log_state
+from autobird.serving.store import sqlite as sqlite_module
+from autobird.serving.store.entries import LogEntry
+from autobird.serving.store.sqlite import SqliteBackend
+from autobird.serving.store.store import Store
 from tests.unit.test_drift import references_and_current
 
 MAY = datetime(2026, 5, 1, 6, 30, tzinfo=UTC).timestamp()
@@ -31,13 +33,17 @@ MAY = datetime(2026, 5, 1, 6, 30, tzinfo=UTC).timestamp()
 DAY = 86400.0
 
 
+def open_log(path: Path) -> Store:
+    return Store(SqliteBackend(path))
+
+
 def entry(bundle: str, level: float) -> LogEntry:
     return LogEntry(bundle, 5.0, None, None, dict.fromkeys(DRIFT_FEATURES, level))
 
 
 def write_log(path: Path, bundles: Sequence[str]) -> Path:
     """A log with one entry a day, from `MAY` on; the level of an entry is its number, from 0."""
-    log = PredictionLog(path)
+    log = open_log(path)
     for level, bundle in enumerate(bundles):
         log.append(entry(bundle, float(level)))
     log.close()
@@ -49,9 +55,9 @@ def write_log(path: Path, bundles: Sequence[str]) -> Path:
 def _create_and_append(path: Path, barrier: Any, entries: int) -> None:
     """Process of the test below."""
     barrier.wait()
-    log = PredictionLog(path)
+    log = open_log(path)
     for level in range(entries):
-        log.append(entry("abc", float(level)))
+        log.append(entry("abc", float(level)), 60)
 
 
 def test_processes_that_start_together_on_a_new_log_all_write_their_entries(tmp_path: Path) -> None:
@@ -82,8 +88,8 @@ def test_a_process_that_starts_waits_for_one_that_is_creating_the_log(
         if len(pauses) == 3:
             other.execute("COMMIT")
 
-    monkeypatch.setattr(log_module.time, "sleep", finish)
-    log = PredictionLog(tmp_path / "log.sqlite")
+    monkeypatch.setattr(sqlite_module.time, "sleep", finish)
+    log = open_log(tmp_path / "log.sqlite")
     assert len(pauses) == 3
     log.append(entry("abc", 1.0))
     assert len(select_entries(tmp_path / "log.sqlite", "abc").entries) == 1
@@ -92,7 +98,7 @@ def test_a_process_that_starts_waits_for_one_that_is_creating_the_log(
 def test_a_log_that_cannot_be_used_is_reported_with_a_remedy(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text").write_text("not a database, but long enough to be one. " * 100)
-    PredictionLog(tmp_path / "damaged.sqlite").append(entry("abc", 1.0))
+    open_log(tmp_path / "damaged.sqlite").append(entry("abc", 1.0))
     data = (tmp_path / "damaged.sqlite").read_bytes()
     (tmp_path / "damaged.sqlite").write_bytes(data[:100] + b"\xff" * (len(data) - 100))
     for name, message in (
@@ -102,7 +108,7 @@ def test_a_log_that_cannot_be_used_is_reported_with_a_remedy(tmp_path: Path) -> 
         ("damaged.sqlite", "the log .*damaged.sqlite cannot be used .*; give the path"),
     ):
         with pytest.raises(AutobirdError, match=message) as error:
-            PredictionLog(tmp_path / name)
+            open_log(tmp_path / name)
         assert "\n" not in str(error.value)
 
 
@@ -111,9 +117,11 @@ def test_a_log_that_may_not_be_written_is_reported_at_the_start(
 ) -> None:
     path = write_log(tmp_path / "log.sqlite", ["abc"])
     connect = sqlite3.connect
-    monkeypatch.setattr(sqlite3, "connect", lambda file, timeout: connect(f"file:{file}?mode=ro", timeout, uri=True))
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda file, timeout, **_: connect(f"file:{file}?mode=ro", timeout, uri=True)
+    )
     with pytest.raises(AutobirdError, match=r"cannot be used \(attempt to write a readonly database\); give the path"):
-        PredictionLog(path)
+        open_log(path)
 
 
 def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
@@ -122,12 +130,12 @@ def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
         connection.execute("CREATE TABLE photos (id INTEGER)")
     before = path.read_bytes()
     with pytest.raises(AutobirdError, match="is a database of another program; give the path of another file"):
-        PredictionLog(path)
+        open_log(path)
     assert path.read_bytes() == before
     with sqlite3.connect(tmp_path / "old.sqlite") as connection:
         connection.execute("CREATE TABLE predictions (id INTEGER PRIMARY KEY, time REAL, bundle TEXT)")
     with pytest.raises(AutobirdError, match=r"has no column '.*': another version of Autobird wrote it"):
-        PredictionLog(tmp_path / "old.sqlite")
+        open_log(tmp_path / "old.sqlite")
 
 
 def export(tmp_path: Path, settings: dict[str, Any]) -> tuple[list[str], dict[str, Any]]:
@@ -198,7 +206,7 @@ def test_a_log_without_entries_of_the_bundle_or_the_range_is_reported(tmp_path: 
     ):
         export(tmp_path, {"since": "2027-01-01"})
     (tmp_path / "log.sqlite").unlink()
-    PredictionLog(tmp_path / "log.sqlite")
+    open_log(tmp_path / "log.sqlite")
     with pytest.raises(AutobirdError, match=r"0 entries .*left out: none"):
         export(tmp_path, {"days": 3})
     (tmp_path / "log.sqlite").write_text("not a database")
@@ -208,7 +216,7 @@ def test_a_log_without_entries_of_the_bundle_or_the_range_is_reported(tmp_path: 
 
 def test_the_state_of_a_log_changes_with_each_entry_also_beside_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "a log?#%.sqlite"
-    log, states = PredictionLog(path), {log_state(path)}
+    log, states = open_log(path), {log_state(path)}
     for bundle in ("abc", "abc", "def"):
         log.append(entry(bundle, 1.0))
         states.add(log_state(path))

@@ -16,7 +16,8 @@ from autobird.predict.bundle import Bundle
 from autobird.predict.bundle_files import FILES
 from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.predict.threshold_overlay import write_overlay
-from autobird.serving.log import LogEntry, PredictionLog
+from autobird.serving.store.entries import LogEntry
+from autobird.serving.store.store import Store, backend_of
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.delivered import assert_delivered
@@ -167,7 +168,7 @@ def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) 
     assert result.rules == {"predict_manifest", "predict_batch", "drift_current", "drift"}
     assert json.loads((folder / "results/test/drift/drift.json").read_text())["recordings"] == 6
     description = json.loads((folder / "results/test/release/bundle/bundle.json").read_text())
-    journal = PredictionLog(folder / "log.sqlite")
+    journal = Store(backend_of(folder / "log.sqlite"))
     for bundle, count in ((description["fingerprint"], 8), ("another", 3)):
         for level in range(count):
             features = dict.fromkeys(DRIFT_FEATURES, 0.0) | {"level": 40.0 + level}

@@ -41,6 +41,12 @@ CURRENT_KIND = (
     if CONFIG.drift.current == "test"
     else "folder" if CURRENT.is_dir() else "log"
 )
+if "://" in CONFIG.drift.current:
+    # The URL may hold a password, and reading the configuration never uses the network.
+    exit_with_error(
+        "drift.current is a URL; export the log to a file, which drift.current can name: "
+        "autobird log export URL --output log.sqlite"
+    )
 if CURRENT_KIND == "log" and workflow.is_main_process and not CURRENT.is_file():
     exit_with_error(
         f"drift.current: {CURRENT} is neither a folder nor a file; set it to `test`, a folder of recordings, "

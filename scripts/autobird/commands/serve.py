@@ -38,6 +38,10 @@ def add_parser(commands: "Commands") -> None:
     )
     state.add_argument("--keep-days", help="days for which entries of the log are kept (default: for ever)")
     state.add_argument("--state", metavar="FOLDER", help="folder for jobs (long recordings) and temporary files")
+    state.add_argument("--max-job-megabytes", help="largest upload of a job, MB (default: 4096)")
+    state.add_argument("--max-job-seconds", help="longest recording of a job, seconds (default: 86400)")
+    state.add_argument("--max-jobs", help="number of jobs, finished ones included (default: 100)")
+    state.add_argument("--job-days", help="days for which finished jobs are kept (default: 7)")
 
     access = parser.add_argument_group("access")
     access.add_argument(

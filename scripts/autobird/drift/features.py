@@ -10,19 +10,11 @@ from autobird.audio.amplitude_scaling import POWER_FLOOR, scaling_of
 from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
+from autobird.drift.names import AUDIO_FEATURES, DRIFT_FEATURES, MODEL_FEATURES
+
+__all__ = ["AUDIO_FEATURES", "DRIFT_FEATURES", "MODEL_FEATURES", "FrameStatistics", "drift_features", "window_features"]
 
 Floats = NDArray[np.float64]
-
-AUDIO_FEATURES = ("mel_mean", "mel_std", "energy_mean", "energy_std", "level", "bandwidth")
-"""Features of the audio: mean and standard deviation of the mel values (in the front end's units) and of the frames' energy
-(nats), which the original project used; and level (dBFS) and bandwidth (Hz). With PCEN, power cannot be computed from the mel
-values, so energy and bandwidth use the PCEN values instead."""
-
-MODEL_FEATURES = ("confidence", "entropy")
-"""Features of the model's output: highest probability, and entropy (nats) of the probabilities, or with independent outputs the mean
-over the species of the entropy of their probability and its complement; means over windows."""
-
-DRIFT_FEATURES = AUDIO_FEATURES + MODEL_FEATURES
 
 _ABOVE_SILENCE = 0.02
 """A frame whose values all exceed the value of silence by less than this is digital silence or padding. For log-mel, the

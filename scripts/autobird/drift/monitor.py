@@ -1,9 +1,12 @@
 """A test for drift of the features of recordings, with a known false-alarm rate; imports numpy but not pandas."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from autobird.core.files import read_json
 
 Floats = NDArray[np.float64]
 
@@ -34,6 +37,8 @@ class DriftResult:
         threshold: quantile 1 - false-alarm rate of the same statistic between random subsets of the reference.
         distances: two-sample Kolmogorov-Smirnov distance of each feature, 0 to 1.
         worst: feature with the largest distance.
+        p_values: for each feature, the probability that the largest of all statistics is at least that of the feature if there is no
+            drift (Westfall and Young 1993): those below the false-alarm rate drift, also if several features are looked at.
     """
 
     drift: bool
@@ -41,6 +46,15 @@ class DriftResult:
     threshold: float
     distances: dict[str, float]
     worst: str
+    p_values: dict[str, float]
+
+
+def read_references(path: Path) -> dict[str, Reference]:
+    """Read `drift_reference.json` of a bundle: the references of the audio features (`audio`) and model features (`model`)."""
+    return {
+        name: Reference(tuple(r["features"]), np.array(r["values"], np.float64), np.array(r["groups"], np.int64))
+        for name, r in read_json(path).items()
+    }
 
 
 def ks_distances(a: Floats, b: Floats) -> Floats:
@@ -77,18 +91,22 @@ def drift_test(reference: Reference, current: Floats, alarm_rate: float, resampl
     _, codes = np.unique(reference.groups, return_inverse=True)
     distances = ks_distances(reference.values, current)
     worst = int(distances.argmax())
-    statistic = float(np.sqrt(n * m / (n + m)) * distances[worst])
+    statistics = np.sqrt(n * m / (n + m)) * distances
+    statistic = float(statistics[worst])
     # The largest possible statistic; it is never exceeded. Fewer than two groups cannot be divided into subsets.
     threshold = float(np.sqrt(n * m / (n + m)))
+    p_values = np.ones(len(distances))
     if codes.max() > 0:
         null = _null_statistics(reference.values, codes, m, resamples, seed)
         threshold = float(np.quantile(null, 1 - alarm_rate))
+        p_values = (1 + (null >= statistics[:, None]).sum(axis=1)) / (1 + len(null))
     return DriftResult(
         drift=statistic > threshold,
         statistic=round(statistic, 4),
         threshold=round(threshold, 4),
         distances={name: round(float(d), 4) for name, d in zip(reference.names, distances, strict=True)},
         worst=reference.names[worst],
+        p_values={name: round(float(p), 4) for name, p in zip(reference.names, p_values, strict=True)},
     )
 
 

@@ -12,19 +12,11 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.drift.features import DRIFT_FEATURES
-from autobird.drift.monitor import DriftResult, Reference, drift_test
+from autobird.drift.monitor import DriftResult, Reference, drift_test, read_references
 from autobird.drift.settings import DriftTestSettings
 
 _SMALLEST_THRESHOLD = 1e-9
 """In place of a threshold of 0, which a reference of constant features has, where tests are compared."""
-
-
-def read_references(path: Path) -> dict[str, Reference]:
-    """Read `drift_reference.json` of a bundle: the references of the audio features (`audio`) and model features (`model`)."""
-    return {
-        name: Reference(tuple(r["features"]), np.array(r["values"], np.float64), np.array(r["groups"], np.int64))
-        for name, r in read_json(path).items()
-    }
 
 
 def summarise_drift(

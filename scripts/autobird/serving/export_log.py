@@ -1,16 +1,16 @@
 """Stage `drift_current` for the server's log: write the drift features of the recordings that one bundle classified."""
 
-import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text, read_json, write_json, write_text
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.drift.features import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES
 from autobird.drift.settings import LogRangeSettings
 from autobird.drift.time_range import end_of, start_of, utc_text
 from autobird.serving.log_reader import LogSelection, select_entries
+from autobird.serving.store.backend import Unavailable
 
 _LISTED = 3
 """Largest number of other bundles that a text lists."""
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         until = end_of(settings.until) if settings.until else None
         try:
             selection = select_entries(args.database, bundle, since, until, settings.days)
-        except sqlite3.Error as error:
+        except Unavailable as error:
             raise AutobirdError(
                 f"{args.database} is not a log of the server ({error}); give the file that `autobird serve --log` wrote"
             ) from error

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from autobird.drift.features import DRIFT_FEATURES
-from autobird.serving.log_state import snapshot
+from autobird.drift.names import DRIFT_FEATURES
+from autobird.serving.store.backend import Unavailable
+from autobird.serving.store.sqlite import SqliteBackend
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,20 @@ def select_entries(
         days: instead of `since`, number of days before the last entry of the bundle.
 
     Raises:
-        sqlite3.Error: the file is not a log.
+        Unavailable: the file is not a log.
     """
-    with snapshot(path) as connection:
-        counts = dict(connection.execute("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle"))
+    with SqliteBackend(path).snapshot() as query:
+        counts: dict[str, int] = dict(
+            query("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle", [])
+        )
         if days is not None:
-            last = connection.execute("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle]).fetchone()[0]
+            [(last,)] = query("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle])
             since = None if last is None else float(last) - days * 86400
-        rows = connection.execute(
-            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = :bundle "
-            "AND (:since IS NULL OR time >= :since) AND (:until IS NULL OR time < :until) ORDER BY id",
-            {"bundle": bundle, "since": since, "until": until},
+        limits = {"time >= ?": since, "time < ?": until}
+        used = {text: value for text, value in limits.items() if value is not None}
+        rows = query(
+            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE {' AND '.join(['bundle = ?', *used])} ORDER BY id",
+            [bundle, *used.values()],
         )
         entries = [(int(number), tuple(values)) for number, *values in rows]
     outside = counts.pop(bundle, 0) - len(entries)

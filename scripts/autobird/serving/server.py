@@ -10,8 +10,11 @@ from types import FrameType
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
+from autobird.serving.jobs.queue import Jobs
 from autobird.serving.pool import PoolOptions, ProcessPool
 from autobird.serving.settings import ServeSettings
+from autobird.serving.state import opened_state
+from autobird.serving.store.store import Store
 
 _SPARE_THREADS = 16
 """Threads of the front beside those for requests that wait: they answer requests that are not classified, such as /healthz."""
@@ -37,27 +40,32 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             log cannot be used, or the packages of the server are not installed.
     """
     listener = bind(settings.host, settings.port)
-    if settings.log:
-        from autobird.serving.log import PredictionLog
-
-        PredictionLog(Path(settings.log))  # reports a file that cannot be used, before any process starts
-    pool = ProcessPool(
-        bundle,
-        PoolOptions(
-            processes=settings.workers,
-            queued=settings.queue,
-            seconds=settings.time_limit,
-            backbone=settings.backbone,
-            shadow=Path(settings.shadow) if settings.shadow else None,
-        ),
-    )
-    try:
-        _run(bundle, settings, listener, pool)
-    finally:
-        pool.close(1.0)
+    # A log that cannot be used is reported before any process starts.
+    with opened_state(bundle, settings) as (store, jobs):
+        pool = ProcessPool(
+            bundle,
+            PoolOptions(
+                processes=settings.workers,
+                queued=settings.queue,
+                seconds=settings.time_limit,
+                backbone=settings.backbone,
+                shadow=Path(settings.shadow) if settings.shadow else None,
+            ),
+        )
+        try:
+            _run(bundle, settings, listener, pool, store, jobs)
+        finally:
+            pool.close(1.0)
 
 
-def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: ProcessPool) -> None:
+def _run(
+    bundle: Path,
+    settings: ServeSettings,
+    listener: socket.socket,
+    pool: ProcessPool,
+    store: Store | None,
+    jobs: Jobs | None,
+) -> None:
     try:  # while the first compute process starts
         from autobird.serving.app import create_app
         from autobird.serving.front import Front, FrontLimits
@@ -68,7 +76,7 @@ def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: P
         ) from error
     for note in pool.wait_until_ready().notes:
         print(f"note: {note}", file=sys.stderr)
-    app = create_app(Services(pool, settings))
+    app = create_app(Services(pool, settings, store, jobs))
     listen(listener)
     limits = FrontLimits(
         connections=_allowed_connections(),
@@ -77,7 +85,7 @@ def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: P
         body_seconds=settings.body_seconds,
     )
     stack = threading.stack_size(_STACK)
-    front = Front(app, listener, limits, lambda _path: int(settings.max_megabytes * 1e6))
+    front = Front(app, listener, limits, lambda path: _max_bytes(path, settings))
     threading.stack_size(stack)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -91,6 +99,12 @@ def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: P
     print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
     with suppress(KeyboardInterrupt):
         front.run(_GRACE_SECONDS)
+
+
+def _max_bytes(path: str, settings: ServeSettings) -> int:
+    """Return the size of the largest body that a path accepts."""
+    megabytes = settings.max_job_megabytes if path.rstrip("/") == "/v1/jobs" else settings.max_megabytes
+    return int(megabytes * 1e6)
 
 
 def _allowed_connections() -> int:

@@ -57,6 +57,12 @@ class ServeSettings(Settings):
     state: str | None = Field(
         None, min_length=1, description="Folder for jobs, their uploads and results, and temporary files."
     )
+    max_job_megabytes: float = Field(4096.0, gt=0, le=1_000_000, description="Largest upload of a job, MB.")
+    max_job_seconds: float = Field(
+        86_400.0, gt=0, le=1_000_000, description="Longest recording of a job, seconds of decoded audio."
+    )
+    max_jobs: int = Field(100, ge=1, le=100_000, description="Largest number of jobs, finished ones included.")
+    job_days: float = Field(7.0, gt=0, le=36_500, description="Days for which finished jobs are kept.")
     log: str | None = Field(
         None,
         min_length=1,

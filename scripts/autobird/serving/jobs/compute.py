@@ -1,0 +1,155 @@
+"""The compute process of jobs: it gives way to those that answer requests, and runs only while there are jobs."""
+
+from collections.abc import Callable
+from multiprocessing.connection import wait
+from pathlib import Path
+from time import monotonic
+from typing import Protocol
+
+from autobird.core.errors import AutobirdError
+from autobird.core.workers import Killed, TimedOut
+from autobird.serving.pool import time_limit
+from autobird.serving.processes import ComputeProcess, Failed, NotReady, ProcessSettings, Result
+from autobird.serving.requests import ClientGone, Priority, QueueFull, ServedBundle, Task, TaskAnswer, TaskProblem
+from autobird.serving.snapshot import Signature, Snapshot, signature
+
+_NICENESS = 10
+"""The process gives way to those that answer requests (`os.nice`)."""
+
+_START_SECONDS = 120.0
+"""Time that the process has to load the bundle."""
+
+_POLL_SECONDS = 0.25
+"""How often it is asked whether the job is still wanted, seconds."""
+
+_ATTEMPTS = 2
+"""How often a job is computed whose process is killed from outside."""
+
+
+class Computes(Protocol):
+    """Computes the answers of jobs: the pool itself, or `JobProcess`."""
+
+    def submit(
+        self,
+        task: Task,
+        is_gone: Callable[[], bool] = ...,
+        priority: Priority = ...,
+        progress: Callable[[float], None] | None = ...,
+    ) -> TaskAnswer | TaskProblem:
+        """See `requests.Pool.submit`."""
+        ...
+
+    def bundle(self) -> ServedBundle:
+        """Return the description of the bundle that computed the last answer."""
+        ...
+
+
+class JobProcess:
+    """A process of its own for the jobs, so that requests never wait for one that takes hours; used by one thread.
+
+    Args:
+        bundle: folder of the bundle; after a change the next job is computed with the new one.
+        backbone: file of the backbone, see `Classifier`.
+        threads: CPU threads of the backbone.
+    """
+
+    def __init__(self, bundle: Path, backbone: str | None = None, threads: int = 1) -> None:
+        self._bundle = bundle
+        self._backbone, self._threads = backbone, threads
+        self._process: ComputeProcess | None = None
+        self._loaded: Signature | None = None
+        self._served: ServedBundle | None = None
+
+    def submit(
+        self,
+        task: Task,
+        is_gone: Callable[[], bool] = lambda: False,
+        priority: Priority = "job",  # noqa: ARG002 - see `Computes`
+        progress: Callable[[float], None] | None = None,
+    ) -> TaskAnswer | TaskProblem:
+        """See `Computes`.
+
+        Raises:
+            ClientGone: the job is not wanted any more; its process stops within a second.
+            QueueFull: the bundle cannot be loaded now.
+        """
+        result: Result | None = None
+        limit = 0.0
+        for _ in range(_ATTEMPTS):
+            process = self._ready_process(is_gone)
+            limit = time_limit(self.bundle(), task.options.max_seconds)
+            result = process.run(task, limit, is_gone, progress)
+            if not isinstance(result, Killed):
+                break
+        if is_gone():
+            raise ClientGone
+        if isinstance(result, TaskAnswer | TaskProblem):
+            return result
+        return _problem(result, limit)
+
+    def bundle(self) -> ServedBundle:
+        """See `Computes`; call it after `submit`."""
+        assert self._served, "no process was started"
+        return self._served
+
+    def idle(self) -> None:
+        """End the process: its memory is not needed until the next job."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+
+    def _ready_process(self, is_gone: Callable[[], bool]) -> ComputeProcess:
+        if self._process is not None and not (self._process.is_alive() and signature(self._bundle) == self._loaded):
+            self.idle()
+        if self._process is None:
+            self._process = self._started(is_gone)
+        return self._process
+
+    def _started(self, is_gone: Callable[[], bool]) -> ComputeProcess:
+        try:
+            snapshot = Snapshot(self._bundle)
+        except AutobirdError as error:
+            raise QueueFull(str(error), 30) from error
+        try:
+            process = ComputeProcess(
+                ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, _NICENESS)
+            )
+            deadline = monotonic() + _START_SECONDS
+            while not wait([process.pipe], _POLL_SECONDS):
+                if is_gone() or monotonic() > deadline:
+                    process.kill()
+                    if is_gone():
+                        raise ClientGone
+                    raise QueueFull(f"the bundle was not loaded in {_START_SECONDS:g} s", 30)
+            message = process.first_message()
+            if isinstance(message, NotReady):
+                process.kill()
+                raise QueueFull(message.error, 30)
+            self._loaded, self._served = snapshot.signature, message.bundle
+            return process
+        finally:
+            snapshot.remove()
+
+
+def _problem(result: Result | None, limit: float) -> TaskProblem:
+    """Return the problem for what became of the process of a job."""
+    if isinstance(result, Failed):
+        return TaskProblem(
+            500, "Internal error", "the recording could not be classified because of an error in the program"
+        )
+    if isinstance(result, TimedOut):
+        return TaskProblem(
+            422,
+            "Recording takes too long",
+            f"the recording could not be classified in {limit:g} s; cut it into parts",
+        )
+    if isinstance(result, Killed):
+        return TaskProblem(
+            503,
+            "Compute process killed",
+            "the process that classified the recording was ended from outside twice, perhaps because memory ran out; send it again later, "
+            "or cut it into parts",
+        )
+    return TaskProblem(
+        422, "Damaged recording", "the recording is damaged in a way that stops the decoder; export or convert it again"
+    )

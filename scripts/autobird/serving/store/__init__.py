@@ -1,0 +1,1 @@
+"""The log of predictions and the feedback, in SQLite or PostgreSQL."""
