@@ -193,14 +193,25 @@ def decode_at_rates_into(
     new_consumer: Callable[[], R],
     max_duration: float = float("inf"),
     span: tuple[float, float] = (0.0, float("inf")),
+    max_values: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> ResampledResult[R]:
     """Decode an audio file once, and pass its mono samples to a consumer, block by block and at several sampling rates (Hz).
 
     The samples at each rate are those that `decode` returns. `new_consumer` is called once per decode attempt, as in
     `decode_into`, which has the other arguments and the errors.
+
+    Args:
+        max_values: largest number of decoded samples of all channels together; None: that of `audio.limits`.
+        progress: called with the seconds of audio that are decoded, after each block.
     """
     decoded, resampled = _decode(
-        source, max_duration, span, lambda rate: _Resampled(rate, sample_rates, new_consumer())
+        source,
+        max_duration,
+        span,
+        lambda rate: _Resampled(rate, sample_rates, new_consumer()),
+        max_values,
+        progress,
     )
     resampled.finish()
     return ResampledResult(decoded.sample_rate, decoded.note, resampled.consumer)
@@ -279,7 +290,12 @@ class _Decoded:
 
 
 def _decode(
-    source: Path | BinaryIO, max_duration: float, span: tuple[float, float], new_consumer: Callable[[int], _B]
+    source: Path | BinaryIO,
+    max_duration: float,
+    span: tuple[float, float],
+    new_consumer: Callable[[int], _B],
+    max_values: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[_Decoded, _B]:
     """Decode `source`, again if necessary (see `decode_into`); return the result and the consumer of the last attempt."""
     selected: tuple[int, ...] | None = None
@@ -288,13 +304,15 @@ def _decode(
     with ExitStack() as stack:
         while True:
             with open_audio(source) as (file, note):
-                reader = BlockReader(file, max_duration, span, selected, divisor)
+                reader = BlockReader(file, max_duration, span, selected, divisor, max_values)
                 consumer = new_consumer(file.samplerate)
                 starts_behind_end = span[0] * file.samplerate >= file.frames
                 is_unread = not counted and starts_behind_end and unread_mp3_bytes(file) > _UNREAD_TAIL
                 if not is_unread:
                     for block, mono in reader:
                         consumer.add(block, mono)
+                        if progress:
+                            progress(reader.frames / file.samplerate)
                     is_unread = not counted and reader.ended and unread_mp3_bytes(file) > _UNREAD_TAIL
                 if is_unread:
                     counted, source = True, with_frame_count(stack.enter_context(opened(source)), last_second)

@@ -1,5 +1,6 @@
 """Classify a recording, with the same decoding, resampling, mel front end and backbone as in training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -115,7 +116,12 @@ class Classifier:
         return self.bundle.labels
 
     def predict(
-        self, audio: Path | str | BinaryIO, max_duration: float | None = None, keep_frames: bool = True
+        self,
+        audio: Path | str | BinaryIO,
+        max_duration: float | None = None,
+        keep_frames: bool = True,
+        max_values: int | None = None,
+        progress: Callable[[float], None] | None = None,
     ) -> Prediction:
         """Classify a recording of any length; it is decoded and classified block by block.
 
@@ -124,9 +130,11 @@ class Classifier:
             max_duration: longest accepted recording, seconds of decoded audio; None: no limit.
             keep_frames: whether the result has the mel frames, which need 29 MB for each hour with the default settings. The
                 memory for the rest of the result is small: 24 hours have 34,560 windows.
+            max_values: largest accepted number of decoded samples of all channels together; None: see `audio.limits`.
+            progress: called with the seconds of audio that are decoded, after each block.
 
         Raises:
-            TooLong: the recording is longer than `max_duration`.
+            TooLong: the recording is longer than `max_duration`, or has more samples than `max_values`.
             UnusableAudio: the recording cannot be decoded, is shorter than `MIN_DURATION`, or gives logits that are not finite.
         """
         s = self.bundle.features
@@ -136,6 +144,8 @@ class Classifier:
                 (s.sample_rate,) if self._backbone is None else (s.sample_rate, self._backbone.info.sample_rate),
                 lambda: self._new_stream(keep_frames),
                 float("inf") if max_duration is None else max_duration,
+                max_values=max_values,
+                progress=progress,
             )
             stream = decoded.consumer
             duration = stream.samples / s.sample_rate
