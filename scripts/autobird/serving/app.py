@@ -11,14 +11,12 @@ from typing import Any
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from autobird.audio.audio_file import TooLong, UnusableAudio
 from autobird.audio.formats import readable_extensions
-from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.serving.openapi import openapi_document
-from autobird.serving.response import response_body
-from autobird.serving.settings import ServeSettings
+from autobird.serving.requests import ClientGone, QueueFull, Task, TaskOptions, TaskProblem
+from autobird.serving.services import Services
 from autobird.serving.upload import UploadError, read_recording
 
 log = logging.getLogger("autobird")
@@ -26,17 +24,13 @@ log = logging.getLogger("autobird")
 _PAGE = Path(__file__).with_name("page.html")
 
 
-def create_app(bundle: Path, settings: ServeSettings) -> Flask:
-    """Create the app for a bundle.
-
-    Raises:
-        AutobirdError: the bundle cannot be read.
-    """
-    classifier = Classifier(bundle, backbone=settings.backbone)
+def create_app(services: Services) -> Flask:
+    """Create the app for a pool."""
+    pool, settings = services.pool, services.settings
     prediction_log = PredictionLog(Path(settings.log)) if settings.log else None
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    metrics.LOADED.labels(classifier.bundle.name, classifier.bundle.variant).set(1)
+    metrics.LOADED.labels(pool.bundle().name, pool.bundle().variant).set(1)
 
     page_html = page_text(readable_extensions())
 
@@ -52,21 +46,31 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
                 audio = read_recording(request, int(settings.max_megabytes * 1e6))
             except UploadError as error:
                 return _problem(error.status, error.title, str(error))
+            options = TaskOptions(
+                spectrogram=request.args.get("spectrogram") in ("1", "true"),
+                max_seconds=settings.max_seconds,
+                max_values=settings.max_values,
+            )
             try:
-                prediction = classifier.predict(audio, settings.max_seconds)
-            except TooLong as error:
-                return _problem(413, "Recording too long", f"{error}; cut the recording into parts")
-            except UnusableAudio as error:
-                return _problem(422, "Not a usable recording", str(error))
-            body = response_body(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
+                is_gone = request.environ.get("waitress.client_disconnected", lambda: False)
+                answer = pool.submit(Task(audio.getvalue(), "", options), is_gone)
+            except QueueFull as error:
+                response = _problem(503, "Server busy", str(error))
+                response.headers["Retry-After"] = str(error.retry_after)
+                return response
+            except ClientGone:
+                return Response(status=499)
+            if isinstance(answer, TaskProblem):
+                return _problem(answer.status, answer.title, answer.detail)
+            body = answer.body
             best = body["species"][0] if body["species"] else None
             if prediction_log:
                 entry = LogEntry(
-                    classifier.bundle.fingerprint,
-                    prediction.duration,
+                    body["model"]["fingerprint"],
+                    body["duration"],
                     best["species"] if best else None,
                     best["probability"] if best else None,
-                    classifier.drift_features(prediction),
+                    answer.features,
                 )
                 try:
                     prediction_log.append(entry)
@@ -74,32 +78,32 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
                     metrics.LOG_ERRORS.inc()
                     log.warning("the log %s cannot be written: %s", settings.log, error)
             metrics.PREDICTIONS.labels(best["species"] if best else "").inc()
-            metrics.AUDIO_SECONDS.inc(prediction.duration)
+            metrics.AUDIO_SECONDS.inc(body["duration"])
         metrics.DURATION.observe(time.perf_counter() - start)
         return body
 
     @app.get("/v1/model")
     def model() -> Any:
-        b = classifier.bundle
+        b = pool.bundle()
         return {
             "name": b.name,
             "variant": b.variant,
             "fingerprint": b.fingerprint,
             "species": len(b.labels),
-            "backbone": None if b.backbone is None else b.backbone.model_dump(mode="json"),
-            "features": b.features.model_dump(mode="json"),
+            "backbone": b.backbone,
+            "features": b.features,
             "formats": list(readable_extensions()),
             "limits": {"megabytes": settings.max_megabytes, "seconds": settings.max_seconds},
         }
 
     @app.get("/v1/species")
     def species() -> Any:
-        b = classifier.bundle
-        return [{"species": name, "threshold": float(t)} for name, t in zip(b.labels, b.thresholds, strict=True)]
+        b = pool.bundle()
+        return [{"species": name, "threshold": t} for name, t in zip(b.labels, b.thresholds, strict=True)]
 
     @app.get("/healthz")
     def health() -> Any:
-        return {"status": "ok", "model": classifier.bundle.fingerprint}
+        return {"status": "ok", "model": pool.bundle().fingerprint}
 
     @app.get("/metrics")
     def prometheus() -> Response:

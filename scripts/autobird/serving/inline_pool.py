@@ -63,6 +63,9 @@ class InlinePool:
             answer = replace(answer, seconds=times)
         return answer
 
+    def raise_if_full(self) -> None:
+        """Do nothing: there is no queue."""
+
     def bundle(self) -> ServedBundle:
         """Return the description of the bundle."""
         return self._bundle
@@ -72,5 +75,5 @@ class InlinePool:
         b = self._bundle
         return PoolState(True, b.name, b.fingerprint, 1, 1, 0, self._running)
 
-    def close(self) -> None:
+    def close(self, seconds: float = 30.0) -> None:
         """Do nothing: there are no processes."""

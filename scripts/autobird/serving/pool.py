@@ -16,7 +16,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed, TimedOut
 from autobird.serving.group import Generation, Group
 from autobird.serving.inline_pool import InlinePool
-from autobird.serving.processes import ComputeProcess, Crash, Failed, Pipe, ProcessSettings, Result
+from autobird.serving.processes import ComputeProcess, Failed, Pipe, ProcessSettings, Result
 from autobird.serving.requests import (
     PRIORITIES,
     ClientGone,
@@ -47,6 +47,17 @@ _FIRST_GUESS = 0.1
 """Seconds of a task before one has been measured, for the header `Retry-After`."""
 
 
+_LEAST_TIME_LIMIT, _MAX_TIME_LIMIT = 120.0, 86_400.0
+"""Limits of the time for one recording, seconds."""
+
+_TIME_PER_SECOND = 0.02
+"""Seconds of computing for each second of audio, several times what a slow core takes."""
+
+_TIME_PER_BACKBONE_WINDOW = 0.3
+"""Additional seconds for each window that the backbone computes. BirdNET takes 0.035 to 0.075 on a core of 2020; a slow core that all
+processes share takes several times as long."""
+
+
 @dataclass(frozen=True)
 class PoolOptions:
     """How many processes compute, and their limits.
@@ -54,7 +65,7 @@ class PoolOptions:
     Attributes:
         processes: number of compute processes.
         queued: largest number of interactive tasks that wait.
-        seconds: longest time that a process may compute one task.
+        seconds: longest time that a process may compute one task; None: see `time_limit`. Tasks of jobs have always the latter.
         backbone: file of the backbone, see `Classifier`.
         threads: CPU threads of the backbone.
         shadow: folder of a second bundle, which gets each task too; its answers are passed to `on_shadow`.
@@ -62,10 +73,27 @@ class PoolOptions:
 
     processes: int = 1
     queued: int = 64
-    seconds: float = 120.0
+    seconds: float | None = None
     backbone: str | None = None
     threads: int = 1
     shadow: Path | None = None
+
+
+def time_limit(bundle: ServedBundle, max_seconds: float | None) -> float:
+    """Return the time that a process may take for a recording, seconds: several times what it takes on a slow, busy core.
+
+    Args:
+        bundle: the bundle.
+        max_seconds: longest recording, seconds of decoded audio; None: any.
+    """
+    if max_seconds is None:
+        return _MAX_TIME_LIMIT
+    limit = _LEAST_TIME_LIMIT + max_seconds * _TIME_PER_SECOND
+    if bundle.backbone:
+        window, hop, embedded = bundle.features["window"], bundle.features["hop"], bundle.backbone["window"]
+        parts = 1 + max(0, math.ceil((window - embedded) / embedded))
+        limit += max_seconds * parts / hop * _TIME_PER_BACKBONE_WINDOW
+    return float(min(limit, _MAX_TIME_LIMIT))
 
 
 @dataclass(eq=False)
@@ -92,11 +120,11 @@ class ProcessPool:
         self.options = options
         self._lock = threading.Lock()
         self._waiting: dict[Priority, deque[_Ticket]] = {priority: deque() for priority in PRIORITIES}
-        self._closing = False
+        self._closing, self._close_at = False, 0.0
         self._mean_seconds = _FIRST_GUESS
         settings = ProcessSettings(bundle, bundle, options.backbone, options.threads)
         self._group = Group(bundle, settings, options.processes, self._lock, self._assign)
-        self._shadow = ShadowQueue(options.shadow, settings, self._lock, options.seconds) if options.shadow else None
+        self._shadow = ShadowQueue(options.shadow, settings, self._lock) if options.shadow else None
         self._wake_sender: Pipe
         self._wake, self._wake_sender = multiprocessing.Pipe(duplex=False)
         # The kernel ends processes with the thread that started them (`end_with_parent`): this one lives until the pool is closed.
@@ -130,8 +158,11 @@ class ProcessPool:
         for attempt in range(_ATTEMPTS):
             generation, process = self._wait_for_process(is_gone, priority)
             began = time.perf_counter()
+            limit = time_limit(self.bundle(), task.options.max_seconds)
+            if priority != "job" and self.options.seconds:
+                limit = self.options.seconds
             try:
-                result = process.run(task, self.options.seconds, is_gone, progress)
+                result = process.run(task, limit, is_gone, progress)
             finally:
                 self._give_back(generation, process)
             if not isinstance(result, Killed) or attempt == _ATTEMPTS - 1:
@@ -178,19 +209,17 @@ class ProcessPool:
                 swap_error=group.swap_error or (self._shadow.group.swap_error if self._shadow else ""),
             )
 
-    def close(self) -> None:
-        """End after the running tasks; tasks that wait get `QueueFull`."""
+    def close(self, seconds: float = 30.0) -> None:
+        """End after the running tasks, at most this many seconds later; tasks that wait get `QueueFull`."""
         with self._lock:
-            self._closing = True
+            self._closing, self._close_at = True, time.monotonic() + seconds
             for tickets in self._waiting.values():
                 while tickets:
                     tickets.popleft().given.set()
         self._wake_up()
         self._thread.join()
 
-    def _wait_for_process(
-        self, is_gone: Callable[[], bool], priority: Priority
-    ) -> tuple[Generation, ComputeProcess]:
+    def _wait_for_process(self, is_gone: Callable[[], bool], priority: Priority) -> tuple[Generation, ComputeProcess]:
         ticket = _Ticket()
         with self._lock:
             self._check_queue(priority)
@@ -221,7 +250,7 @@ class ProcessPool:
         if priority == "interactive" and waiting >= self.options.queued:
             seconds = math.ceil(waiting * self._mean_seconds / self.options.processes)
             raise QueueFull(
-                f"{waiting} requests wait, as many as --max-queued allows; try again later", max(1, min(60, seconds))
+                f"{waiting} requests wait, as many as --queue allows; try again later", max(1, min(60, seconds))
             )
 
     def _assign(self) -> None:
@@ -243,7 +272,7 @@ class ProcessPool:
     def _look_after(self) -> None:
         groups = [self._group, *([self._shadow.group] if self._shadow else [])]
         try:
-            while not (self._closing and not self._group.is_busy()):
+            while not self._closing or (self._group.is_busy() and time.monotonic() < self._close_at):
                 for group in groups:
                     group.tick()
                     if not self._ready.is_set() and group.current.error:
@@ -276,7 +305,7 @@ def _answer(result: Result) -> TaskAnswer | TaskProblem:
         return TaskProblem(
             422,
             "Recording takes too long",
-            f"the recording could not be classified in {result.seconds:g} s; cut it into parts, or raise --max-work-seconds",
+            f"the recording could not be classified in {result.seconds:g} s; cut it into parts, or raise --time-limit",
         )
     if isinstance(result, Killed):
         return TaskProblem(

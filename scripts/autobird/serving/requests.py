@@ -186,6 +186,10 @@ class Pool(Protocol):
         """
         ...
 
+    def raise_if_full(self) -> None:
+        """Raise QueueFull if an interactive task would get it now; to refuse a request before its body is parsed."""
+        ...
+
     def bundle(self) -> ServedBundle:
         """Return the description of the bundle that answers new requests; it changes when the bundle is replaced."""
         ...
@@ -194,6 +198,6 @@ class Pool(Protocol):
         """Return what the pool does."""
         ...
 
-    def close(self) -> None:
-        """End after the running tasks; tasks that wait get `QueueFull`."""
+    def close(self, seconds: float = 30.0) -> None:
+        """End after the running tasks, at most this many seconds later; tasks that wait get `QueueFull`."""
         ...

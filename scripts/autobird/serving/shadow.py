@@ -16,6 +16,9 @@ from autobird.serving.requests import ClientGone, Task, TaskAnswer
 _MAX_WAITING = 64
 """Tasks that wait for the shadow bundle; further ones are left out, because users must not wait for it."""
 
+_TIME_LIMIT = 3600.0
+"""Seconds for a recording; low, as nobody waits, and high, as the process gives way to the others."""
+
 _NICENESS = 10
 """The process of the shadow bundle gives way to the others."""
 
@@ -28,8 +31,8 @@ class ShadowQueue:
         dropped: number of tasks that were left out because too many waited, or that failed.
     """
 
-    def __init__(self, bundle: Path, settings: ProcessSettings, lock: threading.Lock, seconds: float) -> None:
-        self._lock, self._seconds = lock, seconds
+    def __init__(self, bundle: Path, settings: ProcessSettings, lock: threading.Lock) -> None:
+        self._lock = lock
         self._work = threading.Condition()
         self._waiting: deque[tuple[Task, Callable[[TaskAnswer], None]]] = deque()
         self._closed = False
@@ -88,7 +91,7 @@ class ShadowQueue:
             task, on_answer = waiting
             result: Result | None = None
             try:
-                result = process.run(task, self._seconds, lambda: self._closed, None)
+                result = process.run(task, _TIME_LIMIT, lambda: self._closed, None)
             except ClientGone:
                 pass
             finally:

@@ -61,9 +61,7 @@ class Snapshot:
     def message(self, text: str) -> str:
         """Return a message about the copy as one about the original."""
         table = overlay_path(self.folder)
-        return text.replace(str(table), str(overlay_path(self.original))).replace(
-            str(self.folder), str(self.original)
-        )
+        return text.replace(str(table), str(overlay_path(self.original))).replace(str(self.folder), str(self.original))
 
     def remove(self) -> None:
         """Delete the copy."""
