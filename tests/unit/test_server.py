@@ -25,6 +25,8 @@ from autobird.audio.settings import MelSettings
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.serving.app import create_app
+from autobird.serving.pool import InlinePool
+from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
 from tests.unit.test_predict import difficult_recordings, make_bundle
 
@@ -162,7 +164,7 @@ def test_the_spectrogram_is_included_on_request_and_shows_tones_at_their_times_a
 def test_a_long_spectrogram_is_reduced_to_the_width_of_a_screen(server: Server, tmp_path: Path) -> None:
     """A minute has 1,876 frames. Each column is made of two of them."""
     soundfile.write(tmp_path / "a.flac", 0.1 * np.random.default_rng(0).standard_normal(60 * 8000), 8000)
-    client = create_app(server.bundle, ServeSettings()).test_client()
+    client = create_app(Services(InlinePool(server.bundle), ServeSettings())).test_client()
     s = client.post("/v1/predict?spectrogram=1", data=(tmp_path / "a.flac").read_bytes()).get_json()["spectrogram"]
     assert s["columns"] == 938
     assert len(base64.b64decode(s["data"])) == 64 * 938
@@ -235,7 +237,7 @@ def test_every_route_is_documented_and_responds_as_documented(server: Server) ->
     _, document, _ = server.ask("/openapi.json")
     assert document["openapi"].startswith("3.1")
     documented = {(path, method) for path, methods in document["paths"].items() for method in methods}
-    app = create_app(server.bundle, ServeSettings())
+    app = create_app(Services(InlinePool(server.bundle), ServeSettings()))
     routes = {(str(rule), m.lower()) for rule in app.url_map.iter_rules() for m in rule.methods - {"HEAD", "OPTIONS"}}
     # The web page and the OpenAPI document itself are not documented.
     assert routes - documented == {("/", "get"), ("/openapi.json", "get")}
@@ -329,7 +331,7 @@ def test_the_server_removes_its_temporary_files_when_it_ends(tmp_path: Path) -> 
             break
         except OSError:
             time.sleep(0.05)
-    assert list((tmp_path / "tmp").iterdir())  # metrics shared by the worker processes
+    assert list((tmp_path / "tmp").iterdir())  # the copy of the bundle that the compute processes load
     process.terminate()
     process.wait(30)
     assert not list((tmp_path / "tmp").iterdir())

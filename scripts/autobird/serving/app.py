@@ -13,7 +13,6 @@ from werkzeug.exceptions import HTTPException
 
 from autobird.audio.formats import readable_extensions
 from autobird.serving import metrics
-from autobird.serving.log import LogEntry, PredictionLog
 from autobird.serving.openapi import openapi_document
 from autobird.serving.requests import ClientGone, QueueFull, Task, TaskOptions, TaskProblem
 from autobird.serving.services import Services
@@ -27,7 +26,11 @@ _PAGE = Path(__file__).with_name("page.html")
 def create_app(services: Services) -> Flask:
     """Create the app for a pool."""
     pool, settings = services.pool, services.settings
-    prediction_log = PredictionLog(Path(settings.log)) if settings.log else None
+    prediction_log = None
+    if settings.log:
+        from autobird.serving.log import LogEntry, PredictionLog  # imports SciPy
+
+        prediction_log = PredictionLog(Path(settings.log))
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.LOADED.labels(pool.bundle().name, pool.bundle().variant).set(1)

@@ -20,7 +20,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
 
 from autobird.serving.event_loop import EventLoop
-from autobird.serving.request_parser import MAX_DRAINED, RequestParser, TimedOutRequest
+from autobird.serving.request_parser import MAX_DRAINED, RequestParser, TimedOut
 
 Problem = Callable[[int, str, str], tuple[list[tuple[str, str]], bytes]]
 """Makes headers and body of an error response from status, title and detail."""
@@ -85,7 +85,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
     def execute(self) -> None:
         error = self.request.error
         front: Front = self.channel.server
-        title, detail = _PROBLEMS.get(error.code, _PROBLEMS[400])
+        title, detail = getattr(error, "problem", _PROBLEMS.get(error.code, _PROBLEMS[400]))
         if error.code == 413:
             megabytes = front.body_bytes(self.request.path or "") / 1e6
             detail = f"the upload is larger than {megabytes:.10g} MB; send a shorter or compressed recording"
@@ -110,6 +110,7 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         """When the present phase began."""
         self._key: tuple[str, int, int] = ("", 0, 0)
         self._answers = 0
+        self._has_ended = False
         super().__init__(*args, **options)
 
     def add_channel(self, map: Any = None) -> None:
@@ -149,6 +150,45 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
         size = self.total_outbufs_len if phase == "output" else self.request.expected_bytes
         return silent > limits.idle_seconds or waited > limits.body_seconds + size / limits.body_rate
 
+    def handle_read(self) -> None:
+        """Read what has arrived. A client that has closed its sending side counts as gone, but still gets an answer that is ready."""
+        try:
+            data = self.socket.recv(self.adj.recv_bytes)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.handle_close()
+            return
+        if data:
+            self.last_activity = time.time()
+            self.received(data)
+            return
+        with self.requests_lock:
+            self._has_ended = True
+            is_refused = not self.requests and self.request is not None
+            if is_refused:
+                self._refuse(self.request.ended())
+        if is_refused:
+            self.server.add_task(self)
+
+    def readable(self) -> bool:
+        """Return whether more may be read."""
+        return not self._has_ended and super().readable()
+
+    def writable(self) -> bool:
+        """Return whether there is something to send, or the connection is to be closed."""
+        return bool(super().writable() or (self._has_ended and not self.requests))
+
+    def handle_write(self) -> None:
+        """Send, and close the connection if nothing else can follow."""
+        if self._has_ended and not self.requests:
+            self.close_when_flushed = True
+        super().handle_write()
+
+    def check_client_disconnected(self) -> bool:
+        """Return whether the client has closed the connection; the app asks this."""
+        return self._has_ended or not self.connected
+
     def service(self) -> None:
         """Answer one request; a thread of the app calls it."""
         self._answers += 1
@@ -160,10 +200,14 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             if self.request is None or self.total_outbufs_len or self.requests:
                 self.will_close = True
                 return
-            request, self.request = self.request, None
-            request.error, request.completed = TimedOutRequest("timed out"), True
-            self.requests.append(request)
+            self._refuse(TimedOut("timed out"))
         self.server.add_task(self)
+
+    def _refuse(self, error: Any) -> None:
+        """Let a thread of the app answer the request that has begun with an error."""
+        request, self.request = self.request, None
+        request.error, request.completed = error, True
+        self.requests.append(request)
 
 
 class Front(TcpWSGIServer):  # type: ignore[misc]

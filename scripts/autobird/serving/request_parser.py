@@ -28,11 +28,31 @@ _FREE_LINES, _BYTES_PER_LINE = 10_000, 100
 byte would take a second of computing time for each 4 MB."""
 
 
-class TimedOutRequest(Error):  # type: ignore[misc]
+class TimedOut(Error):  # type: ignore[misc]
     """A request that did not arrive completely in time."""
 
     code = 408
     reason = "Request Timeout"
+
+
+class Incomplete(BadRequest):  # type: ignore[misc]
+    """A request that ended before its end.
+
+    Attributes:
+        problem: title and detail of the answer.
+    """
+
+    def __init__(self, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = (title, detail)
+
+
+def _broken() -> Incomplete:
+    return Incomplete(
+        "Broken upload",
+        "the body of the request is damaged or incomplete (invalid chunks, or the connection was closed); send the recording "
+        "again, with Content-Length or with correct chunks",
+    )
 
 
 class _Discarded:
@@ -105,9 +125,21 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self._is_too_large = True
             self.body_rcv = FixedStreamReceiver(self.content_length, _Discarded())
 
+    def ended(self) -> Incomplete:
+        """Return the error for a client that closed its sending side now."""
+        if self.headers_finished and not self.chunked:
+            return Incomplete(
+                "Incomplete upload",
+                f"the body ended after {self.body_bytes_received} of the {self.content_length} bytes that Content-Length "
+                "declares; send the recording again",
+            )
+        return _broken()
+
     def received(self, data: bytes) -> int:
         """Process the next bytes; return how many were used."""
         used = int(super().received(data))
+        if self.chunked and self.body_rcv.error and isinstance(self.error, BadRequest):
+            self.error = _broken()
         if self.error or self.body_rcv is None:
             return used
         if self.chunked and not self._is_too_large and len(self.body_rcv.buf) > self._limit:

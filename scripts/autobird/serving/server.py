@@ -37,6 +37,10 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             log cannot be used, or the packages of the server are not installed.
     """
     listener = bind(settings.host, settings.port)
+    if settings.log:
+        from autobird.serving.log import PredictionLog
+
+        PredictionLog(Path(settings.log))  # reports a file that cannot be used, before any process starts
     pool = ProcessPool(
         bundle,
         PoolOptions(
@@ -83,8 +87,8 @@ def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: P
 
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), stop)
-    processes = f"{settings.workers} compute process{'es' if settings.workers > 1 else ''}"
-    print(f"{bundle} is served at {url(listener)} by {processes}; press Ctrl+C to stop", flush=True)
+    workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
+    print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
     with suppress(KeyboardInterrupt):
         front.run(_GRACE_SECONDS)
 

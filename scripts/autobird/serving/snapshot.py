@@ -46,17 +46,23 @@ class Snapshot:
 
     def __init__(self, folder: Path) -> None:
         self.original, self.signature = folder, signature(folder)
-        self._temporary = Path(tempfile.mkdtemp(prefix="autobird-bundle-"))
+        try:
+            self._temporary = Path(tempfile.mkdtemp(prefix="autobird-bundle-"))
+        except OSError as error:
+            raise _copy_error(folder, error) from error
         self.folder = self._temporary / folder.resolve().name
         try:
             if (folder / MANIFEST).is_file():  # a wrong path, for example that of a run, is not copied
-                shutil.copytree(folder, self.folder, ignore=_subfolders)
+                self.folder.mkdir()
+                for file in folder.iterdir():
+                    if not file.is_dir():
+                        shutil.copyfile(file, self.folder / file.name)
             table = overlay_path(folder)
             if table.is_file():
                 shutil.copyfile(table, overlay_path(self.folder))
-        except (OSError, shutil.Error) as error:
+        except OSError as error:
             self.remove()
-            raise AutobirdError(f"{folder} cannot be read ({error}); copy the bundle again") from error
+            raise _copy_error(folder, error) from error
 
     def message(self, text: str) -> str:
         """Return a message about the copy as one about the original."""
@@ -68,6 +74,8 @@ class Snapshot:
         shutil.rmtree(self._temporary, ignore_errors=True)
 
 
-def _subfolders(folder: str, names: list[str]) -> list[str]:
-    """A bundle has no subfolders."""
-    return [name for name in names if (Path(folder) / name).is_dir()]
+def _copy_error(folder: Path, error: OSError) -> AutobirdError:
+    return AutobirdError(
+        f"{folder} cannot be copied to the folder of temporary files ({error.strerror}); make space there, or set TMPDIR to "
+        "another folder"
+    )
