@@ -38,8 +38,8 @@ from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
 from autobird.serving.pool import InlinePool, time_limit
 from autobird.serving.services import Services
-from autobird.serving.worker import load
 from autobird.serving.settings import ServeSettings
+from autobird.serving.worker import load
 from tests.backbones import SETTINGS as SMALL
 from tests.backbones import needs_birdnet, needs_litert, write_tflite
 from tests.heads import FEATURES, LABELS, RATE, WIDTH, head_weights, make_backbone, make_head_bundle
