@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from autobird.predict.overlay_path import overlay_path
 from autobird.serving import processes
 from autobird.serving.pool import InlinePool, PoolOptions, ProcessPool
 from autobird.serving.requests import ClientGone, PoolState, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.snapshot import Snapshot
 from tests.unit.test_predict import make_bundle
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tests hold processes with named pipes")
@@ -193,6 +195,7 @@ def test_more_tasks_than_may_wait_are_refused(idle: ProcessPool, song: bytes, tm
 def test_interactive_tasks_are_computed_before_those_of_jobs(idle: ProcessPool, song: bytes, tmp_path: Path) -> None:
     order: list[str] = []
     held = [Held(idle, tmp_path, song) for _ in range(2)]
+
     def submit(priority: Any) -> None:
         idle.submit(Task(song), priority=priority)
         order.append(priority)
@@ -273,7 +276,9 @@ def test_an_unexpected_error_is_logged_and_gives_no_details(
     assert "TypeError" in caplog.text
 
 
-def test_a_pool_that_closes_refuses_waiting_tasks_and_deletes_its_copies(bundle: Path, song: bytes, tmp_path: Path) -> None:
+def test_a_pool_that_closes_refuses_waiting_tasks_and_deletes_its_copies(
+    bundle: Path, song: bytes, tmp_path: Path
+) -> None:
     pool = ProcessPool(bundle, PoolOptions(1))
     pool.wait_until_ready()
     copy = pool._group.current.snapshot.folder
@@ -301,6 +306,18 @@ def test_a_bundle_that_cannot_be_used_is_reported_with_its_own_path(tmp_path: Pa
             pool.wait_until_ready()
         assert str(folder) in str(error.value)
         assert "autobird-bundle-" not in str(error.value)
+
+
+def test_copies_of_servers_that_were_killed_are_deleted(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "autobird-bundle-killed").mkdir()
+    first, second = Snapshot(bundle), Snapshot(bundle)
+    assert sorted(tmp_path.iterdir()) == sorted([first.folder.parent, second.folder.parent])
+    for snapshot in (first, second):
+        snapshot.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def rename(bundle: Path, name: str) -> None:
@@ -387,7 +404,9 @@ def test_a_shadow_bundle_gets_the_same_recordings(bundle: Path, song: bytes, tmp
         wait_until(lambda: len(found) == 2)
         assert all(isinstance(answer, TaskAnswer) and answer.body["model"]["name"] == "tiny" for answer in answers)
         assert {answer.body["model"]["name"] for answer in found} == {"shadow"}
-        assert [answer.body["species"] for answer in found] == [a.body["species"] for a in answers if isinstance(a, TaskAnswer)]
+        assert [answer.body["species"] for answer in found] == [
+            a.body["species"] for a in answers if isinstance(a, TaskAnswer)
+        ]
         assert pool.state().shadow == f"{6:016d}"
         assert [path.name for path in tmp_path.iterdir()] == ["shadow"]
     finally:
