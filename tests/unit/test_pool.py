@@ -313,7 +313,10 @@ def test_copies_of_servers_that_were_killed_are_deleted(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     (tmp_path / "autobird-bundle-killed").mkdir()
-    first, second = Snapshot(bundle), Snapshot(bundle)
+    os.utime(tmp_path / "autobird-bundle-killed", (0, 0))
+    first = Snapshot(bundle)
+    os.utime(first.folder.parent, (0, 0))
+    second = Snapshot(bundle)
     assert sorted(tmp_path.iterdir()) == sorted([first.folder.parent, second.folder.parent])
     for snapshot in (first, second):
         snapshot.remove()

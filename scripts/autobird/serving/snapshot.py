@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,9 @@ MANIFEST = "manifest.json"
 
 _PREFIX, _LOCK = "autobird-bundle-", "lock"
 """Start of the names of the temporary folders, and the file in each that its server holds locked."""
+
+_NEW_SECONDS = 60.0
+"""A folder that is newer may not be locked yet."""
 
 Signature = tuple[tuple[str, int, int, int], ...]
 """Path, size, time of change (ns) and inode of every file."""
@@ -87,8 +91,10 @@ class Snapshot:
 def _remove_left_behind() -> None:
     """Delete the copies of servers that were killed: those that no process has locked."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(Timeout, OSError), FileLock(folder / _LOCK, timeout=0):
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(Timeout, OSError):
+            if time.time() - folder.stat().st_mtime > _NEW_SECONDS:
+                with FileLock(folder / _LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_error(folder: Path, error: OSError) -> AutobirdError:
