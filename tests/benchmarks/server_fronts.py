@@ -22,6 +22,9 @@ from pathlib import Path
 APP = "tests.benchmarks.front_app:app"
 
 _START_SECONDS = 120.0
+_WARM_UP_SECONDS = 4.0
+"""Time until all processes have started."""
+
 _ANSWER_SECONDS = 5.0
 """Longest wait for /healthz beside slow clients."""
 
@@ -51,6 +54,8 @@ class Figures:
     rates: dict[int, list[float]] = field(default_factory=dict)
     p50: dict[int, list[float]] = field(default_factory=dict)
     p99: dict[int, list[float]] = field(default_factory=dict)
+    cpu: dict[int, list[float]] = field(default_factory=dict)
+    answers: int = 0
     failed: int = 0
     ready: list[float] = field(default_factory=list)
     memory: list[float] = field(default_factory=list)
@@ -93,6 +98,7 @@ def load(port: int, data: bytes, clients: int, seconds: float, figures: Figures)
         thread.join()
     elapsed = time.perf_counter() - start
     times = sorted(time for thread in threads for time in thread.times)
+    figures.answers += len(times)
     figures.failed += sum(thread.failed for thread in threads)
     figures.rates.setdefault(clients, []).append(len(times) / elapsed)
     figures.p50.setdefault(clients, []).append(1000 * times[len(times) // 2])
@@ -146,6 +152,16 @@ def tree(pid: int) -> list[int]:
     return [pid, *(p for child in found for p in tree(int(child)))]
 
 
+def processor_time(pid: int) -> float:
+    """Return the processor time of a process and all below it, seconds. It depends little on other work on the machine."""
+    total = 0.0
+    for process in tree(pid):
+        with suppress(OSError):
+            values = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+            total += (int(values[11]) + int(values[12])) / os.sysconf("SC_CLK_TCK")
+    return total
+
+
 def memory(pid: int) -> float:
     """Return the proportional set size of a process and all below it, MB."""
     total = 0
@@ -166,11 +182,14 @@ def measure(command: list[str], port: int, data: bytes, options: argparse.Namesp
                 raise RuntimeError(f"{' '.join(command)} does not answer")
             time.sleep(0.01)
         figures.ready.append(time.perf_counter() - start)
-        load(port, data, 2 * options.workers, 1.0, Figures())  # all processes are loaded then
+        load(port, data, 2 * options.workers, _WARM_UP_SECONDS, Figures())
         for clients in options.clients:
+            before, answers = processor_time(process.pid), figures.answers
             load(port, data, clients, options.seconds, figures)
+            used = (processor_time(process.pid) - before) / max(1, figures.answers - answers)
+            figures.cpu.setdefault(clients, []).append(1000 * used)
         figures.memory.append(memory(process.pid))
-        for kind in ("idle", "headers", "body"):
+        for kind in ("idle", "headers", "body") if options.slow else ():
             figures.beside.setdefault(kind, []).append(beside_slow_clients(port, kind, options.slow))
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -206,20 +225,21 @@ def main() -> None:
                 measure(command, options.port, data, options, found[name])
             except RuntimeError as error:
                 print(f"{name}: {error}", file=sys.stderr)
-    columns = [f"{n} client{'s' * (n > 1)}: answers/s | p50, ms | p99, ms" for n in options.clients]
+    columns = [f"{n} client{'s' * (n > 1)}: answers/s | p50, ms | p99, ms | CPU, ms an answer" for n in options.clients]
     print(
         f"| front | {' | '.join(columns)} | memory, MB | ready, s | /healthz beside {options.slow} idle, ms | headers | body | failed |"
     )
-    print("|" + "---|" * (3 * len(options.clients) + 7))
+    print("|" + "---|" * (4 * len(options.clients) + 7))
     for name, figures in found.items():
         if not figures.ready:
             continue
         cells = [name]
         for n in options.clients:
             cells += [f"{statistics.median(values[n]):.0f}" for values in (figures.rates, figures.p50, figures.p99)]
+            cells.append(f"{statistics.median(figures.cpu[n]):.1f}")
         cells += [f"{statistics.median(figures.memory):.0f}", f"{statistics.median(figures.ready):.1f}"]
         for kind in ("idle", "headers", "body"):
-            worst = statistics.median(figures.beside[kind])
+            worst = statistics.median(figures.beside.get(kind, [float("nan")]))
             cells.append("no answer" if worst == float("inf") else f"{worst:.0f}")
         print("| " + " | ".join([*cells, str(figures.failed)]) + " |")
 
