@@ -252,6 +252,19 @@ def test_pipelined_requests_are_answered_in_order(front: Running) -> None:
     assert [part[:1] for part in text.split(b"\r\n\r\n")[1:]] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_the_largest_uploads_are_refused_when_all_together_are_too_large() -> None:
+    with running(FrontLimits(threads=2, buffered_bytes=100_000)) as front:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        with (
+            front.connect(head % 50_000 + b"x" * 20_000) as small,
+            front.connect(head % 99_000 + b"x" * 90_000) as large,
+        ):
+            status, headers, body = answer(large)
+            assert (status, json.loads(body)["title"], headers["Retry-After"]) == (503, "Server busy", "10")
+            small.sendall(b"x" * 30_000)
+            assert answer(small)[0] == 200
+
+
 def test_urgent_data_does_not_keep_the_loop_busy(front: Running) -> None:
     with front.connect() as client:
         client.send(b"!", socket.MSG_OOB)
@@ -271,5 +284,5 @@ def test_a_front_that_stops_answers_the_requests_in_progress_and_no_others() -> 
         front.thread.join(60)
         assert not front.thread.is_alive()
         assert idle.recv(1) == b""
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         front.connect()

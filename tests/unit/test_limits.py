@@ -2,14 +2,16 @@
 
 import io
 import struct
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from autobird.audio.audio_errors import TooLong, UnusableAudio
-from autobird.audio.decode import AudioProperties, decode, decode_into
+from autobird.audio.decode import AudioProperties, decode, decode_at_rates_into, decode_into
 from autobird.audio.limits import MAX_CHANNELS, block_frames, check_length, check_rate_and_channels
 
 
@@ -83,3 +85,29 @@ def test_blocks_are_bounded_by_bytes() -> None:
 def test_the_message_for_rates_does_not_depend_on_channels() -> None:
     with pytest.raises(UnusableAudio, match="sampling rate"):
         check_rate_and_channels(2**31 - 1, 1024)
+
+
+def test_a_limit_of_decoded_samples_counts_all_channels_and_names_the_values() -> None:
+    check_length(100, 8000, 4, 600, 400)
+    with pytest.raises(
+        TooLong, match="0 s of 5 channels at 8000 Hz have more than 499 samples of all channels together"
+    ):
+        check_length(100, 8000, 5, 600, 499)
+
+
+def test_decoding_stops_at_the_limit_of_samples(tmp_path: Path) -> None:
+    """A FLAC with 8 channels is refused within a block of its start; the progress shows how far it was decoded."""
+    soundfile.write(tmp_path / "a.flac", np.zeros((40 * 48_000, 8), np.int16), 48_000)
+    seen: list[float] = []
+    with pytest.raises(TooLong, match="more than 1000000 samples"):
+        decode_at_rates_into(tmp_path / "a.flac", (16_000,), _Nothing, max_values=1_000_000, progress=seen.append)
+    assert max(seen, default=0) * 48_000 * 8 <= 1_000_000
+    decode_at_rates_into(tmp_path / "a.flac", (16_000,), _Nothing, max_values=40 * 48_000 * 8, progress=seen.append)
+    assert seen[-1] == 40
+
+
+class _Nothing:
+    """A consumer that forgets the samples."""
+
+    def add(self, samples: NDArray[np.int16], /, *_: NDArray[np.int16]) -> None:
+        """Do nothing."""

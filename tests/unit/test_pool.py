@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from autobird.predict.overlay_path import overlay_path
 from autobird.serving import processes
 from autobird.serving.pool import InlinePool, PoolOptions, ProcessPool
 from autobird.serving.requests import ClientGone, PoolState, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.snapshot import Snapshot
 from tests.unit.test_predict import make_bundle
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tests hold processes with named pipes")
@@ -304,6 +306,21 @@ def test_a_bundle_that_cannot_be_used_is_reported_with_its_own_path(tmp_path: Pa
             pool.wait_until_ready()
         assert str(folder) in str(error.value)
         assert "autobird-bundle-" not in str(error.value)
+
+
+def test_copies_of_servers_that_were_killed_are_deleted(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "autobird-bundle-killed").mkdir()
+    os.utime(tmp_path / "autobird-bundle-killed", (0, 0))
+    first = Snapshot(bundle)
+    os.utime(first.folder.parent, (0, 0))
+    second = Snapshot(bundle)
+    assert sorted(tmp_path.iterdir()) == sorted([first.folder.parent, second.folder.parent])
+    for snapshot in (first, second):
+        snapshot.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def rename(bundle: Path, name: str) -> None:

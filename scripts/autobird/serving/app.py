@@ -45,6 +45,7 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     guard = Guard(settings.host, settings.allow_host, settings.allow_origin)
     keys = Keys(Path(settings.keys)) if settings.keys else None
     metrics, infos = Metrics(services), BundleInfos()
+    app.extensions["metrics"] = metrics  # the front counts its own errors there
 
     @app.before_request
     def check() -> Response | None:

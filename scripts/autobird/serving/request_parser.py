@@ -35,6 +35,13 @@ class TimedOut(Error):  # type: ignore[misc]
     reason = "Request Timeout"
 
 
+class Overloaded(Error):  # type: ignore[misc]
+    """A request for whose body there is no space."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
 class Incomplete(BadRequest):  # type: ignore[misc]
     """A request that ended before its end.
 

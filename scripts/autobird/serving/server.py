@@ -69,6 +69,7 @@ def _run(
     try:  # while the first compute process starts
         from autobird.serving.app import create_app
         from autobird.serving.front import Front, FrontLimits
+        from autobird.serving.security import problem_response
         from autobird.serving.services import Services
     except ImportError as error:
         raise AutobirdError(
@@ -85,7 +86,14 @@ def _run(
         body_seconds=settings.body_seconds,
     )
     stack = threading.stack_size(_STACK)
-    front = Front(app, listener, limits, lambda path: _max_bytes(path, settings))
+    front = Front(
+        app,
+        listener,
+        limits,
+        lambda path: _max_bytes(path, settings),
+        problem_response,
+        lambda status: app.extensions["metrics"].errors.labels(str(status)).inc(),
+    )
     threading.stack_size(stack)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

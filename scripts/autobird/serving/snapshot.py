@@ -2,13 +2,23 @@
 
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from autobird.core.errors import AutobirdError
 from autobird.predict.overlay_path import overlay_path
 
 MANIFEST = "manifest.json"
 """`predict.bundle.MANIFEST`; that module imports NumPy, which the front does not need."""
+
+_PREFIX, _LOCK = "autobird-bundle-", "lock"
+"""Start of the names of the temporary folders, and the file in each that its server holds locked."""
+
+_NEW_SECONDS = 60.0
+"""A folder that is newer may not be locked yet."""
 
 Signature = tuple[tuple[str, int, int, int], ...]
 """Path, size, time of change (ns) and inode of every file."""
@@ -47,7 +57,10 @@ class Snapshot:
     def __init__(self, folder: Path) -> None:
         self.original, self.signature = folder, signature(folder)
         try:
-            self._temporary = Path(tempfile.mkdtemp(prefix="autobird-bundle-"))
+            _remove_left_behind()
+            self._temporary = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            self._lock = FileLock(self._temporary / _LOCK)
+            self._lock.acquire()
         except OSError as error:
             raise _copy_error(folder, error) from error
         self.folder = self._temporary / folder.resolve().name
@@ -71,7 +84,17 @@ class Snapshot:
 
     def remove(self) -> None:
         """Delete the copy."""
+        self._lock.release()
         shutil.rmtree(self._temporary, ignore_errors=True)
+
+
+def _remove_left_behind() -> None:
+    """Delete the copies of servers that were killed: those that no process has locked."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(Timeout, OSError):
+            if time.time() - folder.stat().st_mtime > _NEW_SECONDS:
+                with FileLock(folder / _LOCK, timeout=0):
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_error(folder: Path, error: OSError) -> AutobirdError:
