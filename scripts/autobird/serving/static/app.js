@@ -37,8 +37,11 @@ queue.addEventListener("add", () => {
 });
 queue.addEventListener("change", (event) => {
   const entry = /** @type {CustomEvent<Entry>} */ (event).detail;
+  const names = entry.answer?.common_names ?? {};
+  if (Object.keys(names).some((species) => options.commonNames[species] !== names[species])) {
+    options.set({commonNames: {...options.commonNames, ...names}});
+  }
   if (entry.status === "done" && (entry.batch === awaited || result.entry === entry)) show(entry);
-  if (entry.answer?.common_names) Object.assign(options.commonNames, entry.answer.common_names);
 });
 queue.addEventListener("remove", (event) => {
   if (/** @type {CustomEvent<Entry>} */ (event).detail === result.entry) show(null);

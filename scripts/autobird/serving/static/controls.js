@@ -87,7 +87,10 @@ export function connectPicture(plot, view, player) {
     // A button that has the focus must not be disabled: the keyboard would lose its place.
     for (const id of ["zoom-out", "zoom-all"]) byId(id).setAttribute("aria-disabled", String(!view.zoomed));
   });
-  byId("colours").addEventListener("change", () => plot.configure({colours: byId("colours").value}));
-  byId("highest").addEventListener("change", () => plot.configure({highest: Number(byId("highest").value)}));
-  byId("contrast").addEventListener("input", () => plot.configure({contrast: Number(byId("contrast").value) / 100}));
+  const configure = () => plot.configure({
+    colours: byId("colours").value, highest: Number(byId("highest").value), contrast: Number(byId("contrast").value) / 100,
+  });
+  byId("colours").addEventListener("change", configure);
+  byId("highest").addEventListener("change", configure);
+  byId("contrast").addEventListener("input", configure);
 }

@@ -103,8 +103,8 @@ export class FileTable {
   /** @param {Entry} entry */
   cells(entry) {
     const {answer} = entry, {options, queue} = this, {name, size} = entry.file;
-    const cell = (/** @type {string} */ label, /** @type {any} */ content, kind = "") =>
-      element("td", {"data-label": label, class: kind}, ...(Array.isArray(content) ? content : [content]));
+    const cell = (/** @type {any} */ content, kind = "") =>
+      element("td", {class: kind}, ...(Array.isArray(content) ? content : content ? [content] : []));
     const title = answer
       ? element("button", {type: "button", class: "plain open", click: () => this.onShow(entry)}, name)
       : element("span", {}, name);
@@ -112,16 +112,15 @@ export class FileTable {
       ? [this.button("Cancel", name, () => queue.cancel(entry))]
       : [entry.status === "done" ? null : this.button("Try again", name, () => queue.retry(entry)),
         this.button("Remove", name, () => queue.remove(entry))];
-    const unknown = answer?.unknown_score;
+    const unknown = answer?.unknown_score, isUnlike = typeof unknown === "number" && unknown >= UNLIKE;
     return [
       element("th", {scope: "row"}, title),
-      cell("status", this.status(entry), "status"),
-      cell("duration", answer ? clock(answer.duration) : fileSize(size), "number"),
-      cell("best species", answer ? bestSpecies(answer, options.commonNames) : ""),
-      cell("detections", answer ? summary(options.detections(answer)) : ""),
-      cell("none of mine", answer
-        ? [score(unknown), typeof unknown === "number" && unknown >= UNLIKE ? element("small", {class: "mark"}, "unlike") : null] : "", "number"),
-      cell("", buttons, "actions"),
+      cell(this.status(entry), entry.status === "done" && !warningsOf(entry).length ? "status plain-done" : "status"),
+      cell(answer ? clock(answer.duration) : fileSize(size), "number length"),
+      cell(answer ? bestSpecies(answer, options.commonNames) : ""),
+      cell(answer ? summary(options.detections(answer)) : ""),
+      cell(answer ? [score(unknown), isUnlike ? element("small", {class: "mark"}, "unlike") : null] : "", "number unknown"),
+      cell(buttons, "actions"),
     ];
   }
 
@@ -158,5 +157,7 @@ export class FileTable {
     const words = [`${done} of ${counted(entries.length, "recording")} done`, failed ? `${failed} failed` : "", open ? `${open} to go` : ""];
     byId("progress").textContent = words.filter(Boolean).join(", ");
     byId("all-downloads").hidden = done === 0;
+    const scored = entries.some((e) => typeof e.answer?.unknown_score === "number");
+    byId("file-scroll").classList.toggle("unscored", !scored);
   }
 }

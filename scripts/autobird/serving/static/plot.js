@@ -32,7 +32,7 @@ export class Plot {
     this.whole = null;
     this.colours = "viridis";
     /** Highest frequency that is shown, Hz; Infinity: all. */
-    this.highest = Infinity;
+    this.highest = 12_000;
     /** Lowest level that is shown: 0 shows all, 1 only what is above the median. */
     this.contrast = 1;
     this.asked = 0;

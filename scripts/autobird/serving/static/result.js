@@ -113,8 +113,8 @@ export class Result {
     const facts = [
       ["length", clock(answer.duration)],
       ["most probable", bestSpecies(answer, this.options.commonNames)],
-      ["none of mine", score(answer.unknown_score)],
     ];
+    if (typeof answer.unknown_score === "number") facts.push(["none of mine", score(answer.unknown_score)]);
     if (audio?.sample_rate) facts.push(["sound", `${audio.sample_rate / 1000} kHz, ${counted(audio.channels ?? 1, "channel")}`]);
     if (typeof audio?.level_dbfs === "number") facts.push(["level", `${audio.level_dbfs.toFixed(0)} dBFS`]);
     if (audio?.clipped_share) facts.push(["clipped", `${(100 * audio.clipped_share).toPrecision(2)} %`]);
