@@ -20,6 +20,11 @@ export function connectIntake(queue) {
     input.value = ""; // otherwise, choosing the same file again is no change
     if (files.length) queue.add(files);
   });
+  input.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter") return; // Chromium opens the dialog with the space key alone
+    event.preventDefault();
+    input.click();
+  });
   for (const kind of ["dragenter", "dragover"]) {
     document.addEventListener(kind, (event) => {
       event.preventDefault();
