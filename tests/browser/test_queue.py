@@ -38,7 +38,7 @@ def test_many_files_are_classified_and_a_failing_one_loses_nothing(page: Any) ->
         **{f"noise {k}.wav": "done" for k in range(6)},
     }
     assert page.inner_text("#progress") == "6 of 8 recordings done, 2 failed"
-    assert shown(page) == "noise 0.wav"
+    assert shown(page) in ("noise 0.wav", "noise 1.wav")  # two are classified at the same time
     lengths = page.locator("#files td.length").all_inner_texts()
     assert lengths == ["1 kB", "0:05.0", "0:06.0", "0:07.0", "1 kB", "0:08.0", "0:09.0", "0:10.0"]
     page.click("#files button:text('noise 4.wav')")
@@ -223,7 +223,7 @@ def test_a_recording_is_made_with_the_microphone(page: Any) -> None:
     (name,) = statuses(page)
     assert name.startswith("recorded_")
     assert name.endswith(".wav")
-    assert statuses(page)[name] == "done"
+    assert statuses(page)[name].startswith("done")
 
 
 def test_the_page_offers_the_formats_and_limits_of_the_server(phone: Any) -> None:

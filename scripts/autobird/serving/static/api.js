@@ -2,6 +2,19 @@
 
 /** @typedef {import("./types.js").Answer} Answer */
 
+/** Name of the API key in the storage of this tab. */
+const KEY = "autobird-api-key";
+
+/** Return the API key that the user has given in this tab, "" if there is none. */
+export function apiKey() {
+  return sessionStorage.getItem(KEY) ?? "";
+}
+
+/** @param {string} key API key for all requests of this tab */
+export function useApiKey(key) {
+  sessionStorage.setItem(KEY, key);
+}
+
 const INTERRUPTED =
   "the upload was interrupted; check the connection to the server and that the file still exists, and try again";
 
@@ -28,10 +41,11 @@ export class RequestProblem extends Error {
  */
 export function predict(file, options, onProgress) {
   const request = new XMLHttpRequest();
-  const query = new URLSearchParams({spectrogram: options.spectrogram ? "1" : "0", top_k: String(options.topK)});
+  const query = new URLSearchParams({spectrogram: options.spectrogram ? "1" : "0", top_k: String(options.topK), name: file.name});
   request.open("POST", `v1/predict?${query}`);
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("Accept", "application/json");
+  if (apiKey()) request.setRequestHeader("Authorization", `Bearer ${apiKey()}`);
   request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / Math.max(1, event.total));
   request.upload.onload = () => onProgress(1);
   /** @type {Promise<Answer>} */
@@ -92,7 +106,8 @@ function parsed(text) {
 export async function getJson(path) {
   let response;
   try {
-    response = await fetch(path, {headers: {Accept: "application/json"}});
+    const key = apiKey();
+    response = await fetch(path, {headers: {Accept: "application/json", ...(key ? {Authorization: `Bearer ${key}`} : {})}});
   } catch {
     throw new RequestProblem("the server cannot be reached; check the connection and try again", 0);
   }

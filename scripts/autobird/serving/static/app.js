@@ -1,6 +1,6 @@
 /** Start of the page: connects its parts and asks the server what it is. */
 
-import {getJson} from "./api.js";
+import {apiKey, getJson, useApiKey} from "./api.js";
 import {connectPicture, connectSound, connectThreshold} from "./controls.js";
 import {connectDialogs} from "./dialogs.js";
 import {byId} from "./dom.js";
@@ -51,7 +51,7 @@ window.addEventListener("beforeunload", (event) => queue.busy && event.preventDe
 /** The recordings that are classified, for tables of all of them. */
 function recordings() {
   return queue.entries.flatMap(({file, answer}) =>
-    answer ? [{file: file.name, duration: answer.duration, detections: options.detections(answer)}] : []);
+    answer ? [{file: file.name, duration: answer.duration, detections: options.detections(answer), place: answer.recording}] : []);
 }
 byId("save-all-csv").addEventListener("click", () => save("detections.csv", csvTable(recordings())));
 byId("save-all-raven").addEventListener("click", () => save("detections.raven.txt", ravenTable(recordings(), options.band)));
@@ -95,7 +95,19 @@ function describeLinks(document) {
   byId("review").hidden = !paths.some((path) => /^(\/v1)?\/review/.test(path));
 }
 
-// The page works without these descriptions.
-for (const [path, use] of /** @type {const} */ ([["v1/model", describeModel], ["v1/species", describeSpecies], ["openapi.json", describeLinks]])) {
-  getJson(path).then(use).catch(() => {});
+/** Ask the server what it is. The page works without these descriptions; if the server needs an API key, the page asks for it. */
+async function describe() {
+  /** @type {[string, (body: any) => void][]} */
+  const parts = [["v1/model", describeModel], ["v1/species", describeSpecies], ["openapi.json", describeLinks]];
+  const results = await Promise.allSettled(parts.map(([path, use]) => getJson(path).then(use)));
+  const refused = results.find((r) => r.status === "rejected" && r.reason.status === 401);
+  byId("key-form").hidden = !refused;
+  if (refused && apiKey()) byId("key-state").textContent = "The server does not know this key.";
+  return !refused;
 }
+byId("key-form").addEventListener("submit", async (/** @type {Event} */ event) => {
+  event.preventDefault();
+  useApiKey(byId("key").value.trim());
+  if (await describe()) byId("file").focus();
+});
+void describe();

@@ -3,6 +3,7 @@
 import {getJson, RequestProblem} from "./api.js";
 import {byId, element} from "./dom.js";
 import {markdown} from "./markdown.js";
+import {clock, score} from "./text.js";
 import {pairs, tableOf, valueElement} from "./values.js";
 
 /** Keys of the model's description that are shown first, as they are. */
@@ -92,18 +93,30 @@ function predictions(before) {
       event.target.replaceWith(...more);
       (more.find((part) => part instanceof HTMLButtonElement) ?? byId("dialog-close")).focus();
     }}, "Older predictions");
-    return [tableOf(rows.map(withoutFeatures)), ...(older ? [older] : [])];
+    return [tableOf(rows.map(logRow)), ...(older ? [older] : [])];
   });
 }
 
 /**
- * Leave out the drift features and empty values of a row of the log: they are for programs.
- * @param {Record<string, any>} row
+ * Return what people want to know of an entry of the log.
+ * @param {Record<string, any>} entry
  */
-function withoutFeatures({features, ...row}) {
-  return row;
+function logRow({time, species, probability, unknown_score: unknown, duration, detections, detection_count: count, role}) {
+  return {
+    time: typeof time === "number" ? new Date(1000 * time).toISOString() : time,
+    length: typeof duration === "number" ? clock(duration) : null,
+    "most probable": species ?? "all of it is quiet",
+    probability: typeof probability === "number" ? score(probability) : null,
+    "none of mine": typeof unknown === "number" ? score(unknown) : null,
+    detections: count ?? detections?.length ?? null,
+    ...(role === "shadow" ? {role} : {}),
+  };
 }
 
 function drift() {
-  return load("v1/drift", MISSING.drift, (body) => [valueElement(body)].map((part) => (typeof part === "string" ? element("p", {}, part) : part)));
+  return load("v1/drift", MISSING.drift, ({summary, features, ...rest}) => [
+    ...(summary ? [element("p", {}, element("strong", {}, summary))] : []),
+    ...(features?.length ? [tableOf(features)] : []),
+    pairs(rest),
+  ]);
 }

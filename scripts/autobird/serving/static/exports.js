@@ -3,7 +3,7 @@
 import {element} from "./dom.js";
 
 /** @typedef {import("./types.js").Detection} Detection */
-/** @typedef {{file: string, duration: number, detections: Detection[]}} Recording duration in seconds */
+/** @typedef {{file: string, duration: number, detections: Detection[], place?: import("./types.js").Place}} Recording duration in seconds */
 
 const CSV_COLUMNS = ["file", "start", "end", "species", "probability", "site", "recorder", "recorded_at", "date", "time"];
 
@@ -11,12 +11,13 @@ const RAVEN_COLUMNS = ["Selection", "View", "Channel", "Begin Time (s)", "End Ti
   "File Offset (s)", "Begin File", "Species", "Score"];
 
 /**
- * Return the CSV table. Site, recorder and time of the recordings are not known to the page; their columns are empty.
+ * Return the CSV table. The columns of site, recorder and time are empty where the server does not know them.
  * @param {readonly Recording[]} recordings
  */
 export function csvTable(recordings) {
-  const rows = recordings.flatMap(({file, detections}) => detections.map((d) =>
-    [file, seconds(d.start), seconds(d.end), d.species, d.probability.toFixed(4), "", "", "", "", ""]));
+  const rows = recordings.flatMap(({file, detections, place}) => detections.map((d) =>
+    [file, seconds(d.start), seconds(d.end), d.species, d.probability.toFixed(4), place?.site ?? "", place?.recorder ?? "",
+      place?.recorded_at ?? "", ...dateAndTime(place?.recorded_at ?? "", d.start)]));
   return [CSV_COLUMNS, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
 }
 
@@ -45,6 +46,20 @@ export function ravenTable(recordings, band) {
  */
 export function audacityLabels({detections}) {
   return detections.map((d) => tabLine([d.start.toFixed(6), d.end.toFixed(6), d.species])).join("");
+}
+
+/**
+ * Return the local date and time of day at a place of a recording; empty if its start is unknown.
+ * @param {string} recordedAt start of the recording, ISO 8601, with or without offset from UTC
+ * @param {number} after seconds from the start
+ * @returns {string[]}
+ */
+function dateAndTime(recordedAt, after) {
+  // The clock of the recording's place, whatever the zone of this computer: read as if it were UTC.
+  const clock = /^(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)/.exec(recordedAt);
+  if (!clock) return ["", ""];
+  const at = new Date(Date.parse(`${clock[1]}T${clock[2]}Z`) + 1000 * after).toISOString();
+  return [at.slice(0, 10), at.slice(11, 19)];
 }
 
 /**

@@ -18,7 +18,7 @@ export class Options extends EventTarget {
     this.absolute = 0.5;
     /** @type {Set<string>} species that are left out */
     this.excluded = new Set();
-    /** @type {Record<string, number>} thresholds of the model; an answer may have its own */
+    /** @type {Record<string, number|null>} thresholds of the model, null: never reached; an answer may have its own */
     this.thresholds = {};
     /** @type {Record<string, string>} */
     this.commonNames = {};
@@ -64,7 +64,8 @@ export class Options extends EventTarget {
    */
   threshold(answer, species) {
     if (this.mode === "absolute") return this.absolute;
-    return this.factor * (answer.thresholds?.[species] ?? this.thresholds[species] ?? UNKNOWN_THRESHOLD);
+    const own = answer.thresholds && species in answer.thresholds ? answer.thresholds[species] : this.thresholds[species];
+    return own === null ? Infinity : this.factor * (own ?? UNKNOWN_THRESHOLD);
   }
 
   /**

@@ -201,7 +201,8 @@ export class Result {
   save(format) {
     const {entry, options} = this;
     if (!entry?.answer) return;
-    const recording = {file: entry.file.name, duration: entry.answer.duration, detections: options.detections(entry.answer)};
+    const recording = {file: entry.file.name, duration: entry.answer.duration,
+      detections: options.detections(entry.answer), place: entry.answer.recording};
     const name = stem(entry.file.name);
     if (format === "csv") save(`${name}.csv`, csvTable([recording]));
     if (format === "raven") save(`${name}.Table.1.selections.txt`, ravenTable([recording], options.band));

@@ -9,6 +9,7 @@
  *   8-bit mel spectrogram in base64, row by row from the lowest band
  * @typedef {{format?: string, sample_rate?: number, channels?: number, level_dbfs?: number, peak_dbfs?: number, clipped_share?: number,
  *   bandwidth_hz?: number, upper_band_missing?: boolean}} AudioFacts
+ * @typedef {{site?: string|null, recorder?: string|null, recorded_at?: string|null}} Place recorded_at in ISO 8601
  * @typedef {object} Answer answer of `/v1/predict`; the optional keys are those that older servers do not send
  * @property {{name: string, fingerprint: string, variant?: string}} model
  * @property {number} duration seconds
@@ -20,8 +21,9 @@
  * @property {ServerSpectrogram} [spectrogram]
  * @property {AudioFacts} [audio]
  * @property {string[]} [warnings]
- * @property {Record<string, number>} [thresholds]
+ * @property {Record<string, number|null>} [thresholds] null: never reached
  * @property {Record<string, string>} [common_names]
+ * @property {Place} [recording] where and when the recording was made
  * @property {string} [request]
  *
  * @typedef {"waiting"|"uploading"|"computing"|"done"|"failed"|"cancelled"} Status

@@ -17,6 +17,7 @@ export function valueElement(value) {
     return value.slice(0, INLINE).map(plain).join(", ") + (value.length > INLINE ? ` and ${value.length - INLINE} more` : "");
   }
   if (value && typeof value === "object") return pairs(value);
+  if (typeof value === "string" && /^\/[\w/.-]+$/.test(value)) return element("a", {href: value.slice(1)}, value); // a path of this server
   return plain(value);
 }
 
