@@ -6,8 +6,8 @@ import {markdown} from "./markdown.js";
 import {clock, score} from "./text.js";
 import {pairs, tableOf, valueElement} from "./values.js";
 
-/** Keys of the model's description that are shown first, as they are. */
-const MODEL_KEYS = ["name", "variant", "fingerprint", "species", "licence", "attribution", "backbone", "formats", "limits"];
+/** Keys of the model's description that are shown above its card. */
+const FIRST_KEYS = ["name", "variant", "fingerprint", "species", "attribution"];
 
 /** Predictions on one page of the log. */
 const PAGE = 25;
@@ -54,14 +54,15 @@ async function load(path, missing, show) {
 
 function model() {
   return load("v1/model", MISSING.model, (body) => {
-    const {card, features, metrics, ...rest} = body;
-    const known = Object.fromEntries(MODEL_KEYS.filter((key) => key in rest).map((key) => [key, rest[key]]));
-    const others = Object.fromEntries(Object.entries(rest).filter(([key]) => !MODEL_KEYS.includes(key)));
+    const {card, metrics, ...rest} = body, keys = Object.keys(rest);
+    const part = (/** @type {boolean} */ first) =>
+      Object.fromEntries(keys.filter((key) => FIRST_KEYS.includes(key) === first).map((key) => [key, rest[key]]));
+    const text = typeof card === "string" ? markdown(card.replace(/^\s*# .*/, ""), 2) : []; // the dialog has a title
     return [
-      pairs({...known, ...others}),
-      ...section("Metrics", metrics, valueElement),
-      ...(typeof card === "string" && card ? markdown(card, 3) : []),
-      ...section("Front end", features, valueElement),
+      pairs(part(true)),
+      ...text,
+      ...section("Metrics", text.length ? null : metrics, valueElement), // the card has them as tables
+      ...section("Details", part(false), valueElement),
     ];
   });
 }

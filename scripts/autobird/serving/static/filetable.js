@@ -117,8 +117,8 @@ export class FileTable {
       element("th", {scope: "row"}, title),
       cell(this.status(entry), entry.status === "done" && !warningsOf(entry).length ? "status plain-done" : "status"),
       cell(answer ? clock(answer.duration) : fileSize(size), "number length"),
-      cell(answer ? bestSpecies(answer, options.commonNames) : ""),
-      cell(answer ? summary(options.detections(answer)) : ""),
+      cell(answer ? bestSpecies(answer, options.commonNames) : "", "best"),
+      cell(answer ? summary(options.detections(answer)) : "", "found"),
       cell(answer ? [score(unknown), isUnlike ? element("small", {class: "mark"}, "unlike") : null] : "", "number unknown"),
       cell(buttons, "actions"),
     ];
