@@ -15,7 +15,7 @@ from autobird.predict import Classifier
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.predict.field_formats import RAVEN_COLUMNS
-from tests.browser.browsing import choose, opened_page, until, wait_for_own_spectrogram, wait_until_done
+from tests.browser.browsing import choose, opened_page, recording, until, wait_for_own_spectrogram, wait_until_done
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
 
@@ -164,6 +164,18 @@ def test_downloads_have_the_documented_columns(page: Any, bundle: Path, song: Pa
     assert content.decode().splitlines()[0] == f"{float(wanted[0][0]):.6f}\t{float(wanted[0][1]):.6f}\t{wanted[0][2]}"
 
 
+def test_site_and_local_time_are_in_the_csv_where_the_server_knows_them(page: Any) -> None:
+    text = page.evaluate(
+        "async () => { const {csvTable} = await import('/static/exports.js');"
+        " const place = {site: 'lake, north', recorder: 'SM4', recorded_at: '2023-05-12T23:59:58+02:00'};"
+        " const d = {start: 2.5, end: 5, species: 'Parus major', probability: 0.5};"
+        " return csvTable([{file: 'a.wav', duration: 60, detections: [d], place}]); }"
+    )
+    assert text.splitlines()[1] == (
+        'a.wav,2.5,5,Parus major,0.5000,"lake, north",SM4,2023-05-12T23:59:58+02:00,2023-05-13,00:00:00'
+    )
+
+
 def test_tables_of_all_files_count_ravens_times_from_the_start_of_the_first(page: Any, song: Path) -> None:
     choose(page, song)
     wait_until_done(page)
@@ -251,6 +263,22 @@ def test_zoom_and_scroll_with_buttons_wheel_and_drag(page: Any) -> None:
     page.mouse.wheel(0, -400)
     page.keyboard.up("Control")
     assert page.is_visible("#overview")
+
+
+def test_two_fingers_zoom_on_a_phone(server: Server) -> None:
+    with opened_page(server.url, 390, 844) as page:
+        choose(page, recording("a.wav", 30))
+        wait_until_done(page)
+        wait_for_own_spectrogram(page)
+        page.locator("#plot").scroll_into_view_if_needed()
+        box = page.locator("#plot").bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        touch = page.context.new_cdp_session(page)
+        for kind, distance in (("touchStart", 20), ("touchMove", 60), ("touchMove", 120), ("touchEnd", None)):
+            points = [] if distance is None else [{"x": x - distance, "y": y}, {"x": x + distance, "y": y}]
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        assert page.is_visible("#overview")
+        assert "Play" in page.inner_text("#play")  # zooming is no tap
 
 
 def test_the_spectrogram_shows_a_tone_at_its_frequency(page: Any) -> None:
