@@ -50,7 +50,9 @@ def tab_to(page: Any, selector: str) -> None:
     for _ in range(80):
         page.keyboard.press("Tab")
         if page.evaluate("s => document.activeElement.matches(s)", selector):
-            outline = "(e => getComputedStyle(e.id === 'file' ? e.parentElement : e).outlineStyle)(document.activeElement)"
+            outline = (
+                "(e => getComputedStyle(e.id === 'file' ? e.parentElement : e).outlineStyle)(document.activeElement)"
+            )
             assert page.evaluate(outline) != "none"
             return
     raise AssertionError(f"Tab does not reach {selector}")
@@ -60,7 +62,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:
     tab_to(page, "#file")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
-    chooser.value.set_files([recording("a.wav", 30), recording("b.wav", 5)])  # type: ignore[arg-type]
+    chooser.value.set_files([recording("a.wav", 30), recording("b.wav", 5)])
     wait_until_done(page)
     tab_to(page, "tr:nth-child(2) .open")
     page.keyboard.press("Enter")

@@ -187,7 +187,9 @@ def test_tables_of_all_files_count_ravens_times_from_the_start_of_the_first(page
     assert lines[1 + half][8] == lines[1][8]
 
 
-def test_a_clip_holds_the_sound_of_its_detection_and_half_a_second_around_it(page: Any, bundle: Path, song: Path) -> None:
+def test_a_clip_holds_the_sound_of_its_detection_and_half_a_second_around_it(
+    page: Any, bundle: Path, song: Path
+) -> None:
     start, end, species, _ = expected(bundle, song)[-1]
     name, content = downloaded(page, "#detections tr:last-child button:text('WAV')")
     assert name == f"dawn, 1_{start}-{end}s_{species.replace(' ', '_')}.wav"
@@ -297,7 +299,9 @@ def test_the_spectrogram_shows_a_tone_at_its_frequency(page: Any) -> None:
 def test_without_decoding_the_servers_spectrogram_is_shown(server: Server, song: Path, decodes: bool) -> None:
     with opened_page(server.url) as page:
         if not decodes:
-            page.evaluate("() => { OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error()); }")
+            page.evaluate(
+                "() => { OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error()); }"
+            )
         choose(page, song)
         wait_until_done(page)
         until(page, f"document.querySelector('#sound-note').textContent === '' === {str(decodes).lower()}")
@@ -310,7 +314,10 @@ def test_without_decoding_the_servers_spectrogram_is_shown(server: Server, song:
 
 def test_common_and_scientific_names_are_complete_on_a_phone(server: Server, song: Path) -> None:
     """Corvus cornix and Corvus corone were both "Corvus co..."."""
-    names = {"Parus major": "Great Tit", "Corvus corone": "Carrion Crow of a name that needs more than one line on a phone"}
+    names = {
+        "Parus major": "Great Tit",
+        "Corvus corone": "Carrion Crow of a name that needs more than one line on a phone",
+    }
 
     def add_names(route: Any) -> None:
         response = route.fetch()

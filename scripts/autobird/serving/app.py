@@ -4,6 +4,7 @@ import json
 import logging
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from autobird.predict.classifier import Classifier
 from autobird.serving import metrics
 from autobird.serving.log import LogEntry, PredictionLog
 from autobird.serving.openapi import openapi_document
-from autobird.serving.response import TOP, response_body
+from autobird.serving.response import response_body
 from autobird.serving.settings import ServeSettings
-from autobird.serving.static_files import pages
 from autobird.serving.upload import UploadError, read_recording
 
 log = logging.getLogger("autobird")
+
+_PAGE = Path(__file__).with_name("page.html")
 
 
 def create_app(bundle: Path, settings: ServeSettings) -> Flask:
@@ -36,7 +38,11 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics.LOADED.labels(classifier.bundle.name, classifier.bundle.variant).set(1)
 
-    app.register_blueprint(pages)
+    page_html = page_text(readable_extensions())
+
+    @app.get("/")
+    def page() -> Response:
+        return Response(page_html, mimetype="text/html")
 
     @app.post("/v1/predict")
     def predict() -> Any:
@@ -52,12 +58,7 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
                 return _problem(413, "Recording too long", f"{error}; cut the recording into parts")
             except UnusableAudio as error:
                 return _problem(422, "Not a usable recording", str(error))
-            body = response_body(
-                classifier,
-                prediction,
-                request.args.get("spectrogram") in ("1", "true"),
-                request.args.get("top_k", TOP, int) or len(classifier.labels),
-            )
+            body = response_body(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
             best = body["species"][0] if body["species"] else None
             if prediction_log:
                 entry = LogEntry(
@@ -126,6 +127,17 @@ def create_app(bundle: Path, settings: ServeSettings) -> Flask:
         return _problem(500, "Internal error", "the request could not be processed; see the server's log")
 
     return app
+
+
+def page_text(extensions: Sequence[str]) -> str:
+    """Return the web page, with the file formats that it offers.
+
+    Args:
+        extensions: extensions of the files that can be decoded, without a dot.
+    """
+    text = _PAGE.read_text(encoding="utf-8")
+    accept = ",".join(["audio/*", *(f".{name}" for name in extensions)])
+    return text.replace("{{accept}}", accept).replace("{{formats}}", ", ".join(extensions))
 
 
 def _problem(status: int, title: str, detail: str) -> Response:

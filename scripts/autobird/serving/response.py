@@ -7,21 +7,20 @@ import numpy as np
 
 from autobird.predict.classifier import Classifier, Prediction
 
-TOP = 5
-"""Default number of most probable species in the response, for the recording and for each window."""
+_TOP = 5
+"""Number of most probable species in the response, for the recording and for each window."""
 
 _MAX_COLUMNS = 1600
 """Largest number of columns of the spectrogram: about the width of a screen in pixels."""
 
 
-def response_body(classifier: Classifier, prediction: Prediction, spectrogram: bool, top: int = TOP) -> dict[str, Any]:
+def response_body(classifier: Classifier, prediction: Prediction, spectrogram: bool) -> dict[str, Any]:
     """Return the body of the response as JSON values.
 
     Args:
         classifier: the classifier that made the prediction.
         prediction: probabilities and detections of the recording.
         spectrogram: whether to include the spectrogram.
-        top: number of most probable species of the recording and of each window.
     """
     window, unknown = classifier.bundle.features.window, prediction.recording_unknown
     of_windows = [None] * len(prediction.starts) if prediction.unknown is None else prediction.unknown.round(4).tolist()
@@ -29,7 +28,7 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
         "model": {"name": classifier.bundle.name, "fingerprint": classifier.bundle.fingerprint},
         "duration": round(prediction.duration, 3),
         "note": prediction.note,
-        "species": _top_species(classifier, prediction.recording, top) if prediction.recording.any() else [],
+        "species": _top_species(classifier, prediction.recording) if prediction.recording.any() else [],
         "unknown_score": None if unknown is None else round(unknown, 4),
         "detections": [
             {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
@@ -40,7 +39,7 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
                 "start": float(start),
                 "end": round(min(float(start) + window, prediction.duration), 3),
                 "quiet": bool(quiet),
-                "species": _top_species(classifier, p, top),
+                "species": _top_species(classifier, p),
                 "unknown_score": unknown_score,
             }
             for start, quiet, p, unknown_score in zip(
@@ -53,8 +52,8 @@ def response_body(classifier: Classifier, prediction: Prediction, spectrogram: b
     return body
 
 
-def _top_species(classifier: Classifier, probabilities: Any, top: int) -> list[dict[str, Any]]:
-    order = np.argsort(-np.asarray(probabilities), kind="stable")[:top]
+def _top_species(classifier: Classifier, probabilities: Any) -> list[dict[str, Any]]:
+    order = np.argsort(-np.asarray(probabilities), kind="stable")[:_TOP]
     return [{"species": classifier.labels[i], "probability": round(float(probabilities[i]), 4)} for i in order]
 
 
