@@ -219,6 +219,26 @@ def test_a_click_in_the_spectrogram_or_a_row_plays_from_there(page: Any) -> None
         until(page, "document.querySelector('#play').textContent.includes('Play')")
 
 
+def test_sound_that_is_decoded_while_the_file_plays_is_used_when_it_stops(server: Server, song: Path) -> None:
+    with opened_page(server.url) as page:
+        page.evaluate(
+            "() => { const real = OfflineAudioContext.prototype.decodeAudioData, make = URL.createObjectURL; window.blobs = 0;"
+            " OfflineAudioContext.prototype.decodeAudioData = async function (data) { const sound = await real.call(this, data);"
+            " await new Promise(resolve => { window.release = resolve; }); return sound; };"
+            " URL.createObjectURL = blob => { window.blobs += 1; return make.call(URL, blob); }; }"
+        )
+        choose(page, song)
+        wait_until_done(page)
+        page.click("#play")
+        until(page, "document.querySelector('#plot').getAttribute('aria-valuenow') > 0.2 && window.release")
+        page.evaluate("window.release()")
+        wait_for_own_spectrogram(page)
+        assert page.evaluate("window.blobs") == 1
+        page.click("#play")
+        until(page, "window.blobs === 2")
+        until(page, "document.querySelector('#plot').getAttribute('aria-valuenow') > 0.2")
+
+
 def test_a_detection_is_repeated_until_it_is_stopped(page: Any) -> None:
     page.evaluate(
         "() => { const set = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime'); window.seeks = [];"
