@@ -11,6 +11,7 @@ from autobird.dataset.boxes import boxes_after_end
 from autobird.dataset.index import UNKNOWN_SPLIT
 from autobird.dataset.present import species_rows
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.sources.base import decision_of_review, review_problem
 from autobird.sources.splits import SPLITS
 
 AFTER_END = "begins after the end of its recording"
@@ -65,9 +66,15 @@ def count_dataset(
         problems = tables.boxes["problem"].mask(
             boxes_after_end(tables.boxes, durations_of(recordings, tables)), AFTER_END
         )
-        box_counts = problems.replace("", "used").value_counts()
+        box_counts = problems.replace("", "used").map(_without_sampling).value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
+
+
+def _without_sampling(problem: str) -> str:
+    """Return the problem of a box without the sampling probability of a decision of a review."""
+    decision = decision_of_review(problem)
+    return problem if decision is None else review_problem(decision[0], None)
 
 
 def durations_of(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[float]":
