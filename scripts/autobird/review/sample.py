@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autobird.review.candidates import Pool
 from autobird.review.queues import PoolFilter
-from autobird.sources.review_table import Review, verdicts
+from autobird.sources.review_table import ItemKey, Review, verdicts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -18,6 +18,10 @@ Flags = NDArray[np.bool_]
 
 _STRATUM = re.compile(r"(?:score|random) (?P<low>[\d.e-]+?)-(?P<high>[\d.]+)(?P<filter> \[.*\])?")
 """A stratum of a sample, see `queues.stratum_name` and `queues.random_name`, with the filter of places and times."""
+
+
+_TOLERANCE = 0.001
+"""Seconds by which the start of a reviewed window, which is written with three decimals, may differ from that in the pool."""
 
 
 @dataclass(frozen=True)
@@ -74,15 +78,17 @@ class Sample:
         borders = {pool.floor, 1.0}
         others = 0
         found = verdicts(own)
-        last = {r.key: r for r in own if r.decision != "undo"}
-        places = _places(pool, items)
+        # A window that was drawn at random once is a member of the sample, also if another queue has shown it, too.
+        drawn = {r.key: r for r in own if r.decision != "undo"}
+        drawn |= {r.key: r for r in own if r.decision != "undo" and r.sampling_probability is not None}
+        places = _Places(pool, items)
         sessions = {file.name: file.session for file in pool.files}
         rows: list[tuple[int, float, bool, str]] = []
         unknown = disagree = 0
         for key, verdict in found.items():
-            sampled = next((r for r in reversed(own) if r.key == key and r.sampling_probability is not None), last[key])
+            sampled = drawn[key]
             limits = _limits(sampled.stratum, filter_.text)
-            place = places.get((key.file, round(key.start, 3), key.species))
+            place = places.find(key)
             if sampled.sampling_probability is None or limits is None or place is None:
                 others += verdict.present is not None
                 continue
@@ -125,11 +131,30 @@ def _limits(stratum: str, filter_text: str) -> tuple[float, float] | None:
     return float(match["low"]), float(match["high"])
 
 
-def _places(pool: Pool, items: NDArray[np.intp]) -> dict[tuple[str, float, str], tuple[int, float]]:
-    """Return species (an index) and probability of items by file, start (milliseconds precise) and species."""
-    windows, species = pool.item_window[items], pool.item_species[items]
-    return {
-        (pool.files[pool.window_file[w]].name, round(float(pool.window_start[w]), 3), pool.labels[s]): (int(s), float(p))
-        for w, s, p in zip(windows, species, pool.item_probability[items], strict=True)
-    }
+class _Places:
+    """Finds the items of a pool by file, start and species.
 
+    Args:
+        pool: the pool.
+        items: the items that count, as indices.
+    """
+
+    def __init__(self, pool: Pool, items: NDArray[np.intp]) -> None:
+        self._pool = pool
+        self._file = {file.name: n for n, file in enumerate(pool.files)}
+        self._species = {name: n for n, name in enumerate(pool.labels)}
+        self._counts = np.zeros(len(pool.item_window), bool)
+        self._counts[items] = True
+
+    def find(self, key: ItemKey) -> tuple[int, float] | None:
+        """Return species (an index) and probability of an item; None if it is none of those that count."""
+        p, file, species = self._pool, self._file.get(key.file), self._species.get(key.species)
+        if file is None or species is None:
+            return None
+        first, last = np.searchsorted(p.window_file, [file, file + 1])
+        window = first + int(np.searchsorted(p.window_start[first:last], key.start - _TOLERANCE))
+        if window == last or abs(p.window_start[window] - key.start) > _TOLERANCE:
+            return None
+        first, last = np.searchsorted(p.item_window, [window, window + 1])
+        found = [n for n in range(first, last) if p.item_species[n] == species and self._counts[n]]
+        return (species, float(p.item_probability[found[0]])) if found else None
