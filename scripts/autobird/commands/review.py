@@ -9,7 +9,7 @@ from autobird.core.errors import AutobirdError
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
-    from autobird.review.queues import PoolFilter
+    from autobird.review.filters import PoolFilter
     from autobird.review.session import ReviewSession
 
 OUTPUT = "review"
@@ -56,15 +56,22 @@ def add_review_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reviewer", default="", metavar="NAME", help="your name in the table of decisions")
     parser.add_argument("--species", action="append", default=[], metavar="NAME", help="only this species; repeatable")
     parser.add_argument("--only-site", action="append", default=[], metavar="SITE", help="only this site; repeatable")
-    parser.add_argument("--hours", type=_hours, metavar="FROM-TO", help="only windows of these hours, for example 4-8 or 22-4")
+    parser.add_argument(
+        "--hours", type=_hours, metavar="FROM-TO", help="only windows of these hours, for example 4-8 or 22-4"
+    )
     parser.add_argument(
         "--min-probability", type=_share, default=0.0, help="leave out answers of a lower probability (default: 0)"
     )
     parser.add_argument(
-        "--floor", type=_share, default=0.02, help="lowest probability of an answer among the candidates (default: 0.02)"
+        "--floor",
+        type=_share,
+        default=0.02,
+        help="lowest probability of an answer among the candidates (default: 0.02)",
     )
     parser.add_argument("--clip", type=Path, help="recording with the sound to look for (--queue similar)")
-    parser.add_argument("--at", type=seconds, help="start of the sound in the clip, seconds (default: its loudest window)")
+    parser.add_argument(
+        "--at", type=seconds, help="start of the sound in the clip, seconds (default: its loudest window)"
+    )
     add_places(parser)
     add_backbone(parser)
     add_jobs(parser)
@@ -78,7 +85,7 @@ def session_of(args: argparse.Namespace) -> "ReviewSession":
     from autobird.review.session import ReviewSession
 
     options = QueueOptions(args.queue, args.count, args.seed, filter=_filter(args))
-    places = Places.named(args.site, args.time_zone, args.recorder_clock)
+    places = Places.named(args.site, args.time_zone or "", args.recorder_clock or "")
     pool_options = PoolOptions(args.floor, places, args.jobs, args.backbone)
     return ReviewSession(bundle_of(args.run), args.recordings, args.output, options, pool_options, args.clip, args.at)
 
@@ -92,7 +99,9 @@ def bundle_of(run: Path) -> Path:
     for folder in (run, run / "release" / "bundle"):
         if (folder / "bundle.json").is_file():
             return folder
-    raise AutobirdError(f"{run} is neither the folder of a finished run nor a bundle; give one, for example results/demo")
+    raise AutobirdError(
+        f"{run} is neither the folder of a finished run nor a bundle; give one, for example results/demo"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -107,7 +116,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"{path} written; autobird predict, the server and snakemake predict use it from now on")
         return 0
     if not args.report:
-        print(f"{len(session.pool.item_window)} candidates in {session.folder}; the queue has {len(session.queue)} items")
+        print(
+            f"{len(session.pool.item_window)} candidates in {session.folder}; the queue has {len(session.queue)} items"
+        )
         if args.reviewer:
             progress = session.progress(args.reviewer)
             print(f"{args.reviewer} has decided about {progress.decided} of them")
@@ -116,7 +127,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _filter(args: argparse.Namespace) -> "PoolFilter":
-    from autobird.review.queues import PoolFilter
+    from autobird.review.filters import PoolFilter
 
     return PoolFilter(tuple(args.species), tuple(args.only_site), args.hours, args.min_probability)
 
