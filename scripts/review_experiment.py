@@ -278,11 +278,11 @@ class Scores:
         return out
 
     def values(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return F1, false alarms per hour, precision and recall of all sessions, shape (4,), and of the resamples, shape (4, resamples)."""
+        """Return F1, false alarms per hour, precision and recall: of all sessions, (4,), and of the resamples, (4, resamples)."""
         return _values(counts.sum(axis=0)[None])[:, 0], _values(self.weights @ counts)
 
     def difference(self, a: np.ndarray, b: np.ndarray) -> list[tuple[float, float, float]]:
-        """Return b minus a of each value, with the paired 95 % interval over sessions; a and b are means over seeds, (values, resamples)."""
+        """Return b minus a of each value with its paired 95 % interval over sessions; both are results of `_mean`."""
         (a0, a_draws), (b0, b_draws) = a, b
         return [
             (float(b0[n] - a0[n]), *np.quantile(b_draws[n] - a_draws[n], [0.025, 0.975]).tolist())

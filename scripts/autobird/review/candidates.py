@@ -64,14 +64,14 @@ def build_pool(bundle: Bundle, recordings: Path, path: Path, options: PoolOption
         print(f"note: {note}", file=sys.stderr)
     known = _stored(path, bundle, o.floor)
     parts: dict[str, _Part] = {}
-    missing: list[tuple[Path, str]] = []
+    missing: list[_Missing] = []
     for file, below in zip(found.files, found.below, strict=True):
         status = file.stat()
         part = known.get(below)
         if part is not None and (part.file.size, part.file.modified) == (status.st_size, status.st_mtime_ns):
             parts[below] = part._replace(file=part.file.placed(o.places))
         else:
-            missing.append((file, below))
+            missing.append(_Missing(file, below, status))
     if known and missing:
         print(f"{path}: {len(parts)} recordings are taken over, {len(missing)} are new or changed", file=sys.stderr)
     saved = time.monotonic()
@@ -85,6 +85,14 @@ def build_pool(bundle: Bundle, recordings: Path, path: Path, options: PoolOption
     if missing or pool.files != tuple(known[name].file for name in sorted(known)):
         _store(pool, path)
     return pool
+
+
+class _Missing(NamedTuple):
+    """A recording to classify: its file, its path below the folder of the recordings, and its state before."""
+
+    file: Path
+    below: str
+    status: os.stat_result
 
 
 class _Part(NamedTuple):
@@ -129,33 +137,35 @@ def _store(pool: Pool, path: Path) -> None:
         raise AutobirdError(f"{path} cannot be written ({error.strerror or error}); name another --output") from error
 
 
-def _classify(bundle: Bundle, files: Sequence[tuple[Path, str]], o: PoolOptions) -> Iterable[tuple[str, _Part]]:
+def _classify(bundle: Bundle, files: Sequence[_Missing], o: PoolOptions) -> Iterable[tuple[str, _Part]]:
     """Yield the name and the windows of each recording, in the order of completion."""
     if not files:
         return
     backbone = check_backbone(bundle, o.backbone)
     jobs = [
-        FileJob(bundle.folder, file, below, None, True, backbone, below, AnswerOptions(overlay=False))
-        for file, below in files
+        FileJob(bundle.folder, f.file, f.below, None, True, backbone, f.below, AnswerOptions(overlay=False))
+        for f in files
     ]
     with closing(predict_files(jobs, min(o.workers, len(jobs)), None, time_per_megabyte(bundle))) as results:
         for number, result in results:
-            file, below = files[number]
+            found = files[number]
             if result.error:
-                print(f"{on_one_line(below)}: skipped: {result.error}", file=sys.stderr)
-            yield below, _part(file.stat(), below, result, o)
+                print(f"{on_one_line(found.below)}: skipped: {result.error}", file=sys.stderr)
+            yield found.below, _part(found, len(bundle.labels), result, o)
 
 
-def _part(status: os.stat_result, name: str, result: FileResult, o: PoolOptions) -> _Part:
+def _part(found: _Missing, species_count: int, result: FileResult, o: PoolOptions) -> _Part:
     windows = [w for w in result.windows or () if not w.quiet]
-    probabilities = np.array([w.probabilities for w in windows], np.float32).reshape(len(windows), -1)
-    number, species = np.nonzero(probabilities >= o.floor) if len(windows) else (np.zeros(0, int), np.zeros(0, int))
+    probabilities = np.array([w.probabilities for w in windows], np.float32).reshape(len(windows), species_count)
+    number, species = np.nonzero(probabilities >= o.floor)
+    # A recording for which the time or the memory was not enough is tried again by the next command.
+    size = found.status.st_size if result.is_final else -1
     file = PoolFile(
-        name, status.st_size, status.st_mtime_ns, result.duration, len(windows), "", "", "", result.error,
+        found.below, size, found.status.st_mtime_ns, result.duration, len(windows), "", "", "", result.error,
         result.origin.serial, result.origin.header_time,
     ).placed(o.places)  # fmt: skip
     unknown = [np.nan if w.unknown_score is None else w.unknown_score for w in windows]
-    best = probabilities.argmax(axis=1) if len(windows) else np.zeros(0, int)
+    best = probabilities.argmax(axis=1)
     return _Part(
         file,
         {
@@ -163,14 +173,12 @@ def _part(status: os.stat_result, name: str, result: FileResult, o: PoolOptions)
             "window_end": np.array([w.end for w in windows], np.float64),
             "window_unknown": np.array(unknown, np.float32),
             "window_best": best.astype(np.int16),
-            "window_probability": probabilities[np.arange(len(windows)), best]
-            if len(windows)
-            else np.zeros(0, np.float32),
+            "window_probability": probabilities[np.arange(len(windows)), best],
         },
         {
             "item_window": number.astype(np.int32),
             "item_species": species.astype(np.int16),
-            "item_probability": probabilities[number, species] if len(windows) else np.zeros(0, np.float32),
+            "item_probability": probabilities[number, species],
         },
     )
 

@@ -222,7 +222,10 @@ class Precision:
         same, other, same_pairs, other_pairs = 0.0, 0.0, 0.0, 0.0
         for session in np.unique(s.session):
             rows = s.session == session
-            total, pairs = float(deviation[rows].sum() ** 2 - (deviation[rows] ** 2).sum()) / 2, _pairs(int(rows.sum())).item()
+            total, pairs = (
+                float(deviation[rows].sum() ** 2 - (deviation[rows] ** 2).sum()) / 2,
+                _pairs(int(rows.sum())).item(),
+            )
             of_species, pairs_of_species = 0.0, 0.0
             for species in np.unique(s.species[rows]):
                 d = deviation[rows & (s.species == species)]
