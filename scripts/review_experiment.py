@@ -360,15 +360,10 @@ def thresholds(args: argparse.Namespace) -> None:
                     limits[bundle.labels.index(chosen.species)] = chosen.threshold
                 counts.append(scores.counts(probabilities, limits))
             found[queue] = _mean(scores, counts)
-            print(
-                _line(
-                    f"{queue}, precision {wanted:g}",
-                    scores,
-                    found[queue],
-                    found.get(CLIPS) if queue != CLIPS else before,
-                ),
-                flush=True,
-            )
+            name, reference = f"{queue}, precision {wanted:g}", before if queue == CLIPS else found[CLIPS]
+            print(_line(name, scores, found[queue], reference), flush=True)
+            if queue != CLIPS:
+                print(_line(f"{name}, against the bundle", scores, found[queue], before), flush=True)
 
 
 # --- retraining
