@@ -343,6 +343,12 @@ def thresholds(args: argparse.Namespace) -> None:
     print(_line("thresholds of the bundle", scores, before, None))
     for wanted in (0.7, 0.8, 0.9):
         found = {}
+        own = np.nan_to_num(bundle.precision_thresholds[wanted], nan=np.inf)
+        print(
+            _line(
+                f"no review, precision {wanted:g}", scores, _mean(scores, [scores.counts(probabilities, own)]), before
+            )
+        )
         for queue in (CLIPS, "random", "stratified"):
             counts = []
             for seed in range(args.seeds):
