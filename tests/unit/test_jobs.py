@@ -292,7 +292,7 @@ def test_the_log_and_the_jobs_of_a_server_follow_its_options_and_are_closed_at_t
             assert jobs
             assert jobs.limits == JobLimits(5_000_000, 7200.0, 12 * settings.max_values, 9, 2.0)
     with (
-        pytest.raises(AutobirdError, match="the log .* is a folder"),
+        pytest.raises(AutobirdError, match=r"the log .* is a folder"),
         opened_state(tmp_path, settings.model_copy(update={"log": str(tmp_path)})),
     ):
         raise AssertionError("it was opened")

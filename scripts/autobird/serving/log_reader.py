@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autobird.drift.names import DRIFT_FEATURES
-from autobird.serving.store.backend import Unavailable
 from autobird.serving.store.sqlite import SqliteBackend
 
 
