@@ -60,7 +60,8 @@ def tab_to(page: Any, selector: str) -> None:
 
 def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:
     choosers: list[Any] = []
-    page.on("filechooser", choosers.append)  # early: the browser needs a while until it reports dialogs in place of opening them
+    # Early: the browser needs a while until it reports dialogs in place of opening them.
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.reload()
     tab_to(page, "#file")
     page.keyboard.press("Enter")
