@@ -60,9 +60,8 @@ def tab_to(page: Any, selector: str) -> None:
 
 def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:
     choosers: list[Any] = []
-    page.on(
-        "filechooser", choosers.append
-    )  # early: the browser needs a while until it reports dialogs in place of opening them
+    # Early: the browser needs a while until it reports dialogs in place of opening them.
+    page.on("filechooser", lambda chooser: choosers.append(chooser))
     page.reload()
     tab_to(page, "#file")
     page.keyboard.press("Enter")
@@ -92,9 +91,9 @@ def test_everything_can_be_done_with_the_keyboard(page: Any) -> None:
         page.keyboard.press("ArrowRight")
     until(page, "document.querySelector('#plot').getAttribute('aria-valuetext') === '0:06.0 of 0:30.0'")
     page.keyboard.press("ArrowUp")
-    assert page.is_visible("#overview")
+    page.wait_for_selector("#overview", state="visible")
     page.keyboard.press("0")
-    assert page.is_hidden("#overview")
+    page.wait_for_selector("#overview", state="hidden")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('#play').textContent.includes('Pause')")
     page.keyboard.press("Space")

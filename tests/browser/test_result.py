@@ -263,7 +263,7 @@ def test_zoom_and_scroll_with_buttons_wheel_and_drag(page: Any) -> None:
     assert whole[0] == "0:00"
     page.click("#zoom-in")
     page.click("#zoom-in")
-    assert page.is_visible("#overview")
+    page.wait_for_selector("#overview", state="visible")
     zoomed = times()
     assert len(zoomed) > 2
     assert zoomed != whole
@@ -279,12 +279,12 @@ def test_zoom_and_scroll_with_buttons_wheel_and_drag(page: Any) -> None:
     assert times() != dragged  # the spectrogram has the focus after the press
     page.click("#zoom-all")
     assert times() == whole
-    assert page.is_hidden("#overview")
+    page.wait_for_selector("#overview", state="hidden")
     page.keyboard.down("Control")
     page.mouse.move(box["x"] + 400, box["y"] + 100)
     page.mouse.wheel(0, -400)
     page.keyboard.up("Control")
-    assert page.is_visible("#overview")
+    page.wait_for_selector("#overview", state="visible")
 
 
 def test_two_fingers_zoom_on_a_phone(server: Server) -> None:
@@ -299,7 +299,7 @@ def test_two_fingers_zoom_on_a_phone(server: Server) -> None:
         for kind, distance in (("touchStart", 20), ("touchMove", 60), ("touchMove", 120), ("touchEnd", None)):
             points = [] if distance is None else [{"x": x - distance, "y": y}, {"x": x + distance, "y": y}]
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-        assert page.is_visible("#overview")
+        page.wait_for_selector("#overview", state="visible")
         assert "Play" in page.inner_text("#play")  # zooming is no tap
 
 
