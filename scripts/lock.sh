@@ -17,7 +17,7 @@ exported() {
 } > envs/requirements.lock
 {
     echo "# Made by 'make lock': the same versions, without the developers' tools. For images and conda."
-    exported --extra train --extra serve --extra media --extra tflite --extra slurm --extra gce
+    exported --extra train --extra serve --extra postgres --extra media --extra tflite --extra slurm --extra gce
 } > envs/train.lock
 {
     echo "# Made by 'make lock' from train.lock, for 'snakemake --sdm conda'."

@@ -269,7 +269,7 @@ def test_tables_have_the_columns_of_the_command_line(client: FlaskClient, song: 
     first, second = csv.DictReader(io.StringIO(response.get_data(as_text=True)))
     assert first | {"probability": ""} == {
         "file": "POND_20240501_053000.flac", "start": "0", "end": "7", "species": "Parus major", "probability": "", "site": "POND",
-        "recorder": "POND", "recorded_at": "2024-05-01T05:30:00", "date": "2024-05-01", "time": "05:30:00",
+        "recorder": "POND", "recorded_at": "2024-05-01T05:30:00", "date": "2024-05-01", "time": "05:30:00", "unknown_score": "",
     }  # fmt: skip
     assert (second["file"], second["site"]) == ("b.flac", "")
 

@@ -168,8 +168,10 @@ def test_a_task_whose_process_was_killed_from_outside_is_computed_again_once(
 
 
 def test_idle_processes_that_die_are_replaced_and_cost_no_task(idle: ProcessPool, song: bytes) -> None:
-    for process in list(idle._group.current.idle):
+    processes = list(idle._group.current.idle)
+    for process in processes:
         os.kill(process.pid, signal.SIGKILL)
+    wait_until(lambda: not any(process.is_alive() for process in processes))  # the system may take a while to end them
     assert isinstance(idle.submit(Task(song)), TaskAnswer)
     wait_until(lambda: idle.state().processes == 2)
 

@@ -211,7 +211,7 @@ def test_the_calibration_counts_windows_by_their_weight() -> None:
         empty: list[list[str]] = [[] for _ in rows_]
         table = pd.DataFrame(
             {
-                "recording": [f"r{n:04d}" for n in range(len(rows_))], "group": [f"g{n % 40}" for n in range(len(rows_))], "split": "validation",
+                "recording": [f"r{n:04d}" for n in range(len(rows_))], "number": 0, "group": [f"g{n % 40}" for n in range(len(rows_))], "split": "validation",
                 "present": names, "absent": absent, "unknown": empty, "default": "unknown", "recording_present": names,
                 "recording_absent": absent, "recording_unknown": empty, "recording_default": "unknown", "weight": weights,
                 "logits": list(logits[rows_]),

@@ -286,7 +286,7 @@ def test_predictions_continue_if_the_log_cannot_be_written(tmp_path: Path, song:
         connection.execute("DROP TABLE predictions")
         connection.commit()
         assert server.ask("/v1/predict", song)[0] == 200
-        assert "autobird_log_errors_total 1.0" in server.ask("/metrics")[1].decode()
+        assert "autobird_log_waiting 1.0" in server.ask("/metrics")[1].decode()
     finally:
         server.process.terminate()
         server.process.wait(30)

@@ -60,7 +60,7 @@ def snakemake(project: Path, *arguments: str, cores: int = 2) -> Result:
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=540,
+        timeout=1200,
     )
     return result_of(done.returncode, done.stdout)
 

@@ -14,6 +14,7 @@ from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import Bundle
 from autobird.predict.bundle_files import FILES
+from autobird.predict.classification import smoothed
 from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.predict.threshold_overlay import write_overlay
 from autobird.serving.store.entries import LogEntry
@@ -58,6 +59,8 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: 
             if fitted.outputs == "independent"
             else scipy.special.softmax(calibrated, axis=1)
         )
+        of_one = np.zeros(len(rows), np.int64)
+        expected = smoothed(expected, of_one, rows["number"].to_numpy(np.int64), fitted.smoothing)
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from autobird.serving.api import documents, model, page, predict, state
+from autobird.serving.api import documents, drift, feedback, jobs, model, page, predict, predictions, state
 from autobird.serving.bundle_info import BundleInfos
 from autobird.serving.keys import Keys
 from autobird.serving.metrics import Metrics
@@ -20,9 +20,6 @@ from autobird.serving.security import HEADERS, Guard
 from autobird.serving.services import Services
 
 log = logging.getLogger("autobird")
-
-_OTHER_BLUEPRINTS = ("jobs", "predictions", "feedback", "drift", "review")
-"""Modules of `serving/api` whose `blueprint(services)` is registered if they are there."""
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """Ids of requests that are accepted from clients."""
@@ -98,10 +95,10 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     app.register_blueprint(state.blueprint(services, metrics))
     app.register_blueprint(documents.blueprint(services))
     app.register_blueprint(page.blueprint(static))
-    for name in _OTHER_BLUEPRINTS:
-        if importlib.util.find_spec(f"autobird.serving.api.{name}"):
-            module = importlib.import_module(f"autobird.serving.api.{name}")
-            app.register_blueprint(module.blueprint(services))
+    for module in (jobs, predictions, feedback, drift):
+        app.register_blueprint(module.blueprint(services))
+    if importlib.util.find_spec("autobird.serving.api.review"):
+        app.register_blueprint(importlib.import_module("autobird.serving.api.review").blueprint(services))
     return app
 
 

@@ -78,7 +78,7 @@ _ANSWER = record(
         ),
         "unknown_score": ref("UnknownScore"),
         "detections": array(
-            record({**_SPAN, "species": TEXT, "probability": PROBABILITY}),
+            record({**_SPAN, "species": TEXT, "probability": PROBABILITY, "unknown_score": ref("UnknownScore")}),
             "times at which a species reaches its threshold",
         ),
         "windows": array(

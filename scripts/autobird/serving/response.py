@@ -51,7 +51,13 @@ def response_body(
         "species": _top_species(classifier, prediction.recording, top) if is_classified else [],
         "unknown_score": None if unknown is None else round(unknown, 4),
         "detections": [
-            {"start": d.start, "end": d.end, "species": d.species, "probability": round(d.probability, 4)}
+            {
+                "start": d.start,
+                "end": d.end,
+                "species": d.species,
+                "probability": round(d.probability, 4),
+                "unknown_score": None if d.unknown_score is None else round(d.unknown_score, 4),
+            }
             for d in classifier.detections(prediction)
         ],
         "windows": _windows(classifier, prediction, top) if options.windows else [],

@@ -72,7 +72,10 @@ def _file_result(body: Mapping[str, Any]) -> Any:
         error="",
         duration=body["duration"],
         species=None,
-        detections=[Detection(d["start"], d["end"], d["species"], d["probability"]) for d in body["detections"]],
+        detections=[
+            Detection(d["start"], d["end"], d["species"], d["probability"], unknown_score=d.get("unknown_score"))
+            for d in body["detections"]
+        ],
         drift_features={},
         note=body["note"],
         # The name gives the site. A time in the name was combined with that in the header where the file was read.
