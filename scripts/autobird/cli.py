@@ -1,14 +1,14 @@
-"""The command line: `autobird predict | summary | clips | similar | serve | bundle | scores | compare | demo`."""
+"""The command line: `autobird predict | summary | clips | similar | review | serve | bundle | scores | compare | demo`."""
 
 import argparse
 import os
 import sys
 from collections.abc import Sequence
 
-from autobird.commands import bundle, clips, compare, demo, predict, scores, serve, similar, summary
+from autobird.commands import bundle, clips, compare, demo, predict, review, scores, serve, similar, summary
 from autobird.core.errors import AutobirdError
 
-COMMANDS = (predict, summary, clips, similar, serve, bundle, scores, compare, demo)
+COMMANDS = (predict, summary, clips, similar, review, serve, bundle, scores, compare, demo)
 """The modules of the commands. Each imports what it needs when it runs, so that all commands start quickly."""
 
 

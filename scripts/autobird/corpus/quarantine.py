@@ -7,7 +7,7 @@ import pandas as pd
 
 from autobird.core.stage import log, parser, run, stage
 from autobird.core.tables import read_tables, read_text_csv, write_csv
-from autobird.sources.base import ANNOTATED, NEGATIVE, SHA256_PREFIX
+from autobird.sources.base import ANNOTATED, NEGATIVE, REVIEWED, SHA256_PREFIX
 
 QUARANTINE = ["recording", "species", "reason"]
 """Columns of `quarantine.csv`."""
@@ -45,7 +45,13 @@ def quarantine_reasons(
 def _add_exact_duplicates(usable: pd.DataFrame, reasons: "pd.Series[str]") -> None:
     """Add the reasons of recordings whose decoded audio equals that of another one, in place."""
     duplicates = usable[usable["sound_sha256"].duplicated(keep=False)]
-    for _, copies in duplicates.groupby("sound_sha256", sort=True):
+    for _, group in duplicates.groupby("sound_sha256", sort=True):
+        # A few reviewed windows say less than a label of the whole recording; of reviewed copies alone the first one is used.
+        copies = group[group["kind"] != REVIEWED] if (group["kind"] != REVIEWED).any() else group.iloc[:1]
+        for name in group.index.drop(copies.index):
+            reasons[name] = f"the same audio as {copies.index[0]}, which is used"
+        if len(copies) == 1:
+            continue
         annotated = copies.index[copies["kind"] == ANNOTATED]
         if len(annotated) or copies["species"].nunique() == 1:
             first = annotated[0] if len(annotated) else copies.index[0]
@@ -59,7 +65,7 @@ def _add_exact_duplicates(usable: pd.DataFrame, reasons: "pd.Series[str]") -> No
 
 def _add_near_duplicates(usable: pd.DataFrame, pairs: pd.DataFrame, reasons: "pd.Series[str]") -> None:
     """Add the reasons of near-duplicates with different labels, in place."""
-    labelled = usable[usable["kind"] != ANNOTATED]
+    labelled = usable[~usable["kind"].isin([ANNOTATED, REVIEWED])]
     species = labelled["species"]
     first_species, second_species = pairs["recording"].map(species), pairs["other"].map(species)
     conflicting = first_species.notna() & second_species.notna() & (first_species != second_species)

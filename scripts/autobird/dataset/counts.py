@@ -12,6 +12,7 @@ from autobird.dataset.index import UNKNOWN_SPLIT
 from autobird.dataset.present import species_rows
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.base import decision_of_review, review_problem
 from autobird.sources.splits import SPLITS
 
 AFTER_END = "begins after the end of its recording"
@@ -70,7 +71,8 @@ def count_dataset(
         seconds = _seconds(negatives, recordings, settings)
         counts["negatives"] = {split: _count_negatives(negatives, seconds, split) for split in SPLITS}
     if len(tables.boxes):
-        box_counts = box_problems(recordings, index, tables, settings).replace("", "used").value_counts()
+        problems = box_problems(recordings, index, tables, settings).replace("", "used")
+        box_counts = problems.map(_without_sampling).value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
 
@@ -88,6 +90,12 @@ def box_problems(
     unlabelling = np.zeros(len(boxes), bool)
     unlabelling[usable] = boxes_without_window(windows, boxes[usable], settings)
     return problems.mask(unlabelling, NO_WINDOW)
+
+
+def _without_sampling(problem: str) -> str:
+    """Return the problem of a box without the sampling probability of a decision of a review."""
+    decision = decision_of_review(problem)
+    return problem if decision is None else review_problem(decision[0], None)
 
 
 def durations_of(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[float]":

@@ -15,6 +15,7 @@ from autobird.dataset.present import has_species, holds_any, holds_only
 from autobird.dataset.rarity import UNITS, count_species, minimum_of, rare_reason, rare_species
 from autobird.dataset.recorders import NO_SESSIONS, recorder_sessions
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.reviewed import CHOSEN, is_reviewed, review_weights, without_chosen
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.dataset.split import NO_SPECIES, assign_splits, hash_position, split_at, splits_in_metadata
 from autobird.dataset.window_labels import label_index
@@ -84,6 +85,8 @@ def build_index(
     rare = rare_species(counts, settings)
     _drop_windows(index, rare, settings)
     _add_splits(index, accepted, tables, settings, rare)
+    _drop(index, without_chosen(index), CHOSEN)
+    index["weight"] = review_weights(index)
     index.loc[holds_only(index, rare), "split"] = UNKNOWN_SPLIT
     trained = set(index.loc[(index["dropped"] == "") & (index["split"] == "train"), "present"].explode().dropna())
     labels = sorted(trained - set(rare))
@@ -107,7 +110,8 @@ def _drop_windows(index: pd.DataFrame, rare: dict[str, str], settings: DatasetSt
     _drop(
         index, index["mel_std"] < settings.min_mel_std, f"mel standard deviation below {settings.min_mel_std:g}"
     )  # fmt: skip
-    _drop(index, ~has_species(index) & ~index["negative"], UNCERTAIN)
+    is_known = index["negative"] | (index["absent"].map(len) > 0)
+    _drop(index, ~has_species(index) & ~is_known, UNCERTAIN)
     for unit in UNITS:
         # After the first unit, species that have too few of it can be beside one that has too few of the second.
         species = [name for name, of_species in rare.items() if of_species == unit] if unit == UNITS[0] else rare
@@ -127,7 +131,10 @@ def _add_splits(
     given = index["recording"].map(_metadata_splits(tables.grouping)).fillna("")
     # Only recordings in use are assigned. Otherwise all test groups of a small species could be groups without a used window.
     rows = index[["recording", "present", "group"]].assign(split=given)
-    used = rows[index["dropped"] == ""].explode("present").rename(columns={"present": "species"})
+    # Reviewed recordings have no part in it either: more reviews must not move other recordings, least of all those of the test split.
+    reviewed = rows["recording"].isin(tables.labels.loc[is_reviewed(tables.labels), "recording"])
+    in_use = (index["dropped"] == "") & ~reviewed
+    used = rows[in_use].explode("present").rename(columns={"present": "species"})
     used = used[~used["species"].isin(rare)].fillna({"species": NO_SPECIES}).drop_duplicates()
     unused = rows[~rows["group"].isin(used["group"])]
     assigned = {group: split_at(hash_position(group, settings.seed), settings) for group in unused["group"].unique()}

@@ -17,6 +17,7 @@ INDEX = pa.schema(
         ("dropped", pa.string()),
         ("quiet", pa.bool_()),
         ("negative", pa.bool_()),
+        ("weight", pa.float32()),
         ("present", pa.list_(pa.string())),
         ("absent", pa.list_(pa.string())),
         ("unknown", pa.list_(pa.string())),
@@ -41,4 +42,5 @@ INDEX = pa.schema(
   `default`: what holds for all other species, `absent` or `unknown`. `LabelSets` makes arrays of them. `recording_present` and so
   on: the same for the whole recording.
 - `negative`: no species is in the window. Training uses such windows; they are never a label.
+- `weight`: how much the window counts in calibration and thresholds; 1 for all but reviewed windows (`reviewed.review_weights`).
 - `species`: the only species of the window if exactly one is present and no other may be, else ""."""

@@ -7,6 +7,7 @@ import pandas as pd
 from autobird.dataset.boxes import label_recordings, label_windows, usable_boxes
 from autobird.dataset.label_sets import ABSENT, UNKNOWN
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.reviewed import decisions_of, is_reviewed, label_reviewed_windows
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.base import ANNOTATED, NEGATIVE
 from autobird.sources.labels import label_key
@@ -27,14 +28,17 @@ def label_index(
         settings: how boxes label windows, and the length of a window.
 
     Returns:
-        columns species, negative, `_COLUMNS` of the window and, with the prefix `recording_`, of the recording; with the index of
+        columns species, negative, chosen and sampling (`label_reviewed_windows`), `_COLUMNS` of the window and, with the prefix `recording_`, of the recording; with the index of
         `windows`.
     """
     recordings = accepted.set_index("recording")[["species", "duration"]].join(tables.labels.set_index("recording"))
     recordings["kind"] = recordings["kind"].fillna("")
     annotated = recordings["kind"] == ANNOTATED
     boxes = tables.boxes[tables.boxes["recording"].isin(recordings.index[annotated])]
+    reviewed = is_reviewed(recordings)
+    decisions = decisions_of(tables.boxes[tables.boxes["recording"].isin(recordings.index[reviewed])])
     names = set(recordings.loc[recordings["kind"] == "", "species"]) | set(boxes.loc[boxes["problem"] == "", "species"])
+    names |= set(decisions.loc[decisions["is_present"], "species"])
     names.discard("")
     boxes = usable_boxes(boxes, recordings.loc[annotated, "duration"], names)
 
@@ -45,6 +49,14 @@ def label_index(
         in_annotated.assign(duration=in_annotated["recording"].map(recordings["duration"])), boxes, settings
     )
     of_window.loc[of_box.index, of_box.columns] = of_box
+    nothing: list[str] = []
+    of_window["chosen"] = pd.Series([nothing] * len(of_window), of_window.index, dtype=object)
+    of_window["sampling"] = float("nan")
+    in_reviewed = windows[windows["recording"].map(reviewed)]
+    of_decision = label_reviewed_windows(
+        in_reviewed.assign(duration=in_reviewed["recording"].map(recordings["duration"])), decisions, settings
+    )
+    of_window.loc[of_decision.index, of_decision.columns] = of_decision
 
     uncertain = _uncertain(recordings, of_recording["present"], names)
     of_recording["unknown"] = _with_uncertain(of_recording["unknown"], of_recording.index, uncertain)

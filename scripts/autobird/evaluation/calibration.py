@@ -133,7 +133,7 @@ def validation_thresholds(split: SplitPredictions, settings: CalibrationSettings
             probabilities,
             items.present,
             items.known,
-            window_weights(recordings.negative[items.recording]),
+            items.weighted(window_weights(recordings.negative[items.recording])),
             draws.group_of_recording[items.recording],
             rows,
         )
@@ -168,7 +168,7 @@ def fit_calibration(table: pd.DataFrame, labels: list[str], aggregation: str, ou
     split, logits = predictions_of_split(rows, labels, "validation", uncalibrated), np.stack(rows["logits"].to_list())
     windows, single = split.windows, split.windows.single_species
     if uncalibrated.is_independent:
-        weights = window_weights(split.recordings.negative[windows.recording])
+        weights = windows.weighted(window_weights(split.recordings.negative[windows.recording]))
         scale, offset = fit_pairs(logits, windows.present, windows.known, weights, groups_of_species(split))
         return replace(uncalibrated, scale=scale, offset=offset)
     if not (single >= 0).any():
@@ -204,7 +204,7 @@ def calibrated_windows(split: SplitPredictions) -> tuple[Items, Floats]:
         used = windows.single_species >= 0
         return windows.subset(used), np.ones(int(used.sum()))
     used = windows.known[np.arange(len(windows)), windows.probabilities.argmax(axis=1)]
-    return windows.subset(used), window_weights(split.recordings.negative[windows.recording])[used]
+    return windows.subset(used), windows.weighted(window_weights(split.recordings.negative[windows.recording]))[used]
 
 
 def reliability_bins(items: Items, weights: Floats) -> tuple[Floats, Floats, Floats]:

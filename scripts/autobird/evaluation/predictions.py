@@ -38,6 +38,7 @@ PREDICTIONS = pa.schema(
         ("recording_unknown", _LISTS),
         ("recording_default", pa.string()),
         ("negative", pa.bool_()),
+        ("weight", pa.float32()),
         ("logits", pa.list_(pa.float32())),
     ]
 )
@@ -72,6 +73,7 @@ class Items:
         others: whether the item also contains species that are not among the labels; shape (items,).
         recording: recording of each item, as an index; shape (items,).
         is_independent: whether each species has a probability by itself (see `Calibration`).
+        weight: how much each item counts in calibration and thresholds; None: 1; shape (items,).
     """
 
     probabilities: Floats
@@ -81,6 +83,7 @@ class Items:
     others: Flags
     recording: Ints
     is_independent: bool = False
+    weight: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.recording)
@@ -115,7 +118,12 @@ class Items:
             self.others[rows],
             self.recording[rows],
             self.is_independent,
+            None if self.weight is None else self.weight[rows],
         )
+
+    def weighted(self, weights: Floats) -> Floats:
+        """Return weights of the items multiplied with their own; shape (items,)."""
+        return weights if self.weight is None else np.asarray(weights * self.weight)
 
 
 @dataclass(frozen=True)
@@ -277,4 +285,8 @@ def _items(
     """Combine predictions with the label sets of the rows of a table, whose columns begin with `prefix`."""
     sets = LabelSets.of(table, labels, prefix)
     others = contains_others(table[f"{prefix}present"], labels)
-    return Items(probabilities, detected, sets.present, sets.known, others, recording, calibration.is_independent)
+    # Only windows have weights; tables of older versions have none.
+    weight = table["weight"].to_numpy(np.float64) if not prefix and "weight" in table else None
+    return Items(
+        probabilities, detected, sets.present, sets.known, others, recording, calibration.is_independent, weight
+    )

@@ -24,9 +24,29 @@ NO_LABEL, NO_NAME = "no label", "no species"
 NEGATIVE_LABEL = "names no species (corpus.negative_names)"
 """Reason why a box is not used: its label says that there is no species, for example `noise`."""
 
-NEGATIVE, ANNOTATED = "negative", "annotated"
-"""Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, and boxes label the windows
-of an annotated one."""
+NEGATIVE, ANNOTATED, REVIEWED = "negative", "annotated", "reviewed"
+"""Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, boxes label the windows of an
+annotated one, and of a reviewed one only what its boxes (`review_problem`) say is known."""
+
+_REVIEW = {True: "review: present", False: "review: absent"}
+
+
+def review_problem(present: bool, sampling: float | None) -> str:
+    """Return the problem of a box that is a decision of a review.
+
+    Args:
+        present: whether the species is in the window.
+        sampling: probability with which the window was chosen, 0 if it was not chosen at random; None: the problem without it.
+    """
+    return _REVIEW[present] if sampling is None else f"{_REVIEW[present]}, chosen with {sampling:.8g}"
+
+
+def decision_of_review(problem: str) -> tuple[bool, float] | None:
+    """Return `present` and `sampling` of the problem of a box (see `review_problem`); None if it is no decision of a review."""
+    for present, text in _REVIEW.items():
+        if problem.startswith(f"{text}, chosen with "):
+            return present, float(problem.rpartition(" ")[2])
+    return None
 
 NO_FOLDER = "not inside a species folder; move it into one"
 """Problem of a focal recording beside the species folders."""
@@ -48,7 +68,7 @@ class ListedRecording(NamedTuple):
         location: path relative to the root, or URL; "" if it is the id.
         start: start of the recording in its file, seconds; "" for the start of the file.
         end: end of the recording in its file, seconds; "" for the end of the file.
-        kind: "" for a focal recording, `NEGATIVE` or `ANNOTATED`.
+        kind: "" for a focal recording, `NEGATIVE`, `ANNOTATED` or `REVIEWED`.
         split: split of all recordings of the source, which replaces that in the metadata; "" if the source has none.
     """
 
@@ -118,7 +138,7 @@ class Source(ABC):
         """Return the metadata of the recordings that have any."""
 
     def boxes(self) -> list[Box] | None:
-        """Return the boxes of the recordings of kind `ANNOTATED`; None if the source has no boxes."""
+        """Return the boxes of the recordings of kind `ANNOTATED` or `REVIEWED`; None if the source has no boxes."""
         return None
 
     def notes(self) -> list[str]:

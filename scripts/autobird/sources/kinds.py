@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from functools import lru_cache
 
-from autobird.sources.base import ANNOTATED, NEGATIVE, NEGATIVE_LABEL, NO_NAME, ListedRecording
+from autobird.sources.base import ANNOTATED, NEGATIVE, NEGATIVE_LABEL, NO_NAME, REVIEWED, ListedRecording
 from autobird.sources.labels import label_key, plain_label
 from autobird.sources.manifest import CsvTable
 from autobird.sources.missing import drop_placeholder
@@ -76,7 +76,7 @@ class RecordingKinds:
         """Return a recording with its kind. A negative has no species."""
         if recording.kind == NEGATIVE:
             return recording._replace(species="")
-        if recording.kind == ANNOTATED or label_key(recording.species) not in self._negative:
+        if recording.kind in (ANNOTATED, REVIEWED) or label_key(recording.species) not in self._negative:
             return recording
         if not recording.problem:
             self._names[recording.species] += 1

@@ -13,11 +13,13 @@ from autobird.sources.base import (
     GROUPING_COLUMNS,
     NEGATIVE,
     NOT_AUDIO,
+    REVIEWED,
     SHA256_PREFIX,
     Box,
     ListedRecording,
     RecordingMetadata,
     Source,
+    decision_of_review,
 )
 from autobird.sources.given_splits import GivenSplits
 from autobird.sources.kinds import KIND_COLUMNS, LABEL_COLUMNS, RecordingKinds
@@ -101,7 +103,7 @@ class Listing:
         if not self.count:
             raise AutobirdError(f"{self._name} holds no recordings; give a source that holds some")
         # A detector of one species needs sounds without it: negatives, or the windows of annotated recordings that no box touches.
-        has_other_sounds = bool(self.kinds[NEGATIVE] or self.kinds[ANNOTATED])
+        has_other_sounds = bool(self.kinds[NEGATIVE] or self.kinds[ANNOTATED] or self.kinds[REVIEWED])
         if not self.species and has_other_sounds:
             raise AutobirdError(
                 f"{self._name} holds no species, only negatives and recordings without annotated species; add recordings of a species"
@@ -114,7 +116,7 @@ class Listing:
             )
 
     def _add_recordings(self, source: Source) -> tuple[set[str], set[str]]:
-        """Add every recording to the tables. Return the labels, and the annotated recordings without a problem."""
+        """Add every recording to the tables. Return the labels, and the recordings with boxes and without a problem."""
         labels: set[str] = set()
         annotated: set[str] = set()
         getters = {name: attrgetter(*columns) for name, columns in _METADATA_TABLES.items()}
@@ -139,7 +141,7 @@ class Listing:
                 elif recording.kind == NEGATIVE:
                     self._kinds.add_negative(recording.recording, id_in_source)
                 labels.add(recording.species)
-                if recording.kind == ANNOTATED:
+                if recording.kind in (ANNOTATED, REVIEWED):
                     annotated.add(recording.recording)
             self._spellings.add(recording.species)
             self._add_to_batch(recording)
@@ -194,14 +196,15 @@ class Listing:
             self._tables["exclusions"].add(f"{SHA256_PREFIX}{checksum}", TAKEN_DOWN)
 
     def _add_boxes(self, boxes: list[Box], annotated: set[str]) -> set[str]:
-        """Add the boxes of annotated recordings without a problem; return the species of these boxes."""
+        """Add the boxes of annotated and reviewed recordings without a problem; return the species of these boxes."""
         labels = set()
         for box in sorted(boxes):
             if box.recording in annotated:
                 problem = box.problem or self._kinds.box_problem(box.species)
                 self._spellings.add(box.species)
                 self._tables["boxes"].add(box.recording, repr(box.start), repr(box.end), box.species, problem)
-                if not problem:
+                decision = decision_of_review(problem)
+                if not problem or (decision is not None and decision[0]):
                     labels.add(box.species)
         return labels
 

@@ -11,6 +11,7 @@ from autobird.sources.folder import FolderSource
 from autobird.sources.joined import NEGATIVES_SETTING, JoinedSource, Part, Storage
 from autobird.sources.kaggle import kaggle_archive, kaggle_folder, kaggle_source
 from autobird.sources.lock import LockMissing
+from autobird.sources.reviews import ReviewSource
 from autobird.sources.settings import NamedSourceSettings, OneSourceSettings, SourceSettings
 from autobird.sources.table import TableSource, is_remote
 from autobird.sources.url import UrlSource
@@ -73,6 +74,9 @@ def _one_source(settings: OneSourceSettings, cache: Path) -> Source:
             return TableSource(table, local_root(settings), cache, settings.columns, settings.empty_species, labelled)
         case "annotations":
             return AnnotationSource(root, cache, settings.metadata, settings.columns, settings.annotations)
+        case "reviews":
+            table = Path(settings.table or "").expanduser()
+            return ReviewSource(table, local_root(settings), cache, settings.metadata, settings.columns)
         case "xeno_canto":
             return XenoCantoSource(settings.lock_file, settings.xeno_canto)
         case "kaggle":
@@ -87,6 +91,8 @@ def local_root(settings: OneSourceSettings) -> Path:
     """Return the folder to which the paths of a local source's recordings are relative."""
     if settings.type == "table" and not settings.root:
         return Path(settings.table or "").expanduser().parent
+    if settings.type == "reviews":
+        return Path(settings.recordings or "").expanduser()
     if settings.type == "kaggle":
         return Path() if kaggle_archive(settings) else kaggle_folder(settings)
     return Path(settings.root or "").expanduser()

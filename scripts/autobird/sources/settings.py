@@ -98,7 +98,7 @@ class LicenceSettings(Settings):
     )
 
 
-SourceType = Literal["demo", "folder", "table", "annotations", "xeno_canto", "kaggle", "url"]
+SourceType = Literal["demo", "folder", "table", "annotations", "reviews", "xeno_canto", "kaggle", "url"]
 
 
 class OneSourceSettings(Settings):
@@ -108,7 +108,7 @@ class OneSourceSettings(Settings):
         "demo",
         description="`demo`: synthesised recordings of invented species, no download; `folder`: "
         "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
-        "recordings with tables of annotation boxes; `xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; "
+        "recordings with tables of annotation boxes; `reviews`: decisions of `autobird review` about windows of recordings; `xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; "
         "`url`: a folder in a bucket, for example gs://bucket/birds, with the layout of `folder`.",
     )
     root: str | None = Field(
@@ -116,7 +116,10 @@ class OneSourceSettings(Settings):
         description="Folder of the recordings (`folder`, `annotations`); URL of that folder (`url`); folder to which paths "
         "are relative, by default that of the table (`table`); folder or zip of the data set (`kaggle`).",
     )
-    table: str | None = Field(None, description="Path of the table of recordings (type `table`).")
+    table: str | None = Field(
+        None, description="Path of the table of recordings (type `table`), or of reviews.csv (type `reviews`)."
+    )
+    recordings: str | None = Field(None, description="Folder of the reviewed recordings (type `reviews`).")
     metadata: str = Field(
         "auto",
         description="CSV table with metadata of the recordings, relative to the root. `auto`: SOURCES.csv or "
@@ -166,6 +169,11 @@ class OneSourceSettings(Settings):
             raise ValueError(f"root {self.root!r} is not a URL; give one like gs://bucket/birds, or use type folder")
         if self.type == "table" and not self.table:
             raise ValueError(f"type table needs table, the CSV, TSV or parquet file of recordings; set {section}table")
+        if self.type == "reviews" and not (self.table and self.recordings):
+            raise ValueError(
+                f"type reviews needs table, the reviews.csv of autobird review, and recordings, the folder of the reviewed recordings; set "
+                f"{section}table and {section}recordings"
+            )
         if self.type == "xeno_canto" and not (self.xeno_canto.query or self.xeno_canto.species):
             raise ValueError("type xeno_canto needs xeno_canto.query or xeno_canto.species; set one of them")
         return self
@@ -196,8 +204,8 @@ class NamedSourceSettings(OneSourceSettings):
 
     @model_validator(mode="after")
     def _kind_fits_type(self) -> Self:
-        if self.negative and self.type == "annotations":
-            raise ValueError("negative: true contradicts type annotations, whose boxes name species; use type folder")
+        if self.negative and self.type in ("annotations", "reviews"):
+            raise ValueError(f"negative: true contradicts type {self.type}, which names species; use type folder")
         return self
 
 
@@ -221,7 +229,7 @@ class SourceSettings(OneSourceSettings, NegativeNameSettings):
     sources: tuple[NamedSourceSettings, ...] = Field(
         (),
         description="Several sources in one run, instead of the one that the settings above describe. Each has a `name`, a `type` and "
-        "those of the settings above that its type needs (`root`, `table`, `metadata`, `columns`, `species_suffix`, "
+        "those of the settings above that its type needs (`root`, `table`, `recordings`, `metadata`, `columns`, `species_suffix`, "
         "`empty_species`, `lock`, `demo`, `annotations`, `xeno_canto`, `kaggle`); `negative: true` makes all its recordings negatives, and "
         "`split: train`, `validation` or `test` assigns all of them to a split. The ids of its recordings begin with its name.",
     )

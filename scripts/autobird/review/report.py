@@ -1,0 +1,80 @@
+"""The summary of a review for the terminal: precision by score and species, thresholds, and what remains."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autobird.review.precision import ChosenThreshold, Estimate, Precision
+from autobird.review.session import ReviewSession
+from autobird.review.stopping import remaining
+
+AT = (0.25, 0.5, 0.6, 0.75, 0.9)
+"""Thresholds, the same for all species, at which the summary shows the precision."""
+
+
+def format_report(session: ReviewSession, wanted: float | None = None, within: float = 0.05) -> str:
+    """Return the summary.
+
+    Args:
+        session: the review.
+        wanted: wanted precision, for which thresholds are shown; None: none.
+        within: wanted half width of the interval of the precision, for what remains.
+    """
+    precision = session.precision()
+    sample = precision.sample
+    lines = [
+        f"{len(sample)} reviewed items with a clear answer, drawn at random from {len(sample.population_species)} candidates "
+        f"({sample.sessions} sessions, {sample.reviewers} reviewers); {sample.unknown} without one ({sample.disagree} with disagreement)"
+    ]
+    if sample.chosen:
+        lines.append(
+            f"{sample.chosen} further answers are about items of other queues (uncertain, unlike, similar), filters or scores below the "
+            "floor: they do not count here, but they are training data"
+        )
+    if not len(sample):
+        return "\n".join([*lines, "nothing to summarise yet: review items of --queue stratified or random"])
+    lines += ["", f"  {'score':14}{'candidates':>12}{'reviewed':>10}{'right':>8}  share right"]
+    for cell, share in reversed(precision.strata()):
+        score = f"{cell.low:g}-{cell.high:g}"
+        lines.append(f"  {score:14}{cell.population:>12}{cell.reviewed:>10}{cell.present:>8}  {_text(share)}")
+    lines += ["", *_thresholds_in_use(session, precision)]
+    lines += ["", "all species, one threshold"]
+    for threshold in AT:
+        found = precision.above(threshold)
+        lines.append(
+            f"  at {threshold:<8g}{found.detections:>10} windows, precision {_text(found.precision)}, recall against "
+            f"{sample.borders[0]:g}: {_text(found.recall)}"
+        )
+    if wanted is not None:
+        lines += ["", *format_thresholds(session.choose(wanted), wanted)]
+    lines += ["", *(f"- {remaining(precision, threshold, within).text}" for threshold in AT)]
+    return "\n".join(lines)
+
+
+def _thresholds_in_use(session: ReviewSession, precision: Precision) -> list[str]:
+    lines = [f"  {'at the thresholds in use':30}{'windows':>8}{'reviewed':>10}  precision; recall against the floor"]
+    reviewed = np.bincount(precision.sample.species, minlength=len(session.bundle.labels))
+    for name, number in zip(session.bundle.labels, reviewed, strict=True):
+        if number:
+            found = precision.above(session.thresholds[name], name)
+            text = f"{name} ({found.threshold:.3g})"
+            values = f"{_text(found.precision)}; {_text(found.recall)}"
+            lines.append(f"  {text:30}{found.detections:>8}{found.reviewed:>10}  {values}")
+    return lines
+
+
+def format_thresholds(chosen: Sequence[ChosenThreshold], wanted: float) -> list[str]:
+    """Return the lines about thresholds for a wanted precision."""
+    lines = [f"thresholds for a precision of {wanted:g}"]
+    for c in chosen:
+        note = "" if c.reached else "  (not reached in the sample: the threshold with the highest precision)"
+        lines.append(
+            f"  {c.species:30}{c.threshold:>8.3f}  precision {_text(c.result.precision)}; recall {_text(c.result.recall)}{note}"
+        )
+    return lines
+
+
+def _text(estimate: Estimate) -> str:
+    if not np.isfinite(estimate.value):
+        return "unknown"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
