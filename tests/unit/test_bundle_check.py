@@ -142,7 +142,6 @@ def test_a_missing_or_damaged_clip_or_expected_output_is_named(
     assert error.count("\n") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="gunicorn needs POSIX")
 @pytest.mark.parametrize(
     ("damage", "message"),
     [

@@ -36,8 +36,10 @@ from autobird.predict.files import FileResult, predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
-from autobird.serving.server import request_timeout
+from autobird.serving.pool import InlinePool, time_limit
+from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
+from autobird.serving.worker import load
 from tests.backbones import SETTINGS as SMALL
 from tests.backbones import needs_birdnet, needs_litert, write_tflite
 from tests.heads import FEATURES, LABELS, RATE, WIDTH, head_weights, make_backbone, make_head_bundle
@@ -428,18 +430,20 @@ def test_bundles_of_the_former_format_have_no_backbone(tmp_path: Path, bundle: P
     assert Bundle.load(tmp_path / "b").backbone is None
 
 
-def test_time_limits_allow_for_the_backbone(bundle: Path, tmp_path: Path) -> None:
+def test_time_limits_allow_for_the_backbone(bundle: Path, backbone: tuple[Path, BackboneInfo], tmp_path: Path) -> None:
     """Two windows of the backbone for each second of audio."""
     head, plain = Bundle.load(bundle), Bundle.load(make_bundle(tmp_path / "b"))
     assert head.backbone_windows_per_second == 2
-    assert (request_timeout(plain, 600), request_timeout(head, 600)) == (120, 120 + 360)
+    served = [load(plain.folder)[1], load(bundle, str(backbone[0]))[1]]
+    assert [time_limit(b, 600) for b in served] == [120 + 12, 120 + 12 + 360]
+    assert time_limit(served[0], None) == time_limit(served[1], 1e9) == 86_400
     assert (time_per_megabyte(plain), time_per_megabyte(head)) == (5, 5 + 300)
 
 
 def test_the_server_classifies_with_the_backbone(
     bundle: Path, backbone: tuple[Path, BackboneInfo], classifier: Classifier, tmp_path: Path
 ) -> None:
-    client = create_app(bundle, ServeSettings(backbone=str(backbone[0]))).test_client()
+    client = create_app(Services(InlinePool(bundle, str(backbone[0])), ServeSettings())).test_client()
     data = noise(tmp_path / "a.flac", 4, 8000).read_bytes()
     answer: dict[str, Any] = client.post("/v1/predict?spectrogram=1", data=data).get_json()
     expected = classifier.predict(io.BytesIO(data))

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from autobird.audio.formats import readable_extensions
+from autobird.cli import main
 from autobird.core.errors import AutobirdError
 from autobird.predict.overlay_path import overlay_path
 from autobird.serving import options as options_module
 from autobird.serving.address import bind, listen, url
-from autobird.serving.app import page_text
 from autobird.serving.options import serve_settings
 from autobird.serving.settings import MAX_WORKERS
 from tests.unit.test_predict import make_bundle
@@ -51,6 +50,13 @@ def serve(bundle: Path, *options: str) -> subprocess.CompletedProcess[str]:
         ("max_seconds", "10 min", "a number above 0"),
         ("host", "", "a text of at least 1 character"),
         ("log", "", "a text of at least 1 character"),
+        ("queue", "0", "a whole number from 1 to 10000"),
+        ("time_limit", "0", "a number above 0 to 86400"),
+        ("header_seconds", "0", "a number above 0 to 3600"),
+        ("max_values", "5", "a whole number from 1000000 to 1000000000000"),
+        ("max_files", "65", "a whole number from 1 to 64"),
+        ("keep_days", "-1", "a number above 0 to 36500"),
+        ("keys", "", "a text of at least 1 character"),
     ],
 )
 def test_an_invalid_value_is_reported_with_the_option_and_the_allowed_values(
@@ -66,6 +72,44 @@ def test_options_of_the_command_line_are_numbers_of_the_settings() -> None:
         {"port": "80", "workers": "2", "max_megabytes": "1e2", "max_seconds": None, "bundle": "b"}
     )
     assert (settings.port, settings.workers, settings.max_megabytes, settings.max_seconds) == (80, 2, 100.0, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "example"),
+    [
+        ("allow_host", "http://birds.example.org", "birds.example.org"),
+        ("allow_host", "", "birds.example.org"),
+        ("allow_origin", "birds.example.org", "https://example.org"),
+        ("allow_origin", "https://example.org/page", "https://example.org"),
+        ("allow_origin", "null", "https://example.org"),
+    ],
+)
+def test_names_of_hosts_and_pages_have_the_right_form(option: str, value: str, example: str) -> None:
+    with pytest.raises(AutobirdError) as error:
+        serve_settings({option: ["*", value]})
+    assert str(error.value).startswith(f"--{option.replace('_', '-')} {value or repr('')} is not possible; give ")
+    assert f"for example {example}, or * for all" in str(error.value)
+
+
+def test_host_names_and_origins_are_repeatable() -> None:
+    settings = serve_settings(
+        {
+            "allow_host": ["birds.example.org", "[fd00::5]"],
+            "allow_origin": ["https://example.org:8443", "http://[::1]:80"],
+        }
+    )
+    assert settings.allow_host == ("birds.example.org", "[fd00::5]")
+    assert settings.allow_origin == ("https://example.org:8443", "http://[::1]:80")
+
+
+def test_a_new_key_is_printed_without_a_bundle(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["serve", "--new-key", "ann"])
+    out = capsys.readouterr().out
+    assert out.startswith("key, which is stored nowhere: autobird_")
+    assert "ann sha256:" in out
+    with pytest.raises(SystemExit):
+        main(["serve"])
+    assert "autobird serve needs the folder of a bundle" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(1, 1), (4, 4), (64, 64), (65, MAX_WORKERS), (512, MAX_WORKERS)])
@@ -179,11 +223,3 @@ def test_urls_are_for_a_browser_on_this_machine() -> None:
 def test_a_port_for_administrators_is_reported() -> None:
     with pytest.raises(AutobirdError, match="give a --port above 1023"):
         bind("127.0.0.1", 1)
-
-
-def test_the_page_offers_the_formats_that_can_be_decoded() -> None:
-    text = page_text(("wav", "xyz"))
-    assert 'accept="audio/*,.wav,.xyz"' in text
-    assert "<small>wav, xyz<span" in text
-    assert "{{" not in text
-    assert {"wav", "flac", "mp3", "ogg", "opus"} <= set(readable_extensions())

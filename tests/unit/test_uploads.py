@@ -15,10 +15,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from autobird.serving.form import NoRecordingField, Part, recording_of
+from autobird.serving.form import NoRecordingField, Part, recordings_of
+from autobird.serving.spool import Spool
 from autobird.serving.upload import _unquoted
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
+
+VOLATILE = ("request", "prediction", "seconds", "file")
+"""What differs between answers for the same recording."""
 
 CASES = Path(__file__).parents[3] / "shared/cases"
 
@@ -30,9 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield running
     running.process.terminate()
     _, errors = running.process.communicate(timeout=30)
-    assert "Traceback" not in errors
-    # gunicorn itself refuses these requests before they reach the app.
-    assert [line for line in errors.splitlines() if "Invalid request" not in line and "X-Forwarded" not in line] == []
+    assert errors == ""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,9 @@ def send(server: Server, head: str, body: bytes, end: bool = False) -> tuple[int
         response.begin()
         text = response.read()
         value = json.loads(text) if "json" in (response.headers["Content-Type"] or "") else text.decode()
+        if isinstance(value, dict):
+            for name in VOLATILE:
+                value.pop(name, None)
         return response.status, dict(response.headers), value
 
 
@@ -62,7 +67,7 @@ def chunks(data: bytes, size: int = 7000) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
-CHUNKED = "POST /v1/predict HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n"
+CHUNKED = "POST /v1/predict HTTP/1.1\nHost: localhost\nTransfer-Encoding: chunked\n"
 FORM = "Content-Type: multipart/form-data; boundary=xyz\n"
 
 
@@ -75,7 +80,7 @@ def form(*fields: tuple[str, bytes], end: bytes = b"--xyz--\r\n") -> bytes:
 
 
 def with_length(body: bytes, headers: str = "") -> str:
-    return f"POST /v1/predict HTTP/1.1\nHost: x\nContent-Length: {len(body)}\n{headers}"
+    return f"POST /v1/predict HTTP/1.1\nHost: localhost\nContent-Length: {len(body)}\n{headers}"
 
 
 def test_a_chunked_upload_is_answered_like_one_with_a_length(server: Server, song: bytes) -> None:
@@ -188,7 +193,7 @@ def test_forms_of_other_clients_are_understood(server: Server, song: bytes) -> N
         [('; name="recording"', song)],
         [("", song)],
         [('; name="recording"\r\nContent-Type: audio/flac', song), ('; name="comment"', b"at the lake, \xc3\xa4")],
-        [('; name="comment"', b"at the lake"), ('; name="audio"', song), ('; name="spectrogram"', b"1")],
+        [('; name="comment"', b"at the lake"), ('; name="audio"', song), ('; name="spectrogram"', b"0")],
         [('; name="file"', song), ('; name="photo"; filename="a.jpg"', b"\xff\xd8\xff\xe0 picture")],
         [('; name="file"', b"the recording of May"), ('; name="upload"; filename="a.flac"', song)],
         [('; name="file"; filename="a.flac"', song), ('; name="file"; filename=""', b"")],
@@ -215,11 +220,6 @@ def test_an_ambiguous_or_empty_form_is_refused_with_what_was_sent_and_what_is_ex
             [('; name="one"; filename="a.flac"', song), ('; name="two"; filename="b.flac"', song)],
             f"the form has 2 fields that may be the recording ('one', file 'a.flac', {len(song)} bytes; "
             f"'two', file 'b.flac', {len(song)} bytes)",
-        ),
-        (
-            [('; name="file"; filename="a.flac"', song), ('; name="file"; filename="b.flac"', song)],
-            f"the form has 2 fields that may be the recording ('file', file 'a.flac', {len(song)} bytes; "
-            f"'file', file 'b.flac', {len(song)} bytes)",
         ),
         (
             [(f'; name="{n}"', b"words") for n in range(7)],
@@ -275,12 +275,18 @@ def test_url_encoded_bytes_are_decoded() -> None:
 
 def test_the_field_of_a_form_is_chosen_by_content_if_it_has_no_file_name() -> None:
     def part(name: str, data: bytes) -> Part:
-        return Part(name, None, "", io.BytesIO(data))
+        spool = Spool()
+        spool.write(data)
+        return Part(name, None, "", spool)
 
-    assert recording_of([part("a", b"words"), part("b", b"RIFF\x00\x01")]).read() == b"RIFF\x00\x01"
-    assert recording_of([part("a", "ä".encode() * 5000), part("b", b"\xff\xfb\x90\x00")]).read() == b"\xff\xfb\x90\x00"
+    def chosen(*parts: Part) -> list[bytes]:
+        return [part.data.read() for part in recordings_of(parts)]
+
+    assert chosen(part("a", b"words"), part("b", b"RIFF\x00\x01")) == [b"RIFF\x00\x01"]
+    assert chosen(part("a", "ä".encode() * 5000), part("b", b"\xff\xfb\x90\x00")) == [b"\xff\xfb\x90\x00"]
+    assert chosen(part("file", b"\xff\xfb"), part("b", b"\xff\xfb"), part("file", b"\0\1")) == [b"\xff\xfb", b"\0\1"]
     with pytest.raises(NoRecordingField, match="2 fields"):
-        recording_of([part("a", b"\xff\xfb"), part("b", b"\xff\xfb")])
+        chosen(part("a", b"\xff\xfb"), part("b", b"\xff\xfb"))
 
 
 @pytest.mark.parametrize(
@@ -295,7 +301,7 @@ def test_the_field_of_a_form_is_chosen_by_content_if_it_has_no_file_name() -> No
 def test_a_wrong_method_is_answered_with_the_allowed_ones(
     server: Server, method: str, path: str, allowed: set[str]
 ) -> None:
-    status, headers, value = send(server, f"{method} {path} HTTP/1.1\nHost: x\n", b"")
+    status, headers, value = send(server, f"{method} {path} HTTP/1.1\nHost: localhost\n", b"")
     assert (status, headers["Content-Type"]) == (405, "application/problem+json")
     assert set(headers["Allow"].split(", ")) == allowed
     assert value["status"] == 405
@@ -307,21 +313,18 @@ def test_a_wrong_method_is_answered_with_the_allowed_ones(
                                   "Forwarded", "Proxy"])  # fmt: skip
 def test_headers_named_like_variables_of_wsgi_have_no_effect(server: Server, song: bytes, name: str) -> None:
     for value in ("/elsewhere", "5", "", "\xff"):
-        status, _, body = send(server, f"GET /healthz HTTP/1.1\nHost: x\n{name}: {value}\n", b"")
+        status, _, body = send(server, f"GET /healthz HTTP/1.1\nHost: localhost\n{name}: {value}\n", b"")
         assert (status, body["status"]) == (200, "ok")
         assert send(server, with_length(song, f"{name}: {value}\n"), song)[0] == 200
 
 
 def test_hostile_hosts_and_paths_are_no_internal_errors(server: Server) -> None:
     for host in ("x", "[::1", "a" * 300, "\xff", "a b", "..", "x:99999", "x:y"):
-        assert send(server, f"GET /healthz HTTP/1.1\nHost: {host}\n", b"")[0] in (200, 400)
+        assert send(server, f"GET /healthz HTTP/1.1\nHost: {host}\n", b"")[0] in (200, 400, 421)
     for path in ("/%ff", "/%00", "//healthz", "/v1/predict/", "/healthz?%ff=%00", "/../etc/passwd", "/%2e%2e/"):
-        assert send(server, f"GET {path} HTTP/1.1\nHost: x\n", b"")[0] in (200, 308, 400, 404)
+        assert send(server, f"GET {path} HTTP/1.1\nHost: localhost\n", b"")[0] in (200, 308, 400, 404)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="f07, S1 and S2: a worker of gunicorn reads slow uploads itself; the server issue changes it"
-)
 def test_other_clients_are_served_beside_slow_uploads(server: Server, song: bytes) -> None:
     """Case f07: as many uploads in progress as workers."""
     address = urlsplit(server.url)

@@ -48,8 +48,9 @@ class BlockReader:
         span: tuple[float, float],
         channels: tuple[int, ...] | None,
         divisor: float = 1.0,
+        max_values: int | None = None,
     ) -> None:
-        self.file, self.max_duration, self.span = file, max_duration, span
+        self.file, self.max_duration, self.span, self._max_values = file, max_duration, span, max_values
         self.frames, self.total, self.share, self.note = 0, 0.0, 1.0, ""
         self.ended = False
         self.downmix = Downmix(file.channels, channels)
@@ -74,7 +75,7 @@ class BlockReader:
                 self.ended = True
                 break
             self.frames += len(block)
-            check_length(self.frames, rate, file.channels, self.max_duration)
+            check_length(self.frames, rate, file.channels, self.max_duration, self._max_values)
             if self.full_scale:
                 self.full_scale.add(block)
                 if self._gain != 1:

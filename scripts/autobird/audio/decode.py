@@ -15,6 +15,7 @@ from autobird.audio.block_reader import BlockReader
 from autobird.audio.file_view import opened
 from autobird.audio.resample import Resampler, to_int16
 from autobird.audio.sample_statistics import SampleStatistics
+from autobird.audio.sound import Sound, SoundStatistics
 
 _UNREAD_TAIL = 16384
 """If more bytes at the end of an mp3 are left unread, it is decoded again; fewer bytes may be tags."""
@@ -107,11 +108,17 @@ class ResampledResult(NamedTuple, Generic[R]):
         sample_rate: the file's own sampling rate, Hz.
         note: a problem with a file that is used nevertheless, or "".
         consumer: of the last decode attempt; it has received all samples, and no others.
+        channels: the file's number of channels.
+        codec: container and codec, see `AudioProperties`.
+        sound: level, clipping and bandwidth, if they were measured.
     """
 
     sample_rate: int
     note: str
     consumer: R
+    channels: int
+    codec: str
+    sound: Sound | None = None
 
 
 def decode_into(
@@ -193,17 +200,33 @@ def decode_at_rates_into(
     new_consumer: Callable[[], R],
     max_duration: float = float("inf"),
     span: tuple[float, float] = (0.0, float("inf")),
+    max_values: int | None = None,
+    progress: Callable[[float], None] | None = None,
+    measure: bool = False,
 ) -> ResampledResult[R]:
     """Decode an audio file once, and pass its mono samples to a consumer, block by block and at several sampling rates (Hz).
 
     The samples at each rate are those that `decode` returns. `new_consumer` is called once per decode attempt, as in
     `decode_into`, which has the other arguments and the errors.
+
+    Args:
+        max_values: largest number of decoded samples of all channels together; None: that of `audio.limits`.
+        progress: called with the seconds of audio that are decoded, after each block.
+        measure: whether level, clipping and bandwidth are measured.
     """
     decoded, resampled = _decode(
-        source, max_duration, span, lambda rate: _Resampled(rate, sample_rates, new_consumer())
+        source,
+        max_duration,
+        span,
+        lambda rate: _Resampled(rate, sample_rates, new_consumer(), measure),
+        max_values,
+        progress,
     )
     resampled.finish()
-    return ResampledResult(decoded.sample_rate, decoded.note, resampled.consumer)
+    sound = resampled.statistics.finish() if resampled.statistics else None
+    return ResampledResult(
+        decoded.sample_rate, decoded.note, resampled.consumer, decoded.channels, decoded.codec, sound
+    )
 
 
 class _Measured(Generic[C]):
@@ -221,10 +244,13 @@ class _Measured(Generic[C]):
 class _Resampled(Generic[R]):
     """Resampled mono samples as int16, which are passed on to a consumer."""
 
-    def __init__(self, source_rate: int, sample_rates: Sequence[int], consumer: R) -> None:
+    def __init__(self, source_rate: int, sample_rates: Sequence[int], consumer: R, measure: bool) -> None:
         self._resamplers, self.consumer = [Resampler(source_rate, rate) for rate in sample_rates], consumer
+        self.statistics = SoundStatistics(source_rate) if measure else None
 
-    def add(self, _: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+    def add(self, block: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
+        if self.statistics:
+            self.statistics.add(block, mono)
         self.consumer.add(*(to_int16(resampler.add(mono)) for resampler in self._resamplers))
 
     def finish(self) -> None:
@@ -279,7 +305,12 @@ class _Decoded:
 
 
 def _decode(
-    source: Path | BinaryIO, max_duration: float, span: tuple[float, float], new_consumer: Callable[[int], _B]
+    source: Path | BinaryIO,
+    max_duration: float,
+    span: tuple[float, float],
+    new_consumer: Callable[[int], _B],
+    max_values: int | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> tuple[_Decoded, _B]:
     """Decode `source`, again if necessary (see `decode_into`); return the result and the consumer of the last attempt."""
     selected: tuple[int, ...] | None = None
@@ -288,13 +319,15 @@ def _decode(
     with ExitStack() as stack:
         while True:
             with open_audio(source) as (file, note):
-                reader = BlockReader(file, max_duration, span, selected, divisor)
+                reader = BlockReader(file, max_duration, span, selected, divisor, max_values)
                 consumer = new_consumer(file.samplerate)
                 starts_behind_end = span[0] * file.samplerate >= file.frames
                 is_unread = not counted and starts_behind_end and unread_mp3_bytes(file) > _UNREAD_TAIL
                 if not is_unread:
                     for block, mono in reader:
                         consumer.add(block, mono)
+                        if progress:
+                            progress(reader.frames / file.samplerate)
                     is_unread = not counted and reader.ended and unread_mp3_bytes(file) > _UNREAD_TAIL
                 if is_unread:
                     counted, source = True, with_frame_count(stack.enter_context(opened(source)), last_second)

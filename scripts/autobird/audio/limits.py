@@ -41,10 +41,26 @@ def check_rate_and_channels(sample_rate: int, channels: int) -> None:
         )
 
 
-def check_length(frames: int, sample_rate: int, channels: int, max_duration: float) -> None:
-    """Raise TooLong if the decoded frames last longer than `max_duration` (seconds) or have too many samples in all."""
+def check_length(
+    frames: int, sample_rate: int, channels: int, max_duration: float, max_values: int | None = None
+) -> None:
+    """Raise TooLong if the decoded frames last longer than `max_duration` (seconds) or have too many samples in all.
+
+    Args:
+        frames: number of decoded frames.
+        sample_rate: Hz.
+        channels: number of channels.
+        max_duration: longest accepted recording, seconds.
+        max_values: largest accepted number of samples of all channels together; None: as many as stereo at 384 kHz of the
+            longest accepted recording.
+    """
     if frames > max_duration * sample_rate:
         raise TooLong(f"longer than {max_duration:g} s of decoded audio")
+    if max_values is not None and frames * channels > max_values:
+        raise TooLong(
+            f"{frames / sample_rate:.0f} s of {channels} channels at {sample_rate} Hz have more than {max_values} samples of all "
+            "channels together"
+        )
     if frames * channels > max_duration * SAMPLES_PER_SECOND_OF_MAX_DURATION:
         raise TooLong(
             f"{frames / sample_rate:.0f} s of {channels} channels at {sample_rate} Hz have more samples than {max_duration:g} s of "

@@ -35,6 +35,9 @@ _CRASH_SIGNALS = frozenset(
 """Signals that a fault in a process's own code causes. Other signals come from outside, for example SIGKILL when the
 system is out of memory, and do not mean that the task is faulty."""
 
+_WINDOWS_EXCEPTIONS = 0xC0000000
+"""Exit codes from here on are faults of the process on Windows, for example 0xC0000005 for an access violation."""
+
 _STOP_SECONDS = 5.0
 """Time that an idle worker has to end by itself before it is killed."""
 
@@ -88,7 +91,7 @@ class _Assignment(NamedTuple):
 
 def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any], Any]) -> None:
     """Receive tasks and send results until the parent process closes the pipe or dies."""
-    _end_with_parent()
+    end_with_parent()
     for other in inherited:  # a forked copy of the parent's end would keep the pipe open after the parent's death
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C the parent stops its workers
@@ -109,10 +112,10 @@ def _worker_loop(pipe: Pipe, inherited: Sequence[Pipe], function: Callable[[Any]
                 return
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Let the kernel kill this process when its parent dies, even if it hangs in a task. Does nothing elsewhere than on Linux.
 
-    Source: prctl(2), PR_SET_PDEATHSIG.
+    The parent is the thread that started this process: it must not end earlier. Source: prctl(2), PR_SET_PDEATHSIG.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
@@ -170,7 +173,7 @@ class _WorkerPool(Generic[T, R]):
                 result, error = pipe.recv()
             except (EOFError, ConnectionResetError):
                 self._remove(worker)
-                yield None, number, _crash_of(worker)
+                yield None, number, crash_of(worker.process.exitcode or 0)
                 continue
             if error is not None:
                 raise error
@@ -199,12 +202,18 @@ class _WorkerPool(Generic[T, R]):
             worker.pipe.close()
 
 
-def _crash_of(worker: _Worker) -> Crash:
-    """Return how a dead worker ended: by a fault in its own code, or (`Killed`) by a cause outside of it."""
-    code = worker.process.exitcode or 0
+def crash_of(exit_code: int) -> Crash:
+    """Return how a process ended: by a fault in its own code, or (`Killed`) by a cause outside of it.
+
+    Args:
+        exit_code: of `multiprocessing.Process`; the negative number of a signal.
+    """
+    code = exit_code
     name = signal.Signals(-code).name if code < 0 else ""
     if -code in _CRASH_SIGNALS:
         return Crash(name)
+    if code >= _WINDOWS_EXCEPTIONS:
+        return Crash(f"exception {code:#x}")
     return Killed(name, f"was killed by {name}" if name else f"ended with status {code}")
 
 

@@ -72,6 +72,14 @@ class Replay:
         """Whether the probabilities on this machine are the expected ones, within the tolerance."""
         return self.difference <= self.tolerance
 
+    def failure(self) -> str:
+        """Return the error for probabilities that are not the expected ones, with the remedy."""
+        return (
+            f"{self.bundle.folder}: the example clip does not give the expected probabilities on this machine (difference "
+            f"{self.difference:.4f}, tolerance {self.tolerance:g}; {describe_machine()}); do not use the bundle here: recreate "
+            "it with this version of Autobird, or install the version of onnxruntime that it was made with"
+        )
+
 
 def replay(folder: Path, backbone: Path | None = None) -> Replay:
     """Classify the example clip of a bundle, and compare the probabilities with the expected ones.
@@ -84,10 +92,17 @@ def replay(folder: Path, backbone: Path | None = None) -> Replay:
         AutobirdError: the bundle is incomplete, its clip or expected probabilities are missing or damaged, or its backbone is not
             installed.
     """
-    bundle = Bundle.load(folder)
-    clip, expected, tolerance = _read_expected(folder)
+    Bundle.load(folder)
+    _read_expected(folder)  # reports a damaged file before the network is loaded
+    return replay_with(Classifier(folder, backbone=backbone, options=AS_RELEASED))
+
+
+def replay_with(classifier: Classifier) -> Replay:
+    """Do as `replay` with a loaded bundle; its thresholds do not matter."""
+    bundle = classifier.bundle
+    clip, expected, tolerance = _read_expected(bundle.folder)
     try:
-        found = Classifier(folder, backbone=backbone, options=AS_RELEASED).predict(clip).probabilities
+        found = classifier.predict(clip).probabilities
     except UnusableAudio as error:
         raise AutobirdError(f"{clip} cannot be read ({error}); {REMEDY}") from error
     difference = math.inf
@@ -157,12 +172,7 @@ def print_check(folder: Path, backbone: Path | None = None) -> int:
     if result.passed:
         print("ok: the example clip gives the expected probabilities on this machine")
         return 0
-    print(
-        f"error: {folder}: the example clip does not give the expected probabilities on this machine (difference "
-        f"{result.difference:.4f}, tolerance {result.tolerance:g}; {describe_machine()}); do not use the bundle here: recreate "
-        "it with this version of Autobird, or install the version of onnxruntime that it was made with",
-        file=sys.stderr,
-    )
+    print(f"error: {result.failure()}", file=sys.stderr)
     return 1
 
 

@@ -1,6 +1,9 @@
 """Classify a recording, with the same decoding, resampling, mel front end and backbone as in training."""
 
-from dataclasses import dataclass
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -10,6 +13,7 @@ from numpy.typing import NDArray
 from autobird.audio.audio_file import UnusableAudio
 from autobird.audio.decode import decode_at_rates_into
 from autobird.audio.mel import FrontEnd
+from autobird.audio.sound import Sound
 from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
 from autobird.drift.features import DRIFT_FEATURES, window_features
@@ -60,6 +64,11 @@ class Prediction:
         unknown: how little each window resembles the species of the model: the share of validation windows with one of them that
             resemble them more (`UnknownScore`); None if the bundle has no such score; shape (windows,).
         note: problems with the recording that did not prevent its classification, or "".
+        sample_rate: the file's own sampling rate, Hz.
+        channels: the file's number of channels.
+        codec: container and codec of the file, for example `FLAC PCM_16`.
+        sound: level, clipping and bandwidth; None if they were not measured.
+        seconds: time of the stages `decode` (with resampling), `features` and `network`, seconds.
     """
 
     duration: float
@@ -74,6 +83,11 @@ class Prediction:
     drift_features: dict[str, float]
     unknown: NDArray[np.float64] | None = None
     note: str = ""
+    sample_rate: int = 0
+    channels: int = 0
+    codec: str = ""
+    sound: Sound | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
     @property
     def recording_unknown(self) -> float | None:
@@ -115,8 +129,32 @@ class Classifier:
         """Species in the order of the probabilities."""
         return self.bundle.labels
 
+    def with_options(self, options: AnswerOptions, hop: float | None = None) -> "Classifier":
+        """Return a classifier with other thresholds or another hop, which shares the loaded networks.
+
+        Args:
+            options: changes of the thresholds of this classifier.
+            hop: time from the start of one window to the start of the next, seconds, at most the length of a window; None: unchanged.
+
+        Raises:
+            AutobirdError: the options do not fit the bundle.
+        """
+        changed = copy.copy(self)
+        changed.bundle = options.apply(self.bundle)
+        if hop is not None:
+            features = self.bundle.features.model_copy(update={"hop": hop})
+            changed.bundle = replace(changed.bundle, features=features)
+            changed._front_end = replace(self._front_end, settings=features)
+        return changed
+
     def predict(
-        self, audio: Path | str | BinaryIO, max_duration: float | None = None, keep_frames: bool = True
+        self,
+        audio: Path | str | BinaryIO,
+        max_duration: float | None = None,
+        keep_frames: bool = True,
+        max_values: int | None = None,
+        progress: Callable[[float], None] | None = None,
+        measure: bool = False,
     ) -> Prediction:
         """Classify a recording of any length; it is decoded and classified block by block.
 
@@ -125,18 +163,24 @@ class Classifier:
             max_duration: longest accepted recording, seconds of decoded audio; None: no limit.
             keep_frames: whether the result has the mel frames, which need 29 MB for each hour with the default settings. The
                 memory for the rest of the result is small: 24 hours have 34,560 windows.
+            max_values: largest accepted number of decoded samples of all channels together; None: see `audio.limits`.
+            progress: called with the seconds of audio that are decoded, after each block.
+            measure: whether level, clipping and bandwidth of the recording are measured.
 
         Raises:
-            TooLong: the recording is longer than `max_duration`.
+            TooLong: the recording is longer than `max_duration`, or has more samples than `max_values`.
             UnusableAudio: the recording cannot be decoded, is shorter than `MIN_DURATION`, or gives logits that are not finite.
         """
-        s = self.bundle.features
+        s, start = self.bundle.features, time.perf_counter()
         with one_blas_thread():
             decoded = decode_at_rates_into(
                 Path(audio) if isinstance(audio, str) else audio,
                 (s.sample_rate,) if self._backbone is None else (s.sample_rate, self._backbone.info.sample_rate),
                 lambda: self._new_stream(keep_frames),
                 float("inf") if max_duration is None else max_duration,
+                max_values=max_values,
+                progress=progress,
+                measure=measure,
             )
             stream = decoded.consumer
             duration = stream.samples / s.sample_rate
@@ -144,6 +188,7 @@ class Classifier:
                 length = rounded_beside(duration, MIN_DURATION, 2)
                 raise UnusableAudio(f"{length} s of audio is too short to classify; give at least {MIN_DURATION:g} s")
             windows = stream.finish()
+        seconds = {"decode": time.perf_counter() - start - sum(windows.seconds.values()), **windows.seconds}
         if not np.isfinite(windows.logits).all():
             raise UnusableAudio("the model's output is NaN or infinite; check the recording's level and the bundle")
         quiet = windows.quiet
@@ -172,6 +217,11 @@ class Classifier:
             note="; ".join(
                 n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n
             ),
+            sample_rate=decoded.sample_rate,
+            channels=decoded.channels,
+            codec=decoded.codec,
+            sound=decoded.sound,
+            seconds=seconds,
         )
 
     def _new_stream(self, keep_frames: bool) -> RecordingStream | HeadStream:

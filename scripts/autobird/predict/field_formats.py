@@ -46,18 +46,19 @@ class RavenFormat:
     Args:
         table: the columns; only the codes are used.
         band: limits of the frequencies.
+        with_folders: whether `Begin Path` is the path from the root, so that Raven finds the recording; else it is the name alone.
     """
 
     end = ""
 
-    def __init__(self, table: DetectionTable, band: Band) -> None:
-        self._table, self._band = table, band
+    def __init__(self, table: DetectionTable, band: Band, with_folders: bool = True) -> None:
+        self._table, self._band, self._with_folders = table, band, with_folders
         self._selections, self._elapsed = 0, 0.0
         self.start = _tab_line([*RAVEN_COLUMNS, *(["Species Code"] if table.codes else [])])
 
     def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `formats.OutputFormat`
         """See `formats.OutputFormat`."""
-        path = _absolute(result.file)
+        path = _absolute(result.file) if self._with_folders else _name(result.file)
         lines = []
         for d in result.detections:
             self._selections += 1

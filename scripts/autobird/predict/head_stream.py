@@ -1,5 +1,6 @@
 """Classify a recording by the embeddings of its windows while it is decoded, in memory that hardly depends on its length."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -36,6 +37,8 @@ class HeadStream:
         self._embeddings = np.zeros((0, backbone.info.width), np.float16)
         """Embeddings that are not classified yet."""
         self._logits: list[NDArray[np.float32]] = []
+        self._network_seconds = 0.0
+        """Time of the backbone and of the head."""
 
     @property
     def samples(self) -> int:
@@ -46,9 +49,11 @@ class HeadStream:
         """Process the next samples: those at the sampling rate of the features, and those at that of the backbone."""
         (at_backbone_rate,) = at_other_rates
         self._recording.add(samples)
+        start = time.perf_counter()
         self._stream.add(at_backbone_rate)
         self._add_embeddings(self._stream.take)
         self._classify(len(self._embeddings) // BATCH * BATCH)
+        self._network_seconds += time.perf_counter() - start
 
     def finish(self) -> WindowsOf:
         """Process the end of the recording; call it once, after the last `add`.
@@ -57,10 +62,12 @@ class HeadStream:
             UnusableAudio: an embedding is not finite.
         """
         windows = self._recording.finish()
+        start = time.perf_counter()
         self._add_embeddings(lambda: self._stream.finish(len(windows.quiet)))
         self._classify(len(self._embeddings))
+        self._network_seconds += time.perf_counter() - start
         logits = np.concatenate([*self._logits, np.zeros((0, self._graph.species), np.float32)])
-        return windows._replace(logits=logits)
+        return windows._replace(logits=logits, seconds={**windows.seconds, "network": self._network_seconds})
 
     def _add_embeddings(self, take: Callable[[], NDArray[np.float16]]) -> None:
         try:

@@ -1,6 +1,8 @@
 """Classify a recording while it is decoded, in memory that hardly depends on its length."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +31,7 @@ class WindowsOf(NamedTuple):
         frames: mel frames of the recording, shape (frames, mels); no frames if they were not kept.
         first_frames: first frame of each window; shape (windows,).
         statistics: of the mel frames.
+        seconds: time of the stages `features` and `network`, seconds.
     """
 
     samples: int
@@ -38,6 +41,7 @@ class WindowsOf(NamedTuple):
     frames: NDArray[np.float32]
     first_frames: NDArray[np.int64]
     statistics: FrameStatistics
+    seconds: Mapping[str, float] = MappingProxyType({})
 
 
 class RecordingStream:
@@ -78,6 +82,7 @@ class RecordingStream:
         self._quiet: list[NDArray[np.bool_]] = []
         self._kept: list[NDArray[np.float32]] | None = [] if keep_frames else None
         self._statistics = FrameStatistics(settings)
+        self._seconds = {"features": 0.0, "network": 0.0}
 
     def add(self, samples: NDArray[np.int16], /, *_: NDArray[np.int16]) -> None:
         """Process the next samples, those at the sampling rate of the features."""
@@ -102,6 +107,7 @@ class RecordingStream:
             np.concatenate([*(self._kept or ()), np.zeros((0, self._settings.mels), np.float32)]),
             self._stream.first_frames(0, self._windows),
             self._statistics,
+            self._seconds,
         )
 
     @property
@@ -122,7 +128,9 @@ class RecordingStream:
         self._classify(self._windows + (complete - self._windows) // BATCH * BATCH)
 
     def _add_frames(self, blocks: Iterator[NDArray[np.float32]]) -> None:
-        new = list(blocks)
+        start = time.perf_counter()
+        new = list(blocks)  # computes them
+        self._seconds["features"] += time.perf_counter() - start
         if self._kept is not None:
             self._kept += new
         self._frames = np.concatenate([self._frames, *(block.astype(np.float16) for block in new)])
@@ -143,7 +151,9 @@ class RecordingStream:
             for first in firsts[~quiet]:
                 self._in_used_window[first : first + self._size] = True
             if self._graph:
+                start = time.perf_counter()
                 self._logits.append(self._graph.logits(self._frames[firsts[:, None] + np.arange(self._size)]))
+                self._seconds["network"] += time.perf_counter() - start
             self._rms.append(rms)
             self._quiet.append(quiet)
             self._windows = stop

@@ -6,7 +6,7 @@ import socket
 from autobird.core.errors import AutobirdError
 
 _BACKLOG = 2048
-"""Number of connections that the operating system keeps until a worker accepts them; gunicorn's default."""
+"""Number of connections that the operating system keeps until the front accepts them."""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -37,7 +37,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(bound: socket.socket) -> None:
-    """Start to listen; connections wait until a worker accepts them.
+    """Start to listen; connections wait until the front accepts them.
 
     Raises:
         AutobirdError: another program listens on the address.

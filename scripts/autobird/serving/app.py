@@ -1,148 +1,137 @@
-"""The Flask app: web page, predictions, description of the model, health check, metrics."""
+"""The Flask app: checks of each request, the routes of `serving/api`, and errors as problem details."""
 
-import json
+import importlib
+import importlib.util
 import logging
-import sqlite3
+import re
 import time
-from collections.abc import Sequence
+import uuid
 from pathlib import Path
-from typing import Any
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from autobird.audio.audio_file import TooLong, UnusableAudio
-from autobird.audio.formats import readable_extensions
-from autobird.predict.classifier import Classifier
-from autobird.serving import metrics
-from autobird.serving.log import LogEntry, PredictionLog
-from autobird.serving.openapi import openapi_document
-from autobird.serving.response import response_body
-from autobird.serving.settings import ServeSettings
-from autobird.serving.upload import UploadError, read_recording
+from autobird.serving.api import documents, model, page, predict, state
+from autobird.serving.bundle_info import BundleInfos
+from autobird.serving.keys import Keys
+from autobird.serving.metrics import Metrics
+from autobird.serving.problems import CONTENT_TYPE, Problem, problem_bytes
+from autobird.serving.security import HEADERS, Guard
+from autobird.serving.services import Services
 
 log = logging.getLogger("autobird")
 
-_PAGE = Path(__file__).with_name("page.html")
+_OTHER_BLUEPRINTS = ("jobs", "predictions", "feedback", "drift", "review")
+"""Modules of `serving/api` whose `blueprint(services)` is registered if they are there."""
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids of requests that are accepted from clients."""
 
 
-def create_app(bundle: Path, settings: ServeSettings) -> Flask:
-    """Create the app for a bundle.
+def create_app(services: Services, static: Path = page.STATIC) -> Flask:
+    """Create the app.
+
+    Args:
+        services: the pool, the settings, and the log and the jobs if the server has them.
+        static: folder of the web page.
 
     Raises:
-        AutobirdError: the bundle cannot be read.
+        AutobirdError: the file of API keys cannot be used.
     """
-    classifier = Classifier(bundle, backbone=settings.backbone)
-    prediction_log = PredictionLog(Path(settings.log)) if settings.log else None
+    settings = services.settings
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
-    metrics.LOADED.labels(classifier.bundle.name, classifier.bundle.variant).set(1)
+    app.url_map.strict_slashes = False
+    guard = Guard(settings.host, settings.allow_host, settings.allow_origin)
+    keys = Keys(Path(settings.keys)) if settings.keys else None
+    metrics, infos = Metrics(services), BundleInfos()
 
-    page_html = page_text(readable_extensions())
+    @app.before_request
+    def check() -> Response | None:
+        g.started = time.perf_counter()
+        given = request.headers.get("X-Request-Id", "")
+        g.request_id = given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
+        guard.check_host(request.headers.get("Host"))
+        if request.method == "OPTIONS" and guard.allows_origin(request.headers.get("Origin", "")):
+            return Response(status=204)  # a preflight of an allowed page; `finish` adds the headers
+        guard.check_page(request.method, request.headers)
+        if keys is not None and _needs_key(request.path):
+            _check_key(keys)
+        return None
 
-    @app.get("/")
-    def page() -> Response:
-        return Response(page_html, mimetype="text/html")
+    @app.after_request
+    def finish(response: Response) -> Response:
+        for name, value in HEADERS.items():
+            response.headers.setdefault(name, value)
+        response.headers["X-Request-Id"] = g.get("request_id", "")
+        response.headers.setdefault("Cache-Control", "no-store")
+        is_preflight = request.method == "OPTIONS"
+        for name, value in guard.cors_headers(request.headers.get("Origin"), is_preflight).items():
+            response.headers[name] = value
+        if response.status_code >= 400:
+            metrics.errors.labels(str(response.status_code)).inc()
+        return response
 
-    @app.post("/v1/predict")
-    def predict() -> Any:
-        start = time.perf_counter()
-        with metrics.ACTIVE.track_inprogress():
-            try:
-                audio = read_recording(request, int(settings.max_megabytes * 1e6))
-            except UploadError as error:
-                return _problem(error.status, error.title, str(error))
-            try:
-                prediction = classifier.predict(audio, settings.max_seconds)
-            except TooLong as error:
-                return _problem(413, "Recording too long", f"{error}; cut the recording into parts")
-            except UnusableAudio as error:
-                return _problem(422, "Not a usable recording", str(error))
-            body = response_body(classifier, prediction, request.args.get("spectrogram") in ("1", "true"))
-            best = body["species"][0] if body["species"] else None
-            if prediction_log:
-                entry = LogEntry(
-                    classifier.bundle.fingerprint,
-                    prediction.duration,
-                    best["species"] if best else None,
-                    best["probability"] if best else None,
-                    classifier.drift_features(prediction),
-                )
-                try:
-                    prediction_log.append(entry)
-                except sqlite3.Error as error:
-                    metrics.LOG_ERRORS.inc()
-                    log.warning("the log %s cannot be written: %s", settings.log, error)
-            metrics.PREDICTIONS.labels(best["species"] if best else "").inc()
-            metrics.AUDIO_SECONDS.inc(prediction.duration)
-        metrics.DURATION.observe(time.perf_counter() - start)
-        return body
-
-    @app.get("/v1/model")
-    def model() -> Any:
-        b = classifier.bundle
-        return {
-            "name": b.name,
-            "variant": b.variant,
-            "fingerprint": b.fingerprint,
-            "species": len(b.labels),
-            "backbone": None if b.backbone is None else b.backbone.model_dump(mode="json"),
-            "features": b.features.model_dump(mode="json"),
-            "formats": list(readable_extensions()),
-            "limits": {"megabytes": settings.max_megabytes, "seconds": settings.max_seconds},
-        }
-
-    @app.get("/v1/species")
-    def species() -> Any:
-        b = classifier.bundle
-        return [{"species": name, "threshold": float(t)} for name, t in zip(b.labels, b.thresholds, strict=True)]
-
-    @app.get("/healthz")
-    def health() -> Any:
-        return {"status": "ok", "model": classifier.bundle.fingerprint}
-
-    @app.get("/metrics")
-    def prometheus() -> Response:
-        return Response(metrics.metrics_text(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-    @app.get("/openapi.json")
-    def openapi() -> Any:
-        return openapi_document(settings)
+    @app.errorhandler(Problem)
+    def known_problem(error: Problem) -> Response:
+        return _response(error)
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> Response:
-        remedy = {404: "; /openapi.json lists the paths", 405: "; /openapi.json lists the methods"}
+        remedy = {404: "; /docs lists the paths", 405: "; /docs lists the methods"}
         status = error.code or 500
-        response = _problem(
-            status, error.name, f"{(error.description or error.name).rstrip('.')}{remedy.get(status, '')}"
-        )
+        text = (error.description or error.name).rstrip(".")
+        response = _response(Problem(status, error.name, f"{text}{remedy.get(status, '')}"))
         for name, value in error.get_headers(request.environ):  # for example Allow, which status 405 requires
-            if name.lower() != "content-type":
+            if name.lower() not in ("content-type", "content-length"):
                 response.headers[name] = value
         return response
 
     @app.errorhandler(Exception)
     def internal_error(error: Exception) -> Response:
         log.exception("error while processing %s %s", request.method, request.path, exc_info=error)
-        return _problem(500, "Internal error", "the request could not be processed; see the server's log")
+        return _response(Problem(500, "Internal error", "the request could not be processed; see the server's log"))
 
+    app.register_blueprint(predict.blueprint(services, infos, metrics))
+    app.register_blueprint(model.blueprint(services, infos))
+    app.register_blueprint(state.blueprint(services, metrics))
+    app.register_blueprint(documents.blueprint(services))
+    app.register_blueprint(page.blueprint(static))
+    for name in _OTHER_BLUEPRINTS:
+        if importlib.util.find_spec(f"autobird.serving.api.{name}"):
+            module = importlib.import_module(f"autobird.serving.api.{name}")
+            app.register_blueprint(module.blueprint(services))
     return app
 
 
-def page_text(extensions: Sequence[str]) -> str:
-    """Return the web page, with the file formats that it offers.
-
-    Args:
-        extensions: extensions of the files that can be decoded, without a dot.
-    """
-    text = _PAGE.read_text(encoding="utf-8")
-    accept = ",".join(["audio/*", *(f".{name}" for name in extensions)])
-    return text.replace("{{accept}}", accept).replace("{{formats}}", ", ".join(extensions))
+def _needs_key(path: str) -> bool:
+    return path.startswith("/v1/") or path == "/metrics"
 
 
-def _problem(status: int, title: str, detail: str) -> Response:
-    """Return an error response in the format of RFC 9457 (problem details), and count it."""
-    metrics.ERRORS.labels(str(status)).inc()
-    response = Response(status=status, content_type="application/problem+json")
-    response.set_data(json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}))
+def _check_key(keys: Keys) -> None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    key = keys.find(given) if given else None
+    if key is None:
+        raise Problem(
+            401,
+            "API key missing or wrong",
+            "send a key of this server in the header Authorization: Bearer KEY, or X-API-Key: KEY; its operator makes them with "
+            "`autobird serve --new-key NAME`",
+            {"WWW-Authenticate": 'Bearer realm="autobird"'},
+        )
+    if wait := keys.wait(key):
+        seconds = max(1, -int(-wait // 1))
+        raise Problem(
+            429,
+            "Too many requests",
+            f"this API key may send {key.rate:g} requests a minute; try again in {seconds} s",
+            {"Retry-After": str(seconds)},
+        )
+
+
+def _response(error: Problem) -> Response:
+    body = problem_bytes(error.status, error.title, error.detail, g.get("request_id", ""))
+    response = Response(body, status=error.status, content_type=CONTENT_TYPE)
+    response.headers.update(error.headers)
     return response

@@ -1,34 +1,86 @@
-"""Prometheus metrics of the server, combined over its worker processes."""
+"""Prometheus metrics of the server."""
 
-import os
-from pathlib import Path
+from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from autobird.serving.services import Services
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-PREDICTIONS = Counter("autobird_predictions_total", "Classified recordings, by most probable species.", ["species"])
-ERRORS = Counter("autobird_errors_total", "Error responses, by HTTP status.", ["status"])
-LOG_ERRORS = Counter("autobird_log_errors_total", "Predictions that could not be written to the log.")
-AUDIO_SECONDS = Counter("autobird_audio_seconds_total", "Seconds of classified audio.")
-DURATION = Histogram(
-    "autobird_prediction_duration_seconds", "Seconds from the request to the response.", buckets=_BUCKETS
-)
-ACTIVE = Gauge("autobird_active_requests", "Requests in progress.", multiprocess_mode="livesum")
-LOADED = Gauge("autobird_model_loaded", "1 if the bundle is loaded.", ["bundle", "variant"], multiprocess_mode="max")
+
+class Metrics:
+    """The metrics of one app.
+
+    Args:
+        services: the pool and the log, whose states are read with each request of the metrics.
+    """
+
+    def __init__(self, services: Services) -> None:
+        self._registry = registry = CollectorRegistry()
+        self.predictions = Counter(
+            "autobird_predictions_total",
+            "Classified recordings, by most probable species.",
+            ["species"],
+            registry=registry,
+        )
+        self.errors = Counter(
+            "autobird_errors_total", "Error responses, by HTTP status.", ["status"], registry=registry
+        )
+        self.audio_seconds = Counter("autobird_audio_seconds_total", "Seconds of classified audio.", registry=registry)
+        self.duration = Histogram(
+            "autobird_prediction_duration_seconds", "Seconds from the request to the response.", buckets=_BUCKETS,
+            registry=registry,
+        )  # fmt: skip
+        self.stages = Counter(
+            "autobird_stage_seconds_total", "Seconds of classified recordings, by stage.", ["stage"], registry=registry
+        )
+        self.gone = Counter(
+            "autobird_clients_gone_total",
+            "Requests whose client closed the connection before the answer.",
+            registry=registry,
+        )
+        self.active = Gauge("autobird_active_requests", "Predictions in progress.", registry=registry)
+        registry.register(_States(services))
+
+    def text(self) -> bytes:
+        """Return the metrics in Prometheus's text format."""
+        return generate_latest(self._registry)
 
 
-def metrics_text() -> bytes:
-    """Return the metrics of all worker processes in Prometheus's text format."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest()
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+class _States(Collector):
+    """States of the pool and of the log, read when they are asked for."""
 
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
-def remove_worker(pid: int) -> None:
-    """Remove the gauges of a worker process that ended, which would otherwise be counted forever."""
-    if folder := os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
-        for file in Path(folder).glob(f"gauge_live*_{pid}.db"):
-            file.unlink(missing_ok=True)
+    def describe(self) -> list[Metric]:
+        """Return nothing, so that registering does not ask for the states."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the states."""
+        state, bundle = self._services.pool.state(), self._services.pool.bundle()
+        loaded = GaugeMetricFamily("autobird_model_loaded", "1 if the bundle is loaded.", labels=["bundle", "variant"])
+        loaded.add_metric([bundle.name, bundle.variant], float(state.ready))
+        yield loaded
+        gauges = {
+            "processes": ("Compute processes that are ready.", state.processes),
+            "queued_tasks": ("Tasks that wait for a process.", state.queued),
+            "running_tasks": ("Tasks that are computed.", state.running),
+        }
+        for name, (text, value) in gauges.items():
+            yield GaugeMetricFamily(f"autobird_{name}", text, value=value)
+        yield CounterMetricFamily(
+            "autobird_processes_replaced", "Compute processes that were replaced.", value=state.replaced
+        )
+        if self._services.store is not None:
+            log = self._services.store.state()
+            yield CounterMetricFamily(
+                "autobird_log_errors", "Entries that could not be written to the log.", value=log.lost
+            )
+            yield GaugeMetricFamily("autobird_log_waiting", "Entries that wait for the log.", value=log.waiting)

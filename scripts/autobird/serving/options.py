@@ -1,6 +1,7 @@
 """Turn the options of `autobird serve` into settings; an invalid value is reported in one line."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,18 @@ from autobird.core.errors import AutobirdError
 from autobird.serving.settings import MAX_WORKERS, ServeSettings
 
 _KINDS = {"integer": "a whole number", "number": "a number", "string": "a text of at least 1 character"}
+
+_NAMES = {
+    "allow_host": (
+        re.compile(r"\[?[\w.:-]+\]?"),
+        "a host name without http:// and path, for example birds.example.org",
+    ),
+    "allow_origin": (
+        re.compile(r"https?://(\[[0-9a-fA-F:]+\]|[\w.-]+)(:\d+)?"),
+        "an origin without path, for example https://example.org",
+    ),
+}
+"""Options that can be repeated: what their values look like, and an example."""
 
 
 def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
@@ -21,13 +34,31 @@ def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
         AutobirdError: a value is not valid; the message names the option, the value and the allowed values.
     """
     values = {name: options[name] for name in ServeSettings.model_fields if options.get(name) is not None}
+    for name in ("allow_host", "allow_origin"):
+        for value in values.get(name, ()):
+            _check_name(name, value)
     try:
         return ServeSettings(**({"workers": min(available_cores(), MAX_WORKERS)} | values))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         value = str(first["input"]) or "''"
-        raise AutobirdError(f"--{name.replace('_', '-')} {value} is not possible; give {_allowed(name)}") from error
+        raise AutobirdError(f"{_option(name)} {value} is not possible; give {_allowed(name)}") from error
+
+
+def _check_name(field: str, value: str) -> None:
+    """Check a host name or an origin.
+
+    Raises:
+        AutobirdError: it has another form.
+    """
+    pattern, example = _NAMES[field]
+    if value != "*" and not pattern.fullmatch(value):
+        raise AutobirdError(f"{_option(field)} {value or repr('')} is not possible; give {example}, or * for all")
+
+
+def _option(field: str) -> str:
+    return f"--{field.replace('_', '-')}"
 
 
 def available_cores() -> int:
@@ -45,7 +76,7 @@ def _allowed(name: str) -> str:
     if "exclusiveMinimum" in schema:
         text += f" above {schema['exclusiveMinimum']:g}"
     if "minimum" in schema:
-        text += f" from {schema['minimum']:g}"
+        text += f" from {schema['minimum']:.10g}"
     if "maximum" in schema:
-        text += f" to {schema['maximum']:g}"
+        text += f" to {schema['maximum']:.15g}"
     return text

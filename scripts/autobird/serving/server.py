@@ -1,130 +1,113 @@
-"""Run the app under gunicorn, in several worker processes."""
+"""Run the server: the HTTP front with the app in this process, and the compute processes."""
 
-import math
-import os
-import shutil
-import subprocess
+import signal
+import socket
 import sys
-import tempfile
+import threading
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-from threadpoolctl import threadpool_limits
+from types import FrameType
 
 from autobird.core.errors import AutobirdError
-from autobird.predict.answer_options import AnswerOptions
-from autobird.predict.bundle import Bundle
 from autobird.serving.address import bind, listen, url
-from autobird.serving.log import PredictionLog
+from autobird.serving.pool import PoolOptions, ProcessPool
 from autobird.serving.settings import ServeSettings
 
-_REQUEST_TIMEOUT = 120
-"""Least time limit of a request, seconds; gunicorn restarts a worker that exceeds the limit."""
+_SPARE_THREADS = 16
+"""Threads of the front beside those for requests that wait: they answer requests that are not classified, such as /healthz."""
 
-_TIME_PER_BACKBONE_WINDOW = 0.3
-"""Additional seconds for each window that the backbone computes for the longest recording. BirdNET takes 0.035 to 0.075 on a core
-of 2020; a slow core that all workers share takes several times as long."""
+_STACK = 1 << 20
+"""Memory for the stack of a thread, bytes; the default on Linux is 8 MB."""
 
+_SPARE_DESCRIPTORS = 200
+"""File descriptors that are kept free for files, pipes and uploads on disk."""
 
-def request_timeout(bundle: Bundle, max_seconds: float) -> int:
-    """Return the time limit of a request, seconds.
+_MAX_CONNECTIONS = 4000
+"""Largest number of open connections."""
 
-    Args:
-        bundle: the bundle.
-        max_seconds: longest recording, seconds.
-    """
-    windows = max_seconds * bundle.backbone_windows_per_second
-    return _REQUEST_TIMEOUT + math.ceil(min(windows * _TIME_PER_BACKBONE_WINDOW, 1e6))
+_GRACE_SECONDS = 30.0
+"""Time for the requests in progress when the server is asked to stop."""
 
 
 def serve(bundle: Path, settings: ServeSettings) -> None:
-    """Run the server until the process is terminated.
+    """Run the server until the process is asked to terminate (SIGTERM, Ctrl+C); requests in progress are answered.
 
     Raises:
         AutobirdError: the bundle cannot be read, does not give the expected probabilities on this machine, the address or the
             log cannot be used, or the packages of the server are not installed.
     """
+    listener = bind(settings.host, settings.port)
+    if settings.log:
+        from autobird.serving.log import PredictionLog
+
+        PredictionLog(Path(settings.log))  # reports a file that cannot be used, before any process starts
+    pool = ProcessPool(
+        bundle,
+        PoolOptions(
+            processes=settings.workers,
+            queued=settings.queue,
+            seconds=settings.time_limit,
+            backbone=settings.backbone,
+            shadow=Path(settings.shadow) if settings.shadow else None,
+        ),
+    )
     try:
-        from gunicorn.app.base import BaseApplication
+        _run(bundle, settings, listener, pool)
+    finally:
+        pool.close(1.0)
+
+
+def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: ProcessPool) -> None:
+    try:  # while the first compute process starts
+        from autobird.serving.app import create_app
+        from autobird.serving.front import Front, FrontLimits
+        from autobird.serving.services import Services
     except ImportError as error:
         raise AutobirdError(
             f"the server needs a package that is not installed ({error}); run: pip install 'autobird[serve]'"
         ) from error
-
-    listener = bind(settings.host, settings.port)
-    if settings.log:
-        PredictionLog(Path(settings.log))  # reports a file that cannot be used, before any worker starts
-    timeout = request_timeout(_check_bundle(bundle, settings.backbone), settings.max_seconds)
-    listen(listener)
-    workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
-    announcement = f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop"
-    descriptor = listener.detach()  # gunicorn closes it
-    # prometheus_client reads this variable when the metrics are created: they are then shared through files in the folder.
-    folder = tempfile.mkdtemp(prefix="autobird-metrics-")
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-    from autobird.serving import metrics
-
-    class Application(BaseApplication):  # type: ignore[misc]
-        def load_config(self) -> None:
-            options: dict[str, Any] = {
-                # The socket is opened above, because gunicorn reports an address that cannot be used only after several
-                # attempts, in many lines.
-                "bind": f"fd://{descriptor}",
-                # A client of this machine could otherwise set WSGI variables by headers such as SCRIPT_NAME.
-                "forwarder_headers": "",
-                "header_map": "drop",
-                "loglevel": "warning",
-                "when_ready": lambda _server: print(announcement, flush=True),
-                "workers": settings.workers,
-                "preload_app": False,
-                "control_socket_disable": True,
-                "timeout": timeout,
-                "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
-                "child_exit": lambda _server, worker: metrics.remove_worker(worker.pid),
-                "on_exit": lambda _server: shutil.rmtree(folder, ignore_errors=True),
-                "accesslog": None,
-                "proc_name": "autobird",
-            }
-            for name, value in options.items():
-                if name in self.cfg.settings:  # older versions of gunicorn have no control socket
-                    self.cfg.set(name, value)
-
-        def load(self) -> Any:
-            # Imported in each worker: ONNX Runtime starts threads on import, and threads do not exist in a forked process.
-            from autobird.core.decoder_messages import shorten_decoder_messages
-            from autobird.serving.app import create_app
-
-            shorten_decoder_messages()
-            threadpool_limits(
-                1
-            )  # one thread per worker: spinning BLAS threads of all workers would slow each other down
-            return create_app(bundle, settings)
-
-    Application().run()
-
-
-def _check_bundle(bundle: Path, backbone: str | None) -> Bundle:
-    """Check the bundle and its backbone once, in a separate process (`autobird.predict.check`); return the bundle.
-
-    The separate process is needed because the parent of forked workers must not load ONNX Runtime: its threads would not exist
-    in the workers. A check inside the workers would run once per worker, and gunicorn would report a failure as a crash.
-
-    Raises:
-        AutobirdError: the bundle cannot be read, the table of thresholds beside it does not fit it, or it does not give the expected
-            probabilities on this machine.
-    """
-    loaded = Bundle.load(bundle)
-    AnswerOptions().apply(loaded)
-    for note in AnswerOptions().notes(loaded):
+    for note in pool.wait_until_ready().notes:
         print(f"note: {note}", file=sys.stderr)
-    command = [sys.executable, "-m", "autobird.predict.check", str(bundle), *([backbone] if backbone else [])]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
-        raise AutobirdError(
-            errors[-1].removeprefix("error: ")
-            if errors
-            else f"{bundle} cannot be checked: the process ended with status {done.returncode}; "
-            f"run `autobird bundle check {bundle}`"
-        )
-    return loaded
+    app = create_app(Services(pool, settings))
+    listen(listener)
+    limits = FrontLimits(
+        connections=_allowed_connections(),
+        threads=settings.queue + settings.workers + _SPARE_THREADS,
+        header_seconds=settings.header_seconds,
+        body_seconds=settings.body_seconds,
+    )
+    stack = threading.stack_size(_STACK)
+    front = Front(app, listener, limits, lambda _path: int(settings.max_megabytes * 1e6))
+    threading.stack_size(stack)
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if front.is_stopping:
+            raise KeyboardInterrupt  # asked again: do not wait for the requests in progress
+        front.request_stop()
+
+    for name in ("SIGTERM", "SIGINT"):
+        signal.signal(getattr(signal, name), stop)
+    workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
+    print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
+    with suppress(KeyboardInterrupt):
+        front.run(_GRACE_SECONDS)
+
+
+def _allowed_connections() -> int:
+    """Raise the limit of open files of this process as far as it may, and return how many connections this allows."""
+    try:
+        import resource
+    except ImportError:  # Windows: select() takes 512 sockets
+        return 400
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MAX_CONNECTIONS + _SPARE_DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (
+        _MAX_CONNECTIONS
+        if soft == resource.RLIM_INFINITY
+        else max(16, min(_MAX_CONNECTIONS, soft - _SPARE_DESCRIPTORS))
+    )

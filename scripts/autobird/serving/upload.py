@@ -1,14 +1,26 @@
-"""Read the recording from the body of a request: a raw body or a form, complete and within the size limit."""
+"""Read the recordings from the body of a request: a raw body or a form, complete and within the size limit."""
 
 import binascii
-import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
 
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData, State
 from werkzeug.wrappers import Request
 
-from autobird.serving.form import EXPECTED, NoRecordingField, Part, recording_of
+from autobird.serving.form import (
+    EXPECTED,
+    FIELD,
+    LIST_FIELDS,
+    NoRecordingField,
+    Part,
+    base_name,
+    recordings_of,
+    texts_of,
+)
+from autobird.serving.problems import Problem
+from autobird.serving.spool import Spool
 
 _BLOCK = 1 << 16
 """Bytes read at a time."""
@@ -27,61 +39,124 @@ _URL_ENCODED_FIELD = re.compile(rb"[\w.\[\]%+-]{1,200}=")
 """Start of a URL-encoded form. A raw recording never matches together with being ASCII."""
 
 
-class UploadError(Exception):
-    """An upload that cannot be used.
-
-    Attributes:
-        status: HTTP status of the response.
-        title: short description of the kind of problem.
-    """
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.status, self.title = status, title
-
-
-def read_recording(request: Request, max_bytes: int) -> io.BytesIO:
-    """Return the recording that a request holds, not decoded.
+class Uploads:
+    """What a request holds. Use it as a context manager, which removes the temporary files at its end.
 
     Args:
         request: a request whose body was not read yet.
         max_bytes: largest body, bytes.
+        max_files: largest number of recordings.
+        option_names: names of the fields whose texts are options.
+        folder: for temporary files; None: the system's folder.
+
+    Attributes:
+        files: the recordings, at least one: name from the client ("" if none was sent) and content, not decoded.
+        options: names and texts of the fields that are options, in their order.
+        is_list: whether the answer is a list: there are several recordings, or the field is named as for several.
 
     Raises:
-        UploadError: there is no recording or more than one, the body is too large or incomplete, or the form is damaged.
+        Problem: there is no recording or too many, the body is too large or incomplete, or the form is damaged.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        raise UploadError(
-            415, "Encoded upload", f"Content-Encoding {encoding!r} is not supported; send the recording without it"
-        )
-    body = _Body(request.environ["wsgi.input"].read, request.content_length, max_bytes)
-    try:
+
+    def __init__(
+        self,
+        request: Request,
+        max_bytes: int,
+        max_files: int,
+        option_names: Sequence[str] = (),
+        folder: Path | None = None,
+    ) -> None:
+        self._spools: list[Spool] = []
+        self._folder = folder
+        self.options: list[tuple[str, str]] = []
+        self.is_list = False
+        encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise Problem(
+                415,
+                "Encoded upload",
+                f"Content-Encoding {encoding[:100]!r} is not supported; send the recording without it",
+            )
+        body = _Body(request.environ["wsgi.input"].read, request.content_length, max_bytes)
+        try:
+            parts = self._parts(body, request)
+        except Problem:
+            body.drain()
+            self.close()
+            raise
+        except BaseException:
+            self.close()
+            raise
+        try:
+            self.files = self._recordings(parts, max_files, option_names)
+        except Problem:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the temporary files."""
+        for spool in self._spools:
+            spool.remove()
+
+    def _recordings(
+        self, parts: Sequence[Part], max_files: int, option_names: Sequence[str]
+    ) -> list[tuple[str, bytes | Path]]:
+        try:
+            found = recordings_of(parts)
+        except NoRecordingField as error:
+            raise Problem(400, "No recording", str(error)) from error
+        if len(found) > max_files:
+            raise Problem(
+                413,
+                "Too many files",
+                f"the form has {len(found)} recordings, more than {max_files} (--max-files); send several requests",
+            )
+        self.options = texts_of([part for part in parts if part not in found], option_names)
+        self.is_list = len(found) > 1 or found[0].name in LIST_FIELDS
+        return [(base_name(part.filename), part.data.source()) for part in found]
+
+    def _parts(self, body: "_Body", request: Request) -> list[Part]:
         if request.mimetype.startswith("multipart/"):
-            return _recording_of(list(_multipart(body, request)))
-        raw = io.BytesIO()
+            return list(_multipart(body, request, self._new_spool))
+        raw = self._new_spool()
         for block in body:
             raw.write(block)
-    except UploadError:
-        body.drain()
-        raise
-    if request.mimetype == "application/x-www-form-urlencoded" and (fields := _url_encoded(raw)):
-        return _recording_of(fields)
-    if not raw.tell():
-        raise UploadError(400, "No recording", f"the body of the request is empty; {EXPECTED}")
-    raw.seek(0)
-    return raw
+        if request.mimetype == "application/x-www-form-urlencoded" and (fields := self._url_encoded(raw)):
+            return fields
+        if not raw.size:
+            raise Problem(400, "No recording", f"the body of the request is empty; {EXPECTED}")
+        return [Part(FIELD, request.args.get("name", ""), "", raw)]
 
+    def _url_encoded(self, raw: Spool) -> list[Part]:
+        """Return the fields of a URL-encoded form; none if the body is something else.
 
-def _recording_of(parts: Sequence[Part]) -> io.BytesIO:
-    try:
-        return recording_of(parts)
-    except NoRecordingField as error:
-        raise UploadError(400, "No recording", str(error)) from error
+        `curl --data-binary @recording.wav` sends a raw recording with this content type.
+        """
+        if not _URL_ENCODED_FIELD.match(raw.head) or not raw.head.isascii() or not (data := raw.read()).isascii():
+            return []
+        if data.count(b"&") >= _MAX_PARTS:
+            raise _too_many_fields()
+        parts = []
+        for name, value in (field.partition(b"=")[::2] for field in data.split(b"&")):
+            spool = self._new_spool()
+            spool.write(_unquoted(value))
+            parts.append(Part(_unquoted(name).decode("utf-8", "replace"), None, "", spool))
+        return parts
+
+    def _new_spool(self) -> Spool:
+        spool = Spool(self._folder)
+        self._spools.append(spool)
+        return spool
 
 
 class _Body:
-    """Iterates over the blocks of a request's body; raises UploadError if it is too large or ends early."""
+    """Iterates over the blocks of a request's body; raises Problem if it is too large or ends early."""
 
     def __init__(self, read: Callable[[int], bytes], declared: int | None, limit: int) -> None:
         self._read, self._declared, self._limit = read, declared, limit
@@ -93,7 +168,7 @@ class _Body:
             block = self._next()
             if not block:
                 if self._declared is not None and received < self._declared:
-                    raise UploadError(
+                    raise Problem(
                         400,
                         "Incomplete upload",
                         f"the body ended after {received} of the {self._declared} bytes that Content-Length declares; "
@@ -103,7 +178,7 @@ class _Body:
             received += len(block)
             if received <= self._limit:
                 yield block
-        raise UploadError(
+        raise Problem(
             413,
             "Upload too large",
             f"the upload is larger than {self._limit / 1e6:.10g} MB; send a shorter or compressed recording",
@@ -115,7 +190,7 @@ class _Body:
         try:
             while drained < _MAX_DRAINED and (block := self._next()):
                 drained += len(block)
-        except UploadError:
+        except Problem:
             return
 
     def _next(self) -> bytes:
@@ -125,7 +200,7 @@ class _Body:
             block = self._read(_BLOCK)
         except Exception as error:  # each WSGI server has its own exceptions for a broken body
             self._ended = True
-            raise UploadError(
+            raise Problem(
                 400,
                 "Broken upload",
                 "the body of the request is damaged or incomplete (invalid chunks, or the connection was closed); "
@@ -135,7 +210,7 @@ class _Body:
         return block
 
 
-def _multipart(body: Iterable[bytes], request: Request) -> Iterator[Part]:
+def _multipart(body: Iterable[bytes], request: Request, new_spool: Callable[[], Spool]) -> Iterator[Part]:
     """Yield the parts of a multipart form.
 
     Werkzeug's own form parser is not used, because it keeps a field without a file name as text of at most 500 kB and returns
@@ -143,28 +218,28 @@ def _multipart(body: Iterable[bytes], request: Request) -> Iterator[Part]:
     """
     boundary = request.mimetype_params.get("boundary", "")
     if request.mimetype != "multipart/form-data" or not boundary or not boundary.isascii():
-        raise UploadError(
+        raise Problem(
             400,
             "Damaged form",
             f"Content-Type {request.headers.get('Content-Type', '')[:100]!r} is not multipart/form-data with a boundary; "
             f"let the client library set this header, or {EXPECTED}",
         )
     decoder = MultipartDecoder(boundary.encode("ascii"))
-    part, count = Part("", None, "", io.BytesIO()), 0
+    part, count = Part("", None, "", new_spool()), 0
     try:
         for event in _events(decoder, body):
             if isinstance(event, (Field, File)):
                 count += 1
                 if count > _MAX_PARTS:
-                    raise UploadError(413, "Too many fields", f"the form has more than {_MAX_PARTS} fields; {EXPECTED}")
+                    raise _too_many_fields()
                 filename = event.filename if isinstance(event, File) else None
-                part = Part(event.name or "", filename, event.headers.get("Content-Type", ""), io.BytesIO())
+                part = Part(event.name or "", filename, event.headers.get("Content-Type", ""), new_spool())
             elif isinstance(event, Data):
                 part.data.write(event.data)
                 if not event.more_data:
                     yield part
     except ValueError as error:
-        raise UploadError(
+        raise Problem(
             400,
             "Damaged form",
             "the multipart form is damaged or ends before its closing boundary; send the recording again",
@@ -193,21 +268,8 @@ def _pieces(body: Iterable[bytes]) -> Iterator[bytes | None]:
     yield None
 
 
-def _url_encoded(raw: io.BytesIO) -> list[Part]:
-    """Return the fields of a URL-encoded form; none if the body is something else.
-
-    `curl --data-binary @recording.wav` sends a raw recording with this content type.
-    """
-    data = raw.getvalue()
-    if not _URL_ENCODED_FIELD.match(data) or not data.isascii():
-        return []
-    if data.count(b"&") >= _MAX_PARTS:
-        raise UploadError(413, "Too many fields", f"the form has more than {_MAX_PARTS} fields; {EXPECTED}")
-    pairs = (field.partition(b"=")[::2] for field in data.split(b"&"))
-    return [
-        Part(_unquoted(name).decode("utf-8", "replace"), None, "", io.BytesIO(_unquoted(value)))
-        for name, value in pairs
-    ]
+def _too_many_fields() -> Problem:
+    return Problem(413, "Too many fields", f"the form has more than {_MAX_PARTS} fields; {EXPECTED}")
 
 
 def _unquoted(text: bytes) -> bytes:

@@ -1,0 +1,320 @@
+"""Pools that compute the answers for recordings: in processes of their own, or (for tests) in the calling thread."""
+
+import logging
+import math
+import multiprocessing
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from autobird.core.errors import AutobirdError
+from autobird.core.workers import Killed, TimedOut
+from autobird.serving.group import Generation, Group
+from autobird.serving.inline_pool import InlinePool
+from autobird.serving.processes import ComputeProcess, Failed, Pipe, ProcessSettings, Result
+from autobird.serving.requests import (
+    PRIORITIES,
+    ClientGone,
+    PoolState,
+    Priority,
+    QueueFull,
+    ServedBundle,
+    Task,
+    TaskAnswer,
+    TaskProblem,
+)
+from autobird.serving.shadow import ShadowQueue
+
+__all__ = ["InlinePool", "PoolOptions", "ProcessPool"]
+
+log = logging.getLogger("autobird")
+
+_GONE_SECONDS = 0.25
+"""How often a waiting task looks whether its client is still there, seconds."""
+
+_TICK_SECONDS = 0.5
+"""How often the processes are looked after when nothing happens, seconds."""
+
+_ATTEMPTS = 2
+"""How often a task is computed whose process is killed from outside."""
+
+_FIRST_GUESS = 0.1
+"""Seconds of a task before one has been measured, for the header `Retry-After`."""
+
+
+_LEAST_TIME_LIMIT, _MAX_TIME_LIMIT = 120.0, 86_400.0
+"""Limits of the time for one recording, seconds."""
+
+_TIME_PER_SECOND = 0.02
+"""Seconds of computing for each second of audio, several times what a slow core takes."""
+
+_TIME_PER_BACKBONE_WINDOW = 0.3
+"""Additional seconds for each window that the backbone computes. BirdNET takes 0.035 to 0.075 on a core of 2020; a slow core that all
+processes share takes several times as long."""
+
+
+@dataclass(frozen=True)
+class PoolOptions:
+    """How many processes compute, and their limits.
+
+    Attributes:
+        processes: number of compute processes.
+        queued: largest number of interactive tasks that wait.
+        seconds: longest time that a process may compute one task; None: see `time_limit`. Tasks of jobs have always the latter.
+        backbone: file of the backbone, see `Classifier`.
+        threads: CPU threads of the backbone.
+        shadow: folder of a second bundle, which gets each task too; its answers are passed to `on_shadow`.
+    """
+
+    processes: int = 1
+    queued: int = 64
+    seconds: float | None = None
+    backbone: str | None = None
+    threads: int = 1
+    shadow: Path | None = None
+
+
+def time_limit(bundle: ServedBundle, max_seconds: float | None) -> float:
+    """Return the time that a process may take for a recording, seconds: several times what it takes on a slow, busy core.
+
+    Args:
+        bundle: the bundle.
+        max_seconds: longest recording, seconds of decoded audio; None: any.
+    """
+    if max_seconds is None:
+        return _MAX_TIME_LIMIT
+    limit = _LEAST_TIME_LIMIT + max_seconds * _TIME_PER_SECOND
+    if bundle.backbone:
+        window, hop, embedded = bundle.features["window"], bundle.features["hop"], bundle.backbone["window"]
+        parts = 1 + max(0, math.ceil((window - embedded) / embedded))
+        limit += max_seconds * parts / hop * _TIME_PER_BACKBONE_WINDOW
+    return float(min(limit, _MAX_TIME_LIMIT))
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """A waiting task: gets a process, or none if the pool closes."""
+
+    given: threading.Event = field(default_factory=threading.Event)
+    process: tuple[Generation, ComputeProcess] | None = None
+
+
+class ProcessPool:
+    """Computes in processes of its own; a task costs only itself, whatever its process does.
+
+    A task waits in the order of arrival until a process is idle. The thread that submits a task talks to the process itself; another
+    thread starts, replaces and ends processes. A task whose process crashes is answered as damaged, one whose process is killed
+    from outside is computed once more: at least once, as the first process may have finished it.
+
+    Args:
+        bundle: folder of the bundle.
+        options: processes and limits.
+    """
+
+    def __init__(self, bundle: Path, options: PoolOptions) -> None:
+        self.options = options
+        self._lock = threading.Lock()
+        self._waiting: dict[Priority, deque[_Ticket]] = {priority: deque() for priority in PRIORITIES}
+        self._closing, self._close_at = False, 0.0
+        self._mean_seconds = _FIRST_GUESS
+        settings = ProcessSettings(bundle, bundle, options.backbone, options.threads)
+        self._group = Group(bundle, settings, options.processes, self._lock, self._assign)
+        self._shadow = ShadowQueue(options.shadow, settings, self._lock) if options.shadow else None
+        self._wake_sender: Pipe
+        self._wake, self._wake_sender = multiprocessing.Pipe(duplex=False)
+        # The kernel ends processes with the thread that started them (`end_with_parent`): this one lives until the pool is closed.
+        self._thread = threading.Thread(target=self._look_after, name="compute processes", daemon=True)
+        self._ready = threading.Event()
+        self._thread.start()
+
+    def wait_until_ready(self) -> ServedBundle:
+        """Wait until the first process is ready; return the description of the bundle.
+
+        Raises:
+            AutobirdError: the bundle (or the shadow bundle) cannot be used; the pool is then closed.
+        """
+        self._ready.wait()
+        error = self._group.current.error or (self._shadow.group.current.error if self._shadow else "")
+        if error:
+            self.close()
+            raise AutobirdError(error)
+        return self.bundle()
+
+    def submit(
+        self,
+        task: Task,
+        is_gone: Callable[[], bool] = lambda: False,
+        priority: Priority = "interactive",
+        progress: Callable[[float], None] | None = None,
+        on_shadow: Callable[[TaskAnswer], None] | None = None,
+    ) -> TaskAnswer | TaskProblem:
+        """Return the answer for a recording; see `Pool.submit`."""
+        start = time.perf_counter()
+        for attempt in range(_ATTEMPTS):
+            generation, process = self._wait_for_process(is_gone, priority)
+            began = time.perf_counter()
+            limit = time_limit(self.bundle(), task.options.max_seconds)
+            if priority != "job" and self.options.seconds:
+                limit = self.options.seconds
+            try:
+                result = process.run(task, limit, is_gone, progress)
+            finally:
+                self._give_back(generation, process)
+            if not isinstance(result, Killed) or attempt == _ATTEMPTS - 1:
+                break
+            log.warning("a compute process %s; its recording is classified again", result.how)
+        if is_gone():
+            raise ClientGone
+        end = time.perf_counter()
+        self._mean_seconds += 0.05 * (end - began - self._mean_seconds)
+        answer = _answer(result)
+        if isinstance(answer, TaskAnswer):
+            if self._shadow and on_shadow:
+                self._shadow.put(task, on_shadow)
+            return replace(answer, seconds={"queue": began - start, **answer.seconds, "total": end - start})
+        return answer
+
+    def raise_if_full(self) -> None:
+        """Raise QueueFull if an interactive task would get it now; to refuse a request before its body is parsed."""
+        with self._lock:
+            self._check_queue("interactive")
+
+    def bundle(self) -> ServedBundle:
+        """Return the description of the bundle that answers new requests."""
+        found = self._group.current.bundle
+        assert found, "wait_until_ready was not called"
+        return found
+
+    def state(self) -> PoolState:
+        """Return what the pool does."""
+        with self._lock:
+            current, group = self._group.current, self._group
+            queued = sum(map(len, self._waiting.values()))
+            bundle = current.bundle
+            return PoolState(
+                ready=current.ready > 0 and not self._closing,
+                bundle=bundle.name if bundle else "",
+                fingerprint=bundle.fingerprint if bundle else "",
+                processes=current.ready,
+                wanted=self.options.processes,
+                queued=queued,
+                running=len(current.busy),
+                replaced=group.replaced,
+                shadow=self._shadow.fingerprint() if self._shadow else None,
+                swap_error=group.swap_error or (self._shadow.group.swap_error if self._shadow else ""),
+            )
+
+    def close(self, seconds: float = 30.0) -> None:
+        """End after the running tasks, at most this many seconds later; tasks that wait get `QueueFull`."""
+        with self._lock:
+            self._closing, self._close_at = True, time.monotonic() + seconds
+            for tickets in self._waiting.values():
+                while tickets:
+                    tickets.popleft().given.set()
+        self._wake_up()
+        self._thread.join()
+
+    def _wait_for_process(self, is_gone: Callable[[], bool], priority: Priority) -> tuple[Generation, ComputeProcess]:
+        ticket = _Ticket()
+        with self._lock:
+            self._check_queue(priority)
+            self._waiting[priority].append(ticket)
+            self._assign()
+        while not ticket.given.wait(_GONE_SECONDS):
+            if is_gone():
+                with self._lock:
+                    if ticket.process is None:
+                        with suppress(ValueError):  # the pool was closed
+                            self._waiting[priority].remove(ticket)
+                        raise ClientGone
+        if ticket.process is None:
+            raise QueueFull("the server is stopping; try again when it has started", 5)
+        if is_gone():
+            self._give_back(*ticket.process)
+            raise ClientGone
+        return ticket.process
+
+    def _give_back(self, generation: Generation, process: ComputeProcess) -> None:
+        if not self._group.give_back(generation, process) or self._closing:
+            self._wake_up()
+
+    def _check_queue(self, priority: Priority) -> None:
+        if self._closing:
+            raise QueueFull("the server is stopping; try again when it has started", 5)
+        waiting = len(self._waiting["interactive"])
+        if priority == "interactive" and waiting >= self.options.queued:
+            seconds = math.ceil(waiting * self._mean_seconds / self.options.processes)
+            raise QueueFull(
+                f"{waiting} requests wait, as many as --queue allows; try again later", max(1, min(60, seconds))
+            )
+
+    def _assign(self) -> None:
+        """Give idle processes to waiting tasks; the lock is held."""
+        for priority in PRIORITIES:
+            tickets = self._waiting[priority]
+            while tickets:
+                taken = self._group.take()
+                if not taken:
+                    return
+                ticket = tickets.popleft()
+                ticket.process = taken
+                ticket.given.set()
+
+    def _wake_up(self) -> None:
+        with suppress(OSError):
+            self._wake_sender.send_bytes(b"!")
+
+    def _look_after(self) -> None:
+        groups = [self._group, *([self._shadow.group] if self._shadow else [])]
+        try:
+            while not self._closing or (self._group.is_busy() and time.monotonic() < self._close_at):
+                for group in groups:
+                    group.tick()
+                    if not self._ready.is_set() and group.current.error:
+                        self._ready.set()
+                if not self._ready.is_set() and all(group.current.bundle for group in groups):
+                    self._ready.set()
+                pipes = [pipe for group in groups for pipe in group.starting_pipes()]
+                if self._wake in wait([self._wake, *pipes], _TICK_SECONDS):
+                    while self._wake.poll():
+                        self._wake.recv_bytes()
+        except Exception:
+            log.exception("the thread of the compute processes has failed")
+            raise
+        finally:
+            self._ready.set()
+            for group in groups:
+                group.close()
+            if self._shadow:
+                self._shadow.close()
+
+
+def _answer(result: Result) -> TaskAnswer | TaskProblem:
+    """Return the answer or the problem for what became of a task."""
+    if isinstance(result, TaskAnswer | TaskProblem):
+        return result
+    if isinstance(result, Failed):
+        log.error("a recording could not be classified because of an error in the program:\n%s", result.trace)
+        return TaskProblem(500, "Internal error", "the request could not be processed; see the server's log")
+    if isinstance(result, TimedOut):
+        return TaskProblem(
+            422,
+            "Recording takes too long",
+            f"the recording could not be classified in {result.seconds:g} s; cut it into parts, or raise --time-limit",
+        )
+    if isinstance(result, Killed):
+        return TaskProblem(
+            503,
+            "Compute process killed",
+            f"the process that classified the recording {result.how}, twice, perhaps because memory ran out; try later, or cut "
+            "the recording into parts",
+        )
+    log.warning("a recording was not classified because its decoding or classification crashed (%s)", result.signal)
+    return TaskProblem(
+        422, "Damaged recording", "the recording is damaged in a way that stops the decoder; export or convert it again"
+    )

@@ -1,0 +1,156 @@
+"""Parse HTTP requests with waitress, with bounds on the parts that it keeps in memory without one."""
+
+from io import BytesIO
+from typing import Any
+
+from waitress.parser import HTTPRequestParser
+from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
+
+MAX_DRAINED = 1 << 40
+"""Bodies that declare more bytes are refused before they are read."""
+
+_MAX_DISCARDED = 256_000_000
+"""Largest number of bytes that are read and discarded of a body that is too large: most clients read the answer only after they have
+sent everything."""
+
+_PIECE = 2048
+"""Bytes of a chunked body that are parsed at a time: the parser copies the rest for each chunk."""
+
+_MAX_CHUNK_LINE = 1024
+"""Largest line with the length of a chunk, bytes."""
+
+_MAX_TRAILER = 8192
+"""Largest trailer of a chunked body, bytes."""
+
+_FREE_LINES, _BYTES_PER_LINE = 10_000, 100
+"""A chunked body may have this many line ends, and one more for each of so many bytes. Clients send chunks of some kB; chunks of a
+byte would take a second of computing time for each 4 MB."""
+
+
+class TimedOut(Error):  # type: ignore[misc]
+    """A request that did not arrive completely in time."""
+
+    code = 408
+    reason = "Request Timeout"
+
+
+class Incomplete(BadRequest):  # type: ignore[misc]
+    """A request that ended before its end.
+
+    Attributes:
+        problem: title and detail of the answer.
+    """
+
+    def __init__(self, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = (title, detail)
+
+
+def _broken() -> Incomplete:
+    return Incomplete(
+        "Broken upload",
+        "the body of the request is damaged or incomplete (invalid chunks, or the connection was closed); send the recording "
+        "again, with Content-Length or with correct chunks",
+    )
+
+
+class _Discarded:
+    """A buffer for a body that is refused: counts the bytes and forgets them."""
+
+    def __init__(self, received: int = 0) -> None:
+        self._received = received
+
+    def append(self, data: bytes) -> None:
+        """Count the bytes."""
+        self._received += len(data)
+
+    def __len__(self) -> int:
+        return self._received
+
+    def getfile(self) -> BytesIO:
+        """Return an empty file."""
+        return BytesIO()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class _BoundedChunkedReceiver(ChunkedReceiver):  # type: ignore[misc]
+    """Receives a chunked body; lines, trailer and the number of chunks are bounded."""
+
+    error: Any
+    _lines = 0
+    _bytes = 0
+
+    def received(self, data: bytes) -> int:
+        """Process the next bytes; return how many were used."""
+        used = 0
+        while used < len(data) and not self.completed and not self.error:
+            piece = data[used : used + _PIECE]
+            count = int(super().received(piece))
+            used += count
+            self._lines += piece.count(b"\n")
+            self._bytes += len(piece)
+            if len(self.control_line) > _MAX_CHUNK_LINE or len(self.trailer) > _MAX_TRAILER:
+                self.error = BadRequest("Chunk header or trailer too long")
+            elif self._lines > _FREE_LINES + self._bytes / _BYTES_PER_LINE:
+                self.error = BadRequest("Too many small chunks")
+        return len(data) if self.error else used
+
+
+class RequestParser(HTTPRequestParser):  # type: ignore[misc]
+    """Parses one request; `adj.body_bytes` gives the largest body for a path."""
+
+    body_rcv: Any
+    error: Any
+    completed: bool
+    expect_continue: bool
+    path = ""
+    _limit = 0
+    _is_too_large = False
+
+    @property
+    def expected_bytes(self) -> int:
+        """Length of the body that the client declared; the largest one for a body in chunks."""
+        return int(self.content_length) or self._limit
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Parse the start line and the headers."""
+        super().parse_header(header_plus)
+        self._limit = self.adj.body_bytes(self.path)
+        if self.chunked:
+            self.body_rcv = _BoundedChunkedReceiver(self.body_rcv.buf)
+        elif self.content_length > self._limit:
+            self._is_too_large = True
+            self.body_rcv = FixedStreamReceiver(self.content_length, _Discarded())
+
+    def ended(self) -> Incomplete:
+        """Return the error for a client that closed its sending side now."""
+        if self.headers_finished and not self.chunked:
+            return Incomplete(
+                "Incomplete upload",
+                f"the body ended after {self.body_bytes_received} of the {self.content_length} bytes that Content-Length "
+                "declares; send the recording again",
+            )
+        return _broken()
+
+    def received(self, data: bytes) -> int:
+        """Process the next bytes; return how many were used."""
+        used = int(super().received(data))
+        if self.chunked and self.body_rcv.error and isinstance(self.error, BadRequest):
+            self.error = _broken()
+        if self.error or self.body_rcv is None:
+            return used
+        if self.chunked and not self._is_too_large and len(self.body_rcv.buf) > self._limit:
+            self._is_too_large = True
+            self.body_rcv.buf.close()
+            self.body_rcv.buf = _Discarded(len(self.body_rcv.buf))
+        if self._is_too_large and (
+            self.completed
+            or self.expect_continue  # the client waits for an answer before it sends the body
+            or self.content_length > _MAX_DISCARDED
+            or self.body_bytes_received > _MAX_DISCARDED
+        ):
+            self.error, self.completed, self.expect_continue = RequestEntityTooLarge("too large"), True, False
+        return used

@@ -1,0 +1,68 @@
+"""Keep what a client sends in memory, or in a temporary file if it is large."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import BinaryIO
+
+MEMORY = 1 << 20
+"""Largest content that is kept in memory, bytes."""
+
+HEAD = 4096
+"""Bytes at the start that `Spool.head` holds."""
+
+
+class Spool:
+    """Content that is written once and then given to a compute process.
+
+    Args:
+        folder: where the temporary file is created; None: the system's folder.
+
+    Attributes:
+        size: bytes written.
+        head: the first bytes, at most `HEAD`.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder, self._memory = folder, bytearray()
+        self._file: BinaryIO | None = None
+        self._path: Path | None = None
+        self.size, self.head = 0, b""
+
+    def write(self, block: bytes) -> None:
+        """Add bytes."""
+        if len(self.head) < HEAD:
+            self.head += block[: HEAD - len(self.head)]
+        self.size += len(block)
+        if self._file is None and self.size > MEMORY:
+            descriptor, path = tempfile.mkstemp(prefix="upload-", dir=self._folder)
+            self._file, self._path = os.fdopen(descriptor, "wb"), Path(path)
+            self._file.write(self._memory)
+            self._memory = bytearray()
+        if self._file is None:
+            self._memory += block
+        else:
+            self._file.write(block)
+
+    def source(self) -> bytes | Path:
+        """Return the content, or the path of the file that holds it until `remove`; nothing can be written afterwards."""
+        if self._path is None:
+            return bytes(self._memory)
+        self._close()
+        return self._path
+
+    def read(self) -> bytes:
+        """Return the content."""
+        source = self.source()
+        return source.read_bytes() if isinstance(source, Path) else source
+
+    def remove(self) -> None:
+        """Delete the temporary file, if there is one."""
+        self._close()
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,104 @@
+"""What a compute process does: load the bundle, check it with its example clip, and answer tasks."""
+
+import ctypes
+import sys
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from autobird.core.errors import AutobirdError
+from autobird.predict.answer_options import AnswerOptions
+from autobird.predict.check import replay_with
+from autobird.predict.classifier import Classifier
+from autobird.serving.answer import answer_of
+from autobird.serving.processes import CANCEL, Cancelled, Failed, NotReady, Pipe, ProcessSettings, Progress, Ready
+from autobird.serving.requests import ServedBundle, Task, TaskAnswer, TaskProblem
+
+_PROGRESS_SECONDS = 0.1
+"""Least time between two messages on the progress of a task, seconds."""
+
+_TRIM_SECONDS = 0.05
+"""Memory is returned to the system after a task that took at least this long, seconds; it takes a millisecond."""
+
+
+def load(folder: Path, backbone: str | None = None) -> tuple[Classifier, ServedBundle]:
+    """Load a bundle with the thresholds of the table beside it; return it with its description.
+
+    Raises:
+        AutobirdError: the bundle cannot be read, the table does not fit it, or its backbone is not installed.
+    """
+    classifier = Classifier(folder, backbone=backbone)
+    b = classifier.bundle
+    return classifier, ServedBundle(
+        folder=folder,
+        name=b.name,
+        variant=b.variant,
+        fingerprint=b.fingerprint,
+        labels=b.labels,
+        thresholds=tuple(float(t) for t in b.thresholds),
+        precisions=tuple(sorted(b.precision_thresholds)),
+        outputs=b.calibration.outputs,
+        features=b.features.model_dump(mode="json"),
+        backbone=None if b.backbone is None else b.backbone.model_dump(mode="json"),
+        notes=tuple(AnswerOptions().notes(b)),
+    )
+
+
+def work(pipe: Pipe, settings: ProcessSettings) -> None:
+    """Answer the tasks that arrive until the front closes the pipe or dies."""
+    try:
+        classifier, served = load(settings.folder, settings.backbone)
+        if not (check := replay_with(classifier)).passed:
+            raise AutobirdError(check.failure())
+    except AutobirdError as error:
+        pipe.send(NotReady(str(error)))
+        return
+    trim = _memory_trimmer()
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the front has ended
+        pipe.send(Ready(served))
+        while True:
+            task = pipe.recv()
+            if task == CANCEL:  # the answer of the last task was sent before this message arrived
+                continue
+            start = time.monotonic()
+            pipe.send(_result(classifier, task, pipe))
+            del task
+            if time.monotonic() - start > _TRIM_SECONDS:
+                trim()
+
+
+def _result(classifier: Classifier, task: Task, pipe: Pipe) -> TaskAnswer | TaskProblem | Failed:
+    last = time.monotonic()
+
+    def report(seconds: float) -> None:
+        nonlocal last
+        if (now := time.monotonic()) - last >= _PROGRESS_SECONDS:
+            last = now
+            if pipe.poll():  # the only message during a task
+                pipe.recv()
+                raise Cancelled
+            pipe.send(Progress(seconds))
+
+    try:
+        return answer_of(classifier, task, report)
+    except Cancelled:
+        return TaskProblem(499, "Cancelled", "the client has gone")
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise
+    except MemoryError:
+        return TaskProblem(
+            503, "Out of memory", "the server has not enough memory for this recording; cut it into parts, or try later"
+        )
+    except Exception:
+        return Failed(traceback.format_exc())
+
+
+def _memory_trimmer() -> Any:
+    """Return a function that gives freed memory back to the system, which glibc does not do by itself."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            trim = ctypes.CDLL(None).malloc_trim
+            return lambda: trim(0)
+    return lambda: None
