@@ -4,14 +4,20 @@ import signal
 import socket
 import sys
 import threading
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
 from autobird.serving.pool import PoolOptions, ProcessPool
 from autobird.serving.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from autobird.review.session import ReviewSession
+    from autobird.serving.review.desk import ReviewDesk
 
 _SPARE_THREADS = 16
 """Threads of the front beside those for requests that wait: they answer requests that are not classified, such as /healthz."""
@@ -29,8 +35,16 @@ _GRACE_SECONDS = 30.0
 """Time for the requests in progress when the server is asked to stop."""
 
 
-def serve(bundle: Path, settings: ServeSettings) -> None:
+def serve(
+    bundle: Path, settings: ServeSettings, review: "ReviewSession | None" = None, open_browser: bool = False
+) -> None:
     """Run the server until the process is asked to terminate (SIGTERM, Ctrl+C); requests in progress are answered.
+
+    Args:
+        bundle: folder of the bundle.
+        settings: options of the server.
+        review: the review that the server offers at /review; None: none.
+        open_browser: whether the review is opened in the browser.
 
     Raises:
         AutobirdError: the bundle cannot be read, does not give the expected probabilities on this machine, the address or the
@@ -52,12 +66,19 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
         ),
     )
     try:
-        _run(bundle, settings, listener, pool)
+        _run(bundle, settings, listener, pool, review, open_browser)
     finally:
         pool.close(1.0)
 
 
-def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: ProcessPool) -> None:
+def _run(
+    bundle: Path,
+    settings: ServeSettings,
+    listener: socket.socket,
+    pool: ProcessPool,
+    review: "ReviewSession | None",
+    open_browser: bool,
+) -> None:
     try:  # while the first compute process starts
         from autobird.serving.app import create_app
         from autobird.serving.front import Front, FrontLimits
@@ -68,7 +89,7 @@ def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: P
         ) from error
     for note in pool.wait_until_ready().notes:
         print(f"note: {note}", file=sys.stderr)
-    app = create_app(Services(pool, settings))
+    app = create_app(Services(pool, settings, review=_desk(review)))
     listen(listener)
     limits = FrontLimits(
         connections=_allowed_connections(),
@@ -89,8 +110,20 @@ def _run(bundle: Path, settings: ServeSettings, listener: socket.socket, pool: P
         signal.signal(getattr(signal, name), stop)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
     print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
+    if review is not None:
+        print(f"the review is at {url(listener)}/review", flush=True)
+        if open_browser:
+            threading.Thread(target=webbrowser.open, args=(f"{url(listener)}/review",), daemon=True).start()
     with suppress(KeyboardInterrupt):
         front.run(_GRACE_SECONDS)
+
+
+def _desk(review: "ReviewSession | None") -> "ReviewDesk | None":
+    if review is None:
+        return None
+    from autobird.serving.review.desk import ReviewDesk
+
+    return ReviewDesk(review)
 
 
 def _allowed_connections() -> int:
