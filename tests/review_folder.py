@@ -14,7 +14,12 @@ from tests.unit.test_predict import make_bundle
 WINDOWS = 6
 """Windows of a recording: 5 s each, one after the other."""
 
-RECORDINGS = ("lake/20260501_040000.wav", "lake/20260502_200000.wav", "hill/20260501_040000.wav", "hill/20260502_200000.wav")
+RECORDINGS = (
+    "lake/20260501_040000.wav",
+    "lake/20260502_200000.wav",
+    "hill/20260501_040000.wav",
+    "hill/20260502_200000.wav",
+)
 
 
 def make_review(folder: Path, count: int = 12, rate: int = 16000) -> ReviewSession:
@@ -27,7 +32,10 @@ def make_review(folder: Path, count: int = 12, rate: int = 16000) -> ReviewSessi
     for name in RECORDINGS:
         path = recordings / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        tones = [0.3 * np.sin(2 * np.pi * f * time) * (np.sin(8 * np.pi * time) > 0) for f in rng.uniform(1500, 6000, WINDOWS)]
+        tones = [
+            0.3 * np.sin(2 * np.pi * f * time) * (np.sin(8 * np.pi * time) > 0)
+            for f in rng.uniform(1500, 6000, WINDOWS)
+        ]
         soundfile.write(path, np.concatenate(tones) + 0.005 * rng.standard_normal(5 * WINDOWS * rate), rate)
         status = path.stat()
         day = f"{name[5:9]}-{name[9:11]}-{name[11:13]}T{name[14:16]}:00:00"

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterator
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import pytest
 import soundfile
 from flask.testing import FlaskClient
 
+from autobird.review.queues import QueueOptions
 from autobird.review.session import ReviewSession
 from autobird.serving.app import create_app
 from autobird.serving.inline_pool import InlinePool
@@ -25,15 +26,24 @@ from tests.review_folder import make_review
 from tests.unit.test_openapi import check
 
 
-@pytest.fixture
-def session(tmp_path: Path) -> ReviewSession:
-    return make_review(tmp_path)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A review without decisions, which no test changes."""
+    folder = tmp_path_factory.mktemp("review")
+    make_review(folder)
+    return folder
 
 
 @pytest.fixture
-def client(session: ReviewSession) -> Iterator[FlaskClient]:
+def session(folder: Path, tmp_path: Path) -> ReviewSession:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)  # with the times of the files, which the candidates hold
+    return ReviewSession(tmp_path / "bundle", tmp_path / "recordings", tmp_path / "review", QueueOptions(count=12))
+
+
+@pytest.fixture
+def client(session: ReviewSession) -> FlaskClient:
     services = Services(InlinePool(session.bundle.folder), ServeSettings(), review=ReviewDesk(session))
-    yield create_app(services).test_client()
+    return create_app(services).test_client()
 
 
 def first(client: FlaskClient, reviewer: str = "Ann", query: str = "") -> dict[str, Any]:
@@ -42,7 +52,9 @@ def first(client: FlaskClient, reviewer: str = "Ann", query: str = "") -> dict[s
     return value
 
 
-def decide(client: FlaskClient, item: dict[str, Any], decision: str, reviewer: str = "Ann", query: str = "", **more: str) -> Any:
+def decide(
+    client: FlaskClient, item: dict[str, Any], decision: str, reviewer: str = "Ann", query: str = "", **more: str
+) -> Any:
     body = {"reviewer": reviewer, "decision": decision, **more}
     return client.post(f"/v1/review/items/{item['id']}/decision?{query}", json=body)
 
@@ -86,12 +98,20 @@ def test_a_decision_is_synchronised_to_the_disk_before_the_answer(
 ) -> None:
     synchronised: list[int] = []
     real = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (real(descriptor), synchronised.append(os.fstat(descriptor).st_size))[0])
+    monkeypatch.setattr(
+        os, "fsync", lambda descriptor: (real(descriptor), synchronised.append(os.fstat(descriptor).st_size))[0]
+    )
     item = first(client)
     answer = decide(client, item, "yes").get_json()
     assert synchronised[-1] == session.table.path.stat().st_size
     (row,) = read_reviews(session.table.path)
-    assert (row.file, row.start, row.species, row.decision, row.reviewer) == (item["file"], item["start"], item["species"], "yes", "Ann")
+    assert (row.file, row.start, row.species, row.decision, row.reviewer) == (
+        item["file"],
+        item["start"],
+        item["species"],
+        "yes",
+        "Ann",
+    )
     assert row.sampling_probability == answer["stored"]["sampling_probability"]
     assert answer["progress"]["decided"] == 1
     assert first(client)["id"] != item["id"]
@@ -99,14 +119,18 @@ def test_a_decision_is_synchronised_to_the_disk_before_the_answer(
 
 def test_what_a_killed_server_has_acknowledged_is_there_after_a_restart(tmp_path: Path, session: ReviewSession) -> None:
     """The first server is never closed, and dies within a line that it has not acknowledged."""
-    one = create_app(Services(InlinePool(session.bundle.folder), ServeSettings(), review=ReviewDesk(session))).test_client()
+    one = create_app(
+        Services(InlinePool(session.bundle.folder), ServeSettings(), review=ReviewDesk(session))
+    ).test_client()
     items = one.get("/v1/review/queue?reviewer=Ann&limit=4").get_json()["items"]
     for item in items[:3]:
         assert decide(one, item, "no").status_code == 200
     with session.table.path.open("ab") as file:
         file.write(b"lake/2026")
     again = ReviewSession(session.bundle.folder, session.recordings, session.folder, session.options)
-    two = create_app(Services(InlinePool(session.bundle.folder), ServeSettings(), review=ReviewDesk(again))).test_client()
+    two = create_app(
+        Services(InlinePool(session.bundle.folder), ServeSettings(), review=ReviewDesk(again))
+    ).test_client()
     assert first(two)["id"] == items[3]["id"]
     assert decide(two, items[3], "yes").status_code == 200
     assert [r.decision for r in read_reviews(session.table.path)] == ["no", "no", "no", "yes"]
@@ -117,7 +141,11 @@ def test_undo_shows_the_item_again(client: FlaskClient, session: ReviewSession) 
     decide(client, items[0], "yes")
     decide(client, items[1], "no")
     undone = client.post("/v1/review/undo", json={"reviewer": "Ann"}).get_json()
-    assert (undone["item"]["id"], undone["undone"]["decision"], undone["item"]["decision"]) == (items[1]["id"], "no", None)
+    assert (undone["item"]["id"], undone["undone"]["decision"], undone["item"]["decision"]) == (
+        items[1]["id"],
+        "no",
+        None,
+    )
     assert undone["progress"]["decided"] == 1
     assert first(client)["id"] == items[1]["id"]
     assert [r.decision for r in read_reviews(session.table.path)] == ["yes", "no", "undo"]
@@ -180,17 +208,29 @@ def test_the_sound_is_the_window_with_its_context(client: FlaskClient, session: 
 
 
 @pytest.mark.parametrize(
-    "name", ["../secret.wav", "..%2fsecret.wav", "%2e%2e/%2e%2e/secret.wav", "/etc/passwd", "lake%2f20260501_040000.wav", "0" * 16]
+    "name",
+    [
+        "../secret.wav",
+        "..%2fsecret.wav",
+        "%2e%2e/%2e%2e/secret.wav",
+        "/etc/passwd",
+        "lake%2f20260501_040000.wav",
+        "0" * 16,
+    ],
 )
 def test_only_items_of_the_queue_have_a_sound(client: FlaskClient, session: ReviewSession, name: str) -> None:
-    (session.recordings.parent / "secret.wav").write_bytes((session.recordings / "lake/20260501_040000.wav").read_bytes())
+    (session.recordings.parent / "secret.wav").write_bytes(
+        (session.recordings / "lake/20260501_040000.wav").read_bytes()
+    )
     response = client.get(f"/v1/review/items/{name}/audio")
     assert response.status_code == 404
     assert response.content_type == "application/problem+json"
 
 
 @pytest.mark.parametrize("name", ["../secret.wav", "/secret.wav", "lake/../../secret.wav"])
-def test_a_table_of_candidates_cannot_name_a_file_outside_the_recordings(client: FlaskClient, session: ReviewSession, name: str) -> None:
+def test_a_table_of_candidates_cannot_name_a_file_outside_the_recordings(
+    client: FlaskClient, session: ReviewSession, name: str
+) -> None:
     secret = session.recordings.parent / "secret.wav"
     secret.write_bytes((session.recordings / "lake/20260501_040000.wav").read_bytes())
     status = secret.stat()
@@ -247,7 +287,9 @@ def test_wrong_parameters_are_refused(client: FlaskClient, query: str, status: i
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b"{", b'{"reviewer": 3, "decision": "yes"}', b'{"reviewer": "A"}', b'{"reviewer": "A", "decision": "undo"}', b'{"x": 1}']
 )  # fmt: skip
-def test_wrong_bodies_are_refused_and_nothing_is_stored(client: FlaskClient, session: ReviewSession, body: bytes) -> None:
+def test_wrong_bodies_are_refused_and_nothing_is_stored(
+    client: FlaskClient, session: ReviewSession, body: bytes
+) -> None:
     item = first(client)
     assert client.post(f"/v1/review/items/{item['id']}/decision", data=body).status_code == 400
     assert not session.table.path.exists()
@@ -261,7 +303,9 @@ def test_a_page_of_another_site_cannot_decide(client: FlaskClient, session: Revi
     assert not session.table.path.exists()
 
 
-def test_a_table_that_cannot_be_written_is_reported_without_its_path(client: FlaskClient, session: ReviewSession) -> None:
+def test_a_table_that_cannot_be_written_is_reported_without_its_path(
+    client: FlaskClient, session: ReviewSession
+) -> None:
     item = first(client)
     session.table.path.mkdir()
     response = decide(client, item, "yes")
@@ -279,7 +323,6 @@ def test_the_summary_and_the_thresholds(client: FlaskClient, session: ReviewSess
     assert all(share == (low >= 0.5) for low, share in shares)
     assert [t["precision"]["value"] for t in summary["thresholds"]][1] == 1.0
     assert all("0.6" in r["text"] for r in summary["remaining"] if r["threshold"] == 0.6)
-    overlay = session.bundle.folder.parent / "bundle.thresholds.csv"
     before = set(session.bundle.folder.parent.iterdir())
     written = client.post("/v1/review/apply-precision?count=100", json={"precision": 0.9}).get_json()["written"]
     (overlay,) = set(session.bundle.folder.parent.iterdir()) - before

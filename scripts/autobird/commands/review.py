@@ -59,15 +59,22 @@ def add_review_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reviewer", default="", metavar="NAME", help="your name in the table of decisions")
     parser.add_argument("--species", action="append", default=[], metavar="NAME", help="only this species; repeatable")
     parser.add_argument("--only-site", action="append", default=[], metavar="SITE", help="only this site; repeatable")
-    parser.add_argument("--hours", type=_hours, metavar="FROM-TO", help="only windows of these hours, for example 4-8 or 22-4")
+    parser.add_argument(
+        "--hours", type=_hours, metavar="FROM-TO", help="only windows of these hours, for example 4-8 or 22-4"
+    )
     parser.add_argument(
         "--min-probability", type=_share, default=0.0, help="leave out answers of a lower probability (default: 0)"
     )
     parser.add_argument(
-        "--floor", type=_share, default=0.02, help="lowest probability of an answer among the candidates (default: 0.02)"
+        "--floor",
+        type=_share,
+        default=0.02,
+        help="lowest probability of an answer among the candidates (default: 0.02)",
     )
     parser.add_argument("--clip", type=Path, help="recording with the sound to look for (--queue similar)")
-    parser.add_argument("--at", type=seconds, help="start of the sound in the clip, seconds (default: its loudest window)")
+    parser.add_argument(
+        "--at", type=seconds, help="start of the sound in the clip, seconds (default: its loudest window)"
+    )
     add_places(parser)
     add_backbone(parser)
     add_jobs(parser)
@@ -95,7 +102,9 @@ def bundle_of(run: Path) -> Path:
     for folder in (run, run / "release" / "bundle"):
         if (folder / "bundle.json").is_file():
             return folder
-    raise AutobirdError(f"{run} is neither the folder of a finished run nor a bundle; give one, for example results/demo")
+    raise AutobirdError(
+        f"{run} is neither the folder of a finished run nor a bundle; give one, for example results/demo"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -34,9 +34,15 @@ def add_parser(commands: "Commands") -> None:
     limits.add_argument("--max-values", help="decoded samples of all channels of a recording (default: 460800000)")
 
     review = parser.add_argument_group("review")
-    review.add_argument("--review", type=Path, metavar="FOLDER", help="recordings whose answers people check at /review")
     review.add_argument(
-        "--review-output", type=Path, default=Path("review"), metavar="DIR", help="folder of the review (default: review)"
+        "--review", type=Path, metavar="FOLDER", help="recordings whose answers people check at /review"
+    )
+    review.add_argument(
+        "--review-output",
+        type=Path,
+        default=Path("review"),
+        metavar="DIR",
+        help="folder of the review (default: review)",
     )
 
     state = parser.add_argument_group("log and jobs")

@@ -30,6 +30,6 @@ def openapi_paths() -> dict[str, Any]:
 
 def openapi_schemas() -> dict[str, Any]:
     """Return the schemas that the description of the routes refers to."""
-    from autobird.serving.review.openapi import SCHEMAS
+    from autobird.serving.review.openapi_schemas import SCHEMAS
 
     return SCHEMAS

@@ -182,8 +182,8 @@ class ReviewDesk:
         for item in queue.items:
             of = found.get(item.key, {})
             if reviewer in of:
-                name = of[reviewer].decision
-                by_decision[name] = by_decision.get(name, 0) + 1
+                decision = of[reviewer].decision
+                by_decision[decision] = by_decision.get(decision, 0) + 1
             done, total = by_stratum.get(item.stratum, (0, 0))
             by_stratum[item.stratum] = done + bool(of), total + 1
             anyone += bool(of)
@@ -255,7 +255,9 @@ class ReviewDesk:
         # The names were written by the program, but the file that holds them may come from elsewhere.
         parts = PurePosixPath(file.name)
         if parts.is_absolute() or ".." in parts.parts or "\\" in file.name or ":" in parts.parts[0]:
-            raise RecordingChanged("the name of the recording leads out of the folder of the recordings; make the review again")
+            raise RecordingChanged(
+                "the name of the recording leads out of the folder of the recordings; make the review again"
+            )
         path = folder.joinpath(*parts.parts)
         try:
             status = path.stat()

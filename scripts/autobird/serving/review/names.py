@@ -30,7 +30,9 @@ class SpeciesChoice:
             if label_key(scientific) not in known and not any(label_key(name) in known for name in common[:1])
         ]
         self._keys = [(label_key(name), label_key(common)) for name, common, _ in self._entries]
-        self._label_of = {key: label for label in labels for key in (label_key(label), label_key(self.common.get(label, ""))) if key}
+        self._label_of = {
+            key: label for label in labels for key in (label_key(label), label_key(self.common.get(label, ""))) if key
+        }
 
     def label_of(self, text: str) -> str:
         """Return the label of a species of the bundle, whichever of its names is given; other names are returned as they are."""

@@ -135,9 +135,11 @@ def reviewer_of(values: Mapping[str, Any]) -> str:
     value = values.get("reviewer")
     name = value.strip() if isinstance(value, str) else ""
     if not 1 <= len(name) <= MAX_NAME or any(ord(c) < 32 or ord(c) == 127 for c in name):
-        raise Problem(400, "Wrong option", f"`reviewer` is needed: a name of one line and at most {MAX_NAME} characters")
+        raise Problem(
+            400, "Wrong option", f"`reviewer` is needed: a name of one line and at most {MAX_NAME} characters"
+        )
     return name
 
 
 def _wrong(name: str, text: str, allowed: str) -> Problem:
-    return Problem(400, "Wrong option", f"{name}={ascii(text[:60])} is not possible; give {allowed}")
+    return Problem(400, "Wrong option", f"{name}={text[:60]!a} is not possible; give {allowed}")

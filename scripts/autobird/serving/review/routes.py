@@ -73,7 +73,9 @@ def add_routes(routes: Blueprint, desk: ReviewDesk) -> None:
                 "seconds": round(sum(file.duration for file in used), 1),
                 "candidates": len(pool.item_window),
                 "floor": pool.floor,
-                "species": [{"species": label, "common_name": names.common.get(label)} for label in session.bundle.labels],
+                "species": [
+                    {"species": label, "common_name": names.common.get(label)} for label in session.bundle.labels
+                ],
                 "sites": sorted({file.site for file in used if file.site}),
                 "has_times": any(file.recorded_at for file in used),
                 "queues": [name for name in QUEUES if name != "similar" or options.kind == "similar"],
@@ -126,7 +128,9 @@ def add_routes(routes: Blueprint, desk: ReviewDesk) -> None:
         item = item_of(queue, identifier)
         reviewer, decision = reviewer_of(body), body.get("decision")
         if decision not in _ANSWERS:
-            raise Problem(400, "Wrong option", f"`decision` is {ascii(decision)[:60]}; give one of {', '.join(_ANSWERS)}")
+            raise Problem(
+                400, "Wrong option", f"`decision` is {ascii(decision)[:60]}; give one of {', '.join(_ANSWERS)}"
+            )
         other = names.label_of(_text(body, "other_species"))
         if bool(other) != (decision == "other"):
             raise Problem(400, "Wrong option", "`other_species` belongs to the decision `other`, and to no other one")
@@ -190,7 +194,9 @@ def add_routes(routes: Blueprint, desk: ReviewDesk) -> None:
             species = desk.apply(chosen)
         except (AutobirdError, OSError) as error:
             text = str(error) if isinstance(error, AutobirdError) else error.strerror or "the disk refused it"
-            raise Problem(409, "Thresholds not written", text.replace(str(session.bundle.folder.parent), "...")) from error
+            raise Problem(
+                409, "Thresholds not written", text.replace(str(session.bundle.folder.parent), "...")
+            ) from error
         written = [{"species": c.species, "threshold": c.threshold, "reached": c.reached} for c in chosen]
         return jsonify({"written": written, "species_with_threshold": species})
 
@@ -210,7 +216,9 @@ def _body(fields: tuple[str, ...]) -> Mapping[str, Any]:
         Problem: the body is none, or has other fields.
     """
     if (request.content_length or 0) > _MAX_BODY:
-        raise Problem(413, "Upload too large", f"the body has more than {_MAX_BODY} bytes; send the fields {', '.join(fields)}")
+        raise Problem(
+            413, "Upload too large", f"the body has more than {_MAX_BODY} bytes; send the fields {', '.join(fields)}"
+        )
     value = request.get_json(force=True, silent=True)
     if not isinstance(value, dict) or set(value) - set(fields):
         raise Problem(400, "Wrong option", f"the body must be a JSON object with the fields {', '.join(fields)}")

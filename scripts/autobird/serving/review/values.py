@@ -16,7 +16,9 @@ THRESHOLDS = (0.25, 0.5, 0.6, 0.75, 0.9)
 """Thresholds, the same for all species, at which the precision is shown, as in the report of the command line."""
 
 
-def item_values(desk: ReviewDesk, item: ReviewItem, number: int, own: Review | None, threshold: float) -> dict[str, Any]:
+def item_values(
+    desk: ReviewDesk, item: ReviewItem, number: int, own: Review | None, threshold: float
+) -> dict[str, Any]:
     """Return an item.
 
     Args:

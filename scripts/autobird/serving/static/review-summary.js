@@ -80,7 +80,7 @@ export class SummaryPanel {
     const of = (/** @type {any} */ entry) => [score(entry.threshold), String(entry.detections), String(entry.reviewed), estimate(entry.precision), estimate(entry.recall)];
     byId("species-table").replaceChildren(header("species", "threshold", "windows", "reviewed", "precision", `recall from ${s.floor}`),
       element("tbody", {}, ...s.species.map((/** @type {any} */ entry) => row(nameElement(entry.species, this.commonNames), ...of(entry)))));
-    byId("chosen").replaceChildren(header("species", "threshold", "windows", "reviewed", "precision", "recall", ""),
+    byId("chosen").replaceChildren(header("species", "threshold", "windows", "reviewed", "precision", "recall", "note"),
       element("tbody", {}, ...s.chosen.map((/** @type {any} */ entry) =>
         row(nameElement(entry.species, this.commonNames), ...of(entry), entry.reached ? "" : "not reached: highest precision"))));
   }

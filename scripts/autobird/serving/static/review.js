@@ -154,7 +154,8 @@ function drawProgress() {
   const counts = Object.entries(WORDS).filter(([name]) => progress.by_decision[name]).map(([name, word]) => `${progress.by_decision[name]} ${word}`);
   let text = `${progress.decided} of ${progress.items} decided${counts.length ? ` (${counts.join(", ")})` : ""}`;
   const others = progress.reviewers.filter((r) => r.reviewer !== api.reviewer);
-  if (others.length) text += `; ${others.map((r) => `${r.reviewer} ${r.decisions}`).join(", ")}; disagreement about ${progress.disagree}`;
+  if (others.length) text += `; others: ${others.map((r) => `${r.reviewer} ${r.decisions}`).join(", ")}`;
+  if (progress.disagree) text += `; reviewers disagree about ${counted(progress.disagree, "item")}`;
   byId("progress").textContent = text;
 }
 
