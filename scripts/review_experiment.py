@@ -42,11 +42,13 @@ from autobird.predict.classification import Calibration, run_starts
 from autobird.predict.classifier import Classifier
 from autobird.predict.graph import Graph
 from autobird.release.score import logits_of
-from autobird.review.candidates import Pool, build_pool
+from autobird.review.candidates import build_pool
 from autobird.review.items import ReviewItem
-from autobird.review.precision import Precision, choose_thresholds
+from autobird.review.pool import Pool
+from autobird.review.precision import Precision
 from autobird.review.queues import QueueOptions, make_queue
 from autobird.review.sample import Sample
+from autobird.review.thresholds import choose_thresholds
 from autobird.sources.base import review_problem
 from autobird.sources.review_table import COLUMNS, Review, verdicts
 from autobird.synth.field import BOX_COLUMNS, box_rows, synthesise_field
@@ -74,7 +76,9 @@ def main() -> None:
     p.add_argument("run", type=Path, help="folder of the finished demo run")
     p.add_argument("folder", type=Path, help="folder of the experiment")
     p.add_argument("--features", type=Path, help="folder of the features of the run")
-    p.add_argument("--queue", default="stratified", help="retrain: queue, or `random clips`, or `none` for no decisions")
+    p.add_argument(
+        "--queue", default="stratified", help="retrain: queue, or `random clips`, or `none` for no decisions"
+    )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--seeds", type=int, default=5)
     p.add_argument("--epochs", type=int, default=30)
@@ -99,7 +103,9 @@ def prepare(args: argparse.Namespace) -> None:
         pool = build_pool(bundle, folder / "recordings", folder / "pool.npz")
         classifier = Classifier(bundle.folder)
         _write_frames(classifier, pool, folder)
-        print(f"{name}: {len(pool.files)} recordings, {len(pool.window_file)} windows, {len(pool.item_window)} candidates")
+        print(
+            f"{name}: {len(pool.files)} recordings, {len(pool.window_file)} windows, {len(pool.item_window)} candidates"
+        )
 
 
 def _synthesise(folder: Path, plan: FieldPlan) -> list[list[str]]:
@@ -123,7 +129,9 @@ def _write_frames(classifier: Classifier, pool: Pool, folder: Path) -> None:
     pd.DataFrame(rows, columns=columns).to_csv(folder / "windows.csv", index=False)
 
 
-def field_predictions(folder: Path, probabilities: np.ndarray, limits: np.ndarray, labels: tuple[str, ...]) -> FieldPredictions:
+def field_predictions(
+    folder: Path, probabilities: np.ndarray, limits: np.ndarray, labels: tuple[str, ...]
+) -> FieldPredictions:
     """Return the delivered predictions for the recordings of a folder.
 
     Args:
@@ -190,21 +198,25 @@ class Reviewer:
             elif (enough & ~unnamed).any():
                 decision, other = "other", str(species[np.where(enough & ~unnamed, overlap, -1).argmax()])
         return Review(
-            item.file, item.start, item.end, item.species, decision, other, "simulated", "2026-01-01T00:00:00+00:00", item.model, item.stratum,
-            item.probability, item.sampling_probability,
+            item.file, item.start, item.end, item.species, decision, other, "simulated", "2026-01-01T00:00:00+00:00", item.model,
+            item.stratum, item.probability, item.sampling_probability,
         )  # type: ignore[arg-type]  # fmt: skip
 
 
 def queue_of(pool: Pool, limits: dict[str, float], queue: str, seed: int) -> list[ReviewItem]:
     """Return the first `DECISIONS` items of a queue."""
     if queue == CLIPS:
-        best = np.array([], np.intp)
         top = top_items(pool)
         best = np.random.default_rng(seed).choice(top, min(DECISIONS, len(top)), replace=False)
         every = make_queue(pool, limits, QueueOptions("random", len(pool.item_window)))
         by_key = {item.key: item for item in every}
         keys = [
-            (pool.files[pool.window_file[w]].name, float(pool.window_start[w]), float(pool.window_end[w]), pool.labels[s])
+            (
+                pool.files[pool.window_file[w]].name,
+                float(pool.window_start[w]),
+                float(pool.window_end[w]),
+                pool.labels[s],
+            )
             for w, s in zip(pool.item_window[best], pool.item_species[best], strict=True)
         ]
         share = len(best) / len(top)
@@ -240,7 +252,9 @@ class Scores:
         names = sorted(session)
         self._session = np.unique([session[name] for name in names], return_inverse=True)[1]
         self.sessions = int(self._session.max()) + 1
-        self.weights = np.random.default_rng(0).multinomial(self.sessions, np.full(self.sessions, 1 / self.sessions), RESAMPLES)
+        self.weights = np.random.default_rng(0).multinomial(
+            self.sessions, np.full(self.sessions, 1 / self.sessions), RESAMPLES
+        )
 
     def counts(self, probabilities: np.ndarray, limits: np.ndarray) -> np.ndarray:
         """Return right, wrong, found, events, false alarms, hours without the model's species; shape (sessions, 6)."""
@@ -264,21 +278,29 @@ class Scores:
         return out
 
     def values(self, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return F1, false alarms per hour, precision and recall of all sessions, shape (4,), and of the resamples, shape (4, resamples)."""
+        """Return F1, false alarms per hour, precision and recall: of all sessions, (4,), and of the resamples, (4, resamples)."""
         return _values(counts.sum(axis=0)[None])[:, 0], _values(self.weights @ counts)
 
     def difference(self, a: np.ndarray, b: np.ndarray) -> list[tuple[float, float, float]]:
-        """Return b minus a of each value, with the paired 95 % interval over sessions; a and b are means over seeds, (values, resamples)."""
+        """Return b minus a of each value with its paired 95 % interval over sessions; both are results of `_mean`."""
         (a0, a_draws), (b0, b_draws) = a, b
         return [
-            (float(b0[n] - a0[n]), *np.quantile(b_draws[n] - a_draws[n], [0.025, 0.975]).tolist()) for n in range(len(a0))
+            (float(b0[n] - a0[n]), *np.quantile(b_draws[n] - a_draws[n], [0.025, 0.975]).tolist())
+            for n in range(len(a0))
         ]
 
 
 def _values(sums: np.ndarray) -> np.ndarray:
     right, wrong, found, events, alarms, hours = sums.T
     precision, recall = right / np.maximum(1, right + wrong), found / np.maximum(1, events)
-    return np.stack([2 * precision * recall / np.maximum(1e-9, precision + recall), alarms / np.maximum(1e-9, hours), precision, recall])
+    return np.stack(
+        [
+            2 * precision * recall / np.maximum(1e-9, precision + recall),
+            alarms / np.maximum(1e-9, hours),
+            precision,
+            recall,
+        ]
+    )
 
 
 def _mean(scores: Scores, counts: Sequence[np.ndarray]) -> Any:
@@ -312,13 +334,21 @@ def thresholds(args: argparse.Namespace) -> None:
     """Choose thresholds from the decisions of each sample, and print what they give on the scored set."""
     bundle = Bundle.load(args.run / "release" / "bundle")
     scores = Scores(args.folder / "scored", bundle.labels)
-    probabilities = bundle.calibration.probabilities(logits_of_set(bundle.folder / "model.onnx", args.folder / "scored"))
+    probabilities = bundle.calibration.probabilities(
+        logits_of_set(bundle.folder / "model.onnx", args.folder / "scored")
+    )
     pool = Pool.load(args.folder / "reviewed" / "pool.npz")
     before = _mean(scores, [scores.counts(probabilities, bundle.thresholds)])
     print(f"{scores.sessions} sessions; thresholds of the bundle {bundle.fingerprint}\n\n{HEADER}")
     print(_line("thresholds of the bundle", scores, before, None))
     for wanted in (0.7, 0.8, 0.9):
         found = {}
+        own = np.nan_to_num(bundle.precision_thresholds[wanted], nan=np.inf)
+        print(
+            _line(
+                f"no review, precision {wanted:g}", scores, _mean(scores, [scores.counts(probabilities, own)]), before
+            )
+        )
         for queue in (CLIPS, "random", "stratified"):
             counts = []
             for seed in range(args.seeds):
@@ -336,7 +366,10 @@ def thresholds(args: argparse.Namespace) -> None:
                     limits[bundle.labels.index(chosen.species)] = chosen.threshold
                 counts.append(scores.counts(probabilities, limits))
             found[queue] = _mean(scores, counts)
-            print(_line(f"{queue}, precision {wanted:g}", scores, found[queue], found.get(CLIPS) if queue != CLIPS else before), flush=True)
+            name, reference = f"{queue}, precision {wanted:g}", before if queue == CLIPS else found[CLIPS]
+            print(_line(name, scores, found[queue], reference), flush=True)
+            if queue != CLIPS:
+                print(_line(f"{name}, against the bundle", scores, found[queue], before), flush=True)
 
 
 # --- retraining
@@ -354,7 +387,10 @@ def retrain(args: argparse.Namespace) -> None:
     index = pd.concat([index, _review_rows(reviews, reviewed, len(shards))], ignore_index=True)
     write_table(out / "index.parquet", index, INDEX)
     model = json.loads((args.run / "model" / "model.json").read_text())
-    features, settings = model["features"], model["train"] | {"epochs": args.epochs, "seed": model["train"]["seed"] + args.seed}
+    features, settings = (
+        model["features"],
+        model["train"] | {"epochs": args.epochs, "seed": model["train"]["seed"] + args.seed},
+    )
     command = [
         sys.executable, "-m", "autobird.model.train", "--settings", json.dumps(settings), "--front-end", json.dumps(features),
         "--checkpoints", str(out / "checkpoints"), "--index", str(out / "index.parquet"),
@@ -378,7 +414,8 @@ def _review_rows(reviews: Sequence[Review], folder: Path, shard: int) -> pd.Data
         for key, v in found.items()
         if v.present is not None
         for species, present, sampling in (
-            [(key.species, v.present, v.sampling_probability or 0.0)] + ([(v.other_species, True, 0.0)] if v.other_species else [])
+            [(key.species, v.present, v.sampling_probability or 0.0)]
+            + ([(v.other_species, True, 0.0)] if v.other_species else [])
         )
     ]
     settings = DatasetStageSettings()
@@ -392,7 +429,9 @@ def _review_rows(reviews: Sequence[Review], folder: Path, shard: int) -> pd.Data
     nothing: list[list[str]] = [[] for _ in range(len(index))]
     index = index.assign(unknown=nothing, species="", negative=False, shard=shard, row=0, mel_std=1.0)
     index["group"] = index["recording"].map(session)
-    index["split"] = index["recording_split"] = [split_at(hash_position(group, settings.seed), settings) for group in index["group"]]
+    index["split"] = index["recording_split"] = [
+        split_at(hash_position(group, settings.seed), settings) for group in index["group"]
+    ]
     without_chosen(index)
     known = (index["present"].map(len) + index["absent"].map(len)) > 0
     index["dropped"] = np.where(index["quiet"], "quiet", np.where(known, "", "not reviewed"))
@@ -402,7 +441,9 @@ def _review_rows(reviews: Sequence[Review], folder: Path, shard: int) -> pd.Data
     return index.assign(recording_default="unknown")
 
 
-def calibration_of(folder: Path, onnx: Path, index: pd.DataFrame, shards: Sequence[Path], labels: tuple[str, ...], rate: int) -> Calibration:
+def calibration_of(
+    onnx: Path, index: pd.DataFrame, shards: Sequence[Path], labels: tuple[str, ...], rate: int
+) -> Calibration:
     """Return the calibration of a network on the validation windows of an index."""
     windows = windows_to_predict(index, list(labels))
     windows = windows[windows["split"] == "validation"].reset_index(drop=True)
@@ -412,8 +453,8 @@ def calibration_of(folder: Path, onnx: Path, index: pd.DataFrame, shards: Sequen
     return calibrate(table, list(labels), "independent", CalibrationSettings()).calibration
 
 
-PENALTIES = (0.03, 0.1, 0.3, 1.0, 3.0)
-"""Weights of the penalty of a refitted layer, in windows for a squared difference of 1; validation chooses."""
+PENALTY = 0.1
+"""Weight of the penalty of a refitted layer, in windows for a squared difference of 1 from the former one."""
 
 
 def _vectors_of(run: Path, files: Sequence[Path], windows: pd.DataFrame) -> np.ndarray:
@@ -449,51 +490,65 @@ def _layer(run: Path) -> tuple[np.ndarray, np.ndarray]:
     return weights["classifier.weight"].astype(float), weights["classifier.bias"].astype(float)
 
 
-def _fit(x: np.ndarray, table: pd.DataFrame, labels: tuple[str, ...], layer: tuple[np.ndarray, np.ndarray], penalty: float) -> Any:
-    """Return the layer that minimises the cross-entropy of the known cells plus a penalty of its difference from the former layer.
+def _fit(
+    old: np.ndarray, new: np.ndarray, table: pd.DataFrame, labels: tuple[str, ...], layer: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the layer that fits the known cells of reviewed windows and gives the former answers for the old training windows.
 
-    Windows without any species count like negatives in training: together at most as much as all others.
+    It minimises the cross-entropy of both, the old windows with the probabilities of the former layer as targets, plus a penalty of the
+    difference from the former layer. Without reviewed windows, it is the former layer.
+
+    Args:
+        old: inputs of the layer for the old training windows; shape (windows, width).
+        new: the same for the reviewed windows for training.
+        table: label sets of the reviewed windows.
+        labels: species.
+        layer: weights and bias of the former layer.
     """
     from scipy.optimize import minimize
-    from scipy.special import expit, log_expit
+    from scipy.special import expit
 
     sets = LabelSets.of(table, labels)
-    negative = ~sets.present.any(axis=1) & ~(table["recording_default"] == "unknown").to_numpy()
-    weight = np.where(negative, min(1.0, (~negative).sum() / max(1, negative.sum())), 1.0)
     weights, bias = layer[0].copy(), layer[1].copy()
     for s in range(len(labels)):
         known = sets.known[:, s]
-        design, sign, w = np.column_stack([x[known], np.ones(known.sum())]), np.where(sets.present[known, s], 1.0, -1.0), weight[known]
-        start = np.append(layer[0][s], layer[1][s])
+        if not known.any():
+            continue
+        x = np.concatenate([old, new[known]])
+        design, start = np.column_stack([x, np.ones(len(x))]), np.append(layer[0][s], layer[1][s])
+        target = np.concatenate([expit(old @ layer[0][s] + layer[1][s]), sets.present[known, s]])
 
-        def loss(beta: np.ndarray, design: Any = design, sign: Any = sign, w: Any = w, start: Any = start) -> Any:
-            margin = sign * (design @ beta)
-            value = -(w * log_expit(margin)).sum() + penalty * ((beta - start) ** 2).sum()
-            return value, -design.T @ (w * sign * expit(-margin)) + 2 * penalty * (beta - start)
+        def loss(beta: np.ndarray, design: Any = design, target: Any = target, start: Any = start) -> Any:
+            z = design @ beta
+            value = (np.logaddexp(0, z) - target * z).sum() + PENALTY * ((beta - start) ** 2).sum()
+            return value, design.T @ (expit(z) - target) + 2 * PENALTY * (beta - start)
 
         beta = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 100}).x
         weights[s], bias[s] = beta[:-1], beta[-1]
     return weights, bias
 
 
-def _validation_loss(logits: np.ndarray, table: pd.DataFrame, labels: tuple[str, ...]) -> float:
-    sets = LabelSets.of(table, labels)
-    sign = np.where(sets.present, 1.0, -1.0)
-    return float(np.logaddexp(0, -sign * logits)[sets.known].mean())
-
-
 def refit(args: argparse.Namespace) -> None:
     """Refit the last layer with the decisions of each queue, and print what it gives on the scored set."""
-    bundle, reviewed, scored = Bundle.load(args.run / "release" / "bundle"), args.folder / "reviewed", args.folder / "scored"
+    bundle, reviewed, scored = (
+        Bundle.load(args.run / "release" / "bundle"),
+        args.folder / "reviewed",
+        args.folder / "scored",
+    )
     labels, rate = bundle.labels, bundle.features.sample_rate
     shards = sorted((args.features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
     index = read_table(args.run / "dataset" / "index.parquet").assign(weight=1.0)
     windows = windows_to_predict(index, list(labels))
-    old = pd.concat([index[(index["split"] == "train") & (index["dropped"] == "")], windows[windows["split"] == "validation"]])
+    old = pd.concat(
+        [index[(index["split"] == "train") & (index["dropped"] == "")], windows[windows["split"] == "validation"]]
+    )
     old = old.drop_duplicates(["recording", "start"]).reset_index(drop=True)
     cache = args.folder / "vectors.npz"
     if not cache.is_file():
-        sets = {name: pd.read_csv(folder / "windows.csv").assign(shard=0) for name, folder in (("r", reviewed), ("s", scored))}
+        sets = {
+            name: pd.read_csv(folder / "windows.csv").assign(shard=0)
+            for name, folder in (("r", reviewed), ("s", scored))
+        }
         np.savez(
             cache, old=_vectors_of(args.run, shards, old), reviewed=_vectors_of(args.run, [reviewed / "mels.npy"], sets["r"]),
             scored=_vectors_of(args.run, [scored / "mels.npy"], sets["s"]),
@@ -504,33 +559,35 @@ def refit(args: argparse.Namespace) -> None:
     scores, layer = Scores(scored, labels), _layer(args.run)
     found: dict[str, Any] = {}
     known: dict[str, list[int]] = {}
-    queues = [("former", 1), ("no decisions", 1), (CLIPS, args.seeds), ("random", args.seeds), ("stratified", args.seeds)]
+    queues = [("former", 1), (CLIPS, args.seeds), ("random", args.seeds), ("stratified", args.seeds)]
     for queue, seeds in [*queues, ("uncertain", 1), ("unlike", 1)]:
         counts = []
         for seed in range(seeds):
-            reviews = [] if queue in ("former", "no decisions") else decisions(args, queue, seed)
+            reviews = [] if queue == "former" else decisions(args, queue, seed)
             new = _review_rows(reviews, reviewed, len(shards)) if reviews else old.iloc[:0]
             both = pd.concat([old, new], ignore_index=True)
             rows = [row_of[key] for key in zip(new["recording"], new["first_frame"], strict=True)]
             x = np.concatenate([vectors["old"], vectors["reviewed"][rows]])
             train = ((both["split"] == "train") & (both["dropped"] == "")).to_numpy()
-            validation = (both["split"] == "validation").to_numpy()
-            fits = [layer] if queue == "former" else [_fit(x[train], both[train], labels, layer, p) for p in PENALTIES]
-            losses = [_validation_loss(x[validation] @ w.T + b, both[validation], labels) for w, b in fits]
-            w, b = fits[int(np.argmin(losses))]
+            validation, is_old = (both["split"] == "validation").to_numpy(), np.arange(len(both)) < len(old)
+            w, b = _fit(x[train & is_old], x[train & ~is_old], both[train & ~is_old], labels, layer)
             checked = both[validation].reset_index(drop=True)
             durations = checked.groupby("recording")["start"].max() / rate + 5.0
-            checked = with_sound(checked, durations, rate).assign(logits=list((x[validation] @ w.T + b).astype(np.float32)))
+            checked = with_sound(checked, durations, rate).assign(
+                logits=list((x[validation] @ w.T + b).astype(np.float32))
+            )
             calibration = calibrate(checked, list(labels), "independent", CalibrationSettings()).calibration
             probabilities = calibration.probabilities(vectors["scored"] @ w.T + b)
             counts.append(scores.counts(probabilities, calibration.thresholds))
             known.setdefault(queue, []).append(int((new["dropped"] == "").sum()) if len(new) else 0)
         found[queue] = _mean(scores, counts)
         if queue == "former":
-            print(f"{scores.sessions} sessions; reference of the samples: random clips; of these: no decisions\n\n{HEADER}")
-        reference = {"former": None, "no decisions": found["former"], CLIPS: found.get("no decisions")}.get(queue, found.get(CLIPS))
+            print(f"{scores.sessions} sessions; reference: random clips; of these: former\n\n{HEADER}")
+        reference = found["former"] if queue == CLIPS else found.get(CLIPS)
+        reference = None if queue == "former" else reference
         print(_line(f"{queue} ({np.mean(known[queue]):.0f} windows)", scores, found[queue], reference), flush=True)
-    print(_line("stratified, against no decisions", scores, found["stratified"], found["no decisions"]))
+    for queue in ("random", "stratified", "uncertain", "unlike"):
+        print(_line(f"{queue}, against former", scores, found[queue], found["former"]))
 
 
 def results(args: argparse.Namespace) -> None:
@@ -539,7 +596,9 @@ def results(args: argparse.Namespace) -> None:
     scored = args.folder / "scored"
     scores = Scores(scored, bundle.labels)
     shards = sorted((args.features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
-    networks = {"former": (args.run / "release" / "float.onnx", read_table(args.run / "dataset" / "index.parquet"), shards)}
+    networks = {
+        "former": (args.run / "release" / "float.onnx", read_table(args.run / "dataset" / "index.parquet"), shards)
+    }
     for folder in sorted((args.folder / "retrained").glob("*")):
         if (folder / "float.onnx").is_file():
             index = read_table(folder / "index.parquet")
@@ -547,9 +606,11 @@ def results(args: argparse.Namespace) -> None:
     found: dict[str, Any] = {}
     by_queue: dict[str, list[np.ndarray]] = {}
     for name, (onnx, index, files) in networks.items():
-        calibration = calibration_of(args.folder, onnx, index, files, bundle.labels, bundle.features.sample_rate)
+        calibration = calibration_of(onnx, index, files, bundle.labels, bundle.features.sample_rate)
         probabilities = calibration.probabilities(logits_of_set(onnx, scored))
-        by_queue.setdefault(name.rpartition("-")[0] or name, []).append(scores.counts(probabilities, calibration.thresholds))
+        by_queue.setdefault(name.rpartition("-")[0] or name, []).append(
+            scores.counts(probabilities, calibration.thresholds)
+        )
     for name, counts in by_queue.items():
         found[name] = _mean(scores, counts)
     write_json(args.folder / "results.json", {name: value[0].tolist() for name, value in found.items()})

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from autobird.review.candidates import Pool, PoolFile
 from autobird.review.items import ReviewItem
+from autobird.review.pool import Pool, PoolFile
 from autobird.sources.review_table import Decision, Review
 
 NOW = dt.datetime(2026, 5, 1, 4, 0, tzinfo=dt.UTC)
@@ -26,7 +26,10 @@ def review(
 
 
 def make_pool(
-    probabilities: np.ndarray, windows_per_file: int = 10, sites: tuple[str, ...] = ("lake", "hill"), floor: float = 0.02
+    probabilities: np.ndarray,
+    windows_per_file: int = 10,
+    sites: tuple[str, ...] = ("lake", "hill"),
+    floor: float = 0.02,
 ) -> Pool:
     """Return a pool of windows of 5 s every 5 s.
 
@@ -56,10 +59,13 @@ def make_pool(
     )  # fmt: skip
 
 
-def answers(items: list[ReviewItem], is_present: dict[tuple[str, float, str], bool], reviewer: str = "Ann") -> list[Review]:
+def answers(
+    items: list[ReviewItem], is_present: dict[tuple[str, float, str], bool], reviewer: str = "Ann"
+) -> list[Review]:
     """Return right decisions about items."""
     return [
-        replace_review(item, "yes" if is_present[item.file, item.start, item.species] else "no", reviewer) for item in items
+        replace_review(item, "yes" if is_present[item.file, item.start, item.species] else "no", reviewer)
+        for item in items
     ]
 
 

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from autobird.review.candidates import Pool
-from autobird.review.precision import Precision, choose_thresholds
-from autobird.review.queues import PoolFilter, QueueOptions, make_queue
+from autobird.review.filters import PoolFilter
+from autobird.review.pool import Pool
+from autobird.review.precision import Precision
+from autobird.review.queues import QueueOptions, make_queue
 from autobird.review.sample import Sample
 from autobird.review.stopping import remaining
+from autobird.review.thresholds import choose_thresholds
 from autobird.sources.review_table import Review
 from tests.reviews import answers, make_pool, review
 
@@ -91,19 +93,26 @@ def test_intervals_contain_the_true_value(kind: str, correlation: float) -> None
 @pytest.mark.long
 def test_coverage_of_the_intervals() -> None:
     """docs/review.md has the table that this prints."""
-    for species in (None, "Species a"):
-        for count in (60, 200, 600):
-            for kind in ("stratified", "random"):
-                values = [coverage(correlation, kind, 300, count, species) for correlation in (0.0, 0.5, 1.0, 2.0)]
-                print(species, count, kind, [f"{value:.3f}" for value in values])
-                assert min(values) >= 0.88
+    cases = (
+        (None, "stratified", 60),
+        (None, "stratified", 200),
+        (None, "random", 200),
+        ("Species a", "stratified", 200),
+    )
+    for species, kind, count in cases:
+        values = [coverage(correlation, kind, 150, count, species) for correlation in (0.0, 0.5, 1.0, 2.0)]
+        print(species, kind, count, [f"{value:.3f}" for value in values], flush=True)
+        # With 150 trials, 0.88 is four standard errors below 0.95.
+        assert min(values) >= 0.88
 
 
 def test_decisions_that_are_no_sample_do_not_count() -> None:
     pool, truth = world(3, windows=500)
     sampled = make_queue(pool, {}, QueueOptions(count=60))
     thresholds = dict.fromkeys(pool.labels, 0.5)
-    active = [i for i in make_queue(pool, thresholds, QueueOptions("uncertain", 40)) if i.key not in {s.key for s in sampled}]
+    active = [
+        i for i in make_queue(pool, thresholds, QueueOptions("uncertain", 40)) if i.key not in {s.key for s in sampled}
+    ]
     rows = [*answers(sampled, truth), *answers(active, truth)]
     with_active = Sample.of(pool, rows)
     assert len(with_active) == 60
@@ -134,11 +143,12 @@ def test_unsure_items_and_disagreement_are_counted_and_left_out() -> None:
 
 
 def test_a_correlation_within_sessions_widens_the_interval() -> None:
-    widths = []
+    widths = {}
     for correlation in (0.0, 2.0):
-        pool, truth = world(5, correlation=correlation)
-        widths.append(Precision(sample_of(pool, truth, 300)).above(0.5).precision.half_width)
-    assert widths[1] > 1.2 * widths[0]
+        pools = [world(seed, windows=2000, correlation=correlation) for seed in (5, 6, 7)]
+        found = [Precision(sample_of(*made, 300)).above(0.5).precision.half_width for made in pools]
+        widths[correlation] = np.mean(found)
+    assert widths[2.0] > 1.15 * widths[0.0]
 
 
 def test_thresholds_for_a_wanted_precision_reach_it() -> None:

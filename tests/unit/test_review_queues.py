@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.review.queues import EDGES, PoolFilter, QueueOptions, make_queue, shares
+from autobird.review.filters import PoolFilter
+from autobird.review.queues import EDGES, QueueOptions, make_queue, shares
 from tests.reviews import make_pool
 
 RNG = np.random.default_rng(3)
-PROBABILITIES = RNG.beta(0.4, 1.5, (400, 3))
+PROBABILITIES = RNG.beta(0.5, 0.8, (400, 3))
 POOL = make_pool(PROBABILITIES)
 THRESHOLDS = {"Species a": 0.5, "Species b": 0.3, "Species c": 0.7}
 

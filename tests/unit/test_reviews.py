@@ -57,7 +57,9 @@ def test_several_processes_write_to_one_table(tmp_path: Path) -> None:
     for process in processes:
         process.join()
     rows = read_reviews(tmp_path / "reviews.csv")
-    assert sorted((r.reviewer, r.start) for r in rows) == [(name, 5.0 * n) for name in ("Ann", "Ben") for n in range(20)]
+    assert sorted((r.reviewer, r.start) for r in rows) == [
+        (name, 5.0 * n) for name in ("Ann", "Ben") for n in range(20)
+    ]
 
 
 def test_undo_takes_back_the_latest_decision_of_the_reviewer(tmp_path: Path) -> None:
@@ -119,10 +121,10 @@ def test_decisions_of_several_reviewers(decisions: list[str], present: bool | No
     ],
 )
 def test_a_value_that_is_not_allowed_is_named(tmp_path: Path, change: dict[str, object], message: str) -> None:
-    row = review("yes", **change)
+    row = review("yes")._replace(**change)  # type: ignore[arg-type]
     text = ",".join(COLUMNS) + "\n" + ",".join(f'"{value}"' for value in row.row()) + "\n"
     (tmp_path / "reviews.csv").write_text(text)
-    with pytest.raises(AutobirdError, match="reviews.csv, line") as error:
+    with pytest.raises(AutobirdError, match=r"reviews\.csv, line") as error:
         table(tmp_path)
     assert message in str(error.value)
 

@@ -9,7 +9,7 @@ from autobird.core.errors import AutobirdError
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
-    from autobird.review.queues import PoolFilter
+    from autobird.review.filters import PoolFilter
     from autobird.review.session import ReviewSession
 
 OUTPUT = "review"
@@ -88,7 +88,7 @@ def session_of(args: argparse.Namespace) -> "ReviewSession":
     from autobird.review.session import ReviewSession
 
     options = QueueOptions(args.queue, args.count, args.seed, filter=_filter(args))
-    places = Places.named(args.site, args.time_zone, args.recorder_clock)
+    places = Places.named(args.site, args.time_zone or "", args.recorder_clock or "")
     pool_options = PoolOptions(args.floor, places, args.jobs, args.backbone)
     return ReviewSession(bundle_of(args.run), args.recordings, args.output, options, pool_options, args.clip, args.at)
 
@@ -140,7 +140,7 @@ def _serve(args: argparse.Namespace, session: "ReviewSession") -> None:
 
 
 def _filter(args: argparse.Namespace) -> "PoolFilter":
-    from autobird.review.queues import PoolFilter
+    from autobird.review.filters import PoolFilter
 
     return PoolFilter(tuple(args.species), tuple(args.only_site), args.hours, args.min_probability)
 

@@ -22,8 +22,8 @@ class RecordingTables(NamedTuple):
         quarantined: ids of the recordings that are not used.
         pairs: near-duplicates (`PAIRS`).
         boxes: columns recording, start, end (seconds), species, problem.
-        labels: columns recording, kind ("", `NEGATIVE`, `ANNOTATED` or `REVIEWED`) and uncertain (list of species that may be present, in any
-            spelling). A recording without a row is a focal recording without uncertain species.
+        labels: columns recording, kind ("", `NEGATIVE`, `ANNOTATED` or `REVIEWED`) and uncertain (list of species that may be present, in
+            any spelling). A recording without a row is a focal recording without uncertain species.
     """
 
     grouping: pd.DataFrame

@@ -28,8 +28,8 @@ def label_index(
         settings: how boxes label windows, and the length of a window.
 
     Returns:
-        columns species, negative, chosen and sampling (`label_reviewed_windows`), `_COLUMNS` of the window and, with the prefix `recording_`, of the recording; with the index of
-        `windows`.
+        columns species, negative, chosen and sampling (`label_reviewed_windows`), `_COLUMNS` of the window and, with the prefix
+        `recording_`, of the recording; with the index of `windows`.
     """
     recordings = accepted.set_index("recording")[["species", "duration"]].join(tables.labels.set_index("recording"))
     recordings["kind"] = recordings["kind"].fillna("")

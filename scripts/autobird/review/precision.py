@@ -12,11 +12,11 @@ Student's t and the normal quantile for few sessions, as Korn and Graubard (1998
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
 from scipy.stats import norm, t
 
 from autobird.review.sample import Sample
@@ -30,12 +30,6 @@ DRAWS = 4000
 """Draws of the posterior distribution."""
 
 _SEED = 0
-
-GRID = (*np.arange(0.05, 0.96, 0.05).round(2).tolist(), 0.97, 0.98, 0.99, 0.995)
-"""Thresholds that are tried for a wanted precision, beside the floor."""
-
-POOLED_ITEMS = 20
-"""Weight of the threshold of all species together, in reviewed items: a species with as many has one halfway between the two."""
 
 _PRIOR_CORRELATION, _PRIOR_PAIRS = 0.1, 30
 """Correlation of two items of one session before any were seen, and the number of pairs that this counts as."""
@@ -168,7 +162,7 @@ class Precision:
         cells = []
         # Errors of one session are alike over all scores, so the design effect is that of all items, not of those in an interval.
         shrink = self._sessions_factor(rows) / self._design_effect(rows)
-        for n, (low, high) in enumerate(zip(borders, borders[1:], strict=False)):
+        for n, (low, high) in enumerate(pairwise(borders)):
             is_last = n == len(borders) - 2
             inside = rows & (s.probability >= low) & ((s.probability < high) | is_last)
             count = int(((scores >= low) & ((scores < high) | is_last)).sum())
@@ -204,7 +198,9 @@ class Precision:
         s = self.sample
         inner = np.array(s.borders[1:-1])
         cell = np.searchsorted(inner, s.probability, side="right") + len(s.borders) * s.species
-        population = np.searchsorted(inner, s.population_probability, side="right") + len(s.borders) * s.population_species
+        population = (
+            np.searchsorted(inner, s.population_probability, side="right") + len(s.borders) * s.population_species
+        )
         length = len(s.borders) * (len(s.labels) + 1)
         sizes, reviewed = np.bincount(population, minlength=length), np.bincount(cell, minlength=length)
         return np.asarray(sizes[cell] / np.maximum(1, reviewed[cell]), np.float64)
@@ -226,12 +222,15 @@ class Precision:
         same, other, same_pairs, other_pairs = 0.0, 0.0, 0.0, 0.0
         for session in np.unique(s.session):
             rows = s.session == session
-            total, pairs = float(deviation[rows].sum() ** 2 - (deviation[rows] ** 2).sum()) / 2, _pairs(int(rows.sum()))
+            total, pairs = (
+                float(deviation[rows].sum() ** 2 - (deviation[rows] ** 2).sum()) / 2,
+                _pairs(int(rows.sum())).item(),
+            )
             of_species, pairs_of_species = 0.0, 0.0
             for species in np.unique(s.species[rows]):
                 d = deviation[rows & (s.species == species)]
                 of_species += float(d.sum() ** 2 - (d**2).sum()) / 2
-                pairs_of_species += _pairs(len(d))
+                pairs_of_species += _pairs(len(d)).item()
             same, same_pairs = same + of_species, same_pairs + pairs_of_species
             other, other_pairs = other + total - of_species, other_pairs + pairs - pairs_of_species
         return _correlation(same, same_pairs, variance), _correlation(other, other_pairs, variance)
@@ -266,62 +265,3 @@ def _correlation(products: float, pairs: float | Floats, variance: float) -> flo
     if variance <= 0:
         return _PRIOR_CORRELATION
     return float(np.clip((products / variance + prior) / (pairs + _PRIOR_PAIRS), 0, 1))
-
-
-@dataclass(frozen=True)
-class ChosenThreshold:
-    """The threshold of a species for a wanted precision.
-
-    Attributes:
-        species: the species.
-        threshold: the threshold; if no threshold reaches the precision, the one with the highest precision.
-        reached: whether the sample says that it reaches the precision.
-        result: precision and recall at it.
-    """
-
-    species: str
-    threshold: float
-    reached: bool
-    result: AboveThreshold
-
-
-def choose_thresholds(precision: Precision, wanted: float, by_lower_bound: bool = False) -> list[ChosenThreshold]:
-    """Return for each species with reviewed items the lowest threshold from which on the precision is at least the wanted one.
-
-    The best threshold of a few reviewed items is mostly chance. It is therefore averaged on the logit scale with that of all species
-    together, which counts `POOLED_ITEMS` items.
-
-    Args:
-        precision: the estimates.
-        wanted: wanted precision, 0 to 1.
-        by_lower_bound: whether the lower end of the interval must reach it, not only the estimate.
-    """
-    s = precision.sample
-    together, _ = _lowest(precision, None, wanted, by_lower_bound)
-    found = []
-    for code, species in enumerate(s.labels):
-        n = int((s.species == code).sum())
-        if not n:
-            continue
-        own, reached = _lowest(precision, species, wanted, by_lower_bound)
-        share = n / (n + POOLED_ITEMS)
-        threshold = round(float(expit(share * logit(own) + (1 - share) * logit(together))), 4)
-        found.append(ChosenThreshold(species, threshold, reached, precision.above(threshold, species)))
-    return found
-
-
-def _lowest(precision: Precision, species: str | None, wanted: float, by_lower_bound: bool) -> tuple[float, bool]:
-    """Return the lowest threshold from which on all have the wanted precision, and True; or the one with the highest, and False."""
-    results = [precision.above(value, species) for value in (precision.sample.borders[0], *GRID)]
-    # A threshold above all reviewed items says nothing.
-    known = [r for r in results if r.reviewed and r.detections]
-    if not known:
-        return max(precision.sample.borders[0], 0.5), False
-    values = [r.precision.low if by_lower_bound else r.precision.value for r in known]
-    passing = np.array(values) >= wanted
-    # The highest scores have few items: a chance error there must not hide that the precision is reached below.
-    lowest = [n for n in np.flatnonzero(passing) if passing[n:].mean() >= 0.5]
-    if not lowest:
-        return known[int(np.argmax(values))].threshold, False
-    return known[lowest[0]].threshold, True
-

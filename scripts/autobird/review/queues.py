@@ -3,7 +3,8 @@
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import logit
 
 from autobird.core.errors import AutobirdError
-from autobird.review.candidates import Pool
+from autobird.review.filters import PoolFilter
 from autobird.review.items import ReviewItem
+from autobird.review.pool import Pool
 from autobird.sources.review_table import seconds_text
 
 QueueKind = Literal["stratified", "random", "uncertain", "unlike", "similar"]
@@ -27,68 +29,6 @@ EDGES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 _MARGIN = 1e-6
 """Probabilities are kept this far from 0 and 1 where their logit is needed."""
-
-
-@dataclass(frozen=True)
-class PoolFilter:
-    """Which items of a pool are reviewed.
-
-    Attributes:
-        species: names; () for all.
-        sites: sites; () for all.
-        hours: first and last hour of the local time of day, for example (4, 8) for 4:00 to 8:00; (22, 4) is a night; None: all. Windows of
-            unknown time are left out with it.
-        min_probability: lowest probability of an item.
-    """
-
-    species: tuple[str, ...] = ()
-    sites: tuple[str, ...] = ()
-    hours: tuple[float, float] | None = None
-    min_probability: float = 0.0
-
-    @property
-    def text(self) -> str:
-        """The filter of places and times as it is written in the column `stratum`, "" without one.
-
-        The other values are none of it: strata are of one species, and the limits of a stratum are part of its name.
-        """
-        parts = [f"site {', '.join(self.sites)}"] if self.sites else []
-        parts += [f"hours {self.hours[0]:g}-{self.hours[1]:g}"] if self.hours else []
-        return f" [{'; '.join(parts)}]" if parts else ""
-
-    def items(self, pool: Pool) -> NDArray[np.intp]:
-        """Return the items that pass, as indices.
-
-        Raises:
-            AutobirdError: a species or a site is none of the pool's.
-        """
-        for name in self.species:
-            if name not in pool.labels:
-                raise AutobirdError(f"--species {name}: the bundle knows {', '.join(pool.labels)}")
-        sites = {file.site for file in pool.files}
-        for site in self.sites:
-            if site not in sites:
-                raise AutobirdError(f"--site {site}: the recordings have the sites {', '.join(sorted(sites - {''})) or 'none'}")
-        windows = np.ones(len(pool.window_file), bool)
-        if self.sites:
-            windows &= np.array([file.site in self.sites for file in pool.files], bool)[pool.window_file]
-        if self.hours is not None:
-            windows &= self._in_hours(pool)
-        keep = windows[pool.item_window] & (pool.item_probability >= self.min_probability)
-        if self.species:
-            keep &= np.isin(pool.item_species, [pool.labels.index(name) for name in self.species])
-        return np.flatnonzero(keep)
-
-    def _in_hours(self, pool: Pool) -> NDArray[np.bool_]:
-        assert self.hours is not None
-        first, last = self.hours
-        inside = np.zeros(len(pool.window_file), bool)
-        for window in range(len(inside)):
-            at = pool.local_time(window)
-            if at is not None:
-                hour = at.hour + at.minute / 60 + at.second / 3600
-                inside[window] = first <= hour < last if first <= last else hour >= first or hour < last
-        return inside
 
 
 @dataclass(frozen=True)
@@ -107,7 +47,7 @@ class QueueOptions:
     count: int = 200
     seed: int = 0
     edges: tuple[float, ...] = EDGES
-    filter: PoolFilter = PoolFilter()
+    filter: PoolFilter = field(default_factory=PoolFilter)
 
 
 def make_queue(
@@ -158,9 +98,11 @@ def strata_of(edges: Sequence[float], floor: float) -> list[tuple[float, float]]
         AutobirdError: the borders do not increase between 0 and 1.
     """
     borders = [floor, *(edge for edge in edges if edge > floor), 1.0]
-    if any(b <= a for a, b in zip(borders, borders[1:], strict=False)):
-        raise AutobirdError(f"strata {', '.join(map(str, edges))}: the borders must increase, and be above 0 and below 1")
-    return list(zip(borders, borders[1:], strict=False))
+    if any(b <= a for a, b in pairwise(borders)):
+        raise AutobirdError(
+            f"strata {', '.join(map(str, edges))}: the borders must increase, and be above 0 and below 1"
+        )
+    return list(pairwise(borders))
 
 
 def stratum_name(low: float, high: float) -> str:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autobird.review.precision import ChosenThreshold, Estimate, Precision
+from autobird.review.precision import Estimate, Precision
 from autobird.review.session import ReviewSession
 from autobird.review.stopping import remaining
+from autobird.review.thresholds import ChosenThreshold
 
 AT = (0.25, 0.5, 0.6, 0.75, 0.9)
 """Thresholds, the same for all species, at which the summary shows the precision."""

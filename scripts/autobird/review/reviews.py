@@ -116,7 +116,8 @@ class ReviewTable:
                 os.fsync(file.fileno())
         except OSError as error:
             raise AutobirdError(
-                f"{self.path} cannot be written ({error.strerror or error}); the decision is not stored: make room, or name another --output"
+                f"{self.path} cannot be written ({error.strerror or error}), so the decision is not stored; make room, or name another "
+                "--output"
             ) from error
 
     def _set_cut_line_aside(self, descriptor: int) -> None:

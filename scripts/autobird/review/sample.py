@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.review.candidates import Pool
-from autobird.review.queues import PoolFilter
+from autobird.review.filters import PoolFilter
+from autobird.review.pool import Pool
 from autobird.sources.review_table import ItemKey, Review, verdicts
 
 Floats = NDArray[np.float64]

@@ -11,13 +11,14 @@ from autobird.core.errors import AutobirdError
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.bundle import Bundle
 from autobird.predict.threshold_overlay import read_overlay, write_overlay
-from autobird.review.candidates import Pool, PoolOptions, build_pool
+from autobird.review.candidates import PoolOptions, build_pool
 from autobird.review.items import ReviewItem
-from autobird.review.precision import ChosenThreshold, Precision, choose_thresholds
+from autobird.review.precision import Precision
 from autobird.review.queues import QueueOptions, make_queue
 from autobird.review.reviews import ReviewTable
 from autobird.review.sample import Sample
 from autobird.review.similar import similarities_of
+from autobird.review.thresholds import ChosenThreshold, choose_thresholds
 from autobird.sources.review_table import Decision, Review
 
 POOL, TABLE = "pool.npz", "reviews.csv"

@@ -13,7 +13,8 @@ from autobird.predict.embed_files import embed_files
 from autobird.predict.embedding_cache import EmbeddingCache, user_cache_folder
 from autobird.predict.similarity import cosines
 from autobird.predict.sought_clip import embed_clip, read_clip
-from autobird.review.candidates import Pool, PoolOptions
+from autobird.review.candidates import PoolOptions
+from autobird.review.pool import Pool
 
 
 def similarities_of(

@@ -48,6 +48,7 @@ def decision_of_review(problem: str) -> tuple[bool, float] | None:
             return present, float(problem.rpartition(" ")[2])
     return None
 
+
 NO_FOLDER = "not inside a species folder; move it into one"
 """Problem of a focal recording beside the species folders."""
 

@@ -67,7 +67,9 @@ class ReviewSource(Source):
             problem = "" if file.sha256 is not None else "cannot be read; check the file's permissions"
             if kind := not_audio_kind(self._root / name):
                 problem = f"reviewed, but not audio: {kind}"
-            found.append(ListedRecording(name, "", f"{SHA256_PREFIX}{file.sha256 or ''}", problem, file.size, kind=REVIEWED))
+            found.append(
+                ListedRecording(name, "", f"{SHA256_PREFIX}{file.sha256 or ''}", problem, file.size, kind=REVIEWED)
+            )
         return found
 
     def metadata(self) -> list[RecordingMetadata]:
@@ -110,7 +112,9 @@ class ReviewSource(Source):
             if (self._root / name).is_file():
                 return self._root / name
         if setting != "auto":
-            raise AutobirdError(f"metadata {self._root / setting} is not a file; give a path relative to recordings, or none")
+            raise AutobirdError(
+                f"metadata {self._root / setting} is not a file; give a path relative to recordings, or none"
+            )
         return None
 
 

@@ -108,8 +108,9 @@ class OneSourceSettings(Settings):
         "demo",
         description="`demo`: synthesised recordings of invented species, no download; `folder`: "
         "`<root>/<Species name>/<any depth>/<file>`; `table`: a CSV, TSV or parquet table of paths or URLs; `annotations`: "
-        "recordings with tables of annotation boxes; `reviews`: decisions of `autobird review` about windows of recordings; `xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; "
-        "`url`: a folder in a bucket, for example gs://bucket/birds, with the layout of `folder`.",
+        "recordings with tables of annotation boxes; `reviews`: windows that were reviewed with `autobird review`; "
+        "`xeno_canto`: recordings of xeno-canto; `kaggle`: a Kaggle data set; `url`: a folder in a bucket, for example "
+        "gs://bucket/birds, with the layout of `folder`.",
     )
     root: str | None = Field(
         None,
