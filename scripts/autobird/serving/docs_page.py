@@ -20,7 +20,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     paths, schemas = document["paths"], document["components"]["schemas"]
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
-    yield '<title>Autobird: API</title>\n<link rel="stylesheet" href="/static/docs.css">\n</head>\n<body>\n<main>'
+    yield '<title>Autobird: API</title>\n<link rel="icon" href="/static/icon.svg">'
+    yield '<link rel="stylesheet" href="/static/docs.css">\n</head>\n<body>\n<main>'
     yield f"<h1>API of Autobird</h1>\n<p>{_text(document['info']['description'])}</p>"
     yield '<p>For programs: <a href="/openapi.json">openapi.json</a>. <a href="/">Page of the server</a>.</p>'
     yield "<pre>curl --data-binary @recording.wav 'http://localhost:8000/v1/predict?format=csv'</pre>"
@@ -29,11 +30,11 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         for method, operation in methods.items():
             name = f"<code>{method.upper()} {escape(path)}</code>"
             yield f'<li><a href="#{_anchor(method, path)}">{name}</a> {_text(operation["summary"])}</li>'
-    yield '<li><a href="#schemas">Answers</a></li><li><a href="#problems">Problems</a></li></ul></nav>'
+    yield '<li><a href="#schemas">Formats of answers</a></li><li><a href="#problems">Problems</a></li></ul></nav>'
     for path, methods in paths.items():
         for method, operation in methods.items():
             yield from _operation(method, path, operation)
-    yield '<h2 id="schemas">Answers</h2>'
+    yield '<h2 id="schemas">Formats of answers</h2>'
     for name, value in schemas.items():
         yield f'<section id="schema-{escape(name)}"><h3>{escape(name)}</h3>'
         yield f"<p>{_text(value.get('description', ''))}</p>"

@@ -52,8 +52,9 @@ class FrontLimits:
     Attributes:
         connections: largest number of open connections; for a new one beyond it, the one that waits longest is closed.
         threads: threads that run the app; more than the largest number of requests that wait for an answer.
-        header_seconds: time for the first byte and the headers of a request, whatever arrives meanwhile.
-        idle_seconds: time that a connection may stay open between two requests, and that a client may send or read nothing.
+        header_seconds: time for the headers of a request, whatever arrives meanwhile.
+        idle_seconds: time that a connection may stay open before a request.
+        silent_seconds: time that a client may send nothing of a body that has begun, or read nothing of its answer.
         body_seconds: time for a body, whatever its length.
         body_rate: bytes a second; long bodies have more time than `body_seconds`, at this rate. Also for answers.
         memory_bytes: bodies and answers above this size are kept on disk while they arrive or leave.
@@ -63,6 +64,7 @@ class FrontLimits:
     threads: int = 80
     header_seconds: float = 20.0
     idle_seconds: float = 75.0
+    silent_seconds: float = 75.0
     body_seconds: float = 300.0
     body_rate: float = 16_000.0
     memory_bytes: int = 1 << 19
@@ -134,21 +136,26 @@ class _Channel(HTTPChannel):  # type: ignore[misc]
             return "request"
         return "body" if self.request.headers_finished else "headers"
 
-    def has_expired(self, now: float, limits: FrontLimits) -> bool:
-        """Return whether the connection has used up the time of its present phase; called every second."""
+    def look_at_phase(self, now: float) -> str:
+        """Return the phase; if it is a new one, note that it began now."""
         phase = self.phase
         key = (phase, id(self.request), self._answers)
         if key != self._key:
             self._key, self.waits_since = key, now
+        return phase
+
+    def has_expired(self, now: float, limits: FrontLimits) -> bool:
+        """Return whether the connection has used up the time of its present phase; called every second."""
+        phase = self.look_at_phase(now)
         waited, silent = now - self.waits_since, time.time() - self.last_activity
         if phase == "answer":
             return False
         if phase == "request":
-            return silent > (limits.idle_seconds if self._answers else limits.header_seconds)
+            return silent > limits.idle_seconds
         if phase == "headers":
             return waited > limits.header_seconds
         size = self.total_outbufs_len if phase == "output" else self.request.expected_bytes
-        return silent > limits.idle_seconds or waited > limits.body_seconds + size / limits.body_rate
+        return silent > limits.silent_seconds or waited > limits.body_seconds + size / limits.body_rate
 
     def handle_read(self) -> None:
         """Read what has arrived. A client that has closed its sending side counts as gone, but still gets an answer that is ready."""
@@ -320,9 +327,10 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
 
     def _close_longest_waiting(self) -> bool:
         """Close the connection that has waited longest for its client; return whether there was one."""
-        order = {"request": 0, "headers": 1, "body": 2, "output": 3}
-        waiting = [c for c in self.active_channels.values() if c.phase in order]
+        now = time.monotonic()
+        late = {"body": 1, "output": 1, "request": 0, "headers": 0}
+        waiting = [c for c in self.active_channels.values() if c.look_at_phase(now) in late]
         if not waiting:
             return False
-        min(waiting, key=lambda c: (order[c.phase], c.waits_since)).handle_close()
+        min(waiting, key=lambda c: (late[c.phase], c.waits_since)).handle_close()
         return True

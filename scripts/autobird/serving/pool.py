@@ -159,7 +159,7 @@ class ProcessPool:
             generation, process = self._wait_for_process(is_gone, priority)
             began = time.perf_counter()
             limit = time_limit(self.bundle(), task.options.max_seconds)
-            if priority != "job" and self.options.seconds:
+            if priority != "job" and self.options.seconds is not None:
                 limit = self.options.seconds
             try:
                 result = process.run(task, limit, is_gone, progress)

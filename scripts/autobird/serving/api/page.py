@@ -38,9 +38,9 @@ def blueprint(folder: Path = STATIC) -> Blueprint:
     def page() -> Response:
         return file_response(folder, "index.html")
 
-    @routes.get("/favicon.ico")
+    @routes.get("/favicon.ico")  # browsers ask for it, whatever the page says
     def icon() -> Response:
-        return file_response(folder, "favicon.ico")
+        return file_response(folder, "icon.svg")
 
     @routes.get("/static/<path:name>")
     def static(name: str) -> Response:

@@ -1,0 +1,275 @@
+"""The HTTP front: slow and idle clients, deadlines, closed connections, limits, and its own errors."""
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import pytest
+
+from autobird.serving.front import Front, FrontLimits
+
+PROMPT = FrontLimits(connections=500, threads=4)
+
+
+class App:
+    """A WSGI app: `/held` answers after `release`, `/gone` when its client has gone, `/large` with 40 MB, others with their bodies."""
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.started = threading.Semaphore(0)
+        self.gone = threading.Event()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        body: bytes = environ["wsgi.input"].read()
+        if environ["PATH_INFO"] == "/held":
+            self.started.release()
+            self.release.wait(60)
+        if environ["PATH_INFO"] == "/gone":
+            self.started.release()
+            while not environ["waitress.client_disconnected"]():
+                self.release.wait(0.01)
+            self.gone.set()
+        if environ["PATH_INFO"] == "/fails":
+            raise RuntimeError("secret")
+        if environ["PATH_INFO"] == "/large":
+            body = b"x" * 40_000_000
+        start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+        return [body]
+
+
+class Running:
+    """A front in a thread."""
+
+    def __init__(self, limits: FrontLimits, max_bytes: int) -> None:
+        self.app, self.errors = App(), list[int]()
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = listener.getsockname()[1]
+        self.front = Front(
+            self.app,
+            listener,
+            limits,
+            lambda path: 10 * max_bytes if path == "/jobs" else max_bytes,
+            on_error=self.errors.append,
+        )
+        self.thread = threading.Thread(target=self.front.run, args=(30,), daemon=True)
+        self.thread.start()
+
+    def connect(self, data: bytes = b"") -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        connection.sendall(data)
+        return connection
+
+    def ask(self, method: str = "GET", path: str = "/", body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body)
+            return received(connection.getresponse())
+
+    def close(self) -> None:
+        self.app.release.set()
+        self.front.request_stop()
+        self.thread.join(60)
+
+
+def received(response: http.client.HTTPResponse) -> tuple[int, dict[str, str], bytes]:
+    return response.status, dict(response.headers), response.read()
+
+
+def answer(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    response = http.client.HTTPResponse(connection)
+    response.begin()
+    return received(response)
+
+
+@contextmanager
+def running(limits: FrontLimits = PROMPT, max_bytes: int = 1_000_000) -> Iterator[Running]:
+    one = Running(limits, max_bytes)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def front() -> Iterator[Running]:
+    with running() as one:
+        yield one
+
+
+def test_idle_and_dripping_clients_hold_up_nobody(front: Running) -> None:
+    """Many more of each than threads."""
+    header = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Le"
+    clients = [front.connect(data) for data in (b"", header, header + b"ngth: 10\r\n\r\n123") for _ in range(20)]
+    assert front.ask()[0] == 200
+    assert front.ask("POST", "/", b"abc")[2] == b"abc"
+    for client in clients[-20:]:  # the slow uploads end well, too
+        client.sendall(b"4567890")
+        assert answer(client)[2] == b"1234567890"
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "data"),
+    [
+        (FrontLimits(threads=2, header_seconds=0), b"GET / HT"),
+        (
+            FrontLimits(threads=2, body_seconds=0, body_rate=1e12),
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12",
+        ),
+        (FrontLimits(threads=2, silent_seconds=-1), b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12"),
+    ],
+)
+def test_a_request_that_does_not_arrive_in_time_gets_a_problem(limits: FrontLimits, data: bytes) -> None:
+    with running(limits) as front, front.connect(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+        assert answer(client)[0] == 200
+        client.sendall(data)
+        status, headers, body = answer(client)
+        assert (status, headers["Content-Type"], headers["Connection"]) == (408, "application/problem+json", "close")
+        assert json.loads(body)["title"] == "Request timed out"
+        assert client.recv(1) == b""
+        assert front.errors == [408]
+
+
+def test_a_long_upload_has_time_in_proportion_to_its_length() -> None:
+    """At 1 byte/s 10,000 bytes may take hours, although the time for any body is over at once."""
+    with running(FrontLimits(threads=2, body_seconds=0, body_rate=1)) as front:
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+        with front.connect(head % 10_000) as slow, front.connect(head % 1 + b"") as short:
+            assert answer(short)[0] == 408
+            slow.sendall(b"x" * 10_000)
+            assert answer(slow)[0] == 200
+
+
+def test_an_idle_connection_is_closed() -> None:
+    with running(FrontLimits(threads=2, idle_seconds=-1)) as front, front.connect() as client:
+        assert client.recv(1) == b""
+
+
+def test_the_app_learns_that_a_client_has_gone(front: Running) -> None:
+    client = front.connect(b"GET /gone HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert front.app.started.acquire(timeout=30)
+    client.close()
+    assert front.app.gone.wait(30)
+
+
+def test_a_client_that_only_ends_its_sending_side_gets_its_answer(front: Running) -> None:
+    with front.connect(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc") as client:
+        client.shutdown(socket.SHUT_WR)
+        assert answer(client)[2] == b"abc"
+        assert client.recv(1) == b""
+
+
+def test_connections_beyond_the_limit_take_the_place_of_those_that_wait_longest() -> None:
+    with running(FrontLimits(connections=20, threads=4)) as front:
+        held = front.connect(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert front.app.started.acquire(timeout=30)
+        idle = [front.connect(b"GET / HT") for _ in range(60)]
+        for _ in range(5):
+            assert front.ask()[0] == 200
+        assert len(front.front.active_channels) <= 20
+        front.app.release.set()
+        assert answer(held)[0] == 200
+        for client in idle:
+            client.close()
+
+
+def test_errors_of_the_front_are_problems_without_details_of_the_server(front: Running, capfd: Any) -> None:
+    cases = {
+        b"nonsense\r\n\r\n": 400,
+        b"GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n": 400,
+        b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 40_000 + b"\r\n\r\n": 431,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n": 501,
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n": 400,
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + b"x" * 2000: 400,
+        b"GET /fails HTTP/1.1\r\nHost: x\r\n\r\n": 500,
+    }
+    for data, status in cases.items():
+        with front.connect(data) as client:
+            found, headers, body = answer(client)
+            assert (found, headers["Content-Type"]) == (status, "application/problem+json"), data[:60]
+            assert "Server" not in headers
+            assert json.loads(body)["status"] == status
+            assert b"waitress" not in body
+            assert b"secret" not in body
+    assert "Server" not in front.ask()[1]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_uploads_that_are_too_large_are_refused_after_they_were_read(front: Running, chunked: bool) -> None:
+    data = b"x" * 3_000_000
+    if chunked:
+        head, data = b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
+    else:
+        head = b"Content-Length: %d" % len(data)
+    with front.connect(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + data) as client:
+        status, _, body = answer(client)
+    assert (status, json.loads(body)["title"]) == (413, "Upload too large")
+    assert "larger than 1 MB" in json.loads(body)["detail"]
+    with front.connect(b"POST /jobs HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + data) as client:
+        assert answer(client)[0] == 200
+
+
+def test_a_client_that_asks_first_is_refused_before_it_sends_too_much(front: Running) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    with front.connect(head % 2_000_000) as client:
+        assert answer(client)[0] == 413
+    with front.connect(head % 3) as client:
+        assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        client.sendall(b"abc")
+        assert answer(client)[2] == b"abc"
+
+
+def test_an_upload_in_chunks_of_one_byte_is_refused(front: Running) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with front.connect(head) as client:
+        client.sendall(b"1\r\nx\r\n" * 20_000)
+        status, _, body = answer(client)
+    assert (status, json.loads(body)["title"]) == (400, "Broken upload")
+    with front.connect(
+        head + b"400\r\n" + b"x" * 1024 + b"\r\n" + b"5;a=b\r\nabcde\r\n0\r\nTrailer: x\r\n\r\n"
+    ) as client:
+        assert answer(client)[2] == b"x" * 1024 + b"abcde"
+
+
+def test_answers_to_clients_that_do_not_read_hold_no_thread(front: Running) -> None:
+    clients = [front.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(6)]
+    assert front.ask()[0] == 200
+    assert len(answer(clients[0])[2]) == 40_000_000
+    for client in clients:
+        client.close()
+
+
+def test_pipelined_requests_are_answered_in_order(front: Running) -> None:
+    one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n"
+    with front.connect(b"".join(one + b"%d" % number for number in range(5))) as client:
+        text = b""
+        while text.count(b"\r\n\r\n") < 5 or not text.endswith(b"4"):
+            text += client.recv(1000)
+    assert [part[:1] for part in text.split(b"\r\n\r\n")[1:]] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_urgent_data_does_not_keep_the_loop_busy(front: Running) -> None:
+    with front.connect() as client:
+        client.send(b"!", socket.MSG_OOB)
+        assert front.ask()[0] == 200
+        events = front.front.events
+        assert all(flags & 2 == 0 for flags in events._registered.values())  # select.POLLPRI
+
+
+def test_a_front_that_stops_answers_the_requests_in_progress_and_no_others() -> None:
+    front = Running(PROMPT, 1000)
+    held = front.connect(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert front.app.started.acquire(timeout=30)
+    with front.connect() as idle:
+        front.front.request_stop()
+        front.app.release.set()
+        assert answer(held)[0] == 200
+        front.thread.join(60)
+        assert not front.thread.is_alive()
+        assert idle.recv(1) == b""
+    with pytest.raises(OSError):
+        front.connect()
