@@ -32,7 +32,12 @@ def _fetch(cache: Path) -> None:
     cache.mkdir(parents=True, exist_ok=True)
     try:
         done = subprocess.run(
-            [npm, "pack", "--silent", "--json", _PACKAGE], cwd=cache, capture_output=True, text=True, timeout=60, check=False
+            [npm, "pack", "--silent", "--json", _PACKAGE],
+            cwd=cache,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         if done.returncode == 0:
             archive = cache / json.loads(done.stdout)[0]["filename"]

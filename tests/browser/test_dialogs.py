@@ -64,7 +64,11 @@ def test_recent_predictions_are_shown_page_by_page(page: Any) -> None:
 
 def test_the_drift_test_is_shown_with_its_sentence_first(page: Any) -> None:
     features = [{"feature": "level", "drift": True, "p_value": 0.00123456}]
-    stub(page, "v1/drift", {"state": "drift", "summary": "the last 40 recordings differ", "features": features, "recordings": 40})
+    stub(
+        page,
+        "v1/drift",
+        {"state": "drift", "summary": "the last 40 recordings differ", "features": features, "recordings": 40},
+    )
     text = opened(page, "drift")
     assert text.startswith("the last 40 recordings differ")
     assert "level\tyes\t0.001235" in text
@@ -84,9 +88,12 @@ def test_the_model_card_is_shown_as_text_without_running_what_it_contains(page: 
 def test_links_to_the_api_and_to_the_review_depend_on_the_server(server: Server) -> None:
     for paths, review in ((["/docs", "/v1/review/queue"], True), (["/v1/predict"], False)):
         with opened_page(server.url) as page:
-            stub(page, "openapi.json", {"paths": dict.fromkeys(paths, {})})
+            stub(page, "openapi.json", {"paths": {path: {} for path in paths}})
             page.reload()
-            until(page, f"document.querySelector('#docs').getAttribute('href') === '{'docs' if review else 'openapi.json'}'")
+            until(
+                page,
+                f"document.querySelector('#docs').getAttribute('href') === '{'docs' if review else 'openapi.json'}'",
+            )
             assert page.is_visible("#review") == review
 
 

@@ -48,7 +48,10 @@ def test_many_files_are_classified_and_a_failing_one_loses_nothing(page: Any) ->
 def test_the_same_file_can_be_chosen_again(page: Any) -> None:
     for count in (1, 2):
         choose(page, recording("a.wav", 5))
-        until(page, f"document.querySelector('#progress').textContent === '{count} of {count} recording{'s' * (count > 1)} done'")
+        until(
+            page,
+            f"document.querySelector('#progress').textContent === '{count} of {count} recording{'s' * (count > 1)} done'",
+        )
 
 
 def test_dropped_files_are_all_used(page: Any) -> None:

@@ -187,7 +187,9 @@ def test_tables_of_all_files_count_ravens_times_from_the_start_of_the_first(page
     assert lines[1 + half][8] == lines[1][8]
 
 
-def test_a_clip_holds_the_sound_of_its_detection_and_half_a_second_around_it(page: Any, bundle: Path, song: Path) -> None:
+def test_a_clip_holds_the_sound_of_its_detection_and_half_a_second_around_it(
+    page: Any, bundle: Path, song: Path
+) -> None:
     start, end, species, _ = expected(bundle, song)[-1]
     name, content = downloaded(page, "#detections tr:last-child button:text('WAV')")
     assert name == f"dawn, 1_{start}-{end}s_{species.replace(' ', '_')}.wav"
@@ -217,6 +219,26 @@ def test_a_click_in_the_spectrogram_or_a_row_plays_from_there(page: Any) -> None
         until(page, "document.querySelector('#play').textContent.includes('Play')")
 
 
+def test_sound_that_is_decoded_while_the_file_plays_is_used_when_it_stops(server: Server, song: Path) -> None:
+    with opened_page(server.url) as page:
+        page.evaluate(
+            "() => { const real = OfflineAudioContext.prototype.decodeAudioData, make = URL.createObjectURL; window.blobs = 0;"
+            " OfflineAudioContext.prototype.decodeAudioData = async function (data) { const sound = await real.call(this, data);"
+            " await new Promise(resolve => { window.release = resolve; }); return sound; };"
+            " URL.createObjectURL = blob => { window.blobs += 1; return make.call(URL, blob); }; }"
+        )
+        choose(page, song)
+        wait_until_done(page)
+        page.click("#play")
+        until(page, "document.querySelector('#plot').getAttribute('aria-valuenow') > 0.2 && window.release")
+        page.evaluate("window.release()")
+        wait_for_own_spectrogram(page)
+        assert page.evaluate("window.blobs") == 1
+        page.click("#play")
+        until(page, "window.blobs === 2")
+        until(page, "document.querySelector('#plot').getAttribute('aria-valuenow') > 0.2")
+
+
 def test_a_detection_is_repeated_until_it_is_stopped(page: Any) -> None:
     page.evaluate(
         "() => { const set = Object.getOwnPropertyDescriptor(HTMLMediaElement.prototype, 'currentTime'); window.seeks = [];"
@@ -241,7 +263,7 @@ def test_zoom_and_scroll_with_buttons_wheel_and_drag(page: Any) -> None:
     assert whole[0] == "0:00"
     page.click("#zoom-in")
     page.click("#zoom-in")
-    assert page.is_visible("#overview")
+    page.wait_for_selector("#overview", state="visible")
     zoomed = times()
     assert len(zoomed) > 2
     assert zoomed != whole
@@ -257,12 +279,12 @@ def test_zoom_and_scroll_with_buttons_wheel_and_drag(page: Any) -> None:
     assert times() != dragged  # the spectrogram has the focus after the press
     page.click("#zoom-all")
     assert times() == whole
-    assert page.is_hidden("#overview")
+    page.wait_for_selector("#overview", state="hidden")
     page.keyboard.down("Control")
     page.mouse.move(box["x"] + 400, box["y"] + 100)
     page.mouse.wheel(0, -400)
     page.keyboard.up("Control")
-    assert page.is_visible("#overview")
+    page.wait_for_selector("#overview", state="visible")
 
 
 def test_two_fingers_zoom_on_a_phone(server: Server) -> None:
@@ -277,7 +299,7 @@ def test_two_fingers_zoom_on_a_phone(server: Server) -> None:
         for kind, distance in (("touchStart", 20), ("touchMove", 60), ("touchMove", 120), ("touchEnd", None)):
             points = [] if distance is None else [{"x": x - distance, "y": y}, {"x": x + distance, "y": y}]
             touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-        assert page.is_visible("#overview")
+        page.wait_for_selector("#overview", state="visible")
         assert "Play" in page.inner_text("#play")  # zooming is no tap
 
 
@@ -297,7 +319,9 @@ def test_the_spectrogram_shows_a_tone_at_its_frequency(page: Any) -> None:
 def test_without_decoding_the_servers_spectrogram_is_shown(server: Server, song: Path, decodes: bool) -> None:
     with opened_page(server.url) as page:
         if not decodes:
-            page.evaluate("() => { OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error()); }")
+            page.evaluate(
+                "() => { OfflineAudioContext.prototype.decodeAudioData = () => Promise.reject(new Error()); }"
+            )
         choose(page, song)
         wait_until_done(page)
         until(page, f"document.querySelector('#sound-note').textContent === '' === {str(decodes).lower()}")
@@ -310,7 +334,10 @@ def test_without_decoding_the_servers_spectrogram_is_shown(server: Server, song:
 
 def test_common_and_scientific_names_are_complete_on_a_phone(server: Server, song: Path) -> None:
     """Corvus cornix and Corvus corone were both "Corvus co..."."""
-    names = {"Parus major": "Great Tit", "Corvus corone": "Carrion Crow of a name that needs more than one line on a phone"}
+    names = {
+        "Parus major": "Great Tit",
+        "Corvus corone": "Carrion Crow of a name that needs more than one line on a phone",
+    }
 
     def add_names(route: Any) -> None:
         response = route.fetch()

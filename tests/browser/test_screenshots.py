@@ -48,7 +48,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
             content = recording("", seconds, seed=k)["buffer"]
             (folder / f"noise {k}.wav").write_bytes(content)
         return sorted(folder.iterdir())
-    found = [p for p in sorted(Path(os.environ["AUTOBIRD_RECORDINGS"]).rglob("*.*")) if p.suffix in (".mp3", ".wav", ".flac")]
+    found = [
+        p for p in sorted(Path(os.environ["AUTOBIRD_RECORDINGS"]).rglob("*.*")) if p.suffix in (".mp3", ".wav", ".flac")
+    ]
     return sorted(found[::11], key=lambda p: -soundfile.info(str(p)).duration)
 
 

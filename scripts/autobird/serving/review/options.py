@@ -6,7 +6,8 @@ from typing import Any
 
 from werkzeug.datastructures import MultiDict
 
-from autobird.review.queues import QUEUES, PoolFilter, QueueOptions
+from autobird.review.filters import PoolFilter
+from autobird.review.queues import QUEUES, QueueOptions
 from autobird.review.session import ReviewSession
 from autobird.serving.problems import Problem
 

@@ -17,6 +17,14 @@ const STOPS = {
 export const RANGE_DB = 100;
 
 /**
+ * Return the colour of silence.
+ * @param {string} name see `colourTable`
+ */
+export function lowestColour(name) {
+  return (STOPS[name] ?? STOPS.viridis)[0];
+}
+
+/**
  * Return the colours of the values 0 to 255.
  * @param {string} name `viridis`, `cividis` or `light`
  * @param {number} floor value that gets the first colour, as have all below it

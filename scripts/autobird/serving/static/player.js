@@ -22,6 +22,9 @@ export class Player extends EventTarget {
     /** @type {GainNode|null} */
     this.gain = null;
     this.url = "";
+    this.ticking = false;
+    /** @type {import("./decode.js").Sound|null} */
+    this.better = null;
     for (const name of ["play", "pause", "ended"]) this.audio.addEventListener(name, () => this.changed());
     // Frames are not drawn in a hidden tab, but the end of a span must be noticed there, too.
     this.audio.addEventListener("timeupdate", () => this.checkSpan());
@@ -56,15 +59,18 @@ export class Player extends EventTarget {
    * @param {import("./decode.js").Sound} sound
    */
   improve(sound) {
-    const {time, playing} = this;
-    if (playing) return;
-    const span = this.span;
+    if (this.playing) {
+      this.better = sound; // until it stops
+      return;
+    }
+    const {time, span} = this;
     this.open(wavFile(sound.samples, sound.rate), this.duration);
     this.span = span;
     if (time) this.audio.currentTime = time;
   }
 
   close() {
+    this.better = null;
     this.audio.pause();
     this.span = null;
     if (this.url) URL.revokeObjectURL(this.url);
@@ -141,6 +147,7 @@ export class Player extends EventTarget {
   }
 
   changed() {
+    if (this.better && !this.playing) return this.improve(this.better);
     this.dispatchEvent(new Event("state"));
     if (this.playing) requestAnimationFrame(() => this.tick());
     this.dispatchEvent(new Event("time"));

@@ -1,6 +1,6 @@
 /** Draws the spectrogram of the visible part, its axes, the overview of the whole recording and the cursor. */
 
-import {colourTable} from "./colours.js";
+import {colourTable, lowestColour} from "./colours.js";
 import {cssColour, element, fitCanvas} from "./dom.js";
 import {clock, roundStep} from "./text.js";
 
@@ -35,7 +35,6 @@ export class Plot {
     this.highest = 12_000;
     /** Lowest level that is shown: 0 shows all, 1 only what is above the median. */
     this.contrast = 1;
-    this.asked = 0;
     this.pending = false;
     view.addEventListener("change", () => this.refresh());
     new ResizeObserver(() => this.refresh()).observe(parts.canvas);
@@ -93,11 +92,11 @@ export class Plot {
     const part = {start: view.start, end: view.end, columns: Math.min(width, MAX_COLUMNS), rows: Math.min(height, MAX_ROWS), high: this.high};
     if (!source || this.detail?.picture.start === part.start && this.detail.picture.end === part.end
       && this.detail.picture.columns === part.columns) return;
-    const number = ++this.asked;
     const picture = await source.draw(part);
-    if (source !== this.source || !picture || number < this.asked && !this.view.zoomed) return;
+    if (source !== this.source || !picture) return;
     this.detail = {picture, drawn: this.coloured(picture)};
     this.paint();
+    if (!this.whole) void this.drawWhole(); // a later request has taken its place
   }
 
   /**
@@ -115,7 +114,7 @@ export class Plot {
 
   paint() {
     const {context, width, height} = fitCanvas(this.parts.canvas), {view} = this;
-    context.fillStyle = `#${(colourTable(this.colours, 0)[0] & 0xffffff).toString(16).padStart(6, "0").replace(/(..)(..)(..)/, "$3$2$1")}`;
+    context.fillStyle = lowestColour(this.colours);
     context.fillRect(0, 0, width, height);
     for (const kept of [this.whole, this.detail]) {
       if (!kept) continue;

@@ -50,7 +50,7 @@ export class Rows {
   show(answer, detections) {
     const all = speciesByHighest(answer), detected = new Set(detections.map((d) => d.species));
     const shown = all.filter((s, k) => this.showAll || k < SHOWN || detected.has(s.species) || this.options.excluded.has(s.species));
-    const key = shown.map((s) => s.species).join("\n");
+    const key = shown.map((s) => nameText(s.species, this.options.commonNames)).join("\n");
     this.detections = detections;
     if (answer !== this.answer || key !== this.shown) {
       this.answer = answer;
