@@ -6,8 +6,9 @@ import numpy as np
 import soundfile
 
 from autobird.predict.bundle import Bundle
-from autobird.review.candidates import FLOOR, Pool, PoolFile
+from autobird.review.candidates import FLOOR
 from autobird.review.filters import PoolFilter
+from autobird.review.pool import Pool, PoolFile
 from autobird.review.queues import QueueOptions
 from autobird.review.session import POOL, ReviewSession
 from tests.unit.test_predict import make_bundle

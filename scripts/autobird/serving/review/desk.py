@@ -3,10 +3,10 @@
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
@@ -16,10 +16,11 @@ from autobird.audio.decode import decode_into
 from autobird.core.errors import AutobirdError
 from autobird.predict.threshold_overlay import read_overlay
 from autobird.review.items import ReviewItem
-from autobird.review.precision import ChosenThreshold, Precision
+from autobird.review.precision import Precision
 from autobird.review.queues import QueueOptions, make_queue
 from autobird.review.sample import Sample
 from autobird.review.session import ReviewSession
+from autobird.review.thresholds import ChosenThreshold
 from autobird.sources.review_table import Decision, ItemKey, Review, latest_decisions, verdicts
 
 MAX_CONTEXT = 30.0
@@ -27,6 +28,9 @@ MAX_CONTEXT = 30.0
 
 _QUEUES = 32
 """Number of queues that are kept; others are made again."""
+
+_SUMMARIES = 16
+"""Number of summaries that are kept."""
 
 _DECODERS = 2
 """Number of clips that are decoded at the same time."""
@@ -100,6 +104,8 @@ class ReviewDesk:
         self._queue_lock = threading.Lock()
         self._decoders = threading.BoundedSemaphore(_DECODERS)
         self._queues: OrderedDict[QueueOptions, Queue] = OrderedDict()
+        self._summary_lock = threading.Lock()
+        self._summaries: OrderedDict[tuple[Any, ...], dict[str, Any]] = OrderedDict()
         self._files = {file.name: n for n, file in enumerate(session.pool.files)}
 
     def queue(self, options: QueueOptions) -> Queue:
@@ -198,6 +204,30 @@ class ReviewDesk:
     def precision(self, options: QueueOptions) -> Precision:
         """Return the estimates from all decisions about the items that the filter of a queue passes."""
         return Precision(Sample.of(self.session.pool, self.rows(), options.filter))
+
+    def summary(
+        self, options: QueueOptions, key: tuple[Any, ...], compute: Callable[[Precision], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Return what the decisions say; it is computed once for the same decisions, and one at a time, because it takes a second.
+
+        Args:
+            options: of the queue, whose filter is that of the decisions.
+            key: what the summary depends on beside the decisions, the filter and the thresholds in use.
+            compute: makes the summary from the estimates.
+
+        Raises:
+            AutobirdError: a name of the filter is not known.
+        """
+        with self._summary_lock:
+            rows = self.rows()
+            full = (len(rows), *rows[-1:], options.filter, tuple(self.session.thresholds.items()), *key)
+            found = self._summaries.get(full)
+            if found is None:
+                found = compute(Precision(Sample.of(self.session.pool, rows, options.filter)))
+                self._summaries[full] = found
+                while len(self._summaries) > _SUMMARIES:
+                    self._summaries.popitem(last=False)
+            return found
 
     def apply(self, chosen: list[ChosenThreshold]) -> list[str]:
         """Write thresholds to the table beside the bundle; return the species that have one there now.

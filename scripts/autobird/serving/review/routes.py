@@ -9,8 +9,9 @@ from werkzeug.wrappers import Response as AnyResponse
 from autobird.audio.audio_errors import UnusableAudio
 from autobird.core.errors import AutobirdError
 from autobird.review.items import ReviewItem
-from autobird.review.precision import choose_thresholds
+from autobird.review.precision import Precision
 from autobird.review.queues import QUEUES, QueueOptions
+from autobird.review.thresholds import choose_thresholds
 from autobird.serving.api.page import STATIC, file_response
 from autobird.serving.problems import Problem
 from autobird.serving.review.desk import MAX_CONTEXT, NoSuchItem, Queue, RecordingChanged, ReviewDesk
@@ -175,10 +176,14 @@ def add_routes(routes: Blueprint, desk: ReviewDesk) -> None:
     def summary() -> Response:
         asked = query()
         wanted, by_lower = asked.number("precision", 0.9, 0, 1), asked.flag("by_lower_bound")
-        precision = _usable(lambda: desk.precision(asked.queue()))
-        chosen = choose_thresholds(precision, wanted, by_lower) if len(precision.sample) else []
         within = asked.number("within", 0.05, 0.005, 0.5)
-        return jsonify(summary_values(precision, session.thresholds, chosen, wanted, by_lower, within))
+        options = asked.queue()
+
+        def compute(precision: Precision) -> dict[str, Any]:
+            chosen = choose_thresholds(precision, wanted, by_lower) if len(precision.sample) else []
+            return summary_values(precision, session.thresholds, chosen, wanted, by_lower, within)
+
+        return jsonify(_usable(lambda: desk.summary(options, (wanted, by_lower, within), compute)))
 
     @routes.post("/v1/review/apply-precision")
     def apply() -> Response:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from autobird.review.items import ReviewItem
-from autobird.review.precision import AboveThreshold, ChosenThreshold, Estimate, Precision
+from autobird.review.precision import AboveThreshold, Estimate, Precision
 from autobird.review.stopping import Remaining, remaining
+from autobird.review.thresholds import ChosenThreshold
 from autobird.serving.review.desk import Progress, ReviewDesk
 from autobird.sources.review_table import Review
 
