@@ -151,6 +151,19 @@ def test_on_a_phone_the_buttons_do_it_and_nothing_is_too_wide(reviews: ReviewSer
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_the_address_can_have_the_name_of_the_reviewer(reviews: ReviewServer) -> None:
+    with opened_page(reviews.url, path="/review?reviewer=Zo%C3%AB", ready=_READY) as page:
+        page.wait_for_selector("#item[data-ready]")
+        assert page.inner_text("#who") == "Zoë"
+        page.click("#change-name")
+        page.fill("#name", "Ann B")
+        page.keyboard.press("Enter")
+        until(page, "document.querySelector('#who').textContent === 'Ann B'")
+        page.reload()
+        page.wait_for_selector("#item[data-ready]")
+        assert page.inner_text("#who") == "Ann B"
+
+
 def test_letters_can_be_turned_off(reviews: ReviewServer) -> None:
     with opened_page(reviews.url, path="/review", ready=_READY) as page:
         begin(page, "Letters")

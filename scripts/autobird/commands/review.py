@@ -136,7 +136,7 @@ def _serve(args: argparse.Namespace, session: "ReviewSession") -> None:
 
     # One process is enough for recordings that are dropped on the page beside the review.
     options = {"host": args.host, "port": args.port, "workers": 1, "backbone": args.backbone and str(args.backbone)}
-    serve(session.bundle.folder, serve_settings(options), session, open_browser=args.open)
+    serve(session.bundle.folder, serve_settings(options), session, args.reviewer.strip(), args.open)
 
 
 def _filter(args: argparse.Namespace) -> "PoolFilter":

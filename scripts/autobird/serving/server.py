@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
@@ -36,7 +37,11 @@ _GRACE_SECONDS = 30.0
 
 
 def serve(
-    bundle: Path, settings: ServeSettings, review: "ReviewSession | None" = None, open_browser: bool = False
+    bundle: Path,
+    settings: ServeSettings,
+    review: "ReviewSession | None" = None,
+    reviewer: str = "",
+    open_browser: bool = False,
 ) -> None:
     """Run the server until the process is asked to terminate (SIGTERM, Ctrl+C); requests in progress are answered.
 
@@ -44,6 +49,7 @@ def serve(
         bundle: folder of the bundle.
         settings: options of the server.
         review: the review that the server offers at /review; None: none.
+        reviewer: name that the address of the review has; "": the page asks for it.
         open_browser: whether the review is opened in the browser.
 
     Raises:
@@ -66,7 +72,7 @@ def serve(
         ),
     )
     try:
-        _run(bundle, settings, listener, pool, review, open_browser)
+        _run(bundle, settings, listener, pool, review, reviewer, open_browser)
     finally:
         pool.close(1.0)
 
@@ -77,6 +83,7 @@ def _run(
     listener: socket.socket,
     pool: ProcessPool,
     review: "ReviewSession | None",
+    reviewer: str,
     open_browser: bool,
 ) -> None:
     try:  # while the first compute process starts
@@ -111,9 +118,10 @@ def _run(
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
     print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
     if review is not None:
-        print(f"the review is at {url(listener)}/review", flush=True)
+        address = f"{url(listener)}/review{f'?reviewer={quote(reviewer)}' if reviewer else ''}"
+        print(f"the review is at {address}", flush=True)
         if open_browser:
-            threading.Thread(target=webbrowser.open, args=(f"{url(listener)}/review",), daemon=True).start()
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     with suppress(KeyboardInterrupt):
         front.run(_GRACE_SECONDS)
 

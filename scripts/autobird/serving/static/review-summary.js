@@ -82,7 +82,7 @@ export class SummaryPanel {
       element("tbody", {}, ...s.species.map((/** @type {any} */ entry) => row(nameElement(entry.species, this.commonNames), ...of(entry)))));
     byId("chosen").replaceChildren(header("species", "threshold", "windows", "reviewed", "precision", "recall", "note"),
       element("tbody", {}, ...s.chosen.map((/** @type {any} */ entry) =>
-        row(nameElement(entry.species, this.commonNames), ...of(entry), entry.reached ? "" : "not reached: highest precision"))));
+        row(nameElement(entry.species, this.commonNames), ...of(entry), note(entry, s.wanted.precision)))));
   }
 
   confirm() {
@@ -107,6 +107,16 @@ export class SummaryPanel {
       announce(byId("applied").textContent);
     }
   }
+}
+
+/**
+ * Return what has to be known about the threshold of a species.
+ * @param {{reached: boolean, precision: Estimate}} entry
+ * @param {number} wanted precision
+ */
+function note({reached, precision}, wanted) {
+  if (!reached) return "not reached: highest precision";
+  return precision.value !== null && precision.value < wanted ? "lower for this species: averaged with all species" : "";
 }
 
 /** @param {Estimate} e */

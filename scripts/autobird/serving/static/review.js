@@ -208,6 +208,7 @@ function connect() {
   byId("name-form").addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();
     localStorage.setItem(NAME, byId("name").value.trim());
+    history.replaceState(null, "", location.pathname); // the address may have an earlier name
     void start();
   });
   byId("key-form").addEventListener("submit", (/** @type {Event} */ event) => {
@@ -283,6 +284,8 @@ async function start() {
   await begin();
 }
 
+const named = new URLSearchParams(location.search).get("reviewer")?.trim();
+if (named) localStorage.setItem(NAME, named.slice(0, 80));
 connect();
 restoreOptions();
 void start();
