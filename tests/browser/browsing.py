@@ -35,7 +35,15 @@ def chromium() -> str:
 
 
 @contextmanager
-def opened_page(url: str, width: int = 1280, height: int = 900, scheme: str = "light", **options: Any) -> Iterator[Any]:
+def opened_page(
+    url: str,
+    width: int = 1280,
+    height: int = 900,
+    scheme: str = "light",
+    path: str = "",
+    ready: str = "document.querySelector('#formats').textContent !== ''",
+    **options: Any,
+) -> Iterator[Any]:
     """Open the page; afterwards, check that it made no request to other hosts, and had no error and no violation of its CSP.
 
     Args:
@@ -43,6 +51,8 @@ def opened_page(url: str, width: int = 1280, height: int = 900, scheme: str = "l
         width: width of the screen, pixels; below 700, it is a phone with a touch screen.
         height: height of the screen, pixels.
         scheme: `light` or `dark`.
+        path: of the page.
+        ready: JavaScript expression that is true when the page can be used.
         options: further options of the browser's context.
     """
     sync_api = pytest.importorskip("playwright.sync_api")
@@ -64,8 +74,8 @@ def opened_page(url: str, width: int = 1280, height: int = 900, scheme: str = "l
         page.add_init_script(
             "document.addEventListener('securitypolicyviolation', e => console.error('Content Security Policy: ' + e.violatedDirective))"
         )
-        page.goto(url)
-        until(page, "document.querySelector('#formats').textContent !== ''")
+        page.goto(url + path)
+        until(page, ready)
         yield page
         assert faults == []
         browser.close()

@@ -121,7 +121,7 @@ def test_summary_and_thresholds_beside_the_bundle(
     bundle: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = (bundle.parent.parent, "--recordings", survey, "--output", tmp_path / "review", "--jobs", 1)
-    assert run(*common, "--reviewer", "Ann") == 0
+    assert run(*common, "--report") == 0
     assert "nothing to summarise yet" in capsys.readouterr().out
     session = ReviewSession(bundle, survey, tmp_path / "review")
     for n, item in enumerate(session.queue):

@@ -22,7 +22,10 @@ def add_parser(commands: "Commands") -> None:
         "review", help="check a model's answers for your recordings: queues, decisions, precision, thresholds"
     )
     add_review_options(parser)
-    parser.add_argument("--report", action="store_true", help="print the summary of the decisions so far")
+    parser.add_argument("--host", help="address of the review screen (default: 127.0.0.1, this machine alone)")
+    parser.add_argument("--port", help="its port (default: 8000)")
+    parser.add_argument("--open", action="store_true", help="open the review screen in the browser")
+    parser.add_argument("--report", action="store_true", help="print the summary of the decisions so far, and end")
     parser.add_argument(
         "--apply-precision",
         type=_share,
@@ -105,7 +108,7 @@ def bundle_of(run: Path) -> Path:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the candidates and the queue, and print the summary; with `--apply-precision`, write the thresholds."""
+    """Make the candidates and the queue, and start the review screen; or print the summary, or write thresholds."""
     from autobird.review.report import format_report, format_thresholds
 
     session = session_of(args)
@@ -115,15 +118,25 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(format_thresholds(chosen, args.apply_precision)))
         print(f"{path} written; autobird predict, the server and snakemake predict use it from now on")
         return 0
-    if not args.report:
-        print(
-            f"{len(session.pool.item_window)} candidates in {session.folder}; the queue has {len(session.queue)} items"
-        )
-        if args.reviewer:
-            progress = session.progress(args.reviewer)
-            print(f"{args.reviewer} has decided about {progress.decided} of them")
-    print(format_report(session))
+    if args.report:
+        print(format_report(session))
+        return 0
+    print(f"{len(session.pool.item_window)} candidates in {session.folder}; the queue has {len(session.queue)} items")
+    if args.reviewer:
+        progress = session.progress(args.reviewer)
+        print(f"{args.reviewer} has decided about {progress.decided} of them")
+    _serve(args, session)
     return 0
+
+
+def _serve(args: argparse.Namespace, session: "ReviewSession") -> None:
+    """Run the server with the review screen until the process is terminated."""
+    from autobird.serving.options import serve_settings
+    from autobird.serving.server import serve
+
+    # One process is enough for recordings that are dropped on the page beside the review.
+    options = {"host": args.host, "port": args.port, "workers": 1, "backbone": args.backbone and str(args.backbone)}
+    serve(session.bundle.folder, serve_settings(options), session, args.reviewer.strip(), args.open)
 
 
 def _filter(args: argparse.Namespace) -> "PoolFilter":

@@ -9,6 +9,7 @@ from autobird.core.errors import AutobirdError
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
+    from autobird.review.session import ReviewSession
 
 
 def add_parser(commands: "Commands") -> None:
@@ -31,6 +32,18 @@ def add_parser(commands: "Commands") -> None:
     limits.add_argument("--max-files", help="recordings of a request (default: 32)")
     limits.add_argument("--max-seconds", help="longest recording, seconds (default: 600)")
     limits.add_argument("--max-values", help="decoded samples of all channels of a recording (default: 460800000)")
+
+    review = parser.add_argument_group("review")
+    review.add_argument(
+        "--review", type=Path, metavar="FOLDER", help="recordings whose answers people check at /review"
+    )
+    review.add_argument(
+        "--review-output",
+        type=Path,
+        default=Path("review"),
+        metavar="DIR",
+        help="folder of the review (default: review)",
+    )
 
     state = parser.add_argument_group("log and jobs")
     state.add_argument(
@@ -74,4 +87,14 @@ def run(args: argparse.Namespace) -> None:
     from autobird.serving.options import serve_settings
     from autobird.serving.server import serve
 
-    serve(args.bundle, serve_settings(vars(args)))
+    settings = serve_settings(vars(args))
+    serve(args.bundle, settings, _review(args, settings.workers) if args.review else None)
+
+
+def _review(args: argparse.Namespace, workers: int) -> "ReviewSession":
+    """Return the review of the recordings; those that are new are classified first."""
+    from autobird.review.candidates import PoolOptions
+    from autobird.review.session import ReviewSession
+
+    options = PoolOptions(workers=workers, backbone=Path(args.backbone) if args.backbone else None)
+    return ReviewSession(args.bundle, args.review, args.review_output, pool_options=options)

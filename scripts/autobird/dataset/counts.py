@@ -71,8 +71,8 @@ def count_dataset(
         seconds = _seconds(negatives, recordings, settings)
         counts["negatives"] = {split: _count_negatives(negatives, seconds, split) for split in SPLITS}
     if len(tables.boxes):
-        problems = box_problems(recordings, index, tables, settings)
-        box_counts = problems.replace("", "used").map(_without_sampling).value_counts()
+        problems = box_problems(recordings, index, tables, settings).replace("", "used")
+        box_counts = problems.map(_without_sampling).value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
 

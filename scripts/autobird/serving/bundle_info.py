@@ -112,6 +112,16 @@ def _read(bundle: ServedBundle) -> BundleInfo:
     )
 
 
+def common_names(labels: tuple[str, ...], pairs: list[list[str]]) -> dict[str, str]:
+    """Return the common name by label, as far as it is known.
+
+    Args:
+        labels: species of a bundle.
+        pairs: scientific and common name of species (`birdnet_names`).
+    """
+    return _names(labels, pairs)[0]
+
+
 def _names(labels: tuple[str, ...], pairs: list[list[str]]) -> tuple[dict[str, str], dict[str, str]]:
     """Return the common and the scientific names of labels, which are either of them."""
     by_name: dict[str, tuple[str, str]] = {}

@@ -66,8 +66,8 @@ def operation(summary: str, responses: dict[str, Any], **keywords: Any) -> Opera
     return {"summary": summary, **keywords, "responses": {**responses, "default": problem_answer("another problem")}}
 
 
-def openapi_document(settings: ServeSettings) -> dict[str, Any]:
-    """Return the OpenAPI document, with the limits of this server.
+def openapi_document(settings: ServeSettings, has_review: bool = False) -> dict[str, Any]:
+    """Return the OpenAPI document, with the limits of this server, and the routes of the review if it has one.
 
     Modules of `serving/api` that have a function `openapi_paths()` describe their routes there, and may describe schemas in a function
     `openapi_schemas()`.
@@ -75,6 +75,8 @@ def openapi_document(settings: ServeSettings) -> dict[str, Any]:
     paths: dict[str, dict[str, Operation]] = {"/v1/predict": {"post": _predict(settings)}, **_PATHS}
     schemas = dict(SCHEMAS)
     for name in ("jobs", "predictions", "feedback", "drift", "review"):
+        if name == "review" and not has_review:
+            continue
         if importlib.util.find_spec(f"autobird.serving.api.{name}"):
             module = importlib.import_module(f"autobird.serving.api.{name}")
             paths |= getattr(module, "openapi_paths", dict)()

@@ -4,9 +4,12 @@ import signal
 import socket
 import sys
 import threading
+import webbrowser
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
@@ -15,6 +18,10 @@ from autobird.serving.pool import PoolOptions, ProcessPool
 from autobird.serving.settings import ServeSettings
 from autobird.serving.state import opened_state
 from autobird.serving.store.store import Store
+
+if TYPE_CHECKING:
+    from autobird.review.session import ReviewSession
+    from autobird.serving.review.desk import ReviewDesk
 
 _SPARE_THREADS = 16
 """Threads of the front beside those for requests that wait: they answer requests that are not classified, such as /healthz."""
@@ -32,8 +39,21 @@ _GRACE_SECONDS = 30.0
 """Time for the requests in progress when the server is asked to stop."""
 
 
-def serve(bundle: Path, settings: ServeSettings) -> None:
+def serve(
+    bundle: Path,
+    settings: ServeSettings,
+    review: "ReviewSession | None" = None,
+    reviewer: str = "",
+    open_browser: bool = False,
+) -> None:
     """Run the server until the process is asked to terminate (SIGTERM, Ctrl+C); requests in progress are answered.
+
+    Args:
+        bundle: folder of the bundle.
+        settings: options of the server.
+        review: the review that the server offers at /review; None: none.
+        reviewer: name that the address of the review has; "": the page asks for it.
+        open_browser: whether the review is opened in the browser.
 
     Raises:
         AutobirdError: the bundle cannot be read, does not give the expected probabilities on this machine, the address or the
@@ -53,7 +73,7 @@ def serve(bundle: Path, settings: ServeSettings) -> None:
             ),
         )
         try:
-            _run(bundle, settings, listener, pool, store, jobs)
+            _run(bundle, settings, listener, pool, store, jobs, review, reviewer, open_browser)
         finally:
             pool.close(1.0)
 
@@ -65,6 +85,9 @@ def _run(
     pool: ProcessPool,
     store: Store | None,
     jobs: Jobs | None,
+    review: "ReviewSession | None",
+    reviewer: str,
+    open_browser: bool,
 ) -> None:
     try:  # while the first compute process starts
         from autobird.serving.app import create_app
@@ -77,7 +100,7 @@ def _run(
         ) from error
     for note in pool.wait_until_ready().notes:
         print(f"note: {note}", file=sys.stderr)
-    app = create_app(Services(pool, settings, store, jobs))
+    app = create_app(Services(pool, settings, store, jobs, _desk(review)))
     listen(listener)
     limits = FrontLimits(
         connections=_allowed_connections(),
@@ -105,6 +128,11 @@ def _run(
         signal.signal(getattr(signal, name), stop)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
     print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
+    if review is not None:
+        address = f"{url(listener)}/review{f'?reviewer={quote(reviewer)}' if reviewer else ''}"
+        print(f"the review is at {address}", flush=True)
+        if open_browser:
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     with suppress(KeyboardInterrupt):
         front.run(_GRACE_SECONDS)
 
@@ -113,6 +141,14 @@ def _max_bytes(path: str, settings: ServeSettings) -> int:
     """Return the size of the largest body that a path accepts."""
     megabytes = settings.max_job_megabytes if path.rstrip("/") == "/v1/jobs" else settings.max_megabytes
     return int(megabytes * 1e6)
+
+
+def _desk(review: "ReviewSession | None") -> "ReviewDesk | None":
+    if review is None:
+        return None
+    from autobird.serving.review.desk import ReviewDesk
+
+    return ReviewDesk(review)
 
 
 def _allowed_connections() -> int:

@@ -8,6 +8,7 @@ from autobird.serving.settings import ServeSettings
 
 if TYPE_CHECKING:
     from autobird.serving.jobs.queue import Jobs
+    from autobird.serving.review.desk import ReviewDesk
     from autobird.serving.store.store import Store
 
 
@@ -20,9 +21,11 @@ class Services:
         settings: options of the server.
         store: the log of predictions and the feedback; None: the server keeps no log.
         jobs: the queue of long recordings; None: the server takes none.
+        review: the review of the model's answers for some recordings; None: the server has none.
     """
 
     pool: Pool
     settings: ServeSettings
     store: "Store | None" = None
     jobs: "Jobs | None" = None
+    review: "ReviewDesk | None" = None

@@ -14,7 +14,7 @@ def blueprint(services: Services) -> Blueprint:
         services: see `create_app`.
     """
     routes = Blueprint("documents", __name__)
-    document = openapi_document(services.settings)
+    document = openapi_document(services.settings, services.review is not None)
     html = docs_page(document)
 
     @routes.get("/openapi.json")
