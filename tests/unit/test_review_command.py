@@ -113,6 +113,9 @@ def test_the_session_goes_on_where_a_reviewer_stopped(bundle: Path, survey: Path
     assert sum(total for _, total in progress.by_stratum.values()) == len(again.queue)
     rows = read_reviews(tmp_path / "review/reviews.csv")
     assert [(r.decision, r.model) for r in rows] == [("no", "0123456789abcdef")] * 3 + [("undo", "0123456789abcdef")]
+    again.decide(items[0].id, "Ann", "yes")
+    again.undo("Ann")
+    assert again.progress(" Ann ").by_decision == {"no": 2}
     with pytest.raises(KeyError):
         again.decide("nothing", "Ann", "yes")
 

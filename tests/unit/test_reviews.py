@@ -142,3 +142,12 @@ def test_a_table_that_a_spreadsheet_saved_can_be_read(tmp_path: Path) -> None:
     decisions = table(tmp_path)
     decisions.decide(ITEM, "Ben", "no")
     assert [r.reviewer for r in table(tmp_path).rows()] == ["Ann", "Ben"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": 0.3333125, "end": 5.3333125}, {"file": " lake/a.wav"}, {"file": "a.wav "}]
+)
+def test_a_decided_item_is_found_again_in_the_table(tmp_path: Path, change: dict[str, object]) -> None:
+    item = replace(ITEM, **change)  # type: ignore[arg-type]
+    table(tmp_path).decide(item, "Ann", "yes")
+    assert table(tmp_path).decided("Ann") == {item.key}

@@ -14,7 +14,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic
 from autobird.predict.origin import Origin, Place, Places
 
-_FORMAT = 1
+_FORMAT = 2
 """Version of the file."""
 
 _NIGHT = dt.timedelta(hours=12)
@@ -88,7 +88,7 @@ class Pool:
         window_probability: probability of that species; shape (windows,).
         item_window: window of each item, as an index; increasing; shape (items,).
         item_species: its species, as an index; shape (items,).
-        item_probability: the calibrated probability of the species; shape (items,).
+        item_probability: the calibrated probability of the species, in double precision, as limits such as 0.9 have; shape (items,).
     """
 
     model: str
@@ -103,7 +103,7 @@ class Pool:
     window_probability: NDArray[np.float32]
     item_window: NDArray[np.int32]
     item_species: NDArray[np.int16]
-    item_probability: NDArray[np.float32]
+    item_probability: NDArray[np.float64]
 
     def save(self, path: Path) -> None:
         """Write the pool to a compressed NPZ file, atomically."""

@@ -40,7 +40,8 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
         lines.append(f"  {score:14}{cell.population:>12}{cell.reviewed:>10}{cell.present:>8}  {_text(share)}")
     lines += ["", *_thresholds_in_use(session, precision)]
     lines += ["", "all species, one threshold"]
-    for threshold in AT:
+    thresholds = [threshold for threshold in AT if threshold >= sample.borders[0]]
+    for threshold in thresholds:
         found = precision.above(threshold)
         lines.append(
             f"  at {threshold:<8g}{found.detections:>10} windows, precision {_text(found.precision)}, recall against "
@@ -48,7 +49,7 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
         )
     if wanted is not None:
         lines += ["", *format_thresholds(session.choose(wanted), wanted)]
-    lines += ["", *(f"- {remaining(precision, threshold, within).text}" for threshold in AT)]
+    lines += ["", *(f"- {remaining(precision, threshold, within).text}" for threshold in thresholds)]
     return "\n".join(lines)
 
 
@@ -59,6 +60,11 @@ def _thresholds_in_use(session: ReviewSession, precision: Precision) -> list[str
         if number:
             found = precision.above(session.thresholds[name], name)
             text = f"{name} ({found.threshold:.3g})"
+            if found.threshold < precision.sample.borders[0]:
+                lines.append(
+                    f"  {text:30}{'':18}  unknown: the threshold is below {precision.sample.borders[0]:g}, the lowest score"
+                )
+                continue
             values = f"{_text(found.precision)}; {_text(found.recall)}"
             lines.append(f"  {text:30}{found.detections:>8}{found.reviewed:>10}  {values}")
     return lines
@@ -68,7 +74,7 @@ def format_thresholds(chosen: Sequence[ChosenThreshold], wanted: float) -> list[
     """Return the lines about thresholds for a wanted precision."""
     lines = [f"thresholds for a precision of {wanted:g}"]
     for c in chosen:
-        note = "" if c.reached else "  (not reached in the sample: the threshold with the highest precision)"
+        note = "" if c.reached else "  (not reached in the sample)"
         lines.append(
             f"  {c.species:30}{c.threshold:>8.3f}  precision {_text(c.result.precision)}; recall {_text(c.result.recall)}{note}"
         )

@@ -33,7 +33,7 @@ class Sample:
 
     Attributes:
         labels: species.
-        borders: borders of the intervals of the score, from the floor to 1.
+        borders: borders of the intervals of the score, from the lowest probability of the population to 1.
         species: species of each reviewed item, as an index; shape (items,).
         probability: its probability; shape (items,).
         present: whether the species is there; shape (items,).
@@ -75,7 +75,9 @@ class Sample:
         items = filter_.items(pool)
         own = [r for r in reviews if r.model == pool.model]
         wanted: list[Review] = []
-        borders = {pool.floor, 1.0}
+        # Nothing is known of the items that the filter leaves out.
+        lowest = max(pool.floor, filter_.min_probability)
+        borders = {lowest, 1.0}
         others = 0
         found = verdicts(own)
         # A window that was drawn at random once is a member of the sample, also if another queue has shown it, too.
@@ -101,7 +103,7 @@ class Sample:
         names = {name: n for n, name in enumerate(sorted({row[3] for row in rows}))}
         return cls(
             pool.labels,
-            tuple(sorted(b for b in borders if pool.floor <= b <= 1)),
+            tuple(sorted(b for b in borders if lowest <= b <= 1)),
             np.array([row[0] for row in rows], np.int64),
             np.array([row[1] for row in rows], np.float64),
             np.array([row[2] for row in rows], bool),

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 from autobird.core.errors import AutobirdError
 
@@ -45,7 +45,7 @@ class Review(NamedTuple):
     @property
     def key(self) -> "ItemKey":
         """What the decision is about."""
-        return ItemKey(self.file, self.start, self.end, self.species)
+        return ItemKey.of(self.file, self.start, self.end, self.species)
 
     def row(self) -> list[str]:
         """Return the values as they are written."""
@@ -62,6 +62,11 @@ class ItemKey(NamedTuple):
     start: float
     end: float
     species: str
+
+    @classmethod
+    def of(cls, file: str, start: float, end: float, species: str) -> Self:
+        """Return the key with the times as the table has them, so that an item and its decisions have the same key."""
+        return cls(file, float(seconds_text(start)), float(seconds_text(end)), species)
 
 
 class Verdict(NamedTuple):
@@ -157,7 +162,8 @@ def parse_reviews(text: str, name: str) -> list[Review]:
 
 
 def _review(row: dict[str, str], where: str) -> Review:
-    values = {name: (row[name] or "").strip() for name in COLUMNS}
+    # The name of a file may begin or end with a space.
+    values = {name: (row[name] or "") if name == "file" else (row[name] or "").strip() for name in COLUMNS}
     try:
         review = Review(
             values["file"],
