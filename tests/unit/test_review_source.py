@@ -16,7 +16,9 @@ from autobird.dataset.index import UNCERTAIN, build_index
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.reviewed import CHOSEN
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.evaluation.calibration import fit_calibration
+from autobird.evaluation.calibration import fit_calibration, groups_of_species
+from autobird.evaluation.predictions import predictions_of_split
+from autobird.predict.classification import Calibration
 from autobird.sources.base import REVIEWED, SHA256_PREFIX, review_problem
 from autobird.sources.listing import Listing
 from autobird.sources.review_table import COLUMNS, Review
@@ -203,7 +205,6 @@ def test_the_calibration_counts_windows_by_their_weight() -> None:
     logits = rng.normal(0, 2, (n, 1))
     present = rng.random(n) < 1 / (1 + np.exp(-logits[:, 0]))
     weight = np.where(present, 4.0, 1.0)
-    repeated = np.repeat(np.arange(n), weight.astype(int))
 
     def calibration(rows_: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         names: list[list[str]] = [["x"] if present[i] else [] for i in rows_]
@@ -217,15 +218,31 @@ def test_the_calibration_counts_windows_by_their_weight() -> None:
                 "logits": list(logits[rows_]),
             }
         )  # fmt: skip
-        # A common pair and one species: the groups are the same, so that the penalty is, too.
         found = fit_calibration(table, ["x"], "mean", "independent")
         return float(found.scale[0]), float(found.offset[0])
 
     plain = calibration(np.arange(n), np.ones(n))
     weighted = calibration(np.arange(n), weight)
     assert weighted[1] > plain[1] + 0.5
-    # A window that counts four times is like four windows.
-    assert weighted == pytest.approx(calibration(repeated, np.ones(len(repeated))), rel=0.02)
+
+
+def test_groups_of_reviewed_windows_count_for_their_species() -> None:
+    # Of the recordings of reviewed windows nothing is known.
+    n = 6
+    sets = {
+        f"{prefix}{name}": [[] for _ in range(n)]
+        for prefix in ("", "recording_")
+        for name in ("present", "absent", "unknown")
+    }
+    table = pd.DataFrame(
+        {
+            "recording": [f"r{i}" for i in range(n)], "number": 0, "group": [f"g{i // 2}" for i in range(n)], "split": "validation",
+            **sets, "present": [["x"]] * 4 + [[]] * 2, "default": "unknown", "recording_default": "unknown",
+            "logits": [np.zeros(1, np.float32)] * n,
+        }
+    )  # fmt: skip
+    split = predictions_of_split(table, ["x"], "validation", Calibration.none("independent", 1, "mean"))
+    assert groups_of_species(split).tolist() == [2]
 
 
 def test_a_reviewed_copy_of_a_labelled_recording_is_not_used() -> None:
