@@ -130,7 +130,7 @@ class ReviewSession:
         decided = {
             key: of_item[name].decision for key, of_item in latest.items() if (name := reviewer.strip()) in of_item
         }
-        counts = dict(Counter(decided.values()))
+        counts = dict(Counter[str](decided.values()))
         strata: dict[str, tuple[int, int]] = {}
         for item in self.queue:
             done, total = strata.get(item.stratum, (0, 0))
