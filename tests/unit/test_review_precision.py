@@ -132,6 +132,19 @@ def test_decisions_of_another_model_or_filter_do_not_count() -> None:
     assert len(sample.population_species) < len(pool.item_species)
 
 
+def test_an_item_of_two_samples_is_in_both() -> None:
+    pool, truth = world(3, windows=500)
+    hill = PoolFilter(sites=("hill",))
+    everywhere = make_queue(pool, {}, QueueOptions(count=60))
+    at_hill = make_queue(pool, {}, QueueOptions(count=60, filter=hill))
+    assert {i.key for i in everywhere} & {i.key for i in at_hill}
+    rows = answers(everywhere, truth)
+    both = [*rows, *answers(at_hill, truth, "Ben")]
+    assert len(Sample.of(pool, both)) == 60
+    assert len(Sample.of(pool, both, hill)) == 60
+    assert Sample.of(pool, [*rows, *answers(everywhere[:1], truth, "Ben")]).reviewers == 2
+
+
 def test_unsure_items_and_disagreement_are_counted_and_left_out() -> None:
     pool, truth = world(3, windows=500)
     items = make_queue(pool, {}, QueueOptions(count=10))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autobird.core.wording import counted
 from autobird.review.precision import Estimate, Precision
 from autobird.review.session import ReviewSession
 from autobird.review.stopping import remaining
@@ -24,8 +25,9 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
     precision = session.precision()
     sample = precision.sample
     lines = [
-        f"{len(sample)} reviewed items with a clear answer, drawn at random from {len(sample.population_species)} candidates "
-        f"({sample.sessions} sessions, {sample.reviewers} reviewers); {sample.unknown} without one ({sample.disagree} with disagreement)"
+        f"{counted(len(sample), 'reviewed item')} with a clear answer, drawn at random from "
+        f"{counted(len(sample.population_species), 'candidate')} ({counted(sample.sessions, 'session')}, "
+        f"{counted(sample.reviewers, 'reviewer')}); {sample.unknown} without one ({sample.disagree} with disagreement)"
     ]
     if sample.chosen:
         lines.append(
