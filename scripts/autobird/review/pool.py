@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic
+from autobird.core.walk import path_of_printable
 from autobird.predict.origin import Origin, Place, Places
 
 _FORMAT = 2
@@ -54,6 +55,10 @@ class PoolFile(NamedTuple):
         """Return the recording with site, recorder and start as `places` determines them."""
         place = places.of(Origin(self.name, self.serial, self.header_time))
         return self._replace(site=place.site, recorder=place.recorder, recorded_at=place.recorded_at)
+
+    def path(self, recordings: Path) -> Path:
+        """Return the path of the file; `recordings` is the folder of the recordings, or the only recording."""
+        return path_of_printable(recordings if recordings.is_dir() else recordings.parent, self.name)
 
     @property
     def start(self) -> dt.datetime | None:
