@@ -113,6 +113,7 @@ def index() -> pd.DataFrame:
         group=table["recording"],
         start=np.arange(len(table)),
         negative=False,
+        weight=1.0,
         **pd.DataFrame(
             [label_set(species[name], name != "unnamed", prefix="recording_") for name in table["recording"]]
         ),

@@ -74,7 +74,7 @@ def _thresholds_in_use(session: ReviewSession, precision: Precision) -> list[str
 
 def format_thresholds(chosen: Sequence[ChosenThreshold], wanted: float) -> list[str]:
     """Return the lines about thresholds for a wanted precision."""
-    lines = [f"thresholds for a precision of {wanted:g}"]
+    lines = [f"thresholds for a precision of {wanted:g}; the precision is from the same decisions, so rather too high"]
     for c in chosen:
         note = "" if c.reached else "  (not reached in the sample)"
         lines.append(
