@@ -171,3 +171,13 @@ def test_the_sampling_probability_is_that_of_all_samples_together() -> None:
     ]
     found = {key.start: verdict.sampling_probability for key, verdict in verdicts(rows).items()}
     assert found == {0.0: 0.2, 5.0: 0.2, 10.0: 0.2, 15.0: 0.9, 20.0: 0.05, 25.0: 0.05, 30.0: None}
+
+
+def test_a_table_that_was_removed_has_no_decisions(tmp_path: Path) -> None:
+    decisions = table(tmp_path)
+    decisions.decide(ITEM, "Ann", "yes")
+    assert decisions.decided("Ann") == {ITEM.key}
+    (tmp_path / "reviews.csv").unlink()
+    assert decisions.decided("Ann") == set()
+    decisions.decide(ITEM, "Ann", "no")
+    assert [r.decision for r in decisions.rows()] == ["no"]
