@@ -49,7 +49,7 @@ from autobird.review.precision import Precision
 from autobird.review.queues import QueueOptions, make_queue
 from autobird.review.sample import Sample
 from autobird.review.thresholds import choose_thresholds
-from autobird.sources.base import review_problem
+from autobird.sources.base import ABSENT, PRESENT, Box
 from autobird.sources.review_table import COLUMNS, Review, verdicts
 from autobird.synth.field import BOX_COLUMNS, box_rows, synthesise_field
 from autobird.synth.field_plan import FieldPlan, plan_field
@@ -410,7 +410,7 @@ def _review_rows(reviews: Sequence[Review], folder: Path, shard: int) -> pd.Data
     """Return the rows of the index of the reviewed recordings."""
     found = verdicts(reviews)
     boxes = [
-        (key.file, key.start, key.end, species, review_problem(present, sampling))
+        (key.file, key.start, key.end, species, "", PRESENT if present else ABSENT, sampling)
         for key, v in found.items()
         if v.present is not None
         for species, present, sampling in (
@@ -424,7 +424,7 @@ def _review_rows(reviews: Sequence[Review], folder: Path, shard: int) -> pd.Data
     windows = pd.read_csv(folder / "windows.csv")
     windows = windows[windows["recording"].isin({box[0] for box in boxes})].reset_index(drop=True)
     windows["start"] = (windows["start"] * settings.sample_rate).round().astype(np.int64)
-    table = pd.DataFrame(boxes, columns=["recording", "start", "end", "species", "problem"])
+    table = pd.DataFrame(boxes, columns=list(Box._fields))
     index = windows.drop(columns="duration").join(label_reviewed_windows(windows, decisions_of(table), settings))
     nothing: list[list[str]] = [[] for _ in range(len(index))]
     index = index.assign(unknown=nothing, species="", negative=False, shard=shard, row=0, mel_std=1.0)

@@ -17,6 +17,8 @@ def tables_of(
 ) -> RecordingTables:
     """Return the tables about recordings, with the quarantine that follows from `table`."""
     reasons = quarantine_reasons(table, NO_EXCLUSIONS, NO_PAIRS)
+    if "boxes" in other_tables and "decision" not in other_tables["boxes"]:
+        other_tables["boxes"] = other_tables["boxes"].assign(decision="", sampling_probability=0.0)
     return RecordingTables(grouping, frozenset(reasons.index[reasons != ""]), **({"pairs": NO_PAIRS} | other_tables))
 
 

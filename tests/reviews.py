@@ -55,7 +55,7 @@ def make_pool(
         np.repeat(np.arange(len(files)), windows_per_file).astype(np.int32), at, at + 5.0,
         (1 - probabilities.max(axis=1)).astype(np.float32), best.astype(np.int16),
         probabilities[np.arange(windows), best].astype(np.float32), number.astype(np.int32), column.astype(np.int16),
-        probabilities[number, column].astype(np.float32),
+        probabilities[number, column],
     )  # fmt: skip
 
 

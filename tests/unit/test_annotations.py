@@ -355,7 +355,10 @@ def test_the_table_of_boxes_marks_labels_that_are_not_species(tmp_path: Path) ->
     write(tmp_path / "r", "a.txt", "1\t2\tunknown\n4000.123456\t4000.987654\tCorvus corone\n")
     settings = CorpusSettings(type="annotations", root=str(tmp_path / "r"))
     text = Listing(source_of(settings, tmp_path / "c"), settings).manifests.text("boxes")
-    assert text.splitlines()[1:] == ["a.wav,1.0,2.0,unknown,no species", "a.wav,4000.123456,4000.987654,Corvus corone,"]
+    assert text.splitlines()[1:] == [
+        "a.wav,1.0,2.0,unknown,no species,,",
+        "a.wav,4000.123456,4000.987654,Corvus corone,,,",
+    ]
 
 
 def test_a_box_that_ends_before_its_recording_begins_has_no_usable_time(tmp_path: Path) -> None:

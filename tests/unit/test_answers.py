@@ -59,6 +59,18 @@ def test_probabilities_are_smoothed_over_neighbours_of_the_same_recording() -> N
     assert smoothed(p[:0], recording[:0], number[:0], 0.25).shape == (0, 1)
 
 
+def test_with_another_hop_the_neighbours_of_a_window_stay_as_far_away() -> None:
+    p, one = np.random.default_rng(0).random((9, 2)), np.zeros(9, int)
+    half = smoothed(p, one, np.arange(9), 0.25, 2)
+    np.testing.assert_allclose(half[::2], smoothed(p[::2], one[::2], np.arange(5), 0.25))
+    assert smoothed(p[:2], one[:2], np.arange(2), 0.25, 2).tolist() == p[:2].tolist()
+    calibration = replace(Calibration.none("independent", 2, "mean"), smoothing=0.25)
+    found = {hop: calibration.with_hop(2.5, hop) for hop in (5.0, 3.0, 2.5, 1.25, 0.5)}
+    assert {hop: (c.smoothing, c.distance) for hop, c in found.items()} == {
+        5.0: (0.0, 1), 3.0: (0.25, 1), 2.5: (0.25, 1), 1.25: (0.25, 2), 0.5: (0.25, 5),
+    }  # fmt: skip
+
+
 def test_smoothed_softmax_probabilities_sum_to_one_and_decide_about_detections() -> None:
     logits = logits_for((0.9, 0.05, 0.05), (0.1, 0.8, 0.1), (0.9, 0.05, 0.05))
     calibration = replace(Calibration.softmax(1.0, np.full(3, 0.49), "mean"), smoothing=0.25)
@@ -101,6 +113,7 @@ def index() -> pd.DataFrame:
         group=table["recording"],
         start=np.arange(len(table)),
         negative=False,
+        weight=1.0,
         **pd.DataFrame(
             [label_set(species[name], name != "unnamed", prefix="recording_") for name in table["recording"]]
         ),

@@ -41,7 +41,7 @@ def test_recordings_without_a_table_are_not_annotated_and_an_empty_table_means_t
     problems = {row[0]: row[3] for row in rows_of(found, "0")}
     assert (problems["a.wav"], problems["b.wav"]) == ("", "")
     assert problems["c.wav"].startswith("not annotated")
-    assert rows_of(found, "boxes") == [["a.wav", "0.1", "0.5", "Parus major", ""]]
+    assert rows_of(found, "boxes") == [["a.wav", "0.1", "0.5", "Parus major", "", "", ""]]
 
 
 def test_negatives_are_recordings_at_any_depth_without_a_species(tmp_path: Path) -> None:

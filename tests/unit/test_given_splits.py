@@ -107,7 +107,7 @@ def test_boxes_that_label_no_window_are_counted(
         [("a", 0.0, 3.0, "x", ""), ("a", 8.9, 12.0, "x", ""), ("a", 9.0, 10.0, "x", ""), ("a", 99.0, 100.0, "x", "zero length"), ("b", 50.0, 51.0, "x", ""),
          ("c", 50.0, 51.0, "x", "")],
         columns=["recording", "start", "end", "species", "problem"],
-    )  # fmt: skip
+    ).assign(decision="", sampling_probability=0.0)  # fmt: skip
     tables = RecordingTables(pd.DataFrame(columns=["recording", "split"]), frozenset({"c"}), PAIRS, boxes)
     recordings = pd.DataFrame({"recording": ["a", "b", "c"], "duration": [9.0, 9.0, 9.0]})
     index = index_of({"a": "train", "b": "test"})
@@ -118,6 +118,6 @@ def test_boxes_that_label_no_window_are_counted(
     }  # fmt: skip
     with caplog.at_level(logging.WARNING, "autobird"):
         report_boxes(box_problems(recordings, index, tables, DatasetStageSettings()), boxes["recording"])
-    assert "a: 1 annotated boxes overlap no window enough to label it" in caplog.text
-    assert "a: 1 annotated boxes begin after its end and are not used" in caplog.text
+    assert "a: 1 annotated boxes or reviewed windows label no window of the data set" in caplog.text
+    assert "a: 1 annotated boxes or reviewed windows begin after its end and are not used" in caplog.text
     assert "[dataset] 2 annotated boxes begin after the end of their recording" in capsys.readouterr().err

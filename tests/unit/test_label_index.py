@@ -311,12 +311,17 @@ def test_the_tables_of_labels_and_boxes_are_read(tmp_path: Path) -> None:
     (tmp_path / "grouping.csv").write_text("recording,recordist,date,place,split\n")
     (tmp_path / "quarantine.csv").write_text("recording,species,reason\nc,,bad\n")
     (tmp_path / "pairs.csv").write_text("recording,other,votes,offset,species,other_species\n")
-    (tmp_path / "boxes.csv").write_text("recording,start,end,species,problem\na,1.5,2.0,x,\n")
+    (tmp_path / "boxes.csv").write_text(
+        "recording,start,end,species,problem,decision,sampling_probability\na,1.5,2.0,x,,,\nb,0.0,5.0,x,,absent,0.125\n"
+    )
     uncertain = json.dumps(["Pica pica", "Fiofío"], ensure_ascii=False).replace('"', '""')
     (tmp_path / "labels.csv").write_text(f'recording,kind,uncertain\na,annotated,[]\nb,negative,\nd,,"{uncertain}"\n')
     names = ("grouping", "quarantine", "pairs", "boxes", "labels")
     tables = RecordingTables.read(*(tmp_path / f"{name}.csv" for name in names))
-    assert tables.boxes.iloc[0].tolist() == ["a", 1.5, 2.0, "x", ""]
+    assert tables.boxes.to_numpy().tolist() == [
+        ["a", 1.5, 2.0, "x", "", "", 0.0],
+        ["b", 0.0, 5.0, "x", "", "absent", 0.125],
+    ]
     assert tables.labels["kind"].tolist() == ["annotated", "negative", ""]
     assert tables.labels["uncertain"].tolist() == [[], [], ["Pica pica", "Fiofío"]]
     assert tables.quarantined == {"c"}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from autobird.drift.features import DRIFT_FEATURES
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 from autobird.predict import Classifier
+from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.batch import drift_features_csv
 from autobird.predict.bundle import Bundle, bundle_manifest
 from autobird.predict.check import expected_prediction
@@ -424,3 +426,12 @@ def test_telemetry_of_the_libraries_is_switched_off(tmp_path: Path, bundle: Path
     assert done.stdout.split() == ["1", "1", "false"]
     # ONNX Runtime's telemetry would write a file to the temporary folder.
     assert not list(tmp_path.iterdir())
+
+
+def test_a_classifier_with_another_hop_smooths_over_the_same_time(tmp_path: Path) -> None:
+    classifier = Classifier(make_bundle(tmp_path / "bundle"))
+    calibration = replace(classifier.bundle.calibration, smoothing=0.25)
+    classifier.bundle = replace(classifier.bundle, calibration=calibration)
+    hop = classifier.bundle.features.hop
+    changed = [classifier.with_options(AnswerOptions(overlay=False), factor * hop) for factor in (2, 0.5)]
+    assert [(c.bundle.calibration.smoothing, c.bundle.calibration.distance) for c in changed] == [(0, 1), (0.25, 2)]

@@ -1,5 +1,6 @@
 """`autobird review`: candidates that are made once, summary, thresholds beside the bundle, and the session that the server uses."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,15 @@ def test_candidates_are_all_windows_that_are_not_quiet(bundle: Path, survey: Pat
     assert str(pool.local_time(int(np.flatnonzero(rows)[0]))) == "2026-05-01 04:00:12.500000"
 
 
+def test_the_files_of_a_pool_are_found_by_any_name(bundle: Path, survey: Path, tmp_path: Path) -> None:
+    (survey / "lake/20260501_040000.wav").rename(survey / os.fsdecode(b"lake/m\xe9lange.wav"))
+    pool = build_pool(Bundle.load(bundle), survey, tmp_path / "pool.npz")
+    assert "lake/m\\xe9lange.wav" in [file.name for file in pool.files]
+    assert all(file.path(survey).is_file() for file in pool.files)
+    only = survey / "lake/20260501_200000.wav"
+    assert [f.path(only) for f in build_pool(Bundle.load(bundle), only, tmp_path / "one.npz").files] == [only]
+
+
 def test_only_new_and_changed_recordings_are_classified_again(
     bundle: Path, survey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,6 +123,9 @@ def test_the_session_goes_on_where_a_reviewer_stopped(bundle: Path, survey: Path
     assert sum(total for _, total in progress.by_stratum.values()) == len(again.queue)
     rows = read_reviews(tmp_path / "review/reviews.csv")
     assert [(r.decision, r.model) for r in rows] == [("no", "0123456789abcdef")] * 3 + [("undo", "0123456789abcdef")]
+    again.decide(items[0].id, "Ann", "yes")
+    again.undo("Ann")
+    assert again.progress(" Ann ").by_decision == {"no": 2}
     with pytest.raises(KeyError):
         again.decide("nothing", "Ann", "yes")
 

@@ -132,6 +132,19 @@ def test_decisions_of_another_model_or_filter_do_not_count() -> None:
     assert len(sample.population_species) < len(pool.item_species)
 
 
+def test_an_item_of_two_samples_is_in_both() -> None:
+    pool, truth = world(3, windows=500)
+    hill = PoolFilter(sites=("hill",))
+    everywhere = make_queue(pool, {}, QueueOptions(count=60))
+    at_hill = make_queue(pool, {}, QueueOptions(count=60, filter=hill))
+    assert {i.key for i in everywhere} & {i.key for i in at_hill}
+    rows = answers(everywhere, truth)
+    both = [*rows, *answers(at_hill, truth, "Ben")]
+    assert len(Sample.of(pool, both)) == 60
+    assert len(Sample.of(pool, both, hill)) == 60
+    assert Sample.of(pool, [*rows, *answers(everywhere[:1], truth, "Ben")]).reviewers == 2
+
+
 def test_unsure_items_and_disagreement_are_counted_and_left_out() -> None:
     pool, truth = world(3, windows=500)
     items = make_queue(pool, {}, QueueOptions(count=10))
@@ -188,3 +201,33 @@ def test_the_stopping_rule_says_what_remains_and_keeps_its_word() -> None:
     after = Precision(Sample.of(pool, rows)).above(0.6).precision
     assert after.half_width == pytest.approx(0.05, abs=0.015)
     assert remaining(Precision(sample_of(pool, truth, 10**6)), 0.6).more == {}
+
+
+def test_nothing_is_said_about_scores_below_those_that_were_reviewed() -> None:
+    pool, truth = world(9, windows=2000)
+    high = PoolFilter(min_probability=0.5)
+    right = dict.fromkeys(truth, True)
+    items = make_queue(pool, {}, QueueOptions(count=300, filter=high))
+    sample = Sample.of(pool, answers(items, right), high)
+    assert sample.borders[0] == 0.5
+    assert [c.threshold for c in choose_thresholds(Precision(sample), 0.9)] == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize("by_lower_bound", [False, True])
+def test_a_threshold_that_is_said_to_reach_the_precision_does_in_the_sample(by_lower_bound: bool) -> None:
+    found = []
+    for seed in range(4):
+        pool, truth = world(seed, windows=1500, species=4, correlation=0.8)
+        found += choose_thresholds(Precision(sample_of(pool, truth, 200)), 0.8, by_lower_bound)
+    values = [c.result.precision.low if by_lower_bound else c.result.precision.value for c in found]
+    assert [c.reached for c in found] == [value >= 0.8 for value in values]
+    # The average with the threshold of all species together can be too low for a species.
+    assert by_lower_bound or len({c.reached for c in found}) == 2
+
+
+def test_the_stopping_rule_says_that_there_is_nothing_to_review() -> None:
+    pool, truth = world(8, windows=500)
+    assert (
+        remaining(Precision(sample_of(pool, truth, 60)), 1.0).text
+        == "the precision at 1 is unknown, as there is no item with this score"
+    )

@@ -104,3 +104,15 @@ def test_filters_by_site_hour_species_and_probability() -> None:
 def test_cells_with_too_few_items_leave_their_share_to_the_others() -> None:
     assert shares({(0, 0): 1, (0, 1): 10, (1, 0): 10}, 9) == {(0, 0): 1, (0, 1): 4, (1, 0): 4}
     assert shares({(0, 0): 1, (0, 1): 2}, 9) == {(0, 0): 1, (0, 1): 2}
+
+
+def test_a_probability_that_equals_a_border_belongs_to_the_stratum_above_it() -> None:
+    pool = make_pool(np.full((40, 2), 0.9))
+    for chosen in (PoolFilter(), PoolFilter(min_probability=0.9)):
+        items = make_queue(pool, THRESHOLDS, QueueOptions(count=100, filter=chosen))
+        assert {item.stratum for item in items} == {"score 0.9-1"}
+        assert len(items) == 80
+
+
+def test_the_order_of_the_sites_does_not_change_the_filter() -> None:
+    assert PoolFilter(sites=("lake", "hill")).text == PoolFilter(sites=("hill", "lake", "hill")).text

@@ -11,13 +11,16 @@ import soundfile as sf
 from autobird.core.errors import AutobirdError
 from autobird.core.files import csv_text
 from autobird.corpus.quarantine import quarantine_reasons
-from autobird.dataset.counts import count_dataset
+from autobird.corpus.schemas import PAIRS
+from autobird.dataset.counts import NO_WINDOW, count_dataset
 from autobird.dataset.index import UNCERTAIN, build_index
 from autobird.dataset.recording_tables import RecordingTables
-from autobird.dataset.reviewed import CHOSEN
+from autobird.dataset.reviewed import BETWEEN, CHOSEN
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.evaluation.calibration import fit_calibration
-from autobird.sources.base import REVIEWED, SHA256_PREFIX, review_problem
+from autobird.evaluation.calibration import fit_calibration, groups_of_species
+from autobird.evaluation.predictions import predictions_of_split
+from autobird.predict.classification import Calibration
+from autobird.sources.base import ABSENT, PRESENT, REVIEWED, SHA256_PREFIX, Box
 from autobird.sources.listing import Listing
 from autobird.sources.review_table import COLUMNS, Review
 from autobird.sources.select import source_of
@@ -80,14 +83,31 @@ def test_reviewed_recordings_are_listed_with_their_decisions_and_others_are_not(
     assert found["reviews/lake/gone.wav"][3].startswith("reviewed, but not below the folder")
     assert {row[0]: row[1] for row in rows(listing, "kinds")} == dict.fromkeys(found, REVIEWED)
     # Where reviewers disagree, nothing is labelled.
-    assert [(row[3], row[4]) for row in rows(listing, "boxes")] == [
-        ("Parus major", "review: present, chosen with 0.125"),
-        ("Pica pica", "review: absent, chosen with 0.125"),
-        ("Sitta europaea", "review: present, chosen with 0"),
-        ("Turdus merula", "review: absent, chosen with 0"),
+    assert [row[3:] for row in rows(listing, "boxes")] == [
+        ["Parus major", "", PRESENT, "0.125"],
+        ["Pica pica", "", ABSENT, "0.125"],
+        ["Sitta europaea", "", PRESENT, ""],
+        ["Turdus merula", "", ABSENT, ""],
     ]
     assert listing.species == ["Parus major", "Sitta europaea"]
     assert any("2 of 5 reviewed items have no clear answer (1 because reviewers disagree)" in n for n in listing.notes)
+
+
+def test_another_species_that_is_no_name_of_one_labels_nothing(folder: Path) -> None:
+    with (folder / "reviews.csv").open("a") as file:
+        for n, name in enumerate(("noise", "unknown")):
+            file.write(csv_text([review("other", other=name, start=10.0 * n + 20, end=10.0 * n + 25).row()]))
+    listing = listing_of(folder)
+    assert listing.species == ["Parus major", "Sitta europaea"]
+    problems = {row[3]: row[4] for row in rows(listing, "boxes")}
+    assert problems["noise"]
+    assert problems["unknown"]
+
+
+def test_a_decision_about_a_sampled_window_stays_one_if_another_decision_says_the_same(folder: Path) -> None:
+    with (folder / "reviews.csv").open("a") as file:
+        file.write(csv_text([review("other", other="Parus major", species="Turdus merula").row()]))
+    assert [row[6] for row in rows(listing_of(folder), "boxes") if row[3] == "Parus major"] == ["0.125"]
 
 
 def test_a_new_decision_changes_the_labels_alone(folder: Path) -> None:
@@ -114,11 +134,11 @@ def reviewed(
     names = [f"{prefix}/{i}" for i in range(count)]
     labels = pd.DataFrame([(name, REVIEWED, []) for name in names], columns=["recording", "kind", "uncertain"])
     made = [
-        (name, start, end, species, review_problem(present, sampling))
+        (name, start, end, species, "", PRESENT if present else ABSENT, sampling)
         for name in names
         for start, end, species, present, sampling in boxes
     ]
-    boxes_table = pd.DataFrame(made, columns=["recording", "start", "end", "species", "problem"])
+    boxes_table = pd.DataFrame(made, columns=list(Box._fields))
     return [(name, "", name, "") for name in names], labels, boxes_table
 
 
@@ -158,7 +178,14 @@ def test_a_window_of_which_only_an_absent_species_is_known_is_used() -> None:
     assert len(used) == 30
     assert set(used["split"]) == {"train", "validation", "test"}
     counts = count_dataset(table, index, labels, tables, FIVE)
-    assert counts["boxes"] == {"review: absent": 30}
+    assert counts["boxes"] == {"used (reviewed: absent)": 30}
+
+
+def test_decisions_that_no_window_holds_are_counted() -> None:
+    index, labels, tables, table = index_with((1.0, 6.0, "Pica pica", True, 0.1), (0.0, 5.0, "Pica pica", True, 0.1))
+    assert count_dataset(table, index, labels, tables, FIVE)["boxes"] == {
+        NO_WINDOW: 30, "used (reviewed: present)": 30
+    }  # fmt: skip
 
 
 def test_reviews_move_no_other_recording() -> None:
@@ -171,6 +198,46 @@ def test_reviews_move_no_other_recording() -> None:
     others = index[~index["recording"].str.startswith("reviews")].reset_index(drop=True)
     pd.testing.assert_frame_equal(others, alone)
     assert len(with_reviews)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reviews_that_make_a_species_trainable_move_no_recording_of_others(seed: int) -> None:
+    settings = DatasetStageSettings(min_windows=12, seed=seed)
+    table = recordings(*many("Parus major", 12), *many("Pica pica", 12), *many("Sitta europaea", 3))
+    # The few recordings of one species are in sessions with recordings of another one.
+    sessions = [
+        (f"{s}/{i}", "Ann", f"2020-05-0{i + 1}", "x", "") for s in ("Parus major", "Sitta europaea") for i in range(3)
+    ]
+    grouping = pd.DataFrame(sessions, columns=["recording", "recordist", "date", "place", "split"])
+    alone, before = build_index(table, windows(table), tables_of(table, grouping), settings)
+    rows_, labels, boxes = reviewed(9, (0.0, 5.0, "Sitta europaea", True, 0.5))
+    both = recordings(*many("Parus major", 12), *many("Pica pica", 12), *many("Sitta europaea", 3), *rows_)
+    index, after = build_index(both, windows(both), tables_of(both, grouping, labels=labels, boxes=boxes), settings)
+    assert set(after) - set(before) == {"Sitta europaea"}
+    splits = [i.drop_duplicates("recording").set_index("recording")["recording_split"] for i in (alone, index)]
+    pd.testing.assert_series_equal(splits[1][splits[0].index], splits[0])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_reviewed_recordings_connect_no_other_recordings(seed: int) -> None:
+    settings = DatasetStageSettings(min_windows=5, seed=seed)
+    table = recordings(*many("Parus major", 12), *many("Pica pica", 12))
+    alone, _ = build_index(table, windows(table), tables_of(table), settings)
+    rows_, labels, boxes = reviewed(2, (0.0, 5.0, "Parus major", True, 0.5))
+    both = recordings(*many("Parus major", 12), *many("Pica pica", 12), *rows_)
+    # One reviewed recording has the same audio as four others, the other one as a single one.
+    linked = [("Parus major/0", 0), ("Parus major/1", 0), ("Parus major/2", 0), ("Pica pica/3", 0), ("Pica pica/5", 1)]
+    pairs = pd.DataFrame([(name, f"reviews/{n}", 9, 0, "", "") for name, n in linked], columns=PAIRS)
+    index, _ = build_index(both, windows(both), tables_of(both, labels=labels, boxes=boxes, pairs=pairs), settings)
+    others = index[~index["recording"].str.startswith("reviews")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, alone)
+    of = index.drop_duplicates("recording").set_index("recording")
+    assert of.loc["reviews/1", ["group", "split"]].tolist() == of.loc["Pica pica/5", ["group", "split"]].tolist()
+    splits = {of.loc[name, "recording_split"] for name, n in linked if n == 0}
+    if len(splits) == 1:
+        assert {of.loc["reviews/0", "split"]} == splits
+    else:
+        assert (of.loc["reviews/0", "dropped"], of.loc["reviews/0", "recording_split"]) == (BETWEEN, "train")
 
 
 def test_decisions_about_windows_that_were_not_drawn_at_random_are_for_training_alone() -> None:
@@ -203,7 +270,6 @@ def test_the_calibration_counts_windows_by_their_weight() -> None:
     logits = rng.normal(0, 2, (n, 1))
     present = rng.random(n) < 1 / (1 + np.exp(-logits[:, 0]))
     weight = np.where(present, 4.0, 1.0)
-    repeated = np.repeat(np.arange(n), weight.astype(int))
 
     def calibration(rows_: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         names: list[list[str]] = [["x"] if present[i] else [] for i in rows_]
@@ -211,20 +277,37 @@ def test_the_calibration_counts_windows_by_their_weight() -> None:
         empty: list[list[str]] = [[] for _ in rows_]
         table = pd.DataFrame(
             {
-                "recording": [f"r{n:04d}" for n in range(len(rows_))], "number": 0, "group": [f"g{n % 40}" for n in range(len(rows_))], "split": "validation",
+                "recording": [f"r{n:04d}" for n in range(len(rows_))], "number": 0, "group": [f"g{n % 40}" for n in rows_], "split": "validation",
                 "present": names, "absent": absent, "unknown": empty, "default": "unknown", "recording_present": names,
                 "recording_absent": absent, "recording_unknown": empty, "recording_default": "unknown", "weight": weights,
                 "logits": list(logits[rows_]),
             }
         )  # fmt: skip
-        # A common pair and one species: the groups are the same, so that the penalty is, too.
         found = fit_calibration(table, ["x"], "mean", "independent")
         return float(found.scale[0]), float(found.offset[0])
 
     plain = calibration(np.arange(n), np.ones(n))
     weighted = calibration(np.arange(n), weight)
     assert weighted[1] > plain[1] + 0.5
-    assert len(repeated) > n
+
+
+def test_groups_of_reviewed_windows_count_for_their_species() -> None:
+    # Of the recordings of reviewed windows nothing is known.
+    n = 6
+    sets = {
+        f"{prefix}{name}": [[] for _ in range(n)]
+        for prefix in ("", "recording_")
+        for name in ("present", "absent", "unknown")
+    }
+    table = pd.DataFrame(
+        {
+            "recording": [f"r{i}" for i in range(n)], "number": 0, "group": [f"g{i // 2}" for i in range(n)], "split": "validation",
+            **sets, "present": [["x"]] * 4 + [[]] * 2, "default": "unknown", "recording_default": "unknown",
+            "logits": [np.zeros(1, np.float32)] * n,
+        }
+    )  # fmt: skip
+    split = predictions_of_split(table, ["x"], "validation", Calibration.none("independent", 1, "mean"))
+    assert groups_of_species(split).tolist() == [2]
 
 
 def test_a_reviewed_copy_of_a_labelled_recording_is_not_used() -> None:

@@ -142,3 +142,42 @@ def test_a_table_that_a_spreadsheet_saved_can_be_read(tmp_path: Path) -> None:
     decisions = table(tmp_path)
     decisions.decide(ITEM, "Ben", "no")
     assert [r.reviewer for r in table(tmp_path).rows()] == ["Ann", "Ben"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"start": 0.3333125, "end": 5.3333125}, {"file": " lake/a.wav"}, {"file": "a.wav "}]
+)
+def test_a_decided_item_is_found_again_in_the_table(tmp_path: Path, change: dict[str, object]) -> None:
+    item = replace(ITEM, **change)  # type: ignore[arg-type]
+    table(tmp_path).decide(item, "Ann", "yes")
+    assert table(tmp_path).decided("Ann") == {item.key}
+
+
+def test_the_sampling_probability_is_that_of_all_samples_together() -> None:
+    rows = [
+        review("yes", start=0.0, end=5.0, sampling_probability=0.1),
+        # A larger sample of the same stratum was drawn later: all items of it had this probability.
+        review("yes", start=5.0, end=10.0, sampling_probability=0.2),
+        # Simple random samples hold the interval, too, but one of them is of other places.
+        review("no", start=10.0, end=15.0, stratum="random 0.02-1", sampling_probability=0.05),
+        review("no", start=15.0, end=20.0, stratum="random 0.02-1 [site lake]", sampling_probability=0.9),
+        # Another interval, another species.
+        review("no", start=20.0, end=25.0, stratum="random 0.02-1", probability=0.3, sampling_probability=0.05),
+        review("no", start=25.0, end=30.0, species="Pica pica", sampling_probability=0.01),
+        review("no", start=30.0, end=35.0, stratum="uncertain", sampling_probability=None),
+        # Drawn at random by one reviewer, and shown to another one by another queue.
+        review("no", "Ben", start=0.0, end=5.0, stratum="uncertain", sampling_probability=None),
+        review("yes", start=0.0, end=5.0, stratum="uncertain", sampling_probability=None),
+    ]
+    found = {key.start: verdict.sampling_probability for key, verdict in verdicts(rows).items()}
+    assert found == {0.0: 0.2, 5.0: 0.2, 10.0: 0.2, 15.0: 0.9, 20.0: 0.05, 25.0: 0.05, 30.0: None}
+
+
+def test_a_table_that_was_removed_has_no_decisions(tmp_path: Path) -> None:
+    decisions = table(tmp_path)
+    decisions.decide(ITEM, "Ann", "yes")
+    assert decisions.decided("Ann") == {ITEM.key}
+    (tmp_path / "reviews.csv").unlink()
+    assert decisions.decided("Ann") == set()
+    decisions.decide(ITEM, "Ann", "no")
+    assert [r.decision for r in decisions.rows()] == ["no"]

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from autobird.commands.arguments import add_backbone, add_jobs, add_places, count, seconds
+from autobird.commands.arguments import add_backbone, add_jobs, add_places, count, seconds, share
 from autobird.core.errors import AutobirdError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument("--report", action="store_true", help="print the summary of the decisions so far, and end")
     parser.add_argument(
         "--apply-precision",
-        type=_share,
+        type=share,
         metavar="P",
         help="write the thresholds that reach this precision on the reviewed recordings to the table beside the bundle",
     )
@@ -63,11 +63,11 @@ def add_review_options(parser: argparse.ArgumentParser) -> None:
         "--hours", type=_hours, metavar="FROM-TO", help="only windows of these hours, for example 4-8 or 22-4"
     )
     parser.add_argument(
-        "--min-probability", type=_share, default=0.0, help="leave out answers of a lower probability (default: 0)"
+        "--min-probability", type=share, default=0.0, help="leave out answers of a lower probability (default: 0)"
     )
     parser.add_argument(
         "--floor",
-        type=_share,
+        type=share,
         default=0.02,
         help="lowest probability of an answer among the candidates (default: 0.02)",
     )
@@ -143,13 +143,6 @@ def _filter(args: argparse.Namespace) -> "PoolFilter":
     from autobird.review.filters import PoolFilter
 
     return PoolFilter(tuple(args.species), tuple(args.only_site), args.hours, args.min_probability)
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from 0 to 1")
-    return value
 
 
 def _hours(text: str) -> tuple[float, float]:

@@ -11,8 +11,8 @@ from autobird.dataset.boxes import boxes_after_end, boxes_without_window
 from autobird.dataset.index import UNKNOWN_SPLIT
 from autobird.dataset.present import species_rows
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.reviewed import decisions_of, decisions_without_window
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.base import decision_of_review, review_problem
 from autobird.sources.splits import SPLITS
 
 AFTER_END = "begins after the end of its recording"
@@ -71,8 +71,9 @@ def count_dataset(
         seconds = _seconds(negatives, recordings, settings)
         counts["negatives"] = {split: _count_negatives(negatives, seconds, split) for split in SPLITS}
     if len(tables.boxes):
-        problems = box_problems(recordings, index, tables, settings).replace("", "used")
-        box_counts = problems.map(_without_sampling).value_counts()
+        problems = box_problems(recordings, index, tables, settings)
+        used = "used" + tables.boxes["decision"].map(lambda decision: f" (reviewed: {decision})" if decision else "")
+        box_counts = problems.mask(problems == "", used).value_counts()
         counts["boxes"] = {str(problem): int(count) for problem, count in box_counts.sort_index().items()}
     return counts
 
@@ -88,14 +89,10 @@ def box_problems(
     windows = annotated.assign(duration=annotated["recording"].map(durations))
     usable = (problems == "").to_numpy()
     unlabelling = np.zeros(len(boxes), bool)
-    unlabelling[usable] = boxes_without_window(windows, boxes[usable], settings)
+    reviewed = usable & (boxes["decision"] != "").to_numpy()
+    unlabelling[reviewed] = decisions_without_window(windows, decisions_of(boxes[reviewed]), settings)
+    unlabelling[usable & ~reviewed] = boxes_without_window(windows, boxes[usable & ~reviewed], settings)
     return problems.mask(unlabelling, NO_WINDOW)
-
-
-def _without_sampling(problem: str) -> str:
-    """Return the problem of a box without the sampling probability of a decision of a review."""
-    decision = decision_of_review(problem)
-    return problem if decision is None else review_problem(decision[0], None)
 
 
 def durations_of(recordings: pd.DataFrame, tables: RecordingTables) -> "pd.Series[float]":

@@ -18,12 +18,12 @@ from autobird.dataset.index import (
     build_index,
     normalisation,
     read_windows,
-    sessions_of_recorders,
 )
 from autobird.dataset.leakage import measure_leakage
 from autobird.dataset.present import holds_any, species_rows
 from autobird.dataset.recorders import COLUMNS
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.reviewed_groups import sessions_of_recorders
 from autobird.dataset.schemas import INDEX
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.splits import SPLITS
@@ -62,17 +62,17 @@ def report_overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> Non
 
 
 def report_boxes(problems: "pd.Series[str]", recordings: "pd.Series[str]") -> None:
-    """Log how many boxes begin after the end of each recording, and how many overlap no window enough to label it.
+    """Log how many boxes begin after the end of each recording, and how many label no window.
 
     Args:
         problems: result of `box_problems`.
         recordings: recording of each box.
     """
     for recording, count in recordings[problems == NO_WINDOW].value_counts().sort_index().items():
-        log.warning("%s: %d annotated boxes overlap no window enough to label it", recording, count)
+        log.warning("%s: %d annotated boxes or reviewed windows label no window of the data set", recording, count)
     counts = recordings[problems == AFTER_END].value_counts().sort_index()
     for recording, count in counts.items():
-        log.warning("%s: %d annotated boxes begin after its end and are not used", recording, count)
+        log.warning("%s: %d annotated boxes or reviewed windows begin after its end and are not used", recording, count)
     if len(counts):
         print_line(
             f"[dataset] {counts.sum()} annotated boxes begin after the end of their recording and are not used; check whether "

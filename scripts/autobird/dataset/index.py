@@ -9,13 +9,12 @@ import pandas as pd
 from autobird.audio.windows import is_quiet
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
-from autobird.dataset.groups import group_keys
 from autobird.dataset.index_checks import check_index
 from autobird.dataset.present import has_species, holds_any, holds_only
 from autobird.dataset.rarity import UNITS, count_species, minimum_of, rare_reason, rare_species
-from autobird.dataset.recorders import NO_SESSIONS, recorder_sessions
 from autobird.dataset.recording_tables import RecordingTables
-from autobird.dataset.reviewed import CHOSEN, is_reviewed, review_weights, without_chosen
+from autobird.dataset.reviewed import BETWEEN, CHOSEN, is_reviewed, review_weights, without_chosen
+from autobird.dataset.reviewed_groups import groups_with_reviewed
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.dataset.split import NO_SPECIES, assign_splits, hash_position, split_at, splits_in_metadata
 from autobird.dataset.window_labels import label_index
@@ -95,14 +94,6 @@ def build_index(
     return index, labels
 
 
-def sessions_of_recorders(
-    accepted: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
-) -> pd.DataFrame:
-    """Return the recorder sessions of accepted recordings; without any session if `recorder_sessions` is false."""
-    sessions = recorder_sessions(accepted, tables.grouping, settings.negative_names)
-    return sessions if settings.recorder_sessions else sessions.assign(**NO_SESSIONS)
-
-
 def _drop_windows(index: pd.DataFrame, rare: dict[str, str], settings: DatasetStageSettings) -> None:
     """Add the column dropped, in place: quiet windows, those without a certain label, and those whose species are all rare."""
     index["dropped"] = ""
@@ -126,20 +117,27 @@ def _add_splits(
     rare: Collection[str],
 ) -> None:
     """Add the columns group, split and recording_split, in place."""
-    recorders = sessions_of_recorders(accepted, tables, settings)
-    index["group"] = index["recording"].map(group_keys(accepted, tables.grouping, tables.pairs, recorders))
+    is_reviewed_row = index["recording"].isin(tables.labels.loc[is_reviewed(tables.labels), "recording"])
+    groups, joined = groups_with_reviewed(accepted, tables, set(index.loc[is_reviewed_row, "recording"]), settings)
+    index["group"] = index["recording"].map(groups)
     given = index["recording"].map(_metadata_splits(tables.grouping)).fillna("")
     # Only recordings in use are assigned. Otherwise all test groups of a small species could be groups without a used window.
     rows = index[["recording", "present", "group"]].assign(split=given)
     # Reviewed recordings have no part in it either: more reviews must not move other recordings, least of all those of the test split.
-    reviewed = rows["recording"].isin(tables.labels.loc[is_reviewed(tables.labels), "recording"])
-    in_use = (index["dropped"] == "") & ~reviewed
+    # For the same reason, species that are only trained because they were found in reviews have none.
+    rare = {*rare, *rare_species(count_species(index[~is_reviewed_row]), settings)}
+    in_use = (index["dropped"] == "") & ~is_reviewed_row
     used = rows[in_use].explode("present").rename(columns={"present": "species"})
     used = used[~used["species"].isin(rare)].fillna({"species": NO_SPECIES}).drop_duplicates()
     unused = rows[~rows["group"].isin(used["group"])]
     assigned = {group: split_at(hash_position(group, settings.seed), settings) for group in unused["group"].unique()}
     assigned |= splits_in_metadata(unused) | assign_splits(used, settings)
     index["split"] = index["recording_split"] = index["group"].map(assigned)
+    # Windows of a recording that is like recordings of several splits belong to none of these.
+    between = [name for name, others in joined.items() if len({assigned[group] for group in others}) > 1]
+    is_between = index["recording"].isin(between)
+    _drop(index, is_between, BETWEEN)
+    index.loc[is_between, ["split", "recording_split"]] = "train"
 
 
 def _metadata_splits(grouping: pd.DataFrame) -> "pd.Series[str]":

@@ -1,14 +1,20 @@
 """Label sets of the windows of reviewed recordings, and how much they count in the validation."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from autobird.dataset.label_sets import UNKNOWN
 from autobird.dataset.settings import DatasetStageSettings
-from autobird.sources.base import REVIEWED, decision_of_review
+from autobird.sources.base import PRESENT, REVIEWED
 
 CHOSEN = "reviewed, but not chosen at random"
 """Reason of windows outside of training that were reviewed because of their score: they would bias what is measured on them."""
+
+BETWEEN = "reviewed, and in one session or the same audio with recordings of several splits"
+"""Reason of windows that cannot be in any split, as similar ones are in another."""
 
 _TIME_TOLERANCE = 0.01
 """Seconds by which the times of a reviewed window may differ from those of a window of the data set."""
@@ -22,14 +28,12 @@ def is_reviewed(recordings: pd.DataFrame) -> "pd.Series[bool]":
 
 
 def decisions_of(boxes: pd.DataFrame) -> pd.DataFrame:
-    """Return the decisions among boxes: columns recording, start, end (seconds), species, is_present, sampling (0: not at random)."""
-    parsed = boxes["problem"].map(decision_of_review)
-    found = boxes.loc[parsed.notna(), ["recording", "start", "end", "species"]]
-    decisions = parsed.dropna().tolist()
-    return found.assign(
-        is_present=np.array([present for present, _ in decisions], bool),
-        sampling=np.array([sampling for _, sampling in decisions], np.float64),
-    )
+    """Return the decisions about species among boxes: columns recording, start, end (seconds), species, is_present, sampling (0: not at
+    random).
+    """
+    found = boxes[(boxes["decision"] != "") & (boxes["problem"] == "")]
+    columns = found[["recording", "start", "end", "species"]]
+    return columns.assign(is_present=found["decision"] == PRESENT, sampling=found["sampling_probability"])
 
 
 def label_reviewed_windows(
@@ -55,18 +59,13 @@ def label_reviewed_windows(
         for row in range(len(values)):
             values[row] = []
     sampling = np.full(len(windows), np.nan)
-    start = windows["start"].to_numpy() / settings.sample_rate
-    end = np.minimum(start + settings.window, windows["duration"].to_numpy())
+    start, end = _times(windows, settings)
     of_recording = windows.groupby("recording").indices
     for decision in decisions.sort_values(["recording", "start", "species"]).itertuples():
         rows = of_recording.get(decision.recording)
         if rows is None:
             continue
-        sign = 1 if decision.is_present else -1
-        inside = (sign * (decision.start - start[rows]) >= -_TIME_TOLERANCE) & (
-            sign * (end[rows] - decision.end) >= -_TIME_TOLERANCE
-        )
-        for row in rows[inside]:
+        for row in rows[_is_about(decision, start[rows], end[rows])]:
             sets["present" if decision.is_present else "absent"][row].append(decision.species)
             if decision.sampling > 0:
                 sampling[row] = np.fmin(sampling[row], decision.sampling)
@@ -78,6 +77,40 @@ def label_reviewed_windows(
         for name in _LISTS:
             sets[name][row] = sorted(set(sets[name][row]) - both)
     return pd.DataFrame({**sets, "default": UNKNOWN, "sampling": sampling}, windows.index)
+
+
+def decisions_without_window(
+    windows: pd.DataFrame, decisions: pd.DataFrame, settings: DatasetStageSettings
+) -> NDArray[np.bool_]:
+    """Return for each decision whether it labels no window, because the windows have another length or other starts.
+
+    The arguments are those of `label_reviewed_windows`.
+    """
+    start, end = _times(windows, settings)
+    of_recording = windows.groupby("recording").indices
+    none = np.empty(0, np.intp)
+    return np.array(
+        [
+            not _is_about(decision, start[rows], end[rows]).any()
+            for decision in decisions.itertuples()
+            for rows in [of_recording.get(decision.recording, none)]
+        ],
+        bool,
+    )
+
+
+def _times(windows: pd.DataFrame, settings: DatasetStageSettings) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return start and end of the windows, seconds."""
+    start = windows["start"].to_numpy() / settings.sample_rate
+    return start, np.minimum(start + settings.window, windows["duration"].to_numpy())
+
+
+def _is_about(decision: Any, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which windows a decision labels, see `label_reviewed_windows`; shape (windows,)."""
+    sign = 1 if decision.is_present else -1
+    return np.asarray(
+        (sign * (decision.start - start) >= -_TIME_TOLERANCE) & (sign * (end - decision.end) >= -_TIME_TOLERANCE)
+    )
 
 
 def without_chosen(index: pd.DataFrame) -> "pd.Series[bool]":

@@ -144,9 +144,13 @@ def validation_thresholds(split: SplitPredictions, settings: CalibrationSettings
 
 
 def groups_of_species(split: SplitPredictions) -> Ints:
-    """Return the number of groups of recordings that contain each species; shape (species,)."""
+    """Return the number of groups of recordings that contain each species; shape (species,).
+
+    Of the species in a recording whose windows were reviewed, only those of its windows are known.
+    """
     contains = np.zeros((split.group.max(initial=-1) + 1, split.recordings.present.shape[1]), bool)
     np.logical_or.at(contains, split.group, split.recordings.present)
+    np.logical_or.at(contains, split.group[split.windows.recording], split.windows.present & split.windows.known)
     return np.asarray(contains.sum(axis=0), np.int64)
 
 

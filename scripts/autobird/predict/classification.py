@@ -6,7 +6,7 @@ species detected in at least one window. The caller leaves out quiet windows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -30,6 +30,10 @@ def outputs_of(model: Mapping[str, Any]) -> Outputs:
     return value
 
 
+_LONGEST_HOP = 4 / 3
+"""Longest hop at which windows are smoothed, as a multiple of the hop that the thresholds were chosen for."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Calibration, thresholds and aggregation of one network, chosen on the validation split.
@@ -41,6 +45,7 @@ class Calibration:
         thresholds: smallest probability at which a species is detected in a window; shape (species,).
         aggregation: how the probabilities of the windows are combined for a recording: `mean` or `max`.
         smoothing: weight of each of the two neighbours of a window in its probabilities (`smoothed`); 0: they have no part in them.
+        distance: number of windows from a window to its neighbours.
     """
 
     outputs: Outputs
@@ -49,6 +54,7 @@ class Calibration:
     thresholds: Floats
     aggregation: str
     smoothing: float = 0.0
+    distance: int = 1
 
     @classmethod
     def softmax(cls, temperature: float, thresholds: Floats, aggregation: str) -> Self:
@@ -74,6 +80,20 @@ class Calibration:
         scale, offset = (np.array([entry[key] for entry in species], np.float64) for key in ("scale", "offset"))
         smoothing = float(content.get("smoothing", 0))
         return cls(content["outputs"], scale, offset, thresholds, content["aggregation"], smoothing)
+
+    def with_hop(self, of_bundle: float, hop: float) -> Self:
+        """Return the calibration for windows with another hop: the neighbours of a window stay about as far away in time.
+
+        With a much longer hop, windows are not smoothed: a short call that is in a single window would be averaged with windows that
+        share no sound with it.
+
+        Args:
+            of_bundle: hop that the thresholds were chosen for, seconds.
+            hop: the other hop, seconds.
+        """
+        if hop > _LONGEST_HOP * of_bundle:
+            return replace(self, smoothing=0.0)
+        return replace(self, distance=max(1, round(of_bundle / hop)))
 
     @property
     def is_independent(self) -> bool:
@@ -121,7 +141,9 @@ def classify(
         calibration: calibration of the network that computed the logits.
         number: number of each window in its recording (see `run_starts`); shape (windows,).
     """
-    windows = smoothed(calibration.probabilities(logits), recording, number, calibration.smoothing)
+    windows = smoothed(
+        calibration.probabilities(logits), recording, number, calibration.smoothing, calibration.distance
+    )
     detected = windows >= calibration.thresholds
     total = np.zeros((recordings, windows.shape[1]))
     combine = np.add if calibration.aggregation == "mean" else np.maximum
@@ -152,7 +174,7 @@ def run_starts(detected: Flags, recording: Ints, number: Ints) -> Flags:
     return np.asarray(detected & ~before)
 
 
-def smoothed(probabilities: Floats, recording: Ints, number: Ints, weight: float) -> Floats:
+def smoothed(probabilities: Floats, recording: Ints, number: Ints, weight: float, distance: int = 1) -> Floats:
     """Return the means of the probabilities of each window and its neighbours, the windows before and after it in its recording.
 
     A window has the weight that its neighbours leave, 1 - 2 `weight`. Where a neighbour is missing (at the ends of a recording, or
@@ -163,21 +185,23 @@ def smoothed(probabilities: Floats, recording: Ints, number: Ints, weight: float
         recording: index of the recording of each window, as for `run_starts`; shape (windows,).
         number: number of each window in its recording, as for `run_starts`; shape (windows,).
         weight: weight of each neighbour, at most 1/3; 0: the probabilities are returned as they are.
+        distance: number of windows from a window to its neighbours. If it is above 1, no window may be left out.
     """
-    if not weight:
+    if not weight or len(probabilities) <= distance:
         return probabilities
-    follows = _follows(recording, number)[:, None]
+    follows = _follows(recording, number, distance)[:, None]
     total, weights = (1 - 2 * weight) * probabilities, np.full((len(probabilities), 1), 1 - 2 * weight)
-    total[1:] += weight * np.where(follows, probabilities[:-1], 0)
-    total[:-1] += weight * np.where(follows, probabilities[1:], 0)
-    weights[1:] += weight * follows
-    weights[:-1] += weight * follows
+    total[distance:] += weight * np.where(follows, probabilities[:-distance], 0)
+    total[:-distance] += weight * np.where(follows, probabilities[distance:], 0)
+    weights[distance:] += weight * follows
+    weights[:-distance] += weight * follows
     return np.asarray(total / weights)
 
 
-def _follows(recording: Ints, number: Ints) -> Flags:
-    """Return whether each window but the first is the next one in the same recording; shape (windows - 1,)."""
-    return np.asarray((np.diff(recording) == 0) & (np.diff(number) == 1))
+def _follows(recording: Ints, number: Ints, distance: int = 1) -> Flags:
+    """Return whether a window and the one `distance` rows before it have that distance in one recording; shape (windows - distance,)."""
+    same = recording[distance:] == recording[:-distance]
+    return np.asarray(same & (number[distance:] - number[:-distance] == distance))
 
 
 def softmax(logits: NDArray[np.floating]) -> Floats:

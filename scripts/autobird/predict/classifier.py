@@ -147,7 +147,8 @@ class Classifier:
         changed.bundle = options.apply(self.bundle)
         if hop is not None:
             features = self.bundle.features.model_copy(update={"hop": hop})
-            changed.bundle = replace(changed.bundle, features=features)
+            calibration = changed.bundle.calibration.with_hop(self.bundle.features.hop, hop)
+            changed.bundle = replace(changed.bundle, features=features, calibration=calibration)
             changed._front_end = replace(self._front_end, settings=features)
         return changed
 

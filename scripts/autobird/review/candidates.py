@@ -156,7 +156,7 @@ def _classify(bundle: Bundle, files: Sequence[_Missing], o: PoolOptions) -> Iter
 
 def _part(found: _Missing, species_count: int, result: FileResult, o: PoolOptions) -> _Part:
     windows = [w for w in result.windows or () if not w.quiet]
-    probabilities = np.array([w.probabilities for w in windows], np.float32).reshape(len(windows), species_count)
+    probabilities = np.array([w.probabilities for w in windows], np.float64).reshape(len(windows), species_count)
     number, species = np.nonzero(probabilities >= o.floor)
     # A recording for which the time or the memory was not enough is tried again by the next command.
     size = found.status.st_size if result.is_final else -1
@@ -173,7 +173,7 @@ def _part(found: _Missing, species_count: int, result: FileResult, o: PoolOption
             "window_end": np.array([w.end for w in windows], np.float64),
             "window_unknown": np.array(unknown, np.float32),
             "window_best": best.astype(np.int16),
-            "window_probability": probabilities[np.arange(len(windows)), best],
+            "window_probability": probabilities[np.arange(len(windows)), best].astype(np.float32),
         },
         {
             "item_window": number.astype(np.int32),

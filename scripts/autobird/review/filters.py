@@ -32,7 +32,7 @@ class PoolFilter:
 
         The other values are none of it: strata are of one species, and the limits of a stratum are part of its name.
         """
-        parts = [f"site {', '.join(self.sites)}"] if self.sites else []
+        parts = [f"site {', '.join(sorted(set(self.sites)))}"] if self.sites else []
         parts += [f"hours {self.hours[0]:g}-{self.hours[1]:g}"] if self.hours else []
         return f" [{'; '.join(parts)}]" if parts else ""
 
@@ -49,7 +49,7 @@ class PoolFilter:
         for site in self.sites:
             if site not in sites:
                 raise AutobirdError(
-                    f"--site {site}: the recordings have the sites {', '.join(sorted(sites - {''})) or 'none'}"
+                    f"--only-site {site}: the recordings have the sites {', '.join(sorted(sites - {''})) or 'none'}"
                 )
         windows = np.ones(len(pool.window_file), bool)
         if self.sites:

@@ -42,7 +42,7 @@ class ReviewItem:
     @property
     def key(self) -> ItemKey:
         """The key of its decisions in reviews.csv."""
-        return ItemKey(self.file, self.start, self.end, self.species)
+        return ItemKey.of(self.file, self.start, self.end, self.species)
 
     @property
     def id(self) -> str:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic
+from autobird.core.walk import path_of_printable
 from autobird.predict.origin import Origin, Place, Places
 
-_FORMAT = 1
+_FORMAT = 2
 """Version of the file."""
 
 _NIGHT = dt.timedelta(hours=12)
@@ -55,6 +56,10 @@ class PoolFile(NamedTuple):
         place = places.of(Origin(self.name, self.serial, self.header_time))
         return self._replace(site=place.site, recorder=place.recorder, recorded_at=place.recorded_at)
 
+    def path(self, recordings: Path) -> Path:
+        """Return the path of the file; `recordings` is the folder of the recordings, or the only recording."""
+        return path_of_printable(recordings if recordings.is_dir() else recordings.parent, self.name)
+
     @property
     def start(self) -> dt.datetime | None:
         """Local time of the start; None if unknown."""
@@ -88,7 +93,7 @@ class Pool:
         window_probability: probability of that species; shape (windows,).
         item_window: window of each item, as an index; increasing; shape (items,).
         item_species: its species, as an index; shape (items,).
-        item_probability: the calibrated probability of the species; shape (items,).
+        item_probability: the calibrated probability of the species, in double precision, as limits such as 0.9 have; shape (items,).
     """
 
     model: str
@@ -103,7 +108,7 @@ class Pool:
     window_probability: NDArray[np.float32]
     item_window: NDArray[np.int32]
     item_species: NDArray[np.int16]
-    item_probability: NDArray[np.float32]
+    item_probability: NDArray[np.float64]
 
     def save(self, path: Path) -> None:
         """Write the pool to a compressed NPZ file, atomically."""

@@ -15,7 +15,7 @@ from autobird.core.errors import AutobirdError
 from autobird.review.filters import PoolFilter
 from autobird.review.items import ReviewItem
 from autobird.review.pool import Pool
-from autobird.sources.review_table import seconds_text
+from autobird.sources.review_table import Stratum, seconds_text
 
 QueueKind = Literal["stratified", "random", "uncertain", "unlike", "similar"]
 
@@ -105,16 +105,6 @@ def strata_of(edges: Sequence[float], floor: float) -> list[tuple[float, float]]
     return list(pairwise(borders))
 
 
-def stratum_name(low: float, high: float) -> str:
-    """Return the name of a stratum of the score in the column `stratum`."""
-    return f"score {low:g}-{high:g}"
-
-
-def random_name(low: float) -> str:
-    """Return the name of a sample of all items of at least a probability in the column `stratum`."""
-    return f"random {low:g}-1"
-
-
 class _Maker:
     """Makes a queue from some items of a pool."""
 
@@ -140,7 +130,7 @@ class _Maker:
         return [
             self._item(
                 int(cells[s, -h][n]),
-                stratum_name(*strata[-h]),
+                Stratum(True, *strata[-h], o.filter.text).text,
                 taken[s, -h] / len(cells[s, -h]),
             )
             for n, h, s in turns
@@ -149,7 +139,8 @@ class _Maker:
     def random(self) -> list[ReviewItem]:
         """Return a simple random sample of all items."""
         chosen = self._by_hash(self._items)[: self._options.count]
-        name = random_name(max(self._pool.floor, self._options.filter.min_probability))
+        filter_ = self._options.filter
+        name = Stratum(False, max(self._pool.floor, filter_.min_probability), 1.0, filter_.text).text
         return [self._item(int(item), name, len(chosen) / len(self._items)) for item in chosen]
 
     def uncertain(self, thresholds: Mapping[str, float]) -> list[ReviewItem]:
@@ -158,7 +149,9 @@ class _Maker:
         limit = logit(np.clip([thresholds[name] for name in p.labels], _MARGIN, 1 - _MARGIN))
         own = logit(np.clip(p.item_probability[self._items].astype(np.float64), _MARGIN, 1 - _MARGIN))
         order = np.argsort(np.abs(own - limit[p.item_species[self._items]]), kind="stable")
-        return [self._item(int(item), "uncertain") for item in self._apart(self._items[order])]
+        return [
+            self._item(int(item), "uncertain" + self._options.filter.text) for item in self._apart(self._items[order])
+        ]
 
     def unlike(self, thresholds: Mapping[str, float]) -> list[ReviewItem]:
         """Return the detections in the windows that resemble the training set least."""
@@ -171,7 +164,10 @@ class _Maker:
                 "the queue `unlike` needs detections and a bundle with unknown scores, which bundles of older versions lack; give another "
                 "--queue"
             )
-        return [self._item(int(item), "unlike") for item in self._apart(detected[np.argsort(-score, kind="stable")])]
+        return [
+            self._item(int(item), "unlike" + self._options.filter.text)
+            for item in self._apart(detected[np.argsort(-score, kind="stable")])
+        ]
 
     def similar(self, similarities: NDArray[np.floating]) -> list[ReviewItem]:
         """Return the most probable item of each window, the windows most similar to the clip first."""
@@ -182,7 +178,10 @@ class _Maker:
         order = np.argsort(-similarities[p.item_window[best]], kind="stable")
         chosen = self._apart(best[order])
         return [
-            self._item(int(item), "similar", similarity=float(similarities[p.item_window[item]])) for item in chosen
+            self._item(
+                int(item), "similar" + self._options.filter.text, similarity=float(similarities[p.item_window[item]])
+            )
+            for item in chosen
         ]
 
     def _by_hash(self, items: NDArray[np.intp]) -> NDArray[np.intp]:
@@ -230,7 +229,7 @@ class _Maker:
             p.labels[p.item_species[item]],
             float(p.item_probability[item]),
             p.model,
-            f"{stratum}{self._options.filter.text}",
+            stratum,
             sampling_probability,
             None if np.isnan(unknown) else unknown,
             file.site,

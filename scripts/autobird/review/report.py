@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from autobird.core.wording import counted
 from autobird.review.precision import Estimate, Precision
 from autobird.review.session import ReviewSession
 from autobird.review.stopping import remaining
@@ -24,8 +25,9 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
     precision = session.precision()
     sample = precision.sample
     lines = [
-        f"{len(sample)} reviewed items with a clear answer, drawn at random from {len(sample.population_species)} candidates "
-        f"({sample.sessions} sessions, {sample.reviewers} reviewers); {sample.unknown} without one ({sample.disagree} with disagreement)"
+        f"{counted(len(sample), 'reviewed item')} with a clear answer, drawn at random from "
+        f"{counted(len(sample.population_species), 'candidate')} ({counted(sample.sessions, 'session')}, "
+        f"{counted(sample.reviewers, 'reviewer')}); {sample.unknown} without one ({sample.disagree} with disagreement)"
     ]
     if sample.chosen:
         lines.append(
@@ -40,7 +42,8 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
         lines.append(f"  {score:14}{cell.population:>12}{cell.reviewed:>10}{cell.present:>8}  {_text(share)}")
     lines += ["", *_thresholds_in_use(session, precision)]
     lines += ["", "all species, one threshold"]
-    for threshold in AT:
+    thresholds = [threshold for threshold in AT if threshold >= sample.borders[0]]
+    for threshold in thresholds:
         found = precision.above(threshold)
         lines.append(
             f"  at {threshold:<8g}{found.detections:>10} windows, precision {_text(found.precision)}, recall against "
@@ -48,7 +51,7 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
         )
     if wanted is not None:
         lines += ["", *format_thresholds(session.choose(wanted), wanted)]
-    lines += ["", *(f"- {remaining(precision, threshold, within).text}" for threshold in AT)]
+    lines += ["", *(f"- {remaining(precision, threshold, within).text}" for threshold in thresholds)]
     return "\n".join(lines)
 
 
@@ -59,6 +62,11 @@ def _thresholds_in_use(session: ReviewSession, precision: Precision) -> list[str
         if number:
             found = precision.above(session.thresholds[name], name)
             text = f"{name} ({found.threshold:.3g})"
+            if found.threshold < precision.sample.borders[0]:
+                lines.append(
+                    f"  {text:30}{'':18}  unknown: the threshold is below {precision.sample.borders[0]:g}, the lowest score"
+                )
+                continue
             values = f"{_text(found.precision)}; {_text(found.recall)}"
             lines.append(f"  {text:30}{found.detections:>8}{found.reviewed:>10}  {values}")
     return lines
@@ -66,9 +74,9 @@ def _thresholds_in_use(session: ReviewSession, precision: Precision) -> list[str
 
 def format_thresholds(chosen: Sequence[ChosenThreshold], wanted: float) -> list[str]:
     """Return the lines about thresholds for a wanted precision."""
-    lines = [f"thresholds for a precision of {wanted:g}"]
+    lines = [f"thresholds for a precision of {wanted:g}; the precision is from the same decisions, so rather too high"]
     for c in chosen:
-        note = "" if c.reached else "  (not reached in the sample: the threshold with the highest precision)"
+        note = "" if c.reached else "  (not reached in the sample)"
         lines.append(
             f"  {c.species:30}{c.threshold:>8.3f}  precision {_text(c.result.precision)}; recall {_text(c.result.recall)}{note}"
         )

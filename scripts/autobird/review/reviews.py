@@ -47,9 +47,11 @@ class ReviewTable:
             self._refresh()
 
     def rows(self) -> list[Review]:
-        """Return all rows, with those that other processes have added meanwhile."""
+        """Return all rows, with those that other processes have added meanwhile; none if the table was removed."""
         if self.path.exists():
             self._refresh()
+        else:
+            self._rows, self._state = [], (-1, -1)
         return list(self._rows)
 
     def decide(self, item: ReviewItem, reviewer: str, decision: Decision, other_species: str = "") -> Review:

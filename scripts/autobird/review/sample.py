@@ -1,6 +1,5 @@
 """The decisions about items that were chosen at random, beside the population that they stand for."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -10,15 +9,11 @@ from numpy.typing import NDArray
 
 from autobird.review.filters import PoolFilter
 from autobird.review.pool import Pool
-from autobird.sources.review_table import ItemKey, Review, verdicts
+from autobird.sources.review_table import ItemKey, Review, Stratum, latest_decisions, verdicts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
-
-_STRATUM = re.compile(r"(?:score|random) (?P<low>[\d.e-]+?)-(?P<high>[\d.]+)(?P<filter> \[.*\])?")
-"""A stratum of a sample, see `queues.stratum_name` and `queues.random_name`, with the filter of places and times."""
-
 
 _TOLERANCE = 0.001
 """Seconds by which the start of a reviewed window, which is written with three decimals, may differ from that in the pool."""
@@ -33,7 +28,7 @@ class Sample:
 
     Attributes:
         labels: species.
-        borders: borders of the intervals of the score, from the floor to 1.
+        borders: borders of the intervals of the score, from the lowest probability of the population to 1.
         species: species of each reviewed item, as an index; shape (items,).
         probability: its probability; shape (items,).
         present: whether the species is there; shape (items,).
@@ -74,34 +69,37 @@ class Sample:
         filter_ = chosen or PoolFilter()
         items = filter_.items(pool)
         own = [r for r in reviews if r.model == pool.model]
-        wanted: list[Review] = []
-        borders = {pool.floor, 1.0}
+        wanted: list[ItemKey] = []
+        # Nothing is known of the items that the filter leaves out.
+        lowest = max(pool.floor, filter_.min_probability)
+        borders = {lowest, 1.0}
         others = 0
         found = verdicts(own)
         # A window that was drawn at random once is a member of the sample, also if another queue has shown it, too.
-        drawn = {r.key: r for r in own if r.decision != "undo"}
-        drawn |= {r.key: r for r in own if r.decision != "undo" and r.sampling_probability is not None}
+        drawn = {r.key: r for r in own if _is_drawn(r, filter_.text)}
         places = _Places(pool, items)
         sessions = {file.name: file.session for file in pool.files}
         rows: list[tuple[int, float, bool, str]] = []
         unknown = disagree = 0
         for key, verdict in found.items():
-            sampled = drawn[key]
-            limits = _limits(sampled.stratum, filter_.text)
             place = places.find(key)
-            if sampled.sampling_probability is None or limits is None or place is None:
+            if key not in drawn or place is None:
                 others += verdict.present is not None
                 continue
-            wanted.append(sampled)
-            borders.update(limits)
+            wanted.append(key)
             unknown += verdict.present is None
             disagree += verdict.disagree
             if verdict.present is not None:
                 rows.append((*place, verdict.present, sessions[key.file]))
+        for text in {drawn[key].stratum for key in wanted}:
+            if (stratum := Stratum.parse(text)) is not None:
+                borders.update((stratum.low, stratum.high))
+        latest = latest_decisions(own)
+        reviewers = {name for key in wanted for name in latest[key]}
         names = {name: n for n, name in enumerate(sorted({row[3] for row in rows}))}
         return cls(
             pool.labels,
-            tuple(sorted(b for b in borders if pool.floor <= b <= 1)),
+            tuple(sorted(b for b in borders if lowest <= b <= 1)),
             np.array([row[0] for row in rows], np.int64),
             np.array([row[1] for row in rows], np.float64),
             np.array([row[2] for row in rows], bool),
@@ -111,7 +109,7 @@ class Sample:
             unknown,
             disagree,
             others,
-            len({r.reviewer for r in wanted}),
+            len(reviewers),
         )
 
     def __len__(self) -> int:
@@ -123,12 +121,11 @@ class Sample:
         return len(np.unique(self.session))
 
 
-def _limits(stratum: str, filter_text: str) -> tuple[float, float] | None:
-    """Return the limits of a stratum; None if it is none of a sample with this filter."""
-    match = _STRATUM.fullmatch(stratum)
-    if match is None or (match["filter"] or "") != filter_text:
-        return None
-    return float(match["low"]), float(match["high"])
+def _is_drawn(review: Review, filter_text: str) -> bool:
+    """Return whether a decision is about a window of a sample with a filter of places and times."""
+    stratum = Stratum.parse(review.stratum)
+    is_sample = review.decision != "undo" and review.sampling_probability is not None
+    return is_sample and stratum is not None and stratum.filter == filter_text
 
 
 class _Places:

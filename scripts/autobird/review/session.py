@@ -1,5 +1,6 @@
 """A review as the command line and the server use it: the pool, a queue, the decisions, and what they give so far."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from autobird.review.reviews import ReviewTable
 from autobird.review.sample import Sample
 from autobird.review.similar import similarities_of
 from autobird.review.thresholds import ChosenThreshold, choose_thresholds
-from autobird.sources.review_table import Decision, Review
+from autobird.sources.review_table import Decision, Review, latest_decisions
 
 POOL, TABLE = "pool.npz", "reviews.csv"
 """Files in the folder of a review."""
@@ -125,11 +126,11 @@ class ReviewSession:
 
     def progress(self, reviewer: str) -> Progress:
         """Return how far a reviewer is."""
-        decided = self.table.decided(reviewer)
-        counts: dict[str, int] = {}
-        last = {r.key: r for r in self.table.rows() if r.reviewer == reviewer and r.decision != "undo"}
-        for key in decided:
-            counts[last[key].decision] = counts.get(last[key].decision, 0) + 1
+        latest = latest_decisions(self.table.rows())
+        decided = {
+            key: of_item[name].decision for key, of_item in latest.items() if (name := reviewer.strip()) in of_item
+        }
+        counts = dict(Counter[str](decided.values()))
         strata: dict[str, tuple[int, int]] = {}
         for item in self.queue:
             done, total = strata.get(item.stratum, (0, 0))

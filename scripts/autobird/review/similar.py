@@ -44,8 +44,7 @@ def similarities_of(
         sought = read_clip(clip, at, s.window, bundle.backbone.sample_rate)
         cache = EmbeddingCache(user_cache_folder(), bundle.backbone, s)
         used = [n for n, file in enumerate(pool.files) if not file.problem]
-        root = recordings if recordings.is_dir() else recordings.parent
-        files = [root / pool.files[n].name for n in used]
+        files = [pool.files[n].path(recordings) for n in used]
         digests, _ = embed_files(bundle, cache, files, options.workers, options.backbone)
         backbone = load_bundle_backbone(bundle, options.backbone)
         assert backbone is not None

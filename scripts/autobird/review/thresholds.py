@@ -20,8 +20,8 @@ class ChosenThreshold:
 
     Attributes:
         species: the species.
-        threshold: the threshold; if no threshold reaches the precision, the one with the highest precision.
-        reached: whether the sample says that it reaches the precision.
+        threshold: the threshold.
+        reached: whether the sample says that the precision at this threshold is at least the wanted one.
         result: precision and recall at it.
     """
 
@@ -32,41 +32,48 @@ class ChosenThreshold:
 
 
 def choose_thresholds(precision: Precision, wanted: float, by_lower_bound: bool = False) -> list[ChosenThreshold]:
-    """Return for each species with reviewed items the lowest threshold from which on the precision is at least the wanted one.
+    """Return for each species with reviewed items the lowest threshold with the wanted precision, see `_lowest`.
 
     The best threshold of a few reviewed items is mostly chance. It is therefore averaged on the logit scale with that of all species
-    together, which counts `POOLED_ITEMS` items.
+    together, which counts `POOLED_ITEMS` items. The precision at the average can be lower than the wanted one, see `reached`.
 
     Args:
         precision: the estimates.
         wanted: wanted precision, 0 to 1.
-        by_lower_bound: whether the lower end of the interval must reach it, not only the estimate.
+        by_lower_bound: whether the lower end of the interval must reach it, not only the estimate. Then a threshold that is lower than the
+            species' own one is not used.
     """
     s = precision.sample
-    together, _ = _lowest(precision, None, wanted, by_lower_bound)
+    together = _lowest(precision, None, wanted, by_lower_bound)
     found = []
     for code, species in enumerate(s.labels):
         n = int((s.species == code).sum())
         if not n:
             continue
-        own, reached = _lowest(precision, species, wanted, by_lower_bound)
+        own = _lowest(precision, species, wanted, by_lower_bound)
         share = n / (n + POOLED_ITEMS)
-        threshold = round(float(expit(share * logit(own) + (1 - share) * logit(together))), 4)
-        found.append(ChosenThreshold(species, threshold, reached, precision.above(threshold, species)))
+        average = round(float(expit(share * logit(own) + (1 - share) * logit(together))), 4)
+        threshold = max(own, average) if by_lower_bound else average
+        result = precision.above(threshold, species)
+        reached = (result.precision.low if by_lower_bound else result.precision.value) >= wanted
+        found.append(ChosenThreshold(species, threshold, reached, result))
     return found
 
 
-def _lowest(precision: Precision, species: str | None, wanted: float, by_lower_bound: bool) -> tuple[float, bool]:
-    """Return the lowest threshold from which on all have the wanted precision, and True; or the one with the highest, and False."""
-    results = [precision.above(value, species) for value in (precision.sample.borders[0], *GRID)]
+def _lowest(precision: Precision, species: str | None, wanted: float, by_lower_bound: bool) -> float:
+    """Return the lowest threshold that has the wanted precision, as at least half of the higher ones do; without one, that with the
+    highest precision.
+    """
+    floor = precision.sample.borders[0]
+    results = [precision.above(value, species) for value in (floor, *(value for value in GRID if value > floor))]
     # A threshold above all reviewed items says nothing.
     known = [r for r in results if r.reviewed and r.detections]
     if not known:
-        return max(precision.sample.borders[0], 0.5), False
+        return max(floor, 0.5)
     values = [r.precision.low if by_lower_bound else r.precision.value for r in known]
     passing = np.array(values) >= wanted
     # The highest scores have few items: a chance error there must not hide that the precision is reached below.
     lowest = [n for n in np.flatnonzero(passing) if passing[n:].mean() >= 0.5]
     if not lowest:
-        return known[int(np.argmax(values))].threshold, False
-    return known[lowest[0]].threshold, True
+        return known[int(np.argmax(values))].threshold
+    return known[lowest[0]].threshold

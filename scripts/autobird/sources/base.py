@@ -26,28 +26,10 @@ NEGATIVE_LABEL = "names no species (corpus.negative_names)"
 
 NEGATIVE, ANNOTATED, REVIEWED = "negative", "annotated", "reviewed"
 """Kinds of recordings besides focal ones, whose label is one species: a negative holds no species at all, boxes label the windows of an
-annotated one, and of a reviewed one only what its boxes (`review_problem`) say is known."""
+annotated one, and of a reviewed one only what its boxes (`Box.decision`) say is known."""
 
-_REVIEW = {True: "review: present", False: "review: absent"}
-
-
-def review_problem(present: bool, sampling: float | None) -> str:
-    """Return the problem of a box that is a decision of a review.
-
-    Args:
-        present: whether the species is in the window.
-        sampling: probability with which the window was chosen, 0 if it was not chosen at random; None: the problem without it.
-    """
-    return _REVIEW[present] if sampling is None else f"{_REVIEW[present]}, chosen with {sampling:.8g}"
-
-
-def decision_of_review(problem: str) -> tuple[bool, float] | None:
-    """Return `present` and `sampling` of the problem of a box (see `review_problem`); None if it is no decision of a review."""
-    for present, text in _REVIEW.items():
-        if problem.startswith(f"{text}, chosen with "):
-            return present, float(problem.rpartition(" ")[2])
-    return None
-
+PRESENT, ABSENT = "present", "absent"
+"""What a review says about the species of a box (`Box.decision`)."""
 
 NO_FOLDER = "not inside a species folder; move it into one"
 """Problem of a focal recording beside the species folders."""
@@ -109,9 +91,16 @@ class RecordingMetadata(NamedTuple):
 
 
 class Box(NamedTuple):
-    """An annotated time interval of a recording, in seconds, and its species.
+    """An annotated or reviewed time interval of a recording, in seconds, and a species.
 
-    `problem` says why the box is not used; "" if it is used.
+    Attributes:
+        recording: its recording.
+        start: its start, seconds.
+        end: its end, seconds.
+        species: the species.
+        problem: why the box is not used; "" if it is used.
+        decision: of a reviewed window, `PRESENT` or `ABSENT`; "" for an annotation, whose species is there.
+        sampling_probability: probability with which a reviewed window was chosen; 0 if it was not chosen at random.
     """
 
     recording: str
@@ -119,6 +108,8 @@ class Box(NamedTuple):
     end: float
     species: str
     problem: str = ""
+    decision: str = ""
+    sampling_probability: float = 0.0
 
 
 class Source(ABC):

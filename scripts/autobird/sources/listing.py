@@ -8,6 +8,7 @@ from autobird.audio.folder_listing import not_audio_note
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import batch_of
 from autobird.sources.base import (
+    ABSENT,
     ANNOTATED,
     DETAIL_COLUMNS,
     GROUPING_COLUMNS,
@@ -19,7 +20,6 @@ from autobird.sources.base import (
     ListedRecording,
     RecordingMetadata,
     Source,
-    decision_of_review,
 )
 from autobird.sources.given_splits import GivenSplits
 from autobird.sources.kinds import KIND_COLUMNS, LABEL_COLUMNS, RecordingKinds
@@ -65,7 +65,7 @@ class Listing:
         self._tables = {str(batch): CsvTable(*MANIFEST_COLUMNS) for batch in range(settings.batches)}
         self._tables |= {name: CsvTable("recording", *columns) for name, columns in _METADATA_TABLES.items()}
         self._tables["exclusions"] = CsvTable("recording", "reason")
-        self._tables["boxes"] = CsvTable("recording", "start", "end", "species", "problem")
+        self._tables["boxes"] = CsvTable(*Box._fields)
         self._tables["labels"], self._tables["kinds"] = CsvTable(*LABEL_COLUMNS), CsvTable(*KIND_COLUMNS)
         self._tables["not_audio"] = CsvTable("file", "kind")
         self._not_audio: Counter[str] = Counter()
@@ -196,15 +196,17 @@ class Listing:
             self._tables["exclusions"].add(f"{SHA256_PREFIX}{checksum}", TAKEN_DOWN)
 
     def _add_boxes(self, boxes: list[Box], annotated: set[str]) -> set[str]:
-        """Add the boxes of annotated and reviewed recordings without a problem; return the species of these boxes."""
+        """Add the boxes of annotated and reviewed recordings without a problem; return the species that are in one of them."""
         labels = set()
         for box in sorted(boxes):
             if box.recording in annotated:
                 problem = box.problem or self._kinds.box_problem(box.species)
                 self._spellings.add(box.species)
-                self._tables["boxes"].add(box.recording, repr(box.start), repr(box.end), box.species, problem)
-                decision = decision_of_review(problem)
-                if not problem or (decision is not None and decision[0]):
+                sampling = repr(box.sampling_probability) if box.sampling_probability else ""
+                self._tables["boxes"].add(
+                    box.recording, repr(box.start), repr(box.end), box.species, problem, box.decision, sampling
+                )
+                if not problem and box.decision != ABSENT:
                     labels.add(box.species)
         return labels
 

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, Self, get_args
 
 from autobird.core.errors import AutobirdError
 
@@ -22,6 +23,8 @@ COLUMNS = (
 decision, ISO 8601 in UTC; `model`: fingerprint of the bundle whose answer was reviewed; `stratum`: how the window was chosen;
 `probability`: that of the species; `sampling_probability`: the probability with which the window was chosen, empty if it was not chosen at
 random."""
+
+_STRATUM = re.compile(r"(?P<kind>score|random) (?P<low>[\d.e-]+?)-(?P<high>[\d.]+)(?P<filter> \[.*\])?")
 
 _REMEDY = "correct the line, or remove it"
 
@@ -45,7 +48,7 @@ class Review(NamedTuple):
     @property
     def key(self) -> "ItemKey":
         """What the decision is about."""
-        return ItemKey(self.file, self.start, self.end, self.species)
+        return ItemKey.of(self.file, self.start, self.end, self.species)
 
     def row(self) -> list[str]:
         """Return the values as they are written."""
@@ -63,6 +66,11 @@ class ItemKey(NamedTuple):
     end: float
     species: str
 
+    @classmethod
+    def of(cls, file: str, start: float, end: float, species: str) -> Self:
+        """Return the key with the times as the table has them, so that an item and its decisions have the same key."""
+        return cls(file, float(seconds_text(start)), float(seconds_text(end)), species)
+
 
 class Verdict(NamedTuple):
     """What all decisions about an item say together.
@@ -71,7 +79,7 @@ class Verdict(NamedTuple):
         present: whether the species is there; None if that is unknown.
         other_species: another species that is there; "" if none is known.
         disagree: whether reviewers contradict each other.
-        sampling_probability: the largest one of its decisions; None if the item was never chosen at random.
+        sampling_probability: see `sampling_probabilities`; None if the item was never chosen at random.
     """
 
     present: bool | None
@@ -157,7 +165,8 @@ def parse_reviews(text: str, name: str) -> list[Review]:
 
 
 def _review(row: dict[str, str], where: str) -> Review:
-    values = {name: (row[name] or "").strip() for name in COLUMNS}
+    # The name of a file may begin or end with a space.
+    values = {name: (row[name] or "") if name == "file" else (row[name] or "").strip() for name in COLUMNS}
     try:
         review = Review(
             values["file"],
@@ -199,10 +208,15 @@ def latest_decisions(reviews: Iterable[Review]) -> dict[ItemKey, dict[str, Revie
 
 def verdicts(reviews: Iterable[Review]) -> dict[ItemKey, Verdict]:
     """Return what the decisions of all reviewers say about each item together; see `verdict_of`."""
-    return {key: verdict_of(list(decisions.values())) for key, decisions in latest_decisions(reviews).items()}
+    rows = list(reviews)
+    sampling = sampling_probabilities(rows)
+    return {
+        key: verdict_of(list(decisions.values()), sampling.get(key))
+        for key, decisions in latest_decisions(rows).items()
+    }
 
 
-def verdict_of(decisions: Sequence[Review]) -> Verdict:
+def verdict_of(decisions: Sequence[Review], sampling: float | None = None) -> Verdict:
     """Return what the decisions of several reviewers about one item say together.
 
     `unsure` and `skip` are no opinion. If one reviewer says that the species is there and another one that it is not, that is unknown. If
@@ -210,12 +224,73 @@ def verdict_of(decisions: Sequence[Review]) -> Verdict:
 
     Args:
         decisions: one of each reviewer, none of them `undo`.
+        sampling: `sampling_probability` of the result.
     """
     opinions = [d for d in decisions if d.decision in ("yes", "no", "other")]
     is_yes = {d.decision == "yes" for d in opinions}
     disagree = len(is_yes) == 2
     others = {d.other_species for d in opinions if d.decision == "other"}
-    sampling = max((d.sampling_probability for d in decisions if d.sampling_probability is not None), default=None)
     present = is_yes.pop() if len(is_yes) == 1 else None
     other = others.pop() if len(others) == 1 and not disagree else ""
     return Verdict(present, other, disagree, sampling)
+
+
+class Stratum(NamedTuple):
+    """How an item of a sample was chosen.
+
+    Attributes:
+        by_species: whether equally many items of each species and interval of the score were drawn; otherwise, all items of the
+            interval had the same probability.
+        low: lower limit of the score, which belongs to the interval.
+        high: its upper limit; 1 belongs to the interval.
+        filter: text of the filter of places and times, with its brackets; "" without one.
+    """
+
+    by_species: bool
+    low: float
+    high: float
+    filter: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Return the stratum that the column `stratum` names; None if it is none of a sample."""
+        match = _STRATUM.fullmatch(text)
+        if match is None:
+            return None
+        return cls(match["kind"] == "score", float(match["low"]), float(match["high"]), match["filter"] or "")
+
+    @property
+    def text(self) -> str:
+        """The stratum as it is written."""
+        return f"{'score' if self.by_species else 'random'} {self.low:g}-{self.high:g}{self.filter}"
+
+    def holds(self, probability: float) -> bool:
+        """Return whether a score is in the interval."""
+        return self.low <= probability < self.high or probability == self.high == 1
+
+
+def sampling_probabilities(reviews: Iterable[Review]) -> dict[ItemKey, float]:
+    """Return the probability with which each item that was drawn at random was chosen, by all samples together.
+
+    An item can be in the strata of several samples: a larger one that was drawn later, or a simple random one beside a stratified one.
+    Samples are ordered by the same hash (`review.queues`), so the larger one holds what the smaller one holds in a stratum, and the item
+    is chosen with the largest of the probabilities.
+
+    Args:
+        reviews: rows of the table.
+    """
+    rows = [r for r in reviews if r.decision != "undo" and r.sampling_probability is not None]
+    samples: dict[tuple[str, str, str], dict[Stratum, float]] = {}
+    for r in rows:
+        if (stratum := Stratum.parse(r.stratum)) is not None:
+            of_samples = samples.setdefault((r.model, stratum.filter, r.species if stratum.by_species else ""), {})
+            of_samples[stratum] = max(of_samples.get(stratum, 0.0), r.sampling_probability or 0.0)
+    found: dict[ItemKey, float] = {}
+    for r in rows:
+        values = [found.get(r.key, 0.0), r.sampling_probability or 0.0]
+        own = Stratum.parse(r.stratum)
+        for species in (r.species, "") if own is not None else ():
+            of_samples = samples.get((r.model, own.filter, species), {}) if own is not None else {}
+            values += [p for stratum, p in of_samples.items() if stratum == own or stratum.holds(r.probability)]
+        found[r.key] = max(values)
+    return found

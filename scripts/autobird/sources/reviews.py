@@ -7,13 +7,14 @@ from autobird.core.errors import AutobirdError
 from autobird.core.hashing import hash_files
 from autobird.core.walk import path_of_printable
 from autobird.sources.base import (
+    ABSENT,
+    PRESENT,
     REVIEWED,
     SHA256_PREFIX,
     Box,
     ListedRecording,
     RecordingMetadata,
     Source,
-    review_problem,
 )
 from autobird.sources.metadata import read_metadata
 from autobird.sources.paths import match_metadata
@@ -91,7 +92,11 @@ class ReviewSource(Source):
         by_place: dict[tuple[str, float, float, str], list[Box]] = {}
         for box in boxes:
             by_place.setdefault((box.recording, box.start, box.end, box.species), []).append(box)
-        return sorted(found[-1] for found in by_place.values() if len({_is_present(box) for box in found}) == 1)
+        return sorted(
+            max(found, key=lambda box: box.sampling_probability)
+            for found in by_place.values()
+            if len({box.decision for box in found}) == 1
+        )
 
     def notes(self) -> list[str]:
         """Return how many items have no clear answer."""
@@ -121,13 +126,9 @@ class ReviewSource(Source):
 def _boxes(key: ItemKey, verdict: Verdict) -> list[Box]:
     if verdict.present is None:
         return []
-    sampling = verdict.sampling_probability or 0.0
-    boxes = [Box(key.file, key.start, key.end, key.species, review_problem(verdict.present, sampling))]
+    decision = PRESENT if verdict.present else ABSENT
+    boxes = [Box(*key, decision=decision, sampling_probability=verdict.sampling_probability or 0.0)]
     if verdict.other_species:
         # That it was found depends on the question, so it is no sample of anything.
-        boxes.append(Box(key.file, key.start, key.end, verdict.other_species, review_problem(True, 0.0)))
+        boxes.append(Box(key.file, key.start, key.end, verdict.other_species, decision=PRESENT))
     return boxes
-
-
-def _is_present(box: Box) -> bool:
-    return box.problem.startswith(review_problem(True, None))
