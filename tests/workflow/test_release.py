@@ -183,7 +183,8 @@ def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) 
     found = json.loads((folder / "results/test/drift/drift.json").read_text())
     assert (found["recordings"], found["selection"]["outside"], found["selection"]["others"]) == (3, 5, {"another": 3})
     assert "Nothing to be done" in snakemake(folder, "--config", FOLDER, selected).text
-    journal.append(LogEntry(description["fingerprint"], 5.0, None, None, features))
+    journal = Store(backend_of(folder / "log.sqlite"))
+    assert journal.append(LogEntry(description["fingerprint"], 5.0, None, None, features), timeout=60) is not None
     journal.close()
     assert snakemake(folder, "--config", FOLDER, selected).rules == {"drift_current", "drift"}
     for drift, message in (
