@@ -25,7 +25,7 @@ def label_set(
 
 
 def label_sets(present: Sequence[str], complete: bool = True, unknown: Sequence[str] = ()) -> dict[str, Any]:
-    """Return the columns about labels of `PREDICTIONS`, and the weight, for a window and its recording with the same label set."""
+    """Return the columns about labels of `PREDICTIONS` for a window and its recording with the same label set, and the weight 1."""
     window, recording = (label_set(present, complete, unknown, prefix) for prefix in ("", "recording_"))
     return {**window, **recording, "negative": complete and not present and not unknown, "weight": 1.0}
 

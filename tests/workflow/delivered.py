@@ -1,4 +1,4 @@
-"""Scores computed from the JSON of `autobird predict` and the true labels with scikit-learn, without the code of the evaluation."""
+"""What a bundle should answer, and scores computed from its answers and the true labels without the code of the evaluation."""
 
 import json
 import subprocess
@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import special
 from sklearn.metrics import average_precision_score, f1_score, precision_recall_fscore_support, roc_auc_score
+
+from autobird.predict.classification import Calibration, smoothed
 
 
 def predictions(run: Path, root: Path, recordings: list[str]) -> dict[str, Any]:
@@ -93,3 +97,15 @@ def assert_delivered(run: Path, root: Path, truth: dict[str, set[str]]) -> None:
             evaluated = test[level][metric]
             expected = np.nan if evaluated is None else evaluated["value"]
             np.testing.assert_allclose(value, expected, atol=2e-6, err_msg=f"{metric} {level}")
+
+
+def answered_probabilities(calibration: Calibration, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Return the probabilities that a bundle should answer for the windows of one recording.
+
+    Args:
+        calibration: that of the bundle.
+        rows: rows of `predictions.parquet` of the recording, without quiet windows.
+    """
+    calibrated = np.stack(rows["logits"].to_list()).astype(np.float64) * calibration.scale + calibration.offset
+    p = special.expit(calibrated) if calibration.outputs == "independent" else special.softmax(calibrated, axis=1)
+    return smoothed(p, np.zeros(len(p), np.int64), rows["number"].to_numpy(np.int64), calibration.smoothing)

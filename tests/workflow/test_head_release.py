@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.special
 
 from autobird.backbone.base import BackboneInfo
 from autobird.drift.features import DRIFT_FEATURES
@@ -17,6 +16,7 @@ from autobird.synth.folder import write_folder
 from tests.conftest import copy_project, copy_run
 from tests.heads import make_backbone
 from tests.workflow.conftest import FOLDER, _finish, _once, snakemake
+from tests.workflow.delivered import answered_probabilities
 
 HEAD = (
     FOLDER,
@@ -84,14 +84,7 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_head: Pa
     for name, rows in table.groupby("recording"):
         found = classifier.predict(finished_head / "my birds" / str(name))
         np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])
-        logits = np.stack(rows["logits"].to_list()).astype(np.float64)
-        fitted = classifier.bundle.calibration
-        calibrated = logits * fitted.scale + fitted.offset
-        expected = (
-            scipy.special.expit(calibrated)
-            if fitted.outputs == "independent"
-            else scipy.special.softmax(calibrated, axis=1)
-        )
+        expected = answered_probabilities(classifier.bundle.calibration, rows)
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import scipy.special
 
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.predict.bundle import Bundle
 from autobird.predict.bundle_files import FILES
-from autobird.predict.classification import smoothed
 from autobird.predict.columns import DETECTION_COLUMNS
 from autobird.predict.threshold_overlay import write_overlay
 from autobird.serving.store.entries import LogEntry
 from autobird.serving.store.store import Store, backend_of
 from autobird.synth.folder import write_folder
 from tests.workflow.conftest import FOLDER, snakemake
-from tests.workflow.delivered import assert_delivered
+from tests.workflow.delivered import answered_probabilities, assert_delivered
 
 
 def test_the_bundle_contains_its_files_and_no_path_of_the_machine_or_the_corpus(finished_folder: Path) -> None:
@@ -51,16 +49,7 @@ def test_prediction_and_evaluation_give_the_same_probabilities(finished_folder: 
     for name, rows in table.groupby("recording"):
         found = classifier.predict(finished_folder / "my birds" / str(name))
         np.testing.assert_array_equal(np.rint(found.starts[~found.quiet] * 16000).astype(int), rows["start"])
-        logits = np.stack(rows["logits"].to_list()).astype(np.float64)
-        fitted = classifier.bundle.calibration
-        calibrated = logits * fitted.scale + fitted.offset
-        expected = (
-            scipy.special.expit(calibrated)
-            if fitted.outputs == "independent"
-            else scipy.special.softmax(calibrated, axis=1)
-        )
-        of_one = np.zeros(len(rows), np.int64)
-        expected = smoothed(expected, of_one, rows["number"].to_numpy(np.int64), fitted.smoothing)
+        expected = answered_probabilities(classifier.bundle.calibration, rows)
         np.testing.assert_allclose(found.probabilities[~found.quiet], expected, atol=1e-5)
 
 
@@ -194,7 +183,8 @@ def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) 
     found = json.loads((folder / "results/test/drift/drift.json").read_text())
     assert (found["recordings"], found["selection"]["outside"], found["selection"]["others"]) == (3, 5, {"another": 3})
     assert "Nothing to be done" in snakemake(folder, "--config", FOLDER, selected).text
-    journal.append(LogEntry(description["fingerprint"], 5.0, None, None, features))
+    journal = Store(backend_of(folder / "log.sqlite"))
+    assert journal.append(LogEntry(description["fingerprint"], 5.0, None, None, features), timeout=60) is not None
     journal.close()
     assert snakemake(folder, "--config", FOLDER, selected).rules == {"drift_current", "drift"}
     for drift, message in (
