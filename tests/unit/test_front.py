@@ -4,13 +4,16 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 
+from autobird.serving.channel import Channel
 from autobird.serving.front import Front, FrontLimits
+from autobird.serving.request_parser import RequestParser
 
 PROMPT = FrontLimits(connections=500, threads=4)
 
@@ -22,6 +25,7 @@ class App:
         self.release = threading.Event()
         self.started = threading.Semaphore(0)
         self.gone = threading.Event()
+        self.sizes: list[int] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body: bytes = environ["wsgi.input"].read()
@@ -37,6 +41,7 @@ class App:
             raise RuntimeError("secret")
         if environ["PATH_INFO"] == "/large":
             body = b"x" * 40_000_000
+            self.sizes.append(len(body))
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 
@@ -250,6 +255,47 @@ def test_pipelined_requests_are_answered_in_order(front: Running) -> None:
         while text.count(b"\r\n\r\n") < 5 or not text.endswith(b"4"):
             text += client.recv(1000)
     assert [part[:1] for part in text.split(b"\r\n\r\n")[1:]] == [b"0", b"1", b"2", b"3", b"4"]
+
+
+def test_requests_beyond_those_that_may_wait_for_their_answers_are_refused(front: Running) -> None:
+    """A single read holds thousands of short requests; each answer can be large, and the client need not read any."""
+    many = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+    with front.connect(many) as client:
+        text = b""
+        while data := client.recv(100_000):
+            text += data
+    assert (text.count(b" 200 OK"), text.count(b" 400 Bad Request")) == (16, 1)
+    assert b"too many requests were sent on one connection" in text
+
+
+def test_empty_lines_make_no_requests() -> None:
+    with running(FrontLimits(threads=2)) as front:
+        made: list[int] = []
+
+        class Counted(RequestParser):
+            def __init__(self, adjustments: Any) -> None:
+                made.append(1)
+                super().__init__(adjustments)
+
+        front.front.channel_class = type("Counting", (Channel,), {"parser_class": Counted})
+        with front.connect(b"\r\n" * 50_000 + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+            assert answer(client)[0] == 200
+        assert len(made) == 1
+
+
+def test_answers_that_nobody_reads_count_with_the_uploads() -> None:
+    with running(FrontLimits(threads=2, buffered_bytes=50_000_000)) as front:
+        clients = [front.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(3)]
+        try:
+            deadline = time.monotonic() + 30
+            held = 120_000_000
+            while len(front.app.sizes) < 3 or held > 50_000_000:
+                assert time.monotonic() < deadline
+                front.ask()
+                held = sum(channel.total_outbufs_len for channel in list(front.front.active_channels.values()))
+        finally:
+            for client in clients:
+                client.close()
 
 
 def test_the_largest_uploads_are_refused_when_all_together_are_too_large() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
-from autobird.serving.request_parser import RequestParser
+from autobird.serving.request_parser import RequestParser, Surplus
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),
@@ -23,6 +23,10 @@ _PROBLEMS = {
 }
 """Title and detail of the errors that arise before the app."""
 
+_MAX_WAITING = 16
+"""Complete requests that a connection may have sent before their answers. Browsers and most programs send one at a time; without a bound,
+a single read could hold thousands of requests, whose answers nobody reads."""
+
 
 @dataclass(frozen=True)
 class FrontLimits:
@@ -36,7 +40,8 @@ class FrontLimits:
         silent_seconds: time that a client may send nothing of a body that has begun, or read nothing of its answer.
         body_seconds: time for a body, whatever its length.
         body_rate: bytes a second; long bodies have more time than `body_seconds`, at this rate. Also for answers.
-        buffered_bytes: largest size of all bodies together that are arriving; beyond it the largest ones are refused.
+        buffered_bytes: largest size of all bodies that are arriving and answers that are leaving, together; beyond it the largest ones
+            are refused.
         memory_bytes: bodies and answers above this size are kept on disk while they arrive or leave.
     """
 
@@ -75,7 +80,6 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, with deadlines for the whole request and the whole answer."""
 
-    parser_class = RequestParser
     error_task_class = _ErrorTask
     request: Any
 
@@ -139,8 +143,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.handle_close()
             return
         if data:
-            self.last_activity = time.time()
-            self.received(data)
+            if self.request is None:  # empty lines before a request have no effect; each one would cost a parser
+                data = data.lstrip(b"\r\n")
+            if data:
+                self.last_activity = time.time()
+                self.received(data)
             return
         with self.requests_lock:
             self._has_ended = True
@@ -173,11 +180,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._answers += 1
         super().service()
 
+    def parser_class(self, adjustments: Any) -> RequestParser:
+        """Return the parser of the next request; one that refuses it if too many wait already."""
+        return (Surplus if len(self.requests) >= _MAX_WAITING else RequestParser)(adjustments)
+
     @property
     def buffered(self) -> int:
-        """Bytes of a body that is arriving."""
+        """Bytes of a body that is arriving, and of answers that the client has not read yet."""
         body = None if self.request is None else self.request.body_rcv
-        return 0 if body is None else len(body)
+        return int(self.total_outbufs_len) + (0 if body is None else len(body))
 
     def expire(self, error: Any) -> None:
         """End the connection, with an answer if a request has begun; the main thread calls it."""

@@ -161,3 +161,17 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         ):
             self.error, self.completed, self.expect_continue = RequestEntityTooLarge("too large"), True, False
         return used
+
+
+class Surplus(RequestParser):
+    """Refuses a request that follows too many others which wait for their answers, and what comes after it."""
+
+    def received(self, data: bytes) -> int:
+        """Use up the bytes."""
+        self.error = BadRequest("too many requests that wait")
+        self.error.problem = (
+            "Bad request",
+            "too many requests were sent on one connection before their answers were read; wait for the answers",
+        )
+        self.completed = True
+        return len(data)
