@@ -70,7 +70,7 @@ class Running:
 
     def ask(self, method: str = "GET", path: str = "/", body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-            connection.request(method, path, body)
+            connection.request(method, path, body, {"Connection": "close"})
             return received(connection.getresponse())
 
     def close(self) -> None:
@@ -147,6 +147,15 @@ def test_a_long_upload_has_time_in_proportion_to_its_length() -> None:
             assert answer(short)[0] == 408
             slow.sendall(b"x" * 10_000)
             assert answer(slow)[0] == 200
+
+
+def test_a_client_that_does_not_read_its_answer_in_time_is_disconnected() -> None:
+    limits = FrontLimits(threads=2, silent_seconds=0)
+    with running(limits) as front, front.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"):
+        deadline = time.monotonic() + 30
+        while not front.app.sizes or front.front.active_channels:  # only this client keeps its connection
+            assert time.monotonic() < deadline
+            assert front.ask()[0] == 200
 
 
 def test_an_idle_connection_is_closed() -> None:

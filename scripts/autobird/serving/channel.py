@@ -193,11 +193,14 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def expire(self, error: Any) -> None:
         """End the connection, with an answer if a request has begun; the main thread calls it."""
         with self.requests_lock:
-            if self.request is None or self.total_outbufs_len or self.requests:
-                self.will_close = True
-                return
-            self._refuse(error)
-        self.server.add_task(self)
+            is_refused = not (self.request is None or self.total_outbufs_len or self.requests)
+            if is_refused:
+                self._refuse(error)
+        if is_refused:
+            self.server.add_task(self)
+        else:
+            # Not `will_close`, which waits until the client takes some of its answer.
+            self.handle_close()
 
     def _refuse(self, error: Any) -> None:
         """Let a thread of the app answer the request that has begun with an error."""

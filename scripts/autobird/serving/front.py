@@ -158,7 +158,8 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
 
     def _expire(self, channel: Channel, error: Any) -> None:
         channel.expire(error)
-        self.events.watch(channel._fileno)
+        if channel.connected:
+            self.events.watch(channel._fileno)
 
     def _bound_buffers(self) -> None:
         """Refuse the largest bodies and unread answers if all together are too large for the disk."""
