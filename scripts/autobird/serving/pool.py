@@ -40,6 +40,9 @@ _GONE_SECONDS = 0.25
 _TICK_SECONDS = 0.5
 """How often the processes are looked after when nothing happens, seconds."""
 
+_FAULT_SECONDS = 2.0
+"""Pause after an unexpected error while the processes are looked after, seconds."""
+
 _ATTEMPTS = 2
 """How often a task is computed whose process is killed from outside."""
 
@@ -206,18 +209,23 @@ class ProcessPool:
                 running=len(current.busy),
                 replaced=group.replaced,
                 shadow=self._shadow.fingerprint() if self._shadow else None,
+                shadow_dropped=self._shadow.dropped if self._shadow else 0,
                 swap_error=group.swap_error or (self._shadow.group.swap_error if self._shadow else ""),
             )
 
     def close(self, seconds: float = 30.0) -> None:
         """End after the running tasks, at most this many seconds later; tasks that wait get `QueueFull`."""
+        self._refuse_all(seconds)
+        self._wake_up()
+        self._thread.join()
+
+    def _refuse_all(self, seconds: float) -> None:
+        """Accept no more tasks, and let those that wait get `QueueFull`; running ones have this many seconds."""
         with self._lock:
             self._closing, self._close_at = True, time.monotonic() + seconds
             for tickets in self._waiting.values():
                 while tickets:
                     tickets.popleft().given.set()
-        self._wake_up()
-        self._thread.join()
 
     def _wait_for_process(self, is_gone: Callable[[], bool], priority: Priority) -> tuple[Generation, ComputeProcess]:
         ticket = _Ticket()
@@ -274,7 +282,7 @@ class ProcessPool:
         try:
             while not self._closing or (self._group.is_busy() and time.monotonic() < self._close_at):
                 for group in groups:
-                    group.tick()
+                    self._tick(group)
                     if not self._ready.is_set() and group.current.error:
                         self._ready.set()
                 if not self._ready.is_set() and all(group.current.bundle for group in groups):
@@ -288,10 +296,21 @@ class ProcessPool:
             raise
         finally:
             self._ready.set()
+            self._refuse_all(0)  # nobody would give them a process
             for group in groups:
                 group.close()
             if self._shadow:
                 self._shadow.close()
+
+    def _tick(self, group: Group) -> None:
+        """Look after the processes of a bundle; a fault must not end the thread, because all tasks would then wait for ever."""
+        try:
+            group.tick()
+        except Exception:
+            if not self._ready.is_set():
+                raise
+            log.exception("error while looking after the compute processes; it is tried again")
+            time.sleep(_FAULT_SECONDS)
 
 
 def _answer(result: Result) -> TaskAnswer | TaskProblem:
