@@ -111,9 +111,12 @@ class JobProcess:
         except AutobirdError as error:
             raise QueueFull(str(error), 30) from error
         try:
-            process = ComputeProcess(
-                ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, _NICENESS)
-            )
+            try:
+                process = ComputeProcess(
+                    ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, _NICENESS)
+                )
+            except OSError as error:
+                raise QueueFull(f"a compute process cannot be started ({error.strerror or error})", 30) from error
             deadline = monotonic() + _START_SECONDS
             while not wait([process.pipe], _POLL_SECONDS):
                 if is_gone() or monotonic() > deadline:
@@ -124,7 +127,7 @@ class JobProcess:
             message = process.first_message()
             if isinstance(message, NotReady):
                 process.kill()
-                raise QueueFull(message.error, 30)
+                raise QueueFull(snapshot.message(message.error), 30)
             self._loaded, self._served = snapshot.signature, message.bundle
             return process
         finally:
