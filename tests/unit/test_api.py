@@ -14,6 +14,8 @@ import soxr
 from flask.testing import FlaskClient
 
 from autobird.predict import Classifier
+from autobird.serving import request_options
+from autobird.serving.api import predict as api_predict
 from autobird.serving.bundle_info import card_metrics
 from autobird.serving.form import base_name
 from autobird.serving.requests import ClientGone, QueueFull, TaskProblem
@@ -242,6 +244,25 @@ def test_the_number_of_recordings_is_limited(client: FlaskClient) -> None:
     status, title, detail = problem(client, **form(*[("file", "x", f"{n}.wav") for n in range(4)]))
     assert (status, title) == (413, "Too many files")
     assert detail == "the form has 4 recordings, more than 3 (--max-files); send several requests"
+
+
+def test_the_answers_of_several_recordings_are_bounded_together(
+    client: FlaskClient, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_predict, "_MAX_VALUES", 3)
+    files = ask(client, **form(("file", song, "a"), ("file", song, "b")))["files"]
+    assert len(files[0]["windows"]) == 2
+    assert files[1]["problem"]["title"] == "Answer too large"
+    assert "have 4 probabilities of windows, more than 3" in files[1]["problem"]["detail"]
+    files = ask(client, "?windows=0", **form(("file", song, "a"), ("file", song, "b")))["files"]
+    assert not any("problem" in file for file in files)
+
+
+def test_one_request_at_a_time_looks_for_similar_names(client: FlaskClient, song: bytes) -> None:
+    query = "?species=Parus majr,Parus mejor"
+    assert "'Parus majr' (similar: Parus major), 'Parus mejor';" in problem(client, query, data=song)[2]
+    with request_options._searching:
+        assert "similar" not in problem(client, query, data=song)[2]
 
 
 def test_names_of_files_have_no_folders_and_no_control_characters(client: FlaskClient, song: bytes) -> None:
@@ -473,10 +494,13 @@ def test_a_server_that_is_not_ready_says_why_without_a_path(bundle: Path) -> Non
 
     inner = InlinePool(bundle)
     pool = Pool(inner, None)
-    pool.state = lambda: replace(inner.state(), ready=False, swap_error=f"{bundle} is damaged")  # type: ignore[attr-defined]
-    response = create_app(Services(pool, ServeSettings())).test_client().get("/readyz")
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-    assert response.get_json()["swap_error"] == f"{bundle.name} is damaged"
+    shadow = bundle.parent / "other"
+    for folder in (bundle, shadow):
+        state = replace(inner.state(), ready=False, swap_error=f"{folder} is damaged")
+        pool.state = lambda state=state: state  # type: ignore[attr-defined]
+        response = create_app(Services(pool, ServeSettings(shadow=str(shadow)))).test_client().get("/readyz")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert response.get_json()["swap_error"] == f"{folder.name} is damaged"
 
 
 def test_predictions_are_counted(bundle: Path, song: bytes) -> None:

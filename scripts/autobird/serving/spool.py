@@ -17,14 +17,15 @@ class Spool:
 
     Args:
         folder: where the temporary file is created; None: the system's folder.
+        memory: largest content that is kept in memory, bytes.
 
     Attributes:
         size: bytes written.
         head: the first bytes, at most `HEAD`.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder, self._memory = folder, bytearray()
+    def __init__(self, folder: Path | None = None, memory: int = MEMORY) -> None:
+        self._folder, self._memory, self._largest = folder, bytearray(), memory
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self.size, self.head = 0, b""
@@ -34,7 +35,7 @@ class Spool:
         if len(self.head) < HEAD:
             self.head += block[: HEAD - len(self.head)]
         self.size += len(block)
-        if self._file is None and self.size > MEMORY:
+        if self._file is None and self.size > self._largest:
             descriptor, path = tempfile.mkstemp(prefix="upload-", dir=self._folder)
             self._file, self._path = os.fdopen(descriptor, "wb"), Path(path)
             self._file.write(self._memory)
@@ -43,6 +44,11 @@ class Spool:
             self._memory += block
         else:
             self._file.write(block)
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes that are kept in memory."""
+        return len(self._memory)
 
     def source(self) -> bytes | Path:
         """Return the content, or the path of the file that holds it until `remove`; nothing can be written afterwards."""

@@ -20,13 +20,16 @@ from autobird.serving.form import (
     texts_of,
 )
 from autobird.serving.problems import Problem
-from autobird.serving.spool import Spool
+from autobird.serving.spool import MEMORY, Spool
 
 _BLOCK = 1 << 16
 """Bytes read at a time."""
 
 _MAX_DRAINED = 256_000_000
 """Largest number of bytes that are read and discarded of an upload that is refused (see `_Body.drain`)."""
+
+_MAX_MEMORY = 4 * MEMORY
+"""Largest content of a request that is kept in memory, bytes; the rest is in temporary files."""
 
 _MAX_PARTS = 100
 """Largest number of fields of a form."""
@@ -150,7 +153,9 @@ class Uploads:
         return parts
 
     def _new_spool(self) -> Spool:
-        spool = Spool(self._folder)
+        # Each of a hundred fields could be a megabyte, and as many requests are parsed at a time as there are threads.
+        left = _MAX_MEMORY - sum(spool.in_memory for spool in self._spools)
+        spool = Spool(self._folder, max(0, min(MEMORY, left)))
         self._spools.append(spool)
         return spool
 
