@@ -258,6 +258,14 @@ def test_the_answers_of_several_recordings_are_bounded_together(
     assert not any("problem" in file for file in files)
 
 
+def test_a_full_disk_is_no_internal_error(client: FlaskClient, song: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("autobird.serving.spool.Spool.write", fail)
+    assert problem(client, data=song)[:2] == (507, "Disk full")
+
+
 def test_one_request_at_a_time_looks_for_similar_names(client: FlaskClient, song: bytes) -> None:
     query = "?species=Parus majr,Parus mejor"
     assert "'Parus majr' (similar: Parus major), 'Parus mejor';" in problem(client, query, data=song)[2]

@@ -1,15 +1,17 @@
 """The HTTP front: slow and idle clients, deadlines, closed connections, limits, and its own errors."""
 
 import http.client
+import io
 import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
+from waitress.buffers import TempfileBasedBuffer
 
 from autobird.serving.channel import Channel
 from autobird.serving.front import Front, FrontLimits
@@ -318,6 +320,31 @@ def test_the_largest_uploads_are_refused_when_all_together_are_too_large() -> No
             assert (status, json.loads(body)["title"], headers["Retry-After"]) == (503, "Server busy", "10")
             small.sendall(b"x" * 30_000)
             assert answer(small)[0] == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_full_disk_is_a_problem_of_the_upload_alone(
+    front: Running, chunked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, *_: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TempfileBasedBuffer, "newfile", lambda _: Full())
+        head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 900000"
+        with front.connect(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n") as client:
+            for _ in range(9):
+                with suppress(OSError):  # chunks are not read to their end
+                    client.sendall((b"186a0\r\n" if chunked else b"") + b"x" * 100_000 + b"\r\n" * chunked)
+            if not chunked:
+                status, headers, body = answer(client)
+                assert (status, json.loads(body)["title"], headers["Retry-After"]) == (507, "Disk full", "10")
+        deadline = time.monotonic() + 30
+        while 507 not in front.errors[-1:]:
+            assert time.monotonic() < deadline
+            front.ask()
+    assert front.ask()[0] == 200
 
 
 def test_urgent_data_does_not_keep_the_loop_busy(front: Running) -> None:

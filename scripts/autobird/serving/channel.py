@@ -19,6 +19,7 @@ _PROBLEMS = {
     431: ("Headers too large", "the headers of the request are too large; send fewer or shorter ones"),
     500: ("Internal error", "the request could not be processed; see the server's log"),
     503: ("Server busy", "too many large uploads arrive at the same time; try again later"),
+    507: ("Disk full", "the disk of the server has no space for the upload; try again later"),
     501: ("Not implemented", "this Transfer-Encoding is not supported; send the body with Content-Length or in chunks"),
 }
 """Title and detail of the errors that arise before the app."""
@@ -67,7 +68,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
             megabytes = front.body_bytes(self.request.path or "") / 1e6
             detail = f"the upload is larger than {megabytes:.10g} MB; send a shorter or compressed recording"
         headers, body = front.problem(error.code, title, detail)
-        if error.code == 503:
+        if error.code in (503, 507):
             headers = [*headers, ("Retry-After", "10")]
         self.status = f"{error.code} {error.reason}"
         self.response_headers.extend(headers)

@@ -149,7 +149,7 @@ def _labels(texts: Sequence[str], names: SpeciesNames) -> tuple[str, ...] | None
         else:
             labels[label] = None
     if unknown:
-        shown = []
+        shown: list[str] = []
         for name in unknown[:_MAX_LISTED]:
             close = _similar(names, name[:_SHOWN]) if not shown else ""
             shown.append(f"{_shown(name)} (similar: {close})" if close else _shown(name))

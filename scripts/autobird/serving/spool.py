@@ -17,25 +17,26 @@ class Spool:
 
     Args:
         folder: where the temporary file is created; None: the system's folder.
-        memory: largest content that is kept in memory, bytes.
 
     Attributes:
+        memory: largest content that is kept in memory, bytes; may be changed before something is written.
         size: bytes written.
         head: the first bytes, at most `HEAD`.
     """
 
-    def __init__(self, folder: Path | None = None, memory: int = MEMORY) -> None:
-        self._folder, self._memory, self._largest = folder, bytearray(), memory
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder, self._memory = folder, bytearray()
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self.size, self.head = 0, b""
+        self.memory = MEMORY
 
     def write(self, block: bytes) -> None:
         """Add bytes."""
         if len(self.head) < HEAD:
             self.head += block[: HEAD - len(self.head)]
         self.size += len(block)
-        if self._file is None and self.size > self._largest:
+        if self._file is None and self.size > self.memory:
             descriptor, path = tempfile.mkstemp(prefix="upload-", dir=self._folder)
             self._file, self._path = os.fdopen(descriptor, "wb"), Path(path)
             self._file.write(self._memory)
@@ -48,7 +49,7 @@ class Spool:
     @property
     def in_memory(self) -> int:
         """Bytes that are kept in memory."""
-        return len(self._memory)
+        return self.size if self._path is None else 0
 
     def source(self) -> bytes | Path:
         """Return the content, or the path of the file that holds it until `remove`; nothing can be written afterwards."""

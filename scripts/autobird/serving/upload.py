@@ -87,6 +87,12 @@ class Uploads:
             body.drain()
             self.close()
             raise
+        except OSError as error:  # of a temporary file
+            body.drain()
+            self.close()
+            raise Problem(
+                507, "Disk full", "the disk of the server has no space for the upload; try again later"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -155,7 +161,8 @@ class Uploads:
     def _new_spool(self) -> Spool:
         # Each of a hundred fields could be a megabyte, and as many requests are parsed at a time as there are threads.
         left = _MAX_MEMORY - sum(spool.in_memory for spool in self._spools)
-        spool = Spool(self._folder, max(0, min(MEMORY, left)))
+        spool = Spool(self._folder)
+        spool.memory = max(0, min(MEMORY, left))
         self._spools.append(spool)
         return spool
 

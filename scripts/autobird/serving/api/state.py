@@ -52,7 +52,7 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
 
 def _without_folders(text: str, *folders: Path | str | None) -> str:
     """Return a message with the names of folders instead of their paths, also of those that links lead to."""
-    for folder in map(Path, filter(None, folders)):
+    for folder in (Path(folder) for folder in folders if folder):
         for path in (folder.absolute(), folder.resolve(), folder):
             text = text.replace(str(path), folder.name)
     return text
