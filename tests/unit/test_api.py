@@ -13,11 +13,14 @@ import soundfile
 import soxr
 from flask.testing import FlaskClient
 
+from autobird.core.files import write_json
 from autobird.predict import Classifier
+from autobird.predict.bundle import bundle_manifest
 from autobird.serving import request_options
 from autobird.serving.api import predict as api_predict
-from autobird.serving.bundle_info import card_metrics
+from autobird.serving.bundle_info import BundleInfos, card_metrics
 from autobird.serving.form import base_name
+from autobird.serving.pool import InlinePool
 from autobird.serving.requests import ClientGone, QueueFull, TaskProblem
 from tests.api import CARD, client_of, make_complete_bundle, sound
 
@@ -485,6 +488,17 @@ def test_a_bundle_without_card_has_empty_texts(tmp_path: Path) -> None:
     value = client.get("/v1/model").get_json()
     assert (value["card"], value["metrics"], value["licence"]) == ("", [], {})
     assert client.get("/v1/species").get_json()[0]["precision_thresholds"] == {}
+
+
+def test_a_bundle_with_the_same_network_and_other_texts_is_read_again(tmp_path: Path) -> None:
+    folder, infos = make_complete_bundle(tmp_path / "bundle"), BundleInfos()
+    former = InlinePool(folder).bundle()
+    assert infos.of(former) is infos.of(former)
+    assert "# Model card: tiny" in infos.of(former).card
+    (folder / "MODEL_CARD.md").write_text("# Model card: corrected")
+    write_json(folder / "manifest.json", bundle_manifest(folder))
+    assert infos.of(InlinePool(folder).bundle()).card == "# Model card: corrected"
+    assert "# Model card: tiny" in infos.of(former).card
 
 
 def test_the_state_of_the_server_is_told(client: FlaskClient) -> None:
