@@ -21,6 +21,7 @@ from autobird.serving.jobs.folder import JobFolder
 from autobird.serving.jobs.job import Job, JobLimits
 from autobird.serving.jobs.length import declared_seconds
 from autobird.serving.jobs.queue import Jobs, TooManyJobs
+from autobird.serving.processes import Failed
 from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.settings import ServeSettings
 from autobird.serving.spool import Spool
@@ -366,6 +367,19 @@ def test_a_job_waits_if_its_process_cannot_be_started(tmp_path: Path, monkeypatc
     process = JobProcess(make_bundle(tmp_path / "bundle", (0.0, 1.0)))
     with pytest.raises(QueueFull, match="cannot be started"):
         process.submit(Task(b"x"))
+
+
+def test_an_unexpected_error_in_a_job_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = JobProcess(make_bundle(tmp_path / "bundle", (0.0, 1.0)))
+    monkeypatch.setattr(compute.ComputeProcess, "run", lambda *_: Failed("the trace"))
+    try:
+        found = process.submit(Task(b"x"))
+    finally:
+        process.idle()
+    assert isinstance(found, TaskProblem)
+    assert (found.status, "the trace" in caplog.text, "trace" in found.detail) == (500, True, False)
 
 
 def test_the_process_of_jobs_computes_stops_when_a_job_is_removed_and_ends_without_jobs(tmp_path: Path) -> None:
