@@ -13,9 +13,14 @@ import soundfile
 import soxr
 from flask.testing import FlaskClient
 
+from autobird.core.files import write_json
 from autobird.predict import Classifier
-from autobird.serving.bundle_info import card_metrics
+from autobird.predict.bundle import bundle_manifest
+from autobird.serving import request_options
+from autobird.serving.api import predict as api_predict
+from autobird.serving.bundle_info import BundleInfos, card_metrics
 from autobird.serving.form import base_name
+from autobird.serving.pool import InlinePool
 from autobird.serving.requests import ClientGone, QueueFull, TaskProblem
 from tests.api import CARD, client_of, make_complete_bundle, sound
 
@@ -244,6 +249,33 @@ def test_the_number_of_recordings_is_limited(client: FlaskClient) -> None:
     assert detail == "the form has 4 recordings, more than 3 (--max-files); send several requests"
 
 
+def test_the_answers_of_several_recordings_are_bounded_together(
+    client: FlaskClient, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_predict, "_MAX_VALUES", 3)
+    files = ask(client, **form(("file", song, "a"), ("file", song, "b")))["files"]
+    assert len(files[0]["windows"]) == 2
+    assert files[1]["problem"]["title"] == "Answer too large"
+    assert "have 4 probabilities of windows, more than 3" in files[1]["problem"]["detail"]
+    files = ask(client, "?windows=0", **form(("file", song, "a"), ("file", song, "b")))["files"]
+    assert not any("problem" in file for file in files)
+
+
+def test_a_full_disk_is_no_internal_error(client: FlaskClient, song: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("autobird.serving.spool.Spool.write", fail)
+    assert problem(client, data=song)[:2] == (507, "Disk full")
+
+
+def test_one_request_at_a_time_looks_for_similar_names(client: FlaskClient, song: bytes) -> None:
+    query = "?species=Parus majr,Parus mejor"
+    assert "'Parus majr' (similar: Parus major), 'Parus mejor';" in problem(client, query, data=song)[2]
+    with request_options._searching:
+        assert "similar" not in problem(client, query, data=song)[2]
+
+
 def test_names_of_files_have_no_folders_and_no_control_characters(client: FlaskClient, song: bytes) -> None:
     for name, kept in (
         ("../../etc/a.flac", "a.flac"),
@@ -458,6 +490,17 @@ def test_a_bundle_without_card_has_empty_texts(tmp_path: Path) -> None:
     assert client.get("/v1/species").get_json()[0]["precision_thresholds"] == {}
 
 
+def test_a_bundle_with_the_same_network_and_other_texts_is_read_again(tmp_path: Path) -> None:
+    folder, infos = make_complete_bundle(tmp_path / "bundle"), BundleInfos()
+    former = InlinePool(folder).bundle()
+    assert infos.of(former) is infos.of(former)
+    assert "# Model card: tiny" in infos.of(former).card
+    (folder / "MODEL_CARD.md").write_text("# Model card: corrected")
+    write_json(folder / "manifest.json", bundle_manifest(folder))
+    assert infos.of(InlinePool(folder).bundle()).card == "# Model card: corrected"
+    assert "# Model card: tiny" in infos.of(former).card
+
+
 def test_the_state_of_the_server_is_told(client: FlaskClient) -> None:
     assert client.get("/healthz").get_json() == {"status": "ok", "model": "0123456789abcdef"}
     assert client.get("/readyz").get_json()["status"] == "ready"
@@ -473,10 +516,13 @@ def test_a_server_that_is_not_ready_says_why_without_a_path(bundle: Path) -> Non
 
     inner = InlinePool(bundle)
     pool = Pool(inner, None)
-    pool.state = lambda: replace(inner.state(), ready=False, swap_error=f"{bundle} is damaged")  # type: ignore[attr-defined]
-    response = create_app(Services(pool, ServeSettings())).test_client().get("/readyz")
-    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
-    assert response.get_json()["swap_error"] == f"{bundle.name} is damaged"
+    shadow = bundle.parent / "other"
+    for folder in (bundle, shadow):
+        state = replace(inner.state(), ready=False, swap_error=f"{folder} is damaged")
+        pool.state = lambda state=state: state  # type: ignore[attr-defined]
+        response = create_app(Services(pool, ServeSettings(shadow=str(shadow)))).test_client().get("/readyz")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        assert response.get_json()["swap_error"] == f"{folder.name} is damaged"
 
 
 def test_predictions_are_counted(bundle: Path, song: bytes) -> None:

@@ -1,16 +1,21 @@
 """The HTTP front: slow and idle clients, deadlines, closed connections, limits, and its own errors."""
 
 import http.client
+import io
 import json
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
+from waitress.buffers import TempfileBasedBuffer
 
+from autobird.serving.channel import Channel
 from autobird.serving.front import Front, FrontLimits
+from autobird.serving.request_parser import RequestParser
 
 PROMPT = FrontLimits(connections=500, threads=4)
 
@@ -22,6 +27,7 @@ class App:
         self.release = threading.Event()
         self.started = threading.Semaphore(0)
         self.gone = threading.Event()
+        self.sizes: list[int] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         body: bytes = environ["wsgi.input"].read()
@@ -37,6 +43,7 @@ class App:
             raise RuntimeError("secret")
         if environ["PATH_INFO"] == "/large":
             body = b"x" * 40_000_000
+            self.sizes.append(len(body))
         start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
         return [body]
 
@@ -65,7 +72,7 @@ class Running:
 
     def ask(self, method: str = "GET", path: str = "/", body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
         with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
-            connection.request(method, path, body)
+            connection.request(method, path, body, {"Connection": "close"})
             return received(connection.getresponse())
 
     def close(self) -> None:
@@ -142,6 +149,15 @@ def test_a_long_upload_has_time_in_proportion_to_its_length() -> None:
             assert answer(short)[0] == 408
             slow.sendall(b"x" * 10_000)
             assert answer(slow)[0] == 200
+
+
+def test_a_client_that_does_not_read_its_answer_in_time_is_disconnected() -> None:
+    limits = FrontLimits(threads=2, silent_seconds=0)
+    with running(limits) as front, front.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"):
+        deadline = time.monotonic() + 30
+        while not front.app.sizes or front.front.active_channels:  # only this client keeps its connection
+            assert time.monotonic() < deadline
+            assert front.ask()[0] == 200
 
 
 def test_an_idle_connection_is_closed() -> None:
@@ -252,6 +268,47 @@ def test_pipelined_requests_are_answered_in_order(front: Running) -> None:
     assert [part[:1] for part in text.split(b"\r\n\r\n")[1:]] == [b"0", b"1", b"2", b"3", b"4"]
 
 
+def test_requests_beyond_those_that_may_wait_for_their_answers_are_refused(front: Running) -> None:
+    """A single read holds thousands of short requests; each answer can be large, and the client need not read any."""
+    many = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100
+    with front.connect(many) as client:
+        text = b""
+        while data := client.recv(100_000):
+            text += data
+    assert (text.count(b" 200 OK"), text.count(b" 400 Bad Request")) == (16, 1)
+    assert b"too many requests were sent on one connection" in text
+
+
+def test_empty_lines_make_no_requests() -> None:
+    with running(FrontLimits(threads=2)) as front:
+        made: list[int] = []
+
+        class Counted(RequestParser):
+            def __init__(self, adjustments: Any) -> None:
+                made.append(1)
+                super().__init__(adjustments)
+
+        front.front.channel_class = type("Counting", (Channel,), {"parser_class": Counted})
+        with front.connect(b"\r\n" * 50_000 + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
+            assert answer(client)[0] == 200
+        assert len(made) == 1
+
+
+def test_answers_that_nobody_reads_count_with_the_uploads() -> None:
+    with running(FrontLimits(threads=2, buffered_bytes=50_000_000)) as front:
+        clients = [front.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(3)]
+        try:
+            deadline = time.monotonic() + 30
+            held = 120_000_000
+            while len(front.app.sizes) < 3 or held > 50_000_000:
+                assert time.monotonic() < deadline
+                front.ask()
+                held = sum(channel.total_outbufs_len for channel in list(front.front.active_channels.values()))
+        finally:
+            for client in clients:
+                client.close()
+
+
 def test_the_largest_uploads_are_refused_when_all_together_are_too_large() -> None:
     with running(FrontLimits(threads=2, buffered_bytes=100_000)) as front:
         head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -263,6 +320,31 @@ def test_the_largest_uploads_are_refused_when_all_together_are_too_large() -> No
             assert (status, json.loads(body)["title"], headers["Retry-After"]) == (503, "Server busy", "10")
             small.sendall(b"x" * 30_000)
             assert answer(small)[0] == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_full_disk_is_a_problem_of_the_upload_alone(
+    front: Running, chunked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.BytesIO):
+        def write(self, *_: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TempfileBasedBuffer, "newfile", lambda _: Full())
+        head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 900000"
+        with front.connect(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n") as client:
+            for _ in range(9):
+                with suppress(OSError):  # chunks are not read to their end
+                    client.sendall((b"186a0\r\n" if chunked else b"") + b"x" * 100_000 + b"\r\n" * chunked)
+            if not chunked:
+                status, headers, body = answer(client)
+                assert (status, json.loads(body)["title"], headers["Retry-After"]) == (507, "Disk full", "10")
+        deadline = time.monotonic() + 30
+        while 507 not in front.errors[-1:]:
+            assert time.monotonic() < deadline
+            front.ask()
+    assert front.ask()[0] == 200
 
 
 def test_urgent_data_does_not_keep_the_loop_busy(front: Running) -> None:

@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tracemalloc
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 import soundfile
 
 from autobird.core.errors import AutobirdError
+from autobird.serving.jobs import compute
 from autobird.serving.jobs.compute import JobProcess
-from autobird.serving.jobs.job import JobLimits
+from autobird.serving.jobs.folder import JobFolder
+from autobird.serving.jobs.job import Job, JobLimits
 from autobird.serving.jobs.length import declared_seconds
 from autobird.serving.jobs.queue import Jobs, TooManyJobs
+from autobird.serving.processes import Failed
 from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.settings import ServeSettings
 from autobird.serving.spool import Spool
@@ -324,6 +328,58 @@ def test_the_length_in_headers(tmp_path: Path, kind: str) -> None:
     else:
         path.write_bytes(b"RIFF text" * (kind == "text"))
     assert declared_seconds(path) == (2.0 if kind not in ("text", "empty") else None)
+
+
+def test_a_wrong_length_in_a_header_is_not_read_into_memory(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        file.write(b"RIFF\xff\xff\xff\xffWAVEfmt \xff\xff\xff\xff")
+        file.truncate(200_000_000)
+    tracemalloc.start()
+    try:
+        assert declared_seconds(path) is None
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_job_that_cannot_be_read_for_a_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = JobFolder(tmp_path)
+    job = Job("1" * 32, "a.wav", 1, 0.0)
+    (tmp_path / "jobs" / f".new-{job.id}").mkdir()
+    folder.add(job, b"x")
+
+    def fail(*_: object, **__: object) -> str:
+        raise OSError(24, "Too many open files")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", fail)
+        assert list(folder.load()) == []
+    assert list(folder.load()) == [job]
+    folder.close()
+
+
+def test_a_job_waits_if_its_process_cannot_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(compute, "ComputeProcess", fail)
+    process = JobProcess(make_bundle(tmp_path / "bundle", (0.0, 1.0)))
+    with pytest.raises(QueueFull, match="cannot be started"):
+        process.submit(Task(b"x"))
+
+
+def test_an_unexpected_error_in_a_job_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    process = JobProcess(make_bundle(tmp_path / "bundle", (0.0, 1.0)))
+    monkeypatch.setattr(compute.ComputeProcess, "run", lambda *_: Failed("the trace"))
+    try:
+        found = process.submit(Task(b"x"))
+    finally:
+        process.idle()
+    assert isinstance(found, TaskProblem)
+    assert (found.status, "the trace" in caplog.text, "trace" in found.detail) == (500, True, False)
 
 
 def test_the_process_of_jobs_computes_stops_when_a_job_is_removed_and_ends_without_jobs(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 import io
 import json
 import sqlite3
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,9 @@ from flask.testing import FlaskClient
 
 from autobird.core.files import write_json
 from autobird.drift.names import AUDIO_FEATURES, DRIFT_FEATURES, MODEL_FEATURES
+from autobird.serving import recent_drift
 from autobird.serving.app import create_app
-from autobird.serving.drift_answer import FEWEST, drift_of
+from autobird.serving.drift_answer import ALARM_RATE, FEWEST, drift_of
 from autobird.serving.jobs.job import JobLimits
 from autobird.serving.jobs.queue import Jobs
 from autobird.serving.pool import InlinePool
@@ -242,6 +246,50 @@ def test_similar_recordings_do_not_drift_and_a_bundle_without_reference_says_so(
     assert drift_of(features, folder, "another")["state"] == "no reference"
     reference.unlink()
     assert drift_of(features, folder, FINGERPRINT)["state"] == "no reference"
+
+
+def test_p_values_are_those_of_the_whole_test(pool: InlinePool, reference: Path) -> None:
+    """Two groups of features are tested, each with half of the false-alarm rate; a p value below the whole rate means drift."""
+    assert reference.exists()
+    features = np.array([list(entry(n).features.values()) for n in range(60)])
+    seen = set()
+    for shift in np.arange(0.3, 0.8, 0.05):
+        moved = features.copy()
+        moved[:, DRIFT_FEATURES.index("level")] += shift
+        for found in drift_of(moved.tolist(), pool.bundle().folder, FINGERPRINT)["features"]:
+            assert found["drift"] == (found["p_value"] < ALARM_RATE), found
+            seen.add(found["p_value"])
+    assert any(ALARM_RATE / 2 < p < 2 * ALARM_RATE for p in seen)
+
+
+def test_recordings_that_the_shadow_bundle_classified_again_count_once(store: Store) -> None:
+    for n in range(3):
+        store.append(entry(n), LONG)
+        store.append(replace(entry(n), role="shadow"), LONG)
+    assert len(store.features(FINGERPRINT, 100)) == 3
+
+
+def test_only_one_thread_waits_for_the_drift_test(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    began, go_on, calls = threading.Event(), threading.Event(), []
+
+    def slow(*_: object) -> dict[str, Any]:
+        calls.append(1)
+        began.set()
+        go_on.wait(60)
+        raise recent_drift.DriftFailed
+
+    monkeypatch.setattr(recent_drift, "_computed", slow)
+    monkeypatch.setattr(recent_drift, "_WAIT", 0.0)
+    app = client.application
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(lambda: app.test_client().get("/v1/drift").status_code)
+        assert began.wait(60)
+        other = client.get("/v1/drift")
+        assert (other.status_code, other.headers["Retry-After"]) == (503, "5")
+        go_on.set()
+        assert first.result(60) == 500
+    assert client.get("/v1/drift").status_code == 500
+    assert len(calls) == 1  # a test that fails is not repeated at once
 
 
 def test_a_large_reference_is_reduced_to_whole_groups(pool: InlinePool, reference: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +79,26 @@ def test_a_log_is_exported_to_csv(place: str, tmp_path: Path) -> None:
     assert [row["species"] for row in rows] == ["", *['Grünfink, "männlich"'] * 4]
     run(place, "--output", str(tmp_path / "f.csv"), "--table", "feedback")
     assert "r1,,0.0,5.0,a,no,," in (tmp_path / "f.csv").read_text()
+
+
+def test_texts_of_clients_are_no_formulas_in_spreadsheets(place: str, tmp_path: Path) -> None:
+    store = Store(backend_of(place))
+    store.append_feedback(Feedback("-1", None, -0.5, 5.0, "=HYPERLINK(1)", "no", "", "@SUM"), LONG)
+    store.close()
+    run(place, "--output", str(tmp_path / "f.csv"), "--table", "feedback")
+    assert (tmp_path / "f.csv").read_text().splitlines()[-1].endswith(",'-1,,-0.5,5.0,'=HYPERLINK(1),no,,'@SUM")
+
+
+def test_ids_are_kept_so_that_feedback_belongs_to_its_entry(place: str, tmp_path: Path) -> None:
+    store = Store(backend_of(place))
+    store.append_feedback(Feedback("", 4, 0.0, 5.0, "a", "no"), LONG)
+    store.close()
+    run(place, "--output", str(tmp_path / "copy.sqlite"), "--since", "2026-05-03")
+    with closing(sqlite3.connect(tmp_path / "copy.sqlite")) as connection:
+        found = connection.execute(
+            "SELECT p.request FROM feedback f JOIN predictions p ON p.id = f.prediction WHERE f.prediction IS NOT NULL"
+        )
+        assert found.fetchall() == [("r3",)]
 
 
 def test_a_log_that_is_exported_to_sqlite_can_be_tested_for_drift(place: str, tmp_path: Path) -> None:

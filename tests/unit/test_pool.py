@@ -22,10 +22,11 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.predict.bundle import bundle_manifest
 from autobird.predict.overlay_path import overlay_path
-from autobird.serving import processes
+from autobird.serving import group, processes
+from autobird.serving import pool as pool_module
 from autobird.serving.pool import InlinePool, PoolOptions, ProcessPool
-from autobird.serving.requests import ClientGone, PoolState, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
-from autobird.serving.snapshot import Snapshot
+from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.snapshot import Snapshot, signature
 from tests.unit.test_predict import make_bundle
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tests hold processes with named pipes")
@@ -418,12 +419,87 @@ def test_a_shadow_bundle_gets_the_same_recordings(bundle: Path, song: bytes, tmp
         pool.close(0)
 
 
+def test_a_fault_of_what_takes_the_answers_of_the_shadow_bundle_costs_one_answer(
+    bundle: Path, song: bytes, tmp_path: Path
+) -> None:
+    pool = ProcessPool(bundle, PoolOptions(1, shadow=bundle))
+    try:
+        pool.wait_until_ready()
+        found: list[TaskAnswer] = []
+
+        def fail(_: TaskAnswer) -> None:
+            raise ValueError
+
+        pool.submit(Task(song), on_shadow=fail)
+        pool.submit(Task(song), on_shadow=found.append)
+        wait_until(lambda: found)
+        assert pool.state().shadow_dropped == 1
+    finally:
+        pool.close(0)
+
+
+def test_a_process_that_cannot_be_started_is_started_later(
+    idle: ProcessPool, song: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    start, failures = group.ComputeProcess, [OSError(24, "Too many open files")]
+
+    def fail_once(settings: processes.ProcessSettings) -> processes.ComputeProcess:
+        if failures:
+            raise failures.pop()
+        return start(settings)
+
+    monkeypatch.setattr(group, "ComputeProcess", fail_once)
+    os.kill(idle._group.current.idle[0].pid, signal.SIGKILL)
+    wait_until(lambda: not failures and idle.state().processes == 2)
+    assert isinstance(idle.submit(Task(song)), TaskAnswer)
+    assert "cannot be started (Too many open files)" in caplog.text
+
+
+def test_a_fault_while_processes_are_looked_after_stops_nothing(
+    idle: ProcessPool, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def fail(_: object) -> None:
+        failed.set()
+        raise RuntimeError("fault")
+
+    monkeypatch.setattr(pool_module, "_FAULT_SECONDS", 0.01)
+    monkeypatch.setattr(group.Group, "_watch", fail)
+    assert failed.wait(60)
+    os.kill(idle._group.current.idle[0].pid, signal.SIGKILL)
+    replaced = idle.state().replaced
+    wait_until(lambda: idle.state().replaced > replaced and idle.state().processes == 2)
+    assert isinstance(idle.submit(Task(song)), TaskAnswer)
+
+
+def test_links_that_lead_to_each_other_are_no_bundle(tmp_path: Path) -> None:
+    loop = tmp_path / "bundle"
+    loop.symlink_to(loop)
+    assert signature(loop) == ()
+    with pytest.raises(AutobirdError, match="cannot be copied"):
+        Snapshot(loop)
+
+
+def test_a_process_that_was_starting_when_the_bundle_changed_is_ended(bundle: Path) -> None:
+    settings = processes.ProcessSettings(bundle, bundle)
+    one = group.Group(bundle, settings, 1, threading.Lock())
+    try:
+        wait_until(lambda: one.tick() or one.current.ready)
+        former, late = one.current, processes.ComputeProcess(settings)
+        former.starting.append(late)
+        one._retired, one.current = [former], group.Generation(Snapshot(bundle))
+        one.tick()
+        assert not late.is_alive()
+        assert (one._retired, former.snapshot.folder.exists()) == ([], False)
+    finally:
+        one.close()
+
+
 def test_the_state_of_a_pool_that_has_just_started_is_not_ready(bundle: Path) -> None:
     pool = ProcessPool(bundle, PoolOptions(1))
     try:
-        pool._group.current.idle.clear()
-        state = replace(pool.state(), wanted=1)
-        assert isinstance(state, PoolState)
+        assert not pool.state().ready  # a process takes longer to load the libraries
         pool.wait_until_ready()
         assert pool.state().ready
     finally:

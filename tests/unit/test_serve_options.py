@@ -16,7 +16,8 @@ from autobird.predict.overlay_path import overlay_path
 from autobird.serving import options as options_module
 from autobird.serving.address import bind, listen, url
 from autobird.serving.options import serve_settings
-from autobird.serving.settings import MAX_WORKERS
+from autobird.serving.server import _buffered_bytes, _max_bytes
+from autobird.serving.settings import MAX_WORKERS, ServeSettings
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import serve_command
 
@@ -223,3 +224,11 @@ def test_urls_are_for_a_browser_on_this_machine() -> None:
 def test_a_port_for_administrators_is_reported() -> None:
     with pytest.raises(AutobirdError, match="give a --port above 1023"):
         bind("127.0.0.1", 1)
+
+
+def test_uploads_may_be_as_large_as_the_options_say() -> None:
+    jobs = ServeSettings(state="state", max_job_megabytes=10_000)
+    assert _max_bytes("/v1/jobs/", jobs) == 10_000_000_000
+    assert _buffered_bytes(jobs) >= 2 * _max_bytes("/v1/jobs", jobs)
+    assert _max_bytes("/v1/predict", jobs) == 64_000_000
+    assert _max_bytes("/v1/jobs", ServeSettings()) == 64_000_000  # it takes no jobs

@@ -25,6 +25,7 @@ from autobird.serving.store import sqlite as sqlite_module
 from autobird.serving.store.entries import LogEntry
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.store import Store
+from tests.scripted_jobs import LONG
 from tests.unit.test_drift import references_and_current
 
 MAY = datetime(2026, 5, 1, 6, 30, tzinfo=UTC).timestamp()
@@ -174,6 +175,16 @@ def test_the_entries_of_one_bundle_in_a_time_range_are_exported(
     assert selection["used"] == len(used)
     assert selection["outside"] == outside
     assert selection["others"] == {"old": 3, "older": 1}
+
+
+def test_entries_of_a_shadow_bundle_are_not_tested(tmp_path: Path) -> None:
+    store = Store(SqliteBackend(tmp_path / "log.sqlite"))
+    for role in ("answer", "shadow", "job"):
+        store.append(LogEntry("abc", 5.0, None, None, dict.fromkeys(DRIFT_FEATURES, 0.0), "r", role), LONG)  # type: ignore[arg-type]
+    store.close()
+    selection = select_entries(tmp_path / "log.sqlite", "abc", days=1)
+    assert [number for number, _ in selection.entries] == [1, 3]
+    assert (selection.outside, selection.others) == (0, {})
 
 
 def test_the_summary_of_the_drift_test_says_which_entries_of_the_log_were_used(tmp_path: Path) -> None:

@@ -471,6 +471,14 @@ def test_the_tables_do_not_collide_with_those_of_other_programs(
         assert connection.execute("SELECT count(*) FROM public.predictions").fetchone() == (0,)
 
 
+@pytest.mark.parametrize("url", ["u:secret@h:port/db", "u:secret%zz@h/db", "u:secret@[h/db"])
+def test_a_url_that_is_not_valid_is_reported_without_the_password(url: str) -> None:
+    pytest.importorskip("psycopg")
+    with pytest.raises(AutobirdError, match="URL of the log is not valid") as error:
+        backend_of(f"postgresql://{url}")
+    assert "secret" not in str(error.value)
+
+
 def test_a_sqlite_url_names_a_path() -> None:
     assert backend_of("sqlite:///a/log.sqlite").name == str(Path("a/log.sqlite"))
     assert backend_of("sqlite:////a/log.sqlite").name == str(Path("/a/log.sqlite"))

@@ -14,10 +14,11 @@ from urllib.parse import quote_from_bytes, urlsplit
 import numpy as np
 import pytest
 import soundfile
+from werkzeug.wrappers import Request
 
 from autobird.serving.form import NoRecordingField, Part, recordings_of
 from autobird.serving.spool import Spool
-from autobird.serving.upload import _unquoted
+from autobird.serving.upload import Uploads, _unquoted
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
 
@@ -271,6 +272,18 @@ def test_url_encoded_bytes_are_decoded() -> None:
     data = bytes(range(256)) * 3 + b" = %41 +\r\n"
     assert _unquoted(quote_from_bytes(data, safe="").encode()) == data
     assert _unquoted(b"a+b%3Dc=d") == b"a b=c=d"
+
+
+def test_many_small_files_of_a_form_are_not_all_kept_in_memory(tmp_path: Path) -> None:
+    one = b"x" * 900_000
+    body = form(*((f'; name="file"; filename="{n}"', one) for n in range(10)))
+    headers = {"Content-Type": "multipart/form-data; boundary=xyz"}
+    request = Request.from_values(method="POST", data=body, headers=headers)
+    with Uploads(request, 10**8, 10, (), tmp_path) as uploads:
+        contents = [source if isinstance(source, bytes) else source.read_bytes() for _, source in uploads.files]
+        assert contents == [one] * 10
+        assert sum(len(source) for _, source in uploads.files if isinstance(source, bytes)) <= 4 << 20
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_field_of_a_form_is_chosen_by_content_if_it_has_no_file_name() -> None:

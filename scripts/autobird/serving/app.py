@@ -87,7 +87,7 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
 
     @app.errorhandler(Exception)
     def internal_error(error: Exception) -> Response:
-        log.exception("error while processing %s %s", request.method, request.path, exc_info=error)
+        log.exception("error while processing %s %a", request.method, request.path, exc_info=error)
         return _response(Problem(500, "Internal error", "the request could not be processed; see the server's log"))
 
     app.register_blueprint(predict.blueprint(services, infos, metrics))

@@ -55,16 +55,21 @@ class BundleInfos:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, BundleInfo] = {}
+        self._known: list[tuple[ServedBundle, BundleInfo]] = []
 
     def of(self, bundle: ServedBundle) -> BundleInfo:
-        """Return the content of the files of a bundle; files that are missing or damaged count as empty."""
+        """Return the content of the files of a bundle; files that are missing or damaged count as empty.
+
+        Args:
+            bundle: of the pool, which returns the same object until it has loaded the bundle again. Its fingerprint would not do: it is
+                that of the network, and a new card, licence or calibration is a change, too.
+        """
         with self._lock:
-            if bundle.fingerprint not in self._known:
-                while len(self._known) >= _KEPT:
-                    del self._known[next(iter(self._known))]
-                self._known[bundle.fingerprint] = _read(bundle)
-            return self._known[bundle.fingerprint]
+            found = next((info for known, info in self._known if known is bundle), None)
+            if found is None:
+                found = _read(bundle)
+                self._known = [*self._known[1 - _KEPT :], (bundle, found)]
+            return found
 
 
 def card_metrics(card: str) -> list[dict[str, Any]]:

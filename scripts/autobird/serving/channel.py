@@ -7,7 +7,7 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
-from autobird.serving.request_parser import RequestParser
+from autobird.serving.request_parser import RequestParser, Surplus
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),
@@ -19,9 +19,14 @@ _PROBLEMS = {
     431: ("Headers too large", "the headers of the request are too large; send fewer or shorter ones"),
     500: ("Internal error", "the request could not be processed; see the server's log"),
     503: ("Server busy", "too many large uploads arrive at the same time; try again later"),
+    507: ("Disk full", "the disk of the server has no space for the upload; try again later"),
     501: ("Not implemented", "this Transfer-Encoding is not supported; send the body with Content-Length or in chunks"),
 }
 """Title and detail of the errors that arise before the app."""
+
+_MAX_WAITING = 16
+"""Complete requests that a connection may have sent before their answers. Browsers and most programs send one at a time; without a bound,
+a single read could hold thousands of requests, whose answers nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,8 @@ class FrontLimits:
         silent_seconds: time that a client may send nothing of a body that has begun, or read nothing of its answer.
         body_seconds: time for a body, whatever its length.
         body_rate: bytes a second; long bodies have more time than `body_seconds`, at this rate. Also for answers.
-        buffered_bytes: largest size of all bodies together that are arriving; beyond it the largest ones are refused.
+        buffered_bytes: largest size of all bodies that are arriving and answers that are leaving, together; beyond it the largest ones
+            are refused.
         memory_bytes: bodies and answers above this size are kept on disk while they arrive or leave.
     """
 
@@ -62,7 +68,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
             megabytes = front.body_bytes(self.request.path or "") / 1e6
             detail = f"the upload is larger than {megabytes:.10g} MB; send a shorter or compressed recording"
         headers, body = front.problem(error.code, title, detail)
-        if error.code == 503:
+        if error.code in (503, 507):
             headers = [*headers, ("Retry-After", "10")]
         self.status = f"{error.code} {error.reason}"
         self.response_headers.extend(headers)
@@ -75,7 +81,6 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, with deadlines for the whole request and the whole answer."""
 
-    parser_class = RequestParser
     error_task_class = _ErrorTask
     request: Any
 
@@ -139,8 +144,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.handle_close()
             return
         if data:
-            self.last_activity = time.time()
-            self.received(data)
+            if self.request is None:  # empty lines before a request have no effect; each one would cost a parser
+                data = data.lstrip(b"\r\n")
+            if data:
+                self.last_activity = time.time()
+                self.received(data)
             return
         with self.requests_lock:
             self._has_ended = True
@@ -173,20 +181,27 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._answers += 1
         super().service()
 
+    def parser_class(self, adjustments: Any) -> RequestParser:
+        """Return the parser of the next request; one that refuses it if too many wait already."""
+        return (Surplus if len(self.requests) >= _MAX_WAITING else RequestParser)(adjustments)
+
     @property
     def buffered(self) -> int:
-        """Bytes of a body that is arriving."""
+        """Bytes of a body that is arriving, and of answers that the client has not read yet."""
         body = None if self.request is None else self.request.body_rcv
-        return 0 if body is None else len(body)
+        return int(self.total_outbufs_len) + (0 if body is None else len(body))
 
     def expire(self, error: Any) -> None:
         """End the connection, with an answer if a request has begun; the main thread calls it."""
         with self.requests_lock:
-            if self.request is None or self.total_outbufs_len or self.requests:
-                self.will_close = True
-                return
-            self._refuse(error)
-        self.server.add_task(self)
+            is_refused = not (self.request is None or self.total_outbufs_len or self.requests)
+            if is_refused:
+                self._refuse(error)
+        if is_refused:
+            self.server.add_task(self)
+        else:
+            # Not `will_close`, which waits until the client takes some of its answer.
+            self.handle_close()
 
     def _refuse(self, error: Any) -> None:
         """Let a thread of the app answer the request that has begun with an error."""

@@ -66,7 +66,8 @@ def drift_of(features: list[list[float]], folder: Path, fingerprint: str) -> dic
                 "feature": name,
                 "drift": bool(round(float(scale * distance), 4) > test.threshold),
                 "distance": distance,
-                "p_value": test.p_values[name],
+                # Adjusted for the tests of both groups of features, so that it can be compared with the false-alarm rate of both together.
+                "p_value": min(1.0, round(len(references) * test.p_values[name], 4)),
                 "median": round(float(np.median(current[:, column])), 3),
                 "reference_median": round(float(np.median(used.values[:, n])), 3),
             }

@@ -158,10 +158,11 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
 
     def _expire(self, channel: Channel, error: Any) -> None:
         channel.expire(error)
-        self.events.watch(channel._fileno)
+        if channel.connected:
+            self.events.watch(channel._fileno)
 
     def _bound_buffers(self) -> None:
-        """Refuse the largest bodies that are arriving if all together are too large for the disk."""
+        """Refuse the largest bodies and unread answers if all together are too large for the disk."""
         channels = sorted(self.active_channels.values(), key=lambda channel: -channel.buffered)
         excess = sum(channel.buffered for channel in channels) - self.limits.buffered_bytes
         for channel in channels:

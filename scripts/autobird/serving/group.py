@@ -100,6 +100,7 @@ class Group:
             if process.is_alive():
                 generation.busy.add(process)
                 return generation, process
+            self.replaced += 1
         return None
 
     def give_back(self, generation: Generation, process: ComputeProcess) -> bool:
@@ -132,8 +133,11 @@ class Group:
         for generation in list(self._retired):
             with self._lock:
                 idle, generation.idle = generation.idle, []
+                starting, generation.starting = generation.starting, []
             for process in idle:
                 process.stop()
+            for process in starting:  # they were to take the place of one that ended just before the change
+                process.kill()
             if not generation.processes:
                 generation.snapshot.remove()
                 self._retired.remove(generation)
@@ -160,9 +164,7 @@ class Group:
             with self._lock:
                 generation.starting.remove(process)
                 if isinstance(message, NotReady):
-                    generation.error = generation.snapshot.message(message.error)
-                    generation.failures += 1
-                    generation.next_start = now + min(_MAX_PAUSE, 2.0 ** (generation.failures - 1))
+                    self._note_failure(generation, generation.snapshot.message(message.error))
                     log.debug("a compute process is not ready: %s", generation.error)
                     continue
                 generation.error, generation.failures = "", 0
@@ -182,12 +184,22 @@ class Group:
             missing = min(missing, 1 - len(generation.starting))
         if missing <= 0 or now < generation.next_start or (generation.error and generation is self._incoming):
             return
+        settings = replace(self._settings, folder=generation.snapshot.folder, shown_folder=self._folder)
         for _ in range(missing):
-            process = ComputeProcess(
-                replace(self._settings, folder=generation.snapshot.folder, shown_folder=self._folder)
-            )
+            try:
+                process = ComputeProcess(settings)
+            except OSError as error:  # for example too many open files; other clients may close theirs
+                self._note_failure(generation, f"a compute process cannot be started ({error.strerror or error})")
+                log.warning("%s; the next attempt follows", generation.error)
+                return
             with self._lock:
                 generation.starting.append(process)
+
+    def _note_failure(self, generation: Generation, error: str) -> None:
+        """Note why a process could not be started, and when the next attempt is made."""
+        generation.error = error
+        generation.failures += 1
+        generation.next_start = time.monotonic() + min(_MAX_PAUSE, 2.0 ** (generation.failures - 1))
 
     def _swap(self, incoming: Generation) -> None:
         """Let a new generation take over when all its processes are ready, or give it up when it cannot be used."""

@@ -2,14 +2,14 @@
 
 import itertools
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, csv_text
-from autobird.serving.store.backend import Backend, Query, Row, Unavailable
+from autobird.serving.store.backend import Backend, Query, Unavailable
 from autobird.serving.store.schema import TABLES, TableName
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.store import backend_of, utc
@@ -17,8 +17,8 @@ from autobird.serving.store.store import backend_of, utc
 SUFFIXES = (".parquet", ".csv", ".sqlite")
 """Kinds of files."""
 
-_BATCH = 5000
-"""Rows that are written at a time."""
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+"""Starts of texts that spreadsheets take for formulas."""
 
 
 def export_log(
@@ -56,6 +56,10 @@ def export_log(
             )
     except Unavailable as error:
         raise AutobirdError(_message(backend, str(error))) from error
+    except sqlite3.Error as error:
+        raise AutobirdError(
+            f"--output {output} cannot be written ({error}); give a path on a disk with free space"
+        ) from error
 
 
 def _message(backend: Backend, error: str) -> str:
@@ -97,26 +101,32 @@ def _write_csv(rows: Iterator[tuple[Any, ...]], table: TableName, output: Path) 
     with atomic(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.write(csv_text([["id", *(column.name for column in TABLES[table])]]))
         for row in _with_time(rows):
-            file.write(csv_text([["" if value is None else str(value) for value in row]]))
+            file.write(csv_text([[_cell(value) for value in row]]))
             count += 1
     return count
+
+
+def _cell(value: float | str | None) -> str:
+    """Return a value as text of a CSV file.
+
+    Clients choose the texts of the feedback; spreadsheets run those that begin with certain characters as formulas, unless an apostrophe
+    comes first. Source: https://owasp.org/www-community/attacks/CSV_Injection.
+    """
+    text = "" if value is None else str(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULAS) else text
 
 
 def _write_sqlite(query: Query, output: Path, since: float | None, until: float | None) -> int:
     count = 0
     with atomic(output) as temporary:
-        copy = SqliteBackend(temporary)
-        copy.open()
-        try:
-            tables: Sequence[TableName] = ("predictions", "feedback")
-            for table in tables:
-                rows = (Row(table, values, "") for _, *values in _rows(query, table, since, until))  # type: ignore[arg-type]
-                while batch := list(itertools.islice(rows, _BATCH)):
-                    copy.write(batch)
-                    count += len(batch)
-        finally:
-            copy.close()
-        # Without a write-ahead log, reading the file creates no others beside it, and works where nothing can be written.
+        SqliteBackend(temporary).open()  # creates the tables
         with closing(sqlite3.connect(temporary)) as connection:
+            with connection:
+                for table in TABLES:
+                    # With their ids, which feedback refers to.
+                    names = ["id", *(column.name for column in TABLES[table])]
+                    insert = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
+                    count += connection.executemany(insert, _rows(query, table, since, until)).rowcount
+            # Without a write-ahead log, reading the file creates no others beside it, and works where nothing can be written.
             connection.execute("PRAGMA journal_mode=DELETE")
     return count

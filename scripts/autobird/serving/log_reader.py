@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autobird.drift.names import DRIFT_FEATURES
+from autobird.serving.store.schema import ROLE
 from autobird.serving.store.sqlite import SqliteBackend
 
 
@@ -18,6 +19,8 @@ class LogSelection:
         entries: id and drift features (`DRIFT_FEATURES`) of each selected entry, oldest first.
         outside: number of entries of the bundle outside the range.
         others: number of entries of each other bundle, by fingerprint.
+
+    Entries of shadow bundles do not count anywhere.
     """
 
     bundle: str
@@ -44,16 +47,19 @@ def select_entries(
         Unavailable: the file is not a log.
     """
     with SqliteBackend(path).snapshot() as query:
+        # Entries of a shadow bundle are not used: if it has the same network, they are the same recordings once more.
+        has_roles = ("role",) in set(query("SELECT name FROM pragma_table_info('predictions')", []))
+        own = f"{ROLE} <> 'shadow'" if has_roles else "1 = 1"
         counts: dict[str, int] = dict(
-            query("SELECT bundle, count(*) FROM predictions GROUP BY bundle ORDER BY bundle", [])
+            query(f"SELECT bundle, count(*) FROM predictions WHERE {own} GROUP BY bundle ORDER BY bundle", [])
         )
         if days is not None:
-            [(last,)] = query("SELECT max(time) FROM predictions WHERE bundle = ?", [bundle])
+            [(last,)] = query(f"SELECT max(time) FROM predictions WHERE bundle = ? AND {own}", [bundle])
             since = None if last is None else float(last) - days * 86400
         limits = {"time >= ?": since, "time < ?": until}
         used = {text: value for text, value in limits.items() if value is not None}
         rows = query(
-            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE {' AND '.join(['bundle = ?', *used])} ORDER BY id",
+            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE {' AND '.join(['bundle = ?', own, *used])} ORDER BY id",
             [bundle, *used.values()],
         )
         entries = [(int(number), tuple(values)) for number, *values in rows]

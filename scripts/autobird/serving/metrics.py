@@ -78,6 +78,11 @@ class _States(Collector):
         yield CounterMetricFamily(
             "autobird_processes_replaced", "Compute processes that were replaced.", value=state.replaced
         )
+        yield CounterMetricFamily(
+            "autobird_shadow_dropped",
+            "Recordings without an answer of the shadow bundle, because too many waited or it failed.",
+            value=state.shadow_dropped,
+        )
         if self._services.store is not None:
             log = self._services.store.state()
             yield CounterMetricFamily(

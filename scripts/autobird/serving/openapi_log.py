@@ -92,7 +92,12 @@ _DRIFT = record(
                     "feature": TEXT,
                     "drift": schema("boolean"),
                     "distance": schema("number", "Kolmogorov-Smirnov distance", minimum=0, maximum=1),
-                    "p_value": schema("number", "adjusted for the number of features", minimum=0, maximum=1),
+                    "p_value": schema(
+                        "number",
+                        "adjusted for the number of features; to be compared with alarm_rate",
+                        minimum=0,
+                        maximum=1,
+                    ),
                     "median": schema("number", "of the recordings"),
                     "reference_median": schema("number", "of the recordings that the model was made with"),
                 }

@@ -13,10 +13,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.core.workers import Killed, TimedOut
+from autobird.core.workers import Killed
 from autobird.serving.group import Generation, Group
 from autobird.serving.inline_pool import InlinePool
-from autobird.serving.processes import ComputeProcess, Failed, Pipe, ProcessSettings, Result
+from autobird.serving.outcome import answer_or_problem
+from autobird.serving.processes import ComputeProcess, Pipe, ProcessSettings
 from autobird.serving.requests import (
     PRIORITIES,
     ClientGone,
@@ -29,6 +30,7 @@ from autobird.serving.requests import (
     TaskProblem,
 )
 from autobird.serving.shadow import ShadowQueue
+from autobird.serving.time_limit import time_limit
 
 __all__ = ["InlinePool", "PoolOptions", "ProcessPool"]
 
@@ -40,22 +42,14 @@ _GONE_SECONDS = 0.25
 _TICK_SECONDS = 0.5
 """How often the processes are looked after when nothing happens, seconds."""
 
+_FAULT_SECONDS = 2.0
+"""Pause after an unexpected error while the processes are looked after, seconds."""
+
 _ATTEMPTS = 2
 """How often a task is computed whose process is killed from outside."""
 
 _FIRST_GUESS = 0.1
 """Seconds of a task before one has been measured, for the header `Retry-After`."""
-
-
-_LEAST_TIME_LIMIT, _MAX_TIME_LIMIT = 120.0, 86_400.0
-"""Limits of the time for one recording, seconds."""
-
-_TIME_PER_SECOND = 0.02
-"""Seconds of computing for each second of audio, several times what a slow core takes."""
-
-_TIME_PER_BACKBONE_WINDOW = 0.3
-"""Additional seconds for each window that the backbone computes. BirdNET takes 0.035 to 0.075 on a core of 2020; a slow core that all
-processes share takes several times as long."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +71,6 @@ class PoolOptions:
     backbone: str | None = None
     threads: int = 1
     shadow: Path | None = None
-
-
-def time_limit(bundle: ServedBundle, max_seconds: float | None) -> float:
-    """Return the time that a process may take for a recording, seconds: several times what it takes on a slow, busy core.
-
-    Args:
-        bundle: the bundle.
-        max_seconds: longest recording, seconds of decoded audio; None: any.
-    """
-    if max_seconds is None:
-        return _MAX_TIME_LIMIT
-    limit = _LEAST_TIME_LIMIT + max_seconds * _TIME_PER_SECOND
-    if bundle.backbone:
-        window, hop, embedded = bundle.features["window"], bundle.features["hop"], bundle.backbone["window"]
-        parts = 1 + max(0, math.ceil((window - embedded) / embedded))
-        limit += max_seconds * parts / hop * _TIME_PER_BACKBONE_WINDOW
-    return float(min(limit, _MAX_TIME_LIMIT))
 
 
 @dataclass(eq=False)
@@ -172,7 +149,7 @@ class ProcessPool:
             raise ClientGone
         end = time.perf_counter()
         self._mean_seconds += 0.05 * (end - began - self._mean_seconds)
-        answer = _answer(result)
+        answer = answer_or_problem(result, ", or raise --time-limit")
         if isinstance(answer, TaskAnswer):
             if self._shadow and on_shadow:
                 self._shadow.put(task, on_shadow)
@@ -206,18 +183,23 @@ class ProcessPool:
                 running=len(current.busy),
                 replaced=group.replaced,
                 shadow=self._shadow.fingerprint() if self._shadow else None,
+                shadow_dropped=self._shadow.dropped if self._shadow else 0,
                 swap_error=group.swap_error or (self._shadow.group.swap_error if self._shadow else ""),
             )
 
     def close(self, seconds: float = 30.0) -> None:
         """End after the running tasks, at most this many seconds later; tasks that wait get `QueueFull`."""
+        self._refuse_all(seconds)
+        self._wake_up()
+        self._thread.join()
+
+    def _refuse_all(self, seconds: float) -> None:
+        """Accept no more tasks, and let those that wait get `QueueFull`; running ones have this many seconds."""
         with self._lock:
             self._closing, self._close_at = True, time.monotonic() + seconds
             for tickets in self._waiting.values():
                 while tickets:
                     tickets.popleft().given.set()
-        self._wake_up()
-        self._thread.join()
 
     def _wait_for_process(self, is_gone: Callable[[], bool], priority: Priority) -> tuple[Generation, ComputeProcess]:
         ticket = _Ticket()
@@ -274,7 +256,7 @@ class ProcessPool:
         try:
             while not self._closing or (self._group.is_busy() and time.monotonic() < self._close_at):
                 for group in groups:
-                    group.tick()
+                    self._tick(group)
                     if not self._ready.is_set() and group.current.error:
                         self._ready.set()
                 if not self._ready.is_set() and all(group.current.bundle for group in groups):
@@ -288,33 +270,18 @@ class ProcessPool:
             raise
         finally:
             self._ready.set()
+            self._refuse_all(0)  # nobody would give them a process
             for group in groups:
                 group.close()
             if self._shadow:
                 self._shadow.close()
 
-
-def _answer(result: Result) -> TaskAnswer | TaskProblem:
-    """Return the answer or the problem for what became of a task."""
-    if isinstance(result, TaskAnswer | TaskProblem):
-        return result
-    if isinstance(result, Failed):
-        log.error("a recording could not be classified because of an error in the program:\n%s", result.trace)
-        return TaskProblem(500, "Internal error", "the request could not be processed; see the server's log")
-    if isinstance(result, TimedOut):
-        return TaskProblem(
-            422,
-            "Recording takes too long",
-            f"the recording could not be classified in {result.seconds:g} s; cut it into parts, or raise --time-limit",
-        )
-    if isinstance(result, Killed):
-        return TaskProblem(
-            503,
-            "Compute process killed",
-            f"the process that classified the recording {result.how}, twice, perhaps because memory ran out; try later, or cut "
-            "the recording into parts",
-        )
-    log.warning("a recording was not classified because its decoding or classification crashed (%s)", result.signal)
-    return TaskProblem(
-        422, "Damaged recording", "the recording is damaged in a way that stops the decoder; export or convert it again"
-    )
+    def _tick(self, group: Group) -> None:
+        """Look after the processes of a bundle; a fault must not end the thread, because all tasks would then wait for ever."""
+        try:
+            group.tick()
+        except Exception:
+            if not self._ready.is_set():
+                raise
+            log.exception("error while looking after the compute processes; it is tried again")
+            time.sleep(_FAULT_SECONDS)

@@ -20,8 +20,11 @@ KINDS: Mapping[str, str] = {
     "Recording too long": "The recording is longer than --max-seconds, or has more samples than --max-values, however small the file "
     "is. Cut it into parts, or use /v1/jobs.",
     "Not a usable recording": "The file cannot be decoded, is too short, or is something else than a recording.",
+    "Answer too large": "The recordings of the request have more probabilities of windows than one answer may have. Send several "
+    "requests, or windows=0.",
     "Too many files for this format": "The format holds one recording. Send one, or use format=csv.",
-    "Server busy": "As many requests wait as --queue allows. Try again after the seconds of the header Retry-After.",
+    "Server busy": "As many requests wait as --queue allows, or the drift test is being computed. Try again after the "
+    "seconds of the header Retry-After.",
     "Recording takes too long": "The recording was not classified within --time-limit. Cut it into parts.",
     "Damaged recording": "The decoder crashed on this file. Save it again with another program.",
     "Compute process killed": "The process that classified the recording was ended from outside, twice. Try later.",

@@ -23,6 +23,14 @@ _LONGEST = 60.0
 """Time limit of a test, seconds; it takes one or two."""
 
 
+_WAIT = 1.0
+"""Longest time that a thread waits for another one that computes the test, seconds: it must be free for other requests."""
+
+
+class DriftBusy(Exception):
+    """Another thread computes the test."""
+
+
 class DriftFailed(Exception):
     """The test could not be computed; the log of the server says why."""
 
@@ -34,7 +42,7 @@ class RecentDrift:
         self._lock = threading.Lock()
         self._key: tuple[str, Path] | None = None
         self._until = 0.0
-        self._result: dict[str, Any] = {}
+        self._result: dict[str, Any] | None = None
 
     def result(self, store: Store, folder: Path, fingerprint: str) -> dict[str, Any]:
         """Return the result of the test as JSON values (`drift_answer.drift_of`).
@@ -47,12 +55,23 @@ class RecentDrift:
         Raises:
             Unavailable: the log cannot be read.
             DriftFailed: the test cannot be computed.
+            DriftBusy: another thread computes it.
         """
-        with self._lock:
+        if not self._lock.acquire(timeout=_WAIT):
+            raise DriftBusy
+        try:
             if self._key != (fingerprint, folder) or time.monotonic() >= self._until:
-                self._result = _computed(store.features(fingerprint, LAST), folder, fingerprint)
-                self._key, self._until = (fingerprint, folder), time.monotonic() + _VALID
+                features = store.features(fingerprint, LAST)
+                self._key, self._result = (fingerprint, folder), None
+                try:
+                    self._result = _computed(features, folder, fingerprint)
+                finally:  # a test that fails is not repeated with each request either
+                    self._until = time.monotonic() + _VALID
+            if self._result is None:
+                raise DriftFailed
             return self._result
+        finally:
+            self._lock.release()
 
 
 def _computed(features: list[tuple[float, ...]], folder: Path, fingerprint: str) -> dict[str, Any]:

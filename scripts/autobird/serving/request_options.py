@@ -1,6 +1,7 @@
 """The options of a request for a prediction, from its query, its form and its headers."""
 
 import math
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,9 @@ _OTHER_PARAMETERS = ("name",)
 _MAX_SPECIES = 10_000
 _MAX_LISTED = 5
 _SHOWN = 60
+
+_searching = threading.Lock()
+"""Held by the request that looks for similar names."""
 
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -145,9 +149,9 @@ def _labels(texts: Sequence[str], names: SpeciesNames) -> tuple[str, ...] | None
         else:
             labels[label] = None
     if unknown:
-        shown = []
+        shown: list[str] = []
         for name in unknown[:_MAX_LISTED]:
-            close = ", ".join(names.suggestions(name[:_SHOWN]))
+            close = _similar(names, name[:_SHOWN]) if not shown else ""
             shown.append(f"{_shown(name)} (similar: {close})" if close else _shown(name))
         more = f", and {len(unknown) - _MAX_LISTED} more" if len(unknown) > _MAX_LISTED else ""
         raise Problem(
@@ -156,6 +160,16 @@ def _labels(texts: Sequence[str], names: SpeciesNames) -> tuple[str, ...] | None
             f"the model does not know the species {', '.join(shown)}{more}; /v1/species lists those it knows",
         )
     return tuple(labels) or None
+
+
+def _similar(names: SpeciesNames, name: str) -> str:
+    """Return similar names; none while another request looks for some, as that takes up to 0.3 s of computing time in the front."""
+    if not _searching.acquire(blocking=False):
+        return ""
+    try:
+        return ", ".join(names.suggestions(name))
+    finally:
+        _searching.release()
 
 
 def _wrong(name: str, text: str, allowed: str) -> Problem:

@@ -1,5 +1,6 @@
 """Parse HTTP requests with waitress, with bounds on the parts that it keeps in memory without one."""
 
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -40,6 +41,13 @@ class Overloaded(Error):  # type: ignore[misc]
 
     code = 503
     reason = "Service Unavailable"
+
+
+class DiskFull(Error):  # type: ignore[misc]
+    """A request whose body cannot be stored."""
+
+    code = 507
+    reason = "Insufficient Storage"
 
 
 class Incomplete(BadRequest):  # type: ignore[misc]
@@ -115,7 +123,8 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
     expect_continue: bool
     path = ""
     _limit = 0
-    _is_too_large = False
+    _refusal: Any = None
+    """Why the request is refused after its body has been discarded."""
 
     @property
     def expected_bytes(self) -> int:
@@ -129,7 +138,7 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         if self.chunked:
             self.body_rcv = _BoundedChunkedReceiver(self.body_rcv.buf)
         elif self.content_length > self._limit:
-            self._is_too_large = True
+            self._refusal = RequestEntityTooLarge("too large")
             self.body_rcv = FixedStreamReceiver(self.content_length, _Discarded())
 
     def ended(self) -> Incomplete:
@@ -144,20 +153,47 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
 
     def received(self, data: bytes) -> int:
         """Process the next bytes; return how many were used."""
-        used = int(super().received(data))
+        try:
+            used = int(super().received(data))
+        except OSError:  # of the temporary file
+            self._discard(DiskFull("disk full"))
+            if self.chunked:  # it is not known how much was used
+                self.error, self.completed = self._refusal, True
+                return len(data)
+            used = int(super().received(data))
         if self.chunked and self.body_rcv.error and isinstance(self.error, BadRequest):
             self.error = _broken()
         if self.error or self.body_rcv is None:
             return used
-        if self.chunked and not self._is_too_large and len(self.body_rcv.buf) > self._limit:
-            self._is_too_large = True
-            self.body_rcv.buf.close()
-            self.body_rcv.buf = _Discarded(len(self.body_rcv.buf))
-        if self._is_too_large and (
+        if self.chunked and not self._refusal and len(self.body_rcv.buf) > self._limit:
+            self._discard(RequestEntityTooLarge("too large"))
+        if self._refusal and (
             self.completed
             or self.expect_continue  # the client waits for an answer before it sends the body
             or self.content_length > _MAX_DISCARDED
             or self.body_bytes_received > _MAX_DISCARDED
         ):
-            self.error, self.completed, self.expect_continue = RequestEntityTooLarge("too large"), True, False
+            self.error, self.completed, self.expect_continue = self._refusal, True, False
         return used
+
+    def _discard(self, refusal: Error) -> None:
+        """Forget what has arrived of the body, and do not keep the rest."""
+        self._refusal = refusal
+        size = len(self.body_rcv.buf)
+        with suppress(OSError):
+            self.body_rcv.buf.close()
+        self.body_rcv.buf = _Discarded(size)
+
+
+class Surplus(RequestParser):
+    """Refuses a request that follows too many others which wait for their answers, and what comes after it."""
+
+    def received(self, data: bytes) -> int:
+        """Use up the bytes."""
+        self.error = BadRequest("too many requests that wait")
+        self.error.problem = (
+            "Bad request",
+            "too many requests were sent on one connection before their answers were read; wait for the answers",
+        )
+        self.completed = True
+        return len(data)

@@ -145,6 +145,7 @@ class PoolState:
         running: tasks that are computed.
         replaced: processes that were replaced since the start, after a crash, a time limit or a kill from outside.
         shadow: fingerprint of the shadow bundle; None: there is none, or it is not ready.
+        shadow_dropped: recordings that have no answer of the shadow bundle, because too many waited or it failed.
         swap_error: why a changed bundle or table of thresholds could not be loaded; "" if the last change could.
     """
 
@@ -157,6 +158,7 @@ class PoolState:
     running: int
     replaced: int = 0
     shadow: str | None = None
+    shadow_dropped: int = 0
     swap_error: str = ""
 
 

@@ -107,6 +107,7 @@ def _run(
         threads=settings.queue + settings.workers + _SPARE_THREADS,
         header_seconds=settings.header_seconds,
         body_seconds=settings.body_seconds,
+        buffered_bytes=_buffered_bytes(settings),
     )
     stack = threading.stack_size(_STACK)
     front = Front(
@@ -138,8 +139,9 @@ def _run(
 
 
 def _max_bytes(path: str, settings: ServeSettings) -> int:
-    """Return the size of the largest body that a path accepts."""
-    megabytes = settings.max_job_megabytes if path.rstrip("/") == "/v1/jobs" else settings.max_megabytes
+    """Return the size of the largest body that a path accepts; without --state there are no jobs, whose bodies are larger."""
+    is_job = settings.state is not None and path.rstrip("/") == "/v1/jobs"
+    megabytes = settings.max_job_megabytes if is_job else settings.max_megabytes
     return int(megabytes * 1e6)
 
 
@@ -149,6 +151,11 @@ def _desk(review: "ReviewSession | None") -> "ReviewDesk | None":
     from autobird.serving.review.desk import ReviewDesk
 
     return ReviewDesk(review)
+
+
+def _buffered_bytes(settings: ServeSettings) -> int:
+    """Return the size of all bodies that may arrive at the same time: at least two of the largest."""
+    return max(4_000_000_000, 2 * max(_max_bytes(path, settings) for path in ("/v1/jobs", "/v1/predict")))
 
 
 def _allowed_connections() -> int:

@@ -1,5 +1,6 @@
 """Give the tasks of users to a second bundle too, with low priority; its answers are passed on and never returned."""
 
+import logging
 import os
 import shutil
 import threading
@@ -12,6 +13,8 @@ from pathlib import Path
 from autobird.serving.group import Group
 from autobird.serving.processes import ProcessSettings, Result
 from autobird.serving.requests import ClientGone, Task, TaskAnswer
+
+log = logging.getLogger("autobird")
 
 _MAX_WAITING = 64
 """Tasks that wait for the shadow bundle; further ones are left out, because users must not wait for it."""
@@ -50,11 +53,13 @@ class ShadowQueue:
         """Add a task, if not too many wait. Its file may be deleted afterwards."""
         own = None if len(self._waiting) >= _MAX_WAITING or self.fingerprint() is None else _own_file(task)
         with self._work:
-            if own is None or self._closed:
-                self.dropped += 1
+            if own is not None and not self._closed:
+                self._waiting.append((own, on_answer))
+                self._work.notify()
                 return
-            self._waiting.append((own, on_answer))
-            self._work.notify()
+            self.dropped += 1
+        if own is not None:
+            _delete(own)
 
     def close(self) -> None:
         """End the thread; tasks that wait are left out."""
@@ -97,10 +102,14 @@ class ShadowQueue:
             finally:
                 self.group.give_back(generation, process)
                 _delete(task)
-            if isinstance(result, TaskAnswer):
-                on_answer(result)
-            else:
+            if not isinstance(result, TaskAnswer):
                 self.dropped += 1
+                continue
+            try:
+                on_answer(result)
+            except Exception:  # it must not end the thread: no other recording would get an answer
+                self.dropped += 1
+                log.exception("error while an answer of the shadow bundle was passed on")
 
 
 def _own_file(task: Task) -> Task | None:

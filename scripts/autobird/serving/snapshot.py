@@ -1,5 +1,6 @@
 """A private copy of a bundle and the table of thresholds beside it, and whether the originals have changed since."""
 
+import os
 import shutil
 import tempfile
 import time
@@ -26,13 +27,15 @@ Signature = tuple[tuple[str, int, int, int], ...]
 
 def signature(folder: Path) -> Signature:
     """Return what changes when the bundle, a link to it, or the table of thresholds beside it is replaced."""
-    real = folder.resolve()
     try:
-        files = sorted(real.iterdir())
-    except OSError:
-        files = []
+        files = [overlay_path(folder)]
+        files = [*sorted(folder.resolve().iterdir()), *files]
+    except OSError:  # there is no folder
+        pass
+    except RuntimeError:  # links that lead to each other
+        return ()
     found = []
-    for file in (*files, overlay_path(folder)):
+    for file in files:
         try:
             status = file.stat()
         except OSError:
@@ -63,8 +66,8 @@ class Snapshot:
             self._lock.acquire()
         except OSError as error:
             raise _copy_error(folder, error) from error
-        self.folder = self._temporary / folder.resolve().name
         try:
+            self.folder = self._temporary / folder.resolve().name
             if (folder / MANIFEST).is_file():  # a wrong path, for example that of a run, is not copied
                 self.folder.mkdir()
                 for file in folder.iterdir():
@@ -73,7 +76,7 @@ class Snapshot:
             table = overlay_path(folder)
             if table.is_file():
                 shutil.copyfile(table, overlay_path(self.folder))
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self.remove()
             raise _copy_error(folder, error) from error
 
@@ -92,13 +95,17 @@ def _remove_left_behind() -> None:
     """Delete the copies of servers that were killed: those that no process has locked."""
     for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with suppress(Timeout, OSError):
-            if time.time() - folder.stat().st_mtime > _NEW_SECONDS:
+            status = folder.lstat()
+            if hasattr(os, "getuid") and status.st_uid != os.getuid():
+                continue  # in the folder that all users share; what looks like the lock may be a link to another file
+            if time.time() - status.st_mtime > _NEW_SECONDS:
                 with FileLock(folder / _LOCK, timeout=0):
                     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _copy_error(folder: Path, error: OSError) -> AutobirdError:
+def _copy_error(folder: Path, error: OSError | RuntimeError) -> AutobirdError:
+    reason = getattr(error, "strerror", None) or error
     return AutobirdError(
-        f"{folder} cannot be copied to the folder of temporary files ({error.strerror}); make space there, or set TMPDIR to "
+        f"{folder} cannot be copied to the folder of temporary files ({reason}); make space there, or set TMPDIR to "
         "another folder"
     )

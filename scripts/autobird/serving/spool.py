@@ -19,6 +19,7 @@ class Spool:
         folder: where the temporary file is created; None: the system's folder.
 
     Attributes:
+        memory: largest content that is kept in memory, bytes; may be changed before something is written.
         size: bytes written.
         head: the first bytes, at most `HEAD`.
     """
@@ -28,13 +29,14 @@ class Spool:
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self.size, self.head = 0, b""
+        self.memory = MEMORY
 
     def write(self, block: bytes) -> None:
         """Add bytes."""
         if len(self.head) < HEAD:
             self.head += block[: HEAD - len(self.head)]
         self.size += len(block)
-        if self._file is None and self.size > MEMORY:
+        if self._file is None and self.size > self.memory:
             descriptor, path = tempfile.mkstemp(prefix="upload-", dir=self._folder)
             self._file, self._path = os.fdopen(descriptor, "wb"), Path(path)
             self._file.write(self._memory)
@@ -43,6 +45,11 @@ class Spool:
             self._memory += block
         else:
             self._file.write(block)
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes that are kept in memory."""
+        return self.size if self._path is None else 0
 
     def source(self) -> bytes | Path:
         """Return the content, or the path of the file that holds it until `remove`; nothing can be written afterwards."""

@@ -20,13 +20,16 @@ from autobird.serving.form import (
     texts_of,
 )
 from autobird.serving.problems import Problem
-from autobird.serving.spool import Spool
+from autobird.serving.spool import MEMORY, Spool
 
 _BLOCK = 1 << 16
 """Bytes read at a time."""
 
 _MAX_DRAINED = 256_000_000
 """Largest number of bytes that are read and discarded of an upload that is refused (see `_Body.drain`)."""
+
+_MAX_MEMORY = 4 * MEMORY
+"""Largest content of a request that is kept in memory, bytes; the rest is in temporary files."""
 
 _MAX_PARTS = 100
 """Largest number of fields of a form."""
@@ -84,6 +87,12 @@ class Uploads:
             body.drain()
             self.close()
             raise
+        except OSError as error:  # of a temporary file
+            body.drain()
+            self.close()
+            raise Problem(
+                507, "Disk full", "the disk of the server has no space for the upload; try again later"
+            ) from error
         except BaseException:
             self.close()
             raise
@@ -150,7 +159,10 @@ class Uploads:
         return parts
 
     def _new_spool(self) -> Spool:
+        # Each of a hundred fields could be a megabyte, and as many requests are parsed at a time as there are threads.
+        left = _MAX_MEMORY - sum(spool.in_memory for spool in self._spools)
         spool = Spool(self._folder)
+        spool.memory = max(0, min(MEMORY, left))
         self._spools.append(spool)
         return spool
 

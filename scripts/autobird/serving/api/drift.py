@@ -7,7 +7,7 @@ from flask import Blueprint
 from autobird.serving.api.predictions import log_unavailable
 from autobird.serving.api.query import the_store
 from autobird.serving.problems import Problem
-from autobird.serving.recent_drift import DriftFailed, RecentDrift
+from autobird.serving.recent_drift import DriftBusy, DriftFailed, RecentDrift
 from autobird.serving.services import Services
 from autobird.serving.store.backend import Unavailable
 
@@ -25,6 +25,10 @@ def blueprint(services: Services) -> Blueprint:
             return recent.result(store, bundle.folder, bundle.fingerprint)
         except Unavailable as error:
             raise log_unavailable(error) from error
+        except DriftBusy as error:
+            raise Problem(
+                503, "Server busy", "the drift test is being computed; try again later", {"Retry-After": "5"}
+            ) from error
         except DriftFailed as error:
             raise Problem(500, "Internal error", "the drift test failed; see the server's log") from error
 

@@ -19,6 +19,10 @@ from autobird.serving.upload import Uploads
 SCHEMA_LIST = "autobird/answers/1"
 """Name and version of the format of the answer for several recordings."""
 
+_MAX_VALUES = 500_000
+"""Number of probabilities of windows of several recordings after which no further one is classified: all of them are in memory until the
+last one is classified, 100 MB."""
+
 _CLIENT_GONE = 499
 """Status for the log of a proxy; the client has gone and does not get it."""
 
@@ -85,9 +89,14 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
                 body = classify(name, source, asked, info)
                 return jsonify(body) if asked.form == "json" else _table(asked.form, [body])
             outcomes: list[tuple[str, dict[str, Any] | Problem]] = []
+            values = 0
             for name, source in uploads.files:
                 try:
-                    outcomes.append((name, classify(name, source, asked, info)))
+                    if values > _MAX_VALUES:
+                        raise _answer_too_large(values)
+                    body = classify(name, source, asked, info)
+                    values += sum(len(window["species"]) for window in body["windows"])
+                    outcomes.append((name, body))
                 except Problem as error:
                     outcomes.append((name, error))
         return _several(asked.form, outcomes)
@@ -157,6 +166,15 @@ def _upload_folder(services: Services) -> Path | None:
     for leftover in folder.glob("upload-*"):  # the jobs lock the folder of the state, so no other server uses it
         leftover.unlink(missing_ok=True)
     return folder
+
+
+def _answer_too_large(values: int) -> Problem:
+    return Problem(
+        413,
+        "Answer too large",
+        f"the recordings before this one have {values} probabilities of windows, more than {_MAX_VALUES}; send several requests, a "
+        "smaller top_k, or windows=0",
+    )
 
 
 def _busy(error: QueueFull) -> Problem:

@@ -23,8 +23,9 @@ def blueprint(services: Services) -> Blueprint:
         store = the_store(services)
         before, limit = page_parameters()
         role = one_of("role", ROLES)
+        species = request.args.get("species", "").replace("\0", "")  # which PostgreSQL refuses, and no name has
         try:
-            found = store.page(before, limit, request.args.get("species") or None, role)  # type: ignore[arg-type]
+            found = store.page(before, limit, species or None, role)  # type: ignore[arg-type]
         except Unavailable as error:
             raise log_unavailable(error) from error
         return {"predictions": found, "next": found[-1]["id"] if len(found) == limit else None}

@@ -1,5 +1,7 @@
 """Whether the server lives and can answer: `GET /healthz`, `/readyz` and `/metrics`."""
 
+from pathlib import Path
+
 from flask import Blueprint, Response, jsonify
 
 from autobird.serving.metrics import CONTENT_TYPE, Metrics
@@ -23,7 +25,6 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
     @routes.get("/readyz")
     def ready() -> Response:
         state = pool.state()
-        folder = pool.bundle().folder
         response = jsonify(
             {
                 "status": "ready" if state.ready else "not ready",
@@ -34,7 +35,7 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
                 "running": state.running,
                 "shadow": state.shadow,
                 # The path of the bundle is the operator's business.
-                "swap_error": state.swap_error.replace(str(folder), folder.name),
+                "swap_error": _without_folders(state.swap_error, pool.bundle().folder, services.settings.shadow),
             }
         )
         if not state.ready:
@@ -47,3 +48,11 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     return routes
+
+
+def _without_folders(text: str, *folders: Path | str | None) -> str:
+    """Return a message with the names of folders instead of their paths, also of those that links lead to."""
+    for folder in (Path(folder) for folder in folders if folder):
+        for path in (folder.absolute(), folder.resolve(), folder):
+            text = text.replace(str(path), folder.name)
+    return text

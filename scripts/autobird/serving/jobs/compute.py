@@ -7,11 +7,12 @@ from time import monotonic
 from typing import Protocol
 
 from autobird.core.errors import AutobirdError
-from autobird.core.workers import Killed, TimedOut
-from autobird.serving.pool import time_limit
-from autobird.serving.processes import ComputeProcess, Failed, NotReady, ProcessSettings, Result
+from autobird.core.workers import Killed
+from autobird.serving.outcome import answer_or_problem
+from autobird.serving.processes import ComputeProcess, NotReady, ProcessSettings
 from autobird.serving.requests import ClientGone, Priority, QueueFull, ServedBundle, Task, TaskAnswer, TaskProblem
 from autobird.serving.snapshot import Signature, Snapshot, signature
+from autobird.serving.time_limit import time_limit
 
 _NICENESS = 10
 """The process gives way to those that answer requests (`os.nice`)."""
@@ -73,19 +74,15 @@ class JobProcess:
             ClientGone: the job is not wanted any more; its process stops within a second.
             QueueFull: the bundle cannot be loaded now.
         """
-        result: Result | None = None
-        limit = 0.0
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             process = self._ready_process(is_gone)
             limit = time_limit(self.bundle(), task.options.max_seconds)
             result = process.run(task, limit, is_gone, progress)
-            if not isinstance(result, Killed):
+            if not isinstance(result, Killed) or attempt == _ATTEMPTS - 1:
                 break
         if is_gone():
             raise ClientGone
-        if isinstance(result, TaskAnswer | TaskProblem):
-            return result
-        return _problem(result, limit)
+        return answer_or_problem(result)
 
     def bundle(self) -> ServedBundle:
         """See `Computes`; call it after `submit`."""
@@ -111,9 +108,12 @@ class JobProcess:
         except AutobirdError as error:
             raise QueueFull(str(error), 30) from error
         try:
-            process = ComputeProcess(
-                ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, _NICENESS)
-            )
+            try:
+                process = ComputeProcess(
+                    ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, _NICENESS)
+                )
+            except OSError as error:
+                raise QueueFull(f"a compute process cannot be started ({error.strerror or error})", 30) from error
             deadline = monotonic() + _START_SECONDS
             while not wait([process.pipe], _POLL_SECONDS):
                 if is_gone() or monotonic() > deadline:
@@ -124,32 +124,8 @@ class JobProcess:
             message = process.first_message()
             if isinstance(message, NotReady):
                 process.kill()
-                raise QueueFull(message.error, 30)
+                raise QueueFull(snapshot.message(message.error), 30)
             self._loaded, self._served = snapshot.signature, message.bundle
             return process
         finally:
             snapshot.remove()
-
-
-def _problem(result: Result | None, limit: float) -> TaskProblem:
-    """Return the problem for what became of the process of a job."""
-    if isinstance(result, Failed):
-        return TaskProblem(
-            500, "Internal error", "the recording could not be classified because of an error in the program"
-        )
-    if isinstance(result, TimedOut):
-        return TaskProblem(
-            422,
-            "Recording takes too long",
-            f"the recording could not be classified in {limit:g} s; cut it into parts",
-        )
-    if isinstance(result, Killed):
-        return TaskProblem(
-            503,
-            "Compute process killed",
-            "the process that classified the recording was ended from outside twice, perhaps because memory ran out; send it again later, "
-            "or cut it into parts",
-        )
-    return TaskProblem(
-        422, "Damaged recording", "the recording is damaged in a way that stops the decoder; export or convert it again"
-    )

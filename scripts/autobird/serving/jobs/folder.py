@@ -73,7 +73,12 @@ class JobFolder:
                 if job.id != folder.name:
                     raise ValueError("another id")
                 found.append(job)
-            except (OSError, ValueError, TypeError, KeyError) as error:
+            except OSError as error:
+                if isinstance(error, FileNotFoundError):
+                    self.remove(folder.name)
+                else:  # perhaps for a moment only, as with too many open files
+                    log.warning("the job %s cannot be read now and is left out: %s", folder.name, error)
+            except (ValueError, TypeError, KeyError) as error:
                 log.warning("the job %s cannot be read and is removed: %s", folder.name, error)
                 self.remove(folder.name)
         return iter(sorted(found, key=lambda job: (job.created, job.id)))

@@ -8,6 +8,9 @@ from typing import BinaryIO
 _MAX_CHUNKS = 200
 """Chunks before the audio that are looked at."""
 
+_FORMAT_BYTES = 16
+"""Bytes of the format chunk that are read; the number of bytes a second is at 8 to 12."""
+
 _UNKNOWN = 0xFFFFFFFF
 
 
@@ -33,8 +36,9 @@ def _of_wave(file: BinaryIO, size: int) -> float | None:
             rest = size - file.tell()
             return (rest if length == _UNKNOWN else min(length, rest)) / bytes_per_second
         if name == b"fmt ":
-            bytes_per_second = struct.unpack_from("<I", file.read(length), 8)[0]
-            file.seek(length % 2, 1)
+            # Not `read(length)`: a wrong length would read the whole upload into memory.
+            bytes_per_second = struct.unpack_from("<I", file.read(min(length, _FORMAT_BYTES)), 8)[0]
+            file.seek(max(0, length - _FORMAT_BYTES) + length % 2, 1)
         else:
             file.seek(length + length % 2, 1)
     return None

@@ -58,8 +58,14 @@ class PostgresBackend:
             ) from error
         self._psycopg = psycopg
         self._url = url
-        parts = urlsplit(url)
-        host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+        try:
+            parts = urlsplit(url)
+            host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
+            psycopg.conninfo.conninfo_to_dict(url)
+        except (ValueError, psycopg.Error):  # whose messages may hold a part of the password
+            raise AutobirdError(
+                "the URL of the log is not valid; give postgresql://USER@HOST:PORT/DATABASE, with special characters as %XX"
+            ) from None
         self.name = f"postgresql://{f'{parts.username}@' if parts.username else ''}{host}{parts.path}"
         self.recreated = 0
         self._connection: psycopg.Connection[Any] | None = None

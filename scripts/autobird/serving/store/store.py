@@ -130,13 +130,17 @@ class Store:
     def features(self, bundle: str, limit: int) -> list[tuple[float, ...]]:
         """Return the drift features (`DRIFT_FEATURES`) of the last recordings that a bundle classified, the newest first.
 
+        Entries of a shadow bundle are not used: if it has the same network, it classified recordings that are there already, and a
+        recording that counts twice makes drift look more certain.
+
         Raises:
             Unavailable: the database cannot be read.
         """
         with self._backend.snapshot() as query:
             return list(
                 query(
-                    f"SELECT {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = ? ORDER BY id DESC LIMIT ?",
+                    f"SELECT {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = ? AND {ROLE} <> 'shadow' "
+                    "ORDER BY id DESC LIMIT ?",
                     [bundle, limit],
                 )
             )
