@@ -209,6 +209,7 @@ def test_options_that_are_not_possible_are_refused(client: FlaskClient, song: by
 def test_a_misspelt_parameter_gives_a_warning(client: FlaskClient, song: bytes) -> None:
     (warning,) = ask(client, "?treshold=0.9", data=song)["warnings"]
     assert "'treshold' is not known and has no effect; known are top_k, threshold, precision" in warning
+    assert warning.endswith(", format, name")
 
 
 def test_several_recordings_have_an_answer_or_a_problem_each(client: FlaskClient, song: bytes) -> None:

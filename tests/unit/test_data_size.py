@@ -214,7 +214,7 @@ def test_a_caf_without_a_size_is_read_to_its_end() -> None:
 
 def test_a_truncated_file_keeps_its_note() -> None:
     found = probe(audio()[: 44 + BYTES // 2])
-    assert found.note == "the header declares 3.0 s, the file has 1.5 s; these are used"
+    assert found.note == "the header declares 3.0 s, the file has 1.5 s, which are used"
 
 
 def test_members_of_a_tar_and_parts_of_a_file_are_read_too(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_a_file_with_a_small_share_of_its_declared_length_is_truncated(tmp_path:
         assert words in reason(tmp_path / "b.wav")
         assert (reason(tmp_path / "b.wav") == "") == (words == "")
     found = examined(tmp_path / "b.wav")
-    assert found["note"] == "the header declares 10.0 s, the file has 5.0 s; these are used"
+    assert found["note"] == "the header declares 10.0 s, the file has 5.0 s, which are used"
     assert found["decoded_share"] == pytest.approx(0.5, abs=0.01)
 
 

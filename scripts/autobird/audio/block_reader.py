@@ -106,7 +106,7 @@ class BlockReader:
         if failure:
             self.note = f"decoding stopped after {seconds:.1f} s ({failure}); only the audio before is used"
         elif self.share < _COMPLETE:
-            self.note = f"the header declares {declared / rate:.1f} s, the file has {seconds:.1f} s; these are used"
+            self.note = f"the header declares {declared / rate:.1f} s, the file has {seconds:.1f} s, which are used"
         elif unfinished:
             self.note = (
                 f"the header was never finished and declares no length; all {seconds:.1f} s of the file are used"

@@ -93,7 +93,7 @@ def parse_options(
     best = accept.best_match(list(FORMATS.values())[:3], "application/json")
     form = value("format", _format, next(name for name, kind in FORMATS.items() if kind == best))
     warnings = [
-        f"the parameter {_shown(name)} is not known and has no effect; known are {', '.join(NAMES)}"
+        f"the parameter {_shown(name)} is not known and has no effect; known are {', '.join((*NAMES, *_OTHER_PARAMETERS))}"
         for name in list(unknown)[:_MAX_LISTED]
     ]
     return Asked(options, form, tuple(warnings))

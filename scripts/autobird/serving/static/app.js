@@ -91,7 +91,6 @@ function describeSpecies(species) {
 /** @param {any} document answer of `/openapi.json`: which paths this server has */
 function describeLinks(document) {
   const paths = Object.keys(document.paths ?? {});
-  if (paths.includes("/docs")) byId("docs").href = "docs";
   byId("review").hidden = !paths.some((path) => /^(\/v1)?\/review/.test(path));
 }
 

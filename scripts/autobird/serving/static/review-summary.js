@@ -89,7 +89,7 @@ export class SummaryPanel {
     const {precision, by_lower_bound: lower} = this.wanted;
     const how = lower === "1" ? "whose lower bound of the precision is at least" : "with a precision of at least";
     byId("confirm-text").textContent = `The thresholds ${how} ${precision} are written to a table beside the model. From then on, autobird `
-      + "predict uses them for the reviewed species, and servers do after their next start. The file of the model is not changed.";
+      + "predict uses them for the reviewed species, and servers that run do within seconds. The file of the model is not changed.";
     byId("confirm").showModal();
   }
 
