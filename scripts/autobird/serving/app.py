@@ -1,7 +1,5 @@
 """The Flask app: checks of each request, the routes of `serving/api`, and errors as problem details."""
 
-import importlib
-import importlib.util
 import logging
 import re
 import time
@@ -11,7 +9,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
-from autobird.serving.api import documents, drift, feedback, jobs, model, page, predict, predictions, state
+from autobird.serving.api import documents, drift, feedback, jobs, model, page, predict, predictions, review, state
 from autobird.serving.bundle_info import BundleInfos
 from autobird.serving.keys import Keys
 from autobird.serving.metrics import Metrics
@@ -95,10 +93,8 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     app.register_blueprint(state.blueprint(services, metrics))
     app.register_blueprint(documents.blueprint(services))
     app.register_blueprint(page.blueprint(static))
-    for module in (jobs, predictions, feedback, drift):
+    for module in (jobs, predictions, feedback, drift, review):
         app.register_blueprint(module.blueprint(services))
-    if importlib.util.find_spec("autobird.serving.api.review"):
-        app.register_blueprint(importlib.import_module("autobird.serving.api.review").blueprint(services))
     return app
 
 
