@@ -46,7 +46,7 @@ def press(page: Any, key: str) -> None:
 def test_items_are_reviewed_by_keys(reviews: ReviewServer) -> None:
     with opened_page(reviews.url, path="/review", ready=_READY) as page:
         begin(page, "Keys")
-        assert page.inner_text("#question").startswith("Is this ")
+        assert page.inner_text("#question").startswith("Is ")
         for key in "ynus":
             press(page, key)
         assert [r.decision for r in reviews.rows("Keys")] == ["yes", "no", "unsure", "skip"]

@@ -206,10 +206,12 @@ def test_options_that_are_not_possible_are_refused(client: FlaskClient, song: by
     assert message.replace("1...'", "1'...") in detail
 
 
-def test_a_misspelt_parameter_gives_a_warning(client: FlaskClient, song: bytes) -> None:
-    (warning,) = ask(client, "?treshold=0.9", data=song)["warnings"]
-    assert "'treshold' is not known and has no effect; known are top_k, threshold, precision" in warning
-    assert warning.endswith(", format, name")
+@pytest.mark.parametrize("form", ["json", "csv", "raven", "audacity"])
+def test_a_misspelt_parameter_is_refused(client: FlaskClient, song: bytes, form: str) -> None:
+    status, title, detail = problem(client, f"?treshold=0.9&format={form}", data=song)
+    assert (status, title) == (400, "Wrong option")
+    assert "there is no parameter 'treshold'; known are top_k, threshold, precision" in detail
+    assert detail.endswith(", format, name")
 
 
 def test_several_recordings_have_an_answer_or_a_problem_each(client: FlaskClient, song: bytes) -> None:

@@ -130,7 +130,7 @@ def _predict(settings: ServeSettings) -> Operation:
         },
         description=f"At most {settings.max_megabytes:g} MB in all, {settings.max_files} recordings, and of each "
         f"{settings.max_seconds:g} s and {settings.max_values} decoded samples of all channels. Options are parameters of the query or "
-        "fields of the form; unknown ones have no effect and give a warning.",
+        "fields of the form; unknown parameters of the query are refused.",
         parameters=[
             *({"name": key, "in": "query", **_parameter(value)} for key, value in _OPTIONS.items()),
             name,

@@ -35,12 +35,10 @@ class Asked(NamedTuple):
     Attributes:
         options: how the recordings are classified.
         form: format of the answer, one of `tables.FORMATS`.
-        warnings: on parameters that have no effect.
     """
 
     options: TaskOptions
     form: str
-    warnings: tuple[str, ...] = ()
 
 
 def parse_options(
@@ -60,7 +58,7 @@ def parse_options(
         settings: limits of the server.
 
     Raises:
-        Problem: a value is not possible.
+        Problem: a value is not possible, or a parameter of the query is not known.
     """
     given: dict[str, list[str]] = {}
     unknown: dict[str, None] = {}
@@ -69,6 +67,10 @@ def parse_options(
             given.setdefault(name, []).append(text)
         elif name not in _OTHER_PARAMETERS:
             unknown[name] = None
+    if unknown:
+        names = ", ".join(_shown(name) for name in list(unknown)[:_MAX_LISTED])
+        known = ", ".join((*NAMES, *_OTHER_PARAMETERS))
+        raise Problem(400, "Wrong option", f"there is no parameter {names}; known are {known}")
     of_query = set(given)
     for name, text in fields:
         if name not in of_query:
@@ -92,11 +94,7 @@ def parse_options(
     )
     best = accept.best_match(list(FORMATS.values())[:3], "application/json")
     form = value("format", _format, next(name for name, kind in FORMATS.items() if kind == best))
-    warnings = [
-        f"the parameter {_shown(name)} is not known and has no effect; known are {', '.join((*NAMES, *_OTHER_PARAMETERS))}"
-        for name in list(unknown)[:_MAX_LISTED]
-    ]
-    return Asked(options, form, tuple(warnings))
+    return Asked(options, form)
 
 
 def _number(low: float, high: float) -> Callable[[str, str], float]:

@@ -129,6 +129,8 @@ def _run(
         signal.signal(getattr(signal, name), stop)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
     print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
+    if settings.host in ("0.0.0.0", "::") and not settings.keys:
+        print("note: everyone in the network can use it, at the address of this machine; --keys requires an API key")
     if review is not None:
         address = f"{url(listener)}/review{f'?reviewer={quote(reviewer)}' if reviewer else ''}"
         print(f"the review is at {address}", flush=True)

@@ -52,7 +52,9 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
             raise _busy(error) from error
         if isinstance(answer, TaskProblem):
             headers = {"Retry-After": "5"} if answer.status == 503 else {}
-            raise Problem(answer.status, answer.title, answer.detail, headers)
+            is_job = services.jobs is not None and answer.title == "Recording too long"
+            remedy = ", or send it to /v1/jobs" if is_job else ""
+            raise Problem(answer.status, answer.title, answer.detail + remedy, headers)
         number = _log(services, answer, request_id, "answer")
         metrics.audio_seconds.inc(answer.body["duration"])
         best = answer.body["species"][0]["species"] if answer.body["species"] else ""
@@ -151,7 +153,7 @@ def _complete(answer: TaskAnswer, asked: Asked, info: BundleInfo, number: int | 
         "request": g.request_id,
         "prediction": number,
         **body,
-        "warnings": [*body["warnings"], *asked.warnings],
+        "warnings": body["warnings"],
         "common_names": {name: info.common[name] for name in body["thresholds"] if name in info.common},
         "seconds": {stage: round(seconds, 4) for stage, seconds in answer.seconds.items()},
     }

@@ -85,7 +85,7 @@ function show() {
     return;
   }
   // Read aloud as the focus comes to it.
-  byId("question").replaceChildren("Is this ", nameElement(item.species, commonNames), "?");
+  byId("question").replaceChildren("Is ", nameElement(item.species, commonNames), " heard in the marked window?");
   byId("facts").replaceChildren(...factsOf(item).map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
   for (const button of document.querySelectorAll("[data-decision]")) {
     button.setAttribute("aria-pressed", String(button.getAttribute("data-decision") === item.decision));
