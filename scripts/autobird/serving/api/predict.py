@@ -61,7 +61,7 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
         metrics.predictions.labels(best).inc()
         for stage, seconds in answer.seconds.items():
             metrics.stages.labels(stage).inc(seconds)
-        return _complete(answer, asked, info, number)
+        return _complete(answer, info, number)
 
     @routes.post("/v1/predict")
     def predict() -> Response:
@@ -145,7 +145,7 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
     return routes
 
 
-def _complete(answer: TaskAnswer, asked: Asked, info: BundleInfo, number: int | None) -> dict[str, Any]:
+def _complete(answer: TaskAnswer, info: BundleInfo, number: int | None) -> dict[str, Any]:
     """Return the answer of a compute process with what only the front knows."""
     body = dict(answer.body)
     return {
