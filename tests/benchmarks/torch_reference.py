@@ -30,7 +30,9 @@ torch.set_grad_enabled(False)
 
 _model = read_json(Path(os.environ[RUN]) / "model/model.json")
 _labels = _model["labels"]
-_s = MelSettings.model_validate({key: _model["features"][key] for key in MelSettings.model_fields if key in _model["features"]})
+_s = MelSettings.model_validate(
+    {key: _model["features"][key] for key in MelSettings.model_fields if key in _model["features"]}
+)
 _window = torch.hann_window(_s.n_fft)
 _bank = functional.melscale_fbanks(
     _s.n_fft // 2 + 1, _s.fmin, _s.fmax, _s.mels, _s.sample_rate, norm=None, mel_scale="htk"
@@ -75,9 +77,7 @@ async def predict(request: Request) -> Response:
     samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
     mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
     probabilities = torch.sigmoid(_network(_windows(soxr.resample(mono, rate, _s.sample_rate, quality="HQ"))))
-    windows = [
-        {"start": n * _s.hop_samples / _s.sample_rate, "species": _top(p)} for n, p in enumerate(probabilities)
-    ]
+    windows = [{"start": n * _s.hop_samples / _s.sample_rate, "species": _top(p)} for n, p in enumerate(probabilities)]
     body = {"duration": len(mono) / rate, "species": _top(probabilities.mean(dim=0)), "windows": windows}
     return Response(json.dumps(body), media_type="application/json")
 

@@ -57,7 +57,10 @@ def under_load(server: Server, data: bytes, clients: int, during: object) -> str
         load.join()
     total = sum((load.statuses for load in loads), Counter[int]())
     p50 = statistics.median(t for load in loads for t in load.times)
-    return ", ".join(f"{count} x {status or 'no answer'}" for status, count in total.items()) + f", p50 {1000 * p50:.0f} ms"
+    return (
+        ", ".join(f"{count} x {status or 'no answer'}" for status, count in total.items())
+        + f", p50 {1000 * p50:.0f} ms"
+    )
 
 
 def rows(log: Path) -> int:
@@ -96,7 +99,10 @@ def crafted(server: Server) -> None:
         elapsed = time.perf_counter() - began
         cpu = processor_time(server.process.pid) - cpu
         text = value.get("detail") or f"{value['duration']:.0f} s of audio"
-        row(f"{name}, {len(data) / 1e6:.1f} MB", f"{status}, {elapsed:.1f} s ({cpu:.1f} s CPU): {text}; memory {memory(server.process.pid):.0f} MB")
+        row(
+            f"{name}, {len(data) / 1e6:.1f} MB",
+            f"{status}, {elapsed:.1f} s ({cpu:.1f} s CPU): {text}; memory {memory(server.process.pid):.0f} MB",
+        )
 
 
 def full_disk(bundle: Path, data: bytes, folder: Path) -> None:
@@ -123,7 +129,10 @@ def full_disk(bundle: Path, data: bytes, folder: Path) -> None:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and "autobird_log_waiting 0" not in server.ask("/metrics")[1].decode():
             time.sleep(0.2)
-        row("log on a full disk, 60 requests", f"{dict(statuses)}, slowest {max(times):.2f} s, p50 {1000 * statistics.median(times):.0f} ms; {'; '.join(waiting)}; after space was made {rows(server.log)} rows")
+        row(
+            "log on a full disk, 60 requests",
+            f"{dict(statuses)}, slowest {max(times):.2f} s, p50 {1000 * statistics.median(times):.0f} ms; {'; '.join(waiting)}; after space was made {rows(server.log)} rows",
+        )
     finally:
         server.process.terminate()
         server.process.wait(30)
@@ -178,7 +187,10 @@ def main() -> None:
             before = memory(server.process.pid)
             crafted(server)
             under_load(server, data, 4, lambda: time.sleep(1))
-            row("memory before and after the crafted recordings", f"{before:.0f} MB, {memory(server.process.pid):.0f} MB")
+            row(
+                "memory before and after the crafted recordings",
+                f"{before:.0f} MB, {memory(server.process.pid):.0f} MB",
+            )
         finally:
             server.process.terminate()
             server.process.wait(60)

@@ -63,7 +63,9 @@ def mutated(rng: random.Random) -> bytes:
         if kind == 0:
             data[at] = rng.randrange(256)
         elif kind == 1:
-            data[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\x01\0\0\0", b"\0\0\0\x80"))
+            data[at : at + 4] = rng.choice(
+                (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\xff\xff\xff\x7f", b"\x01\0\0\0", b"\0\0\0\x80")
+            )
         elif kind == 2:
             del data[at : at + rng.randrange(1, 200)]
         elif kind == 3:
@@ -87,13 +89,25 @@ def request_of(head: str, body: bytes = b"", *headers: bytes, length: bytes | No
 
 def _audio(rng: random.Random) -> bytes:
     query = "?" + "&".join(rng.choices(_QUERIES, k=rng.randrange(1, 4))) if rng.random() < 0.4 else ""
-    kind = rng.choice((b"audio/wav", b"application/octet-stream", b"text/plain", b"image/png", b"application/json", b"x"))
+    kind = rng.choice(
+        (b"audio/wav", b"application/octet-stream", b"text/plain", b"image/png", b"application/json", b"x")
+    )
     return request_of(f"POST {PREDICT}{query}", mutated(rng), b"Content-Type: " + kind)
 
 
 def _wrong_types(rng: random.Random) -> bytes:
     method = rng.choice(("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW", "get", "G\x01T"))
-    values = (None, [], {}, "", 1e308, [[[[]]]] * 50, {"request": 1, "start": "x", "species": []}, {"a": None} , "\ud800")
+    values = (
+        None,
+        [],
+        {},
+        "",
+        1e308,
+        [[[[]]]] * 50,
+        {"request": 1, "start": "x", "species": []},
+        {"a": None},
+        "\ud800",
+    )
     body = rng.choice((b"", b"{", b"null", json.dumps(rng.choice(values)).encode(), rng.randbytes(300), b"[" * 100_000))
     kind = rng.choice((b"application/json", b"text/html", b"application/x-www-form-urlencoded"))
     return request_of(f"{method} {rng.choice(_PATHS)}", body, b"Content-Type: " + kind)
@@ -112,13 +126,28 @@ def _chunks(rng: random.Random) -> bytes:
         size = min(len(data), rng.choice((1, 7, 1000, 70_000)))
         if size == 1 and len(data) > 2000:
             size = 500
-        out += b"%x" % size + rng.choice((b"", b"", b"", b";ext=1", b";" + b"a" * 2000)) + b"\r\n" + data[:size] + b"\r\n"
+        out += (
+            b"%x" % size + rng.choice((b"", b"", b"", b";ext=1", b";" + b"a" * 2000)) + b"\r\n" + data[:size] + b"\r\n"
+        )
         data = data[size:]
-    out += rng.choice((b"0\r\n\r\n", b"0\r\n\r\n", b"0\r\nX: y\r\n\r\n", b"", b"-1\r\n", b"fffffffffffffffff\r\n", b"zz\r\n", b"0\r\n" + b"T: x\r\n" * 3000))
+    out += rng.choice(
+        (
+            b"0\r\n\r\n",
+            b"0\r\n\r\n",
+            b"0\r\nX: y\r\n\r\n",
+            b"",
+            b"-1\r\n",
+            b"fffffffffffffffff\r\n",
+            b"zz\r\n",
+            b"0\r\n" + b"T: x\r\n" * 3000,
+        )
+    )
     if rng.random() < 0.5 and out:
         at = rng.randrange(min(len(out), 40))
         out[at : at + 1] = rng.choice((b"", b"\n", b"\r", b"\0", b"g", b"\r\n"))
-    coding = rng.choice((b"chunked", b"chunked", b"chunked", b"Chunked", b"gzip, chunked", b"xchunked", b"chunked\r\nContent-Length: 5"))
+    coding = rng.choice(
+        (b"chunked", b"chunked", b"chunked", b"Chunked", b"gzip, chunked", b"xchunked", b"chunked\r\nContent-Length: 5")
+    )
     return request_of(f"POST {PREDICT}", bytes(out), b"Transfer-Encoding: " + coding, length=b"")
 
 
@@ -128,10 +157,24 @@ def _forms(rng: random.Random) -> bytes:
     parts = bytearray()
     for number in range(count):
         name = rng.choice((b"file", b"file", b"files", b"threshold", b"", b'"', b"a" * 3000, b"\xff\0"))
-        filename = rng.choice((b'; filename="a.wav"', b'; filename="../../x"', b"; filename*=utf-8''%ff%00", b"", b'; filename="'))
+        filename = rng.choice(
+            (b'; filename="a.wav"', b'; filename="../../x"', b"; filename*=utf-8''%ff%00", b"", b'; filename="')
+        )
         content = mutated(rng) if number < 5 and rng.random() < 0.6 else rng.randbytes(3)
         parts += b"--" + boundary + b'\r\nContent-Disposition: form-data; name="' + name + b'"' + filename + b"\r\n"
-        parts += rng.choice((b"", b"", b"Content-Transfer-Encoding: base64\r\n", b"X: " + b"y" * (9000 if count < 50 else 50) + b"\r\n")) + b"\r\n" + content + b"\r\n"
+        parts += (
+            rng.choice(
+                (
+                    b"",
+                    b"",
+                    b"Content-Transfer-Encoding: base64\r\n",
+                    b"X: " + b"y" * (9000 if count < 50 else 50) + b"\r\n",
+                )
+            )
+            + b"\r\n"
+            + content
+            + b"\r\n"
+        )
     parts += rng.choice((b"--" + boundary + b"--\r\n", b"", b"--"))
     return request_of(f"POST {PREDICT}", bytes(parts), b"Content-Type: multipart/form-data; boundary=" + boundary)
 

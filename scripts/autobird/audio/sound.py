@@ -33,7 +33,7 @@ class Sound(NamedTuple):
     """What a recording sounds like technically.
 
     Attributes:
-        rms: root mean square of the mono samples; full scale = 1.
+        rms: root mean square of the mono samples, clipped at full scale = 1.
         peak: largest absolute sample of any channel; full scale = 1.
         clipped_share: share of the samples of all channels that are at full scale.
         bandwidth: highest frequency with more power than rounding to 16 bits causes, Hz; None if there is none (silence).
@@ -74,6 +74,8 @@ class SoundStatistics:
         self._values += block.size
         if peak >= _FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
+        if peak > 1:  # as the model gets them; the squares of huge values of damaged files would be infinite
+            mono = np.clip(mono, -1, 1)
         self._samples += len(mono)
         self._energy += float(np.dot(mono, mono))
         for start in range(0, len(mono) - _N_FFT + 1, self._step):
