@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from autobird.sources import xeno_canto
 from autobird.sources.base import ANNOTATED, Box, ListedRecording, RecordingMetadata, Source
@@ -153,3 +155,9 @@ def test_spellings_are_unified_over_every_source(make, tmp_path: Path) -> None:
     listing = Listing(source_of(settings, tmp_path / "cache" / "x"), settings)
     assert listing.species == ["Parus major", "Pica pica"]
     assert [note for note in listing.notes if "1 species has several spellings" in note]
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_names_in_ascii_have_the_key_of_the_general_rule(name: str) -> None:
+    """A zero-width space, which is ignored, leads to the general rule."""
+    assert label_key(name) == label_key(name + "\u200b")

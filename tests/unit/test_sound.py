@@ -9,6 +9,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from autobird.audio.audio_errors import UnusableAudio
 from autobird.audio.decode import decode_at_rates_into
 from autobird.audio.sound import Sound
 
@@ -105,3 +106,23 @@ def test_real_recordings_do_not_lack_the_upper_band_until_they_are_reduced_to_8_
         converted = soxr.resample(reduced, 8000, 48000)
         for form in ("WAV", "MP3"):
             assert (measured(written(converted, 48000, form)).bandwidth or 0) < 5000, file.name
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("share", [0.0005, 0.5])
+def test_huge_values_of_damaged_files_give_finite_levels(share: float) -> None:
+    """The square of 1e30 is infinite in float32."""
+    samples = noise(5, 16000)
+    samples[: round(share * len(samples))] = 1e30
+    found = measured(written(samples, 16000, subtype="FLOAT"))
+    assert 0 < found.rms < 1.01
+    assert np.isfinite(found.peak)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", [b"SSN\xdb", b"\xff\xff\xff\xf0", b"SSN"])
+def test_damaged_headers_print_no_traceback(name: bytes) -> None:
+    """The name of the chunk with the samples is damaged, and libsndfile seeks before the start of the file."""
+    data = written(noise(1, 16000), 16000, "AIFF", "PCM_24").getvalue().replace(b"SSND", name)
+    with pytest.raises(UnusableAudio, match="libsndfile can"):
+        measured(io.BytesIO(data))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.audio_errors import DecodeError, TooLong, UnusableAudio
 from autobird.audio.data_size import with_real_size
-from autobird.audio.file_view import file_length, opened, view
+from autobird.audio.file_view import Seekable, file_length, opened, view
 from autobird.audio.limits import check_rate_and_channels
 from autobird.audio.media import MediaFile, media_kind
 from autobird.audio.mpeg import MpegFrames, count_mpeg_frames, find_mpeg_frame, xing_frame
@@ -109,7 +109,7 @@ def _open(source: Path | BinaryIO, file: BinaryIO, head: bytes) -> tuple[AudioFi
         if corrected:
             return SequentialSoundFile(corrected[0]), corrected[1]
         # libsndfile reads a file descriptor faster than a Python file object. SoundFile closes the descriptor.
-        return SequentialSoundFile(os.open(source, os.O_RDONLY) if isinstance(source, Path) else source), ""
+        return SequentialSoundFile(os.open(source, os.O_RDONLY) if isinstance(source, Path) else Seekable(source)), ""
     except soundfile.LibsndfileError as error:
         if kind := media_kind(head):
             return MediaFile(file, kind), ""

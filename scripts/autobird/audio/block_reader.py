@@ -80,8 +80,9 @@ class BlockReader:
                 self.full_scale.add(block)
                 if self._gain != 1:
                     block *= self._gain
-            mono = self.downmix(block)
-            total = float(mono.sum())
+            with np.errstate(over="ignore", invalid="ignore"):  # damaged files; what is not finite is refused
+                mono = self.downmix(block)
+                total = float(mono.sum())
             if not math.isfinite(total):
                 raise UnusableAudio("samples that are not finite (NaN or infinity); export the file again as PCM")
             self.total += total

@@ -61,6 +61,26 @@ class FileView(io.RawIOBase):
         return done
 
 
+class Seekable:
+    """A binary file for libsndfile, whose seeks before the start of the file have no effect.
+
+    Damaged headers lead to such seeks. An exception of `seek` would be printed to stderr with its traceback, and the decoder would not
+    learn about it.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._seek, self.tell, self.read = file.seek, file.tell, file.read
+        if readinto := getattr(file, "readinto", None):
+            self.readinto = readinto
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Change the position if it is not negative; return it."""
+        try:
+            return self._seek(offset, whence)
+        except (ValueError, OSError):
+            return self.tell()
+
+
 def file_length(file: BinaryIO) -> int:
     """Return the number of bytes of a seekable file, whose position stays."""
     position = file.tell()

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.fft
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 _FULL_SCALE = 32767 / 32768
@@ -20,6 +19,9 @@ _BINS = 4
 _SPECTRA_PER_SECOND = 2
 """Spectra of a second of audio, so that an hour takes a fraction of a second."""
 
+_SPECTRA_TOGETHER = 64
+"""Spectra that are computed at once; a call takes longer than a spectrum."""
+
 _ROUNDING_POWER = (1 / 32768) ** 2 / 12
 """Mean power of the error of rounding to 16 bits; full scale = 1."""
 
@@ -31,7 +33,7 @@ class Sound(NamedTuple):
     """What a recording sounds like technically.
 
     Attributes:
-        rms: root mean square of the mono samples; full scale = 1.
+        rms: root mean square of the mono samples, clipped at full scale = 1.
         peak: largest absolute sample of any channel; full scale = 1.
         clipped_share: share of the samples of all channels that are at full scale.
         bandwidth: highest frequency with more power than rounding to 16 bits causes, Hz; None if there is none (silence).
@@ -59,6 +61,9 @@ class SoundStatistics:
         self._step = max(_N_FFT, sample_rate // _SPECTRA_PER_SECOND)
         self._taper = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
         self._power = np.zeros(_N_FFT // 2)
+        self._frames = np.empty((_SPECTRA_TOGETHER, _N_FFT), np.float32)
+        self._waiting = 0
+        """Samples whose spectra are not computed yet, and the number of their frames."""
         self._spectra = self._samples = self._values = self._clipped = 0
         self._energy = self._peak = 0.0
 
@@ -69,16 +74,26 @@ class SoundStatistics:
         self._values += block.size
         if peak >= _FULL_SCALE:
             self._clipped += int(np.count_nonzero(np.abs(block) >= _FULL_SCALE))
+        if peak > 1:  # as the model gets them; the squares of huge values of damaged files would be infinite
+            mono = np.clip(mono, -1, 1)
         self._samples += len(mono)
         self._energy += float(np.dot(mono, mono))
-        if len(mono) >= _N_FFT:
-            frames = sliding_window_view(mono, _N_FFT)[:: self._step]
-            spectra = scipy.fft.rfft(frames * self._taper, axis=1)[:, 1:]
-            self._power += (spectra.real**2 + spectra.imag**2).sum(axis=0)
-            self._spectra += len(frames)
+        for start in range(0, len(mono) - _N_FFT + 1, self._step):
+            self._frames[self._waiting] = mono[start : start + _N_FFT]
+            self._waiting += 1
+            if self._waiting == _SPECTRA_TOGETHER:
+                self._add_spectra()
+
+    def _add_spectra(self) -> None:
+        spectra = scipy.fft.rfft(self._frames[: self._waiting] * self._taper, axis=1)[:, 1:]
+        self._power += (spectra.real**2 + spectra.imag**2).sum(axis=0)
+        self._spectra += self._waiting
+        self._waiting = 0
 
     def finish(self) -> Sound:
         """Return the values of all blocks; there must be at least one sample."""
+        if self._waiting:
+            self._add_spectra()
         rms = math.sqrt(self._energy / max(1, self._samples))
         return Sound(rms, self._peak, self._clipped / max(1, self._values), self._bandwidth() if rms else None)
 

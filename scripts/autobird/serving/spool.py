@@ -25,7 +25,7 @@ class Spool:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._folder, self._memory = folder, bytearray()
+        self._folder, self._blocks = folder, list[bytes]()
         self._file: BinaryIO | None = None
         self._path: Path | None = None
         self.size, self.head = 0, b""
@@ -39,10 +39,10 @@ class Spool:
         if self._file is None and self.size > self.memory:
             descriptor, path = tempfile.mkstemp(prefix="upload-", dir=self._folder)
             self._file, self._path = os.fdopen(descriptor, "wb"), Path(path)
-            self._file.write(self._memory)
-            self._memory = bytearray()
+            self._file.writelines(self._blocks)
+            self._blocks = []
         if self._file is None:
-            self._memory += block
+            self._blocks.append(bytes(block))
         else:
             self._file.write(block)
 
@@ -54,7 +54,8 @@ class Spool:
     def source(self) -> bytes | Path:
         """Return the content, or the path of the file that holds it until `remove`; nothing can be written afterwards."""
         if self._path is None:
-            return bytes(self._memory)
+            self._blocks = [b"".join(self._blocks)]
+            return self._blocks[0]
         self._close()
         return self._path
 

@@ -22,7 +22,7 @@ from autobird.serving.form import (
 from autobird.serving.problems import Problem
 from autobird.serving.spool import MEMORY, Spool
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 18
 """Bytes read at a time."""
 
 _MAX_DRAINED = 256_000_000
