@@ -291,7 +291,12 @@ def test_wrong_bodies_are_refused_and_nothing_is_stored(
     client: FlaskClient, session: ReviewSession, body: bytes
 ) -> None:
     item = first(client)
-    assert client.post(f"/v1/review/items/{item['id']}/decision", data=body).status_code == 400
+    address = f"/v1/review/items/{item['id']}/decision"
+    assert client.post(address, data=body, content_type="application/json").status_code == 400
+    # A page of another site can send this type without asking the server first.
+    assert (
+        client.post(address, data=b'{"reviewer": "A", "decision": "yes"}', content_type="text/plain").status_code == 415
+    )
     assert not session.table.path.exists()
 
 

@@ -22,6 +22,21 @@ class _Mono:
         self.parts.append(mono.copy())
 
 
+def read_mono(source: Path, start: float, end: float) -> tuple[NDArray[np.float32], int]:
+    """Return a part of a recording, mono at its own sampling rate: samples of shape (samples,), full scale = 1, and the rate in Hz.
+
+    Args:
+        source: the recording.
+        start: start of the part, seconds.
+        end: end of the part, seconds.
+
+    Raises:
+        UnusableAudio: the recording cannot be decoded.
+    """
+    decoded = decode_into(source, _Mono, span=(start, end)).consumer
+    return np.concatenate([*decoded.parts, np.zeros(0, np.float32)]), decoded.sample_rate
+
+
 def write_clip(source: Path, start: float, end: float, target: Path) -> Path:
     """Write a part of a recording as a mono FLAC file of 16 bits, at the recording's own sampling rate; return its path.
 
@@ -35,10 +50,9 @@ def write_clip(source: Path, start: float, end: float, target: Path) -> Path:
         UnusableAudio: the recording cannot be decoded.
         AutobirdError: the file cannot be written.
     """
-    decoded = decode_into(source, _Mono, span=(start, end)).consumer
-    samples = np.concatenate([*decoded.parts, np.zeros(0, np.float32)])
+    samples, sample_rate = read_mono(source, start, end)
     try:
-        write_bytes(target, encode(samples[:, None], decoded.sample_rate, "flac"))
+        write_bytes(target, encode(samples[:, None], sample_rate, "flac"))
     except OSError as error:
         raise AutobirdError(f"{target} cannot be written ({error.strerror}); name another folder") from error
     return target

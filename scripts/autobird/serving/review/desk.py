@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
-from autobird.audio.decode import decode_into
 from autobird.core.errors import AutobirdError
+from autobird.predict.clips import read_mono
 from autobird.predict.threshold_overlay import read_overlay
 from autobird.review.items import ReviewItem
 from autobird.review.precision import Precision
@@ -267,10 +266,9 @@ class ReviewDesk:
         path = self._path(item.file)
         start, end = max(0.0, item.start - context), min(self.file_duration(item.file), item.end + context)
         with self._decoders:
-            decoded = decode_into(path, _Mono, span=(start, end)).consumer
+            samples, sample_rate = read_mono(path, start, end)
         out = io.BytesIO()
-        samples = np.concatenate([*decoded.parts, np.zeros(0, np.float32)])
-        soundfile.write(out, samples, decoded.sample_rate, subtype="PCM_16", format="WAV")
+        soundfile.write(out, samples, sample_rate, subtype="PCM_16", format="WAV")
         return out.getvalue()
 
     def _path(self, name: str) -> Path:
@@ -280,15 +278,13 @@ class ReviewDesk:
             RecordingChanged: it is not there, was changed, or its name leads out of the folder of the recordings.
         """
         file = self.session.pool.files[self._files[name]]
-        root = self.session.recordings
-        folder = root if root.is_dir() else root.parent
         # The names were written by the program, but the file that holds them may come from elsewhere.
         parts = PurePosixPath(file.name)
         if parts.is_absolute() or ".." in parts.parts or "\\" in file.name or ":" in parts.parts[0]:
             raise RecordingChanged(
                 "the name of the recording leads out of the folder of the recordings; make the review again"
             )
-        path = folder.joinpath(*parts.parts)
+        path = file.path(self.session.recordings)
         try:
             status = path.stat()
         except OSError as error:
@@ -298,14 +294,3 @@ class ReviewDesk:
         if (status.st_size, status.st_mtime_ns) != (file.size, file.modified):
             raise RecordingChanged(f"{name} was changed since it was classified; start the review again")
         return path
-
-
-class _Mono:
-    """The mono samples of a decode attempt."""
-
-    def __init__(self, sample_rate: int) -> None:
-        self.sample_rate = sample_rate
-        self.parts: list[NDArray[np.float32]] = []
-
-    def add(self, mono: NDArray[np.float32]) -> None:
-        self.parts.append(mono.copy())

@@ -39,6 +39,10 @@ _QUEUE = [
 _REVIEWER = _parameter("reviewer", NAME, "name of the reviewer")
 _ITEM = _parameter("identifier", TEXT, "id of the item", "path")
 _WRONG = problem_answer("a value is not possible")
+_WRONG_BODY = {
+    "413": problem_answer("the body is too large"),
+    "415": problem_answer("the body is not application/json"),
+}
 _NO_QUEUE = problem_answer("the queue needs what this review does not have")
 _NO_ITEM = problem_answer("the queue has no such item")
 _NOT_STORED = problem_answer("the table cannot be written")
@@ -120,6 +124,7 @@ PATHS: dict[str, dict[str, Operation]] = {
                     record({"stored": ref("ReviewDecision"), "progress": ref("ReviewProgress")}), "stored"
                 ),
                 "400": _WRONG,
+                **_WRONG_BODY,
                 "404": _NO_ITEM,
                 "409": _NO_QUEUE,
                 "503": _NOT_STORED,
@@ -150,6 +155,7 @@ PATHS: dict[str, dict[str, Operation]] = {
                     "the decision, and the item if it is one of this queue",
                 ),
                 "400": _WRONG,
+                **_WRONG_BODY,
                 "409": _NO_QUEUE,
                 "503": _NOT_STORED,
             },
@@ -195,6 +201,7 @@ PATHS: dict[str, dict[str, Operation]] = {
                     "the thresholds",
                 ),
                 "400": _WRONG,
+                **_WRONG_BODY,
                 "409": problem_answer("no decisions, or the table cannot be written"),
             },
             parameters=_QUEUE,

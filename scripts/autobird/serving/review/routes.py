@@ -13,6 +13,7 @@ from autobird.review.precision import Precision
 from autobird.review.queues import QUEUES, QueueOptions
 from autobird.review.thresholds import choose_thresholds
 from autobird.serving.api.page import STATIC, file_response
+from autobird.serving.api.query import json_object, text_field
 from autobird.serving.problems import Problem
 from autobird.serving.review.desk import MAX_CONTEXT, NoSuchItem, Queue, RecordingChanged, ReviewDesk
 from autobird.serving.review.names import SpeciesChoice
@@ -22,7 +23,8 @@ from autobird.serving.review.values import item_values, progress_values, review_
 _ANSWERS = ("yes", "no", "other", "unsure", "skip")
 """Decisions that a client can send; `undo` has a route of its own."""
 
-_MAX_BODY = 65_536
+_MAX_TEXT = 200
+"""Largest number of characters of a text."""
 
 
 def add_routes(routes: Blueprint, desk: ReviewDesk) -> None:
@@ -220,20 +222,16 @@ def _body(fields: tuple[str, ...]) -> Mapping[str, Any]:
     Raises:
         Problem: the body is none, or has other fields.
     """
-    if (request.content_length or 0) > _MAX_BODY:
-        raise Problem(
-            413, "Upload too large", f"the body has more than {_MAX_BODY} bytes; send the fields {', '.join(fields)}"
-        )
-    value = request.get_json(force=True, silent=True)
-    if not isinstance(value, dict) or set(value) - set(fields):
+    value = json_object()
+    if set(value) - set(fields):
         raise Problem(400, "Wrong option", f"the body must be a JSON object with the fields {', '.join(fields)}")
     return value
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body.get(name, "")
-    if not isinstance(value, str) or len(value) > 200 or any(ord(c) < 32 or ord(c) == 127 for c in value):
-        raise Problem(400, "Wrong option", f"`{name}` must be a text of one line and at most 200 characters")
+    value = text_field(body, name, _MAX_TEXT)
+    if any(ord(c) < 32 or ord(c) == 127 for c in value):
+        raise Problem(400, "Wrong option", f"`{name}` must be a text of one line")
     return value.strip()
 
 
