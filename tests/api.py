@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from autobird.core.files import write_json
 from autobird.predict.bundle import bundle_manifest
 from autobird.serving.app import create_app
-from autobird.serving.pool import InlinePool
+from autobird.serving.compute.pool import InlinePool
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
 from tests.unit.test_predict import make_bundle

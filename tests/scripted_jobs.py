@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autobird.drift.names import DRIFT_FEATURES
+from autobird.serving.compute.requests import ClientGone, ServedBundle, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.jobs.queue import Jobs
-from autobird.serving.requests import ClientGone, ServedBundle, Task, TaskAnswer, TaskOptions, TaskProblem
 
 LONG = 60.0
 """Time to wait for something that happens at once unless the code is wrong, seconds."""

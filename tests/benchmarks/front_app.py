@@ -7,7 +7,7 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from autobird.serving.app import create_app
-from autobird.serving.inline_pool import InlinePool
+from autobird.serving.compute.inline_pool import InlinePool
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
 

@@ -19,9 +19,9 @@ from autobird.predict.bundle import bundle_manifest
 from autobird.serving import request_options
 from autobird.serving.api import predict as api_predict
 from autobird.serving.bundle_info import BundleInfos, card_metrics
+from autobird.serving.compute.pool import InlinePool
+from autobird.serving.compute.requests import ClientGone, QueueFull, TaskProblem
 from autobird.serving.form import base_name
-from autobird.serving.pool import InlinePool
-from autobird.serving.requests import ClientGone, QueueFull, TaskProblem
 from tests.api import CARD, client_of, make_complete_bundle, sound
 
 
@@ -174,7 +174,7 @@ def test_the_overlap_of_windows_can_be_chosen(client: FlaskClient, bundle: Path,
 
 
 def test_the_size_of_an_answer_is_limited(client: FlaskClient, song: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("autobird.serving.answer._MAX_VALUES", 5)
+    monkeypatch.setattr("autobird.serving.compute.answer._MAX_VALUES", 5)
     assert len(ask(client, "?top_k=2", data=song)["windows"]) == 2
     assert problem(client, "?top_k=0&overlap=4", data=song)[2] == (
         "the answer would have 6 probabilities of windows, more than 5; give a smaller top_k, a smaller overlap, or windows=0"
@@ -364,7 +364,7 @@ def test_large_uploads_are_given_to_the_pool_as_files_that_are_removed(
     client = client_of(bundle, {"jobs": object()}, state=str(tmp_path))
     assert list(folder.iterdir()) == []
     seen: list[Any] = []
-    from autobird.serving import answer
+    from autobird.serving.compute import answer
 
     original = answer.answer_of
 
@@ -413,7 +413,7 @@ def test_what_the_pool_refuses_becomes_a_problem(
     bundle: Path, song: bytes, outcome: Any, status: int, retry: str | None
 ) -> None:
     from autobird.serving.app import create_app
-    from autobird.serving.pool import InlinePool
+    from autobird.serving.compute.pool import InlinePool
     from autobird.serving.services import Services
     from autobird.serving.settings import ServeSettings
 
@@ -513,7 +513,7 @@ def test_a_server_that_is_not_ready_says_why_without_a_path(bundle: Path) -> Non
     from dataclasses import replace
 
     from autobird.serving.app import create_app
-    from autobird.serving.pool import InlinePool
+    from autobird.serving.compute.pool import InlinePool
     from autobird.serving.services import Services
     from autobird.serving.settings import ServeSettings
 
@@ -562,7 +562,7 @@ def test_answers_go_to_the_log_with_the_id_of_the_request(bundle: Path, song: by
 
 def test_files_of_the_page_have_types_and_are_not_sent_twice(bundle: Path, tmp_path: Path) -> None:
     from autobird.serving.app import create_app
-    from autobird.serving.pool import InlinePool
+    from autobird.serving.compute.pool import InlinePool
     from autobird.serving.services import Services
     from autobird.serving.settings import ServeSettings
 

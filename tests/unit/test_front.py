@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from waitress.buffers import TempfileBasedBuffer
 
-from autobird.serving.channel import Channel
-from autobird.serving.front import Front, FrontLimits
-from autobird.serving.request_parser import RequestParser
+from autobird.serving.http.channel import Channel
+from autobird.serving.http.front import Front, FrontLimits
+from autobird.serving.http.request_parser import RequestParser
 
 PROMPT = FrontLimits(connections=500, threads=4)
 

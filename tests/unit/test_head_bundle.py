@@ -36,11 +36,11 @@ from autobird.predict.files import FileResult, predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
-from autobird.serving.pool import InlinePool
+from autobird.serving.compute.pool import InlinePool
+from autobird.serving.compute.time_limit import time_limit
+from autobird.serving.compute.worker import load
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
-from autobird.serving.time_limit import time_limit
-from autobird.serving.worker import load
 from tests.backbones import SETTINGS as SMALL
 from tests.backbones import needs_birdnet, needs_litert, write_tflite
 from tests.heads import FEATURES, LABELS, RATE, WIDTH, head_weights, make_backbone, make_head_bundle

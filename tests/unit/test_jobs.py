@@ -15,14 +15,14 @@ import pytest
 import soundfile
 
 from autobird.core.errors import AutobirdError
+from autobird.serving.compute.messages import Failed
+from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.jobs import compute
 from autobird.serving.jobs.compute import JobProcess
 from autobird.serving.jobs.folder import JobFolder
 from autobird.serving.jobs.job import Job, JobLimits
 from autobird.serving.jobs.length import declared_seconds
 from autobird.serving.jobs.queue import Jobs, TooManyJobs
-from autobird.serving.processes import Failed
-from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.settings import ServeSettings
 from autobird.serving.spool import Spool
 from autobird.serving.state import opened_state
@@ -151,7 +151,7 @@ import sys, time
 from pathlib import Path
 from tests.scripted_jobs import Scripted, add
 from autobird.serving.jobs.queue import Jobs
-from autobird.serving.requests import TaskOptions
+from autobird.serving.compute.requests import TaskOptions
 compute = Scripted(waits=True)
 jobs = Jobs(Path(sys.argv[1]), compute)
 if not jobs.listed():

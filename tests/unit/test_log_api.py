@@ -19,10 +19,10 @@ from autobird.core.files import write_json
 from autobird.drift.names import AUDIO_FEATURES, DRIFT_FEATURES, MODEL_FEATURES
 from autobird.serving import recent_drift
 from autobird.serving.app import create_app
+from autobird.serving.compute.pool import InlinePool
 from autobird.serving.drift_answer import ALARM_RATE, FEWEST, drift_of
 from autobird.serving.jobs.job import JobLimits
 from autobird.serving.jobs.queue import Jobs
-from autobird.serving.pool import InlinePool
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
 from autobird.serving.store.entries import LogEntry

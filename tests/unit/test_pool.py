@@ -22,11 +22,11 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.predict.bundle import bundle_manifest
 from autobird.predict.overlay_path import overlay_path
-from autobird.serving import group, processes
-from autobird.serving import pool as pool_module
-from autobird.serving.pool import InlinePool, PoolOptions, ProcessPool
-from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
-from autobird.serving.snapshot import Snapshot, signature
+from autobird.serving.compute import group, messages, processes
+from autobird.serving.compute import pool as pool_module
+from autobird.serving.compute.pool import InlinePool, PoolOptions, ProcessPool
+from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.compute.snapshot import Snapshot, signature
 from tests.unit.test_predict import make_bundle
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the tests hold processes with named pipes")
@@ -443,7 +443,7 @@ def test_a_process_that_cannot_be_started_is_started_later(
 ) -> None:
     start, failures = group.ComputeProcess, [OSError(24, "Too many open files")]
 
-    def fail_once(settings: processes.ProcessSettings) -> processes.ComputeProcess:
+    def fail_once(settings: messages.ProcessSettings) -> processes.ComputeProcess:
         if failures:
             raise failures.pop()
         return start(settings)
@@ -482,7 +482,7 @@ def test_links_that_lead_to_each_other_are_no_bundle(tmp_path: Path) -> None:
 
 
 def test_a_process_that_was_starting_when_the_bundle_changed_is_ended(bundle: Path) -> None:
-    settings = processes.ProcessSettings(bundle, bundle)
+    settings = messages.ProcessSettings(bundle, bundle)
     one = group.Group(bundle, settings, 1, threading.Lock())
     try:
         wait_until(lambda: one.tick() or one.current.ready)

@@ -16,7 +16,7 @@ from flask.testing import FlaskClient
 from autobird.review.queues import QueueOptions
 from autobird.review.session import ReviewSession
 from autobird.serving.app import create_app
-from autobird.serving.inline_pool import InlinePool
+from autobird.serving.compute.inline_pool import InlinePool
 from autobird.serving.review.desk import ReviewDesk
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings

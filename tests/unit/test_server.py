@@ -26,7 +26,7 @@ from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
 from autobird.serving.api.page import STATIC
 from autobird.serving.app import create_app
-from autobird.serving.pool import InlinePool
+from autobird.serving.compute.pool import InlinePool
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
 from tests.unit.test_predict import difficult_recordings, make_bundle

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from autobird.predict.species_names import SpeciesNames, birdnet_names
-from autobird.serving.requests import ServedBundle
+from autobird.serving.compute.requests import ServedBundle
 from autobird.sources.labels import label_key
 
 _CARD, _ATTRIBUTION, _DESCRIPTION = "MODEL_CARD.md", "ATTRIBUTION.csv", "bundle.json"

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from werkzeug.datastructures import MIMEAccept
 
 from autobird.predict.species_names import SpeciesNames
+from autobird.serving.compute.requests import TaskOptions
 from autobird.serving.problems import Problem
-from autobird.serving.requests import TaskOptions
 from autobird.serving.settings import ServeSettings
 from autobird.serving.tables import FORMATS
 

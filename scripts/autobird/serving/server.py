@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
+from autobird.serving.compute.pool import PoolOptions, ProcessPool
 from autobird.serving.jobs.queue import Jobs
-from autobird.serving.pool import PoolOptions, ProcessPool
 from autobird.serving.settings import ServeSettings
 from autobird.serving.state import opened_state
 from autobird.serving.store.store import Store
@@ -91,7 +91,7 @@ def _run(
 ) -> None:
     try:  # while the first compute process starts
         from autobird.serving.app import create_app
-        from autobird.serving.front import Front, FrontLimits
+        from autobird.serving.http.front import Front, FrontLimits
         from autobird.serving.security import problem_response
         from autobird.serving.services import Services
     except ImportError as error:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from autobird.serving.requests import Pool
+from autobird.serving.compute.requests import Pool
 from autobird.serving.settings import ServeSettings
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from flask import Blueprint, Response, jsonify, request
 
 from autobird.serving.api.query import one_of
 from autobird.serving.bundle_info import BundleInfos
+from autobird.serving.compute.requests import TaskOptions
 from autobird.serving.jobs.job import Job
 from autobird.serving.jobs.queue import Jobs, NewJob, TooManyJobs
 from autobird.serving.problems import Problem
 from autobird.serving.request_options import NAMES, parse_options
-from autobird.serving.requests import TaskOptions
 from autobird.serving.services import Services
 from autobird.serving.tables import FORMATS, table_name, table_text
 from autobird.serving.upload import Uploads

@@ -7,7 +7,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from autobird.audio.formats import readable_extensions
 from autobird.serving.bundle_info import BundleInfos
-from autobird.serving.requests import ServedBundle
+from autobird.serving.compute.requests import ServedBundle
 from autobird.serving.services import Services
 from autobird.serving.settings import ServeSettings
 

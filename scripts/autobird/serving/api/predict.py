@@ -8,10 +8,10 @@ from typing import Any, Literal
 from flask import Blueprint, Response, g, jsonify, request
 
 from autobird.serving.bundle_info import BundleInfo, BundleInfos
+from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskProblem
 from autobird.serving.metrics import Metrics
 from autobird.serving.problems import CONTENT_TYPE, Problem, problem
 from autobird.serving.request_options import NAMES, Asked, parse_options
-from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskProblem
 from autobird.serving.services import Services
 from autobird.serving.tables import FORMATS, check_format, table_name, table_text
 from autobird.serving.upload import Uploads

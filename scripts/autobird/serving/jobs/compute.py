@@ -8,11 +8,20 @@ from typing import Protocol
 
 from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed
-from autobird.serving.outcome import answer_or_problem
-from autobird.serving.processes import ComputeProcess, NotReady, ProcessSettings
-from autobird.serving.requests import ClientGone, Priority, QueueFull, ServedBundle, Task, TaskAnswer, TaskProblem
-from autobird.serving.snapshot import Signature, Snapshot, signature
-from autobird.serving.time_limit import time_limit
+from autobird.serving.compute.messages import NotReady, ProcessSettings
+from autobird.serving.compute.outcome import answer_or_problem
+from autobird.serving.compute.processes import ComputeProcess
+from autobird.serving.compute.requests import (
+    ClientGone,
+    Priority,
+    QueueFull,
+    ServedBundle,
+    Task,
+    TaskAnswer,
+    TaskProblem,
+)
+from autobird.serving.compute.snapshot import Signature, Snapshot, signature
+from autobird.serving.compute.time_limit import time_limit
 
 _NICENESS = 10
 """The process gives way to those that answer requests (`os.nice`)."""

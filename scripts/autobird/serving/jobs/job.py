@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from autobird.serving.requests import TaskOptions
+from autobird.serving.compute.requests import TaskOptions
 from autobird.serving.store.store import utc
 
 State = Literal["queued", "running", "done", "failed"]

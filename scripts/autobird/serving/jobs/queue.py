@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.jobs.compute import Computes
 from autobird.serving.jobs.folder import JobFolder
 from autobird.serving.jobs.job import Job, JobLimits
 from autobird.serving.jobs.length import declared_seconds
-from autobird.serving.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
 from autobird.serving.store.backend import Unavailable
 from autobird.serving.store.entries import LogEntry
 from autobird.serving.store.store import Store

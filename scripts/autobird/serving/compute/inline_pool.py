@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from autobird.serving.requests import (
+from autobird.serving.compute.requests import (
     ClientGone,
     PoolState,
     Priority,
@@ -29,7 +29,7 @@ class InlinePool:
     """
 
     def __init__(self, bundle: Path, backbone: str | None = None) -> None:
-        from autobird.serving.worker import load
+        from autobird.serving.compute.worker import load
 
         self._lock = threading.Lock()
         self._running = 0
@@ -44,7 +44,7 @@ class InlinePool:
         on_shadow: Callable[[TaskAnswer], None] | None = None,  # noqa: ARG002
     ) -> TaskAnswer | TaskProblem:
         """Return the answer for a recording; see `Pool.submit`."""
-        from autobird.serving.answer import answer_of
+        from autobird.serving.compute.answer import answer_of
 
         start = time.perf_counter()
         with self._lock:

@@ -9,19 +9,20 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.connection import Connection, wait
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from multiprocessing.connection import wait
 
 from autobird.core.workers import Crash, Killed, TimedOut, crash_of, end_with_parent
-from autobird.serving.requests import ClientGone, ServedBundle, Task, TaskAnswer, TaskProblem
-
-if TYPE_CHECKING:
-    Pipe = Connection[Any, Any]
-else:
-    Pipe = Connection
+from autobird.serving.compute.messages import (
+    CANCEL,
+    NotReady,
+    Pipe,
+    ProcessSettings,
+    Progress,
+    Ready,
+    Result,
+)
+from autobird.serving.compute.requests import ClientGone, Task
 
 _CONTEXT = get_context("spawn")
 """A process that is forked from a program with threads may hang; `spawn` behaves in the same way on all systems."""
@@ -38,68 +39,6 @@ _STOP_SECONDS = 5.0
 _reaping = threading.Lock()
 """`multiprocessing` asks the system for the ends of all processes when it starts one, which must not happen while another thread
 asks for the end of one of them. The lock is held for some milliseconds at most."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The first message of a process: it has loaded the bundle, and the example clip gives the stored answer."""
-
-    bundle: ServedBundle
-
-
-@dataclass(frozen=True)
-class NotReady:
-    """The first and last message of a process that cannot use the bundle."""
-
-    error: str
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A message during a task: seconds of audio that are decoded."""
-
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The result of a task that raised an unexpected exception.
-
-    Attributes:
-        trace: the traceback, for the log of the server.
-    """
-
-    trace: str
-
-
-CANCEL = "cancel"
-"""Message to a process: nobody waits for the answer of the present task any more."""
-
-
-class Cancelled(BaseException):
-    """Raised in a compute process by the progress of a task that was cancelled; no handler of errors may catch it."""
-
-
-Result = TaskAnswer | TaskProblem | Failed | Crash
-
-
-@dataclass(frozen=True)
-class ProcessSettings:
-    """What a compute process is started with.
-
-    Attributes:
-        folder: the bundle.
-        shown_folder: what messages call it.
-        backbone: file of the backbone, see `Classifier`.
-        threads: CPU threads of the backbone.
-        niceness: added to the priority of the process (`os.nice`); 0 for that of the front.
-    """
-
-    folder: Path
-    shown_folder: Path
-    backbone: str | None = None
-    threads: int = 1
-    niceness: int = 0
 
 
 class ComputeProcess:
@@ -221,7 +160,7 @@ def _main(pipe: Pipe, settings: ProcessSettings) -> None:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     from autobird.core.decoder_messages import shorten_decoder_messages
-    from autobird.serving.worker import work
+    from autobird.serving.compute.worker import work
 
     shorten_decoder_messages()
     work(pipe, settings)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed
-from autobird.serving.group import Generation, Group
-from autobird.serving.inline_pool import InlinePool
-from autobird.serving.outcome import answer_or_problem
-from autobird.serving.processes import ComputeProcess, Pipe, ProcessSettings
-from autobird.serving.requests import (
+from autobird.serving.compute.group import Generation, Group
+from autobird.serving.compute.inline_pool import InlinePool
+from autobird.serving.compute.messages import Pipe, ProcessSettings
+from autobird.serving.compute.outcome import answer_or_problem
+from autobird.serving.compute.processes import ComputeProcess
+from autobird.serving.compute.requests import (
     PRIORITIES,
     ClientGone,
     PoolState,
@@ -29,8 +30,8 @@ from autobird.serving.requests import (
     TaskAnswer,
     TaskProblem,
 )
-from autobird.serving.shadow import ShadowQueue
-from autobird.serving.time_limit import time_limit
+from autobird.serving.compute.shadow import ShadowQueue
+from autobird.serving.compute.time_limit import time_limit
 
 __all__ = ["InlinePool", "PoolOptions", "ProcessPool"]
 

@@ -11,8 +11,8 @@ from autobird.core.errors import AutobirdError
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.classifier import Classifier
 from autobird.predict.origin import Origin, Places
-from autobird.serving.requests import Task, TaskAnswer, TaskOptions, TaskProblem
-from autobird.serving.response import TOP, response_body
+from autobird.serving.compute.requests import Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.compute.response import TOP, response_body
 
 _LONGEST_OVERLAP = 0.9
 """Largest overlap of consecutive windows, as a share of their length: ten times as many windows as without overlap."""

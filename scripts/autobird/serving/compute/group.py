@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.serving.processes import ComputeProcess, NotReady, Pipe, ProcessSettings
-from autobird.serving.requests import ServedBundle
-from autobird.serving.snapshot import Signature, Snapshot, signature
+from autobird.serving.compute.messages import NotReady, Pipe, ProcessSettings
+from autobird.serving.compute.processes import ComputeProcess
+from autobird.serving.compute.requests import ServedBundle
+from autobird.serving.compute.snapshot import Signature, Snapshot, signature
 
 log = logging.getLogger("autobird")
 

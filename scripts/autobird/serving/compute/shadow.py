@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from autobird.serving.group import Group
-from autobird.serving.processes import ProcessSettings, Result
-from autobird.serving.requests import ClientGone, Task, TaskAnswer
+from autobird.serving.compute.group import Group
+from autobird.serving.compute.messages import ProcessSettings, Result
+from autobird.serving.compute.requests import ClientGone, Task, TaskAnswer
 
 log = logging.getLogger("autobird")
 

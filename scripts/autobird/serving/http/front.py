@@ -17,9 +17,9 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from autobird.serving.channel import Channel, FrontLimits
-from autobird.serving.event_loop import EventLoop
-from autobird.serving.request_parser import MAX_DRAINED, Overloaded, TimedOut
+from autobird.serving.http.channel import Channel, FrontLimits
+from autobird.serving.http.event_loop import EventLoop
+from autobird.serving.http.request_parser import MAX_DRAINED, Overloaded, TimedOut
 
 __all__ = ["Front", "FrontLimits", "problem_details"]
 

@@ -2,7 +2,7 @@
 
 import math
 
-from autobird.serving.requests import ServedBundle
+from autobird.serving.compute.requests import ServedBundle
 
 _LEAST_TIME_LIMIT, _MAX_TIME_LIMIT = 120.0, 86_400.0
 """Limits of the time for one recording, seconds."""

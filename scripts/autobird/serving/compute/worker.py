@@ -12,9 +12,18 @@ from autobird.core.errors import AutobirdError
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.check import replay_with
 from autobird.predict.classifier import Classifier
-from autobird.serving.answer import answer_of
-from autobird.serving.processes import CANCEL, Cancelled, Failed, NotReady, Pipe, ProcessSettings, Progress, Ready
-from autobird.serving.requests import ServedBundle, Task, TaskAnswer, TaskProblem
+from autobird.serving.compute.answer import answer_of
+from autobird.serving.compute.messages import (
+    CANCEL,
+    Cancelled,
+    Failed,
+    NotReady,
+    Pipe,
+    ProcessSettings,
+    Progress,
+    Ready,
+)
+from autobird.serving.compute.requests import ServedBundle, Task, TaskAnswer, TaskProblem
 
 _PROGRESS_SECONDS = 0.1
 """Least time between two messages on the progress of a task, seconds."""

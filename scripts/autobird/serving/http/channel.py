@@ -7,7 +7,7 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
-from autobird.serving.request_parser import RequestParser, Surplus
+from autobird.serving.http.request_parser import RequestParser, Surplus
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),

@@ -3,8 +3,8 @@
 import logging
 
 from autobird.core.workers import Killed, TimedOut
-from autobird.serving.processes import Failed, Result
-from autobird.serving.requests import TaskAnswer, TaskProblem
+from autobird.serving.compute.messages import Failed, Result
+from autobird.serving.compute.requests import TaskAnswer, TaskProblem
 
 log = logging.getLogger("autobird")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from autobird.predict.classifier import Classifier, Prediction
 from autobird.predict.origin import Place
-from autobird.serving.requests import TaskOptions
+from autobird.serving.compute.requests import TaskOptions
 
 SCHEMA = "autobird/answer/1"
 """Name and version of the format of the answer; the version changes when a key is removed or gets another meaning."""

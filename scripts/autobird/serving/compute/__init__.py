@@ -1,0 +1,1 @@
+"""The compute processes, and the pool that gives them the recordings."""

@@ -1,0 +1,76 @@
+"""What the front and a compute process tell each other."""
+
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autobird.core.workers import Crash
+from autobird.serving.compute.requests import ServedBundle, TaskAnswer, TaskProblem
+
+if TYPE_CHECKING:
+    Pipe = Connection[Any, Any]
+else:
+    Pipe = Connection
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The first message of a process: it has loaded the bundle, and the example clip gives the stored answer."""
+
+    bundle: ServedBundle
+
+
+@dataclass(frozen=True)
+class NotReady:
+    """The first and last message of a process that cannot use the bundle."""
+
+    error: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A message during a task: seconds of audio that are decoded."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The result of a task that raised an unexpected exception.
+
+    Attributes:
+        trace: the traceback, for the log of the server.
+    """
+
+    trace: str
+
+
+CANCEL = "cancel"
+"""Message to a process: nobody waits for the answer of the present task any more."""
+
+
+class Cancelled(BaseException):
+    """Raised in a compute process by the progress of a task that was cancelled; no handler of errors may catch it."""
+
+
+Result = TaskAnswer | TaskProblem | Failed | Crash
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What a compute process is started with.
+
+    Attributes:
+        folder: the bundle.
+        shown_folder: what messages call it.
+        backbone: file of the backbone, see `Classifier`.
+        threads: CPU threads of the backbone.
+        niceness: added to the priority of the process (`os.nice`); 0 for that of the front.
+    """
+
+    folder: Path
+    shown_folder: Path
+    backbone: str | None = None
+    threads: int = 1
+    niceness: int = 0

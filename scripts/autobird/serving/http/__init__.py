@@ -1,0 +1,1 @@
+"""The HTTP front: connections, requests and their deadlines, by waitress with some methods replaced."""
