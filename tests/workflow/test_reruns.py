@@ -271,7 +271,7 @@ def test_a_setting_of_the_release_does_not_rerun_the_training(folder: Path) -> N
 
 
 def test_code_of_the_server_reruns_nothing(folder: Path) -> None:
-    for name in ("serving/app.py", "serving/response.py", "cli.py", "commands/predict.py"):
+    for name in ("serving/app.py", "serving/compute/response.py", "cli.py", "commands/predict.py"):
         file = folder / "scripts/autobird" / name
         file.write_text(file.read_text(encoding="utf-8") + "\n\nCHANGED = True\n", encoding="utf-8")
     assert run(folder).jobs == set()
