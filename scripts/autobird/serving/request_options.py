@@ -1,6 +1,5 @@
 """The options of a request for a prediction, from its query, its form and its headers."""
 
-import math
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from werkzeug.datastructures import MIMEAccept
 
 from autobird.predict.species_names import SpeciesNames
 from autobird.serving.compute.requests import TaskOptions
+from autobird.serving.parameters import SHOWN, number_of, shown, wrong_option
 from autobird.serving.problems import Problem
 from autobird.serving.settings import ServeSettings
 from autobird.serving.tables import FORMATS
@@ -21,7 +21,6 @@ _OTHER_PARAMETERS = ("name",)
 
 _MAX_SPECIES = 10_000
 _MAX_LISTED = 5
-_SHOWN = 60
 
 _searching = threading.Lock()
 """Held by the request that looks for similar names."""
@@ -68,7 +67,7 @@ def parse_options(
         elif name not in _OTHER_PARAMETERS:
             unknown[name] = None
     if unknown:
-        names = ", ".join(_shown(name) for name in list(unknown)[:_MAX_LISTED])
+        names = ", ".join(shown(name) for name in list(unknown)[:_MAX_LISTED])
         known = ", ".join((*NAMES, *_OTHER_PARAMETERS))
         raise Problem(400, "Wrong option", f"there is no parameter {names}; known are {known}")
     of_query = set(given)
@@ -98,23 +97,14 @@ def parse_options(
 
 
 def _number(low: float, high: float) -> Callable[[str, str], float]:
-    def parse(name: str, text: str) -> float:
-        try:
-            number = float(text) if text.isascii() else math.nan
-        except ValueError:
-            number = math.nan
-        if not low <= number <= high:
-            raise _wrong(name, text, f"a number from {low:g} to {high:g}")
-        return number
-
-    return parse
+    return lambda name, text: number_of(name, text, low, high)
 
 
 def _top_k(name: str, text: str) -> int:
     if text.lower() == "all":
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 6):
-        raise _wrong(name, text, "a whole number from 0 to 999999; 0 or `all` for all species")
+        raise wrong_option(name, text, "a whole number from 0 to 999999; 0 or `all` for all species")
     return int(text)
 
 
@@ -123,12 +113,12 @@ def _flag(name: str, text: str) -> bool:
         return True
     if text.lower() in _NO:
         return False
-    raise _wrong(name, text, "1 or 0, true or false")
+    raise wrong_option(name, text, "1 or 0, true or false")
 
 
 def _format(name: str, text: str) -> str:
     if text.lower() not in FORMATS:
-        raise _wrong(name, text, f"one of {', '.join(FORMATS)}")
+        raise wrong_option(name, text, f"one of {', '.join(FORMATS)}")
     return text.lower()
 
 
@@ -147,15 +137,15 @@ def _labels(texts: Sequence[str], names: SpeciesNames) -> tuple[str, ...] | None
         else:
             labels[label] = None
     if unknown:
-        shown: list[str] = []
+        listed: list[str] = []
         for name in unknown[:_MAX_LISTED]:
-            close = _similar(names, name[:_SHOWN]) if not shown else ""
-            shown.append(f"{_shown(name)} (similar: {close})" if close else _shown(name))
+            close = _similar(names, name[:SHOWN]) if not listed else ""
+            listed.append(f"{shown(name)} (similar: {close})" if close else shown(name))
         more = f", and {len(unknown) - _MAX_LISTED} more" if len(unknown) > _MAX_LISTED else ""
         raise Problem(
             400,
             "Wrong option",
-            f"the model does not know the species {', '.join(shown)}{more}; /v1/species lists those it knows",
+            f"the model does not know the species {', '.join(listed)}{more}; /v1/species lists those it knows",
         )
     return tuple(labels) or None
 
@@ -168,12 +158,3 @@ def _similar(names: SpeciesNames, name: str) -> str:
         return ", ".join(names.suggestions(name))
     finally:
         _searching.release()
-
-
-def _wrong(name: str, text: str, allowed: str) -> Problem:
-    return Problem(400, "Wrong option", f"{name}={_shown(text)} is not possible; give {allowed}")
-
-
-def _shown(text: str) -> str:
-    """Return the start of a client's text with quotes, in ASCII."""
-    return ascii(text[:_SHOWN]) + ("..." if len(text) > _SHOWN else "")

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import request
 
+from autobird.serving.parameters import wrong_option
 from autobird.serving.problems import Problem
 from autobird.serving.services import Services
 from autobird.serving.store.store import Store
@@ -51,9 +52,7 @@ def whole_number(name: str, lowest: int, largest: int) -> int | None:
     if text is None:
         return None
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or not lowest <= int(text) <= largest:
-        raise Problem(
-            400, "Wrong option", f"{name}={text[:50]!r} is not possible; give a whole number from {lowest} to {largest}"
-        )
+        raise wrong_option(name, text, f"a whole number from {lowest} to {largest}")
     return int(text)
 
 
@@ -65,7 +64,7 @@ def one_of(name: str, allowed: Sequence[str]) -> str | None:
     """
     text = request.args.get(name)
     if text is not None and text not in allowed:
-        raise Problem(400, "Wrong option", f"{name}={text[:50]!r} is not possible; give one of {', '.join(allowed)}")
+        raise wrong_option(name, text, f"one of {', '.join(allowed)}")
     return text
 
 

@@ -9,6 +9,7 @@ from werkzeug.datastructures import MultiDict
 from autobird.review.filters import PoolFilter
 from autobird.review.queues import QUEUES, QueueOptions
 from autobird.review.session import ReviewSession
+from autobird.serving.parameters import number_of, wrong_option
 from autobird.serving.problems import Problem
 
 MAX_COUNT = 5000
@@ -41,7 +42,7 @@ class ReviewQuery:
         own, pool = self._session.options, self._session.pool
         kind = self._parameters.get("queue") or own.kind
         if kind not in QUEUES:
-            raise _wrong("queue", kind, f"one of {', '.join(QUEUES)}")
+            raise wrong_option("queue", kind, f"one of {', '.join(QUEUES)}")
         filter_ = PoolFilter(
             self._names("species", own.filter.species, set(pool.labels), "/v1/review lists the species"),
             self._names("site", own.filter.sites, {file.site for file in pool.files}, "/v1/review lists the sites"),
@@ -66,15 +67,7 @@ class ReviewQuery:
             Problem: it is not possible.
         """
         text = self._parameters.get(name, "").strip()
-        if not text:
-            return default
-        try:
-            value = float(text) if text.isascii() else math.nan
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            raise _wrong(name, text, f"a number from {low:g} to {high:g}")
-        return value
+        return number_of(name, text, low, high) if text else default
 
     def whole(self, name: str, default: int, low: int, high: int) -> int:
         """Return a whole number.
@@ -86,7 +79,7 @@ class ReviewQuery:
         if not text:
             return default
         if not (text.isascii() and text.isdigit() and len(text) <= 10 and low <= int(text) <= high):
-            raise _wrong(name, text, f"a whole number from {low} to {high}")
+            raise wrong_option(name, text, f"a whole number from {low} to {high}")
         return int(text)
 
     def flag(self, name: str) -> bool:
@@ -97,7 +90,7 @@ class ReviewQuery:
         """
         text = self._parameters.get(name, "").strip().lower()
         if text not in ("", "0", "1", "true", "false"):
-            raise _wrong(name, text, "1 or 0")
+            raise wrong_option(name, text, "1 or 0")
         return text in ("1", "true")
 
     def _names(self, name: str, default: tuple[str, ...], known: set[str], remedy: str) -> tuple[str, ...]:
@@ -108,7 +101,7 @@ class ReviewQuery:
         values = tuple(sorted({value for value in given if value}))
         for value in values:
             if value not in known:
-                raise _wrong(name, value, f"a name as it is known here; {remedy}")
+                raise wrong_option(name, value, f"a name as it is known here; {remedy}")
         return values
 
     def _hours(self, default: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -123,7 +116,7 @@ class ReviewQuery:
         except ValueError:
             hours = (math.nan, math.nan)
         if not all(0 <= hour <= _HOURS for hour in hours):
-            raise _wrong("hours", text, "two hours from 0 to 24, for example 4-8, or 22-4 for a night")
+            raise wrong_option("hours", text, "two hours from 0 to 24, for example 4-8, or 22-4 for a night")
         return hours
 
 
@@ -140,7 +133,3 @@ def reviewer_of(values: Mapping[str, Any]) -> str:
             400, "Wrong option", f"`reviewer` is needed: a name of one line and at most {MAX_NAME} characters"
         )
     return name
-
-
-def _wrong(name: str, text: str, allowed: str) -> Problem:
-    return Problem(400, "Wrong option", f"{name}={text[:60]!a} is not possible; give {allowed}")
