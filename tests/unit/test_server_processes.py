@@ -7,8 +7,7 @@ import socket
 import sqlite3
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.unit.test_pool import wait_until
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
 
@@ -34,13 +34,6 @@ def processes(server: Server) -> list[int]:
         if int(lines["PPid"]) == server.process.pid and "spawn_main" in command:
             found.append(int(lines["Pid"]))
     return found
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def connect(server: Server, data: bytes) -> socket.socket:

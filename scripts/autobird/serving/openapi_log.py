@@ -6,6 +6,7 @@ from autobird.serving.openapi import Operation, answers, json_answer, operation,
 from autobird.serving.openapi_schemas import (
     NUMBER_OR_NULL,
     PROBABILITY,
+    SECONDS,
     TEXT,
     Schema,
     array,
@@ -23,7 +24,6 @@ _ID = schema("integer", minimum=1)
 _ID_OR_NULL = schema(["integer", "null"], minimum=1)
 _TIME = schema("string", "ISO 8601, UTC", format="date-time")
 _TIME_OR_NULL = schema(["string", "null"], "ISO 8601, UTC", format="date-time")
-_SECONDS = schema("number", "seconds", minimum=0)
 _NEXT = schema(["integer", "null"], "`before` of the next page; null after the last one")
 
 _ENTRY = record(
@@ -33,12 +33,12 @@ _ENTRY = record(
         "request": schema("string", "id of the request or of the job"),
         "role": schema("string", "`shadow`: an answer of the second bundle, which nobody got", enum=list(ROLES)),
         "bundle": schema("string", "fingerprint"),
-        "duration": _SECONDS,
+        "duration": SECONDS,
         "species": schema(["string", "null"], "most probable species; null if the whole recording is quiet"),
         "probability": NUMBER_OR_NULL,
         "unknown_score": NUMBER_OR_NULL,
         "detections": array(
-            record({"start": _SECONDS, "end": _SECONDS, "species": TEXT, "probability": PROBABILITY}),
+            record({"start": SECONDS, "end": SECONDS, "species": TEXT, "probability": PROBABILITY}),
             "the most probable ones, at most 200",
         ),
         "detection_count": schema(["integer", "null"], "of all detections; null for entries of older versions"),
@@ -65,7 +65,7 @@ _JOB = record(
         "progress": schema(
             ["number", "null"], "share that is done; null if the length is unknown", minimum=0, maximum=1
         ),
-        "decoded_seconds": _SECONDS,
+        "decoded_seconds": SECONDS,
         "length": schema(["number", "null"], "seconds, as the header states"),
         "position": schema(["integer", "null"], "number of jobs before it; null if it does not wait"),
         "bytes": schema("integer", minimum=0),

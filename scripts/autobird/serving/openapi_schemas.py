@@ -34,7 +34,8 @@ def ref(name: str) -> Schema:
 TEXT = schema("string")
 NUMBER_OR_NULL = schema(["number", "null"])
 PROBABILITY = schema("number", minimum=0, maximum=1)
-_SPAN = {"start": schema("number", "seconds", minimum=0), "end": schema("number", "seconds", minimum=0)}
+SECONDS = schema("number", "seconds", minimum=0)
+_SPAN = {"start": SECONDS, "end": SECONDS}
 
 _PROBLEM = {
     "type": schema("string", "place in /docs that explains this kind of problem", format="uri-reference"),

@@ -9,14 +9,11 @@ from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.compute.messages import NotReady, Pipe, ProcessSettings
-from autobird.serving.compute.processes import ComputeProcess
+from autobird.serving.compute.processes import START_SECONDS, ComputeProcess
 from autobird.serving.compute.requests import ServedBundle
 from autobird.serving.compute.snapshot import Signature, Snapshot, signature
 
 log = logging.getLogger("autobird")
-
-_START_SECONDS = 120.0
-"""Time that a process has to load the bundle and classify the example clip."""
 
 _WATCH_SECONDS = 1.0
 """How often the files of the bundle are compared. A change counts when two comparisons agree, as copying takes a while."""
@@ -157,8 +154,8 @@ class Group:
         for process in list(generation.starting):
             if process.pipe.poll():
                 message = process.first_message()
-            elif now - process.started > _START_SECONDS:
-                message = NotReady(f"a compute process did not load the bundle in {_START_SECONDS:g} s")
+            elif now - process.started > START_SECONDS:
+                message = NotReady(f"a compute process did not load the bundle in {START_SECONDS:g} s")
                 process.kill()
             else:
                 continue

@@ -18,7 +18,7 @@ from autobird.serving.compute.group import Generation, Group
 from autobird.serving.compute.inline_pool import InlinePool
 from autobird.serving.compute.messages import Pipe, ProcessSettings
 from autobird.serving.compute.outcome import answer_or_problem
-from autobird.serving.compute.processes import ComputeProcess
+from autobird.serving.compute.processes import ATTEMPTS, ComputeProcess
 from autobird.serving.compute.requests import (
     PRIORITIES,
     ClientGone,
@@ -45,9 +45,6 @@ _TICK_SECONDS = 0.5
 
 _FAULT_SECONDS = 2.0
 """Pause after an unexpected error while the processes are looked after, seconds."""
-
-_ATTEMPTS = 2
-"""How often a task is computed whose process is killed from outside."""
 
 _FIRST_GUESS = 0.1
 """Seconds of a task before one has been measured, for the header `Retry-After`."""
@@ -133,7 +130,7 @@ class ProcessPool:
     ) -> TaskAnswer | TaskProblem:
         """Return the answer for a recording; see `Pool.submit`."""
         start = time.perf_counter()
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             generation, process = self._wait_for_process(is_gone, priority)
             began = time.perf_counter()
             limit = time_limit(self.bundle(), task.options.max_seconds)
@@ -143,7 +140,7 @@ class ProcessPool:
                 result = process.run(task, limit, is_gone, progress)
             finally:
                 self._give_back(generation, process)
-            if not isinstance(result, Killed) or attempt == _ATTEMPTS - 1:
+            if not isinstance(result, Killed) or attempt == ATTEMPTS - 1:
                 break
             log.warning("a compute process %s; its recording is classified again", result.how)
         if is_gone():

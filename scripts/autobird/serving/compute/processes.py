@@ -27,6 +27,15 @@ from autobird.serving.compute.requests import ClientGone, Task
 _CONTEXT = get_context("spawn")
 """A process that is forked from a program with threads may hang; `spawn` behaves in the same way on all systems."""
 
+START_SECONDS = 120.0
+"""Time that a process has to load the bundle and classify the example clip."""
+
+ATTEMPTS = 2
+"""How often a task is computed whose process is killed from outside."""
+
+BACKGROUND_NICENESS = 10
+"""For `ProcessSettings.niceness` of processes that give way to those that answer requests."""
+
 _POLL_SECONDS = 0.25
 """How often a thread that waits for an answer looks whether its client is still there, seconds."""
 

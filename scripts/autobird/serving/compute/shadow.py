@@ -12,6 +12,7 @@ from pathlib import Path
 
 from autobird.serving.compute.group import Group
 from autobird.serving.compute.messages import ProcessSettings, Result
+from autobird.serving.compute.processes import BACKGROUND_NICENESS
 from autobird.serving.compute.requests import ClientGone, Task, TaskAnswer
 
 log = logging.getLogger("autobird")
@@ -21,9 +22,6 @@ _MAX_WAITING = 64
 
 _TIME_LIMIT = 3600.0
 """Seconds for a recording; low, as nobody waits, and high, as the process gives way to the others."""
-
-_NICENESS = 10
-"""The process of the shadow bundle gives way to the others."""
 
 
 class ShadowQueue:
@@ -40,7 +38,7 @@ class ShadowQueue:
         self._waiting: deque[tuple[Task, Callable[[TaskAnswer], None]]] = deque()
         self._closed = False
         self.dropped = 0
-        self.group = Group(bundle, replace(settings, niceness=_NICENESS), 1, lock, self._notify)
+        self.group = Group(bundle, replace(settings, niceness=BACKGROUND_NICENESS), 1, lock, self._notify)
         self._thread = threading.Thread(target=self._run, name="shadow bundle", daemon=True)
         self._thread.start()
 

@@ -10,7 +10,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed
 from autobird.serving.compute.messages import NotReady, ProcessSettings
 from autobird.serving.compute.outcome import answer_or_problem
-from autobird.serving.compute.processes import ComputeProcess
+from autobird.serving.compute.processes import ATTEMPTS, BACKGROUND_NICENESS, START_SECONDS, ComputeProcess
 from autobird.serving.compute.requests import (
     ClientGone,
     Priority,
@@ -23,17 +23,8 @@ from autobird.serving.compute.requests import (
 from autobird.serving.compute.snapshot import Signature, Snapshot, signature
 from autobird.serving.compute.time_limit import time_limit
 
-_NICENESS = 10
-"""The process gives way to those that answer requests (`os.nice`)."""
-
-_START_SECONDS = 120.0
-"""Time that the process has to load the bundle."""
-
 _POLL_SECONDS = 0.25
 """How often it is asked whether the job is still wanted, seconds."""
-
-_ATTEMPTS = 2
-"""How often a job is computed whose process is killed from outside."""
 
 
 class Computes(Protocol):
@@ -83,11 +74,11 @@ class JobProcess:
             ClientGone: the job is not wanted any more; its process stops within a second.
             QueueFull: the bundle cannot be loaded now.
         """
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             process = self._ready_process(is_gone)
             limit = time_limit(self.bundle(), task.options.max_seconds)
             result = process.run(task, limit, is_gone, progress)
-            if not isinstance(result, Killed) or attempt == _ATTEMPTS - 1:
+            if not isinstance(result, Killed) or attempt == ATTEMPTS - 1:
                 break
         if is_gone():
             raise ClientGone
@@ -119,17 +110,17 @@ class JobProcess:
         try:
             try:
                 process = ComputeProcess(
-                    ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, _NICENESS)
+                    ProcessSettings(snapshot.folder, self._bundle, self._backbone, self._threads, BACKGROUND_NICENESS)
                 )
             except OSError as error:
                 raise QueueFull(f"a compute process cannot be started ({error.strerror or error})", 30) from error
-            deadline = monotonic() + _START_SECONDS
+            deadline = monotonic() + START_SECONDS
             while not wait([process.pipe], _POLL_SECONDS):
                 if is_gone() or monotonic() > deadline:
                     process.kill()
                     if is_gone():
                         raise ClientGone
-                    raise QueueFull(f"the bundle was not loaded in {_START_SECONDS:g} s", 30)
+                    raise QueueFull(f"the bundle was not loaded in {START_SECONDS:g} s", 30)
             message = process.first_message()
             if isinstance(message, NotReady):
                 process.kill()

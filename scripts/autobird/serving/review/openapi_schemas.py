@@ -4,6 +4,7 @@ from autobird.review.queues import QUEUES
 from autobird.serving.openapi_schemas import (
     NUMBER_OR_NULL,
     PROBABILITY,
+    SECONDS,
     TEXT,
     Schema,
     array,
@@ -13,7 +14,6 @@ from autobird.serving.openapi_schemas import (
 )
 from autobird.serving.review.options import MAX_NAME
 
-_SECONDS = schema("number", "seconds", minimum=0)
 _COUNT = schema("integer", minimum=0)
 NAME = schema("string", "name of the reviewer", minLength=1, maxLength=MAX_NAME)
 ANSWER = schema(
@@ -39,7 +39,7 @@ SCHEMAS: dict[str, Schema] = {
             "model": record({"name": TEXT, "fingerprint": TEXT}),
             "recordings": _COUNT,
             "skipped": _COUNT,
-            "seconds": _SECONDS,
+            "seconds": SECONDS,
             "candidates": _COUNT,
             "floor": PROBABILITY,
             "species": array(record({"species": TEXT, "common_name": schema(["string", "null"])})),
@@ -65,9 +65,9 @@ SCHEMAS: dict[str, Schema] = {
             "id": TEXT,
             "number": schema("integer", "place in the queue, from 1", minimum=1),
             "file": schema("string", "path below the folder of the recordings"),
-            "duration": _SECONDS,
-            "start": _SECONDS,
-            "end": _SECONDS,
+            "duration": SECONDS,
+            "start": SECONDS,
+            "end": SECONDS,
             "species": TEXT,
             "probability": PROBABILITY,
             "threshold": NUMBER_OR_NULL,
@@ -97,8 +97,8 @@ SCHEMAS: dict[str, Schema] = {
     "ReviewDecision": record(
         {
             "file": TEXT,
-            "start": _SECONDS,
-            "end": _SECONDS,
+            "start": SECONDS,
+            "end": SECONDS,
             "species": TEXT,
             "decision": ANSWER,
             "other_species": TEXT,
