@@ -117,6 +117,7 @@ def _run(
         lambda path: _max_bytes(path, settings),
         problem_response,
         lambda status: app.extensions["metrics"].errors.labels(str(status)).inc(),
+        app.extensions["admission"].refusal,
     )
     threading.stack_size(stack)
 
