@@ -170,7 +170,7 @@ class Writer:
             self.written += len(batch)
         if self._backend.recreated != self._recreated:
             self._recreated = self._backend.recreated
-            log.warning("the log %s was moved or deleted; it was created again", self._backend.name)
+            log.warning("the log %s, or a table of it, was moved or deleted; it was created again", self._backend.name)
             self._on_recreated()
         with self._changed:
             for waiting, number in zip(batch, numbers, strict=True):
