@@ -64,8 +64,9 @@ INDEXES = (
     "CREATE INDEX IF NOT EXISTS predictions_bundle ON predictions (bundle, id)",
     "CREATE INDEX IF NOT EXISTS predictions_species ON predictions (species, id)",
     f"CREATE INDEX IF NOT EXISTS predictions_role ON predictions (({ROLE}), id)",
+    "CREATE INDEX IF NOT EXISTS predictions_request ON predictions (request)",
 )
-"""For pruning and time ranges, the drift test, and the pages of one species or role."""
+"""For pruning and time ranges, the drift test, the pages of one species or role, and the ids of feedback."""
 
 
 class Dialect(NamedTuple):

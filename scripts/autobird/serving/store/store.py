@@ -9,18 +9,23 @@ from typing import Any, NamedTuple
 from autobird.core.errors import AutobirdError
 from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.store.backend import Backend, Row
-from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key
-from autobird.serving.store.schema import FEEDBACK, ROLE
+from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key, stored_text
+from autobird.serving.store.schema import FEEDBACK, PREDICTIONS, ROLE
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.writer import CAPACITY, Writer
 
 WRITE_SECONDS = 1.0
 """Longest time that an answer waits until its entry is written, seconds."""
 
+MAX_PAGE = 500
+"""Largest number of entries of a page."""
+
 _CLOSE_SECONDS = 5.0
 """Time at the end of the server for entries that wait, seconds."""
 
 _ENTRY = "id, time, request, role, bundle, duration, species, probability, unknown_score, detections, detection_count, seconds"
+
+_REQUEST = [column.name for column in PREDICTIONS].index("request")
 
 
 class StoreState(NamedTuple):
@@ -119,13 +124,28 @@ class Store:
         ]
 
     def has_request(self, request: str) -> bool:
-        """Return whether there is an entry of a request or job; reads the whole log.
+        """Return whether there is an entry of a request or job, or one that waits to be written.
+
+        Raises:
+            Unavailable: the database cannot be read.
+        """
+        request = stored_text(request)
+        # In this order: an entry stops to wait after it is written.
+        if self._writer.waits(lambda row: row.table == "predictions" and row.values[_REQUEST] == request):
+            return True
+        with self._backend.snapshot() as query:
+            return bool(list(query("SELECT 1 FROM predictions WHERE request = ? LIMIT 1", [request])))
+
+    def request_of(self, prediction: int) -> str | None:
+        """Return the id of the request or job of an entry, "" for one of an older version; None: there is no such entry.
 
         Raises:
             Unavailable: the database cannot be read.
         """
         with self._backend.snapshot() as query:
-            return bool(list(query("SELECT 1 FROM predictions WHERE request = ? LIMIT 1", [request])))
+            for (request,) in query("SELECT request FROM predictions WHERE id = ?", [prediction]):
+                return request or ""
+        return None
 
     def features(self, bundle: str, limit: int) -> list[tuple[float, ...]]:
         """Return the drift features (`DRIFT_FEATURES`) of the last recordings that a bundle classified, the newest first.

@@ -111,6 +111,11 @@ class Writer:
         """Return the number of rows that wait."""
         return len(self._waiting)
 
+    def waits(self, is_meant: Callable[[Row], bool]) -> bool:
+        """Return whether a row waits for which a condition holds."""
+        with self._changed:
+            return any(is_meant(waiting.row) for waiting in self._waiting)
+
     def close(self, timeout: float) -> None:
         """Write the rows that wait, at most for `timeout` seconds, and end the thread; count those that remain as lost."""
         with self._changed:
