@@ -18,6 +18,11 @@ class Column(NamedTuple):
     kind: Literal["real", "text", "integer"]
     required: bool = False
 
+    @property
+    def title(self) -> str:
+        """Name in answers and exported tables, the same as in other tables; `end` is a keyword of SQL."""
+        return self.name.removesuffix("_seconds")
+
 
 FIRST = (
     Column("time", "real", True),

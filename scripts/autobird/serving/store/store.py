@@ -113,15 +113,13 @@ class Store:
 
     def feedback(self, before: int | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return feedback as JSON values, the newest first; see `page`."""
-        names = ["id", *(column.name for column in FEEDBACK)]
+        names = ", ".join(column.name for column in FEEDBACK)
+        titles = ["id", *(column.title for column in FEEDBACK)]
         where, values = ("WHERE id < ? ", [before]) if before is not None else ("", [])
         with self._backend.snapshot() as query:
-            rows = query(f"SELECT {', '.join(names)} FROM feedback {where}ORDER BY id DESC LIMIT ?", [*values, limit])
-            found = [dict(zip(names, row, strict=True)) for row in rows]
-        return [
-            {name.removesuffix("_seconds"): utc(value) if name == "time" else value for name, value in row.items()}
-            for row in found
-        ]
+            rows = query(f"SELECT id, {names} FROM feedback {where}ORDER BY id DESC LIMIT ?", [*values, limit])
+            found = [dict(zip(titles, row, strict=True)) for row in rows]
+        return [{**row, "time": utc(row["time"])} for row in found]
 
     def has_request(self, request: str) -> bool:
         """Return whether there is an entry of a request or job, or one that waits to be written.
