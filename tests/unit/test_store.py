@@ -406,7 +406,7 @@ def test_a_log_of_the_first_version_gets_the_new_columns(tmp_path: Path, opened:
         values = entry("a").values()[: len(FIRST)]
         connection.execute(f"INSERT INTO predictions VALUES (1, {', '.join('?' * len(FIRST))})", values)
     store = opened(path)
-    assert store.append(entry("b", "r2"), LONG) == 2
+    assert store.append(entry("b", "r2", duration=6.0), LONG) == 2
     new, old = store.page()
     assert (new["species"], new["request"], new["role"], new["detection_count"]) == ("b", "r2", "answer", 0)
     assert (old["species"], old["request"], old["role"], old["detection_count"]) == ("a", "", "answer", None)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.openapi import Operation, answers, json_answer, operation, problem_answer
 from autobird.serving.openapi_schemas import (
     NUMBER_OR_NULL,
@@ -89,7 +90,9 @@ _DRIFT = record(
         "features": array(
             record(
                 {
-                    "feature": TEXT,
+                    "feature": schema("string", "name in the log", enum=list(DRIFT_FEATURES)),
+                    "title": schema("string", "name for people"),
+                    "unit": schema("string", "of the medians; empty if they have none"),
                     "drift": schema("boolean"),
                     "distance": schema("number", "Kolmogorov-Smirnov distance", minimum=0, maximum=1),
                     "p_value": schema(

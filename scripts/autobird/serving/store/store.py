@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from autobird.core.errors import AutobirdError
 from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.store.backend import Backend, Row
+from autobird.serving.store.distinct import Distinct
 from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key, stored_text
 from autobird.serving.store.schema import FEEDBACK, PREDICTIONS, ROLE
 from autobird.serving.store.sqlite import SqliteBackend
@@ -24,6 +25,9 @@ _CLOSE_SECONDS = 5.0
 """Time at the end of the server for entries that wait, seconds."""
 
 _ENTRY = "id, time, request, role, bundle, duration, species, probability, unknown_score, detections, detection_count, seconds"
+
+_SEARCHED = 20
+"""Entries that are searched for each recording of the drift test: many are repetitions if a program sends the same file again and again."""
 
 _REQUEST = [column.name for column in PREDICTIONS].index("request")
 
@@ -141,27 +145,28 @@ class Store:
             Unavailable: the database cannot be read.
         """
         with self._backend.snapshot() as query:
-            for (request,) in query("SELECT request FROM predictions WHERE id = ?", [prediction]):
-                return request or ""
-        return None
+            found = list(query("SELECT request FROM predictions WHERE id = ?", [prediction]))
+        return found[0][0] or "" if found else None
 
     def features(self, bundle: str, limit: int) -> list[tuple[float, ...]]:
         """Return the drift features (`DRIFT_FEATURES`) of the last recordings that a bundle classified, the newest first.
 
-        Entries of a shadow bundle are not used: if it has the same network, it classified recordings that are there already, and a
-        recording that counts twice makes drift look more certain.
+        A recording that was sent several times counts once (`Distinct`): otherwise it would make drift look more certain.
+
+        Entries of a shadow bundle are not used: if it has the same network, it classified recordings that are there already.
 
         Raises:
             Unavailable: the database cannot be read.
         """
+        distinct = Distinct()
         with self._backend.snapshot() as query:
-            return list(
-                query(
-                    f"SELECT {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = ? AND {ROLE} <> 'shadow' "
-                    "ORDER BY id DESC LIMIT ?",
-                    [bundle, limit],
-                )
+            rows = query(
+                f"SELECT duration, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = ? AND {ROLE} <> 'shadow' "
+                "ORDER BY id DESC LIMIT ?",
+                [bundle, _SEARCHED * limit],
             )
+            found = [tuple(features) for duration, *features in rows if distinct.is_new(duration, features)]
+        return found[:limit]
 
     def state(self) -> StoreState:
         """Return what was written, waits and is lost."""
