@@ -65,7 +65,7 @@ def test_recent_predictions_are_shown_page_by_page(page: Any) -> None:
 def test_the_drift_test_is_shown_with_its_sentence_first(page: Any) -> None:
     features = [
         {
-            "feature": "mel_mean", "title": "mean of the mel values", "unit": "units of the front end", "drift": True, "distance": 0.5,
+            "feature": "mel_mean", "title": "mean of the mel values", "unit": "front-end units", "drift": True, "distance": 0.5,
             "p_value": 0.00123456, "median": -6.123, "reference_median": -5.0,
         },
         {"feature": "confidence", "title": "highest probability", "unit": "", "drift": False, "distance": 0, "p_value": 1, "median": 0.5,
@@ -86,7 +86,7 @@ def test_the_drift_test_is_shown_with_its_sentence_first(page: Any) -> None:
     )
     text = opened(page, "drift")
     assert text.startswith("the last 40 recordings differ")
-    assert "mean of the mel values (units of the front end)\tyes\t-6.123\t-5\t0.5\t0.001235" in text
+    assert "mean of the mel values (front-end units)\tyes\t-6.123\t-5\t0.5\t0.001235" in text
     assert "highest probability\tno" in text
     assert "mel_mean" not in text
     assert page.locator("#dialog-body dt").all_inner_texts() == [

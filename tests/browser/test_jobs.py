@@ -58,6 +58,7 @@ def requests_of(page: Any) -> list[tuple[str, str]]:
 
 def test_long_recordings_are_jobs_and_survive_a_reload(page: Any, server: Server) -> None:
     requests = requests_of(page)
+    assert page.inner_text("main > p").endswith("and are not stored, long ones only until they are classified.")
     assert page.inner_text("#limits") == "; above 1 MB or 20 seconds, up to 4096 MB, in the background"
     choose(
         page,

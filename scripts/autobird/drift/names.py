@@ -10,8 +10,8 @@ MODEL_FEATURES = ("confidence", "entropy")
 over the species of the entropy of their probability and its complement; means over windows."""
 
 TITLES: dict[str, tuple[str, str]] = {
-    "mel_mean": ("mean of the mel values", "units of the front end"),
-    "mel_std": ("standard deviation of the mel values", "units of the front end"),
+    "mel_mean": ("mean of the mel values", "front-end units"),
+    "mel_std": ("standard deviation of the mel values", "front-end units"),
     "energy_mean": ("mean energy of the frames", "nats"),
     "energy_std": ("standard deviation of the energy", "nats"),
     "level": ("level", "dBFS"),

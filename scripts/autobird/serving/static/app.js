@@ -73,6 +73,7 @@ function describeModel(model) {
     queue.maxMegabytes = megabytes;
     queue.maxSeconds = seconds;
     queue.jobMegabytes = jobs?.megabytes ?? 0;
+    byId("stored-jobs").hidden = !jobs;
     byId("limits").textContent = jobs
       ? `; above ${megabytes} MB or ${seconds} seconds, up to ${jobs.megabytes} MB, in the background`
       : `; at most ${megabytes} MB and ${seconds} seconds each`;

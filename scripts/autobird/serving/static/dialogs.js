@@ -128,7 +128,7 @@ function drift() {
  */
 function driftRow({feature, title, unit, drift: differs, distance, p_value: p, median, reference_median: reference}) {
   return {
-    "": `${title ?? feature}${unit ? ` (${unit})` : ""}`,
-    differs, "median now": median, "median of the model's recordings": reference, distance, "p value": p,
+    feature: `${title ?? feature}${unit ? ` (${unit})` : ""}`,
+    differs, "median now": median, "reference median": reference, distance, "p value": p,
   };
 }
