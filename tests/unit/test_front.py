@@ -355,7 +355,8 @@ def test_empty_lines_make_no_requests() -> None:
                 made.append(1)
                 super().__init__(adjustments)
 
-        front.front.channel_class = type("Counting", (Channel,), {"parser_class": Counted})
+        counting: Any = type("Counting", (Channel,), {"parser_class": Counted})
+        front.front.channel_class = counting
         with front.connect(b"\r\n" * 50_000 + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
             assert answer(client)[0] == 200
         assert len(made) == 1
