@@ -436,7 +436,7 @@ def test_the_model_is_described_by_what_its_bundle_holds(client: FlaskClient) ->
     value = client.get("/v1/model").get_json()
     assert (value["name"], value["variant"], value["species"]) == ("tiny", "float", 2)
     assert value["limits"] == {
-        "megabytes": 1, "seconds": 20, "values": 460_800_000, "files": 3, "waiting_requests": 64,
+        "megabytes": 1, "seconds": 20, "values": 460_800_000, "files": 3, "waiting_requests": 64, "jobs": None,
     }  # fmt: skip
     assert value["card"] == CARD
     assert value["licence"]["recordings"] == {"BY": 7}
@@ -568,7 +568,6 @@ def test_files_of_the_page_have_types_and_are_not_sent_twice(bundle: Path, tmp_p
 
     folder = tmp_path / "static"
     (folder / "js").mkdir(parents=True)
-    (folder / "index.html").write_text("<!doctype html>")
     (folder / "js/a.js").write_text("1")
     (folder / "secret.py").write_text("1")
     (tmp_path / "outside.txt").write_text("1")
@@ -610,3 +609,25 @@ def test_json_of_answers_is_strict(client: FlaskClient) -> None:
     for seconds in (0.5, 0.6, 7):
         response = client.post("/v1/predict?top_k=0", data=sound(seconds))
         json.loads(response.get_data(as_text=True), parse_constant=refuse)
+
+
+def test_the_pages_share_their_frame(bundle: Path) -> None:
+    """What is in both pages is written once, in `serving/pages`, and no template is served as it is."""
+    from autobird.serving.api.page import PAGES, page_response
+
+    client = client_of(bundle)
+    with client.application.test_request_context():
+        texts = [page_response(name).get_data(as_text=True) for name in ("index.html", "review.html")]
+    for part in (
+        '<meta name="viewport"',
+        '<form id="key-form"',
+        '<select id="colours">',
+        '<a class="skip" href="#main">',
+    ):
+        assert [text.count(part) for text in texts] == [1, 1]
+        assert sum(file.read_text().count(part) for file in PAGES.iterdir()) == 1
+    for text in texts:
+        assert "{%" not in text
+        assert "{{" not in text
+    assert client.get("/").get_data(as_text=True) == texts[0]
+    assert client.get("/static/index.html").status_code == 404

@@ -6,16 +6,18 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 import pytest
 from waitress.buffers import TempfileBasedBuffer
 
+from autobird.serving.http import channel
 from autobird.serving.http.channel import Channel
 from autobird.serving.http.front import Front, FrontLimits
 from autobird.serving.http.request_parser import RequestParser
+from autobird.serving.problems import Problem
 
 PROMPT = FrontLimits(connections=500, threads=4)
 
@@ -53,6 +55,7 @@ class Running:
 
     def __init__(self, limits: FrontLimits, max_bytes: int) -> None:
         self.app, self.errors = App(), list[int]()
+        self.asked: list[tuple[str, str]] = []
         listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = listener.getsockname()[1]
         self.front = Front(
@@ -61,9 +64,14 @@ class Running:
             limits,
             lambda path: 10 * max_bytes if path == "/jobs" else max_bytes,
             on_error=self.errors.append,
+            refuse=self.refuse,
         )
         self.thread = threading.Thread(target=self.front.run, args=(30,), daemon=True)
         self.thread.start()
+
+    def refuse(self, method: str, path: str, headers: Mapping[str, str]) -> Problem | None:
+        self.asked.append((method, path))
+        return Problem(401, "No key", "send a key", {"WWW-Authenticate": "Bearer"}) if "X_WRONG" in headers else None
 
     def connect(self, data: bytes = b"") -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
@@ -214,8 +222,68 @@ def test_errors_of_the_front_are_problems_without_details_of_the_server(front: R
     assert "Server" not in front.ask()[1]
 
 
+REFUSED = b"POST //x HTTP/1.1\r\nHost: x\r\nX-Wrong: 1\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (REFUSED + b"Content-Length: 900000", 401),
+        (REFUSED + b"Content-Length: 900000\r\nExpect: 100-continue", 401),
+        (REFUSED + b"Transfer-Encoding: chunked", 401),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000", 413),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000", 413),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000000000", 413),
+    ],
+)
+def test_a_request_that_its_headers_forbid_is_answered_before_its_body(head: bytes, status: int) -> None:
+    with running() as front, front.connect(head + b"\r\n\r\n") as client:
+        found, headers, _ = answer(client)
+        assert (found, headers["Connection"], front.errors) == (status, "close", [status])
+        assert headers.get("Www-Authenticate") == ("Bearer" if status == 401 else None)
+        assert front.asked == [("POST", "/x" if status == 401 else "/")]
+        assert client.recv(1) == b""
+        client.sendall(b"x" * 1_000_000)  # a client that does not look is read, but nothing of it is kept
+        assert front.ask("POST", "/", b"abc")[2] == b"abc"
+        assert ("refused", 0, []) in [
+            (c.phase, c.buffered, c.requests) for c in list(front.front.active_channels.values())
+        ]
+    assert front.app.sizes == []
+
+
+def test_a_request_without_a_body_is_left_to_the_app(front: Running) -> None:
+    with front.connect(b"GET / HTTP/1.1\r\nHost: x\r\nX-Wrong: 1\r\n\r\n") as client:
+        assert answer(client)[0] == 200
+
+
+def test_what_follows_a_refused_request_is_no_request(front: Running) -> None:
+    hidden = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
+    for head in (REFUSED + b"Content-Length: 100", REFUSED + b"Transfer-Encoding: chunked"):
+        with front.connect(head + b"\r\n\r\n" + hidden) as client:
+            client.sendall(hidden)
+            assert answer(client)[0] == 401
+            assert client.recv(1) == b""
+    assert not front.app.started.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("limit", ["_REFUSED_SILENT_SECONDS", "_MAX_DISCARDED"])
+def test_the_connection_of_a_refused_request_is_closed_after_a_while(
+    limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, limit, -1)
+    with running() as front, front.connect(REFUSED + b"Content-Length: 900000\r\n\r\n") as client:
+        assert answer(client)[0] == 401
+        deadline = time.monotonic() + 30
+        with suppress(OSError):
+            while front.front.active_channels:
+                assert time.monotonic() < deadline
+                client.sendall(b"x" * (limit == "_MAX_DISCARDED"))
+
+
 @pytest.mark.parametrize("chunked", [False, True])
-def test_uploads_that_are_too_large_are_refused_after_they_were_read(front: Running, chunked: bool) -> None:
+def test_uploads_that_are_too_large_are_refused_and_the_client_sees_it_after_it_has_sent_them(
+    front: Running, chunked: bool
+) -> None:
     data = b"x" * 3_000_000
     if chunked:
         head, data = b"Transfer-Encoding: chunked", b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data)
@@ -223,16 +291,15 @@ def test_uploads_that_are_too_large_are_refused_after_they_were_read(front: Runn
         head = b"Content-Length: %d" % len(data)
     with front.connect(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + data) as client:
         status, _, body = answer(client)
+        assert client.recv(1) == b""
     assert (status, json.loads(body)["title"]) == (413, "Upload too large")
     assert "larger than 1 MB" in json.loads(body)["detail"]
     with front.connect(b"POST /jobs HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n" + data) as client:
         assert answer(client)[0] == 200
 
 
-def test_a_client_that_asks_first_is_refused_before_it_sends_too_much(front: Running) -> None:
+def test_a_client_that_asks_first_may_send(front: Running) -> None:
     head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
-    with front.connect(head % 2_000_000) as client:
-        assert answer(client)[0] == 413
     with front.connect(head % 3) as client:
         assert client.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         client.sendall(b"abc")
@@ -288,7 +355,8 @@ def test_empty_lines_make_no_requests() -> None:
                 made.append(1)
                 super().__init__(adjustments)
 
-        front.front.channel_class = type("Counting", (Channel,), {"parser_class": Counted})
+        counting: Any = type("Counting", (Channel,), {"parser_class": Counted})
+        front.front.channel_class = counting
         with front.connect(b"\r\n" * 50_000 + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n") as client:
             assert answer(client)[0] == 200
         assert len(made) == 1

@@ -78,7 +78,11 @@ def test_a_log_is_exported_to_csv(place: str, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["species"] for row in rows] == ["", *['Grünfink, "männlich"'] * 4]
     run(place, "--output", str(tmp_path / "f.csv"), "--table", "feedback")
-    assert "r1,,0.0,5.0,a,no,," in (tmp_path / "f.csv").read_text()
+    head, row = (tmp_path / "f.csv").read_text().splitlines()
+    assert head == "id,time,request,prediction,start,end,species,decision,other_species,reviewer"
+    assert row.endswith(",r1,,0.0,5.0,a,no,,")
+    run(place, "--output", str(tmp_path / "f.parquet"), "--table", "feedback")
+    assert list(pd.read_parquet(tmp_path / "f.parquet")) == head.split(",")
 
 
 def test_texts_of_clients_are_no_formulas_in_spreadsheets(place: str, tmp_path: Path) -> None:

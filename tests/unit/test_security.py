@@ -8,6 +8,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from autobird.core.errors import AutobirdError
+from autobird.serving.admission import Admission
 from autobird.serving.keys import Keys, new_key, read_keys
 from autobird.serving.problems import KINDS, Problem
 from autobird.serving.security import HEADERS, Guard, problem_response
@@ -285,6 +286,30 @@ def test_a_key_has_a_rate(keys_file: tuple[str, Path]) -> None:
     now += 1000
     assert [keys.wait(entry) for _ in range(10)] == [0] * 10
     assert keys.wait(entry) > 0
+
+
+def test_the_front_knows_from_the_headers_which_bodies_are_refused(keys_file: tuple[str, Path]) -> None:
+    key, path = keys_file
+    path.write_text(path.read_text().replace(" 600", " 1"))
+    admission = Admission(Guard("127.0.0.1", (), ["https://ally.example"]), Keys(path))
+
+    def refusal(path: str = "/v1/predict", **headers: str) -> tuple[int, dict[str, str]] | None:
+        found = admission.refusal("POST", path, {"HOST": "localhost", **headers})
+        return None if found is None else (found.status, found.headers)
+
+    bearer = {"WWW-Authenticate": 'Bearer realm="autobird"'}
+    assert refusal(HOST="evil.example", X_API_KEY=key) == (421, {"Vary": "Origin"})
+    assert refusal(ORIGIN="https://evil.example", X_API_KEY=key) == (403, {"Vary": "Origin"})
+    for where in ("/v1/predict", "/", "/docs"):  # only the API takes bodies, so that others need not be read either
+        assert refusal(where) == (401, {**bearer, "Vary": "Origin"})
+    assert refusal(X_API_KEY="wrong") == (401, {**bearer, "Vary": "Origin"})
+    found = refusal(ORIGIN="https://ally.example")
+    assert found is not None
+    assert found[1]["Access-Control-Allow-Origin"] == "https://ally.example"  # the page may read the answer
+    for _ in range(3):  # the request is counted later, by the app
+        assert refusal(X_API_KEY=key) is None
+        assert refusal(AUTHORIZATION=f"Bearer {key}") is None
+    assert Admission(Guard("127.0.0.1"), None).refusal("POST", "/v1/predict", {"HOST": "localhost"}) is None
 
 
 def test_a_key_beyond_its_rate_gets_a_time_to_wait(bundle: Path, keys_file: tuple[str, Path]) -> None:

@@ -24,7 +24,6 @@ from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
-from autobird.serving.api.page import STATIC
 from autobird.serving.app import create_app
 from autobird.serving.compute.pool import InlinePool
 from autobird.serving.services import Services
@@ -235,7 +234,6 @@ def test_the_model_and_its_species_are_described(server: Server) -> None:
     assert server.ask("/healthz")[1]["status"] == "ok"
 
 
-@pytest.mark.skipif(not (STATIC / "index.html").is_file(), reason="the page is not there")
 def test_the_page_loads_nothing_from_other_servers(server: Server) -> None:
     status, page, kind = server.ask("/")
     assert status == 200

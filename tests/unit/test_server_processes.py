@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from autobird.serving.keys import new_key
 from tests.unit.test_pool import wait_until
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
@@ -121,6 +122,20 @@ def test_the_server_ends_its_worker_processes_and_answers_what_is_in_progress(tm
     assert not Path(f"/proc/{worker}").exists()
     assert server.process.stderr
     assert server.process.stderr.read() == ""
+
+
+def test_an_upload_without_a_key_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(new_key("ann")[1])
+    options = ("--keys", str(tmp_path / "keys"), "--state", str(tmp_path / "state"))
+    server = start(make_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite", *options)
+    try:
+        for path in ("predict", "jobs"):
+            head = f"POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n"
+            with connect(server, head.encode()) as client:
+                assert client.recv(100).startswith(b"HTTP/1.1 401 Unauthorized")
+    finally:
+        server.process.kill()
+        server.process.wait(30)
 
 
 def test_worker_processes_end_with_a_killed_server(tmp_path: Path) -> None:

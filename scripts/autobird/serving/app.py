@@ -9,6 +9,7 @@ from pathlib import Path
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from autobird.serving.admission import Admission
 from autobird.serving.api import documents, drift, feedback, jobs, model, page, predict, predictions, review, state
 from autobird.serving.bundle_info import BundleInfos
 from autobird.serving.keys import Keys
@@ -38,21 +39,21 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
     guard = Guard(settings.host, settings.allow_host, settings.allow_origin)
-    keys = Keys(Path(settings.keys)) if settings.keys else None
+    admission = Admission(guard, Keys(Path(settings.keys)) if settings.keys else None)
     metrics, infos = Metrics(services), BundleInfos()
     app.extensions["metrics"] = metrics  # the front counts its own errors there
+    app.extensions["admission"] = admission  # the front asks it before it reads a body
 
     @app.before_request
     def check() -> Response | None:
         g.started = time.perf_counter()
         given = request.headers.get("X-Request-Id", "")
         g.request_id = given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
-        guard.check_host(request.headers.get("Host"))
+        key = admission.check(request.method, request.path, request.headers)
         if request.method == "OPTIONS" and guard.allows_origin(request.headers.get("Origin", "")):
             return Response(status=204)  # a preflight of an allowed page; `finish` adds the headers
-        guard.check_page(request.method, request.headers)
-        if keys is not None and _needs_key(request.path):
-            _check_key(keys)
+        if key is not None:
+            admission.count(key)
         return None
 
     @app.after_request
@@ -96,32 +97,6 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     for module in (jobs, predictions, feedback, drift, review):
         app.register_blueprint(module.blueprint(services))
     return app
-
-
-def _needs_key(path: str) -> bool:
-    return path.startswith("/v1/") or path == "/metrics"
-
-
-def _check_key(keys: Keys) -> None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
-    key = keys.find(given) if given else None
-    if key is None:
-        raise Problem(
-            401,
-            "API key missing or wrong",
-            "send a key of this server in the header Authorization: Bearer KEY, or X-API-Key: KEY; its operator makes them with "
-            "`autobird serve --new-key NAME`",
-            {"WWW-Authenticate": 'Bearer realm="autobird"'},
-        )
-    if wait := keys.wait(key):
-        seconds = max(1, -int(-wait // 1))
-        raise Problem(
-            429,
-            "Too many requests",
-            f"this API key may send {key.rate:g} requests a minute; try again in {seconds} s",
-            {"Retry-After": str(seconds)},
-        )
 
 
 def _response(error: Problem) -> Response:

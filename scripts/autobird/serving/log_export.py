@@ -90,7 +90,7 @@ def _write_parquet(rows: Iterator[tuple[Any, ...]], table: TableName, output: Pa
 
     kinds: dict[str, Any] = {"real": "score", "text": "text", "integer": "count"}
     columns = [Column("id", "count", lambda _: None), Column("time", "text", lambda _: None)]
-    columns += [Column(column.name, kinds[column.kind], lambda _: None) for column in TABLES[table][1:]]
+    columns += [Column(column.title, kinds[column.kind], lambda _: None) for column in TABLES[table][1:]]
     counter = itertools.count()
     write_parquet(output, columns, (row for row, _ in zip(_with_time(rows), counter, strict=False)))
     return next(counter)
@@ -99,7 +99,7 @@ def _write_parquet(rows: Iterator[tuple[Any, ...]], table: TableName, output: Pa
 def _write_csv(rows: Iterator[tuple[Any, ...]], table: TableName, output: Path) -> int:
     count = 0
     with atomic(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(csv_text([["id", *(column.name for column in TABLES[table])]]))
+        file.write(csv_text([["id", *(column.title for column in TABLES[table])]]))
         for row in _with_time(rows):
             file.write(csv_text([[_cell(value) for value in row]]))
             count += 1

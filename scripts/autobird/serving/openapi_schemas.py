@@ -179,6 +179,12 @@ SCHEMAS: dict[str, Schema] = {
                     "seconds": schema("number"),
                     "values": schema("integer", "decoded samples of all channels"),
                     "files": schema("integer"),
+                    "jobs": {
+                        "anyOf": [
+                            record({"megabytes": schema("number"), "seconds": schema("number")}),
+                            {"type": "null", "description": "the server takes no jobs"},
+                        ]
+                    },
                     "waiting_requests": schema("integer"),
                 }
             ),

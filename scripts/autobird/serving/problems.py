@@ -40,6 +40,7 @@ KINDS: Mapping[str, str] = {
     "Job not finished": "The job waits or runs. Ask again later.",
     "Too many jobs": "The server keeps as many jobs as --max-jobs allows. Delete one, or try later.",
     "Disk full": "The disk of the server has no space for the upload. Try later.",
+    "Unknown prediction": "The log has no entry of this request, or with this id; entries older than --keep-days are removed.",
     "Log unavailable": "The log cannot be read or written now. Try again after the seconds of the header Retry-After.",
     "API key missing or wrong": "The server has --keys: send a key in the header Authorization: Bearer KEY, or X-API-Key: KEY.",
     "Too many requests": "This API key has used up its rate. Try again after the seconds of the header Retry-After.",

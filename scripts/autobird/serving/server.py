@@ -43,7 +43,7 @@ def serve(
     bundle: Path,
     settings: ServeSettings,
     review: "ReviewSession | None" = None,
-    reviewer: str = "",
+    reviewer: str | None = None,
     open_browser: bool = False,
 ) -> None:
     """Run the server until the process is asked to terminate (SIGTERM, Ctrl+C); requests in progress are answered.
@@ -52,7 +52,7 @@ def serve(
         bundle: folder of the bundle.
         settings: options of the server.
         review: the review that the server offers at /review; None: none.
-        reviewer: name that the address of the review has; "": the page asks for it.
+        reviewer: only the review is offered to people, under this name; "": the page asks for it. None: the review is beside the page.
         open_browser: whether the review is opened in the browser.
 
     Raises:
@@ -86,7 +86,7 @@ def _run(
     store: Store | None,
     jobs: Jobs | None,
     review: "ReviewSession | None",
-    reviewer: str,
+    reviewer: str | None,
     open_browser: bool,
 ) -> None:
     try:  # while the first compute process starts
@@ -117,6 +117,7 @@ def _run(
         lambda path: _max_bytes(path, settings),
         problem_response,
         lambda status: app.extensions["metrics"].errors.labels(str(status)).inc(),
+        app.extensions["admission"].refusal,
     )
     threading.stack_size(stack)
 
@@ -128,12 +129,13 @@ def _run(
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), stop)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
-    print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
+    if review is None or reviewer is None:
+        print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
     if settings.host in ("0.0.0.0", "::") and not settings.keys:
         print("note: everyone in the network can use it, at the address of this machine; --keys requires an API key")
     if review is not None:
         address = f"{url(listener)}/review{f'?reviewer={quote(reviewer)}' if reviewer else ''}"
-        print(f"the review is at {address}", flush=True)
+        print(f"the review is at {address}{'' if reviewer is None else '; press Ctrl+C to stop'}", flush=True)
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
     with suppress(KeyboardInterrupt):

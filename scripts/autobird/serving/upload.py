@@ -25,9 +25,6 @@ from autobird.serving.spool import MEMORY, Spool
 _BLOCK = 1 << 18
 """Bytes read at a time."""
 
-_MAX_DRAINED = 256_000_000
-"""Largest number of bytes that are read and discarded of an upload that is refused (see `_Body.drain`)."""
-
 _MAX_MEMORY = 4 * MEMORY
 """Largest content of a request that is kept in memory, bytes; the rest is in temporary files."""
 
@@ -84,11 +81,9 @@ class Uploads:
         try:
             parts = self._parts(body, request)
         except Problem:
-            body.drain()
             self.close()
             raise
         except OSError as error:  # of a temporary file
-            body.drain()
             self.close()
             raise Problem(
                 507, "Disk full", "the disk of the server has no space for the upload; try again later"
@@ -195,15 +190,6 @@ class _Body:
             "Upload too large",
             f"the upload is larger than {self._limit / 1e6:.10g} MB; send a shorter or compressed recording",
         )
-
-    def drain(self) -> None:
-        """Read and discard the rest of the body: most clients read the response only after they have sent everything."""
-        drained = 0
-        try:
-            while drained < _MAX_DRAINED and (block := self._next()):
-                drained += len(block)
-        except Problem:
-            return
 
     def _next(self) -> bytes:
         if self._ended:

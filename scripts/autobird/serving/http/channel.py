@@ -1,6 +1,8 @@
 """A connection of the HTTP front, with deadlines for whole requests and answers."""
 
+import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,14 @@ _PROBLEMS = {
 _MAX_WAITING = 16
 """Complete requests that a connection may have sent before their answers. Browsers and most programs send one at a time; without a bound,
 a single read could hold thousands of requests, whose answers nobody reads."""
+
+
+_MAX_DISCARDED = 256_000_000
+"""Largest number of bytes that are read and discarded after a refused request: most clients read the answer only after they have sent
+everything, and lose it if the connection is closed before."""
+
+_REFUSED_SILENT_SECONDS = 10.0
+"""Time that a client whose request was refused may send nothing before the connection is closed."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
             megabytes = front.body_bytes(self.request.path or "") / 1e6
             detail = f"the upload is larger than {megabytes:.10g} MB; send a shorter or compressed recording"
         headers, body = front.problem(error.code, title, detail)
+        headers = [*headers, *getattr(error, "headers", [])]
         if error.code in (503, 507):
             headers = [*headers, ("Retry-After", "10")]
         self.status = f"{error.code} {error.reason}"
@@ -90,6 +101,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._key: tuple[str, int, int] = ("", 0, 0)
         self._answers = 0
         self._has_ended = False
+        self._is_refused = False
+        """Whether a request was refused, so that what follows is discarded."""
+        self._discarded = 0
         super().__init__(*args, **options)
 
     def add_channel(self, map: Any = None) -> None:
@@ -104,11 +118,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def phase(self) -> str:
-        """What the connection waits for: `answer` (of the app), `output`, `body`, `headers` or `request`."""
+        """What the connection waits for: `answer` (of the app), `output`, `body`, `headers` or `request`; `refused`: for its end."""
         if self.requests:
             return "answer"
         if self.total_outbufs_len:
             return "output"
+        if self._is_refused:
+            return "refused"
         if self.request is None:
             return "request"
         return "body" if self.request.headers_finished else "headers"
@@ -131,6 +147,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return silent > limits.idle_seconds
         if phase == "headers":
             return waited > limits.header_seconds
+        if phase == "refused":
+            return silent > _REFUSED_SILENT_SECONDS or waited > limits.body_seconds
         size = self.total_outbufs_len if phase == "output" else self.request.expected_bytes
         return silent > limits.silent_seconds or waited > limits.body_seconds + size / limits.body_rate
 
@@ -158,6 +176,15 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if is_refused:
             self.server.add_task(self)
 
+    def received(self, data: bytes) -> bool:
+        """Process what has arrived; after a refused request, discard it."""
+        if not self._is_refused:
+            return bool(super().received(data))
+        self._discarded += len(data)
+        if self._discarded > _MAX_DISCARDED and not self.requests and not self.total_outbufs_len:
+            self.handle_close()
+        return False
+
     def readable(self) -> bool:
         """Return whether more may be read."""
         return not self._has_ended and super().readable()
@@ -170,7 +197,23 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Send, and close the connection if nothing else can follow."""
         if self._has_ended and not self.requests:
             self.close_when_flushed = True
+        elif self._is_refused and self.close_when_flushed and not self.will_close:
+            self._end_sending()
+            return
         super().handle_write()
+
+    def _end_sending(self) -> None:
+        """Send the rest of the answer to a refused request, and its end; the connection stays open for what the client still sends.
+
+        If it were closed now, the operating system would reset it, and the client could lose the answer.
+        """
+        self._flush_exception(self._flush_some)
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self.close_when_flushed = False
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
 
     def check_client_disconnected(self) -> bool:
         """Return whether the client has closed the connection; the app asks this."""
@@ -183,7 +226,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def parser_class(self, adjustments: Any) -> RequestParser:
         """Return the parser of the next request; one that refuses it if too many wait already."""
-        return (Surplus if len(self.requests) >= _MAX_WAITING else RequestParser)(adjustments)
+        kind = Surplus if len(self.requests) >= _MAX_WAITING else RequestParser
+        return kind(adjustments, self._discard_the_rest)
+
+    def _discard_the_rest(self) -> None:
+        self._is_refused = True
 
     @property
     def buffered(self) -> int:

@@ -19,7 +19,7 @@ from waitress.task import ThreadedTaskDispatcher
 
 from autobird.serving.http.channel import Channel, FrontLimits
 from autobird.serving.http.event_loop import EventLoop
-from autobird.serving.http.request_parser import MAX_DRAINED, Overloaded, TimedOut
+from autobird.serving.http.request_parser import MAX_DECLARED, Overloaded, Refuse, TimedOut
 
 __all__ = ["Front", "FrontLimits", "problem_details"]
 
@@ -57,6 +57,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         body_bytes: largest body of a request with this path.
         problem: makes the answers for the front's own errors.
         on_error: called with the status of each of them.
+        refuse: decides from the headers of a request with a body whether it is refused.
     """
 
     channel_class = Channel
@@ -69,6 +70,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         body_bytes: Callable[[str], int] = lambda _: DEFAULT_BODY_BYTES,
         problem: Problem = problem_details,
         on_error: Callable[[int], None] = lambda _: None,
+        refuse: Refuse = lambda _method, _path, _headers: None,
     ) -> None:
         self.limits, self.body_bytes, self.problem, self.on_error = limits, body_bytes, problem, on_error
         self._stop_requested = threading.Event()
@@ -83,7 +85,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
             backlog=2048,
             recv_bytes=_READ_BYTES,
             max_request_header_size=32768,
-            max_request_body_size=MAX_DRAINED,
+            max_request_body_size=MAX_DECLARED,
             inbuf_overflow=limits.memory_bytes,
             outbuf_overflow=limits.memory_bytes,
             outbuf_high_watermark=1 << 40,  # a client that reads slowly must not hold a thread; answers go to disk
@@ -92,7 +94,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
             clear_untrusted_proxy_headers=False,  # the app does not read them
         )
         adjustments.ident = ""  # no header Server
-        adjustments.body_bytes = body_bytes
+        adjustments.body_bytes, adjustments.refuse = body_bytes, refuse
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(limits.threads)
         super().__init__(
@@ -174,7 +176,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
     def _close_longest_waiting(self) -> bool:
         """Close the connection that has waited longest for its client; return whether there was one."""
         now = time.monotonic()
-        late = {"body": 1, "output": 1, "request": 0, "headers": 0}
+        late = {"body": 1, "output": 1, "request": 0, "headers": 0, "refused": 0}
         waiting = [c for c in self.active_channels.values() if c.look_at_phase(now) in late]
         if not waiting:
             return False
