@@ -39,7 +39,7 @@ def blueprint(services: Services, infos: BundleInfos, metrics: Metrics) -> Bluep
     pool, settings = services.pool, services.settings
     folder = _upload_folder(services)
 
-    def classify(name: str, source: bytes | Path, asked: Asked, info: BundleInfo) -> dict[str, Any]:
+    def classify(name: str, source: bytes | memoryview | Path, asked: Asked, info: BundleInfo) -> dict[str, Any]:
         """Return the JSON answer of a recording; log and count it."""
         request_id, is_gone = g.request_id, request.environ.get("waitress.client_disconnected", lambda: False)
 

@@ -71,6 +71,8 @@ def work(pipe: Pipe, settings: ProcessSettings) -> None:
             task = pipe.recv()
             if task == CANCEL:  # the answer of the last task was sent before this message arrived
                 continue
+            if settings.block:
+                task = settings.block.opened(task)
             start = time.monotonic()
             pipe.send(_result(classifier, task, pipe))
             del task

@@ -7,7 +7,9 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
+from autobird.serving.http.body import MEMORY
 from autobird.serving.http.request_parser import RequestParser, Surplus
+from autobird.serving.http.task import AppTask
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),
@@ -27,6 +29,13 @@ _PROBLEMS = {
 _MAX_WAITING = 16
 """Complete requests that a connection may have sent before their answers. Browsers and most programs send one at a time; without a bound,
 a single read could hold thousands of requests, whose answers nobody reads."""
+
+
+_HEADER_BYTES = 1 << 14
+"""Bytes read at a time before a request; what follows its headers is copied once more than the rest of the body."""
+
+_READS = 4
+"""Largest number of reads from one connection before others are looked after."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class FrontLimits:
     body_seconds: float = 300.0
     body_rate: float = 16_000.0
     buffered_bytes: int = 4_000_000_000
-    memory_bytes: int = 1 << 19
+    memory_bytes: int = MEMORY
 
 
 class _ErrorTask(ErrorTask):  # type: ignore[misc]
@@ -81,7 +90,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, with deadlines for the whole request and the whole answer."""
 
-    error_task_class = _ErrorTask
+    error_task_class, task_class = _ErrorTask, AppTask
     request: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -136,15 +145,28 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def handle_read(self) -> None:
         """Read what has arrived. A client that has closed its sending side counts as gone, but still gets an answer that is ready."""
+        request = self.request
         try:
-            data = self.socket.recv(self.adj.recv_bytes)
+            if request is not None and (room := request.room()) is not None:
+                for _ in range(_READS):
+                    if not (count := self.socket.recv_into(room)):
+                        break
+                    self.last_activity = time.time()
+                    self._fill(request, room, count)
+                    if count < len(room) or self.request is not request or (room := request.room()) is None:
+                        return
+                else:
+                    return
+                data = b""
+            else:
+                data = self.socket.recv(_HEADER_BYTES if request is None else self.adj.recv_bytes)
         except BlockingIOError:
             return
         except OSError:
             self.handle_close()
             return
         if data:
-            if self.request is None:  # empty lines before a request have no effect; each one would cost a parser
+            if request is None:  # empty lines before a request have no effect; each one would cost a parser
                 data = data.lstrip(b"\r\n")
             if data:
                 self.last_activity = time.time()
@@ -157,6 +179,25 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self._refuse(self.request.ended())
         if is_refused:
             self.server.add_task(self)
+
+    def _fill(self, request: RequestParser, room: memoryview, count: int) -> None:
+        """Process bytes of a body that were read in place, as `received` does with others; give a complete request to the app."""
+        with self.requests_lock:
+            if self.will_close or self.close_when_flushed:
+                return
+            request.filled(room, count)
+            if request.completed:
+                self.sent_continue, self.request = False, None
+                self.requests.append(request)
+                if len(self.requests) == 1:
+                    self.server.add_task(self)
+
+    def handle_close(self) -> None:
+        """Close the connection, and delete what has arrived of an incomplete request."""
+        request = self.request
+        super().handle_close()
+        if request is not None:
+            request.close()
 
     def readable(self) -> bool:
         """Return whether more may be read."""

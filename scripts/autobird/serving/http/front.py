@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from waitress.adjustments import Adjustments
@@ -30,7 +31,10 @@ DEFAULT_BODY_BYTES = 64_000_000
 """Largest body where nothing else is said."""
 
 _READ_BYTES = 1 << 17
-"""Bytes read from a connection at a time; with waitress's 8 KB the loop runs 54 times for a WAV of 5 s."""
+"""Bytes read from a connection at a time where the length of the body is not known."""
+
+_PIECE_BYTES = 1 << 18
+"""Bytes of a body on disk that are read and written at a time."""
 
 _MAX_ACCEPTED = 64
 """Connections that are accepted one after the other before others are looked after."""
@@ -57,6 +61,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         body_bytes: largest body of a request with this path.
         problem: makes the answers for the front's own errors.
         on_error: called with the status of each of them.
+        folder: for bodies that are kept on disk; None: the system's folder of temporary files.
     """
 
     channel_class = Channel
@@ -69,6 +74,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         body_bytes: Callable[[str], int] = lambda _: DEFAULT_BODY_BYTES,
         problem: Problem = problem_details,
         on_error: Callable[[int], None] = lambda _: None,
+        folder: Path | None = None,
     ) -> None:
         self.limits, self.body_bytes, self.problem, self.on_error = limits, body_bytes, problem, on_error
         self._stop_requested = threading.Event()
@@ -93,6 +99,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         )
         adjustments.ident = ""  # no header Server
         adjustments.body_bytes = body_bytes
+        adjustments.body_folder, adjustments.body_piece = folder, bytearray(_PIECE_BYTES)
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(limits.threads)
         super().__init__(

@@ -8,6 +8,9 @@ from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver, FixedStreamReceiver
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
+from autobird.serving.http.body import Body
+from autobird.serving.http.task import LazyInput
+
 MAX_DRAINED = 1 << 40
 """Bodies that declare more bytes are refused before they are read."""
 
@@ -140,6 +143,24 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         elif self.content_length > self._limit:
             self._refusal = RequestEntityTooLarge("too large")
             self.body_rcv = FixedStreamReceiver(self.content_length, _Discarded())
+        elif self.content_length:
+            a = self.adj
+            self.body_rcv = Body(self.content_length, a.body_folder, a.inbuf_overflow, a.body_piece)
+
+    def room(self) -> memoryview | None:
+        """Return the memory into which the next bytes of the body are to be read; None: call `received` with what was read."""
+        return self.body_rcv.room() if isinstance(self.body_rcv, Body) and not self.completed else None
+
+    def filled(self, room: memoryview, count: int) -> None:
+        """Process the first bytes of `room`."""
+        try:
+            self.body_rcv.filled(count)
+        except OSError:
+            self._discard(DiskFull("disk full"))
+            self.received(bytes(room[:count]))
+            return
+        self.body_bytes_received += count
+        self.completed = self.body_rcv.completed
 
     def ended(self) -> Incomplete:
         """Return the error for a client that closed its sending side now."""
@@ -176,13 +197,20 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.error, self.completed, self.expect_continue = self._refusal, True, False
         return used
 
+    def get_body_stream(self) -> Any:
+        """Return the body as a file."""
+        return LazyInput(self.body_rcv) if isinstance(self.body_rcv, Body) else super().get_body_stream()
+
     def _discard(self, refusal: Error) -> None:
         """Forget what has arrived of the body, and do not keep the rest."""
         self._refusal = refusal
-        size = len(self.body_rcv.buf)
+        size = len(self.body_rcv)
         with suppress(OSError):
-            self.body_rcv.buf.close()
-        self.body_rcv.buf = _Discarded(size)
+            self.body_rcv.getbuf().close()
+        if isinstance(self.body_rcv, Body):
+            self.body_rcv = FixedStreamReceiver(self.content_length - size, _Discarded(size))
+        else:
+            self.body_rcv.buf = _Discarded(size)
 
 
 class Surplus(RequestParser):
