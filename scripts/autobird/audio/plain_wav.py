@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.audio.audio_errors import DecodeError
+from autobird.audio.file_view import MemoryView
 from autobird.audio.limits import MAX_CHANNELS, MAX_SAMPLE_RATE, MIN_SAMPLE_RATE
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
@@ -39,14 +40,23 @@ class PlainWav:
     def read(self, *, out: NDArray[np.float32]) -> NDArray[np.float32]:
         """Fill `out`, shape (frames, channels), and return the part that was filled; less only at the end."""
         wanted = min(len(out), self._left) * self.channels
-        if len(self._values) < wanted:
-            self._values = np.empty(wanted, "<i2")
-        found = self._file.readinto(self._values[:wanted].view(np.uint8)) if wanted else 0
-        count = found // (2 * self.channels)
+        values = self._read(wanted) if wanted else self._values[:0]
+        count = len(values) // self.channels
         self._left -= count
         filled = out[:count]
-        np.multiply(self._values[: count * self.channels].reshape(count, self.channels), _SCALE, out=filled)
+        np.multiply(values[: count * self.channels].reshape(count, self.channels), _SCALE, out=filled)
         return filled
+
+    def _read(self, wanted: int) -> NDArray[np.int16]:
+        """Return the next values, valid until the next call; fewer only at the end."""
+        if isinstance(self._file, MemoryView):
+            at = self._file.tell()
+            found = self._file.seek(min(at + 2 * wanted, len(self._file.content))) - at
+            return np.frombuffer(self._file.content, "<i2", found // 2, at)
+        if len(self._values) < wanted:
+            self._values = np.empty(wanted, "<i2")
+        found = self._file.readinto(self._values[:wanted].view(np.uint8))
+        return self._values[: found // 2]
 
     def seek(self, frames: int, /) -> int:
         """Continue at this frame.
@@ -75,7 +85,9 @@ def plain_wav(file: BinaryIO, length: int) -> PlainWav | None:
     head = file.read(_HEADER.size)
     if len(head) < _HEADER.size:
         return None
-    riff, size, wave, fmt, fmt_size, kind, channels, rate, bytes_per_second, frame, bits, data, used = _HEADER.unpack(head)
+    riff, size, wave, fmt, fmt_size, kind, channels, rate, bytes_per_second, frame, bits, data, used = _HEADER.unpack(
+        head
+    )
     names = (riff, wave, fmt, data) == (b"RIFF", b"WAVE", b"fmt ", b"data")
     is_pcm = (fmt_size, kind, bits) == (16, _PCM, _BITS) and frame == 2 * channels and bytes_per_second == frame * rate
     is_complete = used == length - _HEADER.size and size == length - 8 and used > 0 and frame > 0 and used % frame == 0

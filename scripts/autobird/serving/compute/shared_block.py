@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 from autobird.serving.compute.requests import Task
@@ -36,7 +35,7 @@ class SharedBlock:
 
     def lend(self, task: Task) -> Task | Lent:
         """Copy the recording of a task into the block; return what is to be sent to the process."""
-        if isinstance(task.source, Path):
+        if not isinstance(task.source, bytes | memoryview):
             return task
         size = len(task.source)
         if size > BLOCK:

@@ -1,6 +1,7 @@
 """What a compute process does: load the bundle, check it with its example clip, and answer tasks."""
 
 import ctypes
+import gc
 import sys
 import time
 import traceback
@@ -65,6 +66,7 @@ def work(pipe: Pipe, settings: ProcessSettings) -> None:
         pipe.send(NotReady(str(error)))
         return
     trim = _memory_trimmer()
+    gc.freeze()  # what lives as long as the process is not looked at again
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the front has ended
         pipe.send(Ready(served))
         while True:

@@ -72,6 +72,8 @@ class Body:
             OSError: the file cannot be written; none is taken.
         """
         used, view = min(len(data), self.length - self._received), memoryview(data)
+        if not used:
+            return 0
         if self._data is None:
             self._write(view[:used])
             self._received += used

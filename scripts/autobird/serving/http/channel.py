@@ -99,6 +99,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._key: tuple[str, int, int] = ("", 0, 0)
         self._answers = 0
         self._has_ended = False
+        self._held: list[bytes] | None = None
         super().__init__(*args, **options)
 
     def add_channel(self, map: Any = None) -> None:
@@ -171,6 +172,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             if data:
                 self.last_activity = time.time()
                 self.received(data)
+            if request is None and self.request is not None and self.request.headers_finished:
+                self.handle_read()  # the body mostly arrives with the headers
             return
         with self.requests_lock:
             self._has_ended = True
@@ -220,7 +223,37 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Answer one request; a thread of the app calls it."""
         self._answers += 1
-        super().service()
+        with self.server.served(self):
+            super().service()
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether the main thread has to look at the connection now, after a thread of the app has answered a request."""
+        return bool(
+            self.requests
+            or self.total_outbufs_len
+            or self.will_close
+            or self.close_when_flushed
+            or self._has_ended
+            or not self.connected
+        )
+
+    def hold(self) -> None:
+        """Keep what is written until `send_held`; a thread of the app calls both."""
+        self._held = []
+
+    def write_soon(self, data: Any) -> int:
+        """Send, or keep."""
+        if self._held is None:
+            return int(super().write_soon(data))
+        self._held.append(data)
+        return len(data)
+
+    def send_held(self) -> None:
+        """Send what was kept."""
+        held, self._held = self._held, None
+        if held:
+            super().write_soon(b"".join(held))
 
     def parser_class(self, adjustments: Any) -> RequestParser:
         """Return the parser of the next request; one that refuses it if too many wait already."""

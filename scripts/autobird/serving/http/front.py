@@ -10,7 +10,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         self.limits, self.body_bytes, self.problem, self.on_error = limits, body_bytes, problem, on_error
         self._stop_requested = threading.Event()
         self._next_check = 0.0
+        self._served = threading.local()
         self.events = EventLoop()
         for name in ("waitress", "waitress.queue"):  # they report what clients do, not faults of the server
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -137,6 +139,21 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         """Let `run` end when the requests in progress are answered; may be called in a signal handler."""
         self._stop_requested.set()
         self.pull_trigger()
+
+    @contextmanager
+    def served(self, channel: Channel) -> Iterator[None]:
+        """Note that this thread answers a request of a connection, for `pull_trigger`."""
+        self._served.channel = channel
+        try:
+            yield
+        finally:
+            self._served.channel = None
+
+    def pull_trigger(self) -> None:
+        """Wake the main thread, unless this is the end of a request after which it only has to wait for the next one."""
+        channel = getattr(self._served, "channel", None)
+        if channel is None or channel.needs_loop:
+            super().pull_trigger()
 
     def run(self, grace: float = 30.0) -> None:
         """Serve until `request_stop`, and then at most `grace` seconds until the requests in progress are answered."""

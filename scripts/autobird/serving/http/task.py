@@ -7,12 +7,27 @@ from waitress.task import WSGITask
 
 from autobird.serving.http.body import ENVIRON, Body
 
+_TOGETHER = 1 << 16
+"""Largest part of a body that is sent together with the headers."""
+
 
 class AppTask(WSGITask):  # type: ignore[misc]
     """Gives a request to the app. The environment holds the `Body`, and its content as a file is made only for an app that reads it."""
 
     environ: Any
     request: Any
+    channel: Any
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the body; the first one together with the headers, so that the client is not woken twice."""
+        if self.wrote_header or not data or len(data) > _TOGETHER or not self.complete:
+            super().write(data)
+            return
+        self.channel.hold()
+        try:
+            super().write(data)
+        finally:
+            self.channel.send_held()
 
     def get_environment(self) -> dict[str, Any]:
         """Return the WSGI environment."""
