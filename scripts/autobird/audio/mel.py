@@ -153,9 +153,7 @@ class FrontEnd:
         shape, strides = (len(out), self.settings.n_fft), (step * self.settings.hop_length, step)
         views = np.ndarray(shape, signal.dtype, np.ascontiguousarray(signal), 0, strides)
         spectra = scipy.fft.rfft(views * self.taper, axis=1)
-        squares = spectra.view(np.float32)  # real and imaginary parts in turn
-        squares *= squares
-        power = squares[:, ::2] + squares[:, 1::2]
+        power = spectra.real**2 + spectra.imag**2
         mel = np.zeros((len(out), self.settings.mels), np.float32)
         for bins, weights, bands in self.filter_blocks:
             np.matmul(power[:, bins], weights, out=mel[:, bands])

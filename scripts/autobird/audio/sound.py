@@ -88,10 +88,8 @@ class SoundStatistics:
                 self._add_spectra()
 
     def _add_spectra(self) -> None:
-        spectra = scipy.fft.rfft(self._frames[: self._waiting] * _TAPER, axis=1)
-        squares = spectra.view(np.float32)[:, 2:]  # real and imaginary parts in turn, without those of frequency 0
-        squares *= squares
-        self._power += (squares[:, ::2] + squares[:, 1::2]).sum(axis=0)
+        spectra = scipy.fft.rfft(self._frames[: self._waiting] * _TAPER, axis=1)[:, 1:]
+        self._power += (spectra.real**2 + spectra.imag**2).sum(axis=0)
         self._spectra += self._waiting
         self._waiting = 0
 

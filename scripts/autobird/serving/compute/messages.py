@@ -2,7 +2,7 @@
 
 import select
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,15 @@ def has_message(pipe: Pipe, seconds: float) -> bool:
 
     `Connection.poll` does the same with several objects of Python, which take ten times as long.
     """
-    if not hasattr(select, "poll"):  # Windows
-        return pipe.poll(seconds)
+    return is_readable(pipe.fileno(), seconds) if hasattr(select, "poll") else pipe.poll(seconds)
+
+
+def is_readable(handle: int, seconds: float) -> bool:
+    """Return whether a descriptor (on Windows: a handle) becomes ready within some seconds, as `multiprocessing.connection.wait`."""
+    if not hasattr(select, "poll"):
+        return bool(wait([handle], seconds))
     poller = select.poll()
-    poller.register(pipe.fileno(), select.POLLIN)
+    poller.register(handle, select.POLLIN)
     return bool(poller.poll(1000 * seconds))
 
 

@@ -23,6 +23,7 @@ from autobird.serving.compute.messages import (
     Ready,
     Result,
     has_message,
+    is_readable,
 )
 from autobird.serving.compute.requests import ClientGone, Task
 from autobird.serving.compute.shared_block import SharedBlock
@@ -84,7 +85,7 @@ class ComputeProcess:
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""
-        return not wait([self._process.sentinel], 0)
+        return not is_readable(self._process.sentinel, 0)
 
     def first_message(self) -> Ready | NotReady:
         """Return the first message; call it once, when the pipe has data."""

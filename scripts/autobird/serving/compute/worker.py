@@ -30,7 +30,7 @@ _PROGRESS_SECONDS = 0.1
 """Least time between two messages on the progress of a task, seconds."""
 
 _TRIM_SECONDS = 0.05
-"""Memory is returned to the system after a task that took at least this long, seconds; it takes a millisecond."""
+"""Memory is returned to the system after a task that took at least this much processor time, seconds; it takes a millisecond."""
 
 
 def load(folder: Path, backbone: str | None = None) -> tuple[Classifier, ServedBundle]:
@@ -75,10 +75,10 @@ def work(pipe: Pipe, settings: ProcessSettings) -> None:
                 continue
             if settings.block:
                 task = settings.block.opened(task)
-            start = time.monotonic()
+            start = time.process_time()
             pipe.send(_result(classifier, task, pipe))
             del task
-            if time.monotonic() - start > _TRIM_SECONDS:
+            if time.process_time() - start > _TRIM_SECONDS:
                 trim()
 
 
