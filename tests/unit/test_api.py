@@ -631,3 +631,39 @@ def test_the_pages_share_their_frame(bundle: Path) -> None:
         assert "{{" not in text
     assert client.get("/").get_data(as_text=True) == texts[0]
     assert client.get("/static/index.html").status_code == 404
+
+
+def test_predictions_answer_alike_with_and_without_the_dispatch_of_flask(bundle: Path) -> None:
+    """`/v1/predict` is answered directly, `/v1/predict/` by Flask: the same status, headers and content."""
+    client = client_of(bundle, allow_origin=("https://example.org",))
+    song, origin = sound(6), {"Origin": "https://example.org", "X-Request-Id": "a1"}
+    cases: list[dict[str, Any]] = [
+        {"data": song},
+        {"data": song, "headers": origin},
+        {"data": song, "query_string": {"format": "csv"}},
+        {"data": song, "query_string": {"threshold": "2"}},
+        {"data": song, "headers": {"Origin": "https://evil.example"}},
+        {"data": song, "headers": {"Host": "evil.example"}},
+        {"data": b"text"},
+        {"data": b""},
+        {"data": {"files": [(io.BytesIO(song), "a.flac"), (io.BytesIO(song), "b.flac")]}},
+        {"data": {"files": [(io.BytesIO(b"x"), "a.flac")]}},
+    ]
+    for case in cases:
+        found = []
+        for path in ("/v1/predict", "/v1/predict/"):
+            files = case["data"]["files"] if isinstance(case["data"], dict) else []
+            for file, _ in files:
+                file.seek(0)
+            copies = {"files": [(io.BytesIO(file.read()), name) for file, name in files]} if files else case["data"]
+            response = client.post(path, **(case | {"data": copies}))
+            headers = {name: value for name, value in response.headers if name != "X-Request-Id" or value == "a1"}
+            body = response.get_json(silent=True)
+            if body is None:
+                body = response.get_data(as_text=True)
+            headers.pop("Content-Length")
+            for part in [body, *body.get("files", ())] if isinstance(body, dict) else []:
+                for name in ("request", "seconds"):
+                    part.pop(name, None)
+            found.append((response.status_code, headers, body))
+        assert found[0] == found[1]

@@ -232,5 +232,7 @@ def test_no_stage_reads_a_data_file_of_the_package(present: CodeFingerprints) ->
     """Fingerprints cover only Python code; a change of a data file would not run a stage again."""
     files = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
     data = [p for p in files if not p.endswith((".py", ".pyc"))]
-    assert [p for p in data if not p.startswith(("serving/static/", "serving/pages/"))] == []  # the files of the web page
+    assert [
+        p for p in data if not p.startswith(("serving/static/", "serving/pages/"))
+    ] == []  # the files of the web page
     assert not [s for s in stages() if "autobird.serving.app" in present.modules(s)]

@@ -8,12 +8,14 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from waitress.buffers import TempfileBasedBuffer
 
 from autobird.serving.http import channel
+from autobird.serving.http.body import Body
 from autobird.serving.http.channel import Channel
 from autobird.serving.http.front import Front, FrontLimits
 from autobird.serving.http.request_parser import RequestParser
@@ -391,15 +393,17 @@ def test_the_largest_uploads_are_refused_when_all_together_are_too_large() -> No
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_full_disk_is_a_problem_of_the_upload_alone(
-    front: Running, chunked: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_a_problem_of_the_upload_alone(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, *_: Any) -> int:
             raise OSError(28, "No space left on device")
 
-    with monkeypatch.context() as patched:
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with running(replace(PROMPT, memory_bytes=500_000)) as front, monkeypatch.context() as patched:
         patched.setattr(TempfileBasedBuffer, "newfile", lambda _: Full())
+        patched.setattr(Body, "_write", full)
         head = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: 900000"
         with front.connect(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n") as client:
             for _ in range(9):
@@ -412,7 +416,7 @@ def test_a_full_disk_is_a_problem_of_the_upload_alone(
         while 507 not in front.errors[-1:]:
             assert time.monotonic() < deadline
             front.ask()
-    assert front.ask()[0] == 200
+        assert front.ask()[0] == 200
 
 
 def test_urgent_data_does_not_keep_the_loop_busy(front: Running) -> None:

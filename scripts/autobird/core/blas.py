@@ -22,6 +22,12 @@ def _controller() -> Any:
     return ThreadpoolController()
 
 
+@cache
+def _libraries() -> tuple[Any, ...]:
+    # Asking them takes a tenth of the time of the limit, which processes with one thread do not need.
+    return tuple(_controller().select(user_api="blas").lib_controllers)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit the BLAS of this process to one thread.
@@ -32,7 +38,7 @@ def one_blas_thread() -> Iterator[None]:
     """
     global _limiter, _users
     with _lock:
-        if not _users:
+        if not _users and any(library.num_threads != 1 for library in _libraries()):
             _limiter = _controller().limit(limits=1, user_api="blas")
         _users += 1
     try:
@@ -40,6 +46,6 @@ def one_blas_thread() -> Iterator[None]:
     finally:
         with _lock:
             _users -= 1
-            if not _users:
+            if not _users and _limiter is not None:
                 _limiter.restore_original_limits()
                 _limiter = None

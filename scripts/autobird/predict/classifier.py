@@ -245,10 +245,11 @@ class Classifier:
         detections: list[Detection] = []
         number = np.arange(len(prediction.starts))
         is_start = run_starts(prediction.detected, np.zeros_like(number), number)
-        for species, name in enumerate(self.labels):
+        for species in np.flatnonzero(prediction.detected.any(axis=0)):
+            name = self.labels[species]
             p = prediction.probabilities[:, species]
             detected = np.flatnonzero(prediction.detected[:, species])
-            for run in np.split(detected, np.flatnonzero(is_start[detected, species])[1:]) if len(detected) else ():
+            for run in np.split(detected, np.flatnonzero(is_start[detected, species])[1:]):
                 end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
                 start = float(prediction.starts[run[0]])
                 unknown = None if prediction.unknown is None else float(prediction.unknown[run].min())

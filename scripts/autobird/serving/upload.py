@@ -19,8 +19,9 @@ from autobird.serving.form import (
     recordings_of,
     texts_of,
 )
+from autobird.serving.http.body import ENVIRON, MEMORY, Body
 from autobird.serving.problems import Problem
-from autobird.serving.spool import MEMORY, Spool
+from autobird.serving.spool import Received, Spool
 
 _BLOCK = 1 << 18
 """Bytes read at a time."""
@@ -110,7 +111,7 @@ class Uploads:
 
     def _recordings(
         self, parts: Sequence[Part], max_files: int, option_names: Sequence[str]
-    ) -> list[tuple[str, bytes | Path]]:
+    ) -> list[tuple[str, bytes | memoryview | Path]]:
         try:
             found = recordings_of(parts)
         except NoRecordingField as error:
@@ -128,14 +129,23 @@ class Uploads:
     def _parts(self, body: "_Body", request: Request) -> list[Part]:
         if request.mimetype.startswith("multipart/"):
             return list(_multipart(body, request, self._new_spool))
-        raw = self._new_spool()
-        for block in body:
-            raw.write(block)
+        raw = self._received(request, body)
         if request.mimetype == "application/x-www-form-urlencoded" and (fields := self._url_encoded(raw)):
             return fields
         if not raw.size:
             raise Problem(400, "No recording", f"the body of the request is empty; {EXPECTED}")
         return [Part(FIELD, request.args.get("name", ""), "", raw)]
+
+    def _received(self, request: Request, body: "_Body") -> Spool:
+        """Return the whole body, where the front has received it or, with another WSGI server, copied."""
+        received: Body | None = request.environ.get(ENVIRON)
+        if received is not None:
+            body.check(len(received))
+            return Received(received)
+        raw = self._new_spool()
+        for block in body:
+            raw.write(block)
+        return raw
 
     def _url_encoded(self, raw: Spool) -> list[Part]:
         """Return the fields of a URL-encoded form; none if the body is something else.
@@ -185,7 +195,15 @@ class _Body:
             received += len(block)
             if received <= self._limit:
                 yield block
-        raise Problem(
+        raise self._too_large()
+
+    def check(self, size: int) -> None:
+        """Raise Problem if a complete body is too large."""
+        if size > self._limit:
+            raise self._too_large()
+
+    def _too_large(self) -> Problem:
+        return Problem(
             413,
             "Upload too large",
             f"the upload is larger than {self._limit / 1e6:.10g} MB; send a shorter or compressed recording",

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 
@@ -21,8 +22,11 @@ from autobird.serving.compute.messages import (
     Progress,
     Ready,
     Result,
+    has_message,
+    is_readable,
 )
 from autobird.serving.compute.requests import ClientGone, Task
+from autobird.serving.compute.shared_block import SharedBlock
 
 _CONTEXT = get_context("spawn")
 """A process that is forked from a program with threads may hang; `spawn` behaves in the same way on all systems."""
@@ -61,6 +65,8 @@ class ComputeProcess:
 
     def __init__(self, settings: ProcessSettings) -> None:
         self._pipe, theirs = _CONTEXT.Pipe()
+        self._block = SharedBlock()
+        settings = replace(settings, block=self._block)
         self._process = _CONTEXT.Process(target=_main, args=(theirs, settings), daemon=True, name="autobird")
         with _reaping:
             self._process.start()
@@ -79,7 +85,7 @@ class ComputeProcess:
 
     def is_alive(self) -> bool:
         """Return whether the process runs."""
-        return not wait([self._process.sentinel], 0)
+        return not is_readable(self._process.sentinel, 0)
 
     def first_message(self) -> Ready | NotReady:
         """Return the first message; call it once, when the pipe has data."""
@@ -106,9 +112,9 @@ class ComputeProcess:
         """
         deadline, cancelled = time.monotonic() + limit, float("inf")
         try:
-            self._pipe.send(task)
+            self._pipe.send(self._block.lend(task))
             while True:
-                if self._pipe.poll(_POLL_SECONDS):
+                if has_message(self._pipe, _POLL_SECONDS):
                     message = self._pipe.recv()
                     if not isinstance(message, Progress):
                         if cancelled < float("inf"):

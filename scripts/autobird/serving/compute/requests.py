@@ -44,12 +44,13 @@ class Task:
     """One recording to classify.
 
     Attributes:
-        source: the content of the file, or the path of a (temporary) file, which must exist until `Pool.submit` returns.
+        source: the content of the file, or the path of a (temporary) file; a memoryview and a file must be there until `Pool.submit`
+            returns.
         name: name of the file, from the client; "" if none was sent.
         options: how it is classified.
     """
 
-    source: bytes | Path
+    source: bytes | memoryview | Path
     name: str = ""
     options: TaskOptions = field(default_factory=TaskOptions)
 

@@ -112,8 +112,8 @@ class ShadowQueue:
 
 def _own_file(task: Task) -> Task | None:
     """Return the task with a file of its own beside the original; None if that is not possible."""
-    if isinstance(task.source, bytes):
-        return task
+    if not isinstance(task.source, Path):
+        return replace(task, source=bytes(task.source))
     copy = task.source.with_name(f"{task.source.name}.shadow")
     try:
         os.link(task.source, copy)

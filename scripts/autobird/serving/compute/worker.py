@@ -1,6 +1,7 @@
 """What a compute process does: load the bundle, check it with its example clip, and answer tasks."""
 
 import ctypes
+import gc
 import sys
 import time
 import traceback
@@ -29,7 +30,7 @@ _PROGRESS_SECONDS = 0.1
 """Least time between two messages on the progress of a task, seconds."""
 
 _TRIM_SECONDS = 0.05
-"""Memory is returned to the system after a task that took at least this long, seconds; it takes a millisecond."""
+"""Memory is returned to the system after a task that took at least this much processor time, seconds; it takes a millisecond."""
 
 
 def load(folder: Path, backbone: str | None = None) -> tuple[Classifier, ServedBundle]:
@@ -65,16 +66,19 @@ def work(pipe: Pipe, settings: ProcessSettings) -> None:
         pipe.send(NotReady(str(error)))
         return
     trim = _memory_trimmer()
+    gc.freeze()  # what lives as long as the process is not looked at again
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the front has ended
         pipe.send(Ready(served))
         while True:
             task = pipe.recv()
             if task == CANCEL:  # the answer of the last task was sent before this message arrived
                 continue
-            start = time.monotonic()
+            if settings.block:
+                task = settings.block.opened(task)
+            start = time.process_time()
             pipe.send(_result(classifier, task, pipe))
             del task
-            if time.monotonic() - start > _TRIM_SECONDS:
+            if time.process_time() - start > _TRIM_SECONDS:
                 trim()
 
 

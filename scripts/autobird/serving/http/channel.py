@@ -9,7 +9,9 @@ from typing import Any
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
+from autobird.serving.http.body import MEMORY
 from autobird.serving.http.request_parser import RequestParser, Surplus
+from autobird.serving.http.task import AppTask
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),
@@ -38,6 +40,12 @@ everything, and lose it if the connection is closed before."""
 _REFUSED_SILENT_SECONDS = 10.0
 """Time that a client whose request was refused may send nothing before the connection is closed."""
 
+_HEADER_BYTES = 1 << 14
+"""Bytes read at a time before a request; what follows its headers is copied once more than the rest of the body."""
+
+_READS = 4
+"""Largest number of reads from one connection before others are looked after."""
+
 
 @dataclass(frozen=True)
 class FrontLimits:
@@ -64,7 +72,7 @@ class FrontLimits:
     body_seconds: float = 300.0
     body_rate: float = 16_000.0
     buffered_bytes: int = 4_000_000_000
-    memory_bytes: int = 1 << 19
+    memory_bytes: int = MEMORY
 
 
 class _ErrorTask(ErrorTask):  # type: ignore[misc]
@@ -92,7 +100,7 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, with deadlines for the whole request and the whole answer."""
 
-    error_task_class = _ErrorTask
+    error_task_class, task_class = _ErrorTask, AppTask
     request: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -104,6 +112,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._is_refused = False
         """Whether a request was refused, so that what follows is discarded."""
         self._discarded = 0
+        self._held: list[bytes] | None = None
         super().__init__(*args, **options)
 
     def add_channel(self, map: Any = None) -> None:
@@ -154,19 +163,36 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def handle_read(self) -> None:
         """Read what has arrived. A client that has closed its sending side counts as gone, but still gets an answer that is ready."""
+        request = self.request
         try:
-            data = self.socket.recv(self.adj.recv_bytes)
+            if request is not None and (room := request.room()) is not None:
+                for _ in range(_READS):
+                    if not (count := self.socket.recv_into(room)):
+                        break
+                    self.last_activity = time.time()
+                    self._fill(request, count)
+                    if count < len(room) or self.request is not request or (room := request.room()) is None:
+                        return
+                else:
+                    return
+                data = b""
+            else:
+                data = self.socket.recv(
+                    _HEADER_BYTES if request is None and not self._is_refused else self.adj.recv_bytes
+                )
         except BlockingIOError:
             return
         except OSError:
             self.handle_close()
             return
         if data:
-            if self.request is None:  # empty lines before a request have no effect; each one would cost a parser
+            if request is None:  # empty lines before a request have no effect; each one would cost a parser
                 data = data.lstrip(b"\r\n")
             if data:
                 self.last_activity = time.time()
                 self.received(data)
+            if request is None and self.request is not None and self.request.headers_finished:
+                self.handle_read()  # the body mostly arrives with the headers
             return
         with self.requests_lock:
             self._has_ended = True
@@ -184,6 +210,25 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self._discarded > _MAX_DISCARDED and not self.requests and not self.total_outbufs_len:
             self.handle_close()
         return False
+
+    def _fill(self, request: RequestParser, count: int) -> None:
+        """Process bytes of a body that were read in place, as `received` does with others; give a complete request to the app."""
+        with self.requests_lock:
+            if self.will_close or self.close_when_flushed:
+                return
+            request.filled(count)
+            if request.completed:
+                self.sent_continue, self.request = False, None
+                self.requests.append(request)
+                if len(self.requests) == 1:
+                    self.server.add_task(self)
+
+    def handle_close(self) -> None:
+        """Close the connection, and delete what has arrived of an incomplete request."""
+        request = self.request
+        super().handle_close()
+        if request is not None:
+            request.close()
 
     def readable(self) -> bool:
         """Return whether more may be read."""
@@ -222,7 +267,37 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Answer one request; a thread of the app calls it."""
         self._answers += 1
-        super().service()
+        with self.server.served(self):
+            super().service()
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether the main thread has to look at the connection now, after a thread of the app has answered a request."""
+        return bool(
+            self.requests
+            or self.total_outbufs_len
+            or self.will_close
+            or self.close_when_flushed
+            or self._has_ended
+            or not self.connected
+        )
+
+    def hold(self) -> None:
+        """Keep what is written until `send_held`; a thread of the app calls both."""
+        self._held = []
+
+    def write_soon(self, data: Any) -> int:
+        """Send, or keep."""
+        if self._held is None:
+            return int(super().write_soon(data))
+        self._held.append(data)
+        return len(data)
+
+    def send_held(self) -> None:
+        """Send what was kept."""
+        held, self._held = self._held, None
+        if held:
+            super().write_soon(b"".join(held))
 
     def parser_class(self, adjustments: Any) -> RequestParser:
         """Return the parser of the next request; one that refuses it if too many wait already."""

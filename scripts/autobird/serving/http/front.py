@@ -10,7 +10,9 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from waitress.adjustments import Adjustments
@@ -30,7 +32,10 @@ DEFAULT_BODY_BYTES = 64_000_000
 """Largest body where nothing else is said."""
 
 _READ_BYTES = 1 << 17
-"""Bytes read from a connection at a time; with waitress's 8 KB the loop runs 54 times for a WAV of 5 s."""
+"""Bytes read from a connection at a time where the length of the body is not known."""
+
+_PIECE_BYTES = 1 << 18
+"""Bytes of a body on disk that are read and written at a time."""
 
 _MAX_ACCEPTED = 64
 """Connections that are accepted one after the other before others are looked after."""
@@ -58,6 +63,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         problem: makes the answers for the front's own errors.
         on_error: called with the status of each of them.
         refuse: decides from the headers of a request with a body whether it is refused.
+        folder: for bodies that are kept on disk; None: the system's folder of temporary files.
     """
 
     channel_class = Channel
@@ -71,10 +77,12 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         problem: Problem = problem_details,
         on_error: Callable[[int], None] = lambda _: None,
         refuse: Refuse = lambda _method, _path, _headers: None,
+        folder: Path | None = None,
     ) -> None:
         self.limits, self.body_bytes, self.problem, self.on_error = limits, body_bytes, problem, on_error
         self._stop_requested = threading.Event()
         self._next_check = 0.0
+        self._served = threading.local()
         self.events = EventLoop()
         for name in ("waitress", "waitress.queue"):  # they report what clients do, not faults of the server
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -95,6 +103,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         )
         adjustments.ident = ""  # no header Server
         adjustments.body_bytes, adjustments.refuse = body_bytes, refuse
+        adjustments.body_folder, adjustments.body_piece = folder, bytearray(_PIECE_BYTES)
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(limits.threads)
         super().__init__(
@@ -132,6 +141,21 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         """Let `run` end when the requests in progress are answered; may be called in a signal handler."""
         self._stop_requested.set()
         self.pull_trigger()
+
+    @contextmanager
+    def served(self, channel: Channel) -> Iterator[None]:
+        """Note that this thread answers a request of a connection, for `pull_trigger`."""
+        self._served.channel = channel
+        try:
+            yield
+        finally:
+            self._served.channel = None
+
+    def pull_trigger(self) -> None:
+        """Wake the main thread, unless this is the end of a request after which it only has to wait for the next one."""
+        channel = getattr(self._served, "channel", None)
+        if channel is None or channel.needs_loop:
+            super().pull_trigger()
 
     def run(self, grace: float = 30.0) -> None:
         """Serve until `request_stop`, and then at most `grace` seconds until the requests in progress are answered."""

@@ -9,6 +9,9 @@ from waitress.parser import HTTPRequestParser
 from waitress.receiver import ChunkedReceiver
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
+from autobird.serving.http.body import Body
+from autobird.serving.http.task import LazyInput
+
 MAX_DECLARED = 1 << 40
 """Bodies that declare more bytes are refused by waitress itself."""
 
@@ -160,6 +163,24 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             self.error = RequestEntityTooLarge("too large")
         elif self.chunked:
             self.body_rcv = _BoundedChunkedReceiver(self.body_rcv.buf)
+        else:
+            a = self.adj
+            self.body_rcv = Body(self.content_length, a.body_folder, a.inbuf_overflow, a.body_piece)
+
+    def room(self) -> memoryview | None:
+        """Return the memory into which the next bytes of the body are to be read; None: call `received` with what was read."""
+        return self.body_rcv.room() if isinstance(self.body_rcv, Body) and not self.completed else None
+
+    def filled(self, count: int) -> None:
+        """Process the first bytes of `room`."""
+        try:
+            self.body_rcv.filled(count)
+        except OSError:
+            self.error = DiskFull("disk full")
+            self._end_refused()
+            return
+        self.body_bytes_received += count
+        self.completed = self.body_rcv.completed
 
     def ended(self) -> Incomplete:
         """Return the error for a client that closed its sending side now."""
@@ -183,13 +204,21 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
             return used
         if self.chunked and self.body_rcv is not None and self.body_rcv.error and isinstance(self.error, BadRequest):
             self.error = _broken()
+        self._end_refused()
+        return len(data)
+
+    def get_body_stream(self) -> Any:
+        """Return the body as a file."""
+        return LazyInput(self.body_rcv) if isinstance(self.body_rcv, Body) else super().get_body_stream()
+
+    def _end_refused(self) -> None:
+        """Forget what has arrived of the body; the request is complete and can be answered."""
         if self.body_rcv is not None:
             with suppress(OSError):
-                self.body_rcv.buf.close()
+                self.body_rcv.getbuf().close()
             self.body_rcv = None
         self.completed, self.expect_continue = True, False
         self._on_refused()
-        return len(data)
 
 
 class Surplus(RequestParser):

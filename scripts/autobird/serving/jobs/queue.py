@@ -52,7 +52,7 @@ class NewJob:
         self._files = files
         self.job: Job | None = None
 
-    def store(self, name: str, source: bytes | Path, options: TaskOptions) -> Job:
+    def store(self, name: str, source: bytes | memoryview | Path, options: TaskOptions) -> Job:
         """Store the upload: its content, or a file in `folder`, which is moved."""
         is_file = isinstance(source, Path)
         size = source.stat().st_size if isinstance(source, Path) else len(source)
