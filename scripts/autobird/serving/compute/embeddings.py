@@ -131,17 +131,18 @@ class Embedding:
     def _receive(self, now: float) -> None:
         """Receive the first message of a new process."""
         assert self._process
-        if self._process.pipe.poll():
-            try:
+        message: EmbeddingReady | NotReady
+        try:
+            if self._process.pipe.poll():
                 message = self._process.pipe.recv()
-            except (EOFError, OSError):
-                crash = self._process.ended()
-                how = crash.how if isinstance(crash, Killed) else crash.signal
-                message = NotReady(f"the embedding process ended while it loaded the backbone ({how})")
-        elif now - self._process.started > START_SECONDS:
-            message = NotReady(f"the embedding process did not load the backbone in {START_SECONDS:g} s")
-        else:
-            return
+            elif now - self._process.started > START_SECONDS:
+                message = NotReady(f"the embedding process did not load the backbone in {START_SECONDS:g} s")
+            else:
+                return
+        except (EOFError, OSError):
+            crash = self._process.ended()
+            how = crash.how if isinstance(crash, Killed) else crash.signal
+            message = NotReady(f"the embedding process ended while it loaded the backbone ({how})")
         if isinstance(message, EmbeddingReady):
             self.is_ready, self.error, self._ready_at, self._seen = True, "", now, (-1.0, now)
             return
