@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autobird.backbone.base import Backbone, BackboneInfo
 from autobird.backbone.birdnet_files import REMEDY, birdnet_files
@@ -10,7 +11,9 @@ from autobird.backbone.known import BIRDNET
 from autobird.backbone.load import load_recorded
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
-from autobird.predict.bundle import Bundle
+
+if TYPE_CHECKING:  # the embedding process of the server needs no bundle, whose module imports SciPy
+    from autobird.predict.bundle import Bundle
 
 VARIABLE = "AUTOBIRD_BACKBONE"
 """Environment variable with the path of the backbone's file, for programs that do not pass it."""
@@ -25,7 +28,7 @@ _BAND_NOTE = "its sampling rate is "
 """Start of `missing_band_note`."""
 
 
-def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | None:
+def check_backbone(bundle: "Bundle", file: Path | str | None = None) -> Path | None:
     """Check that the backbone of a bundle is installed, without loading it: processes that fork later must not hold it.
 
     Args:
@@ -46,7 +49,7 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
     return _checked_path(info, bundle.folder, file)
 
 
-def load_bundle_backbone(bundle: Bundle, file: Path | str | None = None) -> Backbone | None:
+def load_bundle_backbone(bundle: "Bundle", file: Path | str | None = None) -> Backbone | None:
     """Load the backbone of a bundle; the arguments and errors are those of `check_backbone`.
 
     Its interpreter must be created in the process that uses it, not before a fork.

@@ -14,6 +14,7 @@ from autobird.backbone.base import Backbone, BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.predict.backbone import load_checked
 from autobird.serving.compute.fair_queue import Block, FairQueue
+from autobird.serving.compute.memory import memory_trimmer
 from autobird.serving.compute.messages import EmbeddingReady, EmbeddingSettings, NotReady, Pipe
 
 _BACKLOG = 128
@@ -52,6 +53,7 @@ def serve_embeddings(pipe: Pipe, settings: EmbeddingSettings) -> None:
     except AutobirdError as error:
         pipe.send(NotReady(str(error)))
         return
+    memory_trimmer()()  # loading needs 45 MB more than the loaded backbone
     queue = FairQueue(settings.counts)
     for _ in range(settings.threads):
         threading.Thread(target=_compute, args=(queue, backbone), daemon=True).start()

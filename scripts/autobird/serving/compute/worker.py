@@ -1,12 +1,9 @@
 """What a compute process does: load the bundle, check it with its example clip, and answer tasks."""
 
-import ctypes
-import sys
 import time
 import traceback
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from autobird.backbone.base import Backbone
 from autobird.core.errors import AutobirdError
@@ -14,6 +11,7 @@ from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.check import replay_with
 from autobird.predict.classifier import Classifier
 from autobird.serving.compute.answer import answer_of
+from autobird.serving.compute.memory import memory_trimmer
 from autobird.serving.compute.messages import (
     CANCEL,
     Cancelled,
@@ -69,7 +67,7 @@ def work(pipe: Pipe, settings: ProcessSettings) -> None:
     except (AutobirdError, EmbeddingLost) as error:
         pipe.send(NotReady(str(error)))
         return
-    trim = _memory_trimmer()
+    trim = memory_trimmer()
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the front has ended
         pipe.send(Ready(served))
         while True:
@@ -114,12 +112,3 @@ def _result(
         )
     except Exception:
         return Failed(traceback.format_exc())
-
-
-def _memory_trimmer() -> Any:
-    """Return a function that gives freed memory back to the system, which glibc does not do by itself."""
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            trim = ctypes.CDLL(None).malloc_trim
-            return lambda: trim(0)
-    return lambda: None
