@@ -165,8 +165,8 @@ class Embedding:
     def _note_failure(self, error: str) -> None:
         """Note why there is no process, and when the next attempt is made."""
         self.error = error
-        if error:
-            log.warning("%s", error)
+        if error:  # at the first start, the caller reports it
+            log.log(logging.WARNING if self._ready_at else logging.DEBUG, "%s", error)
         self._failures += 1
         self._next_start = time.monotonic() + min(_MAX_PAUSE, 2.0 ** (self._failures - 1))
 
