@@ -22,7 +22,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.predict.bundle import bundle_manifest
 from autobird.predict.overlay_path import overlay_path
-from autobird.serving.compute import group, messages, processes
+from autobird.serving.compute import child_process, group, messages, processes
 from autobird.serving.compute import pool as pool_module
 from autobird.serving.compute.pool import InlinePool, PoolOptions, ProcessPool
 from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
@@ -173,7 +173,7 @@ def test_problems_of_recordings_are_those_of_the_calling_thread(idle: ProcessPoo
 
 
 def test_the_processes_are_spawned() -> None:
-    assert processes._CONTEXT.get_start_method() == "spawn"
+    assert child_process.CONTEXT.get_start_method() == "spawn"
 
 
 def test_a_crash_costs_only_its_own_task(idle: ProcessPool, song: bytes, tmp_path: Path) -> None:

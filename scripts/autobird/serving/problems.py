@@ -23,11 +23,12 @@ KINDS: Mapping[str, str] = {
     "Answer too large": "The recordings of the request have more probabilities of windows than one answer may have. Send several "
     "requests, or windows=0.",
     "Too many files for this format": "The format holds one recording. Send one, or use format=csv.",
-    "Server busy": "As many requests wait as --queue allows, or the drift test is being computed. Try again after the "
-    "seconds of the header Retry-After.",
+    "Server busy": "As many requests wait as --queue allows, they need as many windows of the backbone as --queue-windows allows, or "
+    "the drift test is being computed. Try again after the seconds of the header Retry-After.",
     "Recording takes too long": "The recording was not classified within --time-limit. Cut it into parts.",
     "Damaged recording": "The decoder crashed on this file. Save it again with another program.",
     "Compute process killed": "The process that classified the recording was ended from outside, twice. Try later.",
+    "Embedding process ended": "The process that computes the backbone ended twice during this recording. Try later.",
     "Out of memory": "The server has not enough memory for this recording. Cut it into parts, or try later.",
     "Request timed out": "The request did not arrive within --header-seconds or --body-seconds.",
     "Headers too large": "The headers of the request are too large.",

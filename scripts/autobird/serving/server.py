@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
+from autobird.serving.compute.embeddings import Embeddings
 from autobird.serving.compute.pool import PoolOptions, ProcessPool
 from autobird.serving.jobs.queue import Jobs
 from autobird.serving.settings import ServeSettings
@@ -62,16 +63,19 @@ def serve(
     """
     listener = bind(settings.host, settings.port)
     # A log that cannot be used is reported before any process starts.
-    with opened_state(bundle, settings) as (store, jobs):
+    embeddings = Embeddings(settings.backbone, settings.backbone_threads)
+    with opened_state(bundle, settings, embeddings) as (store, jobs):
         pool = ProcessPool(
             bundle,
             PoolOptions(
                 processes=settings.workers,
                 queued=settings.queue,
+                queued_windows=settings.queue_windows,
                 seconds=settings.time_limit,
                 backbone=settings.backbone,
                 shadow=Path(settings.shadow) if settings.shadow else None,
             ),
+            embeddings,
         )
         try:
             _run(bundle, settings, listener, pool, store, jobs, review, reviewer, open_browser)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from autobird.serving.compute.embeddings import Embeddings
 from autobird.serving.compute.group import Group
 from autobird.serving.compute.messages import ProcessSettings, Result
 from autobird.serving.compute.processes import BACKGROUND_NICENESS
@@ -32,13 +33,16 @@ class ShadowQueue:
         dropped: number of tasks that were left out because too many waited, or that failed.
     """
 
-    def __init__(self, bundle: Path, settings: ProcessSettings, lock: threading.Lock) -> None:
+    def __init__(
+        self, bundle: Path, settings: ProcessSettings, lock: threading.Lock, embeddings: Embeddings | None = None
+    ) -> None:
         self._lock = lock
         self._work = threading.Condition()
         self._waiting: deque[tuple[Task, Callable[[TaskAnswer], None]]] = deque()
         self._closed = False
         self.dropped = 0
-        self.group = Group(bundle, replace(settings, niceness=BACKGROUND_NICENESS), 1, lock, self._notify)
+        background = replace(settings, niceness=BACKGROUND_NICENESS)
+        self.group = Group(bundle, background, 1, lock, self._notify, embeddings)
         self._thread = threading.Thread(target=self._run, name="shadow bundle", daemon=True)
         self._thread.start()
 
