@@ -281,7 +281,7 @@ def test_predictions_continue_if_the_log_cannot_be_written(tmp_path: Path, song:
     server = start(make_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite", "--workers", "1")
     try:
         connection = sqlite3.connect(server.log)
-        connection.execute("ALTER TABLE predictions RENAME COLUMN id TO number")
+        connection.execute("ALTER TABLE predictions DROP COLUMN duration")
         connection.commit()
         assert server.ask("/v1/predict", song)[0] == 200
         assert "autobird_log_waiting 1.0" in server.ask("/metrics")[1].decode()
