@@ -269,7 +269,7 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
 
 
 def _ranking_metric(
-    metric: Callable[[Floats, Floats, NDArray[np.int64]], Floats],
+    metric: Callable[[Floats, Floats, Floats, Floats], Floats],
     probabilities: Floats,
     present: Flags,
     known: Flags,
@@ -277,9 +277,13 @@ def _ranking_metric(
 ) -> Floats:
     """Return a metric of the ranking of the items by the probability of each species; shape (rows, species).
 
+    Only runs of equal probabilities that hold an item with the species change such a metric. The weights of all items are therefore
+    summed over these runs and over the gaps between them, which are few, before anything else is computed.
+
     Args:
-        metric: computes the metric of one species from the weights of the ranked items, shape (rows, items), 1 for items
-            with the species and 0 for the others, shape (items,), and the last position of each run of equal probabilities.
+        metric: computes the metric of one species from arrays of shape (rows, runs), of the runs that hold an item with the
+            species, most probable first: weight of the items with the species in the run, weight of all items in the run, and weight
+            of all items above it. A fourth argument, shape (rows,), is the weight of all items.
         probabilities: shape (items, species).
         present: species of each item, shape (items, species).
         known: cells that count, shape (items, species).
@@ -291,29 +295,44 @@ def _ranking_metric(
     for species in np.flatnonzero(present.any(axis=0)):
         used = np.flatnonzero(known[:, species])
         order = used[np.argsort(-probabilities[used, species], kind="stable")]
-        ends = np.flatnonzero(np.append(np.diff(probabilities[order, species]) != 0, True))
-        positive = present[order, species].astype(np.float64)
-        group = weighting.group[order]
+        run = np.cumsum(np.append(0, np.diff(probabilities[order, species]) != 0))[: len(order)]
+        positives = np.flatnonzero(present[order, species])
+        if not len(positives):
+            continue
+        runs, first_positive = np.unique(run[positives], return_index=True)
+        starts, ends = np.searchsorted(run, runs), np.searchsorted(run, runs, side="right")
+        # Sums over [start, end) of each run and over the gap after it; a dummy item at the end closes the last gap.
+        borders = np.stack([starts, ends], axis=1).ravel()
+        empty_gap = np.append(starts[1:] == ends[:-1], False)
+        group = np.append(weighting.group[order], 0)
         for first in range(0, rows, step):
-            out[first : first + step, species] = metric(weighting.weights[first : first + step, group], positive, ends)
+            weights = weighting.weights[first : first + step]
+            items = weights[:, group]
+            items[:, -1] = 0
+            in_parts = np.add.reduceat(items, borders, axis=1)
+            in_parts[:, 1::2][:, empty_gap] = 0  # reduceat gives the next item for an empty gap
+            in_runs, in_gaps = in_parts[:, ::2], in_parts[:, 1::2]
+            before = items[:, : starts[0]].sum(axis=1)
+            total = before + in_parts.sum(axis=1)
+            above = np.cumsum(np.concatenate([before[:, None], (in_runs + in_gaps)[:, :-1]], axis=1), axis=1)
+            with_species = np.add.reduceat(weights[:, weighting.group[order[positives]]], first_positive, axis=1)
+            out[first : first + step, species] = metric(with_species, in_runs, above, total)
     return out
 
 
-def _average_precision(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
+def _average_precision(with_species: Floats, in_run: Floats, above: Floats, total: Floats) -> Floats:  # noqa: ARG001
     """Return the average precision; for the arguments see `_ranking_metric`."""
-    true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
-    predictions = np.cumsum(weights, axis=1)[:, ends]
-    new_true_positives = np.diff(true_positives, axis=1, prepend=0.0)
-    precision = np.nan_to_num(ratio(true_positives, predictions))
-    return ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
+    true_positives = np.cumsum(with_species, axis=1)
+    precision = np.nan_to_num(ratio(true_positives, above + in_run))
+    return ratio((precision * with_species).sum(axis=1), true_positives[:, -1])
 
 
-def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
+def _auroc(with_species: Floats, in_run: Floats, above: Floats, total: Floats) -> Floats:
     """Return the area under the ROC curve by the trapezoidal rule; for the arguments see `_ranking_metric`."""
-    true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
-    false_positives = np.cumsum(weights * (1 - positive), axis=1)[:, ends]
-    new_false_positives = np.diff(false_positives, axis=1, prepend=0.0)
-    # Trapezoids: a negative item counts half against positive items of the same probability.
-    mean_true_positives = true_positives - np.diff(true_positives, axis=1, prepend=0.0) / 2
-    area = (new_false_positives * mean_true_positives).sum(axis=1)
-    return ratio(area, true_positives[:, -1] * false_positives[:, -1])
+    true_positives = np.cumsum(with_species, axis=1)
+    negatives = in_run - with_species
+    negatives_above = above - (true_positives - with_species)
+    all_negatives = total - true_positives[:, -1]
+    # A negative item counts half against positive items of the same probability.
+    below = all_negatives[:, None] - negatives_above - negatives / 2
+    return ratio((with_species * below).sum(axis=1), true_positives[:, -1] * all_negatives)
