@@ -36,7 +36,7 @@ def weaknesses(tested: TestedRecordings, factors: Sequence[Factor], settings: In
         settings: bootstrap and confidence level.
 
     Returns:
-        `factors`, each with its strata (`_stratum`), the number of items of unknown stratum, and whether it is known; numbers of
+        `factors`, each with its strata (`_stratum`), the number of items with a species of which it is unknown, and whether it is known of any item; numbers of
         `comparisons` and `min_groups`; and `summary`.
     """
     split = tested.split
@@ -48,7 +48,8 @@ def weaknesses(tested: TestedRecordings, factors: Sequence[Factor], settings: In
         strata = []
         for n, name in enumerate([*factor.strata, UNKNOWN]):
             inside = factor.stratum == (n if name != UNKNOWN else -1)
-            if not factor.is_known or not inside.any():
+            # Recordings without a species have no distance; unknown strata of such recordings alone say nothing.
+            if not factor.is_known or not inside.any() or (name == UNKNOWN and not items.present[inside].any()):
                 continue
             is_compared = name != UNKNOWN and factor.compared[n]
             others = known & ~inside & is_compared
@@ -59,7 +60,7 @@ def weaknesses(tested: TestedRecordings, factors: Sequence[Factor], settings: In
                 "text": factor.text,
                 "level": factor.level,
                 "known": factor.is_known,
-                "unknown_items": int((~known).sum()),
+                "unknown_items": int((~known & items.present.any(axis=1)).sum()),
                 "strata": strata,
             }
         )
@@ -110,7 +111,8 @@ def table_of(result: dict[str, Any]) -> pd.DataFrame:
                 row |= interval_columns(score, values and (values["value"], values["low"], values["high"]))
             row |= {name: stratum.get(name) for name in ("p", "p_corrected", "certain")}
             rows.append(row)
-    return pd.DataFrame(rows).round(4)
+    table = pd.DataFrame(rows).round(4)
+    return table.astype(dict.fromkeys(("items", "groups", "groups_with_species"), "Int64"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

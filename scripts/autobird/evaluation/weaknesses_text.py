@@ -4,6 +4,7 @@ from typing import Any
 
 from autobird.core.wording import counted
 from autobird.evaluation.interval_text import interval_text
+from autobird.evaluation.strata import UNKNOWN
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -40,7 +41,7 @@ def summary(result: dict[str, Any]) -> str:
         lines += certain or ["- No difference is certain. That does not show that there is none."]
         lines += [_lowest(known)] if not certain else ["- All other differences may be chance."]
     lines += _unknown(result)
-    return "\n".join(line for line in lines)
+    return "\n".join(lines)
 
 
 def _lowest(known: list[dict[str, Any]]) -> str:
@@ -61,7 +62,9 @@ def _unknown(result: dict[str, Any]) -> list[str]:
         for factor in result["factors"]
         if factor["known"] and factor["unknown_items"]
     ]
-    few = sum(stratum["too_few"] for factor in result["factors"] for stratum in factor["strata"])
+    few = sum(
+        stratum["too_few"] for factor in result["factors"] for stratum in factor["strata"] if stratum["stratum"] != UNKNOWN
+    )
     lines = [f"- Not known of any test recording: {_listed(never)}."] if never else []
     lines += [f"- Not known of some: {_listed(partly)}."] if partly else []
     if few:
