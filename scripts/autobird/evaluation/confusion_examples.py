@@ -112,9 +112,7 @@ def _recording_answers(tested: TestedRecordings) -> pd.DataFrame:
     """Return the recordings: recording, species ("" if it is not one species), answered."""
     items, names = tested.split.recordings, np.array([*tested.labels, ""], object)
     answered = names[items.known_probabilities.argmax(axis=1)] if len(items) else ""
-    return pd.DataFrame(
-        {"recording": tested.split.names, "species": names[items.only_species], "answered": answered}
-    )
+    return pd.DataFrame({"recording": tested.split.names, "species": names[items.only_species], "answered": answered})
 
 
 def _with_padding(windows: pd.DataFrame, durations: "pd.Series[float]", settings: MelSettings) -> pd.DataFrame:

@@ -40,7 +40,9 @@ def confusion_spectrograms(
         ax.set_axis_off()
         save(fig, path)
         return
-    fig, axes = figure(12.5, 2.75 * len(pairs) + 0.5, rows=len(pairs), columns=3, squeeze=False, sharex=True, sharey=True)
+    fig, axes = figure(
+        12.5, 2.75 * len(pairs) + 0.5, rows=len(pairs), columns=3, squeeze=False, sharex=True, sharey=True
+    )
     found = {(row["pair"], row["role"]): row for row in examples.to_dict("records")}
     for number, pair in enumerate(pairs.to_dict("records"), 1):
         for ax, role in zip(axes[number - 1], ROLES, strict=True):
@@ -65,13 +67,13 @@ def _title(row: dict[str, Any], pair: dict[str, Any]) -> str:
     true, answered = row["probability_true"], row["probability_answered"]
     if row["role"] == CONFUSED:
         first = f"{pair['species']}, taken for {pair['answered']}"
-        second = (
-            f"in {pair['recordings']} of {counted(pair['of_recordings'], 'recording')}; P true {true:.2f}, answered {answered:.2f}"
-        )
+        second = f"in {pair['recordings']} of {counted(pair['of_recordings'], 'recording')}; P true {true:.2f}, answered {answered:.2f}"
     else:
         first = row["species"]
         probability = answered if row["role"] == TYPICAL_ANSWERED else true
-        second = f"test, P {probability:.2f}" if row["split"] == "test" else "training recording (none recognised in test)"
+        second = (
+            f"test, P {probability:.2f}" if row["split"] == "test" else "training recording (none recognised in test)"
+        )
     file = f"{row['recording'].rsplit('/', 1)[-1]}, from {row['start_seconds']:g} s"
     licence = row["licence"].replace("https://creativecommons.org/licenses/", "CC ").strip("/")
     return "\n".join(_shortened(line) for line in (first, second, file, f"{row['recordist']}, {licence}"))
@@ -83,4 +85,13 @@ def _shortened(text: str) -> str:
 
 
 def _empty(ax: Any, species: str) -> None:
-    ax.text(0.5, 0.5, f"no window of {species} alone", ha="center", va="center", fontsize=8, transform=ax.transAxes, color=GREY)
+    ax.text(
+        0.5,
+        0.5,
+        f"no window of {species} alone",
+        ha="center",
+        va="center",
+        fontsize=8,
+        transform=ax.transAxes,
+        color=GREY,
+    )

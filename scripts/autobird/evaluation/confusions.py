@@ -28,7 +28,17 @@ MAX_PAIRS = 6
 _IN_SUMMARY = 5
 """Largest number of pairs in the summary."""
 
-_COLUMNS = ["species", "answered", "recordings", "groups", "of_recordings", "share", "share_low", "share_high", "windows"]
+_COLUMNS = [
+    "species",
+    "answered",
+    "recordings",
+    "groups",
+    "of_recordings",
+    "share",
+    "share_low",
+    "share_high",
+    "windows",
+]
 
 
 def confusion_table(
@@ -88,7 +98,8 @@ def summary(table: pd.DataFrame, split: SplitPredictions) -> str:
     total = int(table["recordings"].sum())
     lines = [
         f"{total} of the {counted(of_one_species, 'test recording')} of one species "
-        f"{'has' if total == 1 else 'have'} another species as the most probable one. The most frequent pairs:",
+        f"{'has' if total == 1 else 'have'} another species as the most probable one. The most frequent pairs (one with a single group "
+        "may be chance):",
         "",
         "| true species | taken for | recordings (groups) | share of its test recordings |",
         "|---|---|---|---|",
@@ -99,7 +110,10 @@ def summary(table: pd.DataFrame, split: SplitPredictions) -> str:
             f"| *{row['species']}* | *{row['answered']}* | {row['recordings']} ({row['groups']}) | {row['share']:.2f} [{bounds}] |"
         )
     if len(table) > _IN_SUMMARY:
-        lines += ["", f"{counted(len(table) - _IN_SUMMARY, 'other pair is', 'other pairs are')} in `confusions.csv` of the run."]
+        lines += [
+            "",
+            f"{counted(len(table) - _IN_SUMMARY, 'other pair is', 'other pairs are')} in `confusions.csv` of the run.",
+        ]
     return "\n".join(lines)
 
 
@@ -109,7 +123,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("predictions", "calibration", "labels"):
         p.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="of the run, or of each fold")
     p.add_argument("--features", required=True, help="settings of the front end as JSON")
-    p.add_argument("--index", type=Path, required=True, help="index of windows; of a cross-validation, that of any fold")
+    p.add_argument(
+        "--index", type=Path, required=True, help="index of windows; of a cross-validation, that of any fold"
+    )
     p.add_argument("--shards", type=Path, nargs="+", required=True, help="mel frames of all batches, in their order")
     p.add_argument("--catalogue", type=Path, required=True)
     outputs = ("result", "table", "examples", "figure")

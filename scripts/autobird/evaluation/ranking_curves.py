@@ -155,11 +155,12 @@ def pooled_metrics(items: Items, weighting: Weighting) -> tuple[Metric, Metric]:
     """Return average precision and AUROC of all known cells ranked together, whatever their species."""
     group = np.broadcast_to(weighting.group[:, None], items.known.shape)[items.known]
     weights = Weighting(weighting.weights, group)
-    cells = [values[items.known][:, None] for values in (items.probabilities, items.present, items.known)]
+    probabilities, present = items.probabilities[items.known][:, None], items.present[items.known][:, None]
+    arguments = (probabilities, present, np.ones_like(present), weights)
     groups = weighting.count_groups(items.present)
     return (
-        Metric(average_precision_by_species(*cells, weights)[:, 0], groups),
-        Metric(auroc_by_species(*cells, weights)[:, 0], groups),
+        Metric(average_precision_by_species(*arguments)[:, 0], groups),
+        Metric(auroc_by_species(*arguments)[:, 0], groups),
     )
 
 

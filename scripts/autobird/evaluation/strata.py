@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -107,7 +108,7 @@ def _numbers(
     numbers = values.to_numpy(float)
     known = ~np.isnan(numbers)
     stratum = np.where(known, np.searchsorted(borders, np.where(known, numbers, 0), side="right"), -1)
-    middle = [f"{low:g} to {high:g} {unit}" for low, high in zip(borders, borders[1:], strict=False)]
+    middle = [f"{low:g} to {high:g} {unit}" for low, high in pairwise(borders)]
     strata = [f"below {borders[0]:g} {unit}", *middle, f"{borders[-1]:g} {unit} and above"]
     return Factor(name, text, level, strata, stratum.astype(np.intp), [True] * len(strata))
 

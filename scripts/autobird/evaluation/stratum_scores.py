@@ -74,13 +74,13 @@ def stratum_scores(
     detected = part.detected & part.known
     precision, recall, _ = micro_average(detected, part.present, weighting)
     predicted, truth, single = predicted_and_true(part)
-    right = (predicted & truth).any(axis=1)
+    right = np.asarray((predicted & truth).any(axis=1))
     single_weighting = weighting.subset(single)
     top1 = ratio(single_weighting.weighted_sum(right), single_weighting.weighted_sum(np.ones(len(right))))
     counts = (
         with_species,
         weighting.count_groups(detected),
-        single_weighting.count_groups(np.ones(len(right), bool)),
+        single_weighting.count_groups(np.ones_like(right)),
     )
     intervals = [
         bounded_interval(values, resamples, settings.confidence, count, max(1.0, count - 1.0))
@@ -122,9 +122,9 @@ def recall_difference(
         return None
     sides = []
     for side in (inside, others):
-        present, found = items.present[side][:, common], (items.detected & items.present)[side][:, common]
+        present, hit = items.present[side][:, common], (items.detected & items.present)[side][:, common]
         weights = weighting.subset(side)
-        sides.append((weights.weighted_sum(present), weights.weighted_sum(found), weights.count_groups(present)))
+        sides.append((weights.weighted_sum(present), weights.weighted_sum(hit), weights.count_groups(present)))
     (n1, found1, groups1), (n0, found0, groups0) = sides
     if min(groups1, groups0) < MIN_GROUPS:
         return None

@@ -36,8 +36,8 @@ def weaknesses(tested: TestedRecordings, factors: Sequence[Factor], settings: In
         settings: bootstrap and confidence level.
 
     Returns:
-        `factors`, each with its strata (`_stratum`), the number of items with a species of which it is unknown, and whether it is known of any item; numbers of
-        `comparisons` and `min_groups`; and `summary`.
+        `factors`, each with its strata (`_stratum`), the number of items with a species of which it is unknown, and whether it is known
+        of any item; numbers of `comparisons` and `min_groups`; and `summary`.
     """
     split = tested.split
     resamples = split.resamples(settings.resamples, settings.seed)
@@ -90,7 +90,7 @@ def _stratum(name: str, scores: StratumScores) -> dict[str, Any]:
         "groups_with_species": scores.groups_with_species,
         "too_few": scores.groups_with_species < MIN_GROUPS,
         **{score: interval_json(interval) for score, interval in intervals.items()},
-        "difference": interval_json(difference and difference.interval),
+        "difference": interval_json(None if difference is None else difference.interval),
         "p": None if difference is None else difference.p,
         "p_corrected": None,
         "certain": False,

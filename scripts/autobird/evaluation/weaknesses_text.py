@@ -19,7 +19,7 @@ def summary(result: dict[str, Any]) -> str:
         return "Level, distance, recorder, place and time of the test recordings are not known."
     if not result["comparisons"]:
         lines = [
-            f"Too few independent test recordings to compare their scores by {names}: a stratum needs at least "
+            f"Too few independent test recordings to compare their scores by {names}: each class needs at least "
             f"{result['min_groups']} groups."
         ]
     else:
@@ -63,13 +63,17 @@ def _unknown(result: dict[str, Any]) -> list[str]:
         if factor["known"] and factor["unknown_items"]
     ]
     few = sum(
-        stratum["too_few"] for factor in result["factors"] for stratum in factor["strata"] if stratum["stratum"] != UNKNOWN
+        stratum["too_few"]
+        for factor in result["factors"]
+        for stratum in factor["strata"]
+        if stratum["stratum"] != UNKNOWN
     )
     lines = [f"- Not known of any test recording: {_listed(never)}."] if never else []
     lines += [f"- Not known of some: {_listed(partly)}."] if partly else []
     if few:
         lines.append(
-            f"- {counted(few, 'stratum has', 'strata have')} fewer than {result['min_groups']} groups with a species, too few to tell."
+            f"- Too few recordings to tell (fewer than {result['min_groups']} independent groups with a species) in "
+            f"{counted(few, 'class', 'classes')}; the table of the run lists them."
         )
     return lines
 

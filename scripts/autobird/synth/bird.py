@@ -1,6 +1,6 @@
 """The bird that sings in a recording of the demo corpus: its song and its distance, without synthesis."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ class Bird(NamedTuple):
     """The bird of a recording: its song, its distance from the microphone in metres, and the generators for all further draws."""
 
     song: Grammar
-    distance: np.float64
+    distance: Any
     rng: np.random.Generator
     session_rng: np.random.Generator
 
