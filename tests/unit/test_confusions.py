@@ -9,14 +9,13 @@ import pandas as pd
 import pytest
 
 from autobird.audio.settings import MelSettings
-from autobird.evaluation import confusion_matrix
+from autobird.evaluation import confusion_matrix, tested
 from autobird.evaluation.confusion_examples import examples_of
 from autobird.evaluation.confusion_matrix import MAX_SPECIES, confusion_figure, grouped_matrix, shown_species
 from autobird.evaluation.confusion_spectrograms import confusion_spectrograms
 from autobird.evaluation.confusions import confusion_table, summary
 from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.settings import IntervalSettings
-from autobird.evaluation.tested import TestedRecordings
 
 SETTINGS = IntervalSettings(resamples=100)
 LABELS = ["a", "b", "c"]
@@ -68,9 +67,9 @@ def examples() -> pd.DataFrame:
         {"recording": names, "duration": 9.0, "recordist": ["Ann"] * 7 + [""] * 2, "licence": ["BY"] * 7 + [""] * 2}
         | dict.fromkeys(("licence_family", "page", "number"), "")
     )
-    tested = TestedRecordings(LABELS, FOUND, pd.DataFrame({"recording": FOUND.names, "start": 0, "fold": 0}))
+    found = tested.TestedRecordings(LABELS, FOUND, pd.DataFrame({"recording": FOUND.names, "start": 0, "fold": 0}))
     pairs = confusion_table(FOUND, FOUND.resamples(100, 0), LABELS, SETTINGS).head(2)
-    return examples_of(tested, pairs, index, catalogue, MelSettings())
+    return examples_of(found, pairs, index, catalogue, MelSettings())
 
 
 def test_a_confusion_is_shown_beside_typical_windows_with_their_split_recordist_and_licence() -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autobird.evaluation import tested
 from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.settings import IntervalSettings
 from autobird.evaluation.strata import Factor, decibels, factors_of
 from autobird.evaluation.stratum_scores import holm, recall_difference, stratum_scores
-from autobird.evaluation.tested import TestedRecordings
 from autobird.evaluation.weaknesses import table_of, weaknesses
 
 SETTINGS = IntervalSettings(resamples=200)
@@ -30,9 +30,9 @@ def factor(stratum: list[int], names: str = "xy", compared: list[bool] | None = 
     return Factor("place", "place", "recording", list(names), np.array(stratum), compared or [True] * len(names))
 
 
-def tested(found: SplitPredictions) -> TestedRecordings:
+def as_tested(found: SplitPredictions) -> tested.TestedRecordings:
     windows = pd.DataFrame({"recording": found.names, "start": 0, "fold": 0})
-    return TestedRecordings(["a", "b"], found, windows)
+    return tested.TestedRecordings(["a", "b"], found, windows)
 
 
 def strata(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -136,7 +136,7 @@ def test_p_values_are_corrected_for_all_comparisons() -> None:
 def test_a_large_difference_is_certain_and_named_and_unknown_values_are_not_compared() -> None:
     n = 40
     found = split([0] * (2 * n + 4), [1] * n + [0] * n + [1, 1, 0, 0])
-    result = weaknesses(tested(found), [factor([0] * n + [1] * n + [-1] * 4)], SETTINGS)
+    result = weaknesses(as_tested(found), [factor([0] * n + [1] * n + [-1] * 4)], SETTINGS)
     rows = strata(result)
     assert (rows["x"]["certain"], rows["y"]["certain"], rows["unknown"]["certain"]) == (True, True, False)
     assert rows["y"]["difference"]["value"] == -1
@@ -152,7 +152,7 @@ def test_a_large_difference_is_certain_and_named_and_unknown_values_are_not_comp
 def test_without_a_difference_none_is_certain_and_the_summary_says_so() -> None:
     found = split([0] * 40, [1, 1, 1, 0] * 10)
     nothing = Factor("recorder", "recorder", "recording", [], np.full(40, -1), [])
-    result = weaknesses(tested(found), [factor([i // 20 for i in range(40)]), nothing], SETTINGS)
+    result = weaknesses(as_tested(found), [factor([i // 20 for i in range(40)]), nothing], SETTINGS)
     assert not any(stratum["certain"] for stratum in strata(result).values())
     assert "- No difference is certain. That does not show that there is none." in result["summary"]
     assert "- Not known of any test recording: recorder." in result["summary"]
@@ -165,6 +165,6 @@ def test_differences_between_strata_by_chance_are_rarely_called_certain() -> Non
     for _ in range(40):
         found = split(list(np.arange(60) % 2), list(rng.random(60) < 0.85))
         factors = [factor(list(rng.integers(0, k, 60)), "vwxyz"[:k]) for k in (3, 4, 5)]
-        result = weaknesses(tested(found), factors, IntervalSettings(resamples=100))
+        result = weaknesses(as_tested(found), factors, IntervalSettings(resamples=100))
         wrong += any(stratum["certain"] for f in result["factors"] for stratum in f["strata"])
     assert wrong <= 4

@@ -4,7 +4,7 @@ All results have shape (rows,), one value for each row of weights, or (rows, spe
 defined.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,12 +150,20 @@ def average_precision_by_species(probabilities: Floats, present: Flags, known: F
         known: cells that count, shape (items, species).
         weighting: weights of the items.
     """
-    return _ranking_metric(_average_precision, probabilities, present, known, weighting)
+    return _ranking_metrics([_average_precision], probabilities, present, known, weighting)[0]
 
 
 def auroc_by_species(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
     """Return the area under the ROC curve of each species; for the arguments see `average_precision_by_species`."""
-    return _ranking_metric(_auroc, probabilities, present, known, weighting)
+    return _ranking_metrics([_auroc], probabilities, present, known, weighting)[0]
+
+
+def ranking_by_species(
+    probabilities: Floats, present: Flags, known: Flags, weighting: Weighting
+) -> tuple[Floats, Floats]:
+    """Return average precision and AUROC of each species, in half the time of both functions; for the arguments see there."""
+    both = _ranking_metrics([_average_precision, _auroc], probabilities, present, known, weighting)
+    return both[0], both[1]
 
 
 def macro_average(by_species: Floats) -> Floats:
@@ -247,8 +255,7 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     probabilities, present, known = items.probabilities, items.present, items.known
     detected = items.detected & known
     precision, _, f1 = micro_average(detected, present, weighting)
-    average_precision = average_precision_by_species(probabilities, present, known, weighting)
-    auroc = auroc_by_species(probabilities, present, known, weighting)
+    average_precision, auroc = ranking_by_species(probabilities, present, known, weighting)
     single_groups, known_groups = weighting.count_groups(single), weighting.count_groups(known)
     metrics = {
         "macro_f1": macro_f1(items, weighting),
@@ -268,20 +275,20 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     return metrics
 
 
-def _ranking_metric(
-    metric: Callable[[Floats, Floats, Floats, Floats], Floats],
+def _ranking_metrics(
+    metrics: Sequence[Callable[[Floats, Floats, Floats, Floats], Floats]],
     probabilities: Floats,
     present: Flags,
     known: Flags,
     weighting: Weighting,
 ) -> Floats:
-    """Return a metric of the ranking of the items by the probability of each species; shape (rows, species).
+    """Return metrics of the ranking of the items by the probability of each species; shape (metrics, rows, species).
 
     Only runs of equal probabilities that hold an item with the species change such a metric. The weights of all items are therefore
     summed over these runs and over the gaps between them, which are few, before anything else is computed.
 
     Args:
-        metric: computes the metric of one species from arrays of shape (rows, runs), of the runs that hold an item with the
+        metrics: each computes a metric of one species from arrays of shape (rows, runs), of the runs that hold an item with the
             species, most probable first: weight of the items with the species in the run, weight of all items in the run, and weight
             of all items above it. A fourth argument, shape (rows,), is the weight of all items.
         probabilities: shape (items, species).
@@ -290,7 +297,7 @@ def _ranking_metric(
         weighting: weights of the items.
     """
     rows = len(weighting.weights)
-    out = np.full((rows, probabilities.shape[1]), np.nan)
+    out = np.full((len(metrics), rows, probabilities.shape[1]), np.nan)
     step = max(1, _MAX_CELLS // max(1, len(present)))
     for species in np.flatnonzero(present.any(axis=0)):
         used = np.flatnonzero(known[:, species])
@@ -316,19 +323,20 @@ def _ranking_metric(
             total = before + in_parts.sum(axis=1)
             above = np.cumsum(np.concatenate([before[:, None], (in_runs + in_gaps)[:, :-1]], axis=1), axis=1)
             with_species = np.add.reduceat(weights[:, weighting.group[order[positives]]], first_positive, axis=1)
-            out[first : first + step, species] = metric(with_species, in_runs, above, total)
+            for n, metric in enumerate(metrics):
+                out[n, first : first + step, species] = metric(with_species, in_runs, above, total)
     return out
 
 
 def _average_precision(with_species: Floats, in_run: Floats, above: Floats, total: Floats) -> Floats:  # noqa: ARG001
-    """Return the average precision; for the arguments see `_ranking_metric`."""
+    """Return the average precision; for the arguments see `_ranking_metrics`."""
     true_positives = np.cumsum(with_species, axis=1)
     precision = np.nan_to_num(ratio(true_positives, above + in_run))
     return ratio((precision * with_species).sum(axis=1), true_positives[:, -1])
 
 
 def _auroc(with_species: Floats, in_run: Floats, above: Floats, total: Floats) -> Floats:
-    """Return the area under the ROC curve by the trapezoidal rule; for the arguments see `_ranking_metric`."""
+    """Return the area under the ROC curve by the trapezoidal rule; for the arguments see `_ranking_metrics`."""
     true_positives = np.cumsum(with_species, axis=1)
     negatives = in_run - with_species
     negatives_above = above - (true_positives - with_species)

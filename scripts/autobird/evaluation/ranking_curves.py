@@ -12,14 +12,7 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.evaluation.bootstrap import Resamples, bounded_interval
 from autobird.evaluation.interval_text import interval_columns
-from autobird.evaluation.metrics import (
-    Metric,
-    Weighting,
-    auroc_by_species,
-    average_precision_by_species,
-    macro_average,
-    ratio,
-)
+from autobird.evaluation.metrics import Weighting, macro_average, ranking_by_species, ratio
 from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.ranking_figures import pooled_curves_figure, species_curves_figure
 from autobird.evaluation.settings import EvaluationSettings, IntervalSettings
@@ -37,6 +30,9 @@ POOLED, MEAN = "(all cells pooled)", "(mean over species)"
 _MAX_THRESHOLDS = 400
 """Largest number of thresholds behind a curve: with more different probabilities, they are taken at equal steps of recall and of the
 false positive rate, finer than `GRID`."""
+
+_MAX_POOLED = 2000
+"""The same for average precision and AUROC of all cells pooled, of which there can be millions."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +58,13 @@ class Cells:
         return cls(items.probabilities[:, columns][known], items.present[:, columns][known], of_cells)
 
 
-def counts_at_thresholds(cells: Cells, weights: Floats) -> tuple[Floats, Floats]:
+def counts_at_thresholds(cells: Cells, weights: Floats, max_thresholds: int = _MAX_THRESHOLDS) -> tuple[Floats, Floats]:
     """Return the weight of the cells with and without the species at or above each threshold, highest threshold first.
 
     Args:
         cells: the cells.
         weights: weights of the groups, shape (rows, groups).
+        max_thresholds: largest number of thresholds.
 
     Returns:
         Two arrays of shape (rows, 1 + thresholds); the first column, of a threshold that nothing reaches, is 0.
@@ -75,9 +72,9 @@ def counts_at_thresholds(cells: Cells, weights: Floats) -> tuple[Floats, Floats]
     order = np.argsort(-cells.probabilities, kind="stable")
     probabilities, present, group = cells.probabilities[order], cells.present[order], cells.group[order]
     last = np.flatnonzero(np.append(np.diff(probabilities) != 0, True))  # last cell of each run of equal probabilities
-    if len(last) > _MAX_THRESHOLDS:
+    if len(last) > max_thresholds:
         wanted = [
-            np.searchsorted(np.cumsum(flags), np.linspace(0, flags.sum(), _MAX_THRESHOLDS // 2))
+            np.searchsorted(np.cumsum(flags), np.linspace(0, flags.sum(), max_thresholds // 2))
             for flags in (present, ~present)
         ]
         kept = np.searchsorted(last, np.minimum(np.concatenate(wanted), len(order) - 1))
@@ -151,17 +148,20 @@ def curve_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def pooled_metrics(items: Items, weighting: Weighting) -> tuple[Metric, Metric]:
-    """Return average precision and AUROC of all known cells ranked together, whatever their species."""
-    group = np.broadcast_to(weighting.group[:, None], items.known.shape)[items.known]
-    weights = Weighting(weighting.weights, group)
-    probabilities, present = items.probabilities[items.known][:, None], items.present[items.known][:, None]
-    arguments = (probabilities, present, np.ones_like(present), weights)
-    groups = weighting.count_groups(items.present)
-    return (
-        Metric(average_precision_by_species(*arguments)[:, 0], groups),
-        Metric(auroc_by_species(*arguments)[:, 0], groups),
-    )
+def pooled_metrics(cells: Cells, weights: Floats) -> tuple[Floats, Floats]:
+    """Return average precision and AUROC of all known cells ranked together, whatever their species; each of shape (rows,).
+
+    With more than `_MAX_POOLED` different probabilities, from as many thresholds, which changes them by less than 0.001.
+
+    Args:
+        cells: the cells.
+        weights: weights of the groups, shape (rows, groups).
+    """
+    found, wrong = counts_at_thresholds(cells, weights, _MAX_POOLED)
+    precision = np.nan_to_num(ratio(found, found + wrong)[:, 1:])
+    average_precision = ratio((np.diff(found, axis=1) * precision).sum(axis=1), found[:, -1])
+    area = (np.diff(wrong, axis=1) * (found[:, 1:] + found[:, :-1]) / 2).sum(axis=1)
+    return average_precision, ratio(area, found[:, -1] * wrong[:, -1])
 
 
 def ranking_table(
@@ -175,10 +175,9 @@ def ranking_table(
     rows = []
     for level, items in (("recording", split.recordings), ("window", split.windows)):
         weighting = Weighting.of(resamples, items)
-        arguments = (items.probabilities, items.present, items.known, weighting)
-        by_species = (average_precision_by_species(*arguments), auroc_by_species(*arguments))
+        by_species = ranking_by_species(items.probabilities, items.present, items.known, weighting)
         counts = {"items": int(items.present.any(axis=1).sum()), "groups": weighting.count_groups(items.present)}
-        pooled = [metric.values for metric in pooled_metrics(items, weighting)]
+        pooled = pooled_metrics(Cells.of(items, weighting.group), weighting.weights)
         means = [macro_average(values) for values in by_species]
         for name, values in ((POOLED, pooled), (MEAN, means)):
             rows.append({"species": name, "level": level, **counts, **_columns(values, resamples, settings, 1, counts)})
