@@ -118,8 +118,8 @@ def test_without_a_common_species_or_with_few_groups_nothing_is_compared() -> No
 
 def test_strata_that_are_always_right_and_sometimes_wrong_are_not_certainly_different() -> None:
     """The bootstrap of 6 groups that are all right has no variance; the interval must not say that they are certainly better."""
-    found = split([0] * 18, [1] * 6 + [1, 1, 0] * 4)
-    inside = np.arange(18) < 6
+    found = split([0] * 36, [1] * 6 + [1, 1, 0] * 10)
+    inside = np.arange(36) < 6
     difference = recall_difference(found.recordings, inside, ~inside, found.resamples(200, 0), SETTINGS)
     assert difference is not None
     assert difference.interval[0] == pytest.approx(1 / 3)

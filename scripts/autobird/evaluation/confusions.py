@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.core.files import write_json
@@ -57,30 +58,38 @@ def confusion_table(
     predicted, truth, single = predicted_and_true(items)
     weighting = Weighting.of(resamples, items).subset(single)
     windows, window_truth, _ = predicted_and_true(split.windows)
-    count, window_count = truth.T.astype(int) @ predicted, window_truth.T.astype(int) @ windows
+    true, answer = truth.argmax(axis=1), predicted.argmax(axis=1)
+    wrong = true != answer
+    pairs, pair = np.unique(np.stack([true, answer], axis=1)[wrong], axis=0, return_inverse=True)
+    window_count = window_truth.T.astype(int) @ windows
+    # Every recording is of one species and, if it is confused, in one pair: counts by group give all weighted sums in one product.
+    by_pair = _count_by_group(weighting.group[wrong], pair.ravel(), weighting.weights.shape[1], len(pairs))
+    by_species = _count_by_group(weighting.group, true, weighting.weights.shape[1], len(labels))
+    confused, of_species = weighting.weights @ by_pair, weighting.weights @ by_species
+    groups_of_species = (by_species > 0).sum(axis=0)
     rows = []
-    for true, answered in zip(*np.nonzero(count), strict=True):
-        if true == answered:
-            continue
-        of_species = truth[:, true]
-        confused = of_species & predicted[:, answered]
-        values = ratio(weighting.weighted_sum(confused), weighting.weighted_sum(of_species))
-        groups = weighting.count_groups(of_species)
+    for n, (species, answered) in enumerate(pairs):
+        values, groups = ratio(confused[:, n], of_species[:, species]), int(groups_of_species[species])
         interval = bounded_interval(values, resamples, settings.confidence, groups, max(1.0, groups - 1.0))
         rows.append(
             {
-                "species": labels[true],
+                "species": labels[species],
                 "answered": labels[answered],
-                "recordings": int(confused.sum()),
-                "groups": weighting.count_groups(confused),
-                "of_recordings": int(of_species.sum()),
+                "recordings": int(by_pair[:, n].sum()),
+                "groups": int((by_pair[:, n] > 0).sum()),
+                "of_recordings": int(by_species[:, species].sum()),
                 **interval_columns("share", interval),
-                "windows": int(window_count[true, answered]),
+                "windows": int(window_count[species, answered]),
             }
         )
     table = pd.DataFrame(rows, columns=_COLUMNS).round(4)
     order = ["groups", "recordings", "windows", "species", "answered"]
     return table.sort_values(order, ascending=[False, False, False, True, True], ignore_index=True)
+
+
+def _count_by_group(group: NDArray[np.integer], kind: NDArray[np.integer], groups: int, kinds: int) -> NDArray[np.intp]:
+    """Return the number of items of each kind in each group; shape (groups, kinds)."""
+    return np.bincount(group * kinds + kind, minlength=groups * kinds).reshape(groups, kinds)
 
 
 def summary(table: pd.DataFrame, split: SplitPredictions) -> str:
