@@ -30,6 +30,7 @@ include: "workflow/rules/corpus.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/model.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/release.smk"
 include: "workflow/rules/crossval.smk"
 include: "workflow/rules/drift.smk"
@@ -43,6 +44,7 @@ rule all:
     input:
         RUN / "evaluation/metrics.json",
         RUN / "evaluation/confusion.png",
+        RUN / "evaluation/ranking.csv",
         RUN / "model/curves.png",
         RUN / "dataset/species.png",
         CORPUS / "catalogue.parquet",

@@ -18,8 +18,10 @@ from tests.conftest import copy_project
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
-AFTER_CATALOGUE = {"corpus_figures", "bundle", *AFTER_BUNDLE}  # the bundle contains the attribution
-AFTER_COMPARE = {"comparison_figure", "evaluate", "bundle", *AFTER_BUNDLE}
+# The bundle contains the attribution, and the figures of confusions name recordists and licences.
+AFTER_CATALOGUE = {"corpus_figures", "confusions", "weaknesses", "bundle", *AFTER_BUNDLE}
+DETAILS = {"ranking_curves", "confusions", "weaknesses"}
+AFTER_COMPARE = {"comparison_figure", "evaluate", *DETAILS, "bundle", *AFTER_BUNDLE}
 AFTER_TRAIN = {"curves", "export", "prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
 AFTER_QUARANTINE = {"catalogue", "corpus_figures", "check_corpus", "dataset", *AFTER_DATASET}

@@ -136,3 +136,5 @@ rule crossval:
     input:
         crossval_targets,
         analyses_of("crossval"),
+        RUN / "crossval/ranking.csv",
+        expand(str(RUN / "crossval/{name}.json"), name=EVALUATION_DETAILS),

@@ -377,7 +377,11 @@ rule bundle:
     """Write the bundle: the released model with all that is needed to use it."""
     input:
         **BUNDLE_INPUTS,
-        analysis=[*analyses_of("evaluation"), *FIELD_SUMMARY],
+        analysis=[
+            *analyses_of("evaluation"),
+            *expand(str(RUN / "evaluation/{name}.json"), name=EVALUATION_DETAILS),
+            *FIELD_SUMMARY,
+        ],
     output:
         graph=RUN / "release/bundle/model.onnx",
         description=RUN / "release/bundle/bundle.json",

@@ -75,6 +75,9 @@ NEEDS = {
     "score": Need(400, per_mb=0.1, per_gb=10),
     "compare": Need(500, per_mb=0.1, per_gb=5),
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
+    "ranking_curves": Need(500, per_mb=0.1, per_gb=5),
+    "confusions": Need(500, per_mb=0.2, per_gb=2),
+    "weaknesses": Need(500, per_mb=0.2, per_gb=5),
     "possibly_heard": Need(500, per_mb=0.1),
     "with_backbone": Need(700, per_mb=0.2),
     "learning_curve": Need(

@@ -13,8 +13,9 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, positive_interval
 from autobird.evaluation.calibration import calibrated_windows, expected_calibration_error
+from autobird.evaluation.confusion_matrix import confusion_figure
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarms
-from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
+from autobird.evaluation.figures import reliability_figure, species_figure
 from autobird.evaluation.metrics import (
     Metric,
     Weighting,
