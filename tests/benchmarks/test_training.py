@@ -142,7 +142,12 @@ def test_against_the_original() -> None:
         original, ours = found[f"original {cpu}"], found[f"ours {cpu}"]
         medians = [f"{statistics.median(v):,.0f}" for v in (original, ours)]
         rows.append([name, *medians, f"{ratio(ours, original):.2f}"])
-    data = {"machine": report.machine("torch", "numpy"), "threads": THREADS, "clock": CLOCK, "windows per second": found}
+    data = {
+        "machine": report.machine("torch", "numpy"),
+        "threads": THREADS,
+        "clock": CLOCK,
+        "windows per second": found,
+    }
     head = ["instructions", "original's loop, windows/s", "this loop, windows/s", "ratio"]
     section = f"training-speed-{CLOCK}-{THREADS}"
     report.write(section, data, head, rows, "training-speed.md")
@@ -177,6 +182,11 @@ def test_what_each_part_brings(architecture: str, cpu: str) -> None:
     found = measured(programs)
     base = found["this loop"]
     rows = [[name, f"{statistics.median(v):,.0f}", f"{ratio(v, base):.2f}"] for name, v in found.items()]
-    data = {"machine": report.machine("torch", "numpy"), "threads": THREADS, "clock": CLOCK, "windows per second": found}
+    data = {
+        "machine": report.machine("torch", "numpy"),
+        "threads": THREADS,
+        "clock": CLOCK,
+        "windows per second": found,
+    }
     head = ["changed", "windows/s", "ratio to this loop"]
     report.write(f"training-{architecture}-{cpu}", data, head, rows, "training-speed.md")

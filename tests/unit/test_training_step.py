@@ -1,6 +1,7 @@
 """The training loop gives the results of plain torch with the same settings, and its scores are those of scikit-learn."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,3 +117,20 @@ def test_validation_scores_are_those_of_scikit_learn_for_the_averaged_weights(mo
     assert row["validation_loss"] == pytest.approx(log_loss(truth, p, labels=range(4)), rel=1e-4)
     guess = expected.argmax(1)
     assert row["validation_macro_f1"] == pytest.approx(f1_score(truth, guess, average="macro", labels=[0, 1, 2]))
+
+
+def test_relu_after_pooling_gives_output_and_gradients_of_the_network_to_the_bit() -> None:
+    make_deterministic(1)
+    torch.manual_seed(0)
+    settings = TrainSettings(architecture="cnn_transformer", d_model=16, dropout=0)
+    fast: Any = build_network(settings, 3, -8.0, 3.0).train()
+    plain: Any = copy.deepcopy(fast)
+    plain._convolutions = plain.cnn
+    x = 3 * torch.randn(4, 1, 64, 157) - 8
+    gradients = []
+    for network in (fast, plain):
+        logits = network(x)
+        logits.square().sum().backward()
+        gradients.append([logits, *(p.grad for p in network.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert (gradients[0][1] != 0).any()

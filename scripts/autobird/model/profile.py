@@ -1,7 +1,6 @@
 """Stage `profile`: measure where the time of a training goes, with some of its steps."""
 
 import gzip
-import math
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,7 +36,7 @@ _VALIDATION_WINDOWS = 256
 _COMPRESSION = 6
 
 
-class _Finished(Exception):  # noqa: N818 - not an error
+class _Finished(Exception):
     """The schedule of the profiler is complete."""
 
 
@@ -133,9 +132,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         scale = validation_windows / max(1, len(trainer.validation)) / interval
         parts = parts_table(times, trainer.steps_per_epoch, scale)
         operators = operators_table(times, details)
-        windows_per_second = times.steps * settings.batch_size / (times.step_us / 1e6)
-        if not math.isfinite(windows_per_second):
-            windows_per_second = 0.0
         text = summary(
             parts,
             operators,
@@ -146,7 +142,9 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "CPU threads": str(torch.get_num_threads()),
                 "windows per step": str(settings.batch_size),
                 "steps per epoch": str(trainer.steps_per_epoch),
-                "validations": f"every {interval} epochs, {validation_windows} windows" if interval > 1 else "every epoch",
+                "validations": f"every {interval} epochs, {validation_windows} windows"
+                if interval > 1
+                else "every epoch",
                 "profiled steps": f"{times.steps}, {times.step_us / 1000 / max(1, times.steps):.1f} ms each with validation",
             },
             times.kernel_share if times.kernel_spans else None,

@@ -35,9 +35,7 @@ _DESCRIPTIONS = {
 }
 
 
-def summary(
-    parts: pd.DataFrame, operators: pd.DataFrame, facts: Mapping[str, str], kernel_share: float | None
-) -> str:
+def summary(parts: pd.DataFrame, operators: pd.DataFrame, facts: Mapping[str, str], kernel_share: float | None) -> str:
     """Return the profile as text: what was measured, the parts, and the operators that take the most time.
 
     Args:
@@ -48,16 +46,26 @@ def summary(
     """
     lines = [f"{name}: {value}" for name, value in facts.items()]
     if kernel_share is not None:
-        lines.append(f"GPU busy: {kernel_share:.0%} of the time; the times of the parts are those of the CPU, which also waits for the GPU")
+        lines.append(
+            f"GPU busy: {kernel_share:.0%} of the time; the times of the parts are those of the CPU, which also waits for the GPU"
+        )
     lines += ["", f"{'part':<16} {'ms':>9} {'s/epoch':>9} {'share':>6}"]
     for row in parts.itertuples():
-        lines.append(f"{row.part:<16} {row.ms:9.3f} {row.epoch_seconds:9.3f} {row.share:6.1%}  {_DESCRIPTIONS[row.part]}")
+        lines.append(
+            f"{row.part:<16} {row.ms:9.3f} {row.epoch_seconds:9.3f} {row.share:6.1%}  {_DESCRIPTIONS[row.part]}"
+        )
     lines += ["ms: per step; of the validation, per pass over its profiled windows", ""]
     head = f"{'operator':<44} {'part':<16} {'calls':>7} {'CPU ms':>9} {'GPU ms':>9} {'MB':>9}"
-    lines += ["Per step without validation, without the operators that an operator calls; MB: CPU memory that it took and did not free", "", head]
+    lines += [
+        "Per step without validation, without the operators that an operator calls; MB: CPU memory that it took and did not free",
+        "",
+        head,
+    ]
     for row in _of_steps(operators).head(_OPERATORS_IN_TEXT).itertuples():
         name = row.operator if len(row.operator) <= 44 else row.operator[:41] + "..."
-        lines.append(f"{name:<44} {row.part:<16} {row.calls:7.1f} {row.cpu_ms:9.3f} {row.gpu_ms:9.3f} {row.memory_mb:9.2f}")
+        lines.append(
+            f"{name:<44} {row.part:<16} {row.calls:7.1f} {row.cpu_ms:9.3f} {row.gpu_ms:9.3f} {row.memory_mb:9.2f}"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -101,8 +101,7 @@ def parts_table(profile: Profile, steps_per_epoch: int, validation_scale: float)
         validation_scale: time of the validations of an epoch, on average, relative to one of the validations of the profile.
 
     Returns:
-        Columns `part`, `ms` (milliseconds per step; of the validation per window batch of the profile: per validation), `epoch_seconds`
-        and `share` of an epoch. Parts that did not run are left out.
+        Columns `part`, `ms` (milliseconds per step, or per validation of the profile), `epoch_seconds` and `share` of an epoch. Parts that did not run are left out.
     """
     steps, part_us = max(1, profile.steps), dict(profile.part_us)
     part_us[REST] = profile.step_us - sum(part_us.values())
@@ -127,8 +126,8 @@ def operators_table(profile: Profile, memory: Profile) -> pd.DataFrame:
         memory: profiled steps with memory.
 
     Returns:
-        Columns `operator`, `part`, `calls` per step, `cpu_ms` and `gpu_ms` per step without the operators inside of it, and `memory_mb`, the
-        CPU memory per step that it took and did not free itself. Operators of a validation are given per step, too.
+        Columns `operator`, `part`, `calls` per step, `cpu_ms` and `gpu_ms` per step without the operators inside of it, and
+        `memory_mb`, the CPU memory per step that it took and did not free itself. Operators of a validation are given per step, too.
     """
     steps = max(1, profile.steps)
     rows = [

@@ -42,8 +42,8 @@ def _log_in(wandb: Any) -> bool:
 class Tracker:
     """A context manager that logs to a run of W&B. Errors of W&B are logged and never stop the stage.
 
-    Several stages can log to the same run, one after the other. Offline, each writes a folder of its own, and `wandb sync` puts folders with
-    the same run id together, in the order of their start.
+    Several stages can log to the same run, one after the other. Offline, each writes a folder of its own, and `wandb sync` puts
+    folders with the same run id together, in the order of their start.
 
     Attributes:
         mode: mode in which the run was started; `none` if it was not.
