@@ -101,7 +101,8 @@ def parts_table(profile: Profile, steps_per_epoch: int, validation_scale: float)
         validation_scale: time of the validations of an epoch, on average, relative to one of the validations of the profile.
 
     Returns:
-        Columns `part`, `ms` (milliseconds per step, or per validation of the profile), `epoch_seconds` and `share` of an epoch. Parts that did not run are left out.
+        Columns `part`, `ms` (milliseconds per step, or per validation of the profile), `epoch_seconds` and `share` of an epoch.
+        Parts that did not run are left out.
     """
     steps, part_us = max(1, profile.steps), dict(profile.part_us)
     part_us[REST] = profile.step_us - sum(part_us.values())
