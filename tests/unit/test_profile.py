@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 
 from autobird.audio.npy import NpyWriter
 from autobird.config import load_config

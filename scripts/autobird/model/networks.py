@@ -119,7 +119,7 @@ class CnnTransformer(nn.Module):
             y: Tensor = self.cnn(x)
             return y
         for first in range(0, len(self.cnn), 4):
-            convolution, norm, relu, pool = self.cnn[first : first + 4]
+            convolution, norm, relu, pool = list(self.cnn)[first : first + 4]
             x = relu(pool(norm(convolution(x))))
         return x
 

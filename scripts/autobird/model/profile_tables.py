@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch.autograd import DeviceType
+from torch._C._autograd import DeviceType
 
 from autobird.model.step_parts import BACKWARD, PARTS, VALIDATION, part_of_range
 

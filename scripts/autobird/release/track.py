@@ -51,7 +51,7 @@ def confusion_table(predictions: pd.DataFrame, labels: list[str], calibration: C
 
 def scores(table: pd.DataFrame) -> dict[str, float]:
     """Return the metrics of `metrics.csv` with their intervals, by names such as `test/recording/macro_f1`."""
-    found = {}
+    found: dict[str, float] = {}
     for row in table.to_dict("records"):
         name = f"{row['split']}/{row['level']}/{row['metric']}"
         ends = {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
