@@ -170,4 +170,4 @@ def test_switching_the_profile_on_changes_no_setting_of_the_training() -> None:
 
 def test_a_head_cannot_be_profiled() -> None:
     with pytest.raises(AutobirdError, match=r"profile is set, but a head .*remove profile"):
-        load_config({"train": {"architecture": "head", "profile": True}, "backbone": {"name": "birdnet"}})
+        load_config({"train": {"architecture": "head", "profile": True}})
