@@ -134,3 +134,26 @@ def test_relu_after_pooling_gives_output_and_gradients_of_the_network_to_the_bit
         gradients.append([logits, *(p.grad for p in network.parameters())])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
     assert (gradients[0][1] != 0).any()
+
+
+def test_the_average_follows_the_weights_after_a_checkpoint_was_loaded() -> None:
+    """The tensors that are averaged are listed once, so loading must fill them and not replace them."""
+    settings = TrainSettings(width=8, epochs=1, batch_size=8, threads=1, ema_decay=0.9)
+    torch.manual_seed(0)
+    trainer = Trainer(
+        build_network(settings, 3, -9.0, 1.0), windows(np.arange(24) % 3, 3), windows(np.arange(3), 3), settings, CPU
+    )
+    trainer.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    trainer.run(lambda: None)
+    named = dict(trainer.network.named_parameters())
+    average = trainer.ema_network.state_dict()
+    assert all(
+        not torch.equal(average[name], value)
+        for name, value in named.items()
+        if value.grad is not None and value.grad.any()
+    )
+    moved = [name for name in named if name.endswith("conv1.weight")]
+    torch.manual_seed(0)
+    start = build_network(settings, 3, -9.0, 1.0).state_dict()
+    assert moved
+    assert all(not torch.equal(average[name], start[name]) for name in moved)
