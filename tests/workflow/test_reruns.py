@@ -265,6 +265,11 @@ def test_a_new_version_of_a_library_reruns_the_stages_that_import_it(folder: Pat
     assert result.rules == {*BATCH, *AFTER_RECORDINGS}
 
 
+def test_switching_profile_and_tracking_on_runs_their_rules_alone(folder: Path) -> None:
+    assert run(folder, "train={profile: true}").rules == {"profile"}
+    assert run(folder, "train={profile: true}", "run={tracking: offline}").rules == {"track"}
+
+
 def test_a_setting_of_the_release_does_not_rerun_the_training(folder: Path) -> None:
     assert run(folder, "release={max_f1_loss: 0.5}").rules == {"compare", *AFTER_COMPARE}
     again = run(folder, "release={max_f1_loss: 0.5, prune: 0.25}")

@@ -68,6 +68,7 @@ NEEDS = {
     "train_head": Need(
         650, per_mb=0.7, minutes=15, per_gb=30
     ),  # 6 bytes per value of an embedding, in dense recordings
+    "profile": Need(1800, per_mb=0.3, minutes=20),
     "curves": Need(250),
     "export": Need(600),
     "prune": Need(1200, per_mb=0.3, minutes=15, trains=0.5),
@@ -78,6 +79,7 @@ NEEDS = {
     "ranking_curves": Need(500, per_mb=0.1, per_gb=5),
     "confusions": Need(500, per_mb=0.2, per_gb=2),
     "weaknesses": Need(500, per_mb=0.2, per_gb=5),
+    "track": Need(500, per_mb=0.1),
     "possibly_heard": Need(500, per_mb=0.1),
     "with_backbone": Need(700, per_mb=0.2),
     "learning_curve": Need(

@@ -14,6 +14,7 @@ from autobird.audio.amplitude_scaling import AmplitudeScaling, Log, Magnitude
 from autobird.model.audio_transforms import functional
 from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import AUGMENTATION, step_part
 
 _NATS_PER_DB = math.log(10) / 10
 """Converts dB to the unit of log-mel, which is the natural logarithm of power."""
@@ -26,6 +27,7 @@ AUDIBLE_NATS = 5 * _NATS_PER_DB
 shows how it was chosen."""
 
 
+@step_part(AUGMENTATION)
 def augment(
     x: Tensor, targets: Targets, settings: TrainSettings, rng: np.random.Generator, scaling: AmplitudeScaling
 ) -> tuple[Tensor, Targets]:

@@ -18,6 +18,7 @@ from autobird.dataset.present import holds_one
 from autobird.model.losses import Targets
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import READING, step_part
 
 _FRAMES_PER_CHECK = 1 << 16
 """Frames that are checked for NaN and infinity at a time: 8 MB with 64 mel bands."""
@@ -153,6 +154,7 @@ class WindowDataset:
                     return int(rows[affected[0]])
         return None
 
+    @step_part(READING)
     def take(self, rows: NDArray[np.int64]) -> Tensor:
         """Read the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames)."""
         mels = self.shards[0].shape[1]
@@ -163,6 +165,7 @@ class WindowDataset:
             out[in_shard] = self.shards[s][self.first_frame[rows[in_shard], None] + offsets]
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
 
+    @step_part(READING)
     def targets(self, rows: NDArray[np.int64]) -> Targets:
         """Return the targets of the windows at `rows`."""
         present = torch.from_numpy(self.labels.present[rows].astype(np.float32))

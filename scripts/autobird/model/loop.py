@@ -23,10 +23,11 @@ from autobird.model.losses import Targets, label_loss
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import AVERAGE, BACKWARD, CHECKS, FORWARD, OPTIMIZER, step_part
 from autobird.model.teaching import Teaching
 from autobird.model.validation import loss_and_macro_f1
 
-_VALIDATION_INTERVAL = 3
+VALIDATION_INTERVAL = 3
 """Epochs between two validations if the epoch is not selected by them. The last epoch is always validated."""
 
 _MIN_LOSS_SCALE = 1e-4
@@ -86,6 +87,11 @@ class Trainer:
         self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.ema_network = (
             copy.deepcopy(self.network).eval().requires_grad_(False) if settings.ema_decay else self.network
+        )
+        # Weights and batch statistics; they stay the same tensors. To list them in each step takes as long as to average them.
+        self._averaged, self._current = (
+            [value for value in each.state_dict().values() if value.is_floating_point()]
+            for each in (self.ema_network, self.network)
         )
         assert settings.weight_decay != "auto"  # the settings allow it for heads alone
         optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
@@ -153,7 +159,7 @@ class Trainer:
         with_species = int(self.train.labels.present[order].any(axis=1).sum())
         epoch = progress.epoch + 1
         loss = f1 = math.nan
-        if self.settings.select == "best" or epoch % _VALIDATION_INTERVAL == 0 or epoch == self.settings.epochs:
+        if self.settings.select == "best" or epoch % VALIDATION_INTERVAL == 0 or epoch == self.settings.epochs:
             loss, f1 = loss_and_macro_f1(self.ema_network, self.validation, self.settings, self.compute)
         progress.history.append(
             {
@@ -188,12 +194,8 @@ class Trainer:
             group["lr"] = self._learning_rate(step)
         self.network.train()
         loss, logits = self._loss(x, targets, step, rng)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, s.gradient_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        self._backward(loss)
+        norm = self._update_weights()
         if s.ema_decay:
             self._update_ema(step)
         value = float(loss.detach())
@@ -202,6 +204,7 @@ class Trainer:
         right = (targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most) & present.any(1, keepdim=True)
         return value, float((right & (most > 0)).sum())
 
+    @step_part(FORWARD)
     def _loss(self, x: Tensor, targets: Targets, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Return the loss of a step, and the logits of its labelled windows.
 
@@ -230,6 +233,22 @@ class Trainer:
             loss = loss + label_loss(logits[:labelled], targets, self.settings)
         return loss, logits[:labelled]
 
+    @step_part(BACKWARD)
+    def _backward(self, loss: Tensor) -> None:
+        """Compute the gradient of the loss of a step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    @step_part(OPTIMIZER)
+    def _update_weights(self) -> Tensor:
+        """Update the weights with the clipped gradient; return the norm that the gradient had."""
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm
+
+    @step_part(CHECKS)
     def _raise_if_not_finite(self, loss: float, gradient_norm: Tensor, rows: NDArray[np.int64]) -> None:
         """Stop if loss, gradient or weights of the step contain NaN or infinity, before a checkpoint is saved.
 
@@ -254,15 +273,14 @@ class Trainer:
                     f"{self.train.describe_recordings(rows)}; lower train.learning_rate, or set train.precision to float32"
                 )
 
+    @step_part(AVERAGE)
     def _update_ema(self, step: int) -> None:
         """Update the exponential moving average of weights and batch statistics.
 
         The decay starts low, so that the average forgets the initial weights quickly.
         """
         decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
-        average, current = self.ema_network.state_dict(), self.network.state_dict()
-        names = [name for name, value in average.items() if value.is_floating_point()]
-        torch._foreach_lerp_([average[n] for n in names], [current[n] for n in names], 1 - decay)
+        torch._foreach_lerp_(self._averaged, self._current, 1 - decay)
 
     def _learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from the start of the training."""

@@ -50,7 +50,7 @@ def select_precision(settings: TrainSettings) -> Compute:
     return Compute(device, torch.bfloat16 if native else torch.float32)
 
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 """Numbers of the parameters of glibc's mallopt (malloc.h)."""
 
 
@@ -66,7 +66,9 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
-    for parameter, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20), (_TOP_PAD, 16 << 20)):
+    # No mappings of their own for large tensors: glibc returns a mapping to the system when it is freed. A threshold of the size would not
+    # do, as glibc accepts none above 32 MB, and the first layer of `cnn_transformer` has tensors of 41 MB.
+    for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 512 << 20), (_TOP_PAD, 16 << 20)):
         mallopt(parameter, value)
 
 

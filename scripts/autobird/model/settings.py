@@ -313,6 +313,19 @@ class TrainSectionSettings(TrainSettings):
         "The scores of a network depend on its seed; the report shows how much.",
     )
 
+    profile: bool = Field(
+        False,
+        description="Whether `snakemake` also measures where the time of the training goes, with some steps of a training of its own, and "
+        "writes it to the folder `model/profile` of the run; docs/training-speed.md explains the files. `snakemake profile` does so "
+        "without this setting. Not for a `head`.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_profiled(self) -> "TrainSectionSettings":
+        if self.profile and self.architecture == "head":
+            raise ValueError("profile is set, but a head is not trained in steps; remove profile")
+        return self
+
     @model_validator(mode="after")
     def _seeds_differ(self) -> "TrainSectionSettings":
         if len(set(self.seeds)) < len(self.seeds):

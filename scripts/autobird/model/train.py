@@ -1,6 +1,7 @@
 """Stage `train`: train a network on the windows of the training split, or resume an interrupted training."""
 
 import math
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,14 +62,52 @@ def fit(
     return weights
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage from the command line."""
-    p = parser(__doc__)
+def add_inputs(p: ArgumentParser) -> None:
+    """Add the arguments of the inputs of a training, which `trainer_of` uses."""
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--labels", type=Path, required=True)
     p.add_argument("--normalisation", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--front-end", required=True, help="mel settings of the shards, as JSON")
+    add_arguments(p)
+
+
+def trainer_of(
+    args: Namespace, settings: TrainSettings, front_end: MelSettings, labels: list[str], files: TeachingFiles | None
+) -> Trainer:
+    """Return a training at its start.
+
+    Args:
+        args: arguments of `add_inputs`.
+        settings: training settings.
+        front_end: mel settings of the shards.
+        labels: species in the order of the logits.
+        files: of the teacher, if there is one.
+    """
+    frames = frames_per_window(front_end.window_samples, front_end.hop_length)
+    check_outputs(settings.outputs, labels)
+    norm = read_json(args.normalisation)
+    train, validation = (
+        WindowDataset.from_split(
+            args.index, split, labels, args.shards, frames, scaling_of(front_end), settings.outputs == "softmax"
+        )
+        for split in ("train", "validation")
+    )
+
+    compute = select_precision(settings)
+    make_deterministic(settings.threads)
+    torch.manual_seed(settings.seed)
+    network = build_network(settings, len(labels), norm["mean"], norm["std"])
+    if settings.outputs == "independent":
+        set_initial_bias(network, expected_presence(train, settings))
+    teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
+    return Trainer(network, train, validation, settings, compute, teaching)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage from the command line."""
+    p = parser(__doc__)
+    add_inputs(p)
     p.add_argument("--code", default="", help="fingerprint of the code, part of the training's id")
     p.add_argument(
         "--checkpoints", required=True, help="folder or URL of the checkpoints, which are not an output of the stage"
@@ -76,7 +115,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
     p.add_argument("--group", default="", help="group of the training in W&B (default: the name of the run's folder)")
     p.add_argument("--teacher", nargs="?", help="settings of the teacher's backbone, as JSON")
-    add_arguments(p)
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--history", type=Path, required=True)
@@ -84,26 +122,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(TrainSettings, args.settings)
     with stage("train", args, [args.weights, args.model, args.history]):
         front_end = settings_of(MelSettings, args.front_end)
-        frames = frames_per_window(front_end.window_samples, front_end.hop_length)
         labels: list[str] = read_json(args.labels)
-        check_outputs(settings.outputs, labels)
-        norm = read_json(args.normalisation)
-        train, validation = (
-            WindowDataset.from_split(
-                args.index, split, labels, args.shards, frames, scaling_of(front_end), settings.outputs == "softmax"
-            )
-            for split in ("train", "validation")
-        )
-
-        compute = select_precision(settings)
-        make_deterministic(settings.threads)
-        torch.manual_seed(settings.seed)
-        network = build_network(settings, len(labels), norm["mean"], norm["std"])
-        if settings.outputs == "independent":
-            set_initial_bias(network, expected_presence(train, settings))
         files = TeachingFiles.of(args)
-        teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
-        trainer = Trainer(network, train, validation, settings, compute, teaching)
+        trainer = trainer_of(args, settings, front_end, labels, files)
+        network, train, validation, compute = trainer.network, trainer.train, trainer.validation, trainer.compute
         parameters = sum(weight.numel() for weight in network.parameters())
         log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
         negative = int((~train.labels.present.any(axis=1)).sum())
@@ -130,9 +152,10 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "labels": labels,
                 "outputs": settings.outputs,
                 "features": front_end.model_dump(mode="json"),
-                "frames": frames,
-                "normalisation": norm,
+                "frames": train.frames,
+                "normalisation": read_json(args.normalisation),
                 "parameters": parameters,
+                "training_id": identifier,
                 "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
                 "train": settings.model_dump(mode="json"),
                 **({"teacher": teacher_description(args.teacher, files)} if files else {}),

@@ -13,6 +13,7 @@ from autobird.model.losses import binary_loss
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import VALIDATION, step_part
 
 _INFERENCE_BATCH = 64
 """Windows per forward pass outside of training. The tensors of larger batches do not fit into the CPU's cache, and their
@@ -43,6 +44,7 @@ def predict_logits(network: nn.Module, windows: WindowDataset, compute: Compute)
     return logits
 
 
+@step_part(VALIDATION)
 def loss_and_macro_f1(
     network: nn.Module, windows: WindowDataset, settings: TrainSettings, compute: Compute
 ) -> tuple[float, float]:
