@@ -40,6 +40,11 @@ def prefix_of(member_id: str) -> str:
     return f"members/{member_id}/" if member_id else ""
 
 
+def seed_id(seed: int, config: Config) -> str:
+    """Return the id of the member that is trained on the split of the run with a seed: the main run for its own seed."""
+    return "" if seed == config.train.seed else f"seed{seed}"
+
+
 def fold_id(fold: int) -> str:
     """Return the id of the member that holds the dataset of a cross-validation fold."""
     return f"fold{fold}"
@@ -76,8 +81,9 @@ _HEAD_KEYS = ("hidden", "backbone_prior", "seed")
 
 
 def teacher_id(member_id: str) -> str:
-    """Return the id of the teacher of a student; the students of a cross-validation fold with other seeds have the same."""
-    return f"{member_id.split('.')[0]}.{TEACHER}" if member_id else TEACHER
+    """Return the id of the teacher of a student; the students of a split or a cross-validation fold have the same."""
+    split = member_id.split(".")[0]
+    return f"{split}.{TEACHER}" if split.startswith("fold") else TEACHER
 
 
 def scratch_id(member_id: str) -> str:

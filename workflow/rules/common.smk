@@ -43,6 +43,7 @@ from autobird.members import (
     crossval_ids,
     fold_ids,
     members_of,
+    prefix_of,
     scratch_id,
     teacher_id,
 )
@@ -71,6 +72,7 @@ from autobird.sources.select import (
 )
 from autobird.sources.settings import SourceSettings
 from autobird.sources.unlabelled import UnlabelledRecordings
+from autobird.sweep_members import MAX_SWEEP_TRAININGS, sweep_of
 
 use_this_interpreter(SCRIPTS)
 
@@ -99,6 +101,14 @@ except AutobirdError as error:
 
 # The configuration of the main run. Rules with the wildcard `member` take that of the member from config_of().
 CONFIG = MEMBERS[""].config
+
+try:
+    SWEEP, SWEEP_ERROR = sweep_of(config, CONFIG), None
+    # The trainings of the trial with the settings of the run are members of the run and its cross-validation.
+    MEMBERS |= {member.prefix: member for member in SWEEP.members()} | MEMBERS
+except AutobirdError as error:
+    # sweep_targets() reports it: only a sweep needs the file.
+    SWEEP, SWEEP_ERROR = None, error
 
 RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name

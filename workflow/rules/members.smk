@@ -52,6 +52,20 @@ def network_inputs(wildcards):
     return every_batch(folder / "{batch}.npy")
 
 
+def refuse_given_splits():
+    """Exit if the metadata give the split of recordings, which no fold can change."""
+    if LISTING and LISTING.given_splits:
+        exit_with_error(
+            f"the metadata, or the settings of a source, give the split of {LISTING.given_splits} recordings, which would be the same in "
+            "all folds of a cross-validation; remove that column from the metadata, or split from corpus.sources"
+        )
+
+
+def network_of(member):
+    """Name of the file of the single network of a member, by its id."""
+    return "float"
+
+
 def crossval_targets(wildcards):
     """The files that `snakemake crossval` writes; refuses, before any job starts, what cannot be cross-validated."""
     count = len(crossval_ids(CONFIG))
@@ -60,11 +74,7 @@ def crossval_targets(wildcards):
             f"dataset.folds {CONFIG.dataset.folds} and {len(CONFIG.train.seeds)} train.seeds are {count} trainings, and at most "
             f"{MAX_CROSSVAL_MEMBERS} are supported; lower dataset.folds or give fewer train.seeds"
         )
-    if LISTING and LISTING.given_splits:
-        exit_with_error(
-            f"the metadata, or the settings of a source, give the split of {LISTING.given_splits} recordings, which would be the same in "
-            "all folds of a cross-validation; remove that column from the metadata, or split from corpus.sources"
-        )
+    refuse_given_splits()
     references = [RUN / "crossval/references.json"] if CONFIG.train.teacher else []
     return [
         RUN / "crossval/crossval.json",
@@ -74,6 +84,21 @@ def crossval_targets(wildcards):
             member=crossval_ids(CONFIG),
         ),
     ]
+
+
+def sweep_targets(wildcards):
+    """The files that `snakemake sweep` writes; refuses, before any job starts, a sweep that is not valid or too large."""
+    if SWEEP is None:
+        exit_with_error(SWEEP_ERROR)
+    if SWEEP.most_trainings > MAX_SWEEP_TRAININGS:
+        exit_with_error(
+            f"{CONFIG.sweep.file} has {len(SWEEP.trials)} trials (with the settings of the run), with seeds and folds "
+            f"{SWEEP.most_trainings} trainings, and at most {MAX_SWEEP_TRAININGS} are supported; lower run_cap or the number of values, "
+            "or set sweep.keep"
+        )
+    if CONFIG.sweep.validate_on == "folds":
+        refuse_given_splits()
+    return RUN / "sweep/sweep.json"
 
 
 def analyses_of(folder):

@@ -82,6 +82,8 @@ NEEDS = {
     ),  # 4 bytes; the fits use at most about 20,000 windows
     "pool": Need(500, per_mb=0.3, per_gb=15),
     "crossval_references": Need(500, per_mb=0.4, per_gb=30),
+    "sweep_rung": Need(500, per_mb=0.3, per_gb=30),
+    "sweep_report": Need(300),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),
