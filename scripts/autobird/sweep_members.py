@@ -95,7 +95,7 @@ class Sweep:
             for fold in self.folds:
                 raw = trial.raw if fold is None else with_settings(trial.raw, {"dataset": {"fold": fold}})
                 for seed in self.seeds:
-                    config = load_config(with_settings(raw, {"train": {"seed": seed}}))
+                    config = load_config(with_settings(raw, {"train": {"seed": seed, "ensemble": "none"}}))
                     yield Member(self.member_id(trial.id, fold, seed), config, "" if fold is None else fold_id(fold))
 
     def description(self, trials: Sequence[str], rung: int) -> str:

@@ -27,7 +27,7 @@ def by_id(sweep: Sweep) -> dict[str, Any]:
 
 def test_a_trial_is_a_member_with_the_dataset_of_the_run(tmp_path: Path) -> None:
     sweep, _ = make(tmp_path, {"train.width": {"values": [8, 12]}})
-    assert [trial.id for trial in sweep.trials][0] == DEFAULTS
+    assert sweep.trials[0].id == DEFAULTS
     members = by_id(sweep)
     assert len(members) == 3
     widths = sorted((m.config.train.width, m.dataset) for m in members.values())

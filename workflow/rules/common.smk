@@ -29,12 +29,14 @@ from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.evaluation.field_settings import score_settings, source_settings
 from autobird.evaluation.settings import (
+    CalibrationSettings,
     EvaluationSettings,
     FieldLeakageSettings,
     PossiblyHeardSettings,
     WithBackboneSettings,
 )
 from autobird.members import (
+    ENSEMBLE,
     MAX_CROSSVAL_MEMBERS,
     SCRATCH,
     TEACHER,
@@ -44,6 +46,7 @@ from autobird.members import (
     fold_ids,
     members_of,
     prefix_of,
+    released_ids,
     scratch_id,
     teacher_id,
 )
@@ -193,6 +196,10 @@ def stage_fingerprints():
         names += " backbone.embed model.train_head"
     else:
         names += " model.train release.prune release.quantize"
+        if CONFIG.train.ensemble != "none":
+            names += " release.ensemble"
+        if CONFIG.train.ensemble == "distill":
+            names += " release.ensemble_answers"
         if CONFIG.train.teacher:
             names += " backbone.embed model.train_head backbone.teach"
     return json.dumps({name: code_fingerprint(name) for name in names.split()})

@@ -100,6 +100,7 @@ def model_card(
         false_alarm_sentence(test["negatives"]),
         "",
         *(() if backbone else _gate_lines(row, released["reason"], len(labels))),
+        *_section("Ensemble", analysis, "ensemble"),
         *_section("Field recordings", analysis, "field"),
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
