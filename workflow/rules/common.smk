@@ -20,6 +20,7 @@ from autobird.backbone.known import BIRDNET, embedding_key, origin
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import file_digest
 from autobird.corpus.settings import (
     CheckSettings,
     NearDuplicateSettings,

@@ -74,7 +74,9 @@ def model_file(wildcards):
     """The model.json of a job's member; an ensemble that is no network itself has that of its first network."""
     member = MEMBERS[wildcards.get("member", "")]
     own = not member.ensemble or member.id in member.ensemble
-    return RUN / prefix_of(member.id if own else member.ensemble[0]) / "model/model.json"
+    return (
+        RUN / prefix_of(member.id if own else member.ensemble[0]) / "model/model.json"
+    )
 
 
 def of_ensemble(pattern):

@@ -467,6 +467,15 @@ BUNDLE_INPUTS = dict(
 )
 
 
+# The cross-validation that the model card shows if it has been made: of networks like the released one.
+CROSSVAL = (
+    RUN
+    / "crossval"
+    / ("" if CONFIG.train.ensemble == "none" else "ensemble")
+    / "crossval.json"
+)
+
+
 rule bundle:
     """Write the bundle: the released model with all that is needed to use it."""
     input:
@@ -502,6 +511,9 @@ rule bundle:
         stages=stage_fingerprints(),
         origin=backbone_origin(),
         code=code_fingerprint("release.bundle"),
+        # The digest is tracked, so that the card follows the cross-validation, which the bundle does not request.
+        crossval_digest=file_digest(CROSSVAL) or "",
+        crossval=untracked(CROSSVAL if CROSSVAL.is_file() else ""),
         backbone=untracked(CONFIG.backbone.file or ""),
     shell:
         r"""
@@ -524,6 +536,7 @@ rule bundle:
             --metrics {input.metrics:q} \
             --species {input.species:q} \
             --analysis {input.analysis:q} \
+            --crossval {params.crossval:q} \
             --shards {input.shards:q} \
             --catalogue {input.catalogue:q} \
             --attribution {input.attribution:q} \
