@@ -39,7 +39,7 @@ def resources_of(
 
 def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
     text = "\n".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
-    rules = set(re.findall(r"(?m)^ *rule (\w+):", text)) - {
+    rules = set(re.findall(r"(?m)^ *(?:rule|checkpoint) (\w+):", text)) - {
         "embeddings",
         "predict",
         "predict_pack",
@@ -48,6 +48,7 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
         "predict_species_tables",
         "refresh_sources",
         "crossval",
+        "sweep",
         "unlabelled_pack",
         "field",
         "field_pack",

@@ -77,6 +77,45 @@ rule pool:
         """
 
 
+use rule pool as pool_ensemble with:
+    # The scores of what is released with train.ensemble: an ensemble, or a network that one taught, of each fold.
+    input:
+        predictions=expand(
+            str(RUN / "members/{member}/release/predictions.parquet"),
+            member=released_ids(CONFIG),
+        ),
+        calibrations=expand(
+            str(RUN / "members/{member}/release/calibration.json"),
+            member=released_ids(CONFIG),
+        ),
+        labels=expand(
+            str(RUN / "members/{member}/dataset/labels.json"), member=fold_ids(CONFIG)
+        ),
+        counts=RUN / "members" / fold_ids(CONFIG)[0] / "dataset/counts.json",
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+    output:
+        result=RUN / "crossval/ensemble/crossval.json",
+        table=RUN / "crossval/ensemble/members.csv",
+        species=RUN / "crossval/ensemble/species.csv",
+        figure=report(
+            RUN / "crossval/ensemble/crossval.png",
+            category="Cross-validation",
+            labels={"content": "scores of the ensemble of each fold"},
+            caption="../report/crossval.rst",
+        ),
+        pooled=RUN / "crossval/ensemble/predictions.parquet",
+    log:
+        LOGS / CONFIG.run.name / "pool_ensemble.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "pool_ensemble.tsv"
+    params:
+        members=json.dumps(
+            [[fold, CONFIG.train.seed] for fold in range(CONFIG.dataset.folds)]
+        ),
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        code=code_fingerprint("evaluation.crossval"),
+
+
 rule crossval_references:
     """Compare the students of a cross-validation with their teachers and with the networks without a teacher."""
     input:

@@ -17,6 +17,7 @@ rule train:
         sound_tables=training_sounds(".parquet"),
         head=beside_student(teacher_id, "release/float.onnx"),
         calibration=beside_student(teacher_id, "release/calibration.json"),
+        answers=teaching_ensemble,
     output:
         weights=RUN / "{member}model/weights.safetensors",
         model=RUN / "{member}model/model.json",
@@ -61,6 +62,7 @@ rule train:
             --unlabelled-batches {params.unlabelled} \
             --teacher-head {input.head:q} \
             --teacher-calibration {input.calibration:q} \
+            --ensemble-answers {input.answers:q} \
             --weights {output.weights:q} \
             --model {output.model:q} \
             --history {output.history:q} \

@@ -72,6 +72,8 @@ NEEDS = {
     "curves": Need(250),
     "export": Need(600),
     "prune": Need(1200, per_mb=0.3, minutes=15, trains=0.5),
+    "ensemble": Need(600, per_mb=0.3, per_gb=10),
+    "ensemble_answers": Need(400, per_mb=0.2, per_gb=10),
     "quantize": Need(800, per_mb=0.1, per_gb=2),
     "score": Need(400, per_mb=0.1, per_gb=10),
     "compare": Need(500, per_mb=0.1, per_gb=5),
@@ -87,6 +89,8 @@ NEEDS = {
     ),  # 4 bytes; the fits use at most about 20,000 windows
     "pool": Need(500, per_mb=0.3, per_gb=15),
     "crossval_references": Need(500, per_mb=0.4, per_gb=30),
+    "sweep_rung": Need(500, per_mb=0.3, per_gb=30),
+    "sweep_report": Need(300),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),

@@ -111,7 +111,7 @@ def read_crossval(run: Path) -> RunPredictions:
         [np.stack(rows["probabilities"].to_list()) for rows in by_seed],
         [np.stack(rows["detected"].to_list()) for rows in by_seed],
         _date(run / "crossval" / "predictions.parquet"),
-        _other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0])),
+        other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0])),
     )
 
 
@@ -151,7 +151,7 @@ def _date(file: Path) -> str:
     return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _other_settings(run: Path, fold: int, seed: int) -> str:
+def other_settings(run: Path, fold: int, seed: int) -> str:
     """Return a warning if the networks of a cross-validation were trained otherwise than that of the run, or "".
 
     `autobird compare` prefers the cross-validation, which stays as it is when only the main run is computed again.

@@ -201,7 +201,9 @@ class Trainer:
         value = float(loss.detach())
         self._raise_if_not_finite(value, norm, rows)
         most = targets.present.amax(1, keepdim=True)
-        right = (targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most) & present.any(1, keepdim=True)
+        right = (targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most) & (present >= 0.5).any(
+            1, keepdim=True
+        )
         return value, float((right & (most > 0)).sum())
 
     @step_part(FORWARD)

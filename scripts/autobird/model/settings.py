@@ -326,6 +326,29 @@ class TrainSectionSettings(TrainSettings):
             raise ValueError("profile is set, but a head is not trained in steps; remove profile")
         return self
 
+    ensemble: Literal["none", "average", "distill"] = Field(
+        "none",
+        description="What is made of the networks with `seeds`, trained on the split of the run. `none`: nothing, the released network is "
+        "the one with `seed`; `average`: all of them are released in one graph that averages their outputs, at the cost of all of them; "
+        "`distill`: the released network, with `seed`, learns the answers of their average to the training windows (docs/ensembles.md).",
+    )
+
+    @model_validator(mode="after")
+    def _ensemble_fits(self) -> "TrainSectionSettings":
+        if self.ensemble == "none":
+            return self
+        if self.seed not in self.seeds or len(self.seeds) < 2:
+            raise ValueError(
+                f"ensemble {self.ensemble} needs at least two seeds, and {self.seed} (train.seed) among them; seeds is "
+                f"{list(self.seeds)}"
+            )
+        if self.architecture == "head" and (not self.hidden or self.ensemble == "distill"):
+            raise ValueError(
+                f"ensemble {self.ensemble} does not help a head: without a hidden layer, heads with all seeds are nearly equal; set "
+                "ensemble to none"
+            )
+        return self
+
     @model_validator(mode="after")
     def _seeds_differ(self) -> "TrainSectionSettings":
         if len(set(self.seeds)) < len(self.seeds):

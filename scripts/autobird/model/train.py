@@ -18,6 +18,7 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, expected_presence
+from autobird.model.ensemble_teaching import with_answers
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
 from autobird.model.outputs import check_outputs
@@ -70,6 +71,7 @@ def add_inputs(p: ArgumentParser) -> None:
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--front-end", required=True, help="mel settings of the shards, as JSON")
     add_arguments(p)
+    p.add_argument("--ensemble-answers", type=Path, nargs="?", help="answers of an ensemble that teaches the network")
 
 
 def trainer_of(
@@ -93,6 +95,8 @@ def trainer_of(
         )
         for split in ("train", "validation")
     )
+    if args.ensemble_answers:
+        train = with_answers(train, args.index, args.ensemble_answers, settings.outputs)
 
     compute = select_precision(settings)
     make_deterministic(settings.threads)
@@ -136,7 +140,14 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         identifier = training_id(
             [args.settings, args.front_end, args.code, str(compute)],
-            [args.index, args.labels, args.normalisation, *args.shards, *(files.all() if files else [])],
+            [
+                args.index,
+                args.labels,
+                args.normalisation,
+                *args.shards,
+                *(files.all() if files else []),
+                *([args.ensemble_answers] if args.ensemble_answers else []),
+            ],
         )
         checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
         folder = args.weights.parent.parent

@@ -9,6 +9,7 @@ import pandas as pd
 from autobird.backbone.base import BackboneInfo
 from autobird.core.wording import counted
 from autobird.evaluation.false_alarms_text import false_alarm_sentence, rate_text
+from autobird.release.card_crossval import crossval_lines
 from autobird.release.card_detections import CALIBRATIONS, field_limits, score_with_interval, threshold_lines
 from autobird.release.card_networks import (
     backbone_lines,
@@ -55,6 +56,7 @@ def model_card(
     teacher: dict[str, Any] | None = None,
     precision: float | None = None,
     window: float | None = None,
+    crossval: dict[str, Any] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -75,6 +77,7 @@ def model_card(
         teacher: the pretrained network that taught the model, as `model.json` records it; None: none did.
         precision: the precision that the thresholds were chosen for; None: the highest F1.
         window: length of a window, seconds; None: unknown.
+        crossval: `crossval.json` of a cross-validation with the settings of the run; None: there is none.
     """
     analysis = analysis or {}
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
@@ -102,6 +105,7 @@ def model_card(
         "|---|---|---|",
         *[_metric_row(test, metric, text) for metric, text in _METRICS.items()],
         "",
+        *crossval_lines(crossval, test),
         "Macro-F1 is the mean of the species' F1 scores. cmAP and AUROC use no threshold: for each species they measure how well the "
         "predicted probability ranks recordings (or windows) with the species above those without it. 1 is the best value of every metric.",
         "",
@@ -109,6 +113,7 @@ def model_card(
         "",
         false_alarm_sentence(test["negatives"]),
         "",
+        *_section("Ensemble", analysis, "ensemble"),
         *_section("Field recordings", analysis, "field"),
         *_section("Where it is weak", analysis, "weaknesses"),
         *_section("Which species it confuses", analysis, "confusions"),
