@@ -22,7 +22,7 @@ from tests.unit.test_losses import with_negatives
 from tests.unit.test_training import windows
 
 CPU = Compute(torch.device("cpu"), torch.float32)
-WINDOWS = 61
+WINDOWS = 31
 """Training windows: with batches of 6, the last one has a single window, and one of two processes has none."""
 
 
@@ -33,7 +33,9 @@ def training(settings: TrainSettings, processes: Processes = ALONE) -> Trainer:
     network = build_network(settings, 3, -8.0, 2.0)
     make = windows if settings.outputs == "softmax" else with_negatives
     train, validation = make(WINDOWS), make(130, seed=1)
-    teaching = Teaching(sounds(train), network.classifier.in_features, settings, CPU.device) if settings.teacher else None
+    teaching = (
+        Teaching(sounds(train), network.classifier.in_features, settings, CPU.device) if settings.teacher else None
+    )
     return Trainer(network, train, validation, settings, CPU, teaching, processes)
 
 

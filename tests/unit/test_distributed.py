@@ -16,7 +16,8 @@ CASES: dict[str, dict[str, Any]] = {
     "transformer, softmax": SMALL
     | {"architecture": "cnn_transformer", "d_model": 8, "outputs": "softmax", "mix_probability": 0.5, "roll": True}
     | {"mask_probability": 0.5, "mask_bands": 4, "mask_frames": 8, "label_smoothing": 0.1, "learning_rate": 1e-3},
-    "teacher": SMALL | {"teacher": "birdnet", "teacher_batch": 5, "teacher_only": 0.5, "epochs": 2, "outputs": "softmax"},
+    "teacher": SMALL
+    | {"teacher": "birdnet", "teacher_batch": 5, "teacher_only": 0.5, "epochs": 2, "outputs": "softmax"},
 }
 
 
@@ -32,6 +33,8 @@ def test_processes_that_share_a_training_end_with_the_weights_of_one_process(
         for key, value in weights.items():
             # The bias of the attention has no effect (softmax over time). Its gradient is only rounding error, which Adam scales up.
             if key != "attention.bias":
-                torch.testing.assert_close(found[name]["weights"][key], value, rtol=1e-3, atol=2e-4, msg=lambda m, k=key: f"{k}: {m}")
+                torch.testing.assert_close(
+                    found[name]["weights"][key], value, rtol=1e-3, atol=2e-4, msg=lambda m, k=key: f"{k}: {m}"
+                )
         for epoch, other in zip(found[name]["history"], alone.progress.history, strict=True):
             np.testing.assert_allclose([*epoch.values()], [*other.values()], rtol=1e-3, err_msg=str(epoch))

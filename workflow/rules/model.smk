@@ -29,9 +29,15 @@ rule train:
         member=members_where(lambda member: member.config.train.architecture != "head"),
     conda:
         "../../envs/autobird.yaml"
-    threads: lambda wildcards: config_of(wildcards).train.threads
+    # On each node. All members share the training alike.
+    threads: lambda wildcards: CONFIG.train.devices * config_of(wildcards).train.threads
     resources:
-        **needs("train", gpu=may_use_gpu()),
+        **needs(
+            "train",
+            gpu=may_use_gpu(),
+            devices=CONFIG.train.devices,
+            nodes=CONFIG.train.nodes,
+        ),
     params:
         settings=member_settings(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),

@@ -6,6 +6,7 @@ first step are ready, so that a resumed training of more than two processes coul
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,7 +84,10 @@ def _lost_processes() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessLost(f"another process of the training has ended ({str(error).splitlines()[0]})") from error
+        detail = re.sub(r"^\[.*?\] ", "", str(error).splitlines()[0]).partition(". ")[
+            0
+        ]  # without torch's file name and advice
+        raise ProcessLost(f"another process of the training has ended ({detail})") from error
 
 
 def is_started_by_torchrun() -> bool:
@@ -116,7 +120,10 @@ def joined(device: torch.device, meeting: str = "env://") -> Iterator[Processes]
         torch.cuda.set_device(device)
     with _lost_processes():
         distributed.init_process_group(
-            "nccl" if device.type == "cuda" else "gloo", meeting, rank=int(os.environ["RANK"]), world_size=int(os.environ["WORLD_SIZE"])
+            "nccl" if device.type == "cuda" else "gloo",
+            meeting,
+            rank=int(os.environ["RANK"]),
+            world_size=int(os.environ["WORLD_SIZE"]),
         )
     yield Processes(distributed.get_rank(), distributed.get_world_size())
     # Only after success: a process that failed must not wait for the others.

@@ -158,13 +158,17 @@ def errors_reported() -> Iterator[None]:
         return
     from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
+    status = 1
     try:
         yield
+        return
+    except SystemExit as error:
+        status = int(error.code or 0)
     except (Exception, KeyboardInterrupt) as error:
         get_error_handler().record_exception(error)
-        # The processes of lost others must not wait in the clean-up of the interpreter, for example for a GPU.
-        sys.stderr.flush()
-        os._exit(1)
+    # Without the clean-up of the interpreter, which could wait for processes that have ended.
+    sys.stderr.flush()
+    os._exit(status)
 
 
 @contextmanager

@@ -97,9 +97,7 @@ class Trainer:
         self.stop_requested: Callable[[], bool] = lambda: False
         self.stopping = False
         self.batch_rows = BatchRows()
-        # On a GPU, dropout draws other numbers for a part of a batch than for the whole, so its layers are replaced for one process, too.
-        if processes.size > 1 or compute.device.type == "cuda":
-            share_layers(network, processes, self.batch_rows)
+        share_layers(network, processes, self.batch_rows)
         self.layout = memory_format(network)
         self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.ema_network = (
@@ -246,9 +244,9 @@ class Trainer:
             logits = network.classifier(network.dropout(features))
         labelled = len(x)
         lesson_loss = self.teaching.loss(lesson, features[labelled:], logits[labelled:])
-        loss = part_of_loss(lesson_loss, len(sounds) / self.teaching.batch, features)
+        loss = part_of_loss(lesson_loss, len(sounds) / self.teaching.batch, features[labelled:])
         if step >= self.settings.teacher_only * self.steps_per_epoch * self.settings.epochs:
-            loss = loss + part_of_loss(label_loss(logits[:labelled], targets, self.settings), share, logits)
+            loss = loss + part_of_loss(label_loss(logits[:labelled], targets, self.settings), share, logits[:labelled])
         return loss, logits[:labelled]
 
     def _raise_if_not_finite(self, loss: float, gradient_norm: Tensor, rows: NDArray[np.int64]) -> None:

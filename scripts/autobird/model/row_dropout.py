@@ -31,8 +31,7 @@ class BatchRows:
     def drop(self, x: Tensor, p: float) -> Tensor:
         """Set a share `p` of the values of shape (rows, ...) to zero, and divide the others by 1 - p.
 
-        All processes draw the numbers of the whole batch from torch's generator, which all have seeded alike; they are the numbers
-        that `nn.Dropout` draws on a CPU.
+        All processes draw the numbers of the whole batch from torch's generator, which all have seeded alike.
         """
         if not p:
             return x

@@ -10,7 +10,8 @@ from autobird.model.row_dropout import BatchRows, RowDropout, RowDropoutAttentio
 def share_layers(network: nn.Module, processes: Processes, batch: BatchRows) -> None:
     """Make a network, in place, compute the same for a row of a batch as one process that has the whole batch.
 
-    Names and values of its parameters and buffers stay the same.
+    Layers of dropout are replaced for one process too, which then draws the same numbers. Names and values of parameters and buffers
+    stay the same.
 
     Args:
         network: the network.
@@ -19,7 +20,8 @@ def share_layers(network: nn.Module, processes: Processes, batch: BatchRows) -> 
     """
     for name, layer in network.named_children():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            setattr(network, name, GlobalBatchNorm(layer, processes))
+            if processes.size > 1:
+                setattr(network, name, GlobalBatchNorm(layer, processes))
         elif isinstance(layer, nn.MultiheadAttention):
             setattr(network, name, RowDropoutAttention(layer, batch))
         elif isinstance(layer, nn.Dropout):
