@@ -20,6 +20,8 @@ from autobird.cluster.needs import (
 STORAGE = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
 GOOGLE = workflow.storage_settings.default_storage_provider == "gcs"
 SITE = slurm.site_resources(os.environ)
+# Processes of a training on each node, and nodes; the same for all members of the run.
+PROCESSES = {"devices": CONFIG.train.devices, "nodes": CONFIG.train.nodes}
 
 if workflow.is_main_process:
     logging.getLogger("snakemake.logging").addHandler(HintHandler())
@@ -34,9 +36,7 @@ if workflow.is_main_process:
                 ),
             )
             if not SHARED:
-                google.check_training(
-                    CONFIG.train.devices, CONFIG.train.nodes, may_use_gpu()
-                )
+                google.check_training(**PROCESSES, gpu=may_use_gpu())
             google.check_bucket(STORAGE, os.environ)
         except AutobirdError as error:
             exit_with_error(error)

@@ -29,15 +29,10 @@ rule train:
         member=members_where(lambda member: member.config.train.architecture != "head"),
     conda:
         "../../envs/autobird.yaml"
-    # On each node. All members share the training alike.
-    threads: lambda wildcards: CONFIG.train.devices * config_of(wildcards).train.threads
+    # On each node.
+    threads: lambda wildcards: PROCESSES["devices"] * config_of(wildcards).train.threads
     resources:
-        **needs(
-            "train",
-            gpu=may_use_gpu(),
-            devices=CONFIG.train.devices,
-            nodes=CONFIG.train.nodes,
-        ),
+        **needs("train", gpu=may_use_gpu(), **PROCESSES),
     params:
         settings=member_settings(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),

@@ -132,4 +132,4 @@ class Checkpointer:
 
 
 def _state_of(checkpoint: bytes) -> dict[str, Any]:
-    return torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
+    return torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)

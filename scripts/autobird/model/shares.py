@@ -99,7 +99,7 @@ def add_up(parameters: Sequence[Tensor], numbers: Sequence[Tensor], processes: P
         gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         values = torch.cat([*(gradient.reshape(-1) for gradient in gradients), own])
         processes.add(values)
-        *sums, own = values.split([*(p.numel() for p in parameters), len(own)])
+        *sums, own = values.split([*(p.numel() for p in parameters), len(own)])  # type: ignore[no-untyped-call]
         for p, gradient, total in zip(parameters, gradients, sums, strict=True):
             p.grad = gradient.copy_(total.view_as(gradient))
     return own.tolist()
