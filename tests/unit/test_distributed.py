@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from autobird.core.errors import AutobirdError
+from autobird.model.distributed import Processes
+from autobird.model.launch import launch
 from autobird.model.settings import TrainSettings
 from tests import processes
 
@@ -19,6 +22,29 @@ CASES: dict[str, dict[str, Any]] = {
     "teacher": SMALL
     | {"teacher": "birdnet", "teacher_batch": 5, "teacher_only": 0.5, "epochs": 2, "outputs": "softmax"},
 }
+
+
+def test_more_processes_than_windows_of_a_batch_are_an_error_with_the_remedy() -> None:
+    TrainSettings(batch_size=8, devices=4, nodes=2)
+    with pytest.raises(ValueError, match=r"9 processes, more than the 8 windows of a batch; raise batch_size"):
+        TrainSettings(batch_size=8, devices=3, nodes=3)
+
+
+def test_the_shares_of_all_processes_are_the_whole_batch_in_order() -> None:
+    for size, count in ((1, 5), (2, 5), (3, 1), (4, 16)):
+        rows = [list(range(count))[Processes(rank, size).share(count)] for rank in range(size)]
+        assert sum(rows, []) == list(range(count))
+        assert max(map(len, rows)) - min(map(len, rows)) <= 1
+
+
+def test_a_training_on_several_nodes_outside_slurm_is_an_error_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(
+        AutobirdError, match=r"train.nodes is 2, but this is not a job of Slurm; .*set train.nodes to 1"
+    ):
+        launch("autobird.model.train", [], TrainSettings(nodes=2), None)
 
 
 @pytest.mark.parametrize(("size", "names"), [(2, list(CASES)), (3, list(CASES)[:1])])

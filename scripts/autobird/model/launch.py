@@ -163,7 +163,7 @@ def errors_reported() -> Iterator[None]:
         yield
         return
     except SystemExit as error:
-        status = int(error.code or 0)
+        status = error.code if isinstance(error.code, int) else int(error.code is not None)
     except (Exception, KeyboardInterrupt) as error:
         get_error_handler().record_exception(error)
     # Without the clean-up of the interpreter, which could wait for processes that have ended.
@@ -189,11 +189,10 @@ def _launch_on_nodes(module: str, arguments: Sequence[str], settings: TrainSetti
         raise AutobirdError(
             f"train.nodes is {settings.nodes}, but this is not a job of Slurm; run with --profile slurm, or set train.nodes to 1"
         )
-    host = os.environ.get("SLURM_LAUNCH_NODE_IPADDR") or socket.gethostname()
     threads = settings.devices * settings.threads
     command = ["srun", f"--nodes={settings.nodes}", f"--ntasks={settings.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}",
                "--kill-on-bad-exit=1", "--cpu-bind=none", sys.executable, "-m", module, *arguments]  # fmt: skip
-    process = subprocess.Popen(command, env=os.environ | {_NODE_VARIABLE: f"{host}:{_free_port()}"})
+    process = subprocess.Popen(command, env=os.environ | {_NODE_VARIABLE: f"{socket.gethostname()}:{_free_port()}"})
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: process.send_signal(received))
     status = process.wait()
