@@ -1,5 +1,6 @@
 """A training that several processes share gives the weights of one process with the same batches."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def test_more_processes_than_windows_of_a_batch_are_an_error_with_the_remedy() -
 def test_the_shares_of_all_processes_are_the_whole_batch_in_order() -> None:
     for size, count in ((1, 5), (2, 5), (3, 1), (4, 16)):
         rows = [list(range(count))[Processes(rank, size).share(count)] for rank in range(size)]
-        assert sum(rows, []) == list(range(count))
+        assert list(chain(*rows)) == list(range(count))
         assert max(map(len, rows)) - min(map(len, rows)) <= 1
 
 
