@@ -191,7 +191,7 @@ def _launch_on_nodes(module: str, arguments: Sequence[str], settings: TrainSetti
         )
     threads = settings.devices * settings.threads
     command = ["srun", f"--nodes={settings.nodes}", f"--ntasks={settings.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={threads}",
-               "--kill-on-bad-exit=1", "--cpu-bind=none", sys.executable, "-m", module, *arguments]  # fmt: skip
+               "--kill-on-bad-exit=1", sys.executable, "-m", module, *arguments]  # fmt: skip
     process = subprocess.Popen(command, env=os.environ | {_NODE_VARIABLE: f"{socket.gethostname()}:{_free_port()}"})
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: process.send_signal(received))
