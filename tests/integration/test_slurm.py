@@ -136,7 +136,7 @@ def test_two_nodes_share_a_training_and_after_one_fails_it_resumes_with_the_same
     shared = LONG.replace("}", ", nodes: 2, devices: 2, threads: 1}")
     run = slurm.start("--until", "train", "--config", shared, *WITHOUT_RETRIES)
     checkpoints = slurm.project / "results/test/.checkpoints/train"
-    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 300, "a checkpoint")
+    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 600, "a checkpoint")
     allocated = query("squeue", "-h", "-o", "%D %N")
     assert [row[0].split()[0] for row in allocated] == ["2"]
     processes = {node: _processes_of(node) for node in ("n1", "n2", "n3")}
