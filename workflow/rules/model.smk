@@ -30,9 +30,10 @@ rule train:
         member=members_where(lambda member: member.config.train.architecture != "head"),
     conda:
         "../../envs/autobird.yaml"
-    threads: lambda wildcards: config_of(wildcards).train.threads
+    # On each node.
+    threads: lambda wildcards: PROCESSES["devices"] * config_of(wildcards).train.threads
     resources:
-        **needs("train", gpu=may_use_gpu()),
+        **needs("train", gpu=may_use_gpu(), **PROCESSES),
     params:
         settings=member_settings(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),

@@ -32,6 +32,7 @@ class Need:
         memory: peak memory for a small input, MB.
         per_mb: additional memory per MB of audio files in the input, MB.
         per_core: additional memory for each core after the first (each core has its own process), MB.
+        per_device: additional memory for each process of a training after the first (`train.devices`), MB.
         decodes: whether the stage holds one decoded recording in memory.
         minutes: run time that is enough for a small input, minutes.
         per_gb: additional run time per GB of audio files in the input, minutes.
@@ -41,6 +42,7 @@ class Need:
     memory: int
     per_mb: float = 0.0
     per_core: int = 0
+    per_device: int = 0
     decodes: bool = False
     minutes: int = 10
     per_gb: float = 0.0
@@ -64,7 +66,7 @@ NEEDS = {
     "check_corpus": Need(200, per_mb=0.01),
     "dataset": Need(300, per_mb=0.05),
     "data_figures": Need(350, per_mb=0.1, per_gb=1),
-    "train": Need(1200, per_mb=0.3, minutes=15, trains=1),
+    "train": Need(1200, per_mb=0.3, per_device=900, minutes=15, trains=1),
     "train_head": Need(
         650, per_mb=0.7, minutes=15, per_gb=30
     ),  # 6 bytes per value of an embedding, in dense recordings
@@ -149,6 +151,8 @@ class ResourceRequest:
         epochs_of: returns the number of epochs of the training from a job's wildcards; members of a run can differ in it.
         max_duration: longest accepted recording, seconds; decoding stops at this limit.
         gpu: whether the job runs on a GPU; CUDA then needs main memory, too.
+        devices: number of processes on each node, each with a GPU of its own if the job runs on GPUs.
+        nodes: number of nodes; memory and cores are those of one of them.
     """
 
     need: Need
@@ -156,12 +160,14 @@ class ResourceRequest:
     epochs_of: Callable[[Any], int]
     max_duration: float = 0.0
     gpu: bool = False
+    devices: int = 1
+    nodes: int = 1
 
     def memory(self, batch: str | None, attempt: int, cores: int = 1) -> int:
         """Return the memory of a job, MB; each further attempt requests half of the first request more."""
         n = self.need
-        mb = SNAKEMAKE_MB + n.memory + n.per_mb * self.sizes.megabytes(batch) + (4000 if self.gpu else 0)
-        mb += n.per_core * (cores - 1)
+        mb = SNAKEMAKE_MB + n.memory + n.per_mb * self.sizes.megabytes(batch) + (4000 * self.devices if self.gpu else 0)
+        mb += n.per_core * (cores - 1) + n.per_device * (self.devices - 1)
         if n.decodes:
             minutes = min(self.max_duration / 60, self.sizes.largest(batch) / _SMALLEST_RATE)
             mb += _MB_PER_MINUTE * minutes
@@ -237,8 +243,14 @@ def resources(
         return request.minutes(batch_of(wildcards), request.epochs_of(wildcards), attempt)
 
     named: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
-    if request.gpu:
-        named["gpu"] = 1
+    if request.nodes > 1:
+        # For Slurm: one task on each node, which the job itself starts (`mpi`). GPUs are given per node; `gpu` would be the number of
+        # all nodes together, which Slurm may divide unevenly among them.
+        named |= {"nodes": request.nodes, "tasks": request.nodes, "mpi": "srun"}
+        if request.gpu:
+            named |= {"gres": f"gpu:{request.devices}", "tasks_per_gpu": 0}
+    elif request.gpu:
+        named["gpu"] = request.devices
     if not google:
         return named
 

@@ -120,8 +120,23 @@ class TrainSettings(Settings):
         2,
         ge=1,
         le=256,
-        description="Number of CPU threads of the training. It is not taken from the number of cores, because the last digits of "
-        "the trained weights depend on it.",
+        description="Number of CPU threads of the training, of each of its processes. It is not taken from the number of cores, because "
+        "the last digits of the trained weights depend on it.",
+    )
+    devices: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of processes on each machine that share the training (docs/training-distributed.md), each with a GPU or "
+        "`threads` CPU threads of its own. It is not taken from the number of GPUs or cores, because the last digits of the trained "
+        "weights depend on it.",
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of machines that share the training, each with `devices` processes. More than one needs Slurm "
+        "(`--profile slurm`).",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
@@ -139,7 +154,13 @@ class TrainSettings(Settings):
         description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has with species, "
         "and on the share `negative_share` of negative windows besides.",
     )
-    batch_size: int = Field(16, ge=1, le=4096, description="Number of windows per training step.")
+    batch_size: int = Field(
+        16,
+        ge=1,
+        le=4096,
+        description="Number of windows per training step, of all processes together (`devices`, `nodes`): their number changes the "
+        "speed, and the weights only in their last digits.",
+    )
     optimizer: Literal["adam", "adamw"] = Field(
         "adamw",
         description="`adamw`: Adam with decoupled weight decay; `adam`: Adam with weight decay as an L2 penalty.",
@@ -268,6 +289,16 @@ class TrainSettings(Settings):
     def _can_be_taught(self) -> "TrainSettings":
         if self.teacher and self.architecture == "head":
             raise ValueError("teacher is set, but a head has no teacher; set architecture to resnet, or remove teacher")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_can_be_shared(self) -> "TrainSettings":
+        processes = self.devices * self.nodes
+        if processes > self.batch_size:
+            raise ValueError(
+                f"devices {self.devices} on nodes {self.nodes} are {processes} processes, more than the {self.batch_size} windows of a "
+                "batch; raise batch_size, or lower devices or nodes"
+            )
         return self
 
     @model_validator(mode="after")

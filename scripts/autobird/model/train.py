@@ -1,6 +1,7 @@
 """Stage `train`: train a network on the windows of the training split, or resume an interrupted training."""
 
 import math
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +19,9 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, expected_presence
+from autobird.model.distributed import ALONE, Processes, is_first_process, joined
 from autobird.model.ensemble_teaching import with_answers
+from autobird.model.launch import errors_reported, is_launcher, launch, without_log
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
 from autobird.model.outputs import check_outputs
@@ -33,7 +36,7 @@ def fit(
 ) -> dict[str, torch.Tensor]:
     """Run a training to its end, from its checkpoint if there is one.
 
-    Each epoch is reported to the log, to the progress bar and to the tracker.
+    Each epoch is reported to the log, to the progress bar and to the tracker, by the first process if several share the training.
 
     Args:
         stage_name: stage that the progress bar shows.
@@ -45,6 +48,8 @@ def fit(
         The selected weights; see `Trainer.run`.
     """
     checkpointer.resume()
+    if trainer.processes.rank:
+        return trainer.run(lambda: None, checkpointer.after_step)
     show_progress = Progress(stage_name, trainer.settings.epochs, "epochs", done=trainer.progress.epoch)
 
     def after_epoch() -> None:
@@ -75,7 +80,12 @@ def add_inputs(p: ArgumentParser) -> None:
 
 
 def trainer_of(
-    args: Namespace, settings: TrainSettings, front_end: MelSettings, labels: list[str], files: TeachingFiles | None
+    args: Namespace,
+    settings: TrainSettings,
+    front_end: MelSettings,
+    labels: list[str],
+    files: TeachingFiles | None,
+    processes: Processes = ALONE,
 ) -> Trainer:
     """Return a training at its start.
 
@@ -85,13 +95,15 @@ def trainer_of(
         front_end: mel settings of the shards.
         labels: species in the order of the logits.
         files: of the teacher, if there is one.
+        processes: processes that share the training.
     """
     frames = frames_per_window(front_end.window_samples, front_end.hop_length)
     check_outputs(settings.outputs, labels)
     norm = read_json(args.normalisation)
+    softmax = settings.outputs == "softmax"
     train, validation = (
         WindowDataset.from_split(
-            args.index, split, labels, args.shards, frames, scaling_of(front_end), settings.outputs == "softmax"
+            args.index, split, labels, args.shards, frames, scaling_of(front_end), softmax, processes
         )
         for split in ("train", "validation")
     )
@@ -105,7 +117,7 @@ def trainer_of(
     if settings.outputs == "independent":
         set_initial_bias(network, expected_presence(train, settings))
     teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
-    return Trainer(network, train, validation, settings, compute, teaching)
+    return Trainer(network, train, validation, settings, compute, teaching, processes)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -124,54 +136,64 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--history", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(TrainSettings, args.settings)
-    with stage("train", args, [args.weights, args.model, args.history]):
-        front_end = settings_of(MelSettings, args.front_end)
-        labels: list[str] = read_json(args.labels)
-        files = TeachingFiles.of(args)
-        trainer = trainer_of(args, settings, front_end, labels, files)
-        network, train, validation, compute = trainer.network, trainer.train, trainer.validation, trainer.compute
-        parameters = sum(weight.numel() for weight in network.parameters())
-        log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
-        negative = int((~train.labels.present.any(axis=1)).sum())
-        log.info(
-            "%d training windows (%d of them negative), %d validation windows, %d species, %s outputs",
-            len(train), negative, len(validation), len(labels), settings.outputs,
-        )  # fmt: skip
+    if is_launcher(settings):
+        launch("autobird.model.train", sys.argv[1:] if argv is None else argv, settings, args.log)
+        return
+    outputs = [args.weights, args.model, args.history]
+    with errors_reported(), stage("train", args, outputs) if is_first_process() else without_log():
+        compute = select_precision(settings)
+        with joined(compute.device) as processes:
+            _train(args, settings, processes)
 
-        identifier = training_id(
-            [args.settings, args.front_end, args.code, str(compute)],
-            [
-                args.index,
-                args.labels,
-                args.normalisation,
-                *args.shards,
-                *(files.all() if files else []),
-                *([args.ensemble_answers] if args.ensemble_answers else []),
-            ],
-        )
-        checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
-        folder = args.weights.parent.parent
-        group = args.group or folder.name
-        with Tracker(args.track, folder / ".wandb", identifier, group, args.settings) as tracker:
-            weights = fit("train", trainer, checkpointer, tracker)
 
-        write_bytes(args.weights, safetensors.torch.save(weights))
-        write_csv(args.history, pd.DataFrame(trainer.progress.history))
-        write_json(
-            args.model,
-            {
-                "labels": labels,
-                "outputs": settings.outputs,
-                "features": front_end.model_dump(mode="json"),
-                "frames": train.frames,
-                "normalisation": read_json(args.normalisation),
-                "parameters": parameters,
-                "training_id": identifier,
-                "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
-                "train": settings.model_dump(mode="json"),
-                **({"teacher": teacher_description(args.teacher, files)} if files else {}),
-            },
-        )
+def _train(args: Namespace, settings: TrainSettings, processes: Processes) -> None:
+    """Train in this process, alone or with others; the first one writes the outputs."""
+    front_end = settings_of(MelSettings, args.front_end)
+    labels: list[str] = read_json(args.labels)
+    files = TeachingFiles.of(args)
+    trainer = trainer_of(args, settings, front_end, labels, files, processes)
+    network, train, validation, compute = trainer.network, trainer.train, trainer.validation, trainer.compute
+    parameters = sum(weight.numel() for weight in network.parameters())
+    log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
+    if processes.size > 1:
+        log.info("%d processes on %d machines share the training", processes.size, settings.nodes)
+    negative = int((~train.labels.present.any(axis=1)).sum())
+    log.info(
+        "%d training windows (%d of them negative), %d validation windows, %d species, %s outputs",
+        len(train), negative, len(validation), len(labels), settings.outputs,
+    )  # fmt: skip
+
+    answers = [args.ensemble_answers] if args.ensemble_answers else []
+    identifier = training_id(
+        [args.settings, args.front_end, args.code, str(compute)],
+        [args.index, args.labels, args.normalisation, *args.shards, *(files.all() if files else []), *answers],
+    )
+    checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
+    if processes.rank:
+        fit("train", trainer, checkpointer)
+        return
+    folder = args.weights.parent.parent
+    group = args.group or folder.name
+    with Tracker(args.track, folder / ".wandb", identifier, group, args.settings) as tracker:
+        weights = fit("train", trainer, checkpointer, tracker)
+
+    write_bytes(args.weights, safetensors.torch.save(weights))
+    write_csv(args.history, pd.DataFrame(trainer.progress.history))
+    write_json(
+        args.model,
+        {
+            "labels": labels,
+            "outputs": settings.outputs,
+            "features": front_end.model_dump(mode="json"),
+            "frames": train.frames,
+            "normalisation": read_json(args.normalisation),
+            "parameters": parameters,
+            "training_id": identifier,
+            "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
+            "train": settings.model_dump(mode="json"),
+            **({"teacher": teacher_description(args.teacher, files)} if files else {}),
+        },
+    )
 
 
 if __name__ == "__main__":
