@@ -84,7 +84,9 @@ def test_pages_of_other_sites_are_refused(method: str) -> None:
     assert page_allowed(method, Host=own, Origin="http://localhost:8000", Sec_Fetch_Site="same-origin")
     assert page_allowed(method, Host="10.0.0.5:8000", Origin="http://10.0.0.5:8000")
     assert page_allowed(method, Host="birds.example.org", Origin="https://birds.example.org")
+    assert page_allowed(method, Host="localhost:080", Origin="http://localhost")
     assert page_allowed(method, Host=own, Sec_Fetch_Site="none")
+    assert not page_allowed(method, Host=f"localhost:{'9' * 5000}", Origin="http://localhost")
     for origin in (
         "https://evil.example", "null", "http://localhost", "http://localhost:8001", "https://localhost:8000.evil.example", "file://",
         "http://[", "http://localhost:8000@evil.example", "",
