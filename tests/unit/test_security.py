@@ -258,7 +258,7 @@ def test_with_keys_the_api_needs_one_and_the_page_does_not(bundle: Path, keys_fi
         {"Authorization": "Bearer"},
         {"X-API-Key": "\xff"},
     ):
-        for url in ("/v1/species", "/v1/model", "/metrics", "/v1/nothing"):
+        for url in ("/v1/species", "/v1/model", "/metrics", "/metrics/", "//metrics", "/v1//model", "/v1/nothing"):
             response = client.get(url, headers=headers)
             assert response.status_code == 401
             assert response.headers["WWW-Authenticate"].startswith("Bearer")

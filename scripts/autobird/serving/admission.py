@@ -41,7 +41,7 @@ class Admission:
         if method == "OPTIONS" and self.guard.allows_origin(headers.get("Origin", "")):
             return None  # a preflight of an allowed page
         self.guard.check_page(method, headers)
-        if self._keys is None or not (has_body or path.startswith("/v1/") or path == "/metrics"):
+        if self._keys is None or not (has_body or path.startswith("/v1/") or path.rstrip("/") == "/metrics"):
             return None
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
