@@ -253,6 +253,18 @@ def test_a_request_that_its_headers_forbid_is_answered_before_its_body(head: byt
     assert front.app.sizes == []
 
 
+def test_a_refused_client_is_told_once_that_the_connection_is_closed(front: Running) -> None:
+    wrong = b"X-Wrong: 1\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\n"
+    for head, is_empty in ((b"POST / HTTP/1.0\r\n", False), (b"HEAD / HTTP/1.1\r\nHost: x\r\n", True)):
+        with front.connect(head + wrong) as client:
+            text = b""
+            while data := client.recv(10_000):
+                text += data
+        headers, _, body = text.partition(b"\r\n\r\n")
+        assert headers.count(b"Connection: ") == headers.count(b"Connection: close") == 1
+        assert (b" 401 " in headers, body == b"") == (True, is_empty)
+
+
 HIDDEN = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
