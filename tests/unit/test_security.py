@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -258,7 +259,7 @@ def test_with_keys_the_api_needs_one_and_the_page_does_not(bundle: Path, keys_fi
         {"Authorization": "Bearer"},
         {"X-API-Key": "\xff"},
     ):
-        for url in ("/v1/species", "/v1/model", "/metrics", "/metrics/", "//metrics", "/v1//model", "/v1/nothing"):
+        for url in ("/v1/species", "/v1/model", "/metrics", "/metrics/", "/v1//model", "/v1/nothing"):
             response = client.get(url, headers=headers)
             assert response.status_code == 401
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -297,7 +298,10 @@ def test_the_front_knows_from_the_headers_which_bodies_are_refused(keys_file: tu
 
     def refusal(path: str = "/v1/predict", **headers: str) -> tuple[int, dict[str, str]] | None:
         found = admission.refusal("POST", path, {"HOST": "localhost", **headers})
-        return None if found is None else (found.status, found.headers)
+        if found is None:
+            return None
+        assert re.fullmatch(r"[0-9a-f-]{36}", found.headers.pop("X-Request-Id"))
+        return found.status, found.headers
 
     bearer = {"WWW-Authenticate": 'Bearer realm="autobird"'}
     assert refusal(HOST="evil.example", X_API_KEY=key) == (421, {"Vary": "Origin"})
@@ -305,6 +309,9 @@ def test_the_front_knows_from_the_headers_which_bodies_are_refused(keys_file: tu
     for where in ("/v1/predict", "/", "/docs"):  # only the API takes bodies, so that others need not be read either
         assert refusal(where) == (401, {**bearer, "Vary": "Origin"})
     assert refusal(X_API_KEY="wrong") == (401, {**bearer, "Vary": "Origin"})
+    named = admission.refusal("POST", "/", {"HOST": "localhost", "X_REQUEST_ID": "mine"})
+    assert named is not None
+    assert named.headers["X-Request-Id"] == "mine"
     found = refusal(ORIGIN="https://ally.example")
     assert found is not None
     assert found[1]["Access-Control-Allow-Origin"] == "https://ally.example"  # the page may read the answer
