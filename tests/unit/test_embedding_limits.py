@@ -1,5 +1,6 @@
 """Work for a backbone is counted in windows: turns in the embedding process, requests that may wait, and time limits."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from autobird.serving.compute import embeddings
+from autobird.serving.compute.child_process import pause_after
 from autobird.serving.compute.fair_queue import RECENT, SECONDS, TURNS, WAITING, WINDOWS, Block, FairQueue
 from autobird.serving.compute.requests import QueueFull, ServedBundle, Task, TaskOptions
 from autobird.serving.compute.task_queue import TaskQueue, Ticket
@@ -190,3 +193,14 @@ def test_without_a_backbone_the_number_of_requests_is_limited() -> None:
         queue.add(Ticket(), "interactive")
     with pytest.raises(QueueFull, match="2 requests wait, as many as --queue allows"):
         queue.check("interactive", None)
+
+
+def test_a_process_that_fails_to_start_for_days_is_still_started_again() -> None:
+    """Two thousand attempts, one each half minute, take 17 hours."""
+    embedding = embeddings.Embedding({"name": "b"}, Path("b"), None, 1)
+    for _ in range(2000):
+        embedding._note_failure("the file is missing")
+    embedding.close()
+    assert embedding.error == "the file is missing"
+    assert 0 < embedding._next_start - time.monotonic() <= 30
+    assert [pause_after(failures) for failures in (1, 2, 5, 6, 2000)] == [1, 2, 16, 30, 30]

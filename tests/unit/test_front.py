@@ -253,16 +253,68 @@ def test_a_request_that_its_headers_forbid_is_answered_before_its_body(head: byt
     assert front.app.sizes == []
 
 
+def test_a_refused_client_is_told_once_that_the_connection_is_closed(front: Running) -> None:
+    wrong = b"X-Wrong: 1\r\nConnection: keep-alive\r\nContent-Length: 9\r\n\r\n"
+    for head, is_empty in ((b"POST / HTTP/1.0\r\n", False), (b"HEAD / HTTP/1.1\r\nHost: x\r\n", True)):
+        with front.connect(head + wrong) as client:
+            text = b""
+            while data := client.recv(10_000):
+                text += data
+        headers, _, body = text.partition(b"\r\n\r\n")
+        assert headers.count(b"Connection: ") == headers.count(b"Connection: close") == 1
+        assert (b" 401 " in headers, body == b"") == (True, is_empty)
+
+
+HIDDEN = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "length"),
+    [
+        (b"1.1", b"Transfer-Encoding: chunked\r\nContent-Length: 5"),
+        (b"1.1", b"Content-Length: 5\r\nTransfer-Encoding: chunked"),
+        (b"1.0", b"Transfer-Encoding: chunked"),
+        (b"1.0", b"Transfer-Encoding: chunked\r\nContent-Length: 5"),
+        (b"1.2", b"Transfer-Encoding: chunked"),
+        (b"1.1", b"Content-Length: 5\r\nContent-Length: 0"),
+        (b"1.1", b"Content-Length: " + b"1" * 5000),
+    ],
+)
+def test_a_request_whose_end_is_not_clear_is_refused_with_all_that_follows(
+    front: Running, version: bytes, length: bytes
+) -> None:
+    head = b"POST / HTTP/%b\r\nHost: x\r\nConnection: keep-alive\r\n%b\r\n\r\n" % (version, length)
+    with front.connect(head + b"0\r\n\r\n" + HIDDEN) as client:
+        status, headers, _ = answer(client)
+        assert status == (413 if b"1111" in length else 400)
+        assert headers["Connection"] == "close"
+        assert client.recv(1) == b""
+    assert not front.app.started.acquire(blocking=False)
+
+
+@pytest.mark.parametrize("length", [b"", b"Content-Length: 0\r\n"])
+def test_a_request_without_a_body_that_asks_before_it_sends_one_is_answered_at_once(
+    front: Running, length: bytes
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nX-Wrong: 1\r\n" + length + b"\r\n"
+    follows = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    with front.connect(head + follows) as client:
+        client.settimeout(10)
+        text = b""
+        while not text.endswith(b"abc"):
+            text += client.recv(1000)
+    assert [part.split(b"\r\n")[0] for part in text.split(b"\r\n\r\n")] == [b"HTTP/1.1 200 OK"] * 2 + [b"abc"]
+
+
 def test_a_request_without_a_body_is_left_to_the_app(front: Running) -> None:
     with front.connect(b"GET / HTTP/1.1\r\nHost: x\r\nX-Wrong: 1\r\n\r\n") as client:
         assert answer(client)[0] == 200
 
 
 def test_what_follows_a_refused_request_is_no_request(front: Running) -> None:
-    hidden = b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n"
     for head in (REFUSED + b"Content-Length: 100", REFUSED + b"Transfer-Encoding: chunked"):
-        with front.connect(head + b"\r\n\r\n" + hidden) as client:
-            client.sendall(hidden)
+        with front.connect(head + b"\r\n\r\n" + HIDDEN) as client:
+            client.sendall(HIDDEN)
             assert answer(client)[0] == 401
             assert client.recv(1) == b""
     assert not front.app.started.acquire(blocking=False)

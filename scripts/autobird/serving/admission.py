@@ -1,5 +1,7 @@
 """Which requests may use the server: host name, page and API key, all known from the headers, before a body is read."""
 
+import re
+import uuid
 from collections.abc import Mapping
 
 from werkzeug.datastructures import Headers
@@ -7,6 +9,15 @@ from werkzeug.datastructures import Headers
 from autobird.serving.keys import ApiKey, Keys
 from autobird.serving.problems import Problem
 from autobird.serving.security import Guard
+
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+"""Ids of requests that are accepted from clients."""
+
+
+def id_of_request(headers: Headers) -> str:
+    """Return the id that the client gave to the request, or a new one."""
+    given = headers.get("X-Request-Id", "")
+    return given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
 
 
 class Admission:
@@ -41,7 +52,7 @@ class Admission:
         if method == "OPTIONS" and self.guard.allows_origin(headers.get("Origin", "")):
             return None  # a preflight of an allowed page
         self.guard.check_page(method, headers)
-        if self._keys is None or not (has_body or path.startswith("/v1/") or path == "/metrics"):
+        if self._keys is None or not (has_body or path.startswith("/v1/") or path.rstrip("/") == "/metrics"):
             return None
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         given = token.strip() if scheme.lower() == "bearer" else headers.get("X-API-Key", "")
@@ -83,6 +94,7 @@ class Admission:
         try:
             self.check(method, path, named, has_body=True)
         except Problem as error:
-            error.headers |= self.guard.cors_headers(named.get("Origin"), is_preflight=False)
+            cors = self.guard.cors_headers(named.get("Origin"), is_preflight=False)
+            error.headers |= {"X-Request-Id": id_of_request(named), **cors}
             return error
         return None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flask import Flask, Response, g, request
 
+from autobird.serving.admission import id_of_request
 from autobird.serving.api import documents, drift, feedback, jobs, model, page, predictions, review, state
 from autobird.serving.api.predict import Predict, PredictDirectly, blueprint
 from autobird.serving.bundle_info import BundleInfos
@@ -34,7 +35,7 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     @app.before_request
     def check() -> Response | None:
         g.started = time.perf_counter()
-        g.request_id = gate.request_id(request.headers)
+        g.request_id = id_of_request(request.headers)
         return gate.check(request.method, request.path, request.headers)
 
     @app.after_request

@@ -1,8 +1,6 @@
 """What happens before and after each request, whatever answers it: checks, the id of the request, headers, and errors as problems."""
 
 import logging
-import re
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,6 @@ from autobird.serving.security import HEADERS, Guard
 from autobird.serving.settings import ServeSettings
 
 log = logging.getLogger("autobird")
-
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Ids of requests that are accepted from clients."""
 
 _REMEDIES = {404: "; /docs lists the paths", 405: "; /docs lists the methods"}
 
@@ -46,11 +41,6 @@ class Gate:
         self._guard = Guard(settings.host, settings.allow_host, settings.allow_origin)
         self.admission = Admission(self._guard, Keys(Path(settings.keys)) if settings.keys else None)
         self._on_error = on_error
-
-    def request_id(self, headers: Headers) -> str:
-        """Return the id that the client gave to the request, or a new one."""
-        given = headers.get("X-Request-Id", "")
-        return given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
 
     def check(self, method: str, path: str, headers: Headers) -> Response | None:
         """Return the answer to a preflight of an allowed page; None for all other requests.

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from flask import Blueprint, Request, Response, g, request
 
+from autobird.serving.admission import id_of_request
 from autobird.serving.bundle_info import BundleInfo, BundleInfos
 from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskProblem
 from autobird.serving.gate import Gate, error_response
@@ -200,7 +201,7 @@ class PredictDirectly:
         started = time.perf_counter()
         direct = Request(environ)
         headers = direct.headers
-        request_id = self._gate.request_id(headers)
+        request_id = id_of_request(headers)
         try:
             self._gate.check("POST", PATH, headers)
             answer = self._predict.answer(direct, request_id, started)

@@ -22,6 +22,9 @@ CONTEXT = get_context("spawn")
 START_SECONDS = 120.0
 """Time that a process has to load its networks, and a compute process to classify the example clip too."""
 
+_MAX_PAUSE = 30.0
+"""Longest pause before a process is started again after others could not start, seconds."""
+
 _STOP_SECONDS = 5.0
 """Time that an idle process has to end by itself before it is killed."""
 
@@ -89,6 +92,15 @@ class ChildProcess:
             code = self._process.exitcode
         self._pipe.close()
         return code or 0
+
+
+def pause_after(failures: int) -> float:
+    """Return the pause before the next attempt to start a process, seconds.
+
+    Args:
+        failures: number of attempts that failed one after the other, at least 1; a missing file may fail for days.
+    """
+    return float(min(_MAX_PAUSE, 2 ** (failures - 1)))
 
 
 def prepare(niceness: int = 0) -> None:

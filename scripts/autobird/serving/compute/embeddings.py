@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed
-from autobird.serving.compute.child_process import CONTEXT, START_SECONDS, ChildProcess, prepare
+from autobird.serving.compute.child_process import CONTEXT, START_SECONDS, ChildProcess, pause_after, prepare
 from autobird.serving.compute.messages import EmbeddingAddress, EmbeddingReady, EmbeddingSettings, NotReady, Pipe
 from autobird.serving.compute.own_folder import OwnFolder
 from autobird.serving.compute.requests import EmbeddingState
@@ -20,9 +20,6 @@ log = logging.getLogger("autobird")
 
 _STALLED_SECONDS = 60.0
 """An embedding process that has work and computes no window for so long is replaced; a window takes less than a second."""
-
-_MAX_PAUSE = 30.0
-"""Longest pause before a process is started again after others could not start, seconds."""
 
 _SHORT_LIFE = 5.0
 """A process that ends sooner after it was ready is started again after a pause, as one that could not start, seconds."""
@@ -168,7 +165,7 @@ class Embedding:
         if error:  # at the first start, the caller reports it
             log.log(logging.WARNING if self._ready_at else logging.DEBUG, "%s", error)
         self._failures += 1
-        self._next_start = time.monotonic() + min(_MAX_PAUSE, 2.0 ** (self._failures - 1))
+        self._next_start = time.monotonic() + pause_after(self._failures)
 
 
 class Embeddings:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
-from autobird.serving.compute.child_process import START_SECONDS
+from autobird.serving.compute.child_process import START_SECONDS, pause_after
 from autobird.serving.compute.embeddings import Embedding, Embeddings
 from autobird.serving.compute.messages import NotReady, Pipe, ProcessSettings
 from autobird.serving.compute.processes import ComputeProcess
@@ -19,9 +19,6 @@ log = logging.getLogger("autobird")
 
 _WATCH_SECONDS = 1.0
 """How often the files of the bundle are compared. A change counts when two comparisons agree, as copying takes a while."""
-
-_MAX_PAUSE = 30.0
-"""Longest pause before a process is started again after others could not start, seconds."""
 
 
 class Generation:
@@ -237,7 +234,7 @@ class Group:
         """Note why a process could not be started, and when the next attempt is made."""
         generation.error = error
         generation.failures += 1
-        generation.next_start = time.monotonic() + min(_MAX_PAUSE, 2.0 ** (generation.failures - 1))
+        generation.next_start = time.monotonic() + pause_after(generation.failures)
 
     def _swap(self, incoming: Generation) -> None:
         """Let a new generation take over when all its processes are ready, or give it up when it cannot be used."""

@@ -91,9 +91,10 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
             headers = [*headers, ("Retry-After", "10")]
         self.status = f"{error.code} {error.reason}"
         self.response_headers.extend(headers)
+        self.request.headers.pop("CONNECTION", None)  # waitress would promise `keep-alive` to a client that asks for it
         self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
+        self.write(b"" if getattr(self.request, "command", "") == "HEAD" else body)
         front.on_error(error.code)
 
 

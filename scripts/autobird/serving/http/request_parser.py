@@ -5,7 +5,7 @@ from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from waitress.parser import HTTPRequestParser
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
@@ -151,10 +151,25 @@ class RequestParser(HTTPRequestParser):  # type: ignore[misc]
         return int(self.content_length) or self._limit
 
     def parse_header(self, header_plus: bytes) -> None:
-        """Parse the start line and the headers."""
-        super().parse_header(header_plus)
+        """Parse the start line and the headers.
+
+        Raises:
+            ParsingError: it is not clear where the body ends. A proxy in front of the server could see another end, and take an answer
+                for that to another request.
+        """
+        try:
+            super().parse_header(header_plus)
+        except ValueError:  # Content-Length has more digits than Python converts
+            self.error = RequestEntityTooLarge("too large")
+            return
+        if "TRANSFER_ENCODING" in self.headers:  # waitress removes it from requests of HTTP/1.1
+            raise ParsingError("Transfer-Encoding with another version than HTTP/1.1")
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("Transfer-Encoding and Content-Length")
         self._limit = self.adj.body_bytes(self.path)
         if not self.chunked and not self.content_length:
+            # After the answer 100, waitress would wait for a body, and take the next request for a part of this one.
+            self.expect_continue = False
             return
         path = f"/{self.path.lstrip('/')}"  # as waitress gives it to the app
         if refusal := self.adj.refuse(self.command, path, self.headers):
