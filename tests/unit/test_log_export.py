@@ -127,7 +127,10 @@ def test_what_cannot_be_exported_is_reported_in_one_line(
         ([place, "--output", "x.xlsx"], "the ending of the name must be one of .parquet, .csv, .sqlite"),
         ([place, "--output", "x.csv", "--since", "yesterday"], "'yesterday' is not a date or time"),
         ([str(tmp_path / "text"), "--output", "x.csv"], "text is not a log of the server"),
-        ([str(tmp_path / "missing"), "--output", "x.csv"], "missing is not a log of the server"),
+        (
+            [str(tmp_path / "missing"), "--output", "x.csv"],
+            "missing does not exist; give what `autobird serve --log` was given",
+        ),
         ([str(tmp_path / "other.sqlite"), "--output", "x.parquet"], "no such table: predictions"),
         *([] if "://" in place else [([place, "--output", place], "is the log itself")]),
     ):

@@ -39,6 +39,8 @@ def export_log(
     if output.suffix not in SUFFIXES:
         raise AutobirdError(f"--output {output}: the ending of the name must be one of {', '.join(SUFFIXES)}")
     backend = backend_of(place)
+    if isinstance(backend, SqliteBackend) and not backend.path.exists():
+        raise AutobirdError(f"{backend.name} does not exist; give what `autobird serve --log` was given")
     if (
         isinstance(backend, SqliteBackend)
         and output.exists()

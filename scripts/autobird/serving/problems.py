@@ -14,7 +14,8 @@ KINDS: Mapping[str, str] = {
     "Incomplete upload": "The body ended before the length that Content-Length declares. Send it again.",
     "Broken upload": "The chunks of the body are invalid, or the connection was closed. Send it again.",
     "Encoded upload": "The body has a Content-Encoding. Send the recording without it.",
-    "Upload too large": "The body is larger than --max-megabytes. Send a shorter or compressed recording.",
+    "Upload too large": "The body is larger than --max-megabytes, or of a job --max-job-megabytes. Send a shorter or compressed "
+    "recording, or use /v1/jobs.",
     "Too many fields": "The form has more fields than the server reads.",
     "Too many files": "The form has more recordings than --max-files. Send several requests.",
     "Recording too long": "The recording is longer than --max-seconds, or has more samples than --max-values, however small the file "
@@ -55,6 +56,12 @@ KINDS: Mapping[str, str] = {
     "Internal error": "The server failed; its log says why. The id of the request is in the answer.",
 }
 """The titles of the app's own problems, and what they mean. Others are those of HTTP, for example `Not Found`."""
+
+
+def upload_too_large(limit: int, path: str) -> str:
+    """Return the detail of the problem that a body is larger than `limit`, bytes; `path` is that of the request."""
+    jobs = ", or send it to /v1/jobs (a server with --state)" if path == "/v1/predict" else ""
+    return f"the upload is larger than {limit / 1e6:.10g} MB; send a shorter or compressed recording{jobs}"
 
 
 class Problem(Exception):

@@ -20,7 +20,7 @@ from autobird.serving.form import (
     texts_of,
 )
 from autobird.serving.http.body import ENVIRON, MEMORY, Body
-from autobird.serving.problems import Problem
+from autobird.serving.problems import Problem, upload_too_large
 from autobird.serving.spool import Received, Spool
 
 _BLOCK = 1 << 18
@@ -78,7 +78,7 @@ class Uploads:
                 "Encoded upload",
                 f"Content-Encoding {encoding[:100]!r} is not supported; send the recording without it",
             )
-        body = _Body(request.environ["wsgi.input"].read, request.content_length, max_bytes)
+        body = _Body(request.environ["wsgi.input"].read, request.content_length, max_bytes, request.path)
         try:
             parts = self._parts(body, request)
         except Problem:
@@ -175,8 +175,8 @@ class Uploads:
 class _Body:
     """Iterates over the blocks of a request's body; raises Problem if it is too large or ends early."""
 
-    def __init__(self, read: Callable[[int], bytes], declared: int | None, limit: int) -> None:
-        self._read, self._declared, self._limit = read, declared, limit
+    def __init__(self, read: Callable[[int], bytes], declared: int | None, limit: int, path: str) -> None:
+        self._read, self._declared, self._limit, self._path = read, declared, limit, path
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -203,11 +203,7 @@ class _Body:
             raise self._too_large()
 
     def _too_large(self) -> Problem:
-        return Problem(
-            413,
-            "Upload too large",
-            f"the upload is larger than {self._limit / 1e6:.10g} MB; send a shorter or compressed recording",
-        )
+        return Problem(413, "Upload too large", upload_too_large(self._limit, self._path))
 
     def _next(self) -> bytes:
         if self._ended:

@@ -12,6 +12,7 @@ from waitress.task import ErrorTask
 from autobird.serving.http.body import MEMORY
 from autobird.serving.http.request_parser import RequestParser, Surplus
 from autobird.serving.http.task import AppTask
+from autobird.serving.problems import upload_too_large
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),
@@ -83,8 +84,8 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         front = self.channel.server
         title, detail = getattr(error, "problem", _PROBLEMS.get(error.code, _PROBLEMS[400]))
         if error.code == 413:
-            megabytes = front.body_bytes(self.request.path or "") / 1e6
-            detail = f"the upload is larger than {megabytes:.10g} MB; send a shorter or compressed recording"
+            path = self.request.path or ""
+            detail = upload_too_large(front.body_bytes(path), path)
         headers, body = front.problem(error.code, title, detail)
         headers = [*headers, *getattr(error, "headers", [])]
         if error.code in (503, 507):
