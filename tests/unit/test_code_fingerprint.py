@@ -55,6 +55,18 @@ def test_every_stage_has_a_fingerprint_and_all_its_imports_are_locked(present: C
     assert "filelock" in present.distributions(stage)
 
 
+@pytest.mark.parametrize(
+    "stage",
+    ["model.train", "model.train_head", "release.export", "release.score", "release.ensemble", "release.ensemble_answers",
+     "release.compare", "sweep.rung"],
+)  # fmt: skip
+def test_a_change_of_a_figure_trains_nothing_again(present: CodeFingerprints, stage: str) -> None:
+    # A network learns the answers of an ensemble: what runs the stage `ensemble` again also trains that network again.
+    modules = present.modules(f"autobird.{stage}")
+    assert "autobird.core.plots" not in modules
+    assert not [name for name in modules if "figure" in name]
+
+
 def test_the_modules_of_a_stage_are_those_that_it_imports(present: CodeFingerprints) -> None:
     assert "autobird.audio.mel" in present.modules("autobird.audio.mel_shards")
     assert "autobird.audio.mel" not in present.modules("autobird.audio.segment")

@@ -15,7 +15,7 @@ from autobird.core.tables import read_table
 from autobird.core.wording import counted
 from autobird.evaluation.bootstrap import difference_interval
 from autobird.evaluation.calibration import calibrate
-from autobird.evaluation.evaluate import interval_json
+from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.metrics import Weighting, loss, macro_f1
 from autobird.evaluation.predictions import predictions_of_split
 from autobird.evaluation.settings import CalibrationSettings
