@@ -13,6 +13,8 @@ import pytest
 from autobird.code_fingerprint import CodeFingerprints, locked_versions
 from autobird.core.errors import AutobirdError
 from autobird.core.python_code import result_affecting_code, without_docstrings
+from autobird.model.tracking import Tracker
+from autobird.release.evaluation_tracker import EvaluationTracker
 from tests.conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
@@ -65,6 +67,14 @@ def test_a_change_of_a_figure_trains_nothing_again(present: CodeFingerprints, st
     modules = present.modules(f"autobird.{stage}")
     assert "autobird.core.plots" not in modules
     assert not [name for name in modules if "figure" in name]
+
+
+def test_a_change_of_what_is_logged_of_an_evaluation_trains_nothing_again(present: CodeFingerprints) -> None:
+    assert {"log_evaluation", "log_model"} <= vars(EvaluationTracker).keys()
+    assert not {"log_evaluation", "log_model"} & vars(Tracker).keys()
+    assert EvaluationTracker.__module__ in present.modules("autobird.release.track")
+    for stage in ("model.train", "release.prune"):
+        assert EvaluationTracker.__module__ not in present.modules(f"autobird.{stage}")
 
 
 def test_the_modules_of_a_stage_are_those_that_it_imports(present: CodeFingerprints) -> None:
