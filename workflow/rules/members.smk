@@ -88,8 +88,8 @@ def of_ensemble(pattern):
 
 
 def teaching_ensemble(wildcards):
-    """The answers of the ensemble that teaches a job's member; nothing without one."""
-    taught_by = MEMBERS[wildcards.member].taught_by
+    """The answers of the ensemble that teaches a job's member, or without the wildcard the main run; nothing without one."""
+    taught_by = MEMBERS[wildcards.get("member", "")].taught_by
     return RUN / prefix_of(taught_by) / "release/answers.parquet" if taught_by else []
 
 
