@@ -165,6 +165,21 @@ def test_the_stage_writes_trace_tables_text_and_figure_of_all_parts(architecture
     assert "aten::convolution_backward" in text
 
 
+def test_the_stage_refuses_a_head(tmp_path: Path) -> None:
+    # A head has no network that is trained in steps; without the check, another network would be profiled.
+    names = ("index", "labels", "normalisation", "shards", "trace", "parts", "operators", "summary", "figure", "log")
+    files = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
+    settings = TrainSettings.model_validate({"architecture": "head"}).model_dump_json()
+    with pytest.raises(AutobirdError, match="a head is not trained in steps"):
+        profile.main(["--settings", settings, "--front-end", "{}", *files])
+
+
+def test_the_text_says_that_one_process_computed_the_whole_batch() -> None:
+    assert profile._processes(TrainSettings()) == "1"
+    shared = TrainSettings.model_validate({"devices": 2, "nodes": 3})
+    assert profile._processes(shared) == "1 with the whole batch; the training divides it among 6"
+
+
 def test_the_rule_profiles_with_all_inputs_of_the_training() -> None:
     # With train.ensemble: distill, the answers of the ensemble are among them.
     parser = ArgumentParser(add_help=False)

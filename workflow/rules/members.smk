@@ -36,6 +36,19 @@ def is_head(wildcards):
     return MEMBERS[wildcards.get("member", "")].config.train.architecture == "head"
 
 
+def trained_in_steps(path):
+    """A path, if the main run is trained in steps; refuses a head before any job starts."""
+
+    def of_steps(wildcards):
+        if is_head(wildcards):
+            exit_with_error(
+                "train.architecture is head, and a head is not trained in steps: there is nothing to profile"
+            )
+        return path
+
+    return of_steps
+
+
 def every_variant(pattern):
     """Paths of all variants of a job's member. Only the main run is compressed, because only it is released; heads never are."""
 

@@ -11,7 +11,7 @@ Gives: model/profile (trace, tables by part and operator, text, figure).
 rule profile:
     """Measure where the time of a training goes, with some of its steps."""
     input:
-        index=RUN / "dataset/index.parquet",
+        index=trained_in_steps(RUN / "dataset/index.parquet"),
         labels=RUN / "dataset/labels.json",
         normalisation=RUN / "dataset/normalisation.json",
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
