@@ -85,7 +85,7 @@ class Config(Settings):
         sections = self.model_dump(mode="json", exclude=unused)
         if self.uses_backbone:
             sections["backbone"].pop("file")
-        for key in ("unlabelled",) if self.train.ensemble != "none" else ("unlabelled", "seeds"):
+        for key in ("unlabelled", "profile", *(() if self.train.ensemble != "none" else ("seeds",))):
             sections["train"].pop(key)
         for key in ("take_down", "fetch", "negatives"):
             sections["corpus"].pop(key)

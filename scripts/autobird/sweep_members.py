@@ -25,6 +25,8 @@ _SHARED = {
     "seeds": "sweep.train_seeds gives the seeds",
     "ensemble": "trials are single networks",
     "device": "it does not change what is trained",
+    "devices": "it does not change what is trained, and cores and GPUs are requested for the devices of the run",
+    "nodes": "it does not change what is trained, and machines are requested for the nodes of the run",
     "teacher": "the sounds that a teacher answers are made once for the run",
     "teacher_windows": "the sounds that a teacher answers are made once for the run",
     "unlabelled": "the sounds that a teacher answers are made once for the run",

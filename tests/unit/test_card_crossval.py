@@ -30,16 +30,31 @@ def test_the_card_shows_the_pooled_scores_beside_those_of_the_test_split() -> No
     assert "by a network trained" in "\n".join(crossval_lines(result([4]), TEST))
     assert crossval_lines(None, TEST) == []
 
+    average = result([4]) | {"ensemble": {"mode": "average", "seeds": [4, 5]}}
+    assert "was tested by an ensemble of 2 networks trained in the same way" in "\n".join(crossval_lines(average, TEST))
+    distilled = result([4]) | {"ensemble": {"mode": "distill", "seeds": [4, 5]}}
+    expected = "was tested by a network, taught by an ensemble of 2 networks and trained in the same way"
+    assert expected in "\n".join(crossval_lines(distilled, TEST))
+
 
 @pytest.mark.parametrize("folder", ["crossval", "crossval/ensemble"])
 def test_a_cross_validation_with_other_settings_is_not_shown(tmp_path: Path, folder: str) -> None:
-    file = tmp_path / folder / "crossval.json"
+    file, single = tmp_path / folder / "crossval.json", {"ensemble": "none"}
     model = {"features": {}, "train": {"width": 8, "seed": 4}}
     write_json(file, result([4]))
     write_json(tmp_path / "model/model.json", model)
     write_json(tmp_path / "members/fold0.seed4/model/model.json", model)
-    assert read_crossval(file) == result([4])
+    assert read_crossval(file, single) == result([4])
     write_json(tmp_path / "model/model.json", {"features": {}, "train": {"width": 16, "seed": 4}})
-    assert read_crossval(file) is None
-    assert read_crossval(tmp_path / "missing/crossval.json") is None
-    assert read_crossval(None) is None
+    assert read_crossval(file, single) is None
+    assert read_crossval(tmp_path / "missing/crossval.json", single) is None
+    assert read_crossval(None, single) is None
+
+
+def test_a_cross_validation_of_other_ensembles_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "crossval/ensemble/crossval.json"
+    write_json(file, result([4]) | {"ensemble": {"mode": "average", "seeds": [4, 5]}})
+    assert read_crossval(file, {"ensemble": "average", "seeds": [5, 4]}) is not None
+    assert read_crossval(file, {"ensemble": "distill", "seeds": [4, 5]}) is None
+    assert read_crossval(file, {"ensemble": "average", "seeds": [4, 5, 6]}) is None
+    assert read_crossval(file, {"ensemble": "none"}) is None

@@ -163,7 +163,7 @@ def test_predictions_are_averaged_window_by_window_and_quiet_windows_stay_withou
         averaged([a, b.iloc[::-1].reset_index(drop=True)], "softmax", "logits")
 
 
-def stage(folder: Path, models: list[dict[str, Any]], indexes: list[pd.DataFrame]) -> dict[str, Any]:
+def stage(folder: Path, models: list[dict[str, Any]], indexes: list[pd.DataFrame], *options: str) -> dict[str, Any]:
     arguments: dict[str, list[str]] = {name: [] for name in ("variants", "scores", "models", "indexes", "names")}
     for i, (table, model, own) in enumerate(zip(tables(), models, indexes, strict=True)):
         export(network(i), MELS, FRAMES, folder / f"{i}.onnx")
@@ -177,7 +177,7 @@ def stage(folder: Path, models: list[dict[str, Any]], indexes: list[pd.DataFrame
         ["--settings", CalibrationSettings(resamples=100).model_dump_json(),
          *(text for name, values in arguments.items() for text in (f"--{name}", *values)),
          "--index", str(folder / "index0.parquet"),
-         "--output", str(folder / "float.onnx"), "--result", str(folder / "ensemble.json")]
+         "--output", str(folder / "float.onnx"), "--result", str(folder / "ensemble.json"), *options]
     )  # fmt: skip
     return read_json(folder / "ensemble.json")
 
@@ -195,6 +195,18 @@ def test_the_stage_writes_the_graph_and_the_validation_scores(tmp_path: Path) ->
     assert "ensemble: it holds 2 networks" in result["summary"]
     assert len(onnx.load(tmp_path / "float.onnx").graph.input) == 1
     assert json.dumps(result)
+
+
+def test_of_a_network_that_learns_from_the_ensemble_the_card_does_not_say_that_it_is_the_ensemble(
+    tmp_path: Path,
+) -> None:
+    result = stage(tmp_path, [MODEL, MODEL], [index("xy", ["r00"]), index("xy", ["r00"])], "--teaches")
+    text = result["summary"]
+    assert text.startswith(
+        "The model is a single network that learned from the labels and from the answers of an ensemble"
+    )
+    assert "One prediction costs as much as one network" in text
+    assert "Macro-F1 on the validation recordings: 1.000 of the ensemble, and " in text
 
 
 def test_the_stage_refuses_networks_that_know_the_test_recordings_or_differ(tmp_path: Path) -> None:

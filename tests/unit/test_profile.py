@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from argparse import ArgumentParser
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,8 @@ from autobird.model import profile
 from autobird.model.profile_tables import REST, Profile, covered, operators_table, parts_table
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import PARTS
+from autobird.model.train import add_inputs
+from tests.conftest import ROOT
 from tests.label_sets import label_columns
 from tests.unit.test_training import windows
 
@@ -162,10 +165,39 @@ def test_the_stage_writes_trace_tables_text_and_figure_of_all_parts(architecture
     assert "aten::convolution_backward" in text
 
 
+def test_the_stage_refuses_a_head(tmp_path: Path) -> None:
+    # A head has no network that is trained in steps; without the check, another network would be profiled.
+    names = ("index", "labels", "normalisation", "shards", "trace", "parts", "operators", "summary", "figure", "log")
+    files = [part for name in names for part in (f"--{name}", str(tmp_path / name))]
+    settings = TrainSettings.model_validate({"architecture": "head"}).model_dump_json()
+    with pytest.raises(AutobirdError, match="a head is not trained in steps"):
+        profile.main(["--settings", settings, "--front-end", "{}", *files])
+
+
+def test_the_text_says_that_one_process_computed_the_whole_batch() -> None:
+    assert profile._processes(TrainSettings()) == "1"
+    shared = TrainSettings.model_validate({"devices": 2, "nodes": 3})
+    assert profile._processes(shared) == "1 with the whole batch; the training divides it among 6"
+
+
+def test_the_rule_profiles_with_all_inputs_of_the_training() -> None:
+    # With train.ensemble: distill, the answers of the ensemble are among them.
+    parser = ArgumentParser(add_help=False)
+    add_inputs(parser)
+    options = {action.option_strings[0] for action in parser._actions}
+    assert "--ensemble-answers" in options
+    for file, rule in (("model", "train"), ("profile", "profile")):
+        text = (ROOT / f"workflow/rules/{file}.smk").read_text(encoding="utf-8").split(f"\nrule {rule}:")[1]
+        command = text.split('r"""')[1]
+        assert not [option for option in options if f" {option} {{" not in command]
+
+
 def test_switching_the_profile_on_changes_no_setting_of_the_training() -> None:
     off, on = load_config({}), load_config({"train": {"profile": True}})
     assert on.train.profile
     assert on.settings_json(TrainSettings, "train") == off.settings_json(TrainSettings, "train")
+    # Otherwise the bundle would be written again.
+    assert on.provenance() == off.provenance()
 
 
 def test_a_head_cannot_be_profiled() -> None:

@@ -86,6 +86,9 @@ def test_halving_trains_on_the_folds_of_the_rung(tmp_path: Path) -> None:
         ({"train.with": {"value": 8}}, {}, {}, "parameters.train.with: there is no such key of the section train"),
         ({"features.mels": {"value": 64}}, {}, {}, "a sweep changes settings of the section train alone"),
         ({"train.seed": {"value": 8}}, {}, {}, "trials cannot differ in it: sweep.train_seeds gives the seeds"),
+        # The rule `train` requests cores, GPUs and machines for the processes of the run, whatever the member.
+        ({"train.devices": {"value": 2}}, {}, {}, "requested for the devices of the run"),
+        ({"train.nodes": {"value": 2}}, {}, {}, "requested for the nodes of the run"),
         ({"train.width": {"value": 1}}, {}, {}, "a trial is not valid: train.width: 1 is not valid"),
         ({"train.architecture": {"value": "head"}}, {}, {}, "needs a backbone, and the run has none"),
         ({"train.width": {"value": 8}}, {"keep": 0.5}, {}, "set sweep.validate_on to folds, or remove sweep.keep"),

@@ -56,6 +56,7 @@ rule pool:
         **needs("pool"),
     params:
         members=json.dumps(crossval_folds_and_seeds(CONFIG)),
+        ensemble="null",
         settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
         code=code_fingerprint("evaluation.crossval"),
     shell:
@@ -63,6 +64,7 @@ rule pool:
         python -m autobird.evaluation.crossval \
             --settings {params.settings:q} \
             --members {params.members:q} \
+            --ensemble {params.ensemble:q} \
             --predictions {input.predictions:q} \
             --calibrations {input.calibrations:q} \
             --labels {input.labels:q} \
@@ -111,6 +113,9 @@ use rule pool as pool_ensemble with:
     params:
         members=json.dumps(
             [[fold, CONFIG.train.seed] for fold in range(CONFIG.dataset.folds)]
+        ),
+        ensemble=json.dumps(
+            {"mode": CONFIG.train.ensemble, "seeds": sorted(CONFIG.train.seeds)}
         ),
         settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
         code=code_fingerprint("evaluation.crossval"),

@@ -36,6 +36,19 @@ def is_head(wildcards):
     return MEMBERS[wildcards.get("member", "")].config.train.architecture == "head"
 
 
+def trained_in_steps(path):
+    """A path, if the main run is trained in steps; refuses a head before any job starts."""
+
+    def of_steps(wildcards):
+        if is_head(wildcards):
+            exit_with_error(
+                "train.architecture is head, and a head is not trained in steps: there is nothing to profile"
+            )
+        return path
+
+    return of_steps
+
+
 def every_variant(pattern):
     """Paths of all variants of a job's member. Only the main run is compressed, because only it is released; heads never are."""
 
@@ -88,8 +101,8 @@ def of_ensemble(pattern):
 
 
 def teaching_ensemble(wildcards):
-    """The answers of the ensemble that teaches a job's member; nothing without one."""
-    taught_by = MEMBERS[wildcards.member].taught_by
+    """The answers of the ensemble that teaches a job's member, or without the wildcard the main run; nothing without one."""
+    taught_by = MEMBERS[wildcards.get("member", "")].taught_by
     return RUN / prefix_of(taught_by) / "release/answers.parquet" if taught_by else []
 
 

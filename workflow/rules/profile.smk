@@ -3,7 +3,7 @@
 A rule of its own rather than a part of `train`: a training that is profiled would be slower, and to profile a finished one would train it
 again. The profiled steps are those of a training of their own, whose weights are thrown away.
 
-Needs: dataset, mels; for a student the files of its teacher.
+Needs: dataset, mels; for a student the files of its teacher, for a distilled network the answers of the ensemble.
 Gives: model/profile (trace, tables by part and operator, text, figure).
 """
 
@@ -11,7 +11,7 @@ Gives: model/profile (trace, tables by part and operator, text, figure).
 rule profile:
     """Measure where the time of a training goes, with some of its steps."""
     input:
-        index=RUN / "dataset/index.parquet",
+        index=trained_in_steps(RUN / "dataset/index.parquet"),
         labels=RUN / "dataset/labels.json",
         normalisation=RUN / "dataset/normalisation.json",
         shards=every_batch(FEATURES / "mels/{batch}.npy"),
@@ -20,6 +20,7 @@ rule profile:
         sound_tables=training_sounds(".parquet"),
         head=beside_student(teacher_id, "release/float.onnx"),
         calibration=beside_student(teacher_id, "release/calibration.json"),
+        answers=teaching_ensemble,
     output:
         trace=RUN / "model/profile/trace.json.gz",
         parts=RUN / "model/profile/parts.csv",
@@ -60,6 +61,7 @@ rule profile:
             --unlabelled-batches {params.unlabelled} \
             --teacher-head {input.head:q} \
             --teacher-calibration {input.calibration:q} \
+            --ensemble-answers {input.answers:q} \
             --trace {output.trace:q} \
             --parts {output.parts:q} \
             --operators {output.operators:q} \

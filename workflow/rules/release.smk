@@ -77,6 +77,7 @@ rule ensemble:
             name or "main" for name in MEMBERS[wildcards.member].ensemble
         ],
         settings=member_settings(CalibrationSettings, "evaluation"),
+        teaches="--teaches" if CONFIG.train.ensemble == "distill" else "",
         code=code_fingerprint("release.ensemble"),
     shell:
         r"""
@@ -88,6 +89,7 @@ rule ensemble:
             --models {input.models:q} \
             --indexes {input.indexes:q} \
             --index {input.index:q} \
+            {params.teaches} \
             --output {output.graph:q} \
             --result {output.result:q} \
             --log {log:q}

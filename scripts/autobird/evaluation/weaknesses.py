@@ -10,7 +10,7 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import Interval
-from autobird.evaluation.evaluate import interval_json
+from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.interval_text import interval_columns
 from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.settings import EvaluationSettings, IntervalSettings

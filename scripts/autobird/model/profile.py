@@ -11,6 +11,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from autobird.audio.settings import MelSettings
+from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, scratch, write_bytes, write_text
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
@@ -99,6 +100,12 @@ def _profiled_trainer(args: Namespace, settings: TrainSettings, front_end: MelSe
     return trainer, validation_windows
 
 
+def _processes(settings: TrainSettings) -> str:
+    """Say in how many processes the profiled steps ran; the training itself can have more."""
+    processes = settings.devices * settings.nodes
+    return "1" if processes == 1 else f"1 with the whole batch; the training divides it among {processes}"
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
@@ -110,6 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--figure", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(TrainSettings, args.settings)
+    if settings.architecture == "head":
+        raise AutobirdError(
+            "train.architecture is head, and a head is not trained in steps: there is nothing to profile"
+        )
     with stage("profile", args, [args.trace, args.parts, args.operators, args.summary, args.figure]):
         front_end = settings_of(MelSettings, args.front_end)
         times, details = Profile(), Profile()
@@ -140,6 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "device": str(trainer.compute.device),
                 "number format": str(trainer.compute.dtype).removeprefix("torch."),
                 "CPU threads": str(torch.get_num_threads()),
+                "processes": _processes(settings),
                 "windows per step": str(settings.batch_size),
                 "steps per epoch": str(trainer.steps_per_epoch),
                 "validations": f"every {interval} epochs, {validation_windows} windows"

@@ -1,15 +1,13 @@
-"""Log a training and its evaluation to Weights & Biases (W&B) if it is installed. Data are sent only if the user asks for it."""
+"""Log a training to Weights & Biases (W&B) if it is installed. Data are sent only if the user asks for it."""
 
 import importlib
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
-
-import pandas as pd
 
 log = logging.getLogger("autobird")
 
@@ -98,46 +96,6 @@ class Tracker:
     def log(self, values: dict[str, float]) -> None:
         """Log the values of an epoch; `values` contains its number as `epoch`."""
         self._attempt(lambda: self._run.log(values, step=int(values["epoch"])))
-
-    @property
-    def is_resumed(self) -> bool:
-        """Whether W&B's server already had the run; False offline, where this is not known."""
-        return self.mode == "online" and bool(getattr(self._run, "resumed", False))
-
-    def log_evaluation(
-        self,
-        step: int,
-        scores: Mapping[str, float],
-        images: Mapping[str, Path],
-        tables: Mapping[str, pd.DataFrame],
-    ) -> None:
-        """Log the results of an evaluation.
-
-        Args:
-            step: step of the run, larger than the number of epochs: W&B ignores what is logged to earlier steps.
-            scores: values for the summary of the run, by name.
-            images: PNG files, by name.
-            tables: by name.
-        """
-
-        def send() -> None:
-            self._run.summary.update(dict(scores))
-            media = {name: self._wandb.Image(str(path)) for name, path in images.items()}
-            media |= {name: self._wandb.Table(dataframe=table) for name, table in tables.items()}
-            self._run.log(media, step=step)
-
-        self._attempt(send)
-
-    def log_model(self, name: str, files: Sequence[Path], description: Mapping[str, Any]) -> None:
-        """Log files as the artefact of the model, with a description as JSON types."""
-
-        def send() -> None:
-            artefact = self._wandb.Artifact(name, type="model", metadata=dict(description))
-            for path in files:
-                artefact.add_file(str(path), name=path.name)
-            self._run.log_artifact(artefact)
-
-        self._attempt(send)
 
     def _attempt(self, send: Callable[[], None]) -> None:
         """Log something; after an error, nothing more is logged."""

@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone,
             model.get("known_to_backbone", ()),
             {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher, calibration["precision"],
-            features.window, read_crossval(args.crossval),
+            features.window, read_crossval(args.crossval, json.loads(args.config)["train"]),
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())

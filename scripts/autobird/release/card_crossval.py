@@ -18,17 +18,21 @@ _METRICS = {
 }
 
 
-def read_crossval(file: Path | None) -> dict[str, Any] | None:
+def read_crossval(file: Path | None, train: dict[str, Any]) -> dict[str, Any] | None:
     """Return the result of the cross-validation of a run; None if there is none, or if it was made with other settings than the run.
 
     Args:
         file: `crossval.json` in `results/<run>/crossval`, or that of the ensembles in `crossval/ensemble`.
+        train: section `train` of the provenance of the run (`Config.provenance`).
     """
     if file is None or not file.is_file():
         return None
     result: dict[str, Any] = read_json(file)
     run = next(folder.parent for folder in file.parents if folder.name == "crossval")
     warning = other_settings(run, 0, result["seeds"][0])
+    ensemble = None if train["ensemble"] == "none" else {"mode": train["ensemble"], "seeds": sorted(train["seeds"])}
+    if result.get("ensemble") != ensemble:
+        warning = f"{file} was made with another train.ensemble or other train.seeds; run `snakemake crossval` again"
     if warning:
         log.warning("not in the model card: %s", warning)
         return None
@@ -46,6 +50,9 @@ def crossval_lines(crossval: dict[str, Any] | None, test: dict[str, Any]) -> lis
         return []
     seeds = len(crossval["seeds"])
     networks = "a network" if seeds == 1 else f"{seeds} networks (different seeds)"
+    if ensemble := crossval.get("ensemble"):
+        members = f"an ensemble of {counted(len(ensemble['seeds']), 'network')}"
+        networks = members if ensemble["mode"] == "average" else f"a network, taught by {members} and"
     return [
         f"In a cross-validation with {crossval['folds']} folds, every recording was tested by {networks} trained in the same way as the "
         f"released one on recordings of other groups. It tests {counted(crossval['recordings'], 'recording')} in "

@@ -15,7 +15,7 @@ from autobird.core.tables import read_table
 from autobird.core.wording import counted
 from autobird.evaluation.bootstrap import difference_interval
 from autobird.evaluation.calibration import calibrate
-from autobird.evaluation.evaluate import interval_json
+from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.metrics import Weighting, loss, macro_f1
 from autobird.evaluation.predictions import predictions_of_split
 from autobird.evaluation.settings import CalibrationSettings
@@ -119,19 +119,36 @@ def select_average(scores: dict[str, dict[str, Any]]) -> Average:
     return min(AVERAGES, key=lambda average: scores[average]["loss"])
 
 
-def summary(networks: int, average: Average, scores: dict[str, dict[str, Any]], names: Sequence[str]) -> str:
-    """Return a paragraph about the ensemble for the model card."""
-    text = (
-        f"The model is an ensemble: it holds {counted(networks, 'network')} that were trained on the same recordings with different "
-        f"seeds, and averages their {average} (chosen on the validation recordings). One prediction costs as much as "
-        f"{counted(networks, 'network')}; calibration, thresholds and all scores are those of the ensemble."
-    )
+def summary(
+    networks: int, average: Average, scores: dict[str, dict[str, Any]], names: Sequence[str], teaches: bool = False
+) -> str:
+    """Return a paragraph about the ensemble for the model card.
+
+    Args:
+        networks: number of networks.
+        average: what is averaged.
+        scores: result of `validation_scores`.
+        names: of the networks.
+        teaches: whether the model is a network that learned from the ensemble; otherwise it is the ensemble.
+    """
+    trained = f"{counted(networks, 'network')} that were trained on the same recordings with different seeds"
+    if teaches:
+        text = (
+            f"The model is a single network that learned from the labels and from the answers of an ensemble to the training windows. The "
+            f"ensemble is the average of the {average} (chosen on the validation recordings) of {trained}. One prediction costs as much as "
+            "one network; calibration, thresholds and all other scores are those of the single network."
+        )
+    else:
+        text = (
+            f"The model is an ensemble: it holds {trained}, and averages their {average} (chosen on the validation recordings). One "
+            f"prediction costs as much as {counted(networks, 'network')}; calibration, thresholds and all scores are those of the ensemble."
+        )
     singles = [scores[name]["macro_f1"] for name in names if scores[name]["macro_f1"] is not None]
     if not singles:
         return text
     return (
-        f"{text} Macro-F1 on the validation recordings: {scores[average]['macro_f1']:.3f}, and "
-        f"{min(singles):.3f} to {max(singles):.3f} of the single networks."
+        f"{text} Macro-F1 on the validation recordings: {scores[average]['macro_f1']:.3f}{' of the ensemble' if teaches else ''}, and "
+        f"{min(singles):.3f} to {max(singles):.3f} of {'its' if teaches else 'the'} single networks."
     )
 
 
@@ -149,6 +166,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument(
         "--index", type=Path, required=True, help="index of windows of the split that the ensemble is scored on"
     )
+    p.add_argument("--teaches", action="store_true", help="the model learns from the ensemble, and is not the ensemble")
     p.add_argument("--output", type=Path, required=True)
     p.add_argument("--result", type=Path, required=True)
     args = p.parse_args(argv)
@@ -173,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         chosen = select_average(scores)
         graph = ensemble_graph([onnx.load(path) for path in args.variants], outputs, chosen)
         write_bytes(args.output, serialise(graph))
-        text = summary(len(tables), chosen, scores, args.names)
+        text = summary(len(tables), chosen, scores, args.names, args.teaches)
         write_json(
             args.result,
             {

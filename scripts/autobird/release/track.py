@@ -14,8 +14,8 @@ from autobird.core.tables import read_table
 from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.metrics import predicted_and_true
 from autobird.evaluation.predictions import predictions_of_split
-from autobird.model.tracking import Tracker
 from autobird.predict.classification import Calibration
+from autobird.release.evaluation_tracker import EvaluationTracker
 
 _ID_DIGITS = 16
 
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         curves_logged = any(folder.glob(f"wandb/*-{identifier}"))
         epochs = _epochs(history)
         group = args.group or folder.parent.name
-        with Tracker(args.track, folder, identifier, group, json.dumps(model["train"])) as tracker:
+        with EvaluationTracker(args.track, folder, identifier, group, json.dumps(model["train"])) as tracker:
             if tracker.mode != "none":
                 if not (curves_logged or tracker.is_resumed):
                     for values in epochs:

@@ -12,7 +12,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
 from autobird.evaluation.bootstrap import Resamples, difference_interval
-from autobird.evaluation.evaluate import interval_json, metric_interval
+from autobird.evaluation.interval_json import interval_json, metric_interval
 from autobird.evaluation.metrics import Metric, Weighting, all_metrics
 from autobird.evaluation.pooling import FoldPredictions, PooledPredictions, mean_over_seeds, pool
 from autobird.evaluation.predictions import QUIET_SPLITS
