@@ -95,8 +95,8 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         self.request.headers.pop("CONNECTION", None)  # waitress would promise `keep-alive` to a client that asks for it
         self.set_close_on_finish()
         self.content_length = len(body)
+        front.on_error(error.code)  # before the client can ask for the count
         self.write(b"" if getattr(self.request, "command", "") == "HEAD" else body)
-        front.on_error(error.code)
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
