@@ -175,8 +175,11 @@ def check_backbone_file():
 check_backbone_file()
 
 
+# All global constraints are here, before the first rule: a later statement would be applied to the rules that exist, and their
+# outputs would no longer be in the default storage (Snakemake 9.27).
 wildcard_constraints:
     batch=r"\d+",
+    rung=r"\d+",
     # `members/<id>/`, or nothing: the main run.
     member=members_where(lambda member: True),
 

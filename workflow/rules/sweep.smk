@@ -9,10 +9,6 @@ localrules:
     sweep,
 
 
-wildcard_constraints:
-    rung=r"\d+",
-
-
 def sweep_trials(rung):
     """The trials of a rung, that with the settings of the run first; those of later rungs are known when the one before is done."""
     if rung == 1:
