@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from tests.browser.axe import axe_source
-from tests.browser.browsing import choose, opened_page, recording, until, wait_until_done
+from tests.browser.browsing import choose, recording, until, wait_until_done
 from tests.browser.test_accessibility import violations
 from tests.browser.test_queue import shown, statuses
 from tests.unit.test_predict import make_bundle
@@ -31,12 +31,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield running
     running.process.terminate()
     running.process.wait(30)
-
-
-@pytest.fixture
-def page(server: Server) -> Iterator[Any]:
-    with opened_page(server.url) as page:
-        yield page
 
 
 def without_length(name: str) -> dict[str, Any]:

@@ -9,7 +9,25 @@ from typing import Any, BinaryIO, cast
 _BUFFER = 1 << 16
 
 
-class FileView(io.RawIOBase):
+class _Readable(io.RawIOBase):
+    """A file that can be read from any position."""
+
+    _at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+
+class FileView(_Readable):
     """Reads `prefix`, and then the bytes of `file` from `start` to `end`.
 
     Closing the view leaves `file` open. The position of `file` changes.
@@ -25,19 +43,6 @@ class FileView(io.RawIOBase):
         self._file: Any = file  # `BinaryIO` has no `readinto`, the files have
         self._start, self._prefix = start, prefix
         self._size = len(prefix) + max(0, (file_length(file) if end is None else end) - start)
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Change the position, and return it."""
@@ -61,7 +66,7 @@ class FileView(io.RawIOBase):
         return done
 
 
-class MemoryView(io.RawIOBase):
+class MemoryView(_Readable):
     """Reads bytes where they are; `io.BytesIO` copies them.
 
     Attributes:
@@ -70,19 +75,6 @@ class MemoryView(io.RawIOBase):
 
     def __init__(self, content: memoryview) -> None:
         self.content = content
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Change the position, and return it."""
