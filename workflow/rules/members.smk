@@ -181,3 +181,46 @@ def crossval_files(file, id_of=str):
 def teachers_of_folds(file):
     """A file of the teachers of the students of a cross-validation, one for each fold."""
     return [RUN / f"members/{teacher_id(fold)}/{file}" for fold in fold_ids(CONFIG)]
+
+
+def sweep_trials(rung):
+    """The trials of a rung, that with the settings of the run first; those of later rungs are known when the one before is done."""
+    if rung == 1:
+        return [trial.id for trial in SWEEP.trials]
+    before = checkpoints.sweep_rung.get(rung=rung - 1).output[0]
+    # In a bucket, the file may not be on this machine yet.
+    if not Path(before).exists() and before.is_storage:
+        before.storage_object.retrieve_object()
+    survivors = set(json.loads(Path(before).read_text())["survivors"])
+    return [trial.id for trial in SWEEP.trials if trial.id in survivors]
+
+
+def sweep_trainings(rung):
+    """Fold and member of the trainings of a rung, those of the first trial first."""
+    return [
+        (fold, member)
+        for trial in sweep_trials(rung)
+        for fold, _, member in SWEEP.trainings(trial, rung)
+    ]
+
+
+def sweep_predictions(wildcards):
+    """The logits of the trainings of a rung."""
+    return [
+        RUN / f"{prefix_of(member)}release/scores/{network_of(member)}.parquet"
+        for _, member in sweep_trainings(int(wildcards.rung))
+    ]
+
+
+def sweep_labels(wildcards):
+    """The species of the networks of a rung."""
+    return [
+        RUN / MEMBERS[prefix_of(member)].dataset_prefix / "dataset/labels.json"
+        for _, member in sweep_trainings(int(wildcards.rung))
+    ]
+
+
+def sweep_keep(wildcards):
+    """The share of the trials that reach the next rung, as an option; nothing on the last rung."""
+    last = int(wildcards.rung) == len(SWEEP.rungs)
+    return "" if last else f"--keep {CONFIG.sweep.keep}"
