@@ -112,7 +112,7 @@ def moment() -> random.Random:
     return random.Random(seed)
 
 
-@pytest.mark.parametrize("killed", [0, 1])
+@pytest.mark.parametrize("killed", [pytest.param(0, marks=pytest.mark.long), 1])
 def test_a_killed_process_ends_the_others_and_the_resumed_training_ends_with_the_same_bytes(
     killed: int, inputs: Path, uninterrupted: bytes, tmp_path: Path, moment: random.Random
 ) -> None:
@@ -132,7 +132,7 @@ def test_a_killed_process_ends_the_others_and_the_resumed_training_ends_with_the
     assert stage.weights.read_bytes() == uninterrupted
 
 
-@pytest.mark.parametrize("receiver", ["launcher", "process 1"])
+@pytest.mark.parametrize("receiver", ["launcher", pytest.param("process 1", marks=pytest.mark.long)])
 def test_sigterm_to_any_process_saves_a_checkpoint_and_all_end_with_143(
     receiver: str, inputs: Path, uninterrupted: bytes, tmp_path: Path, moment: random.Random
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_sweep_trains_each_trial_on_the_split_of_the_run_and_uses_its_network(
     assert all(name.startswith("trial-") and name.endswith(".seed4") for name in trained)
 
 
+@pytest.mark.long
 def test_another_trial_or_parameter_trains_nothing_else_again(demo: Path) -> None:
     write_sweep(demo, dropout=[0.1, 0.3])
     before = members(sweep(demo, "-n"), "train")
@@ -63,6 +64,7 @@ def test_another_trial_or_parameter_trains_nothing_else_again(demo: Path) -> Non
     assert len(before & members(sweep(demo, "-n"), "train")) == 1
 
 
+@pytest.mark.long
 def test_with_halving_only_the_first_fold_is_planned_before_its_scores_are_known(demo: Path) -> None:
     write_sweep(demo, dropout=[0.1, 0.3])
     planned = sweep(demo, "-n", settings=", validate_on: folds, keep: 0.5")
@@ -77,8 +79,18 @@ def test_with_halving_only_the_first_fold_is_planned_before_its_scores_are_known
     ("parameters", "settings", "message"),
     [
         ({"with": [8]}, "", "error: trials.yaml: parameters.train.with: there is no such key"),
-        ({"dropout": [i / 1000 for i in range(301)]}, "", "301 trainings, and at most 300 are supported"),
-        ({"dropout": [0.1]}, ", keep: 0.5", "error: sweep.keep 0.5 trains the best trials on further folds"),
+        pytest.param(
+            {"dropout": [i / 1000 for i in range(301)]},
+            "",
+            "301 trainings, and at most 300 are supported",
+            marks=pytest.mark.long,
+        ),
+        pytest.param(
+            {"dropout": [0.1]},
+            ", keep: 0.5",
+            "error: sweep.keep 0.5 trains the best trials on further folds",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_an_impossible_sweep_is_refused_before_any_job(
