@@ -128,26 +128,6 @@ class Augmentation:
         return x, targets
 
 
-def augment(
-    x: Tensor, targets: Targets, settings: TrainSettings, rng: np.random.Generator, scaling: AmplitudeScaling
-) -> tuple[Tensor, Targets]:
-    """Augment a whole batch; see `Augmentation`.
-
-    Args:
-        x: mel frames, shape (windows, 1, mels, frames), in the units of `scaling`.
-        targets: of the windows.
-        settings: probabilities and strengths of the augmentations, and the outputs.
-        rng: generator of the training step.
-        scaling: amplitude scaling of the front end.
-
-    Returns:
-        The augmented batch and its targets, with the shapes of the arguments.
-    """
-    windows, _, mels, frames = x.shape
-    drawn = Augmentation.draw(windows, (mels, frames), settings, rng, scaling)
-    return drawn.apply(x, targets, np.arange(windows), windows)
-
-
 def _to_tensor(values: NDArray[np.float64], like: Tensor) -> Tensor:
     """Return `values` as a float32 tensor on the device of `like`."""
     return torch.from_numpy(values.astype(np.float32)).to(like.device)
