@@ -47,6 +47,7 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
         return error_response(error, g.get("request_id", ""), request.environ)
 
     predict = Predict(services, infos, metrics)
+    app.extensions["upload_folder"] = predict.folder  # the front keeps large bodies there while they arrive
     app.register_blueprint(blueprint(predict))
     app.register_blueprint(model.blueprint(services, infos))
     app.register_blueprint(state.blueprint(services, metrics))

@@ -99,7 +99,6 @@ def _run(
         from autobird.serving.http.front import Front, FrontLimits
         from autobird.serving.security import problem_response
         from autobird.serving.services import Services
-        from autobird.serving.upload_folder import upload_folder
     except ImportError as error:
         raise AutobirdError(
             f"the server needs a package that is not installed ({error}); run: pip install 'autobird[serve]'"
@@ -125,7 +124,7 @@ def _run(
         problem_response,
         lambda status: app.extensions["metrics"].errors.labels(str(status)).inc(),
         app.extensions["admission"].refusal,
-        upload_folder(services),
+        app.extensions["upload_folder"],
     )
     threading.stack_size(stack)
 

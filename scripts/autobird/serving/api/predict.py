@@ -40,12 +40,15 @@ class Predict:
         services: see `create_app`.
         infos: names of the species.
         metrics: counts the predictions.
+
+    Attributes:
+        folder: for large uploads; None: the system's folder of temporary files.
     """
 
     def __init__(self, services: Services, infos: BundleInfos, metrics: Metrics) -> None:
         self._services, self._infos, self._metrics = services, infos, metrics
         self._pool, self._settings = services.pool, services.settings
-        self._folder = upload_folder(services)
+        self.folder = upload_folder(services)
 
     def answer(self, request: Request, request_id: str, started: float) -> bytes | Response:
         """Return the JSON document with the answer for one recording, or the response for all others.
@@ -77,7 +80,7 @@ class Predict:
             pool.raise_if_full()
         except QueueFull as error:
             raise _busy(error) from error
-        with Uploads(request, int(settings.max_megabytes * 1e6), settings.max_files, NAMES, self._folder) as uploads:
+        with Uploads(request, int(settings.max_megabytes * 1e6), settings.max_files, NAMES, self.folder) as uploads:
             if uploads.options:
                 asked = parse_options(query, uploads.options, request.accept_mimetypes, info.names, settings)
             check_format(asked.form, len(uploads.files))
