@@ -19,8 +19,9 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from autobird.serving.http.channel import Channel, FrontLimits
+from autobird.serving.http.channel import Channel
 from autobird.serving.http.event_loop import EventLoop
+from autobird.serving.http.limits import FrontLimits
 from autobird.serving.http.request_parser import MAX_DECLARED, Overloaded, Refuse, TimedOut
 
 __all__ = ["Front", "FrontLimits", "problem_details"]
