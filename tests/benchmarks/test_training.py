@@ -22,8 +22,8 @@ REPEATS = int(os.environ.get("REPEATS", "5"))
 TURN = float(os.environ.get("TURN", "4"))
 """Duration of one measurement, in seconds of the clock."""
 THREADS = int(os.environ.get("THREADS", "1"))
-CLOCK = os.environ.get("CLOCK", "cpu")
-"""`cpu`: core-seconds, which are comparable on a busy machine; `wall`: seconds, on an idle one."""
+CLOCK = os.environ.get("CLOCK", "wall")
+"""`wall`: seconds, on an idle machine; `cpu`: core-seconds, which are comparable on a busy one."""
 
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
 WITHOUT_ALLOCATOR = {"MALLOC_TOP_PAD_": str(128 << 10)}

@@ -5,7 +5,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
 from autobird.model.loop import Trainer
 from autobird.model.losses import Targets
-from autobird.model.networks import build_network
+from autobird.model.networks import ARCHITECTURES, build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import TrainSettings
@@ -297,7 +297,11 @@ def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.Mo
     assert select_precision(TrainSettings(precision="float32")) == CPU
 
 
-@pytest.mark.parametrize("architecture", ["resnet", "cnn_transformer"])
+def test_every_architecture_but_the_head_is_registered() -> None:
+    assert {*ARCHITECTURES, "head"} == {*get_args(TrainSettings.model_fields["architecture"].annotation)}
+
+
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_networks_map_log_mel_to_one_logit_per_species(architecture: str) -> None:
     torch.manual_seed(0)
     network = build_network(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()

@@ -1,6 +1,7 @@
 """The network architectures: they map windows of mel frames to one logit per species."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -180,6 +181,16 @@ def set_initial_bias(network: nn.Module, share: NDArray[np.float64]) -> None:
         classifier.bias.copy_(torch.from_numpy(np.log(odds / (1 - odds))))
 
 
+ARCHITECTURES: dict[str, Callable[[TrainSettings, int, float, float], nn.Module]] = {
+    "resnet": lambda s, species, mean, std: ResNet(species, s.width, s.dropout, mean, std),
+    "cnn_transformer": lambda s, species, mean, std: CnnTransformer(
+        species, s.d_model, s.heads, s.layers, s.dropout, mean, std
+    ),
+}
+"""The networks that are trained in steps, by the name in `train.architecture`; the arguments are those of `build_network`. A `head` is
+fitted to embeddings instead (`head_network.py`)."""
+
+
 def build_network(settings: TrainSettings, species: int, mean: float, std: float) -> nn.Module:
     """Return a new network with random weights.
 
@@ -189,6 +200,4 @@ def build_network(settings: TrainSettings, species: int, mean: float, std: float
         mean: mean of the mel frames of the training split.
         std: their standard deviation.
     """
-    if settings.architecture == "resnet":
-        return ResNet(species, settings.width, settings.dropout, mean, std)
-    return CnnTransformer(species, settings.d_model, settings.heads, settings.layers, settings.dropout, mean, std)
+    return ARCHITECTURES[settings.architecture](settings, species, mean, std)
