@@ -155,7 +155,7 @@ def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def table_of(folder: Path) -> pd.DataFrame:
+def table_of(folder: Path, splits: tuple[str, ...]) -> pd.DataFrame:
     """Return the scores of all trainings in a folder, one row per run and candidate, pooled over the folds, means over the seeds."""
     found: dict[tuple[str, str], dict[int, dict[int, pd.DataFrame]]] = {}
     for path in sorted(folder.glob("*.pkl")):
@@ -170,11 +170,11 @@ def table_of(folder: Path) -> pd.DataFrame:
             print(f"{run}, {name}: the seeds have different folds; only {sorted(common)} are used")
         tables = {seed: [by_fold[fold] for fold in sorted(common)] for seed, by_fold in seeds.items()}
         first = next(iter(tables.values()))[0].attrs
-        means = {split: np.mean([scores(t, split) for t in tables.values()], axis=0) for split in SPLITS}
+        means = {split: np.mean([scores(t, split) for t in tables.values()], axis=0) for split in splits}
         every = [table.attrs for group in tables.values() for table in group]
         rows.append(
             {"run": run, "candidate": name, "folds": len(common), "seeds": len(seeds)}
-            | {f"{split} {kind} {metric}": value for split in SPLITS for (kind, metric), value in zip(
+            | {f"{split} {kind} {metric}": value for split in splits for (kind, metric), value in zip(
                 [(kind, metric) for kind, names in METRICS.items() for metric in names], means[split], strict=True)}
             | {"million parameters": first["parameters"] / 1e6, "million multiply-adds": first["operations"] / 1e6,
                "CPU seconds": float(np.mean([a["cpu_seconds"] for a in every]))}
@@ -192,6 +192,7 @@ def main() -> None:
     p.add_argument(
         "--only", action="append", default=[], help="name of a candidate; without it, all of them; can be repeated"
     )
+    p.add_argument("--test", action="store_true", help="also show the scores of the test recordings: only after the choice")
     p.add_argument("--table", action="store_true", help="print the table, and train nothing")
     args = p.parse_args()
     unknown = sorted(set(args.only) - set(CANDIDATES))
@@ -210,7 +211,7 @@ def main() -> None:
             values = scores([table], "validation")
             print(f"{name}, fold {fold}, seed {seed}: {', '.join(f'{v:.3f}' for v in values)}, "
                   f"{table.attrs['cpu_seconds']:.0f} CPU seconds", flush=True)  # fmt: skip
-    table = table_of(args.logits)
+    table = table_of(args.logits, SPLITS if args.test else SPLITS[:1])
     if table.empty:
         p.error(f"{args.logits} has no trainings")
     table = table.sort_values("validation recordings macro_f1", ascending=False)
