@@ -1,0 +1,224 @@
+"""Train candidate networks on the folds of a cross-validation and compare their validation scores, as the tables of docs/architectures.md.
+
+Needs the data sets of the members that `snakemake crossval` makes, and the mel frames:
+
+    python scripts/architecture_search.py CONFIG.yaml --logits FOLDER                         # one fold and one seed of all candidates
+    python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --folds 0-4 --seeds 4-6 --only "width 24"
+    python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table                 # the scores of what has been trained
+
+CONFIG.yaml is the configuration of the run; another front end is another run with other `features`, and adds rows to the same table. Each
+training writes a file with its logits to FOLDER and is not repeated if that exists. Set `train.threads` to 1, and run several of these
+programs with different candidates to use several cores.
+"""
+
+import argparse
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import nn
+
+from architecture_candidates import CANDIDATES, Candidate, Network
+from autobird.audio.amplitude_scaling import scaling_of
+from autobird.audio.settings import MelSettings
+from autobird.audio.windows import frames_per_window
+from autobird.config import Config, load_config
+from autobird.core.files import read_json
+from autobird.core.tables import read_table
+from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
+from autobird.model.data import WindowDataset, expected_presence
+from autobird.model.loop import Trainer
+from autobird.model.networks import build_network, set_initial_bias
+from autobird.model.precision import make_deterministic, select_precision
+from autobird.model.settings import TrainSettings
+from autobird.model.validation import predict_logits
+from autobird.predict.classification import Calibration
+
+SPLITS = ("validation", "test")
+METRICS = {"recordings": ("macro_f1", "cmap"), "windows": ("macro_f1", "cmap")}
+RECIPE = ("threads", "device", "precision", "seed", "outputs")
+"""Training settings of the configuration that hold for all candidates, whatever their architecture."""
+
+
+def cost(network: nn.Module, mels: int, frames: int) -> tuple[int, int]:
+    """Return the multiply-adds of the convolutions and linear layers for one window, and the number of parameters."""
+    total = 0
+
+    def count(layer: nn.Module, _inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
+            total += output.numel() * layer.weight[0].numel()
+        elif isinstance(layer, nn.Linear):
+            total += output.numel() * layer.in_features
+
+    hooks = [layer.register_forward_hook(count) for layer in network.modules()]
+    was_training = network.training
+    with torch.no_grad():
+        # Attention of torch's transformer layers in evaluation mode is one operator, which has no hooks.
+        network.eval()(torch.zeros(1, 1, mels, frames))
+    network.train(was_training)
+    for hook in hooks:
+        hook.remove()
+    return total, sum(values.numel() for values in network.parameters())
+
+
+def settings_of(config: Config, candidate: Candidate, seed: int) -> TrainSettings:
+    """Return the training settings of a candidate.
+
+    Those of the configuration apply to its own architecture; a candidate with another one keeps the recipe of that architecture.
+    """
+    given = config.train.model_dump(exclude_unset=True, exclude={"seeds", "profile", "ensemble"})
+    if "architecture" in candidate.train:
+        given = {name: value for name, value in given.items() if name in RECIPE}
+    return TrainSettings.model_validate({**given, **candidate.train, "seed": seed})
+
+
+def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.DataFrame:
+    """Train a candidate; return the validation and test windows of the fold with their logits, and what it cost in `attrs`."""
+    folder, features = Path("results") / config.run.name, Path("results/features") / config.features.name
+    dataset = folder / "members" / f"fold{fold}" / "dataset"
+    labels: list[str] = read_json(dataset / "labels.json")
+    settings, mel = settings_of(config, candidate, seed), mel_settings(config)
+    frames, scaling = frames_per_window(mel.window_samples, mel.hop_length), scaling_of(mel)
+    shards = sorted((features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
+    single = settings.outputs == "softmax"
+    training, validation = (
+        WindowDataset.from_split(dataset / "index.parquet", split, labels, shards, frames, scaling, single)
+        for split in ("train", "validation")
+    )
+    make_deterministic(settings.threads)
+    torch.manual_seed(seed)
+    norm = read_json(dataset / "normalisation.json")
+    if candidate.network is None:
+        network = build_network(settings, len(labels), norm["mean"], norm["std"])
+    else:
+        network = Network(len(labels), norm["mean"], norm["std"], mel.mels, settings.dropout, **candidate.network)
+    operations, parameters = cost(network, mel.mels, frames)
+    if not single:
+        set_initial_bias(network, expected_presence(training, settings))
+    compute = select_precision(settings)
+    cpu, clock = time.process_time(), time.monotonic()
+    network.load_state_dict(Trainer(network, training, validation, settings, compute).run(lambda: None))
+    took = {"cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - clock}
+    windows = windows_to_predict(with_numbers(read_table(dataset / "index.parquet")), labels)
+    windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
+    logits = predict_logits(network, WindowDataset.from_index(windows, labels, shards, frames, scaling), compute)
+    table = windows.assign(logits=list(logits))
+    table.attrs |= took | {
+        "operations": operations,
+        "parameters": parameters,
+        "labels": labels,
+        "outputs": settings.outputs,
+    }
+    return table
+
+
+def mel_settings(config: Config) -> MelSettings:
+    """Return the mel settings of a run."""
+    return MelSettings.model_validate_json(config.settings_json(MelSettings, "features"))
+
+
+def scores(tables: list[pd.DataFrame], split: str) -> list[float]:
+    """Return the metrics of the pooled windows of a split of all folds with one seed, in the order of `METRICS`."""
+    labels = sorted({name for table in tables for name in table.attrs["labels"]})
+    pooled = pd.concat([with_all_labels(table, labels) for table in tables], ignore_index=True)
+    calibration = Calibration.none(tables[0].attrs["outputs"], len(labels), "mean")
+    predictions = predictions_of_split(pooled, labels, split, calibration)
+    found = []
+    for kind, names in METRICS.items():
+        items = getattr(predictions, kind)
+        weighting = Weighting(np.ones((1, len(items))), np.arange(len(items)))
+        metrics = all_metrics(items, weighting)
+        found += [float(metrics[name].values[0]) for name in names]
+    return found
+
+
+def with_all_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
+    """Return a table with logits of all labels; those of species that the fold does not know are very low."""
+    own: NDArray[np.float32] = np.stack(table["logits"].to_list())
+    logits = np.full((len(table), len(labels)), -30, np.float32)
+    logits[:, [labels.index(name) for name in table.attrs["labels"]]] = own
+    return table.assign(logits=list(logits))
+
+
+def numbers(text: str) -> list[int]:
+    """Return the numbers of a range such as 0-4 or a list such as 0,2."""
+    if "-" in text:
+        first, last = text.split("-")
+        return list(range(int(first), int(last) + 1))
+    return [int(number) for number in text.split(",")]
+
+
+def table_of(folder: Path, splits: tuple[str, ...]) -> pd.DataFrame:
+    """Return the scores of all trainings in a folder, one row per run and candidate, pooled over the folds, means over the seeds."""
+    found: dict[tuple[str, str], dict[int, dict[int, pd.DataFrame]]] = {}
+    for path in sorted(folder.glob("*.pkl")):
+        table = pd.read_pickle(path)
+        key = table.attrs["run"], table.attrs["candidate"]
+        found.setdefault(key, {}).setdefault(table.attrs["seed"], {})[table.attrs["fold"]] = table
+    rows = []
+    for (run, name), seeds in found.items():
+        folds = {tuple(sorted(tables)) for tables in seeds.values()}
+        common = set.intersection(*(set(tables) for tables in seeds.values()))
+        if len(folds) > 1:
+            print(f"{run}, {name}: the seeds have different folds; only {sorted(common)} are used")
+        tables = {seed: [by_fold[fold] for fold in sorted(common)] for seed, by_fold in seeds.items()}
+        first = next(iter(tables.values()))[0].attrs
+        means = {split: np.mean([scores(t, split) for t in tables.values()], axis=0) for split in splits}
+        every = [table.attrs for group in tables.values() for table in group]
+        rows.append(
+            {"run": run, "candidate": name, "folds": len(common), "seeds": len(seeds)}
+            | {f"{split} {kind} {metric}": value for split in splits for (kind, metric), value in zip(
+                [(kind, metric) for kind, names in METRICS.items() for metric in names], means[split], strict=True)}
+            | {"million parameters": first["parameters"] / 1e6, "million multiply-adds": first["operations"] / 1e6,
+               "CPU seconds": float(np.mean([a["cpu_seconds"] for a in every]))}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    """Train what is missing and print the table as Markdown, best validation score first."""
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("config", type=Path, help="configuration of the run")
+    p.add_argument("--logits", type=Path, required=True, help="folder of the logits of the trainings")
+    p.add_argument("--folds", type=numbers, default=[0], help="folds, such as 0-4 or 0,2")
+    p.add_argument("--seeds", type=numbers, default=[4], help="seeds, such as 4-6")
+    p.add_argument(
+        "--only", action="append", default=[], help="name of a candidate; without it, all of them; can be repeated"
+    )
+    p.add_argument("--test", action="store_true", help="also show the scores of the test recordings: only after the choice")
+    p.add_argument("--table", action="store_true", help="print the table, and train nothing")
+    args = p.parse_args()
+    unknown = sorted(set(args.only) - set(CANDIDATES))
+    if unknown:
+        p.error(f"no candidate is named {unknown[0]!r}; the names are: {', '.join(CANDIDATES)}")
+    config = load_config(yaml.safe_load(args.config.read_text(encoding="utf-8")))
+    args.logits.mkdir(parents=True, exist_ok=True)
+    jobs = [] if args.table else [(n, f, s) for n in args.only or CANDIDATES for s in args.seeds for f in args.folds]
+    for name, fold, seed in jobs:
+        key = {"run": config.run.name, "candidate": name, "fold": fold, "seed": seed}
+        path = args.logits / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pkl"
+        if not path.exists():
+            table = train(config, CANDIDATES[name], fold, seed)
+            table.attrs |= key
+            table.to_pickle(path)
+            values = scores([table], "validation")
+            print(f"{name}, fold {fold}, seed {seed}: {', '.join(f'{v:.3f}' for v in values)}, "
+                  f"{table.attrs['cpu_seconds']:.0f} CPU seconds", flush=True)  # fmt: skip
+    table = table_of(args.logits, SPLITS if args.test else SPLITS[:1])
+    if table.empty:
+        p.error(f"{args.logits} has no trainings")
+    table = table.sort_values("validation recordings macro_f1", ascending=False)
+    print(f"| {' | '.join(table)} |\n|{' --- |' * table.shape[1]}")
+    for row in table.itertuples(index=False):
+        print(f"| {' | '.join(f'{cell:.3f}' if isinstance(cell, float) else str(cell) for cell in row)} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""The programs of the architecture search: its network with the defaults is `resnet`, and all candidates can be trained."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts"))
+
+from architecture_candidates import CANDIDATES, Network
+from architecture_search import cost, numbers
+
+from autobird.model.networks import ResNet, build_network
+from autobird.model.settings import TrainSettings
+
+
+def test_the_network_with_its_defaults_has_the_outputs_of_resnet() -> None:
+    ours, searched = ResNet(5, 8, 0.1, -8.0, 3.0).eval(), Network(5, -8.0, 3.0, 32, 0.1, width=8).eval()
+    values = list(ours.state_dict().values())
+    assert [v.shape for v in values] == [v.shape for v in searched.state_dict().values()]
+    searched.load_state_dict(dict(zip(searched.state_dict(), values, strict=True)))
+    x = torch.randn(2, 1, 32, 40) * 3 - 8
+    torch.testing.assert_close(searched(x), ours(x))
+
+
+@pytest.mark.parametrize("name", list(CANDIDATES))
+def test_all_parameters_of_a_candidate_get_a_gradient(name: str) -> None:
+    candidate, x = CANDIDATES[name], torch.randn(2, 1, 32, 40)
+    settings = TrainSettings.model_validate(dict(candidate.train))
+    network = (
+        build_network(settings, 5, 0.0, 1.0)
+        if candidate.network is None
+        else Network(5, 0.0, 1.0, 32, 0.1, **candidate.network)
+    )
+    network(x).square().sum().backward()
+    assert all(values.grad is not None for values in network.parameters())
+
+
+def test_the_cost_of_a_convolution_and_a_linear_layer_is_counted() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(4, 5)
+    )
+    assert cost(network, 6, 7) == (6 * 7 * 4 * 9 + 4 * 5, 4 * 9 + 4 + 4 * 5 + 5)
+
+
+def test_folds_and_seeds_are_ranges_or_lists() -> None:
+    np.testing.assert_array_equal(numbers("0-3"), [0, 1, 2, 3])
+    np.testing.assert_array_equal(numbers("2,0"), [2, 0])
