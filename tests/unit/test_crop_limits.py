@@ -74,8 +74,10 @@ def test_between_the_limits_the_labels_are_the_same_and_beyond_them_they_differ(
         assert 0 <= earliest[at] <= start <= latest[at]
         inside = np.unique(np.linspace(earliest[at], last, 25).astype(int))
         assert label_sets(inside) == [own[at]] * len(inside)
-        outside = np.array([s for s in (earliest[at] - 2, last + 2) if 0 < s < duration * RATE])
-        assert own[at] not in label_sets(outside)
+        # A limit is at most one sample inside of the true one, and labels can differ for a single sample.
+        for outside in (np.arange(earliest[at] - 2, earliest[at]), np.arange(last + 1, last + 3)):
+            if outside[0] > 0 and outside[-1] < duration * RATE:
+                assert set(map(str, label_sets(outside))) != {str(own[at])}
 
 
 def test_a_window_is_not_shifted_over_quiet_windows_or_out_of_its_recording() -> None:
