@@ -33,6 +33,7 @@ def test_a_window_with_a_species_is_shifted_while_one_of_its_boxes_overlaps_it_e
     assert limits((10, 11, "x"), (13, 14, "x"), start=8) == pytest.approx((5.5, 13.5), abs=1e-3)
     assert limits((10, 11, "x"), (13, 14, "y"), start=8.8) == pytest.approx((8.5, 10.5), abs=1e-3)
     assert limits((10, 11, "x"), start=8, rule=CENTRE) == pytest.approx((7.5, 8.5), abs=1e-3)
+    assert limits((10, 11, "x"), (11, 12, "x"), start=8, rule=CENTRE) == pytest.approx((7.5, 9.5), abs=1e-3)
 
 
 def test_a_negative_window_is_shifted_while_no_box_touches_it() -> None:
@@ -51,8 +52,8 @@ def test_without_boxes_a_window_can_be_anywhere() -> None:
     assert set(zip(earliest, latest, strict=True)) == {ANYWHERE}
 
 
-GRID = st.integers(0, 80).map(lambda n: n / 4)
-BOX = st.tuples(GRID, GRID, st.sampled_from(["x", "y", ""])).map(lambda b: (min(b[:2]), max(b[:2]), b[2]))
+GRID = st.integers(0, 79).map(lambda n: n / 4)
+BOX = st.tuples(GRID, GRID, st.sampled_from(["x", "y", ""])).map(lambda b: (min(b[:2]), max(b[:2]) + 0.25, b[2]))
 
 
 @settings(max_examples=60, deadline=None)

@@ -79,18 +79,15 @@ def _limits(
     low, high = np.full(len(start), -np.inf), np.full(len(start), np.inf)
     placed, unplaced = boxes[boxes["placed"]], set(boxes.loc[~boxes["placed"], "species"])
     for name, rows in placed.groupby("species").indices.items():
-        begin, end = placed["start"].to_numpy()[rows], np.minimum(placed["end"].to_numpy()[rows], duration)
-        present = np.zeros(len(start), bool)
+        begin, drawn_end = (placed[column].to_numpy()[rows] for column in ("start", "end"))
+        end = np.minimum(drawn_end, duration)
+        intervals = []
         if name:
-            sufficient = _sufficient(begin, placed["end"].to_numpy()[rows], end, settings)
-            present, before, after = _around(start, *sufficient, join=2 * _OPEN)
-            low, high = np.maximum(low, before), np.minimum(high, after)
+            intervals.append(_around(start, *_sufficient(begin, drawn_end, end, settings), join=2 * _OPEN))
         if name not in unplaced:
-            # Where the species is present, it is not unknown, however many of its boxes the window touches.
-            long = end > begin
-            _, before, after = _around(start, begin[long] - settings.window + _OPEN, end[long] - _OPEN)
-            low = np.where(present, low, np.maximum(low, before))
-            high = np.where(present, high, np.minimum(high, after))
+            intervals.append(_around(start, begin - settings.window + _OPEN, end - _OPEN))
+        for before, after in intervals:
+            low, high = np.maximum(low, before), np.minimum(high, after)
     return low, high
 
 
@@ -110,8 +107,8 @@ def _sufficient(begin: Floats, drawn_end: Floats, end: Floats, settings: Dataset
     return (begin + needed - settings.window)[possible], (end - needed)[possible]
 
 
-def _around(values: Floats, begin: Floats, end: Floats, join: float = 0.0) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Return for each value whether it is in one of some intervals, and the limits of the interval, or gap between them, that it is in.
+def _around(values: Floats, begin: Floats, end: Floats, join: float = 0.0) -> tuple[Floats, Floats]:
+    """Return for each value the limits of the interval, or gap between intervals, that it is in.
 
     Args:
         values: shape (values,).
@@ -120,7 +117,7 @@ def _around(values: Floats, begin: Floats, end: Floats, join: float = 0.0) -> tu
         join: length up to which a gap between two intervals is none.
 
     Returns:
-        Three arrays of shape (values,); a limit can be infinite.
+        Two arrays of shape (values,); a limit can be infinite.
     """
     valid = begin <= end
     order = np.argsort(begin[valid], kind="stable")
@@ -130,4 +127,4 @@ def _around(values: Floats, begin: Floats, end: Floats, join: float = 0.0) -> tu
     last = np.concatenate([[-np.inf], reached[np.append(is_first[1:], True)[: len(begin)]], [np.inf]])
     at = np.searchsorted(first, values, side="right") - 1
     inside = values <= last[at]
-    return inside, np.where(inside, first[at], last[at]), np.where(inside, last[at], first[at + 1])
+    return np.where(inside, first[at], last[at]), np.where(inside, last[at], first[at + 1])
