@@ -402,6 +402,9 @@ def retrain(args: argparse.Namespace) -> None:
     index["weight"] = 1.0
     shards = sorted((args.features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
     index = pd.concat([index, _review_rows(reviews, reviewed, len(shards))], ignore_index=True)
+    # Reviewed windows are not shifted.
+    limits = ["earliest", "latest"]
+    index[limits] = index[limits].apply(lambda column: column.fillna(index["start"])).astype("int64")
     write_table(out / "index.parquet", index, INDEX)
     model = json.loads((args.run / "model" / "model.json").read_text())
     features, settings = (

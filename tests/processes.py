@@ -19,7 +19,7 @@ from autobird.model.settings import TrainSettings
 from autobird.model.teaching import Teaching, TrainingSounds
 from tests.conftest import ROOT
 from tests.unit.test_losses import with_negatives
-from tests.unit.test_training import windows
+from tests.unit.test_training import windows, with_crops_and_backgrounds
 
 CPU = Compute(torch.device("cpu"), torch.float32)
 WINDOWS = 31
@@ -32,7 +32,7 @@ def training(settings: TrainSettings, processes: Processes = ALONE) -> Trainer:
     torch.manual_seed(0)
     network = build_network(settings, 3, -8.0, 2.0)
     make = windows if settings.outputs == "softmax" else with_negatives
-    train, validation = make(WINDOWS), make(130, seed=1)
+    train, validation = with_crops_and_backgrounds(make(WINDOWS)), make(130, seed=1)
     teaching = (
         Teaching(sounds(train), network.classifier.in_features, settings, CPU.device) if settings.teacher else None
     )

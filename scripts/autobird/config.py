@@ -147,6 +147,11 @@ def load_config(raw: Mapping[str, Any]) -> Config:
             f"train.teacher: {config.train.teacher!r} is not the backbone of the run, {config.backbone.name!r}; set train.teacher "
             "to it, or backbone.name to the teacher"
         )
+    if config.train.crop_seconds and config.train.architecture != "head" and config.features.alignment == "window":
+        raise AutobirdError(
+            f"train.crop_seconds is {config.train.crop_seconds:g}, but features.alignment is window, so that no frames are stored between "
+            "the windows; set train.crop_seconds to 0, or features.alignment to recording"
+        )
     if config.run.name == "features":
         raise AutobirdError("run.name: 'features' is reserved for results that runs share; choose another name")
     return config

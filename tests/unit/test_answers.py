@@ -270,7 +270,14 @@ class StubGraph:
 def index_with_shards(folder: Path) -> None:
     """Write `index` and a shard in which all values of a window are its row number."""
     table = index().assign(
-        shard=0, first_frame=np.arange(len(index())) * 4, row=np.arange(len(index())), rms=0.1, mel_std=1.0, weight=1.0
+        shard=0,
+        first_frame=np.arange(len(index())) * 4,
+        row=np.arange(len(index())),
+        rms=0.1,
+        mel_std=1.0,
+        weight=1.0,
+        earliest=0,
+        latest=0,
     )
     write_table(folder / "index.parquet", table, INDEX)
     np.save(folder / "0.npy", np.repeat(np.arange(len(table)), 4)[:, None].repeat(2, axis=1).astype(np.float16))

@@ -17,6 +17,8 @@ from tests import processes
 SMALL = {"width": 4, "epochs": 3, "batch_size": 6, "threads": 1, "select": "best", "sampler": "uniform"}
 CASES: dict[str, dict[str, Any]] = {
     "mixtures, negatives and average": SMALL | {"mix_probability": 0.6, "ema_decay": 0.9},
+    "crops and backgrounds": SMALL
+    | {"mix_probability": 0.6, "crop_seconds": 1.0, "background_probability": 0.5, "mask_probability": 0.5},
     "transformer, softmax": SMALL
     | {"architecture": "cnn_transformer", "d_model": 8, "outputs": "softmax", "mix_probability": 0.5, "roll": True}
     | {"mask_probability": 0.5, "mask_bands": 4, "mask_frames": 8, "label_smoothing": 0.1, "learning_rate": 1e-3},

@@ -202,7 +202,7 @@ def write_dataset(
                         {
                             "recording": name, "start": window, "species": label, "split": split, "group": name, "shard": 0,
                             "row": len(rows), "first_frame": 0, "rms": 0.1, "mel_std": 1.0, "dropped": "", "quiet": False,
-                            "recording_split": split, **label_sets([label]),
+                            "recording_split": split, "earliest": window, "latest": window, **label_sets([label]),
                         }
                     )  # fmt: skip
                     embeddings.append(np.append(rng.normal(size=16), 1.5 * species))

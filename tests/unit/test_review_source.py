@@ -13,9 +13,10 @@ from autobird.core.files import csv_text
 from autobird.corpus.quarantine import quarantine_reasons
 from autobird.corpus.schemas import PAIRS
 from autobird.dataset.counts import NO_WINDOW, count_dataset
+from autobird.dataset.drop_reasons import BETWEEN
 from autobird.dataset.index import UNCERTAIN, build_index
 from autobird.dataset.recording_tables import RecordingTables
-from autobird.dataset.reviewed import BETWEEN, CHOSEN
+from autobird.dataset.reviewed import CHOSEN
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.evaluation.calibration import fit_calibration, groups_of_species
 from autobird.evaluation.predictions import predictions_of_split

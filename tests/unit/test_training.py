@@ -1,6 +1,7 @@
 """Training: resuming to bit-identical weights, checkpoints, schedules, augmentation, sampling and the stage itself."""
 
 import copy
+import dataclasses
 import json
 import signal
 from collections.abc import Iterator
@@ -56,10 +57,19 @@ def windows(n: int = 40, species: int = 3, seed: int = 0) -> WindowDataset:
     )  # fmt: skip
 
 
+def with_crops_and_backgrounds(data: WindowDataset, each: int = 2) -> WindowDataset:
+    """Return a dataset whose windows can be shifted to the other `each` - 1 of their recordings, and which has backgrounds."""
+    place = np.arange(len(data)) % each
+    last = np.minimum(each, len(data) - np.arange(len(data)) + place) - 1
+    room = np.stack([place, last - place], axis=1) * data.frames
+    return dataclasses.replace(data, room=room, backgrounds=windows(7, seed=3))
+
+
 def trainer(settings: TrainSettings = TINY) -> Trainer:
     make_deterministic(1)
     torch.manual_seed(0)
-    return Trainer(build_network(settings, 3, -8.0, 2.0), windows(), windows(12, seed=1), settings, CPU)
+    train = with_crops_and_backgrounds(windows())
+    return Trainer(build_network(settings, 3, -8.0, 2.0), train, windows(12, seed=1), settings, CPU)
 
 
 def known_targets(present: torch.Tensor) -> Targets:
@@ -76,6 +86,7 @@ def equal_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> boo
     [
         TINY,
         TINY.model_copy(update={"outputs": "softmax"}),
+        TINY.model_copy(update={"crop_seconds": 1.0, "background_probability": 0.5}),
         TrainSettings(architecture="cnn_transformer", d_model=8, epochs=2, batch_size=8, threads=1),
     ],
 )
@@ -99,6 +110,15 @@ def test_an_interrupted_and_resumed_training_ends_with_the_same_weights(
     Checkpointer(str(tmp_path), "x", resumed).resume()
     assert resumed.progress.step or resumed.progress.epoch
     assert equal_weights(resumed.run(lambda: None), expected)
+
+
+def test_crops_and_backgrounds_change_the_training_only_if_they_are_on() -> None:
+    off = trainer().run(lambda: None)
+    without = trainer()
+    without.train = windows()
+    assert equal_weights(without.run(lambda: None), off)
+    for keys in ({"crop_seconds": 1.0}, {"background_probability": 0.5}):
+        assert not equal_weights(trainer(TINY.model_copy(update=keys)).run(lambda: None), off)
 
 
 def test_sigterm_saves_a_checkpoint_after_the_step_and_exits_with_143(tmp_path: Path) -> None:
@@ -315,7 +335,11 @@ def test_networks_map_log_mel_to_one_logit_per_species(architecture: str) -> Non
     assert 50_000 < sum(p.numel() for p in network.parameters()) < 400_000
 
 
-def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpoint(tmp_path: Path) -> None:
+@pytest.mark.parametrize("keys", [{}, {"crop_seconds": 0.5, "background_probability": 0.5}])
+def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpoint(
+    keys: dict[str, float], tmp_path: Path
+) -> None:
+    settings_of_run = TINY.model_copy(update=keys)
     n = 60
     dataset = windows(n)
     with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
@@ -324,7 +348,8 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
         {
             "recording": [f"r{i // 2:02d}" for i in range(n)], "start": np.arange(n) % 2 * 40_000,
             "split": np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4], "shard": 0,
-            "first_frame": dataset.first_frame, "dropped": ["quiet"] + [""] * (n - 1),
+            "first_frame": dataset.first_frame, "dropped": ["RMS below 0.005"] + [""] * (n - 1),
+            "earliest": 0, "latest": 40_000, "rms": 0.001, "negative": np.arange(n) % 10 == 0,
             **label_columns([f"s{i % 3}" if i % 10 else "" for i in range(n)]),
         }
     )  # fmt: skip
@@ -346,7 +371,7 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
     for seed, (folder, resumed) in enumerate((("one", False), ("another", False), ("one", True))):
         torch.manual_seed(seed)  # the process may have any random state
         train.main(
-            [*common, *weights, "--settings", TINY.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
+            [*common, *weights, "--settings", settings_of_run.model_dump_json(), "--front-end", front_end, "--labels", str(tmp_path / "labels.json"),
              "--normalisation", str(tmp_path / "norm.json"), "--checkpoints", str(tmp_path / folder), "--history", str(tmp_path / "h.csv")]
         )  # fmt: skip
         weight_files.append((tmp_path / "run/model/w.safetensors").read_bytes())
@@ -354,6 +379,7 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
         assert ("resumed from" in log) == resumed
         # One of 32 is left out as quiet.
         assert "31 training windows (3 of them negative), 14 validation windows, 3 species, independent outputs" in log
+        assert ("backgrounds: 3 negative windows and 1 quiet ones" in log) == bool(keys)
         assert pd.read_csv(tmp_path / "h.csv")["epoch"].tolist() == [1, 2]
     assert len(set(weight_files)) == 1
     assert len(list((tmp_path / "one").iterdir())) == 1
@@ -362,7 +388,7 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
     network, settings = load_trained(
         json.loads((tmp_path / "run/model/m.json").read_text()), tmp_path / "run/model/w.safetensors"
     )
-    assert settings == TINY
+    assert settings == settings_of_run
     assert safetensors.torch.load(weight_files[0]).keys() == network.state_dict().keys()
 
 

@@ -201,6 +201,7 @@ def write_inputs(folder: Path, rows: pd.DataFrame) -> list[str]:
     index = rows.assign(
         species="", shard=[0 if i < n // 2 else 1 for i in range(n)], row=[n // 2 - 1 - i if i < n // 2 else n - 1 - i for i in range(n)],
         first_frame=0, rms=0.1, mel_std=1.0, dropped="", quiet=False, recording_split="test",
+        earliest=0, latest=0,
     )  # fmt: skip
     write_table(folder / "index.parquet", index, INDEX)
     embeddings = 6 * np.eye(3)[species] - 3

@@ -94,8 +94,8 @@ def test_comments_docstrings_and_formatting_rerun_nothing(folder: Path) -> None:
     assert run(folder).jobs == set()
 
 
-def test_a_new_learning_rate_reruns_training_and_later_stages(folder: Path) -> None:
-    assert run(folder, "train={learning_rate: 0.002}").rules == {"train", *AFTER_TRAIN}
+def test_a_new_learning_rate_or_augmentation_reruns_training_and_later_stages(folder: Path) -> None:
+    assert run(folder, "train={learning_rate: 0.002, crop_seconds: 1}").rules == {"train", *AFTER_TRAIN}
 
 
 def test_an_added_recording_reruns_its_batch_in_the_same_call(folder: Path) -> None:

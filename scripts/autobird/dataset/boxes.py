@@ -11,7 +11,7 @@ from autobird.dataset.label_sets import ABSENT, UNKNOWN
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.base import DUPLICATE, NEGATIVE_LABEL, NO_LABEL, NO_NAME
 
-_TIME_TOLERANCE = 1e-6
+OVERLAP_TOLERANCE = 1e-6
 """Seconds by which an overlap may be too short, because annotation programs round times."""
 
 
@@ -143,7 +143,7 @@ def _overlaps(windows: pd.DataFrame, boxes: pd.DataFrame, settings: DatasetStage
         centre = window_start + settings.window / 2
         sufficient = (box_start <= centre) & (centre < box_end) & (centre < duration)
     else:
-        sufficient = overlap >= np.minimum(settings.min_overlap, box_end - box_start) - _TIME_TOLERANCE
+        sufficient = overlap >= np.minimum(settings.min_overlap, box_end - box_start) - OVERLAP_TOLERANCE
     return _Overlaps(overlap > 0, sufficient)
 
 

@@ -9,11 +9,13 @@ import pandas as pd
 from autobird.audio.windows import is_quiet
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
+from autobird.dataset.crop_limits import limit_to_audible
+from autobird.dataset.drop_reasons import BETWEEN, TOO_QUIET
 from autobird.dataset.index_checks import check_index
 from autobird.dataset.present import has_species, holds_any, holds_only
 from autobird.dataset.rarity import UNITS, count_species, minimum_of, rare_reason, rare_species
 from autobird.dataset.recording_tables import RecordingTables
-from autobird.dataset.reviewed import BETWEEN, CHOSEN, is_reviewed, review_weights, without_chosen
+from autobird.dataset.reviewed import CHOSEN, is_reviewed, review_weights, without_chosen
 from autobird.dataset.reviewed_groups import groups_with_reviewed
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.dataset.split import NO_SPECIES, assign_splits, hash_position, split_at, splits_in_metadata
@@ -80,6 +82,7 @@ def build_index(
     index = index.sort_values(["recording", "start"], ignore_index=True)
     index["quiet"] = is_quiet(index["rms"].to_numpy(), index["mel_std"].to_numpy(), settings)
     index = index.join(label_index(index, accepted, tables, settings))
+    limit_to_audible(index)
     counts = count_species(index)
     rare = rare_species(counts, settings)
     _drop_windows(index, rare, settings)
@@ -97,7 +100,7 @@ def build_index(
 def _drop_windows(index: pd.DataFrame, rare: dict[str, str], settings: DatasetStageSettings) -> None:
     """Add the column dropped, in place: quiet windows, those without a certain label, and those whose species are all rare."""
     index["dropped"] = ""
-    _drop(index, index["rms"] < settings.min_rms, f"RMS below {settings.min_rms:g}")
+    _drop(index, index["rms"] < settings.min_rms, f"{TOO_QUIET} {settings.min_rms:g}")
     _drop(
         index, index["mel_std"] < settings.min_mel_std, f"mel standard deviation below {settings.min_mel_std:g}"
     )  # fmt: skip

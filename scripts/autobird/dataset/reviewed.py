@@ -13,9 +13,6 @@ from autobird.sources.base import PRESENT, REVIEWED
 CHOSEN = "reviewed, but not chosen at random"
 """Reason of windows outside of training that were reviewed because of their score: they would bias what is measured on them."""
 
-BETWEEN = "reviewed, and in one session or the same audio with recordings of several splits"
-"""Reason of windows that cannot be in any split, as similar ones are in another."""
-
 _TIME_TOLERANCE = 0.01
 """Seconds by which the times of a reviewed window may differ from those of a window of the data set."""
 

@@ -27,6 +27,8 @@ INDEX = pa.schema(
         ("recording_unknown", pa.list_(pa.string())),
         ("recording_default", pa.string()),
         ("recording_split", pa.string()),
+        ("earliest", pa.int64()),
+        ("latest", pa.int64()),
     ]
 )
 """One row per window, sorted by recording and start.
@@ -43,4 +45,6 @@ INDEX = pa.schema(
   on: the same for the whole recording.
 - `negative`: no species is in the window. Training uses such windows; they are never a label.
 - `weight`: how much the window counts in calibration and thresholds; 1 for all but reviewed windows (`reviewed.review_weights`).
+- `earliest`, `latest`: first and last sample at which the window could start instead of `start`, with the same labels and without sound
+  that is only in quiet windows. Training crops windows at random between them.
 - `species`: the only species of the window if exactly one is present and no other may be, else ""."""

@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterable
 
+import numpy as np
 import pandas as pd
 
 from autobird.dataset.boxes import label_recordings, label_windows, usable_boxes
+from autobird.dataset.crop_limits import ANYWHERE, label_limits
 from autobird.dataset.label_sets import ABSENT, UNKNOWN
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.reviewed import decisions_of, is_reviewed, label_reviewed_windows
@@ -29,7 +31,7 @@ def label_index(
 
     Returns:
         columns species, negative, chosen and sampling (`label_reviewed_windows`), `_COLUMNS` of the window and, with the prefix
-        `recording_`, of the recording; with the index of `windows`.
+        `recording_`, of the recording, earliest and latest (`label_limits`); with the index of `windows`.
     """
     recordings = accepted.set_index("recording")[["species", "duration"]].join(tables.labels.set_index("recording"))
     recordings["kind"] = recordings["kind"].fillna("")
@@ -45,10 +47,12 @@ def label_index(
     of_recording = _of_recordings(recordings, boxes)
     of_window = of_recording.loc[windows["recording"]].set_index(windows.index)
     in_annotated = windows[windows["recording"].map(annotated)]
-    of_box = label_windows(
-        in_annotated.assign(duration=in_annotated["recording"].map(recordings["duration"])), boxes, settings
-    )
+    in_annotated = in_annotated.assign(duration=in_annotated["recording"].map(recordings["duration"]))
+    of_box = label_windows(in_annotated, boxes, settings)
     of_window.loc[of_box.index, of_box.columns] = of_box
+    of_window["earliest"], of_window["latest"] = ANYWHERE
+    limits = np.stack(label_limits(in_annotated, boxes, settings), axis=1)
+    of_window.loc[of_box.index, ["earliest", "latest"]] = limits
     nothing: list[str] = []
     of_window["chosen"] = pd.Series([nothing] * len(of_window), of_window.index, dtype=object)
     of_window["sampling"] = float("nan")
@@ -57,6 +61,8 @@ def label_index(
         in_reviewed.assign(duration=in_reviewed["recording"].map(recordings["duration"])), decisions, settings
     )
     of_window.loc[of_decision.index, of_decision.columns] = of_decision
+    # A decision is about one window: of a shifted one, nothing is known.
+    of_window.loc[of_decision.index, ["earliest", "latest"]] = np.repeat(in_reviewed[["start"]].to_numpy(), 2, axis=1)
 
     uncertain = _uncertain(recordings, of_recording["present"], names)
     of_recording["unknown"] = _with_uncertain(of_recording["unknown"], of_recording.index, uncertain)

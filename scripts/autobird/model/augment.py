@@ -4,7 +4,6 @@ All random numbers come from one generator per training step, so a resumed train
 whole batch, and each process applies those of its own windows, so they do not depend on the number of processes.
 """
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,17 +13,12 @@ from torch import Tensor
 
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log, Magnitude
 from autobird.model.audio_transforms import functional
+from autobird.model.background_noise import MIN_POWER, NATS_PER_DB, BackgroundNoise
 from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import AUGMENTATION, step_part
 
-_NATS_PER_DB = math.log(10) / 10
-"""Converts dB to the unit of log-mel, which is the natural logarithm of power."""
-
-_MIN_POWER = 1e-12
-"""Lower bound of the power, to avoid log(0)."""
-
-AUDIBLE_NATS = 5 * _NATS_PER_DB
+AUDIBLE_NATS = 5 * NATS_PER_DB
 """How much less power than the other part of a mixture a part may have so that its species count as present, 5 dB. docs/training-field.md
 shows how it was chosen."""
 
@@ -43,6 +37,9 @@ class Augmentation:
         partner: window that each window is mixed with; shape (windows,); None: none.
         weight: weight of each window in its mixture, 1 if it is not mixed; shape (windows,).
         silent: masked bands, shape (windows, 1, mels, 1), and masked frames, shape (windows, 1, 1, frames); None: none.
+        crop: number from 0 to 1 that chooses where each window starts, among the starts that its dataset allows; shape (windows,);
+            None: where the index says.
+        background: which windows get a background, and which one; None: none.
     """
 
     settings: TrainSettings
@@ -52,6 +49,8 @@ class Augmentation:
     partner: NDArray[np.int64] | None = None
     weight: NDArray[np.float64] | None = None
     silent: tuple[Tensor, Tensor] | None = None
+    crop: NDArray[np.float64] | None = None
+    background: BackgroundNoise | None = None
 
     @classmethod
     @step_part(AUGMENTATION)
@@ -83,7 +82,10 @@ class Augmentation:
             weight = np.where(rng.random(windows) < settings.mix_probability, rng.uniform(0.5, 1.0, windows), 1.0)
         if settings.mask_probability:
             silent = _masks(windows, mels, frames, settings, rng)
-        return cls(settings, scaling, shift, nats, partner, weight, silent)
+        # The last ones, so that switching them on changes no other random number.
+        crop = rng.random(windows) if settings.crop_seconds else None
+        background = BackgroundNoise.draw(windows, settings, rng) if settings.background_probability else None
+        return cls(settings, scaling, shift, nats, partner, weight, silent, crop, background)
 
     def rows_needed(self, own: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the windows that are needed to augment the windows `own`: these, then those that they are mixed with."""
@@ -92,7 +94,9 @@ class Augmentation:
         return np.concatenate([own, np.setdiff1d(self.partner[own], own)])
 
     @step_part(AUGMENTATION)
-    def apply(self, x: Tensor, targets: Targets, needed: NDArray[np.int64], own: int) -> tuple[Tensor, Targets]:
+    def apply(
+        self, x: Tensor, targets: Targets, needed: NDArray[np.int64], own: int, noise: Tensor | None = None
+    ) -> tuple[Tensor, Targets]:
         """Augment the first `own` of some windows.
 
         Args:
@@ -100,6 +104,7 @@ class Augmentation:
             targets: of the windows.
             needed: which windows of the batch they are (`rows_needed`).
             own: number of windows to augment.
+            noise: backgrounds of the windows of `x` that get one (`BackgroundNoise.added`), in the units of `scaling`; None: none.
 
         Returns:
             The augmented windows and their targets; shapes (own, 1, mels, frames) and (own, species).
@@ -111,9 +116,12 @@ class Augmentation:
             x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
         scaling = self.scaling
         if isinstance(scaling, Magnitude):
-            x = torch.log(x.clamp(min=_MIN_POWER ** (scaling.exponent / 2))) * (2 / scaling.exponent)
+            x = _log_power(x, scaling)
+            noise = None if noise is None else _log_power(noise, scaling)
         if self.nats is not None:
             x = x + _to_tensor(self.nats[needed], x)[:, None, :, None]
+        if self.background is not None and noise is not None:
+            x = self.background.add(x, noise, needed, scaling)
         if self.partner is not None and self.weight is not None:
             place = np.empty(len(self.partner), np.int64)  # of each needed window in x
             place[needed] = np.arange(len(needed))
@@ -126,6 +134,11 @@ class Augmentation:
             bands, columns = (mask[needed[:own]].to(x.device) for mask in self.silent)
             x = x.masked_fill(bands | columns, scaling.silence)
         return x, targets
+
+
+def _log_power(x: Tensor, scaling: Magnitude) -> Tensor:
+    """Return the logarithm of the power of magnitudes."""
+    return torch.log(x.clamp(min=MIN_POWER ** (scaling.exponent / 2))) * (2 / scaling.exponent)
 
 
 def _to_tensor(values: NDArray[np.float64], like: Tensor) -> Tensor:
@@ -147,7 +160,7 @@ def _gain_and_equaliser(
         rng.normal(0, settings.equaliser_db / np.sqrt(len(orders) / 2), (windows, len(orders))) / orders**0.5 @ basis
     )
     gain = rng.uniform(-settings.gain_db, settings.gain_db, (windows, 1))
-    nats: NDArray[np.float64] = (curve + gain) * _NATS_PER_DB
+    nats: NDArray[np.float64] = (curve + gain) * NATS_PER_DB
     return nats
 
 
@@ -177,7 +190,7 @@ def _mix(
     mixed = torch.logaddexp(y + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * y + b * x[partner]
     if outputs == "softmax":
         return mixed, own._replace(present=w[:, None] * own.present + (1 - w)[:, None] * other.present)
-    level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=_MIN_POWER))
+    level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=MIN_POWER))
     difference = level[partner] + torch.log1p(-w) - level[: len(partner)] - torch.log(w)
     return mixed, _union(own, other, difference, torch.from_numpy(weight < 1).to(x.device))
 

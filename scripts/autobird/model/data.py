@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,8 @@ class WindowDataset:
         frames: number of frames of a window.
         scaling: amplitude scaling of the frames.
         recording_names: names of the recordings, in the order of `recording`; if empty, messages show the index.
+        room: by how many frames each window can be shifted to an earlier start, and to a later one; shape (windows, 2); None: not at all.
+        backgrounds: windows that can be added to these as background noise; None: none.
     """
 
     shards: Sequence[NDArray[np.float16]]
@@ -57,6 +60,8 @@ class WindowDataset:
     frames: int
     scaling: AmplitudeScaling = field(default_factory=Log)
     recording_names: Sequence[str] = ()
+    room: NDArray[np.int64] | None = None
+    backgrounds: "WindowDataset | None" = None
 
     @classmethod
     def from_index(
@@ -126,10 +131,7 @@ class WindowDataset:
                 on.
             processes: processes that share the windows.
         """
-        table = read_table(index)
-        table = table[(table["dropped"] == "") & (table["split"] == split)]
-        if single_species:
-            table = table[holds_one(table)]
+        table = used_windows(read_table(index), split, single_species)
         return cls.from_index(table, labels, shards, frames, scaling, processes)
 
     def __len__(self) -> int:
@@ -165,21 +167,61 @@ class WindowDataset:
         return None
 
     @step_part(READING)
-    def take(self, rows: NDArray[np.int64]) -> Tensor:
-        """Read the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames)."""
+    def take(self, rows: NDArray[np.int64], shift: NDArray[np.int64] | None = None) -> Tensor:
+        """Read the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames).
+
+        Args:
+            rows: the windows.
+            shift: by how many frames each of them starts later; shape (n,); None: not at all.
+        """
         mels = self.shards[0].shape[1]
         out = np.empty((len(rows), self.frames, mels), np.float32)
         offsets = np.arange(self.frames)
+        first = self.first_frame[rows] if shift is None else self.first_frame[rows] + shift
         for s in np.unique(self.shard[rows]):
             in_shard = np.flatnonzero(self.shard[rows] == s)
-            out[in_shard] = self.shards[s][self.first_frame[rows[in_shard], None] + offsets]
+            out[in_shard] = self.shards[s][first[in_shard, None] + offsets]
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
+
+    def crop_shift(self, rows: NDArray[np.int64], choice: NDArray[np.float64]) -> NDArray[np.int64] | None:
+        """Return by how many frames the windows at `rows` start later in random crops, all allowed starts with the same probability.
+
+        Args:
+            rows: the windows.
+            choice: random numbers, from 0 to below 1; shape (n,).
+        """
+        if self.room is None:
+            return None
+        earlier, later = self.room[rows].T
+        return np.floor(choice * (earlier + later + 1)).astype(np.int64) - earlier
+
+    def chosen(self, choice: NDArray[np.float64]) -> NDArray[np.int64]:
+        """Return the rows that random numbers choose: all recordings with the same probability, then all windows of the recording.
+
+        Args:
+            choice: random numbers from 0 to below 1, for the recording and for the window; shape (n, 2).
+        """
+        order, first, count = self._of_recording
+        recording = np.floor(choice[:, 0] * len(count)).astype(np.int64)
+        return order[first[recording] + np.floor(choice[:, 1] * count[recording]).astype(np.int64)]
+
+    @cached_property
+    def _of_recording(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """Rows sorted by recording, and of each recording the place of its first row among them and the number of its rows."""
+        count = np.bincount(self.recording)
+        return np.argsort(self.recording, kind="stable"), np.cumsum(count) - count, count
 
     @step_part(READING)
     def targets(self, rows: NDArray[np.int64]) -> Targets:
         """Return the targets of the windows at `rows`."""
         present = torch.from_numpy(self.labels.present[rows].astype(np.float32))
         return Targets(present, torch.from_numpy(self.labels.known[rows]))
+
+
+def used_windows(index: pd.DataFrame, split: str, single_species: bool = False) -> pd.DataFrame:
+    """Return the rows of an index that are in use in a split; see `WindowDataset.from_split`."""
+    used = index[(index["dropped"] == "") & (index["split"] == split)]
+    return used[holds_one(used)] if single_species else used
 
 
 def windows_per_epoch(windows: WindowDataset, settings: TrainSettings) -> int:

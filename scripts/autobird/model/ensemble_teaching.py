@@ -69,4 +69,6 @@ def with_answers(windows: WindowDataset, index: Path, answers: Path, outputs: Ou
     logits = np.stack(table.iloc[rows].to_list()).astype(np.float64)
     probabilities = (softmax(logits) if outputs == "softmax" else expit(logits)).astype(np.float32)
     fields: dict[str, Any] = {field.name: getattr(windows, field.name) for field in dataclasses.fields(windows)}
+    # The ensemble answered each window where it is.
+    fields["room"] = None
     return TaughtWindows(**fields, answers=probabilities)

@@ -50,6 +50,7 @@ def first_windows(windows: WindowDataset, count: int) -> WindowDataset:
         first_frame=windows.first_frame[:count],
         recording=windows.recording[:count],
         labels=labels,
+        room=None if windows.room is None else windows.room[:count],
     )
 
 

@@ -45,6 +45,10 @@ STUDENT_RECIPE: dict[str, Any] = {"epochs": 40}
 _RECIPES = {"cnn_transformer": ORIGINAL_RECIPE, "head": HEAD_RECIPE}
 
 
+BackgroundLevel = Annotated[float, Field(ge=5, le=60)]
+"""dB. The lower bound is the difference from which on mixtures do not hold the species of their quieter part (`augment.AUDIBLE_NATS`)."""
+
+
 class TrainSettings(Settings):
     """Training. With `cnn_transformer`, the defaults are those of the project that Autobird reimplements."""
 
@@ -228,6 +232,28 @@ class TrainSettings(Settings):
     )
     mask_bands: int = Field(8, ge=0, description="Largest number of mel bands that are silenced.")
     mask_frames: int = Field(20, ge=0, description="Largest number of frames that are silenced.")
+    crop_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=60,
+        description="Augmentation: largest random shift of a training window along its recording, earlier or later, seconds; 0: off. A "
+        "window is shifted over neighbouring windows that are not quiet, and in an annotated recording only as far as its boxes give it "
+        "the same labels. Reviewed windows are not shifted, and neither are those of a network that `ensemble: distill` trains. Needs "
+        "`features.alignment: recording`.",
+    )
+    background_probability: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Augmentation: share of the windows to which a background is added: a negative window of the training split, or one of "
+        "its windows with an RMS level below `features.min_rms`. The training target stays the same. All recordings with such windows are "
+        "drawn equally often.",
+    )
+    background_snr_db: tuple[BackgroundLevel, BackgroundLevel] = Field(
+        (10.0, 25.0),
+        description="Smallest and largest signal-to-noise ratio of a window with a background: how much less power the background has, "
+        "drawn uniformly between the two, dB. At least 5, as a species in a quiet window is then not heard in the sum.",
+    )
     ema_decay: float = Field(
         0.995,
         ge=0,
@@ -307,6 +333,15 @@ class TrainSettings(Settings):
             raise ValueError(
                 f"d_model {self.d_model} is not a multiple of heads {self.heads}; "
                 f"set d_model to {self.heads * max(1, self.d_model // self.heads)}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _background_fits(self) -> "TrainSettings":
+        low, high = self.background_snr_db
+        if low > high:
+            raise ValueError(
+                f"background_snr_db [{low:g}, {high:g}] has its larger value first; set it to [{high:g}, {low:g}]"
             )
         return self
 

@@ -26,7 +26,7 @@ def own_windows(
 ) -> tuple[Tensor, Targets, Tensor]:
     """Read and augment the windows of a step that a process computes.
 
-    Only these are read, and those that they are mixed with.
+    Only these are read, those that they are mixed with, and their backgrounds.
 
     Args:
         windows: the training split.
@@ -42,9 +42,14 @@ def own_windows(
     drawn = Augmentation.draw(len(rows), windows.window_shape, settings, rng, windows.scaling)
     places = np.arange(len(rows))[own]
     needed = drawn.rows_needed(places)
-    tensors = (windows.take(rows[needed]), *windows.targets(rows[needed]))
+    shift = None if drawn.crop is None else windows.crop_shift(rows[needed], drawn.crop[needed])
+    tensors = (windows.take(rows[needed], shift), *windows.targets(rows[needed]))
     x, present, known = (t.to(device, non_blocking=True) for t in tensors)
-    x, targets = drawn.apply(x, Targets(present, known), needed, len(places))
+    noise = None
+    if drawn.background is not None and windows.backgrounds is not None:
+        choice = drawn.background.choice[needed[drawn.background.added[needed]]]
+        noise = windows.backgrounds.take(windows.backgrounds.chosen(choice)).to(device, non_blocking=True)
+    x, targets = drawn.apply(x, Targets(present, known), needed, len(places), noise)
     return x, targets, present[: len(places)]
 
 
@@ -63,7 +68,8 @@ def own_sounds(
     places = np.arange(teaching.batch)[own]
     lesson = teaching.lesson(rng, places)
     # Not mixed: the teacher answered each sound as it is. The other changes are ones that its answer should not depend on.
-    unmixed = settings.model_copy(update={"mix_probability": 0.0})
+    # Not cropped and without backgrounds: the sounds are single windows, some of them with noise already.
+    unmixed = settings.model_copy(update={"mix_probability": 0.0, "crop_seconds": 0.0, "background_probability": 0.0})
     answers = Targets(lesson.answers, torch.ones_like(lesson.answers, dtype=torch.bool))
     _, _, mels, frames = lesson.frames.shape
     drawn = Augmentation.draw(teaching.batch, (mels, frames), unmixed, rng, scaling)

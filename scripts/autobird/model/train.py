@@ -29,6 +29,7 @@ from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
 from autobird.model.teaching import TeachingFiles, add_arguments, teacher_description, teaching_of
 from autobird.model.tracking import Tracker
+from autobird.model.training_windows import training_windows
 
 
 def fit(
@@ -101,11 +102,9 @@ def trainer_of(
     check_outputs(settings.outputs, labels)
     norm = read_json(args.normalisation)
     softmax = settings.outputs == "softmax"
-    train, validation = (
-        WindowDataset.from_split(
-            args.index, split, labels, args.shards, frames, scaling_of(front_end), softmax, processes
-        )
-        for split in ("train", "validation")
+    train = training_windows(args.index, labels, args.shards, front_end, settings, processes)
+    validation = WindowDataset.from_split(
+        args.index, "validation", labels, args.shards, frames, scaling_of(front_end), softmax, processes
     )
     if args.ensemble_answers:
         train = with_answers(train, args.index, args.ensemble_answers, settings.outputs)

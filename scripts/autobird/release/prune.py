@@ -19,6 +19,7 @@ from autobird.model.settings import TrainSettings
 from autobird.model.teaching import TeachingFiles, add_arguments, teaching_of
 from autobird.model.train import fit
 from autobird.model.trained import load_trained
+from autobird.model.training_windows import training_windows
 from autobird.release.onnx_files import export
 from autobird.release.settings import PruneSettings
 
@@ -126,12 +127,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
         compute = select_precision(recipe)
         make_deterministic(recipe.threads)
-        scaling = scaling_of(MelSettings.model_validate(model["features"]))
-        train, validation = (
-            WindowDataset.from_split(
-                args.index, split, model["labels"], args.shards, model["frames"], scaling, recipe.outputs == "softmax"
-            )
-            for split in ("train", "validation")
+        front_end = MelSettings.model_validate(model["features"])
+        scaling, softmax = scaling_of(front_end), recipe.outputs == "softmax"
+        train = training_windows(args.index, model["labels"], args.shards, front_end, recipe)
+        validation = WindowDataset.from_split(
+            args.index, "validation", model["labels"], args.shards, model["frames"], scaling, softmax
         )
         files = TeachingFiles.of(args)
         teaching = teaching_of(files, args.index, model["frames"], network, recipe, compute.device)
