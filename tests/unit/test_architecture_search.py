@@ -12,7 +12,6 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from architecture_candidates import CANDIDATES, Network
 from architecture_search import cost, numbers
-
 from autobird.model.networks import ResNet, build_network
 from autobird.model.settings import TrainSettings
 
