@@ -192,7 +192,9 @@ def main() -> None:
     p.add_argument(
         "--only", action="append", default=[], help="name of a candidate; without it, all of them; can be repeated"
     )
-    p.add_argument("--test", action="store_true", help="also show the scores of the test recordings: only after the choice")
+    p.add_argument(
+        "--test", action="store_true", help="also show the scores of the test recordings: only after the choice"
+    )
     p.add_argument("--table", action="store_true", help="print the table, and train nothing")
     args = p.parse_args()
     unknown = sorted(set(args.only) - set(CANDIDATES))

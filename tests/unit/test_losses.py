@@ -23,7 +23,7 @@ from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
 from autobird.model.validation import loss_and_macro_f1, predict_logits
 from tests.augmented import augment
-from tests.unit.test_training import CPU, equal_weights, known_targets, windows
+from tests.unit.test_training import CPU, SONG, equal_weights, known_targets, windows
 
 LOSSES = ("bce", "focal", "asymmetric")
 TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1)
@@ -185,11 +185,11 @@ def with_negatives(n: int = 60, seed: int = 0) -> WindowDataset:
         species = row % 3
         if row % 4 == 3:
             data.labels.present[row] = False
-            frames[row, :, 2 + 4 * species : 5 + 4 * species] -= 4
+            frames[row, SONG, 2 + 4 * species + np.arange(3)] -= 4
         elif row % 8 == 0:
             other = (species + 1) % 3
             data.labels.present[row, other] = True
-            frames[row, :, 2 + 4 * other : 5 + 4 * other] += 4
+            frames[row, SONG, 2 + 4 * other + np.arange(3)] += 4
         elif row % 8 == 1:
             data.labels.known[row, (species + 1) % 3] = False
     return data

@@ -45,13 +45,17 @@ def sigterm_handler() -> Iterator[None]:
     signal.signal(signal.SIGTERM, handler)
 
 
+SONG = np.flatnonzero(np.arange(40) % 10 < 5)[:, None]
+"""Frames of a window of `windows` in which its species is heard."""
+
+
 def windows(n: int = 40, species: int = 3, seed: int = 0) -> WindowDataset:
-    """Return windows in which each species is a band of higher power at its own frequency."""
+    """Return windows in which each species is heard at its own frequency, half of the time."""
     rng = np.random.default_rng(seed)
     label = np.arange(n) % species
     frames = rng.normal(-9, 1, (n, 40, 16)).astype(np.float16)
     for i, species_index in enumerate(label):
-        frames[i, :, 2 + 4 * species_index : 5 + 4 * species_index] += 4
+        frames[i, SONG, 2 + 4 * species_index + np.arange(3)] += 4
     return WindowDataset(
         [frames.reshape(-1, 16)], np.zeros(n, np.int64), np.arange(n) * 40, single_species(label, species), np.arange(n) // 2, 40
     )  # fmt: skip
@@ -324,7 +328,7 @@ def test_every_architecture_but_the_head_is_registered() -> None:
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_networks_map_log_mel_to_one_logit_per_species(architecture: str) -> None:
     torch.manual_seed(0)
-    network = build_network(TrainSettings(architecture=architecture), 7, -8.0, 3.0).eval()
+    network = build_network(TrainSettings(architecture=architecture, centre_bands=False), 7, -8.0, 3.0).eval()
     x = 3 * torch.randn(2, 1, 64, 157) - 8
     with torch.no_grad():
         found = network(x)
@@ -333,6 +337,30 @@ def test_networks_map_log_mel_to_one_logit_per_species(architecture: str) -> Non
         assert (found - network(x)).abs().max() > 0.01
     assert found.shape == (2, 7)
     assert 50_000 < sum(p.numel() for p in network.parameters()) < 400_000
+
+
+def test_the_level_and_the_frequency_response_of_a_recorder_do_not_change_the_logits_of_resnet() -> None:
+    torch.manual_seed(0)
+    x = 3 * torch.randn(2, 1, 64, 157) - 8
+    response = torch.linspace(-5, 2, 64)[None, None, :, None]
+    with torch.no_grad():
+        for centre_bands in (True, False):
+            network = build_network(TrainSettings(centre_bands=centre_bands), 7, -8.0, 3.0).eval()
+            changes = (network(x + response) - network(x)).abs().max()
+            assert (changes < 1e-4) == centre_bands
+
+
+def test_a_network_of_an_older_version_does_not_centre_the_bands(tmp_path: Path) -> None:
+    older = TrainSettings(centre_bands=False)
+    network = build_network(older, 2, -8.0, 3.0)
+    safetensors.torch.save_file(network.state_dict(), tmp_path / "weights.safetensors")
+    model = {"labels": ["a", "b"], "normalisation": {"mean": -8.0, "std": 3.0}, "train": older.model_dump()}
+    del model["train"]["centre_bands"]
+    loaded, settings = load_trained(model, tmp_path / "weights.safetensors")
+    assert not settings.centre_bands
+    x = 3 * torch.randn(2, 1, 64, 157) - 8
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.eval()(x), network.eval()(x))
 
 
 @pytest.mark.parametrize("keys", [{}, {"crop_seconds": 0.5, "background_probability": 0.5}])

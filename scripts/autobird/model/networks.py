@@ -15,22 +15,29 @@ from autobird.model.settings import TrainSettings
 
 
 class Normalise(nn.Module):
-    """Subtract the mean of the training split and divide by its standard deviation.
+    """Subtract a mean and divide by the standard deviation of the training split.
 
     Because this is part of the network, a model takes mel frames as the front end computes them.
+
+    Args:
+        mean: mean of the training split.
+        std: its standard deviation.
+        centre_bands: subtract from each mel band of a window its own mean over the window, and not the mean of the training split. With
+            log-mel, the level of a recording, the frequency response of its recorder and steady noise then have no effect.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: float, std: float) -> None:
+    def __init__(self, mean: float, std: float, centre_bands: bool = False) -> None:
         super().__init__()
+        self.centre_bands = centre_bands
         self.register_buffer("mean", torch.tensor(mean))
         self.register_buffer("std", torch.tensor(std))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the normalised values; input and output have the same shape, which can be any."""
-        return (x - self.mean) / self.std
+        """Return the normalised values; input and output have the shape (windows, 1, mels, frames)."""
+        return (x - (x.mean(dim=3, keepdim=True) if self.centre_bands else self.mean)) / self.std
 
 
 class BasicBlock(nn.Module):
@@ -58,9 +65,11 @@ class ResNet(nn.Module):
     The stride of the first layer saves most of the time on a CPU, because convolutions at full resolution are the slowest.
     """
 
-    def __init__(self, species: int, width: int, dropout: float, mean: float, std: float) -> None:
+    def __init__(
+        self, species: int, width: int, dropout: float, mean: float, std: float, centre_bands: bool = False
+    ) -> None:
         super().__init__()
-        self.normalise = Normalise(mean, std)
+        self.normalise = Normalise(mean, std, centre_bands)
         self.stem = nn.Sequential(
             nn.Conv2d(1, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU(inplace=True)
         )
@@ -182,7 +191,7 @@ def set_initial_bias(network: nn.Module, share: NDArray[np.float64]) -> None:
 
 
 ARCHITECTURES: dict[str, Callable[[TrainSettings, int, float, float], nn.Module]] = {
-    "resnet": lambda s, species, mean, std: ResNet(species, s.width, s.dropout, mean, std),
+    "resnet": lambda s, species, mean, std: ResNet(species, s.width, s.dropout, mean, std, s.centre_bands),
     "cnn_transformer": lambda s, species, mean, std: CnnTransformer(
         species, s.d_model, s.heads, s.layers, s.dropout, mean, std
     ),

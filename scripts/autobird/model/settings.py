@@ -98,6 +98,12 @@ class TrainSettings(Settings):
         description="Channels of the first layer of `resnet`; its four stages have 1, 2, 4 and 8 times as many. More channels make the "
         "network larger and slower.",
     )
+    centre_bands: bool = Field(
+        True,
+        description="Whether `resnet` subtracts from each mel band its mean over the window, so that it does not depend on the level of a "
+        "recording, the frequency response of the recorder and steady noise (docs/architectures.md). With false, it subtracts the mean of "
+        "the training split from all bands.",
+    )
     d_model: int = Field(
         64,
         ge=8,

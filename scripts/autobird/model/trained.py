@@ -18,8 +18,8 @@ def load_trained(model: dict[str, Any], weights: Path) -> tuple[nn.Module, Train
         model: content of `model.json`.
         weights: safetensors file.
     """
-    # Models of older versions do not name their outputs, which were softmax.
-    settings = TrainSettings.model_validate({"outputs": "softmax"} | model["train"])
+    # Models of older versions do not name these; their outputs were softmax, and their bands were not centred.
+    settings = TrainSettings.model_validate({"outputs": "softmax", "centre_bands": False} | model["train"])
     network: nn.Module
     if settings.architecture == "head":
         prior = bool(model["known_to_backbone"])
