@@ -97,20 +97,22 @@ def _match(first: list[NDArray[np.void]], second: list[NDArray[np.void]], min_ma
         second: landmarks of the second recording of each pair, sorted by hash.
         min_matches: minimum number of aligned matches.
     """
-    keys, frames = zip(*(_keys_and_frames(side) for side in (first, second)), strict=True)
-    low = np.searchsorted(keys[1], keys[0], side="left")
-    count = np.searchsorted(keys[1], keys[0], side="right") - low
-    _, inverse, equal = np.unique(keys[0], return_inverse=True, return_counts=True)
+    (keys, frames), (other_keys, other_frames) = _keys_and_frames(first), _keys_and_frames(second)
+    low = np.searchsorted(other_keys, keys)
+    # Most landmarks have no match; only the others are searched a second time.
+    matched = np.flatnonzero(np.append(other_keys, -1)[low] == keys)
+    keys, frames, low = keys[matched], frames[matched], low[matched]
+    count = np.searchsorted(other_keys, keys, side="right") - low
+    _, inverse, equal = np.unique(keys, return_inverse=True, return_counts=True)
     count[count * equal[inverse] > MAX_MATCHES_PER_HASH] = 0
-    of_pair = np.bincount((keys[0] >> HASH_BITS).astype(np.intp), count, len(first)).astype(np.int64)
-    ends = np.cumsum(np.bincount((keys[0] >> HASH_BITS).astype(np.intp), minlength=len(first)))
+    pair = keys >> HASH_BITS
+    of_pair = np.bincount(pair, count, len(first)).astype(np.int64)
+    ends = np.searchsorted(pair, np.arange(len(first)), side="right")
     for pairs in _split(np.arange(len(first)), of_pair):
         rows = np.arange(ends[pairs[0] - 1] if pairs[0] else 0, ends[pairs[-1]])
         a = np.repeat(rows, count[rows])
         b = low[a] + np.arange(len(a)) - np.repeat(np.cumsum(count[rows]) - count[rows], count[rows])
-        pair = keys[0][a] >> HASH_BITS
-        time = frames[0][a].astype(np.int64)
-        yield from aligned_pairs(pair << 32 | pair, time - frames[1][b], time, min_matches)
+        yield from aligned_pairs(pair[a] << 32 | pair[a], frames[a] - other_frames[b], frames[a], min_matches)
 
 
 def _keys_and_frames(landmarks: list[NDArray[np.void]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
