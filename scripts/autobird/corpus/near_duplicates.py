@@ -25,6 +25,9 @@ from autobird.corpus.landmark_votes import votes_by_part, write_votes
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import NearDuplicateSettings
 
+_RANGES = 8
+"""Ranges of hashes of a search within one process; bounds its memory."""
+
 
 def load_landmarks(path: Path, recordings: pd.DataFrame, recordings_file: Path) -> NDArray[np.void]:
     """Read the landmarks of a batch and check that they belong to the batch's table of recordings.
@@ -104,9 +107,11 @@ def near_duplicates(
     """Return the near-duplicates (`PAIRS`) of all batches, sorted, without files of votes; see `add_up_votes`."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        write_votes(landmarks, 0, 1, folder / "votes.npy", folder / "votes.json")
-        files = [folder / "votes.npy"], [folder / "votes.json"]
-        return add_up_votes(recordings, landmarks, recordings_files, *files, min_matches, folder)
+        votes = [folder / f"{number}.npy" for number in range(_RANGES)]
+        summaries = [folder / f"{number}.json" for number in range(_RANGES)]
+        for number in range(_RANGES):
+            write_votes(landmarks, number, _RANGES, votes[number], summaries[number])
+        return add_up_votes(recordings, landmarks, recordings_files, votes, summaries, min_matches, folder)
 
 
 def _pair_row(pair: MatchedPair, recordings: Sequence[pd.DataFrame]) -> list[object]:
