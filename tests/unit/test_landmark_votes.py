@@ -1,6 +1,6 @@
 """The search by ranges of hashes finds the pairs that a comparison of all pairs of batches finds, with a bounded number of votes."""
 
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -92,9 +92,7 @@ def pairs_of_batches(recordings: list[Landmarks], batches: int, folder: Path) ->
 
 
 @pytest.mark.parametrize(("batches", "ranges"), [(1, 1), (1, 8), (3, 1), (3, 5), (8, 64)])
-def test_the_pairs_are_those_of_a_comparison_of_all_pairs_of_batches(
-    tmp_path: Path, batches: int, ranges: int
-) -> None:
+def test_the_pairs_are_those_of_a_comparison_of_all_pairs_of_batches(tmp_path: Path, batches: int, ranges: int) -> None:
     recordings = corpus(30)
     expected = pairs_of_batches(recordings, batches, tmp_path)
     assert {pair[:2] for pair in expected} >= {(f"{n - 1:03d}", f"{n:03d}") for n in range(4, 30, 5)}
@@ -134,7 +132,7 @@ def test_ranges_hold_each_hash_once(ranges: int) -> None:
     bounds = [range_of_hashes(number, ranges) for number in range(ranges)]
     assert bounds[0][0] == 0
     assert bounds[-1][1] == 1 << 24
-    assert all(end == first for (_, end), (first, _) in zip(bounds, bounds[1:], strict=False))
+    assert all(end == first for (_, end), (first, _) in pairwise(bounds))
     assert all(first % (1 << 16) == 0 and first < bound for first, bound in bounds)
 
 
@@ -191,7 +189,9 @@ def test_the_files_do_not_depend_on_the_size_of_the_blocks(tmp_path: Path, monke
 
 
 def test_triples_have_the_same_first_peak_and_neighbouring_times() -> None:
-    at = {name: (5 << 16) + (band << 8) + gap for name, band, gap in (("a", 1, 9), ("b", 2, 4), ("c", 3, 6), ("d", 4, 7))}
+    at = {
+        name: (5 << 16) + (band << 8) + gap for name, band, gap in (("a", 1, 9), ("b", 2, 4), ("c", 3, 6), ("d", 4, 7))
+    }
     rows = landmarks(*((h, 0, 10) for h in at.values()), (at["a"], 0, 11), (at["b"], 1, 10))
     keys, recordings, frames = triples_of(rows)
     low = {name: h & 0xFFFF for name, h in at.items()}

@@ -10,7 +10,7 @@ from autobird.corpus.landmark_votes import pairs_of
 LEAST_VOTES = 2
 """Votes for one offset with which a pair can be a candidate."""
 
-CANDIDATES_PER_RECORDING = 5
+CANDIDATES_PER_RECORDING = 10
 """Number of candidates, per recording, above which those with the fewest votes are not compared exactly."""
 
 _OFFSETS = 2

@@ -180,7 +180,9 @@ def triples_of(landmarks: NDArray[np.void]) -> tuple[NDArray[np.uint32], NDArray
     Returns:
         bands and times of the second and the third peak in one number, recording, and frame of the first peak.
     """
-    landmarks = landmarks[np.lexsort((landmarks["hash"] >> 8, landmarks["hash"] & 0xFF, landmarks["frame"], landmarks["recording"]))]
+    landmarks = landmarks[
+        np.lexsort((landmarks["hash"] >> 8, landmarks["hash"] & 0xFF, landmarks["frame"], landmarks["recording"]))
+    ]
     found = []
     for step in _TRIPLE_STEPS:
         rows, later = landmarks[:-step], landmarks[step:]
@@ -224,7 +226,12 @@ def vote_for_triples(source: LandmarkRange, limit: int, common: int, least_votes
                 keys, recordings, frames = triples_of(rows[used[rows["hash"] - np.uint32(source.first)]])
                 in_part = _part_of(keys, parts) == part
                 found.append((keys[in_part], source.numbers(batch, recordings[in_part]), frames[in_part]))
-            vote(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)), None, least_votes // len(of_band) // parts, out)
+            vote(
+                *(np.concatenate(arrays) for arrays in zip(*found, strict=True)),
+                None,
+                least_votes // len(of_band) // parts,
+                out,
+            )
 
 
 def _part_of(keys: NDArray[np.uint32], parts: int) -> NDArray[np.uint32]:

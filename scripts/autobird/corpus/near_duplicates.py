@@ -139,7 +139,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         recordings = [read_table(path, ["recording", "species", "status"]) for path in args.recordings]
         with scratch(args.output) as folder:
             pairs = add_up_votes(
-                recordings, args.landmarks, args.recordings, args.votes, args.summaries, settings.near_duplicate_votes, folder
+                recordings,
+                args.landmarks,
+                args.recordings,
+                args.votes,
+                args.summaries,
+                settings.near_duplicate_votes,
+                folder,
             )
         write_csv(args.output, pairs)
         conflicting = (pairs["species"] != pairs["other_species"]).sum()
