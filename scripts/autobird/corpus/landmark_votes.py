@@ -118,24 +118,20 @@ def limit_of(sizes: NDArray[np.int64], budget: int) -> int:
     return int(np.searchsorted(votes, budget, side="right")) - 1
 
 
-def vote(
-    keys: NDArray[np.uint32],
-    recordings: NDArray[np.uint64],
-    frames: NDArray[np.uint32],
-    limit: int | None,
-    least_votes: int,
-    out: VoteFile,
-) -> None:
+Keys = tuple[NDArray[np.uint32], NDArray[np.uint64], NDArray[np.uint32]]
+"""Hashes, or triples of peaks, of a batch; the number of the recording and the frame of each; all of shape (keys,)."""
+
+
+def vote(of_batches: Sequence[Keys], limit: int | None, least_votes: int, out: VoteFile) -> None:
     """Add a vote for each two recordings with the same key.
 
     Args:
-        keys: hash, or triple of peaks.
-        recordings: number of the recording of each key.
-        frames: time of each key.
+        of_batches: keys of each batch.
         limit: number of equal keys above which they are dropped; None: that of the budget for triples.
         least_votes: smallest budget.
         out: the votes.
     """
+    keys, recordings, frames = (np.concatenate(parts) for parts in zip(*of_batches, strict=True))
     # One sort of 64-bit numbers takes half the time of an argsort.
     order = np.sort(keys.astype(np.uint64) << _U(32) | np.arange(len(keys), dtype=np.uint64)) & _U(0xFFFFFFFF)
     keys, recordings, frames = keys[order], recordings[order], frames[order]
@@ -202,7 +198,7 @@ def vote_for_landmarks(source: LandmarkRange, limit: int, out: VoteFile) -> None
         for batch, rows in source.rows(first, end):
             rows = rows[used[rows["hash"] - np.uint32(source.first)]]
             found.append((rows["hash"], source.numbers(batch, rows["recording"]), rows["frame"]))
-        vote(*(np.concatenate(parts) for parts in zip(*found, strict=True)), limit, 0, out)
+        vote(found, limit, 0, out)
 
 
 def _blocks(sizes: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
@@ -217,7 +213,7 @@ def vote_for_triples(source: LandmarkRange, limit: int, common: int, least_votes
     """Add the votes of triples of landmarks whose hashes have more than `limit` and at most `common` landmarks."""
     used = (source.counts > limit) & (source.counts <= common)
     of_band = np.where(used, source.counts, 0).reshape(-1, 1 << 16).sum(axis=1)
-    for band in np.flatnonzero(of_band):
+    for band in np.flatnonzero(of_band).tolist():
         buckets = band * (1 << 16) // BUCKET, (band + 1) * (1 << 16) // BUCKET
         parts = -(-len(_TRIPLE_STEPS) * int(of_band[band]) // _BLOCK)
         for part in range(parts):
@@ -226,12 +222,7 @@ def vote_for_triples(source: LandmarkRange, limit: int, common: int, least_votes
                 keys, recordings, frames = triples_of(rows[used[rows["hash"] - np.uint32(source.first)]])
                 in_part = _part_of(keys, parts) == part
                 found.append((keys[in_part], source.numbers(batch, recordings[in_part]), frames[in_part]))
-            vote(
-                *(np.concatenate(arrays) for arrays in zip(*found, strict=True)),
-                None,
-                least_votes // len(of_band) // parts,
-                out,
-            )
+            vote(found, None, least_votes // len(of_band) // parts, out)
 
 
 def _part_of(keys: NDArray[np.uint32], parts: int) -> NDArray[np.uint32]:
@@ -260,14 +251,14 @@ def write_votes(landmarks: Sequence[Path], number: int, ranges: int, votes: Path
         vote_for_triples(source, limit, common, LEAST_VOTES, out)
         length = out.write(votes)
     between = (source.counts > limit) & (source.counts <= common)
+    common_hashes = (np.flatnonzero(source.counts > common) + source.first).tolist()
     content = {
-        "landmarks": source.landmarks, "limit": limit, "complete": not between.any(),
-        "common": (np.flatnonzero(source.counts > common) + source.first).tolist(),
+        "landmarks": source.landmarks, "limit": limit, "complete": not between.any(), "common": common_hashes,
     }  # fmt: skip
     write_json(summary, content)
     log.info(
         "%d votes; hashes with at most %d landmarks are joined directly; %d hashes are common",
-        length, limit, len(content["common"]),
+        length, limit, len(common_hashes),
     )  # fmt: skip
 
 
