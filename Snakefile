@@ -29,9 +29,13 @@ include: "workflow/rules/cluster.smk"
 include: "workflow/rules/corpus.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/model.smk"
+include: "workflow/rules/profile.smk"
 include: "workflow/rules/analysis.smk"
+include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/release.smk"
+include: "workflow/rules/track.smk"
 include: "workflow/rules/crossval.smk"
+include: "workflow/rules/sweep.smk"
 include: "workflow/rules/drift.smk"
 include: "workflow/rules/predict.smk"
 include: "workflow/rules/field_evaluation.smk"
@@ -43,6 +47,7 @@ rule all:
     input:
         RUN / "evaluation/metrics.json",
         RUN / "evaluation/confusion.png",
+        RUN / "evaluation/ranking.csv",
         RUN / "model/curves.png",
         RUN / "dataset/species.png",
         CORPUS / "catalogue.parquet",
@@ -52,3 +57,5 @@ rule all:
         RUN / "release/bundle/bundle.json",
         RUN / "drift/drift.json",
         FIELD_RUN / "metrics.json" if FIELD_SETTINGS else [],
+        RUN / "model/profile/profile.txt" if CONFIG.train.profile else [],
+        RUN / "evaluation/tracked.json" if CONFIG.run.tracking != "none" else [],

@@ -30,6 +30,8 @@ impossible value stops the run before any job. Editors can check the files again
 | `baseline.yaml` | the settings of the project that Autobird reimplements, on its Kaggle data set |
 | `test.yaml` | a tiny run for the tests |
 
+`sweep.yaml` is no configuration but the file of `snakemake sweep` ([docs/sweep.md](../docs/sweep.md)).
+
 """
 
 

@@ -38,7 +38,7 @@ from autobird.evaluation.field_events import FOUND, RIGHT, WRONG, false_alarms, 
 from autobird.evaluation.predictions import windows_to_predict, with_sound
 from autobird.evaluation.settings import CalibrationSettings
 from autobird.predict.bundle import Bundle
-from autobird.predict.classification import Calibration, run_starts
+from autobird.predict.classification import Calibration, run_starts, smoothed
 from autobird.predict.classifier import Classifier
 from autobird.predict.graph import Graph
 from autobird.release.score import logits_of
@@ -330,13 +330,30 @@ def logits_of_set(onnx: Path, folder: Path) -> np.ndarray:
     return logits_of(Graph(onnx), windows, [np.load(folder / "mels.npy", mmap_mode="r")], 157)
 
 
+def delivered(calibration: Calibration, logits: np.ndarray, folder: Path) -> np.ndarray:
+    """Return the probabilities that users get, smoothed over neighbouring windows; 0 in quiet windows; shape (windows, species).
+
+    Args:
+        calibration: of the network.
+        logits: of all windows of the set, quiet ones included; shape (windows, species).
+        folder: of the set.
+    """
+    windows = pd.read_csv(folder / "windows.csv")
+    loud = np.flatnonzero(~windows["quiet"].to_numpy(bool))
+    recording = pd.factorize(windows["recording"], sort=True)[0].astype(np.int64)
+    probabilities = np.zeros(logits.shape)
+    probabilities[loud] = smoothed(
+        calibration.probabilities(logits[loud]), recording[loud], loud, calibration.smoothing, calibration.distance
+    )
+    return probabilities
+
+
 def thresholds(args: argparse.Namespace) -> None:
     """Choose thresholds from the decisions of each sample, and print what they give on the scored set."""
     bundle = Bundle.load(args.run / "release" / "bundle")
     scores = Scores(args.folder / "scored", bundle.labels)
-    probabilities = bundle.calibration.probabilities(
-        logits_of_set(bundle.folder / "model.onnx", args.folder / "scored")
-    )
+    scored = args.folder / "scored"
+    probabilities = delivered(bundle.calibration, logits_of_set(bundle.folder / "model.onnx", scored), scored)
     pool = Pool.load(args.folder / "reviewed" / "pool.npz")
     before = _mean(scores, [scores.counts(probabilities, bundle.thresholds)])
     print(f"{scores.sessions} sessions; thresholds of the bundle {bundle.fingerprint}\n\n{HEADER}")
@@ -577,7 +594,7 @@ def refit(args: argparse.Namespace) -> None:
                 logits=list((x[validation] @ w.T + b).astype(np.float32))
             )
             calibration = calibrate(checked, list(labels), "independent", CalibrationSettings()).calibration
-            probabilities = calibration.probabilities(vectors["scored"] @ w.T + b)
+            probabilities = delivered(calibration, vectors["scored"] @ w.T + b, scored)
             counts.append(scores.counts(probabilities, calibration.thresholds))
             known.setdefault(queue, []).append(int((new["dropped"] == "").sum()) if len(new) else 0)
         found[queue] = _mean(scores, counts)
@@ -607,7 +624,7 @@ def results(args: argparse.Namespace) -> None:
     by_queue: dict[str, list[np.ndarray]] = {}
     for name, (onnx, index, files) in networks.items():
         calibration = calibration_of(onnx, index, files, bundle.labels, bundle.features.sample_rate)
-        probabilities = calibration.probabilities(logits_of_set(onnx, scored))
+        probabilities = delivered(calibration, logits_of_set(onnx, scored), scored)
         by_queue.setdefault(name.rpartition("-")[0] or name, []).append(
             scores.counts(probabilities, calibration.thresholds)
         )

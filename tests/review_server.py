@@ -34,7 +34,7 @@ class ReviewServer:
             else ["review", bundle, "--recordings", recordings, "--output", review, "--count", "12"]
         )
         command = [sys.executable, "-m", "autobird.cli", *arguments, "--port", str(port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -58,7 +58,7 @@ class ReviewServer:
         """Return the rows of a reviewer in the table."""
         return [r for r in read_reviews(self.table) if r.reviewer == reviewer] if self.table.exists() else []
 
-    def stop(self) -> None:
-        """End the server."""
+    def stop(self) -> list[str]:
+        """End the server; return the lines that it printed."""
         self.process.terminate()
-        self.process.wait(30)
+        return self.process.communicate(timeout=30)[0].splitlines()

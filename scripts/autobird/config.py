@@ -23,6 +23,7 @@ from autobird.model.tracking import TrackingMode
 from autobird.predict.settings import PredictSettings
 from autobird.release.settings import ReleaseSettings
 from autobird.sources.licences import network_allowed, network_family
+from autobird.sweep.settings import SweepSettings
 
 
 def _tracking_mode(value: Any) -> Any:
@@ -61,6 +62,7 @@ class Config(Settings):
     backbone: BackboneSettings = Field(BackboneSettings(), description=BackboneSettings.__doc__)
     dataset: DatasetSettings = Field(DatasetSettings(), description=DatasetSettings.__doc__)
     train: TrainSectionSettings = Field(TrainSectionSettings(), description=TrainSectionSettings.__doc__)
+    sweep: SweepSettings = Field(SweepSettings(), description=SweepSettings.__doc__)
     evaluation: EvaluationSectionSettings = Field(
         EvaluationSectionSettings(), description=EvaluationSectionSettings.__doc__
     )
@@ -79,11 +81,11 @@ class Config(Settings):
 
         Left out are paths on this machine, and what does not influence the bundle.
         """
-        unused = {"drift", "predict", "run"} | (set() if self.uses_backbone else {"backbone"})
+        unused = {"drift", "predict", "run", "sweep"} | (set() if self.uses_backbone else {"backbone"})
         sections = self.model_dump(mode="json", exclude=unused)
         if self.uses_backbone:
             sections["backbone"].pop("file")
-        for key in ("seeds", "unlabelled"):
+        for key in ("unlabelled", "profile", *(() if self.train.ensemble != "none" else ("seeds",))):
             sections["train"].pop(key)
         for key in ("take_down", "fetch", "negatives"):
             sections["corpus"].pop(key)

@@ -1,6 +1,6 @@
 """Members of a run: variations of its configuration that are computed beside the main run, in the same DAG of jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +18,15 @@ class Member:
         id: name of its folder below `results/<run>/members`; empty for the main run, whose folder is `results/<run>`.
         config: its configuration.
         dataset: the member whose dataset it uses, by its id. Members that differ only in their training share a dataset.
+        ensemble: ids of the members whose networks it averages, its own among them if it is one of them; empty: it is one network.
+        taught_by: id of the ensemble whose answers its network learns; empty: of none.
     """
 
     id: str
     config: Config
     dataset: str
+    ensemble: tuple[str, ...] = ()
+    taught_by: str = ""
 
     @property
     def prefix(self) -> str:
@@ -38,6 +42,14 @@ class Member:
 def prefix_of(member_id: str) -> str:
     """Return the value of the wildcard `member` in the paths of a member: `members/<id>/`, or nothing for the main run."""
     return f"members/{member_id}/" if member_id else ""
+
+
+def seed_id(seed: int, config: Config) -> str:
+    """Return the id of the member that is trained on the split of the run with a seed.
+
+    This is the main run for its own seed, unless an ensemble teaches it.
+    """
+    return "" if seed == config.train.seed and config.train.ensemble != "distill" else f"seed{seed}"
 
 
 def fold_id(fold: int) -> str:
@@ -65,6 +77,25 @@ def crossval_ids(config: Config) -> list[str]:
     return [crossval_id(fold, seed) for fold, seed in crossval_folds_and_seeds(config)]
 
 
+def ensemble_id(fold: int) -> str:
+    """Return the id of the member that is the ensemble of the networks of a cross-validation fold."""
+    return f"{fold_id(fold)}.{ENSEMBLE}"
+
+
+def distilled_id(fold: int) -> str:
+    """Return the id of the member that learns from the ensemble of a cross-validation fold."""
+    return f"{fold_id(fold)}.distilled"
+
+
+def released_ids(config: Config) -> list[str]:
+    """Return, for each fold, the member that is made like the released network of a run with an ensemble."""
+    id_of = ensemble_id if config.train.ensemble == "average" else distilled_id
+    return [id_of(fold) for fold in range(config.dataset.folds)]
+
+
+ENSEMBLE = "ensemble"
+"""Last part of the ids of members that are ensembles."""
+
 TEACHER, SCRATCH = "teacher", "scratch"
 """Ids of the members beside a student, for comparison: its teacher, and the same network without a teacher."""
 
@@ -76,8 +107,9 @@ _HEAD_KEYS = ("hidden", "backbone_prior", "seed")
 
 
 def teacher_id(member_id: str) -> str:
-    """Return the id of the teacher of a student; the students of a cross-validation fold with other seeds have the same."""
-    return f"{member_id.split('.')[0]}.{TEACHER}" if member_id else TEACHER
+    """Return the id of the teacher of a student; the students of a split or a cross-validation fold have the same."""
+    split = member_id.split(".")[0]
+    return f"{split}.{TEACHER}" if split.startswith("fold") else TEACHER
 
 
 def scratch_id(member_id: str) -> str:
@@ -110,7 +142,15 @@ def members_of(raw: Mapping[str, Any]) -> dict[str, Member]:
     """
     main = load_config(raw)
     is_student = main.train.teacher is not None
-    members = [Member("", main, "")]
+    mode, seeds = main.train.ensemble, main.train.seeds
+    networks = tuple(seed_id(seed, main) for seed in seeds)
+    members = [Member("", main, "", networks if mode == "average" else (), ENSEMBLE if mode == "distill" else "")]
+    if mode != "none":
+        for seed, name in zip(seeds, networks, strict=True):
+            if name:
+                members.append(Member(name, load_config(with_settings(raw, {"train": {"seed": seed}})), ""))
+    if mode == "distill":
+        members.append(Member(ENSEMBLE, main, "", networks))
     if is_student:
         members.append(Member(TEACHER, load_config(teacher_settings(raw)), ""))
         members.append(Member(SCRATCH, load_config(scratch_settings(raw)), ""))
@@ -124,7 +164,30 @@ def members_of(raw: Mapping[str, Any]) -> dict[str, Member]:
             members.append(Member(name, load_config(seeded), dataset))
             if is_student:
                 members.append(Member(scratch_id(name), load_config(scratch_settings(seeded)), dataset))
+        if mode != "none":
+            of_fold = tuple(crossval_id(fold, seed) for seed in seeds)
+            members.append(Member(ensemble_id(fold), load_config(data), dataset, of_fold))
+        if mode == "distill":
+            members.append(Member(distilled_id(fold), load_config(data), dataset, (), ensemble_id(fold)))
+    _check_ensembles(members)
     return {member.prefix: member for member in members}
+
+
+def _check_ensembles(members: Sequence[Member]) -> None:
+    """Check that the networks of each ensemble, and that which learns from it, have the dataset that the ensemble is scored on.
+
+    Those of another fold would have been trained on its test recordings.
+
+    Raises:
+        ValueError: they were not.
+    """
+    by_id = {member.id: member for member in members}
+    for member in members:
+        for name in (*member.ensemble, *([member.taught_by] if member.taught_by else [])):
+            if by_id[name].dataset != member.dataset:
+                raise ValueError(
+                    f"{member.id!r} uses the dataset {member.dataset!r} and {name!r}, which it is made with, another one"
+                )
 
 
 def with_settings(raw: Mapping[str, Any], settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -107,9 +107,9 @@ def choose(page: Any, *files: dict[str, Any] | str | Path) -> None:
     page.set_input_files("#file", files=list(files))
 
 
-def wait_until_done(page: Any) -> None:
+def wait_until_done(page: Any, seconds: float = 30) -> None:
     """Wait until no file is waiting or being classified."""
-    until(page, "document.querySelector('#cancel-all').hidden && document.querySelector('#files').rows.length")
+    until(page, "document.querySelector('#cancel-all').hidden && document.querySelector('#files').rows.length", seconds)
 
 
 def wait_for_own_spectrogram(page: Any) -> None:

@@ -63,15 +63,39 @@ def test_recent_predictions_are_shown_page_by_page(page: Any) -> None:
 
 
 def test_the_drift_test_is_shown_with_its_sentence_first(page: Any) -> None:
-    features = [{"feature": "level", "drift": True, "p_value": 0.00123456}]
+    features = [
+        {
+            "feature": "mel_mean", "title": "mean of the mel values", "unit": "front-end units", "drift": True, "distance": 0.5,
+            "p_value": 0.00123456, "median": -6.123, "reference_median": -5.0,
+        },
+        {"feature": "confidence", "title": "highest probability", "unit": "", "drift": False, "distance": 0, "p_value": 1, "median": 0.5,
+         "reference_median": 0.5},
+    ]  # fmt: skip
     stub(
         page,
         "v1/drift",
-        {"state": "drift", "summary": "the last 40 recordings differ", "features": features, "recordings": 40},
+        {
+            "state": "drift",
+            "summary": "the last 40 recordings differ",
+            "features": features,
+            "recordings": 40,
+            "needed": 20,
+            "alarm_rate": 0.02,
+            "bundle": "abc",
+        },
     )
     text = opened(page, "drift")
     assert text.startswith("the last 40 recordings differ")
-    assert "level\tyes\t0.001235" in text
+    assert "mean of the mel values (front-end units)\tyes\t-6.123\t-5\t0.5\t0.001235" in text
+    assert "highest probability\tno" in text
+    assert "mel_mean" not in text
+    assert page.locator("#dialog-body dt").all_inner_texts() == [
+        "recordings",
+        "recordings needed",
+        "false-alarm rate",
+        "bundle",
+    ]
+    assert page.locator("#dialog-body dd").all_inner_texts()[2] == "2 %"
 
 
 def test_the_model_card_is_shown_as_text_without_running_what_it_contains(page: Any) -> None:

@@ -151,14 +151,28 @@ def test_downloads_have_the_documented_columns(page: Any, bundle: Path, song: Pa
     assert name == "dawn, 1.csv"
     rows = list(csv.reader(io.StringIO(content.decode())))
     assert rows[0] == [c.name for c in DETECTION_COLUMNS]
-    assert rows[1] == ["dawn, 1.wav", *wanted[0], "", "", "", "", ""]
+    assert rows[1] == ["dawn, 1.wav", *wanted[0], "", "", "", "", "", ""]
     name, content = downloaded(page, "#save-raven")
     assert name == "dawn, 1.Table.1.selections.txt"
     lines = [line.split("\t") for line in content.decode().splitlines()]
     assert lines[0] == list(RAVEN_COLUMNS)
     start, end, species, probability = wanted[1]
     path = "dawn, 1.wav"
-    assert lines[2] == ["2", "Spectrogram 1", "1", start, end, "20", "8000", path, start, path, species, probability]
+    assert lines[2] == [
+        "2",
+        "Spectrogram 1",
+        "1",
+        start,
+        end,
+        "20",
+        "8000",
+        path,
+        start,
+        path,
+        species,
+        probability,
+        "",
+    ]
     name, content = downloaded(page, "#save-audacity")
     assert name == "dawn, 1.txt"
     assert content.decode().splitlines()[0] == f"{float(wanted[0][0]):.6f}\t{float(wanted[0][1]):.6f}\t{wanted[0][2]}"
@@ -172,8 +186,23 @@ def test_site_and_local_time_are_in_the_csv_where_the_server_knows_them(page: An
         " return csvTable([{file: 'a.wav', duration: 60, detections: [d], place}]); }"
     )
     assert text.splitlines()[1] == (
-        'a.wav,2.5,5,Parus major,0.5000,"lake, north",SM4,2023-05-12T23:59:58+02:00,2023-05-13,00:00:00'
+        'a.wav,2.5,5,Parus major,0.5000,"lake, north",SM4,2023-05-12T23:59:58+02:00,2023-05-13,00:00:00,'
     )
+
+
+def test_tables_have_the_unknown_score_of_the_server(page: Any) -> None:
+    """The lowest of the windows of a detection, as in `Classifier.detections`."""
+    csv_text, raven_text = page.evaluate(
+        "async () => { const {csvTable, ravenTable} = await import('/static/exports.js');"
+        " const {detect} = await import('/static/detections.js');"
+        " const windows = [0.25, 0.12345, 0.5, null].map((unknown_score, k) => ({start: 5 * k, end: 5 * k + 5, quiet: false, unknown_score,"
+        "  species: [{species: k === 2 ? 'b' : 'a', probability: 0.9}]}));"
+        " const recording = {file: 'a.wav', duration: 20, detections: detect(windows, () => 0.5)};"
+        " return [csvTable([recording]), ravenTable([recording], {low: 20, high: 8000})]; }"
+    )
+    assert [row["unknown_score"] for row in csv.DictReader(io.StringIO(csv_text))] == ["0.1235", "0.5000", ""]
+    rows = list(csv.DictReader(io.StringIO(raven_text), delimiter="\t"))
+    assert [row["Unknown Score"] for row in rows] == ["0.1235", "0.5000", ""]
 
 
 def test_tables_of_all_files_count_ravens_times_from_the_start_of_the_first(page: Any, song: Path) -> None:

@@ -1,11 +1,13 @@
 """`--profile slurm` on a real Slurm of three nodes on this machine."""
 
+import contextlib
 import os
 import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -128,10 +130,71 @@ def test_a_training_whose_node_failed_resumes_from_its_checkpoint_with_the_same_
     subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
 
 
-def _kill_node(cluster: Path, node: str) -> None:
-    """Kill the slurmd of a node and all its jobs, like a power failure."""
+def test_two_nodes_share_a_training_and_after_one_fails_it_resumes_with_the_same_weights(
+    slurm: Submitter, cluster: Path
+) -> None:
+    shared = LONG.replace("}", ", nodes: 2, devices: 2, threads: 1}")
+    run = slurm.start("--until", "train", "--config", shared, *WITHOUT_RETRIES)
+    checkpoints = slurm.project / "results/test/.checkpoints/train"
+    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 600, "a checkpoint")
+    allocated = query("squeue", "-h", "-o", "%D %N")
+    assert [row[0].split()[0] for row in allocated] == ["2"]
+    processes = {node: _processes_of(node) for node in ("n1", "n2", "n3")}
+    second = max(node for node, found in processes.items() if found)  # the job's own script runs on the first node
+    _kill_node(cluster, second, processes[second])
+    killed = time.monotonic()
+    result = slurm.finish(run)
+    assert result.code != 0
+    assert time.monotonic() - killed < 120
+    assert not (slurm.project / "results/test/model/weights.safetensors").exists()
+    wait_until(lambda: queue() == [], 60, "an empty queue")
+
+    result = slurm.run("--until", "train", "--config", shared)
+    assert result.code == 0, result.text[-5000:]
+    log = (slurm.project / "results/logs/test/train.log").read_text()
+    assert "4 processes on 2 machines share the training" in log
+    assert "resumed from" in log
+    resumed = promised(slurm.project)
+    assert "AllocTRES" in str(jobs(result.text))
+    [job] = [job for rule, job in jobs(result.text).items() if rule == "rule_train"]
+    assert "node=2" in job["AllocTRES"]
+    assert "gres/gpu=4" in job["AllocTRES"]
+    subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
+
+    shutil.rmtree(checkpoints)
+    result = slurm.run("-R", "train", "--until", "train", "--config", shared)
+    assert result.code == 0, result.text[-5000:]
+    assert "resumed from" not in (slurm.project / "results/logs/test/train.log").read_text()
+    assert promised(slurm.project) == resumed
+
+
+def _processes_of(node: str) -> list[int]:
+    """The processes of jobs on a node, found by the environment variable that Slurm gives them."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"SLURMD_NODENAME={node}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
+    return found
+
+
+def _kill_node(cluster: Path, node: str, processes: Sequence[int] | None = None) -> None:
+    """Kill the slurmd of a node and all its jobs, like a power failure.
+
+    Args:
+        cluster: folder of the cluster.
+        node: name of the node.
+        processes: its jobs (`_processes_of`), if there are jobs on other nodes; None: all jobs on this machine.
+    """
     (cluster / f"pid/slurmd.{node}.pid").rename(cluster / "dead")
     os.kill(int((cluster / "dead").read_text()), signal.SIGKILL)
+    if processes is not None:
+        parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in processes}
+        daemons = [pid for pid in parents if Path(f"/proc/{pid}/comm").read_text().startswith("slurmstepd")]
+        for pid in [*daemons, *processes]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return
     steps = subprocess.run(["pgrep", "-f", "slurmstepd: "], text=True, capture_output=True, check=False).stdout.split()
     for step in steps:
         for pid in _with_descendants(int(step)):

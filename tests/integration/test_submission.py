@@ -62,10 +62,10 @@ def test_no_profile_sets_account_partition_or_qos() -> None:
 
 def test_the_rules_in_groups_and_on_spot_machines_exist() -> None:
     text = "\n".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
-    rules = set(re.findall(r"(?m)^ *(?:rule|use rule \w+ as) (\w+)(?::| with:)", text))
+    rules = set(re.findall(r"(?m)^ *(?:rule|checkpoint|use rule \w+ as) (\w+)(?::| with:)", text))
     assert {g.split("=")[0] for g in keys("slurm")["groups"]} <= rules
     assert set(keys("gce")["preemptible-rules"]) == rules - {
-        "manifest", "pack", "refresh_sources", "crossval", "predict", "predict_manifest", "predict_pack", "predict_bundle", "predict_overlay", "predict_species_tables", "latency",
+        "manifest", "pack", "refresh_sources", "crossval", "sweep", "predict", "predict_manifest", "predict_pack", "predict_bundle", "predict_overlay", "predict_species_tables", "latency",
         "embeddings", "unlabelled_manifest", "unlabelled_pack", "field", "field_manifest", "field_pack",
     }  # fmt: skip
 

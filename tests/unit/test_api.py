@@ -436,7 +436,7 @@ def test_the_model_is_described_by_what_its_bundle_holds(client: FlaskClient) ->
     value = client.get("/v1/model").get_json()
     assert (value["name"], value["variant"], value["species"]) == ("tiny", "float", 2)
     assert value["limits"] == {
-        "megabytes": 1, "seconds": 20, "values": 460_800_000, "files": 3, "waiting_requests": 64,
+        "megabytes": 1, "seconds": 20, "values": 460_800_000, "files": 3, "waiting_requests": 64, "jobs": None,
     }  # fmt: skip
     assert value["card"] == CARD
     assert value["licence"]["recordings"] == {"BY": 7}
@@ -568,7 +568,6 @@ def test_files_of_the_page_have_types_and_are_not_sent_twice(bundle: Path, tmp_p
 
     folder = tmp_path / "static"
     (folder / "js").mkdir(parents=True)
-    (folder / "index.html").write_text("<!doctype html>")
     (folder / "js/a.js").write_text("1")
     (folder / "secret.py").write_text("1")
     (tmp_path / "outside.txt").write_text("1")
@@ -610,3 +609,61 @@ def test_json_of_answers_is_strict(client: FlaskClient) -> None:
     for seconds in (0.5, 0.6, 7):
         response = client.post("/v1/predict?top_k=0", data=sound(seconds))
         json.loads(response.get_data(as_text=True), parse_constant=refuse)
+
+
+def test_the_pages_share_their_frame(bundle: Path) -> None:
+    """What is in both pages is written once, in `serving/pages`, and no template is served as it is."""
+    from autobird.serving.api.page import PAGES, page_response
+
+    client = client_of(bundle)
+    with client.application.test_request_context():
+        texts = [page_response(name).get_data(as_text=True) for name in ("index.html", "review.html")]
+    for part in (
+        '<meta name="viewport"',
+        '<form id="key-form"',
+        '<select id="colours">',
+        '<a class="skip" href="#main">',
+    ):
+        assert [text.count(part) for text in texts] == [1, 1]
+        assert sum(file.read_text().count(part) for file in PAGES.iterdir()) == 1
+    for text in texts:
+        assert "{%" not in text
+        assert "{{" not in text
+    assert client.get("/").get_data(as_text=True) == texts[0]
+    assert client.get("/static/index.html").status_code == 404
+
+
+def test_predictions_answer_alike_with_and_without_the_dispatch_of_flask(bundle: Path) -> None:
+    """`/v1/predict` is answered directly, `/v1/predict/` by Flask: the same status, headers and content."""
+    client = client_of(bundle, allow_origin=("https://example.org",))
+    song, origin = sound(6), {"Origin": "https://example.org", "X-Request-Id": "a1"}
+    cases: list[dict[str, Any]] = [
+        {"data": song},
+        {"data": song, "headers": origin},
+        {"data": song, "query_string": {"format": "csv"}},
+        {"data": song, "query_string": {"threshold": "2"}},
+        {"data": song, "headers": {"Origin": "https://evil.example"}},
+        {"data": song, "headers": {"Host": "evil.example"}},
+        {"data": b"text"},
+        {"data": b""},
+        {"data": {"files": [(io.BytesIO(song), "a.flac"), (io.BytesIO(song), "b.flac")]}},
+        {"data": {"files": [(io.BytesIO(b"x"), "a.flac")]}},
+    ]
+    for case in cases:
+        found = []
+        for path in ("/v1/predict", "/v1/predict/"):
+            files = case["data"]["files"] if isinstance(case["data"], dict) else []
+            for file, _ in files:
+                file.seek(0)
+            copies = {"files": [(io.BytesIO(file.read()), name) for file, name in files]} if files else case["data"]
+            response = client.post(path, **(case | {"data": copies}))
+            headers = {name: value for name, value in response.headers if name != "X-Request-Id" or value == "a1"}
+            body = response.get_json(silent=True)
+            if body is None:
+                body = response.get_data(as_text=True)
+            headers.pop("Content-Length")
+            for part in [body, *body.get("files", ())] if isinstance(body, dict) else []:
+                for name in ("request", "seconds"):
+                    part.pop(name, None)
+            found.append((response.status_code, headers, body))
+        assert found[0] == found[1]

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, Log
-from autobird.model.augment import augment
 from autobird.model.settings import TrainSettings
+from tests.augmented import augment
 from tests.unit.test_training import known_targets
 
 NOTHING = {"roll": False, "gain_db": 0, "equaliser_db": 0, "mask_probability": 0, "mix_probability": 0}

@@ -6,6 +6,7 @@ import re
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def resources_of(
 
 def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
     text = "\n".join(p.read_text() for p in (ROOT / "workflow/rules").glob("*.smk"))
-    rules = set(re.findall(r"(?m)^ *rule (\w+):", text)) - {
+    rules = set(re.findall(r"(?m)^ *(?:rule|checkpoint) (\w+):", text)) - {
         "embeddings",
         "predict",
         "predict_pack",
@@ -48,6 +49,7 @@ def test_the_table_of_needs_has_exactly_the_rules_that_run_jobs() -> None:
         "predict_species_tables",
         "refresh_sources",
         "crossval",
+        "sweep",
         "unlabelled_pack",
         "field",
         "field_pack",
@@ -91,6 +93,37 @@ def test_training_requests_time_per_epoch_and_with_a_gpu_the_memory_of_cuda() ->
     assert gpu["gpu"] == 1
     assert gpu["mem_mb"] - plain["mem_mb"] == 4000
     assert evaluated(resources_of("train", sizes, epochs=350))["runtime"] > 5 * plain["runtime"]
+
+
+def test_a_training_of_several_processes_requests_memory_and_gpus_for_each_and_tasks_for_its_nodes() -> None:
+    def found(**shape: Any) -> dict:
+        request = ResourceRequest(NEEDS["train"], AudioSizes([[MB]]), lambda _: 35, 7200, **shape)
+        return evaluated(resources(request, lambda w: None, False))
+
+    one, four = found(gpu=True), found(gpu=True, devices=4)
+    assert (one["gpu"], four["gpu"]) == (1, 4)
+    assert four["mem_mb"] - one["mem_mb"] == 3 * (4000 + 900)
+    assert not {"nodes", "tasks", "mpi", "gres"} & four.keys()
+    two_nodes = found(gpu=True, devices=4, nodes=2)
+    assert two_nodes["mem_mb"] == four["mem_mb"]  # of each node
+    shape = {"nodes": 2, "tasks": 2, "mpi": "srun", "gres": "gpu:4", "tasks_per_gpu": 0}
+    assert {name: two_nodes.get(name) for name in shape} == shape
+    assert "gpu" not in two_nodes
+    assert "gres" not in found(devices=4, nodes=2)
+    options = slurm.Submission.of("train", 8, two_nodes, None).options
+    assert {"--nodes=2", "--ntasks=2", "--cpus-per-task=8", "--gres=gpu:4"} <= set(options)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"), [((1, 2, False), "train.nodes is 2"), ((2, 1, True), "train.devices is 2")]
+)
+def test_a_training_that_no_machine_of_google_batch_can_hold_is_refused(
+    shape: tuple[int, int, bool], message: str
+) -> None:
+    google.check_training(1, 1, True)
+    google.check_training(4, 1, False)
+    with pytest.raises(AutobirdError, match=message):
+        google.check_training(*shape)
 
 
 def test_google_batch_gets_the_same_request_as_its_own_resources() -> None:

@@ -13,6 +13,8 @@ import pytest
 from autobird.code_fingerprint import CodeFingerprints, locked_versions
 from autobird.core.errors import AutobirdError
 from autobird.core.python_code import result_affecting_code, without_docstrings
+from autobird.model.tracking import Tracker
+from autobird.release.evaluation_tracker import EvaluationTracker
 from tests.conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
@@ -53,6 +55,26 @@ def test_every_stage_has_a_fingerprint_and_all_its_imports_are_locked(present: C
     assert len(present.of(stage)) == 16
     assert stage in present.modules(stage)
     assert "filelock" in present.distributions(stage)
+
+
+@pytest.mark.parametrize(
+    "stage",
+    ["model.train", "model.train_head", "release.export", "release.score", "release.ensemble", "release.ensemble_answers",
+     "release.compare", "sweep.rung"],
+)  # fmt: skip
+def test_a_change_of_a_figure_trains_nothing_again(present: CodeFingerprints, stage: str) -> None:
+    # A network learns the answers of an ensemble: what runs the stage `ensemble` again also trains that network again.
+    modules = present.modules(f"autobird.{stage}")
+    assert "autobird.core.plots" not in modules
+    assert not [name for name in modules if "figure" in name]
+
+
+def test_a_change_of_what_is_logged_of_an_evaluation_trains_nothing_again(present: CodeFingerprints) -> None:
+    assert {"log_evaluation", "log_model"} <= vars(EvaluationTracker).keys()
+    assert not {"log_evaluation", "log_model"} & vars(Tracker).keys()
+    assert EvaluationTracker.__module__ in present.modules("autobird.release.track")
+    for stage in ("model.train", "release.prune"):
+        assert EvaluationTracker.__module__ not in present.modules(f"autobird.{stage}")
 
 
 def test_the_modules_of_a_stage_are_those_that_it_imports(present: CodeFingerprints) -> None:
@@ -232,5 +254,7 @@ def test_no_stage_reads_a_data_file_of_the_package(present: CodeFingerprints) ->
     """Fingerprints cover only Python code; a change of a data file would not run a stage again."""
     files = [p.relative_to(SCRIPTS / "autobird").as_posix() for p in (SCRIPTS / "autobird").rglob("*") if p.is_file()]
     data = [p for p in files if not p.endswith((".py", ".pyc"))]
-    assert [p for p in data if not p.startswith("serving/static/")] == []  # the files of the web page
+    assert [
+        p for p in data if not p.startswith(("serving/static/", "serving/pages/"))
+    ] == []  # the files of the web page
     assert not [s for s in stages() if "autobird.serving.app" in present.modules(s)]

@@ -211,7 +211,6 @@ def write_test_split(run: Path, named: list[str], sha: bool = False) -> Path:
     truth = [(f"r{i}", f"g{i}", "ab"[i % 2]) for i in range(len(named))]
     rows = [(r, g, s, [0.9, 0.1] if n == "a" else [0.1, 0.9]) for (r, g, s), n in zip(truth, named, strict=True)]
     write_table(run / "release/predictions.parquet", predictions(rows), PREDICTIONS)
-    write_json(run / "dataset/labels.json", ["a", "b"])
     thresholds = {name: {"threshold": 0.5, "chosen": True} for name in "ab"}
     write_json(
         run / "release/calibration.json",
@@ -250,6 +249,47 @@ def test_cross_validations_are_compared_if_both_runs_have_one_and_otherwise_thei
     assert (result["recordings"], result["matched_by"], result["a"]["seeds"]) == (24, "sha256", 2)
     assert result["a"]["evaluated"] == "cross-validation of 3 folds with 2 seeds"
     assert result["left_out"] == {"only_in_a": 6, "only_in_b": 0, "other_species": 0}
+
+
+def test_a_cross_validation_without_a_test_split_is_compared_with_the_test_split_of_the_other_run(
+    tmp_path: Path,
+) -> None:
+    result = compare_folders(
+        write_crossval(tmp_path / "one", 30), write_test_split(tmp_path / "two", ["a", "b"] * 4), SETTINGS
+    )
+    assert (result["a"]["evaluated"], result["b"]["evaluated"]) == (
+        "cross-validation of 3 folds with 2 seeds", "test split, variant int8",
+    )  # fmt: skip
+    assert (result["recordings"], result["left_out"]["only_in_a"], result["left_out"]["only_in_b"]) == (8, 22, 0)
+
+
+def test_a_member_of_a_run_can_be_compared_by_its_folder(tmp_path: Path) -> None:
+    run = write_test_split(tmp_path / "one", ["a", "b"] * 4, sha=True)
+    member = write_test_split(run / "members/fold0.seed4", ["a"] * 8)
+    assert read_test_split(member).recordings["sha256"].tolist() == [f"sha r{i}" for i in range(8)]
+    result = compare_folders(member, run, SETTINGS)
+    assert (result["recordings"], result["matched_by"]) == (8, "sha256")
+    assert result["metrics"]["top1"]["difference"]["value"] == 0.5
+
+
+def test_runs_without_common_test_recordings_are_refused_with_the_reason_and_the_remedy() -> None:
+    one, two = many(4), many(4)
+    two["recording"] = [f"other {name}" for name in two["recording"]]
+    with pytest.raises(
+        AutobirdError, match=r"x and y have no common test recordings \(4 and 4 recordings, compared by recording\)"
+    ):
+        compare(classifier("x", one, list("abab")), classifier("y", two, list("abab")), SETTINGS)
+
+
+def test_the_conclusion_names_the_better_run_where_the_interval_of_the_difference_does_not_contain_0() -> None:
+    recordings, truth = many(40), ["a", "b"] * 20
+    worse = classifier("worse", recordings, ["b" if i < 16 else t for i, t in enumerate(truth)])
+    best = classifier("best", recordings, truth)
+    text = format_comparison(compare(worse, best, SETTINGS))
+    assert "conclusion: b is better in macro-F1, " in text
+    assert "conclusion: a is better in macro-F1, " in format_comparison(compare(best, worse, SETTINGS))
+    same = format_comparison(compare(best, best, SETTINGS))
+    assert same.endswith("conclusion: no certain difference in macro-F1, cmAP, top-1 and macro-F1 of the detections")
 
 
 def write_model(folder: Path, **train: object) -> None:

@@ -37,6 +37,7 @@ from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
 from autobird.serving.compute.pool import InlinePool
+from autobird.serving.compute.requests import TaskOptions
 from autobird.serving.compute.time_limit import time_limit
 from autobird.serving.compute.worker import load
 from autobird.serving.services import Services
@@ -436,8 +437,9 @@ def test_time_limits_allow_for_the_backbone(bundle: Path, backbone: tuple[Path, 
     head, plain = Bundle.load(bundle), Bundle.load(make_bundle(tmp_path / "b"))
     assert head.backbone_windows_per_second == 2
     served = [load(plain.folder)[1], load(bundle, str(backbone[0]))[1]]
-    assert [time_limit(b, 600) for b in served] == [120 + 12, 120 + 12 + 360]
-    assert time_limit(served[0], None) == time_limit(served[1], 1e9) == 86_400
+    long, unlimited, endless = (TaskOptions(max_seconds=seconds) for seconds in (600, None, 1e9))
+    assert [time_limit(b, long) for b in served] == [120 + 12, 120 + 12 + 360]
+    assert time_limit(served[0], unlimited) == time_limit(served[1], endless) == 86_400
     assert (time_per_megabyte(plain), time_per_megabyte(head)) == (5, 5 + 300)
 
 
@@ -455,7 +457,7 @@ def test_the_server_classifies_with_the_backbone(
     assert (model["backbone"]["name"], model["backbone"]["licence"]) == ("tiny-backbone", "CC BY-NC-SA 4.0")
 
 
-def test_every_worker_process_of_a_server_has_its_own_backbone(
+def test_worker_processes_share_a_backbone_and_answer_as_the_command_line(
     bundle: Path, backbone: tuple[Path, BackboneInfo], classifier: Classifier, tmp_path: Path
 ) -> None:
     data = noise(tmp_path / "a.flac", 4, 44100).read_bytes()

@@ -229,12 +229,16 @@ def test_the_card_gives_the_false_alarms_or_says_that_they_are_not_measured() ->
     assert "| *Parus major* | 10 (8) | 0.500 | 0.800 [0.800, 0.800] | 0.800 [0.800, 0.800] | not measured |" in text
     rate = {"value": 12.345, "low": 3.0, "high": 40.0}
     measured = {"recordings": 9, "groups": 5, "hours": 0.5, "false_alarms": 6, "per_hour": rate}
-    text = card(None, negatives=measured, threshold={"false_alarms_per_hour": 2.0})
+    text = card(
+        None,
+        negatives=measured,
+        threshold={f"false_alarms_per_hour{end}": n for end, n in (("", 2.0), ("_low", 0.5), ("_high", 7.0))},
+    )
     assert (
         "False alarms in 30.0 minutes of sound that holds none of the species (9 test recordings in 5 independent groups): "
         "12.3 [3, 40] per hour, all species together."
     ) in text
-    assert "0.800 [0.800, 0.800] | 2 |" in text
+    assert "0.800 [0.800, 0.800] | 2 [0.5, 7] |" in text
     assert "expect far more" not in text
     assert (
         "No validation recording is known to hold none of the species, so the thresholds are chosen on recordings"
@@ -248,6 +252,28 @@ def test_the_card_gives_the_false_alarms_or_says_that_they_are_not_measured() ->
         "- False alarms are not measured on test recordings, because none is known to hold none of the species. On the validation "
         "recordings there are 12.3 [3, 40] per hour; the thresholds are chosen on these, so expect more."
     ) in text
+
+
+def test_the_card_begins_with_what_a_user_must_know() -> None:
+    text = card(None)
+    glance = text.partition("## At a glance\n\n")[2].partition("\n\n##")[0]
+    assert "which of 1 species are heard in it" in glance
+    assert "- False alarms in sound without any of its species: not measured." in glance
+    assert "- Terms of use: name the recordists" in glance
+    assert "Hardly tested" not in glance
+    assert "- Hardly tested (fewer than 5 independent test sessions, so the scores say little): *Parus major*." in card(
+        None, threshold={"test_groups": 4}
+    )
+    assert text.index("## At a glance") < text.index("## Performance") < text.index("## The network in this bundle")
+
+
+def test_the_card_says_where_the_model_is_weak_and_what_it_confuses_and_where_the_figures_are() -> None:
+    text = card(None, analysis={"weaknesses": "- place x: lower", "confusions": "| a | b |"})
+    assert (
+        "## Where it is weak\n\n- place x: lower\n\n## Which species it confuses\n\n| a | b |\n\nThe report of the run"
+        in text
+    )
+    assert "`weaknesses.png`" not in card(None)
 
 
 def test_the_card_names_species_whose_threshold_is_not_what_was_wanted() -> None:

@@ -109,10 +109,11 @@ def test_parameters_that_are_not_possible_are_problems(client: FlaskClient, quer
 GOOD = {"request": "r1", "start": 0, "end": 5.0, "species": "Parus major", "decision": "yes"}
 
 
-def test_feedback_is_stored_and_listed(client: FlaskClient) -> None:
+def test_feedback_is_stored_and_listed(client: FlaskClient, store: Store) -> None:
+    store.append(entry(1), LONG)
     assert client.post("/v1/feedback", json=GOOD).status_code == 201
     other = {
-        "prediction": 7,
+        "prediction": 1,
         "start": 1,
         "end": 1,
         "species": "a",
@@ -126,6 +127,36 @@ def test_feedback_is_stored_and_listed(client: FlaskClient) -> None:
     [row] = page["feedback"]
     assert {name: row[name] for name in other} == other
     assert row["request"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ({"request": "r9"}, "the log has no entry of the request 'r9'; give `request` of an answer"),
+        ({"request": "r" * 150}, f"the log has no entry of the request '{'r' * 64}...'; give"),
+        (
+            {"request": None, "prediction": 7},
+            "the log has no entry 7; give `prediction` of an answer, or `id` of an entry",
+        ),
+        ({"prediction": 2}, "the log has another request ('r2') for the entry 2; give `prediction`"),
+        ({"prediction": 2**53}, "the log has no entry 9007199254740992"),
+        ({"request": "r1\0"}, ""),
+        ({"request": None, "prediction": 2}, ""),
+        ({"prediction": 1}, ""),
+    ],
+)
+def test_feedback_is_about_entries_of_the_log(
+    client: FlaskClient, store: Store, change: dict[str, Any], detail: str
+) -> None:
+    for n in (1, 2):
+        store.append(entry(n), LONG)
+    response = client.post("/v1/feedback", json=GOOD | change)
+    if not detail:
+        assert response.status_code == 201
+        return
+    assert (response.status_code, response.get_json()["type"]) == (404, "/docs#unknown-prediction")
+    assert detail in response.get_json()["detail"]
+    assert store.feedback() == []
 
 
 @pytest.mark.parametrize(
@@ -165,8 +196,10 @@ def test_feedback_waits_for_a_locked_log_and_reading_a_damaged_one_is_a_problem_
 ) -> None:
     lock = sqlite3.connect(tmp_path / "log.sqlite", isolation_level=None)
     lock.execute("BEGIN IMMEDIATE")
-    store.append(entry(0), 0.001)
+    store.append(entry(1), 0.001)
     wait_until(lambda: store.state().error != "")
+    # The entry of its request is not in the log yet.
+    assert client.post("/v1/feedback", json=GOOD | {"request": "r0"}).status_code == 404
     response = client.post("/v1/feedback", json=GOOD)
     assert (response.status_code, response.get_json()) == (202, {"id": None})
     lock.rollback()
@@ -182,6 +215,7 @@ def test_feedback_waits_for_a_locked_log_and_reading_a_damaged_one_is_a_problem_
         assert response.status_code == 503
         assert int(response.headers["Retry-After"]) > 0
         assert str(tmp_path) not in response.get_data(as_text=True)
+    assert client.post("/v1/feedback", json=GOOD).status_code == 503
 
 
 def test_a_server_without_a_log_says_so(pool: InlinePool) -> None:

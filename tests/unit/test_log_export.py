@@ -78,7 +78,11 @@ def test_a_log_is_exported_to_csv(place: str, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["species"] for row in rows] == ["", *['Grünfink, "männlich"'] * 4]
     run(place, "--output", str(tmp_path / "f.csv"), "--table", "feedback")
-    assert "r1,,0.0,5.0,a,no,," in (tmp_path / "f.csv").read_text()
+    head, row = (tmp_path / "f.csv").read_text().splitlines()
+    assert head == "id,time,request,prediction,start,end,species,decision,other_species,reviewer"
+    assert row.endswith(",r1,,0.0,5.0,a,no,,")
+    run(place, "--output", str(tmp_path / "f.parquet"), "--table", "feedback")
+    assert list(pd.read_parquet(tmp_path / "f.parquet")) == head.split(",")
 
 
 def test_texts_of_clients_are_no_formulas_in_spreadsheets(place: str, tmp_path: Path) -> None:
@@ -123,7 +127,10 @@ def test_what_cannot_be_exported_is_reported_in_one_line(
         ([place, "--output", "x.xlsx"], "the ending of the name must be one of .parquet, .csv, .sqlite"),
         ([place, "--output", "x.csv", "--since", "yesterday"], "'yesterday' is not a date or time"),
         ([str(tmp_path / "text"), "--output", "x.csv"], "text is not a log of the server"),
-        ([str(tmp_path / "missing"), "--output", "x.csv"], "missing is not a log of the server"),
+        (
+            [str(tmp_path / "missing"), "--output", "x.csv"],
+            "missing does not exist; give what `autobird serve --log` was given",
+        ),
         ([str(tmp_path / "other.sqlite"), "--output", "x.parquet"], "no such table: predictions"),
         *([] if "://" in place else [([place, "--output", place], "is the log itself")]),
     ):

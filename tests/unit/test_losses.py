@@ -13,7 +13,7 @@ from autobird.audio.amplitude_scaling import Log
 from autobird.core.errors import AutobirdError
 from autobird.dataset.label_sets import LabelSets
 from autobird.model import validation
-from autobird.model.augment import AUDIBLE_NATS, augment
+from autobird.model.augment import AUDIBLE_NATS
 from autobird.model.data import WindowDataset, epoch_order, expected_presence, windows_per_epoch
 from autobird.model.loop import Trainer
 from autobird.model.losses import Targets, binary_loss, label_loss
@@ -22,6 +22,7 @@ from autobird.model.outputs import check_outputs
 from autobird.model.precision import make_deterministic
 from autobird.model.settings import TrainSettings
 from autobird.model.validation import loss_and_macro_f1, predict_logits
+from tests.augmented import augment
 from tests.unit.test_training import CPU, equal_weights, known_targets, windows
 
 LOSSES = ("bce", "focal", "asymmetric")

@@ -22,10 +22,11 @@ from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.predict.bundle import bundle_manifest
 from autobird.predict.overlay_path import overlay_path
-from autobird.serving.compute import group, messages, processes
+from autobird.serving.compute import child_process, group, messages, processes
 from autobird.serving.compute import pool as pool_module
 from autobird.serving.compute.pool import InlinePool, PoolOptions, ProcessPool
 from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.compute.shared_block import BLOCK, Lent, SharedBlock
 from autobird.serving.compute.snapshot import Snapshot, signature
 from tests.unit.test_predict import make_bundle
 
@@ -114,7 +115,7 @@ def test_answers_are_those_of_the_calling_thread(idle: ProcessPool, bundle: Path
     (tmp_path / "song").write_bytes(song)
     expected = InlinePool(bundle).submit(Task(song, "a.flac", TaskOptions(spectrogram=True)))
     assert isinstance(expected, TaskAnswer)
-    for source in (song, tmp_path / "song"):
+    for source in (song, memoryview(song), tmp_path / "song"):
         answer = idle.submit(Task(source, "a.flac", TaskOptions(spectrogram=True)))
         assert isinstance(answer, TaskAnswer)
         assert answer.body["detections"] == expected.body["detections"]
@@ -122,6 +123,40 @@ def test_answers_are_those_of_the_calling_thread(idle: ProcessPool, bundle: Path
         assert answer.features == pytest.approx(expected.features)
         assert {"queue", "total"} <= set(answer.seconds)
     assert idle.bundle() == replace(InlinePool(bundle).bundle())
+
+
+@pytest.mark.parametrize("size", [BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK])
+def test_recordings_of_all_sizes_reach_a_process(idle: ProcessPool, bundle: Path, size: int) -> None:
+    """In shared memory or through the pipe; a short one after a long one has nothing of it."""
+    for frames in ((size - 44) // 2, 16000):
+        file = BytesIO()
+        samples = 0.1 * np.random.default_rng(frames).standard_normal(frames)
+        soundfile.write(file, samples, 16000, format="WAV", subtype="PCM_16")
+        data = file.getvalue() + bytes(max(0, size - len(file.getvalue())) if frames > 16000 else 0)
+        expected, answer = InlinePool(bundle).submit(Task(data)), idle.submit(Task(memoryview(data)))
+        assert isinstance(answer, TaskAnswer)
+        assert isinstance(expected, TaskAnswer)
+        assert (answer.body, answer.features) == (expected.body, expected.features)
+
+
+def test_a_recording_in_shared_memory_is_lent_again_when_its_process_was_killed(
+    idle: ProcessPool, song: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts, lend = [], SharedBlock.lend
+
+    def lend_and_kill(block: SharedBlock, task: Task) -> Any:
+        message = lend(block, task)
+        attempts.append(message)
+        if len(attempts) == 1:
+            (busy,) = idle._group.current.busy
+            os.kill(busy.pid, signal.SIGKILL)
+        return message
+
+    monkeypatch.setattr(SharedBlock, "lend", lend_and_kill)
+    answer = idle.submit(Task(memoryview(song), "a.flac"))
+    assert isinstance(answer, TaskAnswer)
+    assert [type(message) for message in attempts] == [Lent, Lent]
+    assert answer.body["duration"] == 7
 
 
 def test_problems_of_recordings_are_those_of_the_calling_thread(idle: ProcessPool, song: bytes) -> None:
@@ -138,7 +173,7 @@ def test_problems_of_recordings_are_those_of_the_calling_thread(idle: ProcessPoo
 
 
 def test_the_processes_are_spawned() -> None:
-    assert processes._CONTEXT.get_start_method() == "spawn"
+    assert child_process.CONTEXT.get_start_method() == "spawn"
 
 
 def test_a_crash_costs_only_its_own_task(idle: ProcessPool, song: bytes, tmp_path: Path) -> None:

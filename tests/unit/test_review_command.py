@@ -156,6 +156,26 @@ def test_summary_and_thresholds_beside_the_bundle(
         path.unlink(missing_ok=True)
 
 
+def test_a_report_of_one_decision_says_what_is_not_known(
+    bundle: Path, survey: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = (bundle.parent.parent, "--recordings", survey, "--output", tmp_path / "review", "--jobs", 1)
+    session = ReviewSession(bundle, survey, tmp_path / "review")
+    item = session.queue[0]
+    session.decide(item.id, "Ann", "yes")
+    assert run(*common, "--report") == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if "not known" in line]
+    assert rows
+    assert all(row.split()[2:] == ["0", "0", "not", "known"] for row in rows)
+    path = overlay_path(bundle)
+    try:
+        assert run(*common, "--apply-precision", "0.5") == 0
+        other = ({"Parus major", "Corvus corone"} - {item.species}).pop()
+        assert f"unchanged, because no reviewed item is about them: {other}\n" in capsys.readouterr().out
+    finally:
+        path.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -12,7 +12,8 @@ def test_a_kill_between_decisions_loses_none_and_another_server_goes_on(tmp_path
     for item in items[:3]:
         first.ask(f"/v1/review/items/{item['id']}/decision", {"reviewer": "Ann", "decision": "no"})
     first.process.kill()
-    first.process.wait(30)
+    lines = first.process.communicate(timeout=30)[0].splitlines()
+    assert [line for line in lines if "http:" in line] == [f"the review is at {first.url}/review; press Ctrl+C to stop"]
     assert len(first.rows("Ann")) == 3
 
     second = ReviewServer(tmp_path, is_serve=True)
@@ -22,4 +23,8 @@ def test_a_kill_between_decisions_loses_none_and_another_server_goes_on(tmp_path
             assert "default-src 'self'" in page.headers["Content-Security-Policy"]
             assert b"static/review.js" in page.read()
     finally:
-        second.stop()
+        lines = second.stop()
+    assert [line.partition(" at ")[2].split()[0] for line in lines if "http:" in line] == [
+        second.url,
+        f"{second.url}/review",
+    ]

@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+import re
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
 from autobird.core.errors import AutobirdError
+from autobird.serving.admission import Admission
 from autobird.serving.keys import Keys, new_key, read_keys
 from autobird.serving.problems import KINDS, Problem
 from autobird.serving.security import HEADERS, Guard, problem_response
@@ -83,7 +85,9 @@ def test_pages_of_other_sites_are_refused(method: str) -> None:
     assert page_allowed(method, Host=own, Origin="http://localhost:8000", Sec_Fetch_Site="same-origin")
     assert page_allowed(method, Host="10.0.0.5:8000", Origin="http://10.0.0.5:8000")
     assert page_allowed(method, Host="birds.example.org", Origin="https://birds.example.org")
+    assert page_allowed(method, Host="localhost:080", Origin="http://localhost")
     assert page_allowed(method, Host=own, Sec_Fetch_Site="none")
+    assert not page_allowed(method, Host=f"localhost:{'9' * 5000}", Origin="http://localhost")
     for origin in (
         "https://evil.example", "null", "http://localhost", "http://localhost:8001", "https://localhost:8000.evil.example", "file://",
         "http://[", "http://localhost:8000@evil.example", "",
@@ -255,7 +259,7 @@ def test_with_keys_the_api_needs_one_and_the_page_does_not(bundle: Path, keys_fi
         {"Authorization": "Bearer"},
         {"X-API-Key": "\xff"},
     ):
-        for url in ("/v1/species", "/v1/model", "/metrics", "/v1/nothing"):
+        for url in ("/v1/species", "/v1/model", "/metrics", "/metrics/", "/v1//model", "/v1/nothing"):
             response = client.get(url, headers=headers)
             assert response.status_code == 401
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
@@ -285,6 +289,36 @@ def test_a_key_has_a_rate(keys_file: tuple[str, Path]) -> None:
     now += 1000
     assert [keys.wait(entry) for _ in range(10)] == [0] * 10
     assert keys.wait(entry) > 0
+
+
+def test_the_front_knows_from_the_headers_which_bodies_are_refused(keys_file: tuple[str, Path]) -> None:
+    key, path = keys_file
+    path.write_text(path.read_text().replace(" 600", " 1"))
+    admission = Admission(Guard("127.0.0.1", (), ["https://ally.example"]), Keys(path))
+
+    def refusal(path: str = "/v1/predict", **headers: str) -> tuple[int, dict[str, str]] | None:
+        found = admission.refusal("POST", path, {"HOST": "localhost", **headers})
+        if found is None:
+            return None
+        assert re.fullmatch(r"[0-9a-f-]{36}", found.headers.pop("X-Request-Id"))
+        return found.status, found.headers
+
+    bearer = {"WWW-Authenticate": 'Bearer realm="autobird"'}
+    assert refusal(HOST="evil.example", X_API_KEY=key) == (421, {"Vary": "Origin"})
+    assert refusal(ORIGIN="https://evil.example", X_API_KEY=key) == (403, {"Vary": "Origin"})
+    for where in ("/v1/predict", "/", "/docs"):  # only the API takes bodies, so that others need not be read either
+        assert refusal(where) == (401, {**bearer, "Vary": "Origin"})
+    assert refusal(X_API_KEY="wrong") == (401, {**bearer, "Vary": "Origin"})
+    named = admission.refusal("POST", "/", {"HOST": "localhost", "X_REQUEST_ID": "mine"})
+    assert named is not None
+    assert named.headers["X-Request-Id"] == "mine"
+    found = refusal(ORIGIN="https://ally.example")
+    assert found is not None
+    assert found[1]["Access-Control-Allow-Origin"] == "https://ally.example"  # the page may read the answer
+    for _ in range(3):  # the request is counted later, by the app
+        assert refusal(X_API_KEY=key) is None
+        assert refusal(AUTHORIZATION=f"Bearer {key}") is None
+    assert Admission(Guard("127.0.0.1"), None).refusal("POST", "/v1/predict", {"HOST": "localhost"}) is None
 
 
 def test_a_key_beyond_its_rate_gets_a_time_to_wait(bundle: Path, keys_file: tuple[str, Path]) -> None:

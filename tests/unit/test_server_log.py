@@ -19,6 +19,7 @@ from autobird.drift.report import summarise_drift
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.drift.time_range import end_of, start_of, utc_text
 from autobird.serving import export_log
+from autobird.serving.export_log import selection_text
 from autobird.serving.log_reader import select_entries
 from autobird.serving.log_state import log_state
 from autobird.serving.store import sqlite as sqlite_module
@@ -135,7 +136,9 @@ def test_a_database_of_another_program_is_left_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes() == before
     with sqlite3.connect(tmp_path / "old.sqlite") as connection:
         connection.execute("CREATE TABLE predictions (id INTEGER PRIMARY KEY, time REAL, bundle TEXT)")
-    with pytest.raises(AutobirdError, match=r"has no column '.*': another version of Autobird wrote it"):
+    with pytest.raises(
+        AutobirdError, match=r"has no column '.*' in its table predictions: another version of Autobird wrote it"
+    ):
         open_log(tmp_path / "old.sqlite")
 
 
@@ -225,11 +228,27 @@ def test_a_log_without_entries_of_the_bundle_or_the_range_is_reported(tmp_path: 
         export(tmp_path, {})
 
 
+def test_a_recording_that_was_sent_several_times_counts_once(tmp_path: Path) -> None:
+    """Digital silence, as of a broken microphone, is always the same, and counts each time."""
+    log = open_log(tmp_path / "log.sqlite")
+    for level, length, mel_std in ((1, 5, 1), (2, 5, 1), (1, 5, 1), (1, 6, 1), (1, 5, 1), (-180, 5, 0), (-180, 5, 0)):
+        features = dict.fromkeys(DRIFT_FEATURES, 1.0) | {"level": float(level), "mel_std": float(mel_std)}
+        log.append(LogEntry("new", float(length), None, None, features), 60)
+    selection = select_entries(tmp_path / "log.sqlite", "new")
+    assert [number for number, _ in selection.entries] == [1, 2, 4, 6, 7]
+    assert (selection.repeated, selection.outside) == (2, 0)
+    assert "left out: 2 of recordings that were classified before" in selection_text(selection)
+    level = DRIFT_FEATURES.index("level")
+    assert [features[level] for features in log.features("new", 10)] == [-180, -180, 1, 1, 2]
+    assert [features[level] for features in log.features("new", 4)] == [-180, -180, 1, 1]
+    log.close()
+
+
 def test_the_state_of_a_log_changes_with_each_entry_also_beside_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "a log?#%.sqlite"
     log, states = open_log(path), {log_state(path)}
-    for bundle in ("abc", "abc", "def"):
-        log.append(entry(bundle, 1.0))
+    for number, bundle in enumerate(("abc", "abc", "def")):
+        log.append(entry(bundle, float(number)))
         states.add(log_state(path))
     assert len(states) == 4  # although SQLite has not yet written the entries to the main file
     assert log_state(path) == log_state(path)

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from autobird.serving.keys import new_key
+from tests.heads import make_backbone, make_head_bundle
 from tests.unit.test_pool import wait_until
 from tests.unit.test_predict import make_bundle
 from tests.unit.test_server import Server, start
@@ -123,9 +125,58 @@ def test_the_server_ends_its_worker_processes_and_answers_what_is_in_progress(tm
     assert server.process.stderr.read() == ""
 
 
+def test_an_upload_without_a_key_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(new_key("ann")[1])
+    options = ("--keys", str(tmp_path / "keys"), "--state", str(tmp_path / "state"))
+    server = start(make_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite", *options)
+    try:
+        for path in ("predict", "jobs"):
+            head = f"POST /v1/{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n"
+            with connect(server, head.encode()) as client:
+                assert client.recv(100).startswith(b"HTTP/1.1 401 Unauthorized")
+    finally:
+        server.process.kill()
+        server.process.wait(30)
+
+
 def test_worker_processes_end_with_a_killed_server(tmp_path: Path) -> None:
     server = start(make_bundle(tmp_path / "bundle"), tmp_path / "log.sqlite", "--workers", "1")
     (worker,) = processes(server)
     server.process.kill()
     server.process.wait(30)
     wait_until(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def test_the_embedding_process_of_a_server_is_replaced_is_reported_and_ends_with_it(
+    tmp_path: Path, song: bytes
+) -> None:
+    backbone = tmp_path / "backbone.onnx"
+    bundle = make_head_bundle(tmp_path / "bundle", make_backbone(backbone), backbone)
+    options = ("--workers", "2", "--backbone", str(backbone), "--backbone-threads", "3")
+    server = start(bundle, tmp_path / "log.sqlite", *options)
+    try:
+        wait_until(lambda: server.ask("/readyz")[1]["processes"] == 2)
+        status, answer, _ = server.ask("/v1/predict", song)
+        assert status == 200
+        before = processes(server)
+        assert len(before) == 3
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not set(processes(server)) & set(before))
+        assert server.ask("/v1/predict", song)[1]["windows"] == answer["windows"]
+        wait_until(lambda: server.ask("/readyz")[1]["processes"] == 2 and len(processes(server)) == 3)
+        assert not set(processes(server)) & set(before)
+        found = server.ask("/readyz")[1]["embedding"]
+        assert found["milliseconds_per_window"] > 0
+        assert found["windows"] >= 2 * 6 + 2 * 7
+        assert {name: found[name] for name in ("backbone", "ready", "threads", "waiting_windows", "replaced")} == {
+            "backbone": "tiny-backbone", "ready": True, "threads": 3, "waiting_windows": 0, "replaced": 1,
+        }  # fmt: skip
+        metrics = server.ask("/metrics")[1].decode()
+        for line in ("ready 1.0", "replaced_total 1.0", "waiting_windows 0.0", f"windows_total {found['windows']:.1f}"):
+            assert f"\nautobird_embedding_{line}\n" in metrics
+        after = processes(server)
+    finally:
+        server.process.kill()
+        server.process.wait(30)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in after))

@@ -291,6 +291,65 @@ def test_tables_that_are_dropped_and_files_that_are_deleted_are_created_again(
     assert store.state()[:4] == (2, 0, 0, 1)
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        ["DROP TABLE predictions"],
+        ["DROP TABLE feedback"],
+        ["DROP TABLE predictions", "DROP TABLE feedback"],
+        ["ALTER TABLE predictions DROP COLUMN seconds"],
+    ],
+)
+def test_what_another_program_removes_from_the_log_is_created_again(
+    place: str, opened: Callable[..., Store], damage: list[str]
+) -> None:
+    store = opened(place)
+    store.append(entry(request="r0"), LONG)
+    store.append_feedback(Feedback("r0", None, 0.0, 5.0, "a", "yes"), LONG)
+    for statement in damage:
+        execute(place, statement)
+    assert store.append(entry(request="r1"), LONG) is not None
+    assert store.append_feedback(Feedback("r1", None, 0.0, 5.0, "a", "yes"), LONG) is not None
+    assert store.page()[0]["request"] == store.feedback()[0]["request"] == "r1"
+    assert store.state() == (4, 0, 0, 1, 0, "")
+    store.append(entry(request="r2"), LONG)
+    assert store.state().recreated == 1
+
+
+@pytest.mark.parametrize(("table", "column"), [("predictions", "duration"), ("feedback", "decision")])
+def test_a_log_that_cannot_be_repaired_keeps_its_rows_waiting_and_says_the_remedy(
+    tmp_path: Path, opened: Callable[..., Store], table: str, column: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = str(tmp_path / "log.sqlite")
+    lost: list[int] = []
+    store = opened(place, on_lost=lost.append, capacity=2)
+    execute(place, f"ALTER TABLE {table} DROP COLUMN {column}")
+    if table == "feedback":
+        assert store.append_feedback(Feedback("r0", None, 0.0, 5.0, "a", "yes"), 0.01) is None
+    else:
+        assert store.append(entry(), 0.01) is None
+    wait_until(lambda: store.state().error != "")
+    wait_until(lambda: "cannot be written" in caplog.text)
+    assert f"has no column '{column}' in its table {table}" in store.state().error
+    assert "give the path of a new file; 1 entries wait" in caplog.text
+    store.append(entry(), 0)
+    store.append(entry(), 0)
+    assert (store.state().waiting, store.state().lost, lost) == (2, 1, [1])
+
+
+def test_a_database_of_another_program_gets_no_tables_of_the_log(tmp_path: Path, opened: Callable[..., Store]) -> None:
+    """It replaces the log while the server runs, perhaps with the same inode."""
+    place = tmp_path / "log.sqlite"
+    store = opened(place)
+    store.append(entry(), LONG)
+    for statement in ("DROP TABLE predictions", "CREATE TABLE birds (name)", "PRAGMA user_version = 0"):
+        execute(str(place), statement)
+    store.append(entry(), 0.01)
+    wait_until(lambda: "is a database of another program; give the path of another file" in store.state().error)
+    with sqlite3.connect(place) as file:
+        assert file.execute("SELECT count(*) FROM sqlite_master WHERE name = 'predictions'").fetchone() == (0,)
+
+
 def test_a_file_that_is_moved_keeps_its_entries_and_a_new_one_takes_the_next(
     tmp_path: Path, opened: Callable[..., Store]
 ) -> None:
@@ -347,7 +406,7 @@ def test_a_log_of_the_first_version_gets_the_new_columns(tmp_path: Path, opened:
         values = entry("a").values()[: len(FIRST)]
         connection.execute(f"INSERT INTO predictions VALUES (1, {', '.join('?' * len(FIRST))})", values)
     store = opened(path)
-    assert store.append(entry("b", "r2"), LONG) == 2
+    assert store.append(entry("b", "r2", duration=6.0), LONG) == 2
     new, old = store.page()
     assert (new["species"], new["request"], new["role"], new["detection_count"]) == ("b", "r2", "answer", 0)
     assert (old["species"], old["request"], old["role"], old["detection_count"]) == ("a", "", "answer", None)

@@ -1,5 +1,6 @@
 """Frames, windows and drift features of a recording in blocks are the same as those of the whole recording at once."""
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from autobird.audio.frame_stream import FrameStream
 from autobird.audio.mel import FrontEnd, window_mean_std
@@ -161,8 +163,23 @@ def test_frames_of_the_best_kind_are_used_for_the_drift_features() -> None:
             assert result["energy_std"] == pytest.approx(energy.std(), abs=1e-9)
 
 
+def test_one_blas_thread_limits_every_thread() -> None:
+    """threadpoolctl alone limits OpenBLAS only for the first thread that asks for it."""
+    found: list[set[int]] = []
+
+    def limited() -> None:
+        with one_blas_thread():
+            found.append({lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"})
+
+    with threadpool_limits(2, user_api="blas"):
+        limited()
+        thread = threading.Thread(target=limited)
+        thread.start()
+        thread.join()
+    assert found == [{1}, {1}]
+
+
 def test_one_blas_thread_restores_the_number_of_threads() -> None:
-    from threadpoolctl import threadpool_info, threadpool_limits
 
     def threads() -> set[int]:
         return {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}

@@ -19,7 +19,6 @@ from autobird.audio.settings import MelSettings
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.model import loop, train
-from autobird.model.augment import augment
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
 from autobird.model.loop import Trainer
@@ -30,6 +29,7 @@ from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.trained import load_trained
 from autobird.model.validation import loss_and_macro_f1
+from tests.augmented import augment
 from tests.label_sets import label_columns, single_species
 
 CPU = Compute(torch.device("cpu"), torch.float32)

@@ -1,6 +1,7 @@
 """The training loop gives the results of plain torch with the same settings, and its scores are those of scikit-learn."""
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,3 +117,43 @@ def test_validation_scores_are_those_of_scikit_learn_for_the_averaged_weights(mo
     assert row["validation_loss"] == pytest.approx(log_loss(truth, p, labels=range(4)), rel=1e-4)
     guess = expected.argmax(1)
     assert row["validation_macro_f1"] == pytest.approx(f1_score(truth, guess, average="macro", labels=[0, 1, 2]))
+
+
+def test_relu_after_pooling_gives_output_and_gradients_of_the_network_to_the_bit() -> None:
+    make_deterministic(1)
+    torch.manual_seed(0)
+    settings = TrainSettings(architecture="cnn_transformer", d_model=16, dropout=0)
+    fast: Any = build_network(settings, 3, -8.0, 3.0).train()
+    plain: Any = copy.deepcopy(fast)
+    plain._convolutions = plain.cnn
+    x = 3 * torch.randn(4, 1, 64, 157) - 8
+    gradients = []
+    for network in (fast, plain):
+        logits = network(x)
+        logits.square().sum().backward()
+        gradients.append([logits, *(p.grad for p in network.parameters())])
+    assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
+    assert (gradients[0][1] != 0).any()
+
+
+def test_the_average_follows_the_weights_after_a_checkpoint_was_loaded() -> None:
+    """The tensors that are averaged are listed once, so loading must fill them and not replace them."""
+    settings = TrainSettings(width=8, epochs=1, batch_size=8, threads=1, ema_decay=0.9)
+    torch.manual_seed(0)
+    trainer = Trainer(
+        build_network(settings, 3, -9.0, 1.0), windows(np.arange(24) % 3, 3), windows(np.arange(3), 3), settings, CPU
+    )
+    trainer.load_state_dict(copy.deepcopy(trainer.state_dict()))
+    trainer.run(lambda: None)
+    named = dict(trainer.network.named_parameters())
+    average = trainer.ema_network.state_dict()
+    assert all(
+        not torch.equal(average[name], value)
+        for name, value in named.items()
+        if value.grad is not None and value.grad.any()
+    )
+    moved = [name for name in named if name.endswith("conv1.weight")]
+    torch.manual_seed(0)
+    start = build_network(settings, 3, -9.0, 1.0).state_dict()
+    assert moved
+    assert all(not torch.equal(average[name], start[name]) for name in moved)

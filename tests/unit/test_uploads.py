@@ -108,7 +108,9 @@ def test_an_upload_over_the_limit_is_too_large_whether_or_not_it_declares_its_le
     ):
         status, _, value = send(server, head, body)
         assert (status, value["title"]) == (413, "Upload too large")
-        assert value["detail"] == "the upload is larger than 1 MB; send a shorter or compressed recording"
+        assert value["detail"] == (
+            "the upload is larger than 1 MB; send a shorter or compressed recording, or send it to /v1/jobs (a server with --state)"
+        )
 
 
 def test_an_upload_of_exactly_the_limit_is_accepted(server: Server) -> None:

@@ -72,8 +72,8 @@ def result_of(code: int, text: str) -> Result:
 
 def _jobs(text: str) -> set[str]:
     jobs: set[str] = set()
-    for block in re.split(r"\n(?=(?:local)?rule \w+:)", "\n" + text):
-        if found := re.match(r"\n?(?:local)?rule (\w+):", block):
+    for block in re.split(r"\n(?=(?:(?:local)?rule|checkpoint) \w+:)", "\n" + text):
+        if found := re.match(r"\n?(?:(?:local)?rule|checkpoint) (\w+):", block):
             wildcard = re.search(r"wildcards: \w+=(\S+)", block.split("\n[")[0])
             jobs.add(f"{found[1]}:{wildcard[1]}" if wildcard else found[1])
     return jobs

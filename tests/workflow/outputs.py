@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
-EXEMPT = ("logs", "benchmarks", ".checkpoints", ".wandb", "latency.json", "comparison.png")
-"""Folders and files of `results` whose bytes may differ. The last two contain measured speeds."""
+EXEMPT = ("logs", "benchmarks", ".checkpoints", ".wandb", "tracked.json", "profile", "latency.json", "comparison.png")
+"""Folders and files of `results` whose bytes may differ. The last three contain measured speeds."""
 
 
 def promised(project: Path) -> dict[str, str]:

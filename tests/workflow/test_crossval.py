@@ -13,6 +13,8 @@ from tests.workflow.conftest import FOLDER, Result, snakemake
 from tests.workflow.outputs import promised
 
 TRAINED = {"train", "export", "score", "compare", "evaluate"}
+DETAILS = {"pooled_ranking_curves", "pooled_confusions", "pooled_weaknesses"}
+"""Stages of the pooled test recordings with the first seed."""
 """Rules that run for each fold and seed."""
 
 
@@ -43,7 +45,7 @@ def test_a_cross_validation_trains_each_fold_with_each_seed_and_shares_datasets_
         demo, "crossval", "-n", "--config", "dataset={folds: 3, min_windows: 2}", "train={seeds: [4, 9]}"
     )
     assert planned.code == 0, planned.text
-    assert planned.rules - {"crossval"} == {"dataset", *TRAINED, "pool"}
+    assert planned.rules - {"crossval"} == {"dataset", *TRAINED, "pool", *DETAILS}
     assert members(planned, "dataset") == {"fold0", "fold1", "fold2"}
     for rule in TRAINED:
         assert members(planned, rule) == ids([4, 9]), rule
@@ -115,13 +117,13 @@ def test_a_cross_validation_runs_only_what_a_change_needs_and_leaves_the_main_ru
         for name, interval in own.items():
             assert result["by_recording"][name]["members"][member] == interval["value"], (member, name)
 
-    # Fewer seeds: nothing but the pooled scores.
-    assert run(demo, [5]).rules - {"crossval"} == {"pool"}
+    # Fewer seeds: nothing but the pooled scores, and the details of the seed that is now the first one.
+    assert run(demo, [5]).rules - {"crossval"} == {"pool", *DETAILS}
 
     # Another setting of the training: all trainings, and no dataset. Seed 4 is not asked for.
     shutil.copytree(results, results.with_name("before"))
     third = run(demo, [5], train=", learning_rate: 0.002")
-    assert third.rules - {"crossval"} == {*TRAINED, "pool"}
+    assert third.rules - {"crossval"} == {*TRAINED, "pool", *DETAILS}
     assert members(third, "train") == ids([5])
     comparison = compare_folders(results.with_name("before"), results, IntervalSettings(resamples=100))
     assert (comparison["recordings"], comparison["matched_by"]) == (27, "sha256")
@@ -132,7 +134,7 @@ def test_a_cross_validation_runs_only_what_a_change_needs_and_leaves_the_main_ru
         "train={seeds: [5], learning_rate: 0.002}", "evaluation={confidence: 0.9}",
     )  # fmt: skip
     assert fourth.code == 0, fourth.text
-    assert fourth.rules - {"crossval"} == {"compare", "evaluate", "pool"}
+    assert fourth.rules - {"crossval"} == {"compare", "evaluate", "pool", *DETAILS}
 
 
 @pytest.mark.long

@@ -18,8 +18,10 @@ from tests.conftest import copy_project
 from tests.workflow.conftest import FOLDER, Result, snakemake
 
 AFTER_BUNDLE = {"drift_current", "drift"}
-AFTER_CATALOGUE = {"corpus_figures", "bundle", *AFTER_BUNDLE}  # the bundle contains the attribution
-AFTER_COMPARE = {"comparison_figure", "evaluate", "bundle", *AFTER_BUNDLE}
+# The bundle contains the attribution, and the figures of confusions name recordists and licences.
+AFTER_CATALOGUE = {"corpus_figures", "confusions", "weaknesses", "bundle", *AFTER_BUNDLE}
+DETAILS = {"ranking_curves", "confusions", "weaknesses"}
+AFTER_COMPARE = {"comparison_figure", "evaluate", *DETAILS, "bundle", *AFTER_BUNDLE}
 AFTER_TRAIN = {"curves", "export", "prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
 AFTER_QUARANTINE = {"catalogue", "corpus_figures", "check_corpus", "dataset", *AFTER_DATASET}
@@ -261,6 +263,11 @@ def test_a_new_version_of_a_library_reruns_the_stages_that_import_it(folder: Pat
     # Decoding imports soxr. Its outputs are written again, so all later stages run too.
     assert result.batches("recordings") == {"0", "1", "2"}
     assert result.rules == {*BATCH, *AFTER_RECORDINGS}
+
+
+def test_switching_profile_and_tracking_on_runs_their_rules_alone(folder: Path) -> None:
+    assert run(folder, "train={profile: true}").rules == {"profile"}
+    assert run(folder, "train={profile: true}", "run={tracking: offline}").rules == {"track"}
 
 
 def test_a_setting_of_the_release_does_not_rerun_the_training(folder: Path) -> None:

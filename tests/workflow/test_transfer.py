@@ -23,6 +23,9 @@ AFTER_HEAD = {
     "latency",
     "comparison_figure",
     "evaluate",
+    "ranking_curves",
+    "confusions",
+    "weaknesses",
     "possibly_heard",
     "learning_curve",
     "bundle",
@@ -97,7 +100,10 @@ def test_a_cross_validation_of_heads_pools_the_analyses_of_its_folds(head: Path)
 
     first = crossval()
     per_fold = {"dataset", "train_head", "export", "score", "compare", "evaluate"}
-    assert first.rules - {"crossval"} == {*per_fold, "pool", "pooled_possibly_heard", "pooled_learning_curve"}
+    details = {"pooled_ranking_curves", "pooled_confusions", "pooled_weaknesses"}
+    assert first.rules - {"crossval"} == {
+        *per_fold, "pool", "pooled_possibly_heard", "pooled_learning_curve", *details,
+    }  # fmt: skip
     results = head / "results/test/crossval"
     scores, curve, heard = (
         read_json(results / f"{name}.json") for name in ("crossval", "learning_curve", "possibly_heard")

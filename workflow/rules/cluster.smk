@@ -20,6 +20,8 @@ from autobird.cluster.needs import (
 STORAGE = (workflow.storage_settings.default_storage_prefix or "").rstrip("/")
 GOOGLE = workflow.storage_settings.default_storage_provider == "gcs"
 SITE = slurm.site_resources(os.environ)
+# Processes of a training on each node, and nodes; the same for all members of the run.
+PROCESSES = {"devices": CONFIG.train.devices, "nodes": CONFIG.train.nodes}
 
 if workflow.is_main_process:
     logging.getLogger("snakemake.logging").addHandler(HintHandler())
@@ -33,13 +35,15 @@ if workflow.is_main_process:
                     else ("GOOGLE_CLOUD_PROJECT", "AUTOBIRD_BUCKET")
                 ),
             )
+            if not SHARED:
+                google.check_training(**PROCESSES, gpu=may_use_gpu())
             google.check_bucket(STORAGE, os.environ)
         except AutobirdError as error:
             exit_with_error(error)
 
 
-def needs(stage, gpu=False):
-    """Memory, run time and GPU of a rule; they depend on the sizes of its recordings and grow with each attempt."""
+def needs(stage, gpu=False, devices=1, nodes=1):
+    """Memory, run time, GPUs and nodes of a rule; they depend on the sizes of its recordings and grow with each attempt."""
     if stage == "predict_batch":
         field = [found.sizes for found in FIELD.values() if found]
         sizes = AudioSizes([sum(parts, []) for parts in zip(*field)])
@@ -56,6 +60,8 @@ def needs(stage, gpu=False):
         lambda wildcards: MEMBERS[wildcards.get("member", "")].config.train.epochs,
         CONFIG.corpus.max_duration,
         gpu,
+        devices,
+        nodes,
     )
     return SITE | resources(
         request, lambda wildcards: wildcards.get("batch"), GOOGLE and not SHARED

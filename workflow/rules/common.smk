@@ -20,6 +20,7 @@ from autobird.backbone.known import BIRDNET, embedding_key, origin
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
+from autobird.core.hashing import file_digest
 from autobird.corpus.settings import (
     CheckSettings,
     NearDuplicateSettings,
@@ -29,12 +30,14 @@ from autobird.dataset.settings import DatasetStageSettings
 from autobird.drift.settings import DriftTestSettings, LogRangeSettings
 from autobird.evaluation.field_settings import score_settings, source_settings
 from autobird.evaluation.settings import (
+    CalibrationSettings,
     EvaluationSettings,
     FieldLeakageSettings,
     PossiblyHeardSettings,
     WithBackboneSettings,
 )
 from autobird.members import (
+    ENSEMBLE,
     MAX_CROSSVAL_MEMBERS,
     SCRATCH,
     TEACHER,
@@ -43,6 +46,8 @@ from autobird.members import (
     crossval_ids,
     fold_ids,
     members_of,
+    prefix_of,
+    released_ids,
     scratch_id,
     teacher_id,
 )
@@ -71,6 +76,7 @@ from autobird.sources.select import (
 )
 from autobird.sources.settings import SourceSettings
 from autobird.sources.unlabelled import UnlabelledRecordings
+from autobird.sweep_members import MAX_SWEEP_TRAININGS, sweep_of
 
 use_this_interpreter(SCRIPTS)
 
@@ -99,6 +105,14 @@ except AutobirdError as error:
 
 # The configuration of the main run. Rules with the wildcard `member` take that of the member from config_of().
 CONFIG = MEMBERS[""].config
+
+try:
+    SWEEP, SWEEP_ERROR = sweep_of(config, CONFIG), None
+    # The trainings of the trial with the settings of the run are members of the run and its cross-validation.
+    MEMBERS |= {member.prefix: member for member in SWEEP.members()} | MEMBERS
+except AutobirdError as error:
+    # sweep_targets() reports it: only a sweep needs the file.
+    SWEEP, SWEEP_ERROR = None, error
 
 RESULTS = Path("results")
 FEATURES = RESULTS / "features" / CONFIG.features.name
@@ -167,8 +181,11 @@ def check_backbone_file():
 check_backbone_file()
 
 
+# All global constraints are here, before the first rule: a later statement would be applied to the rules that exist, and their
+# outputs would no longer be in the default storage (Snakemake 9.27).
 wildcard_constraints:
     batch=r"\d+",
+    rung=r"\d+",
     # `members/<id>/`, or nothing: the main run.
     member=members_where(lambda member: True),
 
@@ -189,6 +206,10 @@ def stage_fingerprints():
         names += " backbone.embed model.train_head"
     else:
         names += " model.train release.prune release.quantize"
+        if CONFIG.train.ensemble != "none":
+            names += " release.ensemble"
+        if CONFIG.train.ensemble == "distill":
+            names += " release.ensemble_answers"
         if CONFIG.train.teacher:
             names += " backbone.embed model.train_head backbone.teach"
     return json.dumps({name: code_fingerprint(name) for name in names.split()})

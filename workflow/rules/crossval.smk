@@ -56,6 +56,7 @@ rule pool:
         **needs("pool"),
     params:
         members=json.dumps(crossval_folds_and_seeds(CONFIG)),
+        ensemble="null",
         settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
         code=code_fingerprint("evaluation.crossval"),
     shell:
@@ -63,6 +64,7 @@ rule pool:
         python -m autobird.evaluation.crossval \
             --settings {params.settings:q} \
             --members {params.members:q} \
+            --ensemble {params.ensemble:q} \
             --predictions {input.predictions:q} \
             --calibrations {input.calibrations:q} \
             --labels {input.labels:q} \
@@ -75,6 +77,48 @@ rule pool:
             --pooled {output.pooled:q} \
             --log {log:q}
         """
+
+
+use rule pool as pool_ensemble with:
+    # The scores of what is released with train.ensemble: an ensemble, or a network that one taught, of each fold.
+    input:
+        predictions=expand(
+            str(RUN / "members/{member}/release/predictions.parquet"),
+            member=released_ids(CONFIG),
+        ),
+        calibrations=expand(
+            str(RUN / "members/{member}/release/calibration.json"),
+            member=released_ids(CONFIG),
+        ),
+        labels=expand(
+            str(RUN / "members/{member}/dataset/labels.json"), member=fold_ids(CONFIG)
+        ),
+        counts=RUN / "members" / fold_ids(CONFIG)[0] / "dataset/counts.json",
+        recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
+    output:
+        result=RUN / "crossval/ensemble/crossval.json",
+        table=RUN / "crossval/ensemble/members.csv",
+        species=RUN / "crossval/ensemble/species.csv",
+        figure=report(
+            RUN / "crossval/ensemble/crossval.png",
+            category="Cross-validation",
+            labels={"content": "scores of the ensemble of each fold"},
+            caption="../report/crossval.rst",
+        ),
+        pooled=RUN / "crossval/ensemble/predictions.parquet",
+    log:
+        LOGS / CONFIG.run.name / "pool_ensemble.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "pool_ensemble.tsv"
+    params:
+        members=json.dumps(
+            [[fold, CONFIG.train.seed] for fold in range(CONFIG.dataset.folds)]
+        ),
+        ensemble=json.dumps(
+            {"mode": CONFIG.train.ensemble, "seeds": sorted(CONFIG.train.seeds)}
+        ),
+        settings=CONFIG.settings_json(EvaluationSettings, "evaluation"),
+        code=code_fingerprint("evaluation.crossval"),
 
 
 rule crossval_references:
@@ -136,3 +180,5 @@ rule crossval:
     input:
         crossval_targets,
         analyses_of("crossval"),
+        RUN / "crossval/ranking.csv",
+        expand(str(RUN / "crossval/{name}.json"), name=EVALUATION_DETAILS),

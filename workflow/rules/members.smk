@@ -36,13 +36,30 @@ def is_head(wildcards):
     return MEMBERS[wildcards.get("member", "")].config.train.architecture == "head"
 
 
+def trained_in_steps(path):
+    """A path, if the main run is trained in steps; refuses a head before any job starts."""
+
+    def of_steps(wildcards):
+        if is_head(wildcards):
+            exit_with_error(
+                "train.architecture is head, and a head is not trained in steps: there is nothing to profile"
+            )
+        return path
+
+    return of_steps
+
+
 def every_variant(pattern):
     """Paths of all variants of a job's member. Only the main run is compressed, because only it is released; heads never are."""
+
+    def variants(wildcards):
+        if wildcards.get("member") or is_head(wildcards):
+            return ["float"]
+        # An ensemble is not pruned: the fine-tuning trains one network.
+        return ["float", "int8"] if MEMBERS[""].ensemble else VARIANTS
+
     return lambda wildcards: expand(
-        f"{RUN}/{wildcards.get('member', '')}{pattern}",
-        variant=(
-            ["float"] if wildcards.get("member") or is_head(wildcards) else VARIANTS
-        ),
+        f"{RUN}/{wildcards.get('member', '')}{pattern}", variant=variants(wildcards)
     )
 
 
@@ -50,6 +67,43 @@ def network_inputs(wildcards):
     """What the network of a job's member reads, of all batches: mel frames, or embeddings for a head."""
     folder = EMBEDDINGS if is_head(wildcards) else FEATURES / "mels"
     return every_batch(folder / "{batch}.npy")
+
+
+def refuse_given_splits():
+    """Exit if the metadata give the split of recordings, which no fold can change."""
+    if LISTING and LISTING.given_splits:
+        exit_with_error(
+            f"the metadata, or the settings of a source, give the split of {LISTING.given_splits} recordings, which would be the same in "
+            "all folds of a cross-validation; remove that column from the metadata, or split from corpus.sources"
+        )
+
+
+def network_of(member):
+    """Name of the graph of the single network of a member, by its id: its file float.onnx can be an ensemble with it."""
+    return "network" if MEMBERS[prefix_of(member)].ensemble else "float"
+
+
+def model_file(wildcards):
+    """The model.json of a job's member; an ensemble that is no network itself has that of its first network."""
+    member = MEMBERS[wildcards.get("member", "")]
+    own = not member.ensemble or member.id in member.ensemble
+    return (
+        RUN / prefix_of(member.id if own else member.ensemble[0]) / "model/model.json"
+    )
+
+
+def of_ensemble(pattern):
+    """A file of each network of the ensemble that a job's member is; `{network}` is the name of its graph."""
+    return lambda wildcards: [
+        RUN / prefix_of(name) / pattern.format(network=network_of(name))
+        for name in MEMBERS[wildcards.member].ensemble
+    ]
+
+
+def teaching_ensemble(wildcards):
+    """The answers of the ensemble that teaches a job's member, or without the wildcard the main run; nothing without one."""
+    taught_by = MEMBERS[wildcards.get("member", "")].taught_by
+    return RUN / prefix_of(taught_by) / "release/answers.parquet" if taught_by else []
 
 
 def crossval_targets(wildcards):
@@ -60,12 +114,10 @@ def crossval_targets(wildcards):
             f"dataset.folds {CONFIG.dataset.folds} and {len(CONFIG.train.seeds)} train.seeds are {count} trainings, and at most "
             f"{MAX_CROSSVAL_MEMBERS} are supported; lower dataset.folds or give fewer train.seeds"
         )
-    if LISTING and LISTING.given_splits:
-        exit_with_error(
-            f"the metadata, or the settings of a source, give the split of {LISTING.given_splits} recordings, which would be the same in "
-            "all folds of a cross-validation; remove that column from the metadata, or split from corpus.sources"
-        )
+    refuse_given_splits()
     references = [RUN / "crossval/references.json"] if CONFIG.train.teacher else []
+    if CONFIG.train.ensemble != "none":
+        references.append(RUN / "crossval/ensemble/crossval.json")
     return [
         RUN / "crossval/crossval.json",
         *references,
@@ -74,6 +126,21 @@ def crossval_targets(wildcards):
             member=crossval_ids(CONFIG),
         ),
     ]
+
+
+def sweep_targets(wildcards):
+    """The files that `snakemake sweep` writes; refuses, before any job starts, a sweep that is not valid or too large."""
+    if SWEEP is None:
+        exit_with_error(SWEEP_ERROR)
+    if SWEEP.most_trainings > MAX_SWEEP_TRAININGS:
+        exit_with_error(
+            f"{CONFIG.sweep.file} has {len(SWEEP.trials)} trials (with the settings of the run), with seeds and folds "
+            f"{SWEEP.most_trainings} trainings, and at most {MAX_SWEEP_TRAININGS} are supported; lower run_cap or the number of values, "
+            "or set sweep.keep"
+        )
+    if CONFIG.sweep.validate_on == "folds":
+        refuse_given_splits()
+    return RUN / "sweep/sweep.json"
 
 
 def analyses_of(folder):
@@ -85,7 +152,11 @@ def analyses_of(folder):
         names.append("with_backbone")
     if CONFIG.train.architecture == "head":
         names.append("learning_curve")
-    return [RUN / folder / f"{name}.json" for name in names]
+    found = [RUN / folder / f"{name}.json" for name in names]
+    if folder == "evaluation" and CONFIG.train.ensemble != "none":
+        member = "" if CONFIG.train.ensemble == "average" else prefix_of(ENSEMBLE)
+        found.append(RUN / member / "release/ensemble.json")
+    return found
 
 
 def of_folds(pattern):
@@ -110,3 +181,46 @@ def crossval_files(file, id_of=str):
 def teachers_of_folds(file):
     """A file of the teachers of the students of a cross-validation, one for each fold."""
     return [RUN / f"members/{teacher_id(fold)}/{file}" for fold in fold_ids(CONFIG)]
+
+
+def sweep_trials(rung):
+    """The trials of a rung, that with the settings of the run first; those of later rungs are known when the one before is done."""
+    if rung == 1:
+        return [trial.id for trial in SWEEP.trials]
+    before = checkpoints.sweep_rung.get(rung=rung - 1).output[0]
+    # In a bucket, the file may not be on this machine yet.
+    if not Path(before).exists() and before.is_storage:
+        before.storage_object.retrieve_object()
+    survivors = set(json.loads(Path(before).read_text())["survivors"])
+    return [trial.id for trial in SWEEP.trials if trial.id in survivors]
+
+
+def sweep_trainings(rung):
+    """Fold and member of the trainings of a rung, those of the first trial first."""
+    return [
+        (fold, member)
+        for trial in sweep_trials(rung)
+        for fold, _, member in SWEEP.trainings(trial, rung)
+    ]
+
+
+def sweep_predictions(wildcards):
+    """The logits of the trainings of a rung."""
+    return [
+        RUN / f"{prefix_of(member)}release/scores/{network_of(member)}.parquet"
+        for _, member in sweep_trainings(int(wildcards.rung))
+    ]
+
+
+def sweep_labels(wildcards):
+    """The species of the networks of a rung."""
+    return [
+        RUN / MEMBERS[prefix_of(member)].dataset_prefix / "dataset/labels.json"
+        for _, member in sweep_trainings(int(wildcards.rung))
+    ]
+
+
+def sweep_keep(wildcards):
+    """The share of the trials that reach the next rung, as an option; nothing on the last rung."""
+    last = int(wildcards.rung) == len(SWEEP.rungs)
+    return "" if last else f"--keep {CONFIG.sweep.keep}"

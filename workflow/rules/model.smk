@@ -17,6 +17,7 @@ rule train:
         sound_tables=training_sounds(".parquet"),
         head=beside_student(teacher_id, "release/float.onnx"),
         calibration=beside_student(teacher_id, "release/calibration.json"),
+        answers=teaching_ensemble,
     output:
         weights=RUN / "{member}model/weights.safetensors",
         model=RUN / "{member}model/model.json",
@@ -29,9 +30,10 @@ rule train:
         member=members_where(lambda member: member.config.train.architecture != "head"),
     conda:
         "../../envs/autobird.yaml"
-    threads: lambda wildcards: config_of(wildcards).train.threads
+    # On each node.
+    threads: lambda wildcards: PROCESSES["devices"] * config_of(wildcards).train.threads
     resources:
-        **needs("train", gpu=may_use_gpu()),
+        **needs("train", gpu=may_use_gpu(), **PROCESSES),
     params:
         settings=member_settings(TrainSettings, "train"),
         front_end=CONFIG.settings_json(MelSettings, "features"),
@@ -61,6 +63,7 @@ rule train:
             --unlabelled-batches {params.unlabelled} \
             --teacher-head {input.head:q} \
             --teacher-calibration {input.calibration:q} \
+            --ensemble-answers {input.answers:q} \
             --weights {output.weights:q} \
             --model {output.model:q} \
             --history {output.history:q} \

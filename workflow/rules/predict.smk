@@ -1,7 +1,8 @@
 """Run a bundle on a folder of field recordings, in batches: `snakemake predict --config 'predict={input: FOLDER}'`.
 
 Needs: a bundle (of this run, or the one that `predict.bundle` names), the table of thresholds beside it if there is one, the folder,
-and the lists and tables of species that the settings name.
+and the lists and tables of species that the settings name. The bundle of this run is made first if it is not up to date, with all
+stages before it, also if `predict.bundle` names it; another bundle is used as it is.
 Gives: <run>/predict/<name>/detections.csv, detections.files.csv and skipped.csv; if `drift.current` is a folder, its drift features.
 """
 
@@ -216,6 +217,9 @@ rule predict_merge:
 
 
 rule predict:
-    """Run a bundle on a folder of field recordings: snakemake predict --config 'predict={input: FOLDER}'"""
+    """Run a bundle on a folder of field recordings: snakemake predict --config 'predict={input: FOLDER}'
+
+    With the bundle of this run, the whole workflow runs first if it is not up to date; predict.bundle names another one.
+    """
     input:
         predict_targets,

@@ -17,6 +17,8 @@ rule export:
         LOGS / CONFIG.run.name / "{member}export.log",
     benchmark:
         BENCHMARKS / CONFIG.run.name / "{member}export.tsv"
+    wildcard_constraints:
+        member=members_where(lambda member: not member.ensemble),
     conda:
         "../../envs/autobird.yaml"
     resources:
@@ -28,6 +30,100 @@ rule export:
         python -m autobird.release.export \
             --model {input.model:q} \
             --weights {input.weights:q} \
+            --output {output:q} \
+            --log {log:q}
+        """
+
+
+use rule export as export_network with:
+    # The network of the main run, whose float.onnx is an ensemble.
+    input:
+        model=RUN / "model/model.json",
+        weights=RUN / "model/weights.safetensors",
+    output:
+        RUN / "release/network.onnx",
+    log:
+        LOGS / CONFIG.run.name / "export_network.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "export_network.tsv"
+
+
+rule ensemble:
+    """Average the networks of several seeds in one graph."""
+    input:
+        variants=of_ensemble("release/{network}.onnx"),
+        scores=of_ensemble("release/scores/{network}.parquet"),
+        models=of_ensemble("model/model.json"),
+        indexes=lambda wildcards: [
+            RUN / MEMBERS[prefix_of(name)].dataset_prefix / "dataset/index.parquet"
+            for name in MEMBERS[wildcards.member].ensemble
+        ],
+        index=dataset_file("index.parquet"),
+    output:
+        graph=RUN / "{member}release/float.onnx",
+        result=RUN / "{member}release/ensemble.json",
+    log:
+        LOGS / CONFIG.run.name / "{member}ensemble.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "{member}ensemble.tsv"
+    wildcard_constraints:
+        member=members_where(lambda member: member.ensemble),
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("ensemble"),
+    params:
+        names=lambda wildcards: [
+            name or "main" for name in MEMBERS[wildcards.member].ensemble
+        ],
+        settings=member_settings(CalibrationSettings, "evaluation"),
+        teaches="--teaches" if CONFIG.train.ensemble == "distill" else "",
+        code=code_fingerprint("release.ensemble"),
+    shell:
+        r"""
+        python -m autobird.release.ensemble \
+            --settings {params.settings:q} \
+            --names {params.names:q} \
+            --variants {input.variants:q} \
+            --scores {input.scores:q} \
+            --models {input.models:q} \
+            --indexes {input.indexes:q} \
+            --index {input.index:q} \
+            {params.teaches} \
+            --output {output.graph:q} \
+            --result {output.result:q} \
+            --log {log:q}
+        """
+
+
+rule ensemble_answers:
+    """Compute the answers of an ensemble to the training windows, from which a network learns."""
+    input:
+        graph=RUN / "{member}release/float.onnx",
+        model=model_file,
+        index=dataset_file("index.parquet"),
+        shards=network_inputs,
+    output:
+        RUN / "{member}release/answers.parquet",
+    log:
+        LOGS / CONFIG.run.name / "{member}ensemble_answers.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "{member}ensemble_answers.tsv"
+    wildcard_constraints:
+        member=members_where(lambda member: member.ensemble),
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("ensemble_answers"),
+    params:
+        code=code_fingerprint("release.ensemble_answers"),
+    shell:
+        r"""
+        python -m autobird.release.ensemble_answers \
+            --graph {input.graph:q} \
+            --model {input.model:q} \
+            --index {input.index:q} \
+            --shards {input.shards:q} \
             --output {output:q} \
             --log {log:q}
         """
@@ -122,7 +218,7 @@ rule score:
     """Compute the logits of one variant for the validation and test windows."""
     input:
         variant=RUN / "{member}release/{variant}.onnx",
-        model=RUN / "{member}model/model.json",
+        model=model_file,
         index=dataset_file("index.parquet"),
         shards=network_inputs,
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
@@ -133,7 +229,7 @@ rule score:
     benchmark:
         BENCHMARKS / CONFIG.run.name / "{member}score/{variant}.tsv"
     wildcard_constraints:
-        variant="|".join(VARIANTS),
+        variant="|".join([*VARIANTS, "network"]),
     conda:
         "../../envs/autobird.yaml"
     resources:
@@ -164,7 +260,7 @@ rule compare:
         labels=dataset_file("labels.json"),
         references=references("release/scores/float.parquet"),
         reference_graphs=references("release/float.onnx"),
-        model=RUN / "{member}model/model.json",
+        model=model_file,
         reference_models=references("model/model.json"),
     output:
         comparison=report(
@@ -373,11 +469,24 @@ BUNDLE_INPUTS = dict(
 )
 
 
+# The cross-validation that the model card shows if it has been made: of networks like the released one.
+CROSSVAL = (
+    RUN
+    / "crossval"
+    / ("" if CONFIG.train.ensemble == "none" else "ensemble")
+    / "crossval.json"
+)
+
+
 rule bundle:
     """Write the bundle: the released model with all that is needed to use it."""
     input:
         **BUNDLE_INPUTS,
-        analysis=[*analyses_of("evaluation"), *FIELD_SUMMARY],
+        analysis=[
+            *analyses_of("evaluation"),
+            *expand(str(RUN / "evaluation/{name}.json"), name=EVALUATION_DETAILS),
+            *FIELD_SUMMARY,
+        ],
     output:
         graph=RUN / "release/bundle/model.onnx",
         description=RUN / "release/bundle/bundle.json",
@@ -408,6 +517,9 @@ rule bundle:
         stages=stage_fingerprints(),
         origin=backbone_origin(),
         code=code_fingerprint("release.bundle"),
+        # The digest is tracked, so that the card follows the cross-validation, which the bundle does not request.
+        crossval_digest=file_digest(CROSSVAL) or "",
+        crossval=untracked(CROSSVAL if CROSSVAL.is_file() else ""),
         backbone=untracked(CONFIG.backbone.file or ""),
     shell:
         r"""
@@ -430,6 +542,7 @@ rule bundle:
             --metrics {input.metrics:q} \
             --species {input.species:q} \
             --analysis {input.analysis:q} \
+            --crossval {params.crossval:q} \
             --shards {input.shards:q} \
             --catalogue {input.catalogue:q} \
             --attribution {input.attribution:q} \

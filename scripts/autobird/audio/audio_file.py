@@ -17,6 +17,7 @@ from autobird.audio.file_view import Seekable, file_length, opened, view
 from autobird.audio.limits import check_rate_and_channels
 from autobird.audio.media import MediaFile, media_kind
 from autobird.audio.mpeg import MpegFrames, count_mpeg_frames, find_mpeg_frame, xing_frame
+from autobird.audio.plain_wav import plain_wav
 
 __all__ = ["AudioFile", "TooLong", "UnusableAudio", "error_text", "open_audio", "unread_mp3_bytes", "with_frame_count"]
 
@@ -43,7 +44,7 @@ class SequentialSoundFile(soundfile.SoundFile):  # type: ignore[misc]
 
 
 class AudioFile(Protocol):
-    """An open audio file: a `soundfile.SoundFile` or a `MediaFile`.
+    """An open audio file: a `soundfile.SoundFile`, a `MediaFile` or a `PlainWav`.
 
     Attributes:
         name: what was opened: a descriptor or a binary file.
@@ -89,13 +90,17 @@ def open_audio(source: Path | BinaryIO) -> Iterator[tuple[AudioFile, str]]:
     with ExitStack() as stack:
         try:
             file = stack.enter_context(opened(source))
-            file.seek(0)
-            head = file.read(_SYNC_SEARCH)
             size = file_length(file)
+            audio: AudioFile | None = plain_wav(file, size)
+            note, head = "", b""
+            if audio is None:
+                file.seek(0)
+                head = file.read(_SYNC_SEARCH)
         except OSError as error:
             raise UnusableAudio(f"cannot be read ({error.strerror})") from error
-        _refuse_other_content(head, size)
-        audio, note = _open(source, file, head)
+        if audio is None:
+            _refuse_other_content(head, size)
+            audio, note = _open(source, file, head)
         stack.callback(audio.close)
         check_rate_and_channels(audio.samplerate, audio.channels)
         yield audio, note

@@ -9,7 +9,25 @@ from typing import Any, BinaryIO, cast
 _BUFFER = 1 << 16
 
 
-class FileView(io.RawIOBase):
+class _Readable(io.RawIOBase):
+    """A file that can be read from any position."""
+
+    _at = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._at
+
+
+class FileView(_Readable):
     """Reads `prefix`, and then the bytes of `file` from `start` to `end`.
 
     Closing the view leaves `file` open. The position of `file` changes.
@@ -25,19 +43,6 @@ class FileView(io.RawIOBase):
         self._file: Any = file  # `BinaryIO` has no `readinto`, the files have
         self._start, self._prefix = start, prefix
         self._size = len(prefix) + max(0, (file_length(file) if end is None else end) - start)
-        self._at = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
-
-    def tell(self) -> int:
-        """Return the position."""
-        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Change the position, and return it."""
@@ -59,6 +64,40 @@ class FileView(io.RawIOBase):
                 done += count
         self._at += done
         return done
+
+
+class MemoryView(_Readable):
+    """Reads bytes where they are; `io.BytesIO` copies them.
+
+    Attributes:
+        content: the bytes.
+    """
+
+    def __init__(self, content: memoryview) -> None:
+        self.content = content
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Change the position, and return it."""
+        at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self.content)}[whence]
+        if at < 0:
+            raise ValueError(f"negative position {at}")
+        self._at = at
+        return at
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes; fewer only at the end."""
+        end = None if size is None or size < 0 else self._at + size
+        part = bytes(self.content[self._at : end])
+        self._at += len(part)
+        return part
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Read as many bytes as fit into `buffer`; fewer only at the end."""
+        out = memoryview(buffer).cast("B")
+        part = self.content[self._at : self._at + len(out)]
+        out[: len(part)] = part
+        self._at += len(part)
+        return len(part)
 
 
 class Seekable:

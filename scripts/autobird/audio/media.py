@@ -117,7 +117,9 @@ class MediaFile:
                 file, options={"format_whitelist": ",".join(_FORMATS)}, metadata_errors="replace"
             )
         except self._errors as error:
-            raise UnusableAudio(f"{kind}: FFmpeg cannot read it ({_text(error)})") from error
+            raise UnusableAudio(
+                f"{kind}: FFmpeg cannot read it ({_text(error)}); it is damaged, incomplete or no recording"
+            ) from error
         try:
             self._prepare(kind)
         except BaseException:

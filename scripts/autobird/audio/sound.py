@@ -29,6 +29,10 @@ _ABOVE_ROUNDING = 10.0
 """Power relative to that of rounding from which a frequency counts as recorded. Dithered 16 bits have 3 to 4."""
 
 
+_TAPER = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
+_TAPER_POWER = float(np.square(_TAPER).sum())
+
+
 class Sound(NamedTuple):
     """What a recording sounds like technically.
 
@@ -59,7 +63,6 @@ class SoundStatistics:
     def __init__(self, sample_rate: int) -> None:
         self._sample_rate = sample_rate
         self._step = max(_N_FFT, sample_rate // _SPECTRA_PER_SECOND)
-        self._taper = np.hanning(_N_FFT + 1)[:-1].astype(np.float32)
         self._power = np.zeros(_N_FFT // 2)
         self._frames = np.empty((_SPECTRA_TOGETHER, _N_FFT), np.float32)
         self._waiting = 0
@@ -85,7 +88,7 @@ class SoundStatistics:
                 self._add_spectra()
 
     def _add_spectra(self) -> None:
-        spectra = scipy.fft.rfft(self._frames[: self._waiting] * self._taper, axis=1)[:, 1:]
+        spectra = scipy.fft.rfft(self._frames[: self._waiting] * _TAPER, axis=1)[:, 1:]
         self._power += (spectra.real**2 + spectra.imag**2).sum(axis=0)
         self._spectra += self._waiting
         self._waiting = 0
@@ -101,7 +104,7 @@ class SoundStatistics:
         if not self._spectra:  # shorter than one spectrum
             return self._sample_rate / 2
         bands = self._power.reshape(-1, _BINS).mean(axis=1) / self._spectra
-        limit = _ABOVE_ROUNDING * _ROUNDING_POWER * float(np.square(self._taper).sum())
+        limit = _ABOVE_ROUNDING * _ROUNDING_POWER * _TAPER_POWER
         recorded = np.flatnonzero(bands > limit)
         if not len(recorded):
             return None

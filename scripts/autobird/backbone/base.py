@@ -51,11 +51,13 @@ class Backbone(ABC):
     Attributes:
         info: what identifies it.
         size: size of its file, bytes.
+        block: number of windows that `embed` is best given at a time; more need more memory.
         labels: names of its logits; empty if it has none. For BirdNET: `Scientific name_Common name`.
     """
 
     info: BackboneInfo
     size: int
+    block: int = 1
     labels: tuple[str, ...] = ()
 
     @abstractmethod

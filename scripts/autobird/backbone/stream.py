@@ -116,8 +116,7 @@ class EmbeddingStream:
             AutobirdError: an embedding is not finite, or too large for float16.
         """
         self._process_waiting()
-        while self._number < windows:
-            self._embed_next()
+        self._embed(windows - self._number)
         self._embeddings = self._embeddings[: windows - self._taken]
         return self.take()
 
@@ -129,20 +128,31 @@ class EmbeddingStream:
     def _process_waiting(self) -> None:
         self._held = np.concatenate([self._held, *self._waiting])
         self._waiting, self._waiting_samples = [], 0
-        while self._grid.start(self._number) + self._grid.length <= self._held_from + len(self._held):
-            self._embed_next()
+        count, end = 0, self._held_from + len(self._held)
+        while self._grid.start(self._number + count) + self._grid.length <= end:
+            count += 1
+        self._embed(count)
 
-    def _embed_next(self) -> None:
-        """Embed the next window; samples beyond those that were added count as the end of the recording."""
-        number = self._number
-        start, end = self._grid.start(number), self._held_from + len(self._held)
-        starts = [start + offset for offset in self._grid.offsets if offset == 0 or start + offset < end]
-        missing = [at for at in starts if at not in self._known]
+    def _embed(self, count: int) -> None:
+        """Embed the next windows; samples beyond those that were added count as the end of the recording."""
+        while count > 0:
+            size = min(count, max(1, self._backbone.block // len(self._grid.offsets)))
+            self._embed_next(size)
+            count -= size
+
+    def _embed_next(self, count: int) -> None:
+        """Embed the next windows, whose backbone windows the backbone gets together."""
+        number, end = self._number, self._held_from + len(self._held)
+        parts = []
+        for start in (self._grid.start(number + n) for n in range(count)):
+            parts.append([start + offset for offset in self._grid.offsets if offset == 0 or start + offset < end])
+        missing = sorted({at for starts in parts for at in starts if at not in self._known})
         if missing:
             self._known |= zip(missing, self._backbone.embed(self._windows_at(missing)), strict=True)
         with np.errstate(over="ignore"):
-            self._embeddings.append(np.mean([self._known[at] for at in starts], axis=0).astype(np.float16))
-        following = self._grid.start(number + 1)
+            for starts in parts:
+                self._embeddings.append(np.mean([self._known[at] for at in starts], axis=0).astype(np.float16))
+        following = self._grid.start(number + count)
         self._known = {at: embedding for at, embedding in self._known.items() if at >= following}
         unused = min(following - self._held_from, len(self._held))
         self._held, self._held_from = self._held[unused:], self._held_from + unused

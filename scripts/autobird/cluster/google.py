@@ -47,6 +47,20 @@ def check_environment(environment: Mapping[str, str], names: Sequence[str] = tup
         )
 
 
+def check_training(devices: int, nodes: int, gpu: bool) -> None:
+    """Check that a machine can hold the processes of a training: it has one GPU, and machines cannot share a training.
+
+    Raises:
+        AutobirdError: it cannot; the message names the setting.
+    """
+    if nodes > 1:
+        raise AutobirdError(f"train.nodes is {nodes}, but a job of Google Batch has one machine; set train.nodes to 1")
+    if gpu and devices > 1:
+        raise AutobirdError(
+            f"train.devices is {devices}, but a machine has one GPU; set train.devices to 1, or train.device to cpu"
+        )
+
+
 def check_bucket(prefix: str, environment: Mapping[str, str]) -> None:
     """Check that the bucket exists and can be read; Snakemake would create a missing bucket in Google's default region.
 

@@ -32,6 +32,7 @@ class Need:
         memory: peak memory for a small input, MB.
         per_mb: additional memory per MB of audio files in the input, MB.
         per_core: additional memory for each core after the first (each core has its own process), MB.
+        per_device: additional memory for each process of a training after the first (`train.devices`), MB.
         decodes: whether the stage holds one decoded recording in memory.
         minutes: run time that is enough for a small input, minutes.
         per_gb: additional run time per GB of audio files in the input, minutes.
@@ -41,6 +42,7 @@ class Need:
     memory: int
     per_mb: float = 0.0
     per_core: int = 0
+    per_device: int = 0
     decodes: bool = False
     minutes: int = 10
     per_gb: float = 0.0
@@ -65,17 +67,24 @@ NEEDS = {
     "check_corpus": Need(200, per_mb=0.01),
     "dataset": Need(300, per_mb=0.05),
     "data_figures": Need(350, per_mb=0.1, per_gb=1),
-    "train": Need(1200, per_mb=0.3, minutes=15, trains=1),
+    "train": Need(1200, per_mb=0.3, per_device=900, minutes=15, trains=1),
     "train_head": Need(
         650, per_mb=0.7, minutes=15, per_gb=30
     ),  # 6 bytes per value of an embedding, in dense recordings
+    "profile": Need(1800, per_mb=0.3, minutes=20),
     "curves": Need(250),
     "export": Need(600),
     "prune": Need(1200, per_mb=0.3, minutes=15, trains=0.5),
+    "ensemble": Need(600, per_mb=0.3, per_gb=10),
+    "ensemble_answers": Need(400, per_mb=0.2, per_gb=10),
     "quantize": Need(800, per_mb=0.1, per_gb=2),
     "score": Need(400, per_mb=0.1, per_gb=10),
     "compare": Need(500, per_mb=0.1, per_gb=5),
     "evaluate": Need(500, per_mb=0.1, per_gb=5),
+    "ranking_curves": Need(500, per_mb=0.1, per_gb=5),
+    "confusions": Need(500, per_mb=0.2, per_gb=2),
+    "weaknesses": Need(500, per_mb=0.2, per_gb=5),
+    "track": Need(500, per_mb=0.1),
     "possibly_heard": Need(500, per_mb=0.1),
     "with_backbone": Need(700, per_mb=0.2),
     "learning_curve": Need(
@@ -83,6 +92,8 @@ NEEDS = {
     ),  # 4 bytes; the fits use at most about 20,000 windows
     "pool": Need(500, per_mb=0.3, per_gb=15),
     "crossval_references": Need(500, per_mb=0.4, per_gb=30),
+    "sweep_rung": Need(500, per_mb=0.3, per_gb=30),
+    "sweep_report": Need(300),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),
@@ -141,6 +152,8 @@ class ResourceRequest:
         epochs_of: returns the number of epochs of the training from a job's wildcards; members of a run can differ in it.
         max_duration: longest accepted recording, seconds; decoding stops at this limit.
         gpu: whether the job runs on a GPU; CUDA then needs main memory, too.
+        devices: number of processes on each node, each with a GPU of its own if the job runs on GPUs.
+        nodes: number of nodes; memory and cores are those of one of them.
     """
 
     need: Need
@@ -148,12 +161,14 @@ class ResourceRequest:
     epochs_of: Callable[[Any], int]
     max_duration: float = 0.0
     gpu: bool = False
+    devices: int = 1
+    nodes: int = 1
 
     def memory(self, batch: str | None, attempt: int, cores: int = 1) -> int:
         """Return the memory of a job, MB; each further attempt requests half of the first request more."""
         n = self.need
-        mb = SNAKEMAKE_MB + n.memory + n.per_mb * self.sizes.megabytes(batch) + (4000 if self.gpu else 0)
-        mb += n.per_core * (cores - 1)
+        mb = SNAKEMAKE_MB + n.memory + n.per_mb * self.sizes.megabytes(batch) + (4000 * self.devices if self.gpu else 0)
+        mb += n.per_core * (cores - 1) + n.per_device * (self.devices - 1)
         if n.decodes:
             minutes = min(self.max_duration / 60, self.sizes.largest(batch) / _SMALLEST_RATE)
             mb += _MB_PER_MINUTE * minutes
@@ -229,8 +244,14 @@ def resources(
         return request.minutes(batch_of(wildcards), request.epochs_of(wildcards), attempt)
 
     named: dict[str, Callable[..., int | str] | int | str] = {"mem_mb": mem_mb, "runtime": runtime}
-    if request.gpu:
-        named["gpu"] = 1
+    if request.nodes > 1:
+        # For Slurm: one task on each node, which the job itself starts (`mpi`). GPUs are given per node; `gpu` would be the number of
+        # all nodes together, which Slurm may divide unevenly among them.
+        named |= {"nodes": request.nodes, "tasks": request.nodes, "mpi": "srun"}
+        if request.gpu:
+            named |= {"gres": f"gpu:{request.devices}", "tasks_per_gpu": 0}
+    elif request.gpu:
+        named["gpu"] = request.devices
     if not google:
         return named
 

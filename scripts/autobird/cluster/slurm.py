@@ -46,7 +46,8 @@ class Submission:
             partition: partition that was selected for the job; None for the partition in `resources`, if any.
         """
         values = {
-            "nodes": 1,
+            "nodes": resources.get("nodes") or 1,
+            "ntasks": resources.get("tasks"),
             "account": resources.get("slurm_account"),
             "partition": partition or resources.get("slurm_partition"),
             "qos": resources.get("qos"),
@@ -54,6 +55,7 @@ class Submission:
             "time": resources.get("runtime"),
             "cpus-per-task": threads,
             "gpus": resources.get("gpu"),
+            "gres": resources.get("gres"),
         }
         return cls(rule, tuple(f"--{name}={value}" for name, value in values.items() if value))
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autobird.core.errors import AutobirdError
+from autobird.core.wording import counted
 
 if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
@@ -48,4 +49,4 @@ def run(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise AutobirdError(f"--since or --until: {error}") from error
     count = export_log(args.log, args.output, args.table, since, until)
-    print(f"{count} rows written to {args.output}")
+    print(f"{counted(count, 'row')} written to {args.output}")

@@ -115,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
     if args.apply_precision is not None:
         chosen = session.choose(args.apply_precision, args.lower_bound)
         path = session.apply(chosen)
-        print("\n".join(format_thresholds(chosen, args.apply_precision)))
+        print("\n".join(format_thresholds(chosen, args.apply_precision, session.bundle.labels)))
         print(f"{path} written; autobird predict, the server and snakemake predict use it from now on")
         return 0
     if args.report:

@@ -21,10 +21,14 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument("--port", help="port to listen on (default: 8000)")
     parser.add_argument("--workers", help="worker processes (default: one per core, at most 64)")
     parser.add_argument("--backbone", help=BACKBONE_HELP)
+    parser.add_argument(
+        "--backbone-threads", help="windows of the backbone computed at the same time (default: one per core)"
+    )
     parser.add_argument("--shadow", metavar="BUNDLE", help="second bundle, whose answers are only logged")
 
     limits = parser.add_argument_group("limits")
     limits.add_argument("--queue", help="waiting requests; further ones get status 503 (default: 64)")
+    limits.add_argument("--queue-windows", help="windows of the backbone that waiting requests need (default: 1000)")
     limits.add_argument("--time-limit", help="seconds to classify a recording (default: follows from --max-seconds)")
     limits.add_argument("--header-seconds", help="seconds that a client has for the headers of a request (default: 20)")
     limits.add_argument("--body-seconds", help="seconds that a client has for the body of a request (default: 300)")

@@ -12,14 +12,23 @@ _lock = Lock()
 _users = 0
 """Number of threads of this process that are inside `one_blas_thread`."""
 
-_limiter: Any = None
-"""The limit while it is set; it restores the numbers of threads from before."""
+_limited: list[tuple[Any, int]] = []
+"""The BLAS libraries that had more than one thread, and how many."""
 
 
 @cache
-def _controller() -> Any:
+def _libraries() -> list[Any]:
     # Finding the BLAS libraries of the process takes 0.3 ms, setting their number of threads 0.01 ms.
-    return ThreadpoolController()
+    return list(ThreadpoolController().select(user_api="blas").lib_controllers)
+
+
+def _set_threads(library: Any, threads: int) -> None:
+    """Set the number of threads of a library.
+
+    threadpoolctl 3.8 lets only one thread of a process change that of OpenBLAS, and ignores the others, which would silently compute with
+    several threads here; `one_blas_thread` takes care of the others itself.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(threads)
 
 
 @contextmanager
@@ -30,10 +39,12 @@ def one_blas_thread() -> Iterator[None]:
     each other, which takes several times longer than one thread. The number of threads belongs to the whole process, so
     the first thread that enters sets the limit, and the last one that leaves removes it.
     """
-    global _limiter, _users
+    global _limited, _users
     with _lock:
         if not _users:
-            _limiter = _controller().limit(limits=1, user_api="blas")
+            _limited = [(library, n) for library in _libraries() if (n := library.get_num_threads()) != 1]
+            for library, _ in _limited:
+                _set_threads(library, 1)
         _users += 1
     try:
         yield
@@ -41,5 +52,5 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if not _users:
-                _limiter.restore_original_limits()
-                _limiter = None
+                for library, threads in _limited:
+                    _set_threads(library, threads)

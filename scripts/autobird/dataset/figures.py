@@ -8,9 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from autobird.audio.mel_scale import band_centres
 from autobird.audio.settings import MelSettings
-from autobird.audio.windows import frames_per_window
 from autobird.core.files import read_json
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
@@ -18,6 +16,7 @@ from autobird.core.tables import read_table, read_tables, read_text_csv
 from autobird.core.wording import counted
 from autobird.dataset.leakage import RANDOM_SPLITS, SHARED
 from autobird.dataset.present import species_rows
+from autobird.dataset.spectrogram import draw_window
 from autobird.sources.splits import SPLITS
 
 _EXAMPLES = 12
@@ -150,23 +149,14 @@ def spectrograms(
         settings: the front end.
     """
     windows = _example_windows(index, labels, recordings, settings)
-    size = frames_per_window(settings.window_samples, settings.hop_length)
     columns = 3
     rows = -(-len(windows) // columns)
     fig, axes = figure(11, 2.3 * rows + 0.4, rows=rows, columns=columns, squeeze=False, sharex=True, sharey=True)
     for ax in axes.flat[len(windows) :]:
         ax.set_axis_off()
-    hertz = band_centres(settings)
-    ticks = [f for f in (500, 1000, 2000, 4000, 8000, 16000) if hertz[0] < f < hertz[-1]]
     for ax, row in zip(axes.flat, windows.itertuples(), strict=False):
-        frames = np.asarray(shards[row.shard][row.first_frame : row.first_frame + size], np.float32)
-        ax.imshow(frames.T, origin="lower", aspect="auto", cmap="magma", extent=(0, settings.window, 0, settings.mels))
+        draw_window(ax, shards[row.shard], row.first_frame, settings)
         ax.set_title(f"{row.species}\n{row.recording.rsplit('/', 1)[-1]}", fontsize=8, style="italic")
-        ax.set_yticks(
-            [float(np.interp(f, hertz, np.arange(settings.mels) + 0.5)) for f in ticks],
-            [f"{f / 1000:g}" for f in ticks],
-        )
-        ax.spines[:].set_visible(False)
     fig.supxlabel("seconds", fontsize=9)
     fig.supylabel("kHz", fontsize=9)
     save(fig, path)

@@ -34,10 +34,13 @@ class _Moments:
         self.count, self.mean, self._squares = 0, 0.0, 0.0
 
     def add(self, values: Floats) -> None:
-        count, mean, squares = values.size, float(values.mean()), float(values.var()) * values.size
-        total, difference = self.count + count, mean - self.mean
-        self._squares += squares + difference**2 * self.count * count / total
-        self.mean += difference * count / total
+        count, mean = values.size, float(values.mean())
+        difference = values - mean  # as `values.var()`, which computes the mean once more
+        difference *= difference
+        squares = float(difference.sum() / count) * count
+        total, step = self.count + count, mean - self.mean
+        self._squares += squares + step**2 * self.count * count / total
+        self.mean += step * count / total
         self.count = total
 
     @property

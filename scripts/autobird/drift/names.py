@@ -9,4 +9,16 @@ MODEL_FEATURES = ("confidence", "entropy")
 """Features of the model's output: highest probability, and entropy (nats) of the probabilities, or with independent outputs the mean
 over the species of the entropy of their probability and its complement; means over windows."""
 
+TITLES: dict[str, tuple[str, str]] = {
+    "mel_mean": ("mean of the mel values", "front-end units"),
+    "mel_std": ("standard deviation of the mel values", "front-end units"),
+    "energy_mean": ("mean energy of the frames", "nats"),
+    "energy_std": ("standard deviation of the energy", "nats"),
+    "level": ("level", "dBFS"),
+    "bandwidth": ("bandwidth", "Hz"),
+    "confidence": ("highest probability of the windows", ""),
+    "entropy": ("entropy of the probabilities", "nats"),
+}
+"""Name for people and unit of each feature."""
+
 DRIFT_FEATURES = AUDIO_FEATURES + MODEL_FEATURES

@@ -7,7 +7,13 @@ from autobird.core.errors import AutobirdError
 from autobird.core.wording import counted
 from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.paired import compare
-from autobird.evaluation.run_predictions import RunPredictions, has_crossval, read_crossval, read_test_split
+from autobird.evaluation.run_predictions import (
+    RunPredictions,
+    has_crossval,
+    has_test_split,
+    read_crossval,
+    read_test_split,
+)
 from autobird.evaluation.settings import IntervalSettings
 
 _NAMES = {
@@ -19,7 +25,7 @@ _NAMES = {
 
 
 def compare_folders(a: Path, b: Path, settings: IntervalSettings) -> dict[str, Any]:
-    """Compare two runs: their cross-validations if both have one, otherwise their test splits; see `paired.compare`.
+    """Compare two runs of any architectures; see `read_runs` for what is compared, and `paired.compare` for how.
 
     Args:
         a: folder of the reference run, for example `results/demo`.
@@ -33,13 +39,28 @@ def compare_folders(a: Path, b: Path, settings: IntervalSettings) -> dict[str, A
 
 
 def read_runs(a: Path, b: Path) -> tuple[RunPredictions, RunPredictions]:
-    """Read the predictions of two runs: of their cross-validations if both have one, otherwise of their test splits."""
+    """Read the predictions of two runs.
+
+    Of their cross-validations if both have one, otherwise of their test splits. If one of them has a cross-validation alone, its pooled
+    predictions are compared with the test split of the other: both are about recordings that the networks were not trained on.
+
+    Args:
+        a: folder of the reference: a run, or a member of one such as `results/demo/members/fold0.seed4`.
+        b: folder of the other one.
+
+    Raises:
+        AutobirdError: a folder does not exist or is no finished run.
+    """
     for folder in (a, b):
         if not folder.is_dir():
             raise AutobirdError(f"{folder} does not exist; give the folders of two runs, for example results/demo")
     # Resolved, so that a run has its own name also if it is given as `.`
     a, b = a.resolve(), b.resolve()
-    read = read_crossval if has_crossval(a) and has_crossval(b) else read_test_split
+    both = has_crossval(a) and has_crossval(b)
+
+    def read(run: Path) -> RunPredictions:
+        return read_crossval(run) if both or (has_crossval(run) and not has_test_split(run)) else read_test_split(run)
+
     return read(a), read(b)
 
 
@@ -70,7 +91,37 @@ def format_comparison(result: dict[str, Any]) -> str:
         f"  ([...]: {result['confidence']:.0%} confidence intervals; the difference and the ratio are paired: both runs are "
         "evaluated on the same resampled groups)"
     )
+    lines.append(f"  {conclusion(result)}")
     return "\n".join(lines)
+
+
+def conclusion(result: dict[str, Any]) -> str:
+    """Say of which metrics the difference between two runs is certain: its interval does not contain 0.
+
+    The metrics are those of one comparison and not corrected for their number.
+
+    Args:
+        result: result of `paired.compare`.
+    """
+    better: dict[str, list[str]] = {"a": [], "b": []}
+    undecided = []
+    for key, values in result["metrics"].items():
+        difference = values["difference"]
+        if difference is None or difference["low"] is None:
+            undecided.append(_NAMES[key])
+        elif difference["low"] > 0:
+            better["b"].append(_NAMES[key])
+        elif difference["high"] < 0:
+            better["a"].append(_NAMES[key])
+        else:
+            undecided.append(_NAMES[key])
+    parts = [f"{run} is better in {_listed(names)}" for run, names in better.items() if names]
+    parts += [f"no certain difference in {_listed(undecided)}"] if undecided else []
+    return f"conclusion: {'; '.join(parts)}"
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _lines(letter: str, run: dict[str, Any]) -> list[str]:

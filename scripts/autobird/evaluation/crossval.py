@@ -176,6 +176,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run the stage from the command line."""
     p = parser(__doc__)
     p.add_argument("--members", required=True, help="fold and seed of each network, as a JSON list of pairs")
+    p.add_argument(
+        "--ensemble", default="null", help="mode and seeds of the ensembles that were tested or learned from, as JSON"
+    )
     p.add_argument("--predictions", type=Path, nargs="+", required=True, help="logits of the networks, in their order")
     p.add_argument("--calibrations", type=Path, nargs="+", required=True, help="calibrations, in the same order")
     p.add_argument("--labels", type=Path, nargs="+", required=True, help="species of each fold")
@@ -208,6 +211,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         result = {
             "folds": len(labels_of_fold),
             "seeds": sorted({member.seed for member in members}),
+            "ensemble": json.loads(args.ensemble),
             "confidence": settings.confidence,
             "resamples": settings.resamples,
             "labels": labels,
@@ -228,6 +232,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         _report(result, args.result)
 
 
+_TESTED_BY = {"none": "a network", "average": "an ensemble", "distill": "a network that an ensemble taught and"}
+
+
 def _report(result: dict[str, Any], file: Path) -> None:
     """Log the result, and print its main score, and where the others are (`file`, in the folder crossval of the run)."""
     for fold, names in result["unknown_species"].items():
@@ -241,11 +248,16 @@ def _report(result: dict[str, Any], file: Path) -> None:
     score = result["by_recording"]["macro_f1"]
     if score:
         bounds = "interval unknown" if score["low"] is None else f"{score['low']:.3f}, {score['high']:.3f}"
+        mode = result["ensemble"]["mode"] if result["ensemble"] else "none"
+        seeds = "" if result["ensemble"] else f", mean of {counted(len(result['seeds']), 'seed')}"
         print_line(
-            f"[pool] macro-F1 of {counted(result['recordings'], 'recording')}, each tested by a network that was not trained on it: "
-            f"{score['value']:.3f} [{bounds}], mean of {counted(len(result['seeds']), 'seed')}"
+            f"[pool] macro-F1 of {counted(result['recordings'], 'recording')}, each tested by {_TESTED_BY[mode]} that was not trained "
+            "on it: "
+            f"{score['value']:.3f} [{bounds}]{seeds}"
         )
-    print_line(f"[pool] all scores: {file}; to print them: autobird scores {shlex.quote(str(file.parent.parent))}")
+    # The command reads the scores of the single networks.
+    command = "" if result["ensemble"] else f"; to print them: autobird scores {shlex.quote(str(file.parent.parent))}"
+    print_line(f"[pool] all scores: {file}{command}")
 
 
 if __name__ == "__main__":

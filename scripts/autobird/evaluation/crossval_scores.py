@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autobird.evaluation.bootstrap import Resamples
-from autobird.evaluation.evaluate import metric_interval
+from autobird.evaluation.interval_json import metric_interval
 from autobird.evaluation.metrics import Metric, Weighting, all_metrics
 from autobird.evaluation.pooling import PooledPredictions, mean_over_seeds
 from autobird.evaluation.predictions import Items

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, positive_interval
+from autobird.evaluation.bootstrap import Resamples, bounded_interval
 from autobird.evaluation.calibration import calibrated_windows, expected_calibration_error
+from autobird.evaluation.confusion_matrix import confusion_figure
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarms
-from autobird.evaluation.figures import confusion_figure, reliability_figure, species_figure
+from autobird.evaluation.figures import reliability_figure, species_figure
+from autobird.evaluation.interval_json import IntervalJson, interval_json, metric_interval
 from autobird.evaluation.metrics import (
-    Metric,
     Weighting,
     all_metrics,
     auroc_by_species,
@@ -33,8 +34,6 @@ from autobird.predict.classification import Calibration
 from autobird.predict.unknown import MEASURES
 
 Floats = NDArray[np.float64]
-IntervalJson = dict[str, float | None] | None
-"""An interval as in metrics.json: `value`, `low`, `high`; None if the metric is not defined."""
 
 _DETECTION_METRICS: dict[str, Callable[..., Floats]] = {
     "detection_precision": precision_by_species,
@@ -42,21 +41,6 @@ _DETECTION_METRICS: dict[str, Callable[..., Floats]] = {
     "detection_f1": f1_by_species,
 }
 """Metrics of the detections of each species."""
-
-
-def interval_json(interval: Interval | None) -> IntervalJson:
-    """Return an interval for JSON, rounded to six decimals; bounds that are not available are None."""
-    if interval is None:
-        return None
-    numbers = (None if np.isnan(v) else round(v, 6) for v in interval)
-    return dict(zip(("value", "low", "high"), numbers, strict=True))
-
-
-def metric_interval(name: str, metric: Metric, resamples: Resamples, confidence: float) -> IntervalJson:
-    """Return the interval of a metric of `all_metrics`."""
-    if name == "loss":
-        return interval_json(positive_interval(metric.values, resamples, confidence))
-    return interval_json(bounded_interval(metric.values, resamples, confidence, metric.groups))
 
 
 def species_interval(values: Floats, resamples: Resamples, settings: EvaluationSettings, groups: int) -> IntervalJson:

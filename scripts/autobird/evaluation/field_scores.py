@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.evaluation.bootstrap import bounded_interval
-from autobird.evaluation.evaluate import IntervalJson, interval_json
 from autobird.evaluation.field_comparison import FieldComparison
 from autobird.evaluation.field_data import UNNAMED
 from autobird.evaluation.field_events import FOUND, MISSED, RIGHT, SOUND, WRONG, recordings_of_runs, sound_masks
 from autobird.evaluation.field_sites import sites_of
+from autobird.evaluation.interval_json import IntervalJson, interval_json
 from autobird.evaluation.metrics import (
     Weighting,
     auroc_by_species,

@@ -12,46 +12,10 @@ from autobird.evaluation.calibration import (
     expected_calibration_error,
     reliability_bins,
 )
-from autobird.evaluation.metrics import predicted_and_true
-from autobird.evaluation.predictions import Items, SplitPredictions
-
-_MAX_SPECIES_WITH_COUNTS = 30
-"""Largest number of species for which the cells of the confusion matrix have room for counts."""
+from autobird.evaluation.predictions import SplitPredictions
 
 _MIN_WINDOWS_OF_A_BIN = 5
 """Smallest number of windows of a bin of the reliability diagram; the accuracy of fewer is mostly chance."""
-
-
-def confusion_figure(path: Path, recordings: Items, labels: list[str]) -> None:
-    """Plot the confusion matrix of the test recordings of which one species alone is known to be present.
-
-    Rows are the true species and columns the most probable ones, without those that may be present. The numbers are counts;
-    the shade is the share of the row.
-
-    Args:
-        path: PNG file.
-        recordings: test recordings.
-        labels: species in the order of the probabilities.
-    """
-    n = len(labels)
-    predicted, truth, _ = predicted_and_true(recordings)
-    counts = truth.T.astype(int) @ predicted.astype(int)
-    share = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
-    side = float(np.clip(2.5 + 0.42 * n, 5, 22))
-    fig, ax = figure(side + 1.2, side)
-    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    size = 9 if n <= _MAX_SPECIES_WITH_COUNTS else 5
-    ax.set_xticks(range(n), labels, rotation=90, fontsize=size, style="italic")
-    ax.set_yticks(range(n), labels, fontsize=size, style="italic")
-    if n <= _MAX_SPECIES_WITH_COUNTS:
-        for i, j in zip(*np.nonzero(counts), strict=True):
-            colour = "white" if share[i, j] > 0.6 else "black"
-            ax.text(j, i, str(counts[i, j]), ha="center", va="center", fontsize=8, color=colour)
-    ax.set_xlabel("most probable species")
-    ax.set_ylabel("true species")
-    ax.set_title(f"{counts.trace()} of {counts.sum()} test recordings of one species are right")
-    fig.colorbar(image, ax=ax, fraction=0.04, label="share of the species' recordings")
-    save(fig, path)
 
 
 def species_figure(path: Path, table: pd.DataFrame, confidence: float) -> None:

@@ -18,3 +18,9 @@ def interval_text(value: dict[str, float | None] | None, sign: bool = False, dec
     low, high = value["low"], value["high"]
     bounds = "interval unknown" if low is None or high is None else f"{low:{form}}, {high:{form}}"
     return f"{number:{form}} [{bounds}]"
+
+
+def interval_columns(name: str, interval: tuple[float, float, float] | None) -> dict[str, float | None]:
+    """Return an interval as the columns `name`, `name`_low and `name`_high of a table; None if the metric is not defined."""
+    value, low, high = interval or (None, None, None)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

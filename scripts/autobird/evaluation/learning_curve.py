@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval, slope_interval
-from autobird.evaluation.evaluate import interval_json
+from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.learning_curve_text import GAINS, SATURATED, UNCLEAR, ranked, summary
 from autobird.evaluation.metrics import Weighting, f1_by_species, macro_average, predicted_and_true
 from autobird.evaluation.predictions import SplitPredictions

@@ -4,7 +4,7 @@ All results have shape (rows,), one value for each row of weights, or (rows, spe
 defined.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -150,12 +150,20 @@ def average_precision_by_species(probabilities: Floats, present: Flags, known: F
         known: cells that count, shape (items, species).
         weighting: weights of the items.
     """
-    return _ranking_metric(_average_precision, probabilities, present, known, weighting)
+    return _ranking_metrics([_average_precision], probabilities, present, known, weighting)[0]
 
 
 def auroc_by_species(probabilities: Floats, present: Flags, known: Flags, weighting: Weighting) -> Floats:
     """Return the area under the ROC curve of each species; for the arguments see `average_precision_by_species`."""
-    return _ranking_metric(_auroc, probabilities, present, known, weighting)
+    return _ranking_metrics([_auroc], probabilities, present, known, weighting)[0]
+
+
+def ranking_by_species(
+    probabilities: Floats, present: Flags, known: Flags, weighting: Weighting
+) -> tuple[Floats, Floats]:
+    """Return average precision and AUROC of each species, in half the time of both functions; for the arguments see there."""
+    both = _ranking_metrics([_average_precision, _auroc], probabilities, present, known, weighting)
+    return both[0], both[1]
 
 
 def macro_average(by_species: Floats) -> Floats:
@@ -247,8 +255,7 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     probabilities, present, known = items.probabilities, items.present, items.known
     detected = items.detected & known
     precision, _, f1 = micro_average(detected, present, weighting)
-    average_precision = average_precision_by_species(probabilities, present, known, weighting)
-    auroc = auroc_by_species(probabilities, present, known, weighting)
+    average_precision, auroc = ranking_by_species(probabilities, present, known, weighting)
     single_groups, known_groups = weighting.count_groups(single), weighting.count_groups(known)
     metrics = {
         "macro_f1": macro_f1(items, weighting),
@@ -268,52 +275,72 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     return metrics
 
 
-def _ranking_metric(
-    metric: Callable[[Floats, Floats, NDArray[np.int64]], Floats],
+def _ranking_metrics(
+    metrics: Sequence[Callable[[Floats, Floats, Floats, Floats], Floats]],
     probabilities: Floats,
     present: Flags,
     known: Flags,
     weighting: Weighting,
 ) -> Floats:
-    """Return a metric of the ranking of the items by the probability of each species; shape (rows, species).
+    """Return metrics of the ranking of the items by the probability of each species; shape (metrics, rows, species).
+
+    Only runs of equal probabilities that hold an item with the species change such a metric. The weights of all items are therefore
+    summed over these runs and over the gaps between them, which are few, before anything else is computed.
 
     Args:
-        metric: computes the metric of one species from the weights of the ranked items, shape (rows, items), 1 for items
-            with the species and 0 for the others, shape (items,), and the last position of each run of equal probabilities.
+        metrics: each computes a metric of one species from arrays of shape (rows, runs), of the runs that hold an item with the
+            species, most probable first: weight of the items with the species in the run, weight of all items in the run, and weight
+            of all items above it. A fourth argument, shape (rows,), is the weight of all items.
         probabilities: shape (items, species).
         present: species of each item, shape (items, species).
         known: cells that count, shape (items, species).
         weighting: weights of the items.
     """
     rows = len(weighting.weights)
-    out = np.full((rows, probabilities.shape[1]), np.nan)
+    out = np.full((len(metrics), rows, probabilities.shape[1]), np.nan)
     step = max(1, _MAX_CELLS // max(1, len(present)))
     for species in np.flatnonzero(present.any(axis=0)):
         used = np.flatnonzero(known[:, species])
         order = used[np.argsort(-probabilities[used, species], kind="stable")]
-        ends = np.flatnonzero(np.append(np.diff(probabilities[order, species]) != 0, True))
-        positive = present[order, species].astype(np.float64)
-        group = weighting.group[order]
+        run = np.cumsum(np.append(0, np.diff(probabilities[order, species]) != 0))[: len(order)]
+        positives = np.flatnonzero(present[order, species])
+        if not len(positives):
+            continue
+        runs, first_positive = np.unique(run[positives], return_index=True)
+        starts, ends = np.searchsorted(run, runs), np.searchsorted(run, runs, side="right")
+        # Sums over [start, end) of each run and over the gap after it; a dummy item at the end closes the last gap.
+        borders = np.stack([starts, ends], axis=1).ravel()
+        empty_gap = np.append(starts[1:] == ends[:-1], False)
+        group = np.append(weighting.group[order], 0)
         for first in range(0, rows, step):
-            out[first : first + step, species] = metric(weighting.weights[first : first + step, group], positive, ends)
+            weights = weighting.weights[first : first + step]
+            items = weights[:, group]
+            items[:, -1] = 0
+            in_parts = np.add.reduceat(items, borders, axis=1)
+            in_parts[:, 1::2][:, empty_gap] = 0  # reduceat gives the next item for an empty gap
+            in_runs, in_gaps = in_parts[:, ::2], in_parts[:, 1::2]
+            before = items[:, : starts[0]].sum(axis=1)
+            total = before + in_parts.sum(axis=1)
+            above = np.cumsum(np.concatenate([before[:, None], (in_runs + in_gaps)[:, :-1]], axis=1), axis=1)
+            with_species = np.add.reduceat(weights[:, weighting.group[order[positives]]], first_positive, axis=1)
+            for n, metric in enumerate(metrics):
+                out[n, first : first + step, species] = metric(with_species, in_runs, above, total)
     return out
 
 
-def _average_precision(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
-    """Return the average precision; for the arguments see `_ranking_metric`."""
-    true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
-    predictions = np.cumsum(weights, axis=1)[:, ends]
-    new_true_positives = np.diff(true_positives, axis=1, prepend=0.0)
-    precision = np.nan_to_num(ratio(true_positives, predictions))
-    return ratio((precision * new_true_positives).sum(axis=1), true_positives[:, -1])
+def _average_precision(with_species: Floats, in_run: Floats, above: Floats, total: Floats) -> Floats:  # noqa: ARG001
+    """Return the average precision; for the arguments see `_ranking_metrics`."""
+    true_positives = np.cumsum(with_species, axis=1)
+    precision = np.nan_to_num(ratio(true_positives, above + in_run))
+    return ratio((precision * with_species).sum(axis=1), true_positives[:, -1])
 
 
-def _auroc(weights: Floats, positive: Floats, ends: NDArray[np.int64]) -> Floats:
-    """Return the area under the ROC curve by the trapezoidal rule; for the arguments see `_ranking_metric`."""
-    true_positives = np.cumsum(weights * positive, axis=1)[:, ends]
-    false_positives = np.cumsum(weights * (1 - positive), axis=1)[:, ends]
-    new_false_positives = np.diff(false_positives, axis=1, prepend=0.0)
-    # Trapezoids: a negative item counts half against positive items of the same probability.
-    mean_true_positives = true_positives - np.diff(true_positives, axis=1, prepend=0.0) / 2
-    area = (new_false_positives * mean_true_positives).sum(axis=1)
-    return ratio(area, true_positives[:, -1] * false_positives[:, -1])
+def _auroc(with_species: Floats, in_run: Floats, above: Floats, total: Floats) -> Floats:
+    """Return the area under the ROC curve by the trapezoidal rule; for the arguments see `_ranking_metrics`."""
+    true_positives = np.cumsum(with_species, axis=1)
+    negatives = in_run - with_species
+    negatives_above = above - (true_positives - with_species)
+    all_negatives = total - true_positives[:, -1]
+    # A negative item counts half against positive items of the same probability.
+    below = all_negatives[:, None] - negatives_above - negatives / 2
+    return ratio((with_species * below).sum(axis=1), true_positives[:, -1] * all_negatives)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from autobird.core.errors import AutobirdError
 from autobird.core.wording import counted
 from autobird.evaluation.bootstrap import difference_interval, ratio_interval, resample_groups
-from autobird.evaluation.evaluate import interval_json, metric_interval
+from autobird.evaluation.interval_json import interval_json, metric_interval
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.pooling import mean_over_seeds
 from autobird.evaluation.run_predictions import RunPredictions

@@ -11,7 +11,7 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_text_csv, write_csv
 from autobird.core.wording import counted
 from autobird.dataset.heard import HEARD, LAST_HEARD, UNHEARD, UNKNOWN, mark_heard
-from autobird.evaluation.evaluate import metric_interval
+from autobird.evaluation.interval_json import metric_interval
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.predictions import SplitPredictions

@@ -92,6 +92,11 @@ def has_crossval(run: Path) -> bool:
     return all((run / "crossval" / name).is_file() for name in ("crossval.json", "predictions.parquet"))
 
 
+def has_test_split(run: Path) -> bool:
+    """Return whether a run has the predictions of a released model for its test split."""
+    return all((run / "release" / name).is_file() for name in ("predictions.parquet", "calibration.json"))
+
+
 def read_crossval(run: Path) -> RunPredictions:
     """Read the pooled predictions of a cross-validation from the folder of its run."""
     result = read_json(run / "crossval" / "crossval.json")
@@ -106,22 +111,24 @@ def read_crossval(run: Path) -> RunPredictions:
         [np.stack(rows["probabilities"].to_list()) for rows in by_seed],
         [np.stack(rows["detected"].to_list()) for rows in by_seed],
         _date(run / "crossval" / "predictions.parquet"),
-        _other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0])),
+        other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0])),
     )
 
 
 def read_test_split(run: Path) -> RunPredictions:
-    """Read the predictions of the released variant for the test split from the folder of a run.
+    """Read the predictions of the released variant for the test split from the folder of a run, or of a member of one.
 
     Raises:
         AutobirdError: the run is not finished.
     """
-    for name in ("release/predictions.parquet", "release/calibration.json", "dataset/labels.json"):
+    for name in ("release/predictions.parquet", "release/calibration.json"):
         if not (run / name).is_file():
             raise AutobirdError(
                 f"{run / name} does not exist; finish the run with snakemake, or give another folder below results/"
             )
-    labels: list[str] = read_json(run / "dataset" / "labels.json")
+    # The thresholds are in the order of the logits (`Calibration.from_json`). A member can use the dataset of another one, so its own
+    # folder may hold no labels.json.
+    labels = list(read_json(run / "release" / "calibration.json")["thresholds"])
     variant, calibration = read_calibration(run / "release" / "calibration.json")
     table = read_table(run / "release" / "predictions.parquet")
     split = predictions_of_split(table, labels, "test", calibration)
@@ -144,7 +151,7 @@ def _date(file: Path) -> str:
     return datetime.fromtimestamp(file.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _other_settings(run: Path, fold: int, seed: int) -> str:
+def other_settings(run: Path, fold: int, seed: int) -> str:
     """Return a warning if the networks of a cross-validation were trained otherwise than that of the run, or "".
 
     `autobird compare` prefers the cross-validation, which stays as it is when only the main run is computed again.
@@ -175,6 +182,8 @@ def _settings(model: dict[str, Any]) -> dict[str, Any]:
 
 def _sound_checksums(run: Path) -> dict[str, str]:
     """Return the sha256 of the decoded sound of each recording of a run; empty if the catalogue of its corpus is not there."""
+    if run.parent.name == "members":  # only the run itself has a bundle
+        run = run.parent.parent
     provenance = run / "release" / "bundle" / "provenance.json"
     if not provenance.is_file():
         return {}

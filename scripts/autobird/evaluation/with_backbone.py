@@ -20,7 +20,7 @@ from autobird.core.tables import read_table, read_text_csv, write_csv
 from autobird.dataset.backbone_labels import match_labels
 from autobird.dataset.heard import HEARD, UNHEARD, UNKNOWN, mark_heard
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
-from autobird.evaluation.evaluate import interval_json
+from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.pooling import first_seed_sentence
 from autobird.evaluation.possibly_heard import MIN_RECORDINGS, last_heard

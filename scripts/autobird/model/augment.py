@@ -1,9 +1,11 @@
 """Augmentation of batches of mel frames.
 
-All random numbers come from one generator per training step, so a resumed training repeats them exactly.
+All random numbers come from one generator per training step, so a resumed training repeats them exactly. They are drawn for the
+whole batch, and each process applies those of its own windows, so they do not depend on the number of processes.
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from autobird.audio.amplitude_scaling import AmplitudeScaling, Log, Magnitude
 from autobird.model.audio_transforms import functional
 from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import AUGMENTATION, step_part
 
 _NATS_PER_DB = math.log(10) / 10
 """Converts dB to the unit of log-mel, which is the natural logarithm of power."""
@@ -26,40 +29,103 @@ AUDIBLE_NATS = 5 * _NATS_PER_DB
 shows how it was chosen."""
 
 
-def augment(
-    x: Tensor, targets: Targets, settings: TrainSettings, rng: np.random.Generator, scaling: AmplitudeScaling
-) -> tuple[Tensor, Targets]:
-    """Augment a batch.
+@dataclass(frozen=True)
+class Augmentation:
+    """The random numbers of a batch: all of them are drawn before the batch is divided among processes.
 
-    Args:
-        x: mel frames, shape (windows, 1, mels, frames), in the units of `scaling`.
-        targets: of the windows.
+    Attributes:
         settings: probabilities and strengths of the augmentations, and the outputs, which decide how targets are mixed.
-        rng: generator of the training step; all random numbers are drawn from it on the CPU.
         scaling: amplitude scaling of the front end. Gain, equaliser and mixing are applied to the logarithm of power,
             where they have the effect that they have on audio. PCEN cannot be inverted, and it removes differences in
             gain and equaliser. Therefore PCEN values get no gain or equaliser, and they are mixed without conversion.
-
-    Returns:
-        The augmented batch and its targets, with the shapes of the arguments.
+        shift: number of frames by which each window is shifted; shape (windows,); None: none.
+        nats: change of the logarithm of power of each band; shape (windows, mels); None: none.
+        partner: window that each window is mixed with; shape (windows,); None: none.
+        weight: weight of each window in its mixture, 1 if it is not mixed; shape (windows,).
+        silent: masked bands, shape (windows, 1, mels, 1), and masked frames, shape (windows, 1, 1, frames); None: none.
     """
-    windows, _, mels, frames = x.shape
-    if settings.roll:
-        shift = torch.from_numpy(rng.integers(0, frames, windows)).to(x.device)
-        columns = (torch.arange(frames, device=x.device) + shift[:, None]) % frames
-        x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
-    has_log_power = isinstance(scaling, Log | Magnitude)
-    if isinstance(scaling, Magnitude):
-        x = torch.log(x.clamp(min=_MIN_POWER ** (scaling.exponent / 2))) * (2 / scaling.exponent)
-    if has_log_power and (settings.gain_db or settings.equaliser_db):
-        x = x + _to_tensor(_gain_and_equaliser(windows, mels, settings, rng), x)[:, None, :, None]
-    if settings.mix_probability:
-        x, targets = _mix(x, targets, settings, rng, has_log_power)
-    if isinstance(scaling, Magnitude):
-        x = torch.exp(x * (scaling.exponent / 2))
-    if settings.mask_probability:
-        x = _mask(x, settings, rng, scaling.silence)
-    return x, targets
+
+    settings: TrainSettings
+    scaling: AmplitudeScaling
+    shift: NDArray[np.int64] | None = None
+    nats: NDArray[np.float64] | None = None
+    partner: NDArray[np.int64] | None = None
+    weight: NDArray[np.float64] | None = None
+    silent: tuple[Tensor, Tensor] | None = None
+
+    @classmethod
+    @step_part(AUGMENTATION)
+    def draw(
+        cls,
+        windows: int,
+        shape: tuple[int, int],
+        settings: TrainSettings,
+        rng: np.random.Generator,
+        scaling: AmplitudeScaling,
+    ) -> "Augmentation":
+        """Draw the random numbers of a batch.
+
+        Args:
+            windows: number of windows of the whole batch.
+            shape: mels and frames of a window.
+            settings: probabilities and strengths of the augmentations, and the outputs.
+            rng: generator of the training step; all random numbers are drawn from it on the CPU.
+            scaling: amplitude scaling of the front end.
+        """
+        mels, frames = shape
+        shift = nats = partner = weight = silent = None
+        if settings.roll:
+            shift = rng.integers(0, frames, windows)
+        if isinstance(scaling, Log | Magnitude) and (settings.gain_db or settings.equaliser_db):
+            nats = _gain_and_equaliser(windows, mels, settings, rng)
+        if settings.mix_probability:
+            partner = rng.permutation(windows)
+            weight = np.where(rng.random(windows) < settings.mix_probability, rng.uniform(0.5, 1.0, windows), 1.0)
+        if settings.mask_probability:
+            silent = _masks(windows, mels, frames, settings, rng)
+        return cls(settings, scaling, shift, nats, partner, weight, silent)
+
+    def rows_needed(self, own: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the windows that are needed to augment the windows `own`: these, then those that they are mixed with."""
+        if self.partner is None:
+            return own
+        return np.concatenate([own, np.setdiff1d(self.partner[own], own)])
+
+    @step_part(AUGMENTATION)
+    def apply(self, x: Tensor, targets: Targets, needed: NDArray[np.int64], own: int) -> tuple[Tensor, Targets]:
+        """Augment the first `own` of some windows.
+
+        Args:
+            x: mel frames of the windows, shape (windows, 1, mels, frames), in the units of `scaling`.
+            targets: of the windows.
+            needed: which windows of the batch they are (`rows_needed`).
+            own: number of windows to augment.
+
+        Returns:
+            The augmented windows and their targets; shapes (own, 1, mels, frames) and (own, species).
+        """
+        mels, frames = x.shape[2:]
+        if self.shift is not None:
+            shift = torch.from_numpy(self.shift[needed]).to(x.device)
+            columns = (torch.arange(frames, device=x.device) + shift[:, None]) % frames
+            x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
+        scaling = self.scaling
+        if isinstance(scaling, Magnitude):
+            x = torch.log(x.clamp(min=_MIN_POWER ** (scaling.exponent / 2))) * (2 / scaling.exponent)
+        if self.nats is not None:
+            x = x + _to_tensor(self.nats[needed], x)[:, None, :, None]
+        if self.partner is not None and self.weight is not None:
+            place = np.empty(len(self.partner), np.int64)  # of each needed window in x
+            place[needed] = np.arange(len(needed))
+            partner = torch.from_numpy(place[self.partner[needed[:own]]]).to(x.device)
+            has_log_power = isinstance(scaling, Log | Magnitude)
+            x, targets = _mix(x, targets, partner, self.weight[needed[:own]], self.settings.outputs, has_log_power)
+        if isinstance(scaling, Magnitude):
+            x = torch.exp(x * (scaling.exponent / 2))
+        if self.silent is not None:
+            bands, columns = (mask[needed[:own]].to(x.device) for mask in self.silent)
+            x = x.masked_fill(bands | columns, scaling.silence)
+        return x, targets
 
 
 def _to_tensor(values: NDArray[np.float64], like: Tensor) -> Tensor:
@@ -86,27 +152,34 @@ def _gain_and_equaliser(
 
 
 def _mix(
-    x: Tensor, targets: Targets, settings: TrainSettings, rng: np.random.Generator, log_power: bool
+    x: Tensor, targets: Targets, partner: Tensor, weight: NDArray[np.float64], outputs: str, log_power: bool
 ) -> tuple[Tensor, Targets]:
-    """Mix windows with other windows of the batch, and their targets.
+    """Mix the first windows of `x` with other windows of the batch, and their targets.
 
     If `x` is the logarithm of power (`log_power`), the powers are added, as for two birds that sing at once; otherwise
     the values are added. Of all augmentations, mixing helps small corpora most (between-class learning, Tokozume et al. 2018).
 
     The targets of softmax outputs are mixed with the weights of the parts, so that they still sum to 1. Those of independent
     outputs are unions; see `_union`.
+
+    Args:
+        x: mel frames, shape (windows, 1, mels, frames).
+        targets: of the windows.
+        partner: places in `x` of the windows that the first ones are mixed with.
+        weight: weights of the first windows in their mixtures.
+        outputs: see `TrainSettings.outputs`.
+        log_power: whether `x` is the logarithm of power.
     """
-    partner = torch.from_numpy(rng.permutation(len(x))).to(x.device)
-    weight = np.where(rng.random(len(x)) < settings.mix_probability, rng.uniform(0.5, 1.0, len(x)), 1.0)
+    y, own = x[: len(partner)], Targets(*(values[: len(partner)] for values in targets))
     w = _to_tensor(np.minimum(weight, 1 - 1e-7), x)
     other = Targets(targets.present[partner], targets.known[partner])
     a, b = w[:, None, None, None], 1 - w[:, None, None, None]
-    mixed = torch.logaddexp(x + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * x + b * x[partner]
-    if settings.outputs == "softmax":
-        return mixed, targets._replace(present=w[:, None] * targets.present + (1 - w)[:, None] * other.present)
+    mixed = torch.logaddexp(y + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * y + b * x[partner]
+    if outputs == "softmax":
+        return mixed, own._replace(present=w[:, None] * own.present + (1 - w)[:, None] * other.present)
     level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=_MIN_POWER))
-    difference = level[partner] + torch.log1p(-w) - level - torch.log(w)
-    return mixed, _union(targets, other, difference, torch.from_numpy(weight < 1).to(x.device))
+    difference = level[partner] + torch.log1p(-w) - level[: len(partner)] - torch.log(w)
+    return mixed, _union(own, other, difference, torch.from_numpy(weight < 1).to(x.device))
 
 
 def _union(own: Targets, other: Targets, difference: Tensor, mixed: Tensor) -> Targets:
@@ -128,17 +201,23 @@ def _union(own: Targets, other: Targets, difference: Tensor, mixed: Tensor) -> T
     return Targets(present, known)
 
 
-def _mask(x: Tensor, settings: TrainSettings, rng: np.random.Generator, silence: float) -> Tensor:
-    """Mask mel bands and frames of each window with silence (SpecAugment, Park et al. 2019).
+def _masks(
+    windows: int, mels: int, frames: int, settings: TrainSettings, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw the mel bands and frames of each window that are masked with silence (SpecAugment, Park et al. 2019).
 
     torchaudio's masks draw from torch's global generator. It is seeded from `rng` here, and its state is restored.
+
+    Returns:
+        Masked bands, shape (windows, 1, mels, 1), and masked frames, shape (windows, 1, 1, frames), bool.
     """
-    masked = rng.random((2, len(x))) < settings.mask_probability
+    masked = rng.random((2, windows)) < settings.mask_probability
     state = torch.get_rng_state()
     torch.manual_seed(int(rng.integers(2**62)))
-    for axis, (width, windows) in enumerate(zip((settings.mask_bands, settings.mask_frames), masked, strict=True)):
-        if width and windows.any():
-            index = torch.from_numpy(np.flatnonzero(windows)).to(x.device)
-            x = x.index_copy(0, index, functional.mask_along_axis_iid(x[index], width, silence, axis=2 + axis))
+    bands, columns = torch.zeros(windows, 1, mels, 1), torch.zeros(windows, 1, 1, frames)
+    for axis, (mask, width) in enumerate(((bands, settings.mask_bands), (columns, settings.mask_frames))):
+        if width and masked[axis].any():
+            index = torch.from_numpy(np.flatnonzero(masked[axis]))
+            mask[index] = functional.mask_along_axis_iid(mask[index], width, 1.0, axis=2 + axis)
     torch.set_rng_state(state)
-    return x
+    return bands > 0, columns > 0

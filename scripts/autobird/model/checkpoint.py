@@ -45,7 +45,8 @@ class Checkpointer:
     """Saves and loads the checkpoint of one training.
 
     Creating an instance installs a handler of SIGTERM, the signal that batch systems send before they kill a job. The
-    training then saves a checkpoint after the current step and exits with status 143.
+    training then saves a checkpoint after the current step and exits with status 143. Of several processes that share a training, the
+    first one saves and loads, and all exit after the same step, whichever of them received the signal.
 
     Args:
         location: folder or URL that holds the checkpoints of all trainings of a stage.
@@ -58,30 +59,42 @@ class Checkpointer:
         self._store, self._file = open_store(location), f"{training_id}/checkpoint.pt"
         self._saved_at = time.monotonic()
         self._sigterm_received = False
+        self._parent = os.getppid()
+        trainer.stop_requested = self._must_stop
         signal.signal(signal.SIGTERM, self._on_sigterm)
 
     def resume(self) -> None:
         """Continue from the checkpoint if there is a readable one."""
-        try:
-            data = io.BytesIO(self._store.read(self._file))
-            state: dict[str, Any] = torch.load(data, map_location="cpu", weights_only=True)
-        except FileNotFoundError:
+        processes = self.trainer.processes
+        data = processes.from_first(None if processes.rank else self._read())
+        if data is None:
             return
+        self.trainer.load_state_dict(_state_of(data))
+        progress = self.trainer.progress
+        log.info("resumed from %s at epoch %d, step %d", self.location, progress.epoch + 1, progress.step)
+
+    def _read(self) -> bytes | None:
+        """Return the checkpoint if there is a readable one."""
+        try:
+            data = self._store.read(self._file)
+            _state_of(data)
+        except FileNotFoundError:
+            return None
         except Exception as error:
             log.warning(
                 "the checkpoint in %s cannot be read (%s); training starts from the beginning", self.location, error
             )
-            return
-        self.trainer.load_state_dict(state)
-        progress = self.trainer.progress
-        log.info("resumed from %s at epoch %d, step %d", self.location, progress.epoch + 1, progress.step)
+            return None
+        return data
 
     def save(self) -> None:
         """Save a checkpoint atomically, unless the store asks for a longer pause since the last one.
 
-        After SIGTERM the pause does not count.
+        After SIGTERM the pause does not count. Of several processes, only the first saves.
         """
-        if not self._sigterm_received and time.monotonic() - self._saved_at < self._store.min_interval:
+        if self.trainer.processes.rank:
+            return
+        if not self.trainer.stopping and time.monotonic() - self._saved_at < self._store.min_interval:
             return
         data = io.BytesIO()
         torch.save(self.trainer.state_dict(), data)
@@ -89,14 +102,14 @@ class Checkpointer:
         self._saved_at = time.monotonic()
 
     def after_step(self) -> None:
-        """Save a checkpoint if one is due or SIGTERM was received; exit in the latter case.
+        """Save a checkpoint if one is due or the training must stop; exit in the latter case.
 
         Raises:
-            SystemExit: SIGTERM was received; the status is 143.
+            SystemExit: a process of the training has received SIGTERM; the status is 143.
         """
-        if self._sigterm_received or time.monotonic() - self._saved_at > _SAVE_INTERVAL:
+        if self.trainer.stopping or time.monotonic() - self._saved_at > _SAVE_INTERVAL:
             self.save()
-        if self._sigterm_received:
+        if self.trainer.stopping:
             log.warning("SIGTERM: checkpoint saved in %s; run the same command again to resume", self.location)
             raise SystemExit(128 + signal.SIGTERM)
 
@@ -105,8 +118,18 @@ class Checkpointer:
 
         This training's checkpoint stays: if the stage is killed before it has written its outputs, it need not train again.
         """
-        self._store.keep_only(self.training_id)
+        if not self.trainer.processes.rank:
+            self._store.keep_only(self.training_id)
+
+    def _must_stop(self) -> bool:
+        """Return whether this process has received SIGTERM, or shares a training whose launcher was killed."""
+        return self._sigterm_received or (self.trainer.processes.size > 1 and os.getppid() != self._parent)
 
     def _on_sigterm(self, _signal: int, _frame: FrameType | None) -> None:
         self._sigterm_received = True
-        os.write(2, b"[train] SIGTERM: saving a checkpoint after this step\n")
+        if not self.trainer.processes.rank:
+            os.write(2, b"[train] SIGTERM: saving a checkpoint after this step\n")
+
+
+def _state_of(checkpoint: bytes) -> dict[str, Any]:
+    return torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)

@@ -15,9 +15,11 @@ from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
+from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import Targets
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import READING, step_part
 
 _FRAMES_PER_CHECK = 1 << 16
 """Frames that are checked for NaN and infinity at a time: 8 MB with 64 mel bands."""
@@ -64,6 +66,7 @@ class WindowDataset:
         shards: Sequence[Path],
         frames: int,
         scaling: AmplitudeScaling | None = None,
+        processes: Processes = ALONE,
     ) -> "WindowDataset":
         """Return the windows of an index, after a check that all their values are finite.
 
@@ -73,6 +76,7 @@ class WindowDataset:
             shards: NPY files of mel frames.
             frames: number of frames of a window.
             scaling: amplitude scaling of the frames; None: logarithm.
+            processes: processes that share the windows; each checks its share of the shards.
 
         Raises:
             AutobirdError: a window contains NaN or infinity; the message names shard, recording and window.
@@ -88,7 +92,7 @@ class WindowDataset:
             scaling=scaling or Log(),
             recording_names=list(names),
         )
-        for number, path in enumerate(shards):
+        for number, path in list(enumerate(shards))[processes.share(len(shards))]:
             row = windows._first_window_not_finite(number)
             if row is not None:
                 raise AutobirdError(
@@ -107,6 +111,7 @@ class WindowDataset:
         frames: int,
         scaling: AmplitudeScaling | None = None,
         single_species: bool = False,
+        processes: Processes = ALONE,
     ) -> "WindowDataset":
         """Return the windows of a split that the index file (`INDEX`) does not drop; see `from_index`.
 
@@ -119,15 +124,21 @@ class WindowDataset:
             scaling: amplitude scaling of the frames; None: logarithm.
             single_species: take only windows in which exactly one species is present (`holds_one`), which softmax outputs are trained
                 on.
+            processes: processes that share the windows.
         """
         table = read_table(index)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
         if single_species:
             table = table[holds_one(table)]
-        return cls.from_index(table, labels, shards, frames, scaling)
+        return cls.from_index(table, labels, shards, frames, scaling, processes)
 
     def __len__(self) -> int:
         return len(self.first_frame)
+
+    @property
+    def window_shape(self) -> tuple[int, int]:
+        """Mels and frames of a window."""
+        return self.shards[0].shape[1], self.frames
 
     def describe_recordings(self, rows: NDArray[np.int64]) -> str:
         """Return the names of the recordings of some windows for an error message, separated by commas."""
@@ -153,6 +164,7 @@ class WindowDataset:
                     return int(rows[affected[0]])
         return None
 
+    @step_part(READING)
     def take(self, rows: NDArray[np.int64]) -> Tensor:
         """Read the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames)."""
         mels = self.shards[0].shape[1]
@@ -163,6 +175,7 @@ class WindowDataset:
             out[in_shard] = self.shards[s][self.first_frame[rows[in_shard], None] + offsets]
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
 
+    @step_part(READING)
     def targets(self, rows: NDArray[np.int64]) -> Targets:
         """Return the targets of the windows at `rows`."""
         present = torch.from_numpy(self.labels.present[rows].astype(np.float32))

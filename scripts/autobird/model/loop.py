@@ -3,6 +3,9 @@
 No state of a random generator is saved. The order of an epoch comes from a generator seeded with (seed, epoch); the
 augmentation and the dropout of a step come from one seeded with (seed, epoch, step). A checkpoint therefore holds only
 the weights, the state of the optimizer and the progress of the training.
+
+Several processes can share a training (`Processes`). Each draws the random numbers of the whole batch, computes its share of the rows, and
+has the same weights after each step as one process that computes the whole batch, up to rounding.
 """
 
 import copy
@@ -17,16 +20,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autobird.core.errors import AutobirdError
-from autobird.model.augment import augment
 from autobird.model.data import WindowDataset, epoch_order, windows_per_epoch
+from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import Targets, label_loss
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
+from autobird.model.row_dropout import BatchRows
 from autobird.model.settings import TrainSettings
+from autobird.model.shared_layers import share_layers
+from autobird.model.shares import add_up, own_sounds, own_windows, part_of_loss
+from autobird.model.step_parts import AVERAGE, BACKWARD, CHECKS, FORWARD, OPTIMIZER, step_part
 from autobird.model.teaching import Teaching
 from autobird.model.validation import loss_and_macro_f1
 
-_VALIDATION_INTERVAL = 3
+VALIDATION_INTERVAL = 3
 """Epochs between two validations if the epoch is not selected by them. The last epoch is always validated."""
 
 _MIN_LOSS_SCALE = 1e-4
@@ -62,6 +69,10 @@ class TrainingProgress:
 class Trainer:
     """Trains a network on the windows of one split and validates it on those of another.
 
+    Attributes:
+        stop_requested: called in each step; whether this process was asked to stop.
+        stopping: whether any process was asked to stop, the same in all processes after each step.
+
     Args:
         network: the network; it is moved to the device and trained in place.
         train: training windows.
@@ -69,6 +80,7 @@ class Trainer:
         settings: training settings.
         compute: device and number format.
         teaching: what the network learns from a teacher besides; None: nothing.
+        processes: processes that share the training, each with the same arguments.
     """
 
     def __init__(
@@ -79,13 +91,23 @@ class Trainer:
         settings: TrainSettings,
         compute: Compute,
         teaching: Teaching | None = None,
+        processes: Processes = ALONE,
     ) -> None:
-        self.settings, self.compute, self.teaching = settings, compute, teaching
+        self.settings, self.compute, self.teaching, self.processes = settings, compute, teaching, processes
         self.train, self.validation = train, validation
+        self.stop_requested: Callable[[], bool] = lambda: False
+        self.stopping = False
+        self.batch_rows = BatchRows()
+        share_layers(network, processes, self.batch_rows)
         self.layout = memory_format(network)
         self.network = network.to(compute.device).to(memory_format=self.layout)  # type: ignore[call-overload]
         self.ema_network = (
             copy.deepcopy(self.network).eval().requires_grad_(False) if settings.ema_decay else self.network
+        )
+        # Weights and batch statistics; they stay the same tensors. To list them in each step takes as long as to average them.
+        self._averaged, self._current = (
+            [value for value in each.state_dict().values() if value.is_floating_point()]
+            for each in (self.ema_network, self.network)
         )
         assert settings.weight_decay != "auto"  # the settings allow it for heads alone
         optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
@@ -153,8 +175,8 @@ class Trainer:
         with_species = int(self.train.labels.present[order].any(axis=1).sum())
         epoch = progress.epoch + 1
         loss = f1 = math.nan
-        if self.settings.select == "best" or epoch % _VALIDATION_INTERVAL == 0 or epoch == self.settings.epochs:
-            loss, f1 = loss_and_macro_f1(self.ema_network, self.validation, self.settings, self.compute)
+        if self.settings.select == "best" or epoch % VALIDATION_INTERVAL == 0 or epoch == self.settings.epochs:
+            loss, f1 = loss_and_macro_f1(self.ema_network, self.validation, self.settings, self.compute, self.processes)
         progress.history.append(
             {
                 "epoch": epoch,
@@ -180,56 +202,73 @@ class Trainer:
         step = progress.epoch * self.steps_per_epoch + progress.step
         rng = np.random.default_rng([s.seed, 2, progress.epoch, progress.step])
         torch.manual_seed(int(rng.integers(2**62)))  # dropout draws from torch's global generator
-        x, present, known = (
-            t.to(self.compute.device, non_blocking=True) for t in (self.train.take(rows), *self.train.targets(rows))
-        )
-        x, targets = augment(x, Targets(present, known), s, rng, self.train.scaling)
+        own = self.processes.share(len(rows))
+        x, targets, present = own_windows(self.train, rows, own, s, rng, self.compute.device)
+        self.batch_rows.set(own, len(rows))
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate(step)
         self.network.train()
-        loss, logits = self._loss(x, targets, step, rng)
-        self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters, s.gradient_clip)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        loss, logits = self._loss(x, targets, step, rng, len(x) / len(rows))
+        self._backward(loss)
+        most = targets.present.amax(1, keepdim=True)
+        right = targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most
+        right = right & (most > 0) & (present >= 0.5).any(1, keepdim=True)
+        numbers = [loss.detach(), right.sum(), torch.tensor(self.stop_requested(), device=loss.device)]
+        value, correct, stop = add_up(self.parameters, numbers, self.processes)
+        self.stopping = stop > 0
+        norm = self._update_weights()
         if s.ema_decay:
             self._update_ema(step)
-        value = float(loss.detach())
         self._raise_if_not_finite(value, norm, rows)
-        most = targets.present.amax(1, keepdim=True)
-        right = (targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most) & present.any(1, keepdim=True)
-        return value, float((right & (most > 0)).sum())
+        return value, correct
 
-    def _loss(self, x: Tensor, targets: Targets, step: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Return the loss of a step, and the logits of its labelled windows.
+    @step_part(FORWARD)
+    def _loss(
+        self, x: Tensor, targets: Targets, step: int, rng: np.random.Generator, share: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """Return this process's part of the loss of a step, and the logits of its labelled windows.
 
         Args:
-            x: augmented windows of the step.
+            x: augmented windows of the step that this process computes.
             targets: their targets.
             step: number of the step, counted from the start of the training.
             rng: generator of the step.
+            share: share of the windows of the step that this process computes.
         """
         if self.teaching is None:
             with self.compute.autocast():
                 logits = self.network(x.contiguous(memory_format=self.layout))
-            return label_loss(logits, targets, self.settings), logits
-        lesson = self.teaching.lesson(rng)
-        # Not mixed: the teacher answered each sound as it is. The other changes are ones that its answer should not depend on.
-        unmixed = self.settings.model_copy(update={"mix_probability": 0.0})
-        answers = Targets(lesson.answers, torch.ones_like(lesson.answers, dtype=torch.bool))
-        sounds, _ = augment(lesson.frames, answers, unmixed, rng, self.train.scaling)
+            return part_of_loss(label_loss(logits, targets, self.settings), share, logits), logits
+        own = self.processes.share(self.teaching.batch)
+        sounds, lesson = own_sounds(self.teaching, own, self.settings, rng, self.train.scaling)
+        self.batch_rows.append(own, self.teaching.batch)
         network: Any = self.network
         with self.compute.autocast():
             features = network.features(torch.cat([x, sounds]).contiguous(memory_format=self.layout))
             logits = network.classifier(network.dropout(features))
         labelled = len(x)
-        loss = self.teaching.loss(lesson, features[labelled:], logits[labelled:])
+        lesson_loss = self.teaching.loss(lesson, features[labelled:], logits[labelled:])
+        loss = part_of_loss(lesson_loss, len(sounds) / self.teaching.batch, features[labelled:])
         if step >= self.settings.teacher_only * self.steps_per_epoch * self.settings.epochs:
-            loss = loss + label_loss(logits[:labelled], targets, self.settings)
+            loss = loss + part_of_loss(label_loss(logits[:labelled], targets, self.settings), share, logits[:labelled])
         return loss, logits[:labelled]
 
+    @step_part(BACKWARD)
+    def _backward(self, loss: Tensor) -> None:
+        """Compute the gradient of the loss of a step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    @step_part(OPTIMIZER)
+    def _update_weights(self) -> Tensor:
+        """Update the weights with the clipped gradient; return the norm that the gradient had."""
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters, self.settings.gradient_clip)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return norm
+
+    @step_part(CHECKS)
     def _raise_if_not_finite(self, loss: float, gradient_norm: Tensor, rows: NDArray[np.int64]) -> None:
         """Stop if loss, gradient or weights of the step contain NaN or infinity, before a checkpoint is saved.
 
@@ -254,15 +293,14 @@ class Trainer:
                     f"{self.train.describe_recordings(rows)}; lower train.learning_rate, or set train.precision to float32"
                 )
 
+    @step_part(AVERAGE)
     def _update_ema(self, step: int) -> None:
         """Update the exponential moving average of weights and batch statistics.
 
         The decay starts low, so that the average forgets the initial weights quickly.
         """
         decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
-        average, current = self.ema_network.state_dict(), self.network.state_dict()
-        names = [name for name, value in average.items() if value.is_floating_point()]
-        torch._foreach_lerp_([average[n] for n in names], [current[n] for n in names], 1 - decay)
+        torch._foreach_lerp_(self._averaged, self._current, 1 - decay)
 
     def _learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from the start of the training."""

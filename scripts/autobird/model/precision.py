@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from autobird.core.errors import AutobirdError
+from autobird.model.distributed import is_started_by_torchrun, local_rank
 from autobird.model.settings import TrainSettings
 
 
@@ -33,13 +34,22 @@ class Compute:
 def select_precision(settings: TrainSettings) -> Compute:
     """Return the device and number format of `train.device` and `train.precision`; `auto` selects the fastest available.
 
+    Of the processes that share a training, each has a GPU of its own.
+
     Raises:
-        AutobirdError: `train.device` is `cuda`, but there is no GPU.
+        AutobirdError: `train.device` is `cuda`, but there is no GPU; or there are fewer GPUs than `train.devices`.
     """
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise AutobirdError("train.device is cuda, but torch finds no GPU; set train.device to auto or cpu")
     cuda = settings.device != "cpu" and torch.cuda.is_available()
-    device = torch.device("cuda" if cuda else "cpu")
+    if cuda and local_rank() >= torch.cuda.device_count():
+        raise AutobirdError(
+            f"train.devices is {settings.devices}, but torch finds {torch.cuda.device_count()} GPUs; lower train.devices, or set "
+            "train.device to cpu"
+        )
+    device = (
+        torch.device(f"cuda:{local_rank()}" if is_started_by_torchrun() else "cuda") if cuda else torch.device("cpu")
+    )
     if settings.precision != "auto":
         return Compute(device, getattr(torch, settings.precision))
     if cuda:
@@ -50,7 +60,7 @@ def select_precision(settings: TrainSettings) -> Compute:
     return Compute(device, torch.bfloat16 if native else torch.float32)
 
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD, _TOP_PAD = -3, -1, -2
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4
 """Numbers of the parameters of glibc's mallopt (malloc.h)."""
 
 
@@ -66,7 +76,9 @@ def keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
         return
-    for parameter, value in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 256 << 20), (_TOP_PAD, 16 << 20)):
+    # No mappings of their own for large tensors: glibc returns a mapping to the system when it is freed. A threshold of the size would not
+    # do, as glibc accepts none above 32 MB, and the first layer of `cnn_transformer` has tensors of 41 MB.
+    for parameter, value in ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 512 << 20), (_TOP_PAD, 16 << 20)):
         mallopt(parameter, value)
 
 

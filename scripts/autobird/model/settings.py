@@ -120,8 +120,23 @@ class TrainSettings(Settings):
         2,
         ge=1,
         le=256,
-        description="Number of CPU threads of the training. It is not taken from the number of cores, because the last digits of "
-        "the trained weights depend on it.",
+        description="Number of CPU threads of the training, of each of its processes. It is not taken from the number of cores, because "
+        "the last digits of the trained weights depend on it.",
+    )
+    devices: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of processes on each machine that share the training (docs/training-distributed.md), each with a GPU or "
+        "`threads` CPU threads of its own. It is not taken from the number of GPUs or cores, because the last digits of the trained "
+        "weights depend on it.",
+    )
+    nodes: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Number of machines that share the training, each with `devices` processes. More than one needs Slurm "
+        "(`--profile slurm`).",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
@@ -139,7 +154,13 @@ class TrainSettings(Settings):
         description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has with species, "
         "and on the share `negative_share` of negative windows besides.",
     )
-    batch_size: int = Field(16, ge=1, le=4096, description="Number of windows per training step.")
+    batch_size: int = Field(
+        16,
+        ge=1,
+        le=4096,
+        description="Number of windows per training step, of all processes together (`devices`, `nodes`): their number changes the "
+        "speed, and the weights only in their last digits.",
+    )
     optimizer: Literal["adam", "adamw"] = Field(
         "adamw",
         description="`adamw`: Adam with decoupled weight decay; `adam`: Adam with weight decay as an L2 penalty.",
@@ -271,6 +292,16 @@ class TrainSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _batch_can_be_shared(self) -> "TrainSettings":
+        processes = self.devices * self.nodes
+        if processes > self.batch_size:
+            raise ValueError(
+                f"devices {self.devices} on nodes {self.nodes} are {processes} processes, more than the {self.batch_size} windows of a "
+                "batch; raise batch_size, or lower devices or nodes"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _heads_fit(self) -> "TrainSettings":
         if self.d_model % self.heads:
             raise ValueError(
@@ -312,6 +343,42 @@ class TrainSectionSettings(TrainSettings):
         description="Seeds of the trainings of `snakemake crossval`: each fold of `dataset.folds` is trained once with each of them. "
         "The scores of a network depend on its seed; the report shows how much.",
     )
+
+    profile: bool = Field(
+        False,
+        description="Whether `snakemake` also measures where the time of the training goes, with some steps of a training of its own, and "
+        "writes it to the folder `model/profile` of the run; docs/training-speed.md explains the files. `snakemake profile` does so "
+        "without this setting. Not for a `head`.",
+    )
+
+    @model_validator(mode="after")
+    def _can_be_profiled(self) -> "TrainSectionSettings":
+        if self.profile and self.architecture == "head":
+            raise ValueError("profile is set, but a head is not trained in steps; remove profile")
+        return self
+
+    ensemble: Literal["none", "average", "distill"] = Field(
+        "none",
+        description="What is made of the networks with `seeds`, trained on the split of the run. `none`: nothing, the released network is "
+        "the one with `seed`; `average`: all of them are released in one graph that averages their outputs, at the cost of all of them; "
+        "`distill`: the released network, with `seed`, learns the answers of their average to the training windows (docs/ensembles.md).",
+    )
+
+    @model_validator(mode="after")
+    def _ensemble_fits(self) -> "TrainSectionSettings":
+        if self.ensemble == "none":
+            return self
+        if self.seed not in self.seeds or len(self.seeds) < 2:
+            raise ValueError(
+                f"ensemble {self.ensemble} needs at least two seeds, and {self.seed} (train.seed) among them; seeds is "
+                f"{list(self.seeds)}"
+            )
+        if self.architecture == "head" and (not self.hidden or self.ensemble == "distill"):
+            raise ValueError(
+                f"ensemble {self.ensemble} does not help a head: without a hidden layer, heads with all seeds are nearly equal; set "
+                "ensemble to none"
+            )
+        return self
 
     @model_validator(mode="after")
     def _seeds_differ(self) -> "TrainSectionSettings":

@@ -214,12 +214,18 @@ class Teaching:
         self._mean = values.mean(axis=0).astype(np.float32)
         self._std = (values.std(axis=0) + _MIN_STD).astype(np.float32)
 
-    def lesson(self, rng: np.random.Generator) -> Lesson:
-        """Draw the training sounds of a step."""
+    def lesson(self, rng: np.random.Generator, own: NDArray[np.int64] | None = None) -> Lesson:
+        """Draw the training sounds of a step.
+
+        Args:
+            rng: generator of the step.
+            own: which of the sounds to return; None: all.
+        """
         if self._probabilities is None:
             rows = rng.integers(len(self.sounds), size=self.batch)
         else:
             rows = rng.choice(len(self.sounds), self.batch, p=self._probabilities)
+        rows = rows if own is None else rows[own]
         embeddings = (self.sounds.embeddings[rows].astype(np.float32) - self._mean) / self._std
         return Lesson(
             self.sounds.take(rows).to(self.device),

@@ -4,6 +4,7 @@ import importlib
 import json
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -37,18 +38,26 @@ def _log_in(wandb: Any) -> bool:
 
 
 class Tracker:
-    """A context manager that logs a training to W&B. Errors of W&B are logged and never stop the training.
+    """A context manager that logs to a run of W&B. Errors of W&B are logged and never stop the stage.
+
+    Several stages can log to the same run, one after the other. Offline, each writes a folder of its own, and `wandb sync` puts
+    folders with the same run id together, in the order of their start.
+
+    Attributes:
+        mode: mode in which the run was started; `none` if it was not.
 
     Args:
         setting: the setting `run.tracking`.
         folder: folder of W&B's files; it is created if needed.
-        run_id: id of the W&B run; a resumed training has the same.
+        run_id: id of the W&B run; a resumed training and the evaluation have the same.
         group: group of the W&B run.
         settings: settings of the training as JSON.
     """
 
     def __init__(self, setting: TrackingMode, folder: Path, run_id: str, group: str, settings: str) -> None:
         self._run: Any = None
+        self._wandb: Any = None
+        self.mode: TrackingMode = "none"
         mode = tracking_mode(setting)
         if mode == "none":
             return
@@ -56,6 +65,8 @@ class Tracker:
             # Imported by name: otherwise a new version of W&B would count as a change of the training's code.
             wandb = importlib.import_module("wandb")
             folder.mkdir(parents=True, exist_ok=True)
+            # W&B keeps copies of artefacts until they are uploaded; by default in the home folder.
+            os.environ.setdefault("WANDB_DATA_DIR", str(folder))
             # A user who is logged in has not asked to send data; only mode `online` does.
             if mode == "online" and not _log_in(wandb):
                 mode = "offline"
@@ -74,20 +85,25 @@ class Tracker:
                 resume="allow" if mode == "online" else None,
                 settings=wandb.Settings(silent=True, console="off", x_disable_stats=True),
             )
+            self._wandb, self.mode = wandb, mode
             log.info("W&B %s, files in %s", mode, folder)
         except ImportError:
             level = logging.WARNING if mode == "online" else logging.INFO
             log.log(level, "W&B is not installed; the training is not tracked")
         except Exception as error:
-            log.warning("W&B failed to start (%s); training continues without it", error)
+            log.warning("W&B failed to start (%s); the stage continues without it", error)
 
     def log(self, values: dict[str, float]) -> None:
         """Log the values of an epoch; `values` contains its number as `epoch`."""
+        self._attempt(lambda: self._run.log(values, step=int(values["epoch"])))
+
+    def _attempt(self, send: Callable[[], None]) -> None:
+        """Log something; after an error, nothing more is logged."""
         if self._run is not None:
             try:
-                self._run.log(values, step=int(values["epoch"]))
+                send()
             except Exception as error:
-                log.warning("W&B failed (%s); training continues without it", error)
+                log.warning("W&B failed (%s); the stage continues without it", error)
                 self._run = None
 
     def __enter__(self) -> Self:

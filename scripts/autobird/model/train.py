@@ -1,6 +1,8 @@
 """Stage `train`: train a network on the windows of the training split, or resume an interrupted training."""
 
 import math
+import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import write_csv
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, expected_presence
+from autobird.model.distributed import ALONE, Processes, is_first_process, joined
+from autobird.model.ensemble_teaching import with_answers
+from autobird.model.launch import errors_reported, is_launcher, launch, without_log
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
 from autobird.model.outputs import check_outputs
@@ -31,7 +36,7 @@ def fit(
 ) -> dict[str, torch.Tensor]:
     """Run a training to its end, from its checkpoint if there is one.
 
-    Each epoch is reported to the log, to the progress bar and to the tracker.
+    Each epoch is reported to the log, to the progress bar and to the tracker, by the first process if several share the training.
 
     Args:
         stage_name: stage that the progress bar shows.
@@ -43,6 +48,8 @@ def fit(
         The selected weights; see `Trainer.run`.
     """
     checkpointer.resume()
+    if trainer.processes.rank:
+        return trainer.run(lambda: None, checkpointer.after_step)
     show_progress = Progress(stage_name, trainer.settings.epochs, "epochs", done=trainer.progress.epoch)
 
     def after_epoch() -> None:
@@ -61,14 +68,62 @@ def fit(
     return weights
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run the stage from the command line."""
-    p = parser(__doc__)
+def add_inputs(p: ArgumentParser) -> None:
+    """Add the arguments of the inputs of a training, which `trainer_of` uses."""
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--labels", type=Path, required=True)
     p.add_argument("--normalisation", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--front-end", required=True, help="mel settings of the shards, as JSON")
+    add_arguments(p)
+    p.add_argument("--ensemble-answers", type=Path, nargs="?", help="answers of an ensemble that teaches the network")
+
+
+def trainer_of(
+    args: Namespace,
+    settings: TrainSettings,
+    front_end: MelSettings,
+    labels: list[str],
+    files: TeachingFiles | None,
+    processes: Processes = ALONE,
+) -> Trainer:
+    """Return a training at its start.
+
+    Args:
+        args: arguments of `add_inputs`.
+        settings: training settings.
+        front_end: mel settings of the shards.
+        labels: species in the order of the logits.
+        files: of the teacher, if there is one.
+        processes: processes that share the training.
+    """
+    frames = frames_per_window(front_end.window_samples, front_end.hop_length)
+    check_outputs(settings.outputs, labels)
+    norm = read_json(args.normalisation)
+    softmax = settings.outputs == "softmax"
+    train, validation = (
+        WindowDataset.from_split(
+            args.index, split, labels, args.shards, frames, scaling_of(front_end), softmax, processes
+        )
+        for split in ("train", "validation")
+    )
+    if args.ensemble_answers:
+        train = with_answers(train, args.index, args.ensemble_answers, settings.outputs)
+
+    compute = select_precision(settings)
+    make_deterministic(settings.threads)
+    torch.manual_seed(settings.seed)
+    network = build_network(settings, len(labels), norm["mean"], norm["std"])
+    if settings.outputs == "independent":
+        set_initial_bias(network, expected_presence(train, settings))
+    teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
+    return Trainer(network, train, validation, settings, compute, teaching, processes)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the stage from the command line."""
+    p = parser(__doc__)
+    add_inputs(p)
     p.add_argument("--code", default="", help="fingerprint of the code, part of the training's id")
     p.add_argument(
         "--checkpoints", required=True, help="folder or URL of the checkpoints, which are not an output of the stage"
@@ -76,68 +131,69 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--track", choices=["none", "offline", "online"], default="none", help="log to W&B")
     p.add_argument("--group", default="", help="group of the training in W&B (default: the name of the run's folder)")
     p.add_argument("--teacher", nargs="?", help="settings of the teacher's backbone, as JSON")
-    add_arguments(p)
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
     p.add_argument("--history", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(TrainSettings, args.settings)
-    with stage("train", args, [args.weights, args.model, args.history]):
-        front_end = settings_of(MelSettings, args.front_end)
-        frames = frames_per_window(front_end.window_samples, front_end.hop_length)
-        labels: list[str] = read_json(args.labels)
-        check_outputs(settings.outputs, labels)
-        norm = read_json(args.normalisation)
-        train, validation = (
-            WindowDataset.from_split(
-                args.index, split, labels, args.shards, frames, scaling_of(front_end), settings.outputs == "softmax"
-            )
-            for split in ("train", "validation")
-        )
-
+    if is_launcher(settings):
+        launch("autobird.model.train", sys.argv[1:] if argv is None else argv, settings, args.log)
+        return
+    outputs = [args.weights, args.model, args.history]
+    with errors_reported(), stage("train", args, outputs) if is_first_process() else without_log():
         compute = select_precision(settings)
-        make_deterministic(settings.threads)
-        torch.manual_seed(settings.seed)
-        network = build_network(settings, len(labels), norm["mean"], norm["std"])
-        if settings.outputs == "independent":
-            set_initial_bias(network, expected_presence(train, settings))
-        files = TeachingFiles.of(args)
-        teaching = teaching_of(files, args.index, frames, network, settings, compute.device)
-        trainer = Trainer(network, train, validation, settings, compute, teaching)
-        parameters = sum(weight.numel() for weight in network.parameters())
-        log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
-        negative = int((~train.labels.present.any(axis=1)).sum())
-        log.info(
-            "%d training windows (%d of them negative), %d validation windows, %d species, %s outputs",
-            len(train), negative, len(validation), len(labels), settings.outputs,
-        )  # fmt: skip
+        with joined(compute.device) as processes:
+            _train(args, settings, processes)
 
-        identifier = training_id(
-            [args.settings, args.front_end, args.code, str(compute)],
-            [args.index, args.labels, args.normalisation, *args.shards, *(files.all() if files else [])],
-        )
-        checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
-        folder = args.weights.parent.parent
-        group = args.group or folder.name
-        with Tracker(args.track, folder / ".wandb", identifier, group, args.settings) as tracker:
-            weights = fit("train", trainer, checkpointer, tracker)
 
-        write_bytes(args.weights, safetensors.torch.save(weights))
-        write_csv(args.history, pd.DataFrame(trainer.progress.history))
-        write_json(
-            args.model,
-            {
-                "labels": labels,
-                "outputs": settings.outputs,
-                "features": front_end.model_dump(mode="json"),
-                "frames": frames,
-                "normalisation": norm,
-                "parameters": parameters,
-                "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
-                "train": settings.model_dump(mode="json"),
-                **({"teacher": teacher_description(args.teacher, files)} if files else {}),
-            },
-        )
+def _train(args: Namespace, settings: TrainSettings, processes: Processes) -> None:
+    """Train in this process, alone or with others; the first one writes the outputs."""
+    front_end = settings_of(MelSettings, args.front_end)
+    labels: list[str] = read_json(args.labels)
+    files = TeachingFiles.of(args)
+    trainer = trainer_of(args, settings, front_end, labels, files, processes)
+    network, train, validation, compute = trainer.network, trainer.train, trainer.validation, trainer.compute
+    parameters = sum(weight.numel() for weight in network.parameters())
+    log.info("%s, %d parameters, on %s in %s", settings.architecture, parameters, compute.device, compute.dtype)
+    if processes.size > 1:
+        log.info("%d processes on %d machines share the training", processes.size, settings.nodes)
+    negative = int((~train.labels.present.any(axis=1)).sum())
+    log.info(
+        "%d training windows (%d of them negative), %d validation windows, %d species, %s outputs",
+        len(train), negative, len(validation), len(labels), settings.outputs,
+    )  # fmt: skip
+
+    answers = [args.ensemble_answers] if args.ensemble_answers else []
+    identifier = training_id(
+        [args.settings, args.front_end, args.code, str(compute)],
+        [args.index, args.labels, args.normalisation, *args.shards, *(files.all() if files else []), *answers],
+    )
+    checkpointer = Checkpointer(args.checkpoints, identifier, trainer)
+    if processes.rank:
+        fit("train", trainer, checkpointer)
+        return
+    folder = args.weights.parent.parent
+    group = args.group or folder.name
+    with Tracker(args.track, folder / ".wandb", identifier, group, args.settings) as tracker:
+        weights = fit("train", trainer, checkpointer, tracker)
+
+    write_bytes(args.weights, safetensors.torch.save(weights))
+    write_csv(args.history, pd.DataFrame(trainer.progress.history))
+    write_json(
+        args.model,
+        {
+            "labels": labels,
+            "outputs": settings.outputs,
+            "features": front_end.model_dump(mode="json"),
+            "frames": train.frames,
+            "normalisation": read_json(args.normalisation),
+            "parameters": parameters,
+            "training_id": identifier,
+            "epoch": trainer.progress.best_epoch if settings.select == "best" else settings.epochs,
+            "train": settings.model_dump(mode="json"),
+            **({"teacher": teacher_description(args.teacher, files)} if files else {}),
+        },
+    )
 
 
 if __name__ == "__main__":

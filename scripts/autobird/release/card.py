@@ -8,7 +8,8 @@ import pandas as pd
 
 from autobird.backbone.base import BackboneInfo
 from autobird.core.wording import counted
-from autobird.evaluation.false_alarms_text import false_alarm_sentence
+from autobird.evaluation.false_alarms_text import false_alarm_sentence, rate_text
+from autobird.release.card_crossval import crossval_lines
 from autobird.release.card_detections import CALIBRATIONS, field_limits, score_with_interval, threshold_lines
 from autobird.release.card_networks import (
     backbone_lines,
@@ -16,6 +17,7 @@ from autobird.release.card_networks import (
     teacher_lines,
     variant_sentences,
 )
+from autobird.release.card_summary import at_a_glance
 
 _METRICS = {
     "macro_f1": "macro-F1 of the most probable species",
@@ -27,6 +29,12 @@ _METRICS = {
     "auroc": "AUROC (area under the ROC curve)",
 }
 """Metrics of `metrics.json` that the card shows, and their names there."""
+
+_FIGURES = (
+    "The report of the run (`report.html`) and its folder `evaluation` have the figures: curves (`ranking_curves.png`), confusion matrix "
+    "(`confusion.png`), spectrograms of confused species (`confusions.png`), and scores by stratum (`weaknesses.png`). The bundle does not "
+    "contain them, because licences can forbid passing on spectrograms of the recordings."
+)
 
 _WEAK_F1 = 0.5
 """Species whose detections have a lower F1 on test recordings are listed among the limits."""
@@ -47,6 +55,8 @@ def model_card(
     analysis: dict[str, str] | None = None,
     teacher: dict[str, Any] | None = None,
     precision: float | None = None,
+    window: float | None = None,
+    crossval: dict[str, Any] | None = None,
 ) -> str:
     """Return the model card as Markdown; equal inputs give equal text.
 
@@ -62,10 +72,12 @@ def model_card(
         species: `species.csv` of stage `evaluate`.
         backbone: the pretrained network that computes the model's input; None: the model needs none.
         known_to_backbone: species whose own weights of the backbone the head contains.
-        analysis: summaries of the analyses of a run with a backbone, by the name of their file (`possibly_heard`,
-            `with_backbone`, `learning_curve`); other runs have none.
+        analysis: summaries of the analyses of the run, by the name of their file: `weaknesses`, `confusions`, `field`, and of a run with
+            a backbone also `possibly_heard`, `with_backbone`, `learning_curve`.
         teacher: the pretrained network that taught the model, as `model.json` records it; None: none did.
         precision: the precision that the thresholds were chosen for; None: the highest F1.
+        window: length of a window, seconds; None: unknown.
+        crossval: `crossval.json` of a cross-validation with the settings of the run; None: there is none.
     """
     analysis = analysis or {}
     row = comparison[(comparison["variant"] == released["released"]) & (comparison["split"] == "test")].iloc[0]
@@ -76,9 +88,10 @@ def model_card(
     lines = [
         f"# Model card: {name}",
         "",
-        f"This model classifies short windows of audio into {len(labels)} species of birds (`bundle.json` gives the length of a "
-        f"window). It was made with Autobird. {variant_sentences(released['released'], backbone)}",
+        f"This model recognises {counted(len(labels), 'species', 'species')} of birds in sound recordings. It was made with Autobird. "
+        f"{variant_sentences(released['released'], backbone) if backbone else ''}".rstrip(),
         "",
+        *at_a_glance(species, test, training_data["statement"], window, backbone.name if backbone else None),
         *(backbone_lines(backbone, len(known_to_backbone), row) if backbone else ()),
         *(teacher_lines(teacher, comparison) if teacher else ()),
         "## Performance",
@@ -92,6 +105,7 @@ def model_card(
         "|---|---|---|",
         *[_metric_row(test, metric, text) for metric, text in _METRICS.items()],
         "",
+        *crossval_lines(crossval, test),
         "Macro-F1 is the mean of the species' F1 scores. cmAP and AUROC use no threshold: for each species they measure how well the "
         "predicted probability ranks recordings (or windows) with the species above those without it. 1 is the best value of every metric.",
         "",
@@ -99,8 +113,11 @@ def model_card(
         "",
         false_alarm_sentence(test["negatives"]),
         "",
-        *(() if backbone else _gate_lines(row, released["reason"], len(labels))),
+        *_section("Ensemble", analysis, "ensemble"),
         *_section("Field recordings", analysis, "field"),
+        *_section("Where it is weak", analysis, "weaknesses"),
+        *_section("Which species it confuses", analysis, "confusions"),
+        *([_FIGURES, ""] if {"weaknesses", "confusions"} & analysis.keys() else []),
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
@@ -114,7 +131,7 @@ def model_card(
         f"Of {counted(counts['recordings'], 'recording')}, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
         f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
         "",
-        leakage_sentence(leakage),
+        f"{leakage_sentence(leakage)} What is shared makes the scores better than they would be for other recordists and places.",
         "",
         *([analysis["possibly_heard"], ""] if "possibly_heard" in analysis else []),
         "Licences of the recordings (`ATTRIBUTION.csv` lists every recording):",
@@ -147,6 +164,7 @@ def model_card(
         "|---|---|---|---|---|---|",
         *[_species_row(r) for r in species.to_dict("records")],
         "",
+        *(() if backbone else _variant_lines(row, released, len(labels))),
     ]
     return "\n".join(lines)
 
@@ -156,15 +174,20 @@ def _section(title: str, analysis: dict[str, str], name: str) -> list[str]:
     return [f"## {title}", "", analysis[name], ""] if name in analysis else []
 
 
-def _gate_lines(row: pd.Series, reason: str, species: int) -> list[str]:
-    """Say why this variant was released; a head has no other variants."""
+def _variant_lines(row: pd.Series, released: dict[str, Any], species: int) -> list[str]:
+    """Describe the network in the bundle, and say why this variant was released; a head has no other variants."""
     # Of a single species, macro-F1 is not defined.
     metric, column = ("macro-F1", "difference") if species > 1 else ("recall of the detections", "recall_difference")
     return [
+        "## The network in this bundle",
+        "",
+        variant_sentences(released["released"], None),
+        "",
         f"Difference in {metric} per recording between this variant and the float32 model, on the same test recordings: "
         f"{score_with_interval(row[column], row[f'{column}_low'], row[f'{column}_high'])}.",
         "",
-        f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: {reason}.",
+        f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
+        f"{released['reason']}.",
         "",
     ]
 
@@ -215,7 +238,11 @@ def _species_row(row: dict[str, Any]) -> str:
         for m in ("precision", "recall")
     ]
     counts = f"{row['test_recordings']} ({row['test_groups']})"
-    alarms = "not measured" if pd.isna(row["false_alarms_per_hour"]) else f"{row['false_alarms_per_hour']:.3g}"
+    # Without the interval, no false alarm in a few minutes of sound would look like a promise.
+    rate = {
+        key: row.get(f"false_alarms_per_hour{end}") for key, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+    }
+    alarms = "not measured" if pd.isna(row["false_alarms_per_hour"]) else rate_text(rate)
     return f"| *{row['species']}* | {counts} | {row['threshold']:.3f} | {cells[0]} | {cells[1]} | {alarms} |"
 
 

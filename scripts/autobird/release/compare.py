@@ -15,8 +15,8 @@ from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
 from autobird.evaluation.calibration import FittedCalibration, calibrate, precision_thresholds
-from autobird.evaluation.evaluate import interval_json
 from autobird.evaluation.false_alarms import WindowSound, false_alarm_ratio, false_alarms
+from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.metrics import Weighting, detection_macro_f1, detection_recall, macro_f1
 from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
 from autobird.evaluation.unknown_species import choose_score

@@ -39,7 +39,9 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
     lines += ["", f"  {'score':14}{'candidates':>12}{'reviewed':>10}{'right':>8}  share right"]
     for cell, share in reversed(precision.strata()):
         score = f"{cell.low:g}-{cell.high:g}"
-        lines.append(f"  {score:14}{cell.population:>12}{cell.reviewed:>10}{cell.present:>8}  {_text(share)}")
+        lines.append(
+            f"  {score:14}{cell.population:>12}{cell.reviewed:>10}{cell.present:>8}  {_text(share) if cell.reviewed else 'not known'}"
+        )
     lines += ["", *_thresholds_in_use(session, precision)]
     lines += ["", "all species, one threshold"]
     thresholds = [threshold for threshold in AT if threshold >= sample.borders[0]]
@@ -50,7 +52,7 @@ def format_report(session: ReviewSession, wanted: float | None = None, within: f
             f"{sample.borders[0]:g}: {_text(found.recall)}"
         )
     if wanted is not None:
-        lines += ["", *format_thresholds(session.choose(wanted), wanted)]
+        lines += ["", *format_thresholds(session.choose(wanted), wanted, session.bundle.labels)]
     lines += ["", *(f"- {remaining(precision, threshold, within).text}" for threshold in thresholds)]
     return "\n".join(lines)
 
@@ -72,14 +74,17 @@ def _thresholds_in_use(session: ReviewSession, precision: Precision) -> list[str
     return lines
 
 
-def format_thresholds(chosen: Sequence[ChosenThreshold], wanted: float) -> list[str]:
-    """Return the lines about thresholds for a wanted precision."""
+def format_thresholds(chosen: Sequence[ChosenThreshold], wanted: float, labels: Sequence[str]) -> list[str]:
+    """Return the lines about thresholds for a wanted precision; `labels` are all species of the bundle."""
     lines = [f"thresholds for a precision of {wanted:g}; the precision is from the same decisions, so rather too high"]
     for c in chosen:
         note = "" if c.reached else "  (not reached in the sample)"
         lines.append(
             f"  {c.species:30}{c.threshold:>8.3f}  precision {_text(c.result.precision)}; recall {_text(c.result.recall)}{note}"
         )
+    others = sorted(set(labels) - {c.species for c in chosen})
+    if others:
+        lines.append(f"  unchanged, because no reviewed item is about them: {', '.join(others)}")
     return lines
 
 

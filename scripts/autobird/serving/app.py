@@ -1,26 +1,17 @@
 """The Flask app: checks of each request, the routes of `serving/api`, and errors as problem details."""
 
-import logging
-import re
 import time
-import uuid
 from pathlib import Path
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
 
-from autobird.serving.api import documents, drift, feedback, jobs, model, page, predict, predictions, review, state
+from autobird.serving.admission import id_of_request
+from autobird.serving.api import documents, drift, feedback, jobs, model, page, predictions, review, state
+from autobird.serving.api.predict import Predict, PredictDirectly, blueprint
 from autobird.serving.bundle_info import BundleInfos
-from autobird.serving.keys import Keys
+from autobird.serving.gate import Gate, error_response
 from autobird.serving.metrics import Metrics
-from autobird.serving.problems import CONTENT_TYPE, Problem, problem_bytes
-from autobird.serving.security import HEADERS, Guard
 from autobird.serving.services import Services
-
-log = logging.getLogger("autobird")
-
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-"""Ids of requests that are accepted from clients."""
 
 
 def create_app(services: Services, static: Path = page.STATIC) -> Flask:
@@ -33,99 +24,36 @@ def create_app(services: Services, static: Path = page.STATIC) -> Flask:
     Raises:
         AutobirdError: the file of API keys cannot be used.
     """
-    settings = services.settings
     app = Flask("autobird", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.url_map.strict_slashes = False
-    guard = Guard(settings.host, settings.allow_host, settings.allow_origin)
-    keys = Keys(Path(settings.keys)) if settings.keys else None
     metrics, infos = Metrics(services), BundleInfos()
+    gate = Gate(services.settings, lambda status: metrics.errors.labels(str(status)).inc())
     app.extensions["metrics"] = metrics  # the front counts its own errors there
+    app.extensions["admission"] = gate.admission  # the front asks it before it reads a body
 
     @app.before_request
     def check() -> Response | None:
         g.started = time.perf_counter()
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _SANE_ID.fullmatch(given) else str(uuid.uuid4())
-        guard.check_host(request.headers.get("Host"))
-        if request.method == "OPTIONS" and guard.allows_origin(request.headers.get("Origin", "")):
-            return Response(status=204)  # a preflight of an allowed page; `finish` adds the headers
-        guard.check_page(request.method, request.headers)
-        if keys is not None and _needs_key(request.path):
-            _check_key(keys)
-        return None
+        g.request_id = id_of_request(request.headers)
+        return gate.check(request.method, request.path, request.headers)
 
     @app.after_request
     def finish(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        response.headers["X-Request-Id"] = g.get("request_id", "")
-        response.headers.setdefault("Cache-Control", "no-store")
-        is_preflight = request.method == "OPTIONS"
-        for name, value in guard.cors_headers(request.headers.get("Origin"), is_preflight).items():
-            response.headers[name] = value
-        if response.status_code >= 400:
-            metrics.errors.labels(str(response.status_code)).inc()
-        return response
-
-    @app.errorhandler(Problem)
-    def known_problem(error: Problem) -> Response:
-        return _response(error)
-
-    @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> Response:
-        remedy = {404: "; /docs lists the paths", 405: "; /docs lists the methods"}
-        status = error.code or 500
-        text = (error.description or error.name).rstrip(".")
-        response = _response(Problem(status, error.name, f"{text}{remedy.get(status, '')}"))
-        for name, value in error.get_headers(request.environ):  # for example Allow, which status 405 requires
-            if name.lower() not in ("content-type", "content-length"):
-                response.headers[name] = value
-        return response
+        return gate.complete(response, g.get("request_id", ""), request.method, request.headers)
 
     @app.errorhandler(Exception)
-    def internal_error(error: Exception) -> Response:
-        log.exception("error while processing %s %a", request.method, request.path, exc_info=error)
-        return _response(Problem(500, "Internal error", "the request could not be processed; see the server's log"))
+    def failed(error: Exception) -> Response:
+        return error_response(error, g.get("request_id", ""), request.environ)
 
-    app.register_blueprint(predict.blueprint(services, infos, metrics))
+    predict = Predict(services, infos, metrics)
+    app.extensions["upload_folder"] = predict.folder  # the front keeps large bodies there while they arrive
+    app.register_blueprint(blueprint(predict))
     app.register_blueprint(model.blueprint(services, infos))
     app.register_blueprint(state.blueprint(services, metrics))
     app.register_blueprint(documents.blueprint(services))
     app.register_blueprint(page.blueprint(static))
     for module in (jobs, predictions, feedback, drift, review):
         app.register_blueprint(module.blueprint(services))
+    app.wsgi_app = PredictDirectly(app.wsgi_app, predict, gate)  # type: ignore[method-assign]
     return app
-
-
-def _needs_key(path: str) -> bool:
-    return path.startswith("/v1/") or path == "/metrics"
-
-
-def _check_key(keys: Keys) -> None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    given = token.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
-    key = keys.find(given) if given else None
-    if key is None:
-        raise Problem(
-            401,
-            "API key missing or wrong",
-            "send a key of this server in the header Authorization: Bearer KEY, or X-API-Key: KEY; its operator makes them with "
-            "`autobird serve --new-key NAME`",
-            {"WWW-Authenticate": 'Bearer realm="autobird"'},
-        )
-    if wait := keys.wait(key):
-        seconds = max(1, -int(-wait // 1))
-        raise Problem(
-            429,
-            "Too many requests",
-            f"this API key may send {key.rate:g} requests a minute; try again in {seconds} s",
-            {"Retry-After": str(seconds)},
-        )
-
-
-def _response(error: Problem) -> Response:
-    body = problem_bytes(error.status, error.title, error.detail, g.get("request_id", ""))
-    response = Response(body, status=error.status, content_type=CONTENT_TYPE)
-    response.headers.update(error.headers)
-    return response

@@ -9,7 +9,7 @@ import numpy as np
 
 from autobird.core.files import read_json
 from autobird.drift.monitor import Reference, drift_test, read_references
-from autobird.drift.names import DRIFT_FEATURES
+from autobird.drift.names import DRIFT_FEATURES, TITLES
 
 FEWEST = 20
 """Smallest number of recordings that are tested: with fewer, only extreme drift would be found."""
@@ -64,6 +64,8 @@ def drift_of(features: list[list[float]], folder: Path, fingerprint: str) -> dic
         tested += [
             {
                 "feature": name,
+                "title": TITLES[name][0],
+                "unit": TITLES[name][1],
                 "drift": bool(round(float(scale * distance), 4) > test.threshold),
                 "distance": distance,
                 # Adjusted for the tests of both groups of features, so that it can be compared with the false-alarm rate of both together.
@@ -73,7 +75,7 @@ def drift_of(features: list[list[float]], folder: Path, fingerprint: str) -> dic
             }
             for n, (column, (name, distance)) in enumerate(zip(columns, test.distances.items(), strict=True))
         ]
-    drifting = [str(f["feature"]) for f in tested if f["drift"]]
+    drifting = [str(f["title"]) for f in tested if f["drift"]]
     summary = (
         f"the last {len(current)} recordings differ from those that the model was made with in: {', '.join(drifting)}"
         if drifting

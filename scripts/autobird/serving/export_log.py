@@ -26,6 +26,8 @@ def range_text(selection: LogSelection) -> str:
 def selection_text(selection: LogSelection) -> str:
     """Describe which entries of the log are used, and how many are left out."""
     left_out = [f"{selection.outside} of this bundle at other times"] if selection.outside else []
+    if selection.repeated:
+        left_out.append(f"{selection.repeated} of recordings that were classified before")
     if selection.others:
         names = sorted(selection.others, key=lambda name: (-selection.others[name], name))
         listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
@@ -73,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 "until": None if selection.until is None else utc_text(selection.until),
                 "used": len(selection.entries),
                 "outside": selection.outside,
+                "repeated": selection.repeated,
                 "others": selection.others,
             },
         )

@@ -39,6 +39,8 @@ def export_log(
     if output.suffix not in SUFFIXES:
         raise AutobirdError(f"--output {output}: the ending of the name must be one of {', '.join(SUFFIXES)}")
     backend = backend_of(place)
+    if isinstance(backend, SqliteBackend) and not backend.path.exists():
+        raise AutobirdError(f"{backend.name} does not exist; give what `autobird serve --log` was given")
     if (
         isinstance(backend, SqliteBackend)
         and output.exists()
@@ -90,7 +92,7 @@ def _write_parquet(rows: Iterator[tuple[Any, ...]], table: TableName, output: Pa
 
     kinds: dict[str, Any] = {"real": "score", "text": "text", "integer": "count"}
     columns = [Column("id", "count", lambda _: None), Column("time", "text", lambda _: None)]
-    columns += [Column(column.name, kinds[column.kind], lambda _: None) for column in TABLES[table][1:]]
+    columns += [Column(column.title, kinds[column.kind], lambda _: None) for column in TABLES[table][1:]]
     counter = itertools.count()
     write_parquet(output, columns, (row for row, _ in zip(_with_time(rows), counter, strict=False)))
     return next(counter)
@@ -99,7 +101,7 @@ def _write_parquet(rows: Iterator[tuple[Any, ...]], table: TableName, output: Pa
 def _write_csv(rows: Iterator[tuple[Any, ...]], table: TableName, output: Path) -> int:
     count = 0
     with atomic(output) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(csv_text([["id", *(column.name for column in TABLES[table])]]))
+        file.write(csv_text([["id", *(column.title for column in TABLES[table])]]))
         for row in _with_time(rows):
             file.write(csv_text([[_cell(value) for value in row]]))
             count += 1

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autobird.drift.names import DRIFT_FEATURES
+from autobird.serving.store.distinct import Distinct
 from autobird.serving.store.schema import ROLE
 from autobird.serving.store.sqlite import SqliteBackend
 
@@ -18,6 +19,7 @@ class LogSelection:
         until: end of the range, seconds since 1970 UTC, not included; None if the range has no end.
         entries: id and drift features (`DRIFT_FEATURES`) of each selected entry, oldest first.
         outside: number of entries of the bundle outside the range.
+        repeated: number of entries in the range whose recording was classified before in it (`Distinct`).
         others: number of entries of each other bundle, by fingerprint.
 
     Entries of shadow bundles do not count anywhere.
@@ -28,6 +30,7 @@ class LogSelection:
     until: float | None
     entries: list[tuple[int, tuple[float, ...]]]
     outside: int
+    repeated: int
     others: dict[str, int]
 
 
@@ -58,10 +61,13 @@ def select_entries(
             since = None if last is None else float(last) - days * 86400
         limits = {"time >= ?": since, "time < ?": until}
         used = {text: value for text, value in limits.items() if value is not None}
+        where = " AND ".join(["bundle = ?", own, *used])
         rows = query(
-            f"SELECT id, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE {' AND '.join(['bundle = ?', own, *used])} ORDER BY id",
+            f"SELECT id, duration, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE {where} ORDER BY id",
             [bundle, *used.values()],
         )
-        entries = [(int(number), tuple(values)) for number, *values in rows]
-    outside = counts.pop(bundle, 0) - len(entries)
-    return LogSelection(bundle, since, until, entries, outside, counts)
+        found = [(int(number), float(duration), tuple(values)) for number, duration, *values in rows]
+    distinct = Distinct()
+    entries = [(number, values) for number, duration, values in found if distinct.is_new(duration, values)]
+    outside = counts.pop(bundle, 0) - len(found)
+    return LogSelection(bundle, since, until, entries, outside, len(found) - len(entries), counts)

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from autobird.serving.compute.requests import EmbeddingState
 from autobird.serving.services import Services
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -83,9 +84,33 @@ class _States(Collector):
             "Recordings without an answer of the shadow bundle, because too many waited or it failed.",
             value=state.shadow_dropped,
         )
+        if state.embedding is not None:
+            yield from _of_embedding(state.embedding)
         if self._services.store is not None:
             log = self._services.store.state()
             yield CounterMetricFamily(
                 "autobird_log_errors", "Entries that could not be written to the log.", value=log.lost
             )
             yield GaugeMetricFamily("autobird_log_waiting", "Entries that wait for the log.", value=log.waiting)
+
+
+def _of_embedding(e: EmbeddingState) -> Iterator[Metric]:
+    """Yield the metrics of the embedding process."""
+    yield GaugeMetricFamily("autobird_embedding_ready", "1 if the embedding process is ready.", value=float(e.ready))
+    yield CounterMetricFamily(
+        "autobird_embedding_windows", "Windows that the backbone has computed.", value=float(e.windows)
+    )
+    yield CounterMetricFamily(
+        "autobird_embedding_seconds", "Seconds that these windows took, added over all threads.", value=e.seconds
+    )
+    yield GaugeMetricFamily(
+        "autobird_embedding_window_seconds", "Mean seconds of the last windows.", value=e.window_seconds
+    )
+    yield GaugeMetricFamily(
+        "autobird_embedding_waiting_windows",
+        "Windows that requests and jobs still need, estimated before they are decoded.",
+        value=float(e.waiting_windows),
+    )
+    yield CounterMetricFamily(
+        "autobird_embedding_replaced", "Embedding processes that were replaced.", value=float(e.replaced)
+    )

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.openapi import Operation, answers, json_answer, operation, problem_answer
 from autobird.serving.openapi_schemas import (
     NUMBER_OR_NULL,
@@ -17,9 +18,9 @@ from autobird.serving.openapi_schemas import (
 )
 from autobird.serving.request_options import NAMES
 from autobird.serving.store.entries import DECISIONS, ROLES
+from autobird.serving.store.store import MAX_PAGE
 from autobird.serving.tables import FORMATS
 
-_MAX_PAGE = 500
 _ID = schema("integer", minimum=1)
 _ID_OR_NULL = schema(["integer", "null"], minimum=1)
 _TIME = schema("string", "ISO 8601, UTC", format="date-time")
@@ -47,7 +48,7 @@ _ENTRY = record(
 )
 
 _FEEDBACK = {
-    "request": schema("string", "id of an answer", maxLength=200),
+    "request": schema("string", "id of an answer or of a job", maxLength=200),
     "prediction": _ID_OR_NULL,
     "start": schema("number", "seconds", minimum=0, maximum=1_000_000),
     "end": schema("number", "seconds, not before `start`", minimum=0, maximum=1_000_000),
@@ -89,7 +90,9 @@ _DRIFT = record(
         "features": array(
             record(
                 {
-                    "feature": TEXT,
+                    "feature": schema("string", "name in the log", enum=list(DRIFT_FEATURES)),
+                    "title": schema("string", "name for people"),
+                    "unit": schema("string", "of the medians; empty if they have none"),
                     "drift": schema("boolean"),
                     "distance": schema("number", "Kolmogorov-Smirnov distance", minimum=0, maximum=1),
                     "p_value": schema(
@@ -126,7 +129,7 @@ def _parameter(name: str, value: Schema, description: str, place: str = "query")
 
 _PAGE = [
     _parameter("before", schema("integer", minimum=1), "an id: only older entries (default: from the newest on)"),
-    _parameter("limit", schema("integer", minimum=1, maximum=_MAX_PAGE), "largest number of entries (default 50)"),
+    _parameter("limit", schema("integer", minimum=1, maximum=MAX_PAGE), "largest number of entries (default 50)"),
 ]
 _NUMBER = [_parameter("job_id", schema("string", pattern="^[0-9a-f]{32}$"), "id of the job", "path")]
 
@@ -172,6 +175,9 @@ FEEDBACK: dict[str, dict[str, Operation]] = {
                 "413": problem_answer("the body is too large"),
                 "415": problem_answer("the body is not application/json"),
                 **_NO_LOG,
+                "404": problem_answer(
+                    "the log has no entry of this request or with this id, or the server keeps no log"
+                ),
             },
             requestBody={"required": True, "content": {"application/json": {"schema": ref("NewFeedback")}}},
         ),

@@ -179,6 +179,12 @@ SCHEMAS: dict[str, Schema] = {
                     "seconds": schema("number"),
                     "values": schema("integer", "decoded samples of all channels"),
                     "files": schema("integer"),
+                    "jobs": {
+                        "anyOf": [
+                            record({"megabytes": schema("number"), "seconds": schema("number")}),
+                            {"type": "null", "description": "the server takes no jobs"},
+                        ]
+                    },
                     "waiting_requests": schema("integer"),
                 }
             ),
@@ -192,6 +198,19 @@ SCHEMAS: dict[str, Schema] = {
         }
     ),
     "Health": record({"status": schema("string", const="ok"), "model": schema("string", "fingerprint")}),
+    "Embedding": record(
+        {
+            "backbone": schema("string", "name of the backbone"),
+            "ready": schema("boolean"),
+            "threads": schema("integer", "windows that are computed at the same time"),
+            "windows": schema("integer", "windows that were computed since the start of the server"),
+            "waiting_windows": schema(
+                "integer", "windows that requests and jobs still need, estimated before they are decoded"
+            ),
+            "milliseconds_per_window": schema("number", "mean of the last windows"),
+            "replaced": schema("integer", "processes that were replaced after a crash or a kill from outside"),
+        }
+    ),
     "Readiness": record(
         {
             "status": schema("string", enum=["ready", "not ready"]),
@@ -201,6 +220,10 @@ SCHEMAS: dict[str, Schema] = {
             "waiting_requests": schema("integer"),
             "running": schema("integer"),
             "shadow": schema(["string", "null"], "fingerprint of the shadow bundle"),
+            "embedding": {
+                "description": "the process that computes the backbone; null if the bundle has none",
+                "anyOf": [ref("Embedding"), {"type": "null"}],
+            },
             "swap_error": schema("string", "why a changed bundle is not used, or empty"),
         }
     ),

@@ -28,7 +28,7 @@ _NAMES = {
 def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
     """Return the settings for options of the command line, by field name; None stands for the default.
 
-    The default number of workers is one per CPU core that this process may use, at most `MAX_WORKERS`.
+    The default numbers of workers and of threads of the backbone are one per CPU core that this process may use, at most `MAX_WORKERS`.
 
     Raises:
         AutobirdError: a value is not valid; the message names the option, the value and the allowed values.
@@ -38,7 +38,8 @@ def serve_settings(options: Mapping[str, Any]) -> ServeSettings:
         for value in values.get(name, ()):
             _check_name(name, value)
     try:
-        return ServeSettings(**({"workers": min(available_cores(), MAX_WORKERS)} | values))
+        cores = min(available_cores(), MAX_WORKERS)
+        return ServeSettings(**({"workers": cores, "backbone_threads": cores} | values))
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

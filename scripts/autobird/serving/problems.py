@@ -14,7 +14,8 @@ KINDS: Mapping[str, str] = {
     "Incomplete upload": "The body ended before the length that Content-Length declares. Send it again.",
     "Broken upload": "The chunks of the body are invalid, or the connection was closed. Send it again.",
     "Encoded upload": "The body has a Content-Encoding. Send the recording without it.",
-    "Upload too large": "The body is larger than --max-megabytes. Send a shorter or compressed recording.",
+    "Upload too large": "The body is larger than --max-megabytes, or of a job --max-job-megabytes. Send a shorter or compressed "
+    "recording, or use /v1/jobs.",
     "Too many fields": "The form has more fields than the server reads.",
     "Too many files": "The form has more recordings than --max-files. Send several requests.",
     "Recording too long": "The recording is longer than --max-seconds, or has more samples than --max-values, however small the file "
@@ -23,11 +24,12 @@ KINDS: Mapping[str, str] = {
     "Answer too large": "The recordings of the request have more probabilities of windows than one answer may have. Send several "
     "requests, or windows=0.",
     "Too many files for this format": "The format holds one recording. Send one, or use format=csv.",
-    "Server busy": "As many requests wait as --queue allows, or the drift test is being computed. Try again after the "
-    "seconds of the header Retry-After.",
+    "Server busy": "As many requests wait as --queue allows, they need as many windows of the backbone as --queue-windows allows, or "
+    "the drift test is being computed. Try again after the seconds of the header Retry-After.",
     "Recording takes too long": "The recording was not classified within --time-limit. Cut it into parts.",
     "Damaged recording": "The decoder crashed on this file. Save it again with another program.",
     "Compute process killed": "The process that classified the recording was ended from outside, twice. Try later.",
+    "Embedding process ended": "The process that computes the backbone ended twice during this recording. Try later.",
     "Out of memory": "The server has not enough memory for this recording. Cut it into parts, or try later.",
     "Request timed out": "The request did not arrive within --header-seconds or --body-seconds.",
     "Headers too large": "The headers of the request are too large.",
@@ -40,6 +42,7 @@ KINDS: Mapping[str, str] = {
     "Job not finished": "The job waits or runs. Ask again later.",
     "Too many jobs": "The server keeps as many jobs as --max-jobs allows. Delete one, or try later.",
     "Disk full": "The disk of the server has no space for the upload. Try later.",
+    "Unknown prediction": "The log has no entry of this request, or with this id; entries older than --keep-days are removed.",
     "Log unavailable": "The log cannot be read or written now. Try again after the seconds of the header Retry-After.",
     "API key missing or wrong": "The server has --keys: send a key in the header Authorization: Bearer KEY, or X-API-Key: KEY.",
     "Too many requests": "This API key has used up its rate. Try again after the seconds of the header Retry-After.",
@@ -53,6 +56,12 @@ KINDS: Mapping[str, str] = {
     "Internal error": "The server failed; its log says why. The id of the request is in the answer.",
 }
 """The titles of the app's own problems, and what they mean. Others are those of HTTP, for example `Not Found`."""
+
+
+def upload_too_large(limit: int, path: str) -> str:
+    """Return the detail of the problem that a body is larger than `limit`, bytes; `path` is that of the request."""
+    jobs = ", or send it to /v1/jobs (a server with --state)" if path == "/v1/predict" else ""
+    return f"the upload is larger than {limit / 1e6:.10g} MB; send a shorter or compressed recording{jobs}"
 
 
 class Problem(Exception):

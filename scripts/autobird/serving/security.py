@@ -165,5 +165,6 @@ def _is_same(origin: str, host: str) -> bool:
     default = {"http": 80, "https": 443}[parts.scheme]
     name = _name_of(host)
     _, _, port_text = host.rpartition("]")[2].partition(":") if host.startswith("[") else host.partition(":")
-    given = int(port_text) if port_text.isascii() and port_text.isdigit() else default
-    return parts.hostname.rstrip(".") == name and (port or default) == given
+    # Compared as text: Python does not convert thousands of digits.
+    given = port_text.lstrip("0") if port_text.isascii() and port_text.isdigit() else str(default)
+    return parts.hostname.rstrip(".") == name and str(port or default) == given

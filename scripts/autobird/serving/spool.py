@@ -5,8 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-MEMORY = 1 << 20
-"""Largest content that is kept in memory, bytes."""
+from autobird.serving.http.body import MEMORY, Body
 
 HEAD = 4096
 """Bytes at the start that `Spool.head` holds."""
@@ -51,7 +50,7 @@ class Spool:
         """Bytes that are kept in memory."""
         return self.size if self._path is None else 0
 
-    def source(self) -> bytes | Path:
+    def source(self) -> bytes | memoryview | Path:
         """Return the content, or the path of the file that holds it until `remove`; nothing can be written afterwards."""
         if self._path is None:
             self._blocks = [b"".join(self._blocks)]
@@ -62,7 +61,7 @@ class Spool:
     def read(self) -> bytes:
         """Return the content."""
         source = self.source()
-        return source.read_bytes() if isinstance(source, Path) else source
+        return source.read_bytes() if isinstance(source, Path) else bytes(source)
 
     def remove(self) -> None:
         """Delete the temporary file, if there is one."""
@@ -74,3 +73,33 @@ class Spool:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+
+class Received(Spool):
+    """A body that the front has received, where it is.
+
+    Args:
+        body: the body; it belongs to the front, which removes it after the request.
+    """
+
+    def __init__(self, body: Body) -> None:
+        super().__init__()
+        self._source = body.source()
+        self.size = len(body)
+        if isinstance(self._source, Path):
+            with self._source.open("rb") as file:
+                self.head = file.read(HEAD)
+        else:
+            self.head = bytes(self._source[:HEAD])
+
+    @property
+    def in_memory(self) -> int:
+        """Bytes that are kept in memory for the app."""
+        return 0
+
+    def source(self) -> memoryview | Path:
+        """Return the content, or the path of the file that holds it."""
+        return self._source
+
+    def remove(self) -> None:
+        """Do nothing."""

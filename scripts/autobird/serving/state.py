@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from autobird.serving.compute.embeddings import Embeddings
 from autobird.serving.jobs.compute import JobProcess
 from autobird.serving.jobs.job import JobLimits
 from autobird.serving.jobs.queue import Jobs
@@ -12,7 +13,9 @@ from autobird.serving.store.store import Store, backend_of
 
 
 @contextmanager
-def opened_state(bundle: Path, settings: ServeSettings) -> Iterator[tuple[Store | None, Jobs | None]]:
+def opened_state(
+    bundle: Path, settings: ServeSettings, embeddings: Embeddings | None = None
+) -> Iterator[tuple[Store | None, Jobs | None]]:
     """Open the log and the jobs of a server, and close them at the end; None where the settings name none.
 
     Use it before the compute processes are started, so that a log or folder that cannot be used is reported at once.
@@ -20,6 +23,7 @@ def opened_state(bundle: Path, settings: ServeSettings) -> Iterator[tuple[Store 
     Args:
         bundle: folder of the bundle that computes the jobs.
         settings: options of the server.
+        embeddings: the embedding processes, which the pool starts; None: the process of the jobs loads the backbone.
 
     Raises:
         AutobirdError: the log or the folder cannot be used.
@@ -30,7 +34,7 @@ def opened_state(bundle: Path, settings: ServeSettings) -> Iterator[tuple[Store 
             store = Store(backend_of(settings.log), settings.keep_days)
             stack.callback(store.close)
         if settings.state:
-            process = JobProcess(bundle, backbone=settings.backbone)
+            process = JobProcess(bundle, settings.backbone, embeddings)
             jobs = Jobs(Path(settings.state), process, job_limits(settings), store, process.idle)
             stack.callback(jobs.close)
         yield store, jobs

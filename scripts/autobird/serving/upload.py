@@ -19,14 +19,12 @@ from autobird.serving.form import (
     recordings_of,
     texts_of,
 )
-from autobird.serving.problems import Problem
-from autobird.serving.spool import MEMORY, Spool
+from autobird.serving.http.body import ENVIRON, MEMORY, Body
+from autobird.serving.problems import Problem, upload_too_large
+from autobird.serving.spool import Received, Spool
 
 _BLOCK = 1 << 18
 """Bytes read at a time."""
-
-_MAX_DRAINED = 256_000_000
-"""Largest number of bytes that are read and discarded of an upload that is refused (see `_Body.drain`)."""
 
 _MAX_MEMORY = 4 * MEMORY
 """Largest content of a request that is kept in memory, bytes; the rest is in temporary files."""
@@ -80,15 +78,13 @@ class Uploads:
                 "Encoded upload",
                 f"Content-Encoding {encoding[:100]!r} is not supported; send the recording without it",
             )
-        body = _Body(request.environ["wsgi.input"].read, request.content_length, max_bytes)
+        body = _Body(request.environ["wsgi.input"].read, request.content_length, max_bytes, request.path)
         try:
             parts = self._parts(body, request)
         except Problem:
-            body.drain()
             self.close()
             raise
         except OSError as error:  # of a temporary file
-            body.drain()
             self.close()
             raise Problem(
                 507, "Disk full", "the disk of the server has no space for the upload; try again later"
@@ -115,7 +111,7 @@ class Uploads:
 
     def _recordings(
         self, parts: Sequence[Part], max_files: int, option_names: Sequence[str]
-    ) -> list[tuple[str, bytes | Path]]:
+    ) -> list[tuple[str, bytes | memoryview | Path]]:
         try:
             found = recordings_of(parts)
         except NoRecordingField as error:
@@ -133,14 +129,23 @@ class Uploads:
     def _parts(self, body: "_Body", request: Request) -> list[Part]:
         if request.mimetype.startswith("multipart/"):
             return list(_multipart(body, request, self._new_spool))
-        raw = self._new_spool()
-        for block in body:
-            raw.write(block)
+        raw = self._received(request, body)
         if request.mimetype == "application/x-www-form-urlencoded" and (fields := self._url_encoded(raw)):
             return fields
         if not raw.size:
             raise Problem(400, "No recording", f"the body of the request is empty; {EXPECTED}")
         return [Part(FIELD, request.args.get("name", ""), "", raw)]
+
+    def _received(self, request: Request, body: "_Body") -> Spool:
+        """Return the whole body, where the front has received it or, with another WSGI server, copied."""
+        received: Body | None = request.environ.get(ENVIRON)
+        if received is not None:
+            body.check(len(received))
+            return Received(received)
+        raw = self._new_spool()
+        for block in body:
+            raw.write(block)
+        return raw
 
     def _url_encoded(self, raw: Spool) -> list[Part]:
         """Return the fields of a URL-encoded form; none if the body is something else.
@@ -170,8 +175,8 @@ class Uploads:
 class _Body:
     """Iterates over the blocks of a request's body; raises Problem if it is too large or ends early."""
 
-    def __init__(self, read: Callable[[int], bytes], declared: int | None, limit: int) -> None:
-        self._read, self._declared, self._limit = read, declared, limit
+    def __init__(self, read: Callable[[int], bytes], declared: int | None, limit: int, path: str) -> None:
+        self._read, self._declared, self._limit, self._path = read, declared, limit, path
         self._ended = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -190,20 +195,15 @@ class _Body:
             received += len(block)
             if received <= self._limit:
                 yield block
-        raise Problem(
-            413,
-            "Upload too large",
-            f"the upload is larger than {self._limit / 1e6:.10g} MB; send a shorter or compressed recording",
-        )
+        raise self._too_large()
 
-    def drain(self) -> None:
-        """Read and discard the rest of the body: most clients read the response only after they have sent everything."""
-        drained = 0
-        try:
-            while drained < _MAX_DRAINED and (block := self._next()):
-                drained += len(block)
-        except Problem:
-            return
+    def check(self, size: int) -> None:
+        """Raise Problem if a complete body is too large."""
+        if size > self._limit:
+            raise self._too_large()
+
+    def _too_large(self) -> Problem:
+        return Problem(413, "Upload too large", upload_too_large(self._limit, self._path))
 
     def _next(self) -> bytes:
         if self._ended:

@@ -1,6 +1,9 @@
 """The demo corpus and its field recordings as sources: recordings that jobs synthesise."""
 
+import json
+
 from autobird.sources.base import ANNOTATED, NEGATIVE, Box, ListedRecording, RecordingMetadata, Source
+from autobird.synth.bird import distance_of
 from autobird.synth.field_plan import LICENCE, SURVEY, plan_field
 from autobird.synth.plan import NegativePlan, Plan, all_plans
 from autobird.synth.settings import DemoFieldSettings, DemoSettings
@@ -19,10 +22,16 @@ class DemoSource(Source):
         return [_listed(plan) for plan in self._plans]
 
     def metadata(self) -> list[RecordingMetadata]:
-        """Return the metadata of the plans."""
+        """Return the metadata of the plans; those of species have the distance of the bird, for the evaluation by distance."""
         return [
             RecordingMetadata(
-                p.id, recordist=p.recordist, date=p.date, place=p.place, licence=p.licence, quality=p.quality
+                p.id,
+                recordist=p.recordist,
+                date=p.date,
+                place=p.place,
+                licence=p.licence,
+                quality=p.quality,
+                extra=json.dumps({"distance_m": f"{distance_of(p):.1f}"}) if isinstance(p, Plan) else "",
             )
             for p in self._plans
         ]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from autobird.core.files import csv_text, write_bytes, write_text
+from autobird.synth.bird import distance_of
 from autobird.synth.plan import NegativePlan, Plan, plan_corpus, plan_negatives, plan_other_birds
 from autobird.synth.synthesise import synthesise
 
@@ -25,11 +26,11 @@ def write_folder(
         *plan_negatives(seed, negatives),
         *plan_other_birds(seed, other_birds),
     ]
-    table = [["file", "species", "recordist", "date", "location", "licence", "quality"]]
+    table = [["file", "species", "recordist", "date", "location", "licence", "quality", "distance_m"]]
     for plan in plans:
         data, _ = synthesise(plan)
         write_bytes(folder / plan.id, data)
-        name = "" if isinstance(plan, NegativePlan) else plan.name
-        table.append([plan.id, name, plan.recordist, plan.date, plan.place, plan.licence, plan.quality])
+        name, distance = ("", "") if isinstance(plan, NegativePlan) else (plan.name, f"{distance_of(plan):.1f}")
+        table.append([plan.id, name, plan.recordist, plan.date, plan.place, plan.licence, plan.quality, distance])
     write_text(folder / "SOURCES.csv", csv_text(table))
     return len(plans)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autobird.synth.acoustics import Samples, absorb, microphone, reverberate
+from autobird.synth.bird import draw_bird
 from autobird.synth.grammar import FIRST_BACKGROUND_SPECIES, Grammar, individual_grammar, species_grammar
 from autobird.synth.plan import Plan, RecordingPlan
 from autobird.synth.sounds import background_noise
@@ -30,13 +31,8 @@ class SungNote:
 
 def render(plan: Plan) -> tuple[Samples, list[SungNote]]:
     """Return the samples of a recording, shape (n, channels), peak at most 0.9, and the notes of the labelled species."""
-    # The order of the draws from both generators is part of the corpus: another order gives other recordings.
-    rng = np.random.default_rng([plan.seed, 3, plan.species, plan.number])
-    # Shared by the recordings of a session: the bird, its surroundings, the weather, the microphone.
-    session_rng = np.random.default_rng([plan.seed, 4, plan.species, plan.session])
-    bird = individual_grammar(species_grammar(plan.seed, plan.species), session_rng)
+    bird, distance, rng, session_rng = draw_bird(plan)
     n = round(plan.duration * plan.sample_rate)
-    distance = np.exp(session_rng.uniform(np.log(8), np.log(70)) + rng.normal(0, 0.25))
     songs, notes = render_songs(bird, plan, rng, n)
     scene = absorb(songs, plan.sample_rate, distance) * (10.0 / distance)
     for _ in range(int(rng.poisson(1.0))):

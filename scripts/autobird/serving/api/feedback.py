@@ -10,6 +10,7 @@ from autobird.serving.problems import Problem
 from autobird.serving.services import Services
 from autobird.serving.store.backend import Unavailable
 from autobird.serving.store.entries import DECISIONS, Decision, Feedback
+from autobird.serving.store.store import Store
 
 _LONGEST_NAME = 200
 """Largest number of characters of the name of a species, a reviewer or a request."""
@@ -40,8 +41,10 @@ def blueprint(services: Services) -> Blueprint:
     @routes.post("/v1/feedback")
     def add() -> Any:
         store = the_store(services)
+        feedback = _feedback()
         try:
-            number = store.append_feedback(_feedback())
+            _check_exists(store, feedback)
+            number = store.append_feedback(feedback)
         except Unavailable as error:
             raise log_unavailable(error) from error
         # 202: the database is locked; the row is written as soon as it is not.
@@ -91,6 +94,37 @@ def _feedback() -> Feedback:
         other_species=other,
         reviewer=text_field(body, "reviewer", _LONGEST_NAME),
     )
+
+
+def _check_exists(store: Store, feedback: Feedback) -> None:
+    """Check that the log has the request and the prediction that feedback names; entries that wait to be written count.
+
+    Raises:
+        Problem: it has not.
+        Unavailable: it cannot be read.
+    """
+    request, prediction = feedback.request, feedback.prediction
+    if request and not store.has_request(request):
+        raise Problem(
+            404,
+            "Unknown prediction",
+            f"the log has no entry of the request {_shown(request)}; give `request` of an answer of this server (or its job), or "
+            "`id` of an entry of /v1/predictions as `prediction`",
+        )
+    if prediction is None:
+        return
+    found = store.request_of(prediction)
+    if found is None or (request and found != request):
+        reason = "no entry" if found is None else f"another request ({_shown(found)}) for the entry"
+        raise Problem(
+            404,
+            "Unknown prediction",
+            f"the log has {reason} {prediction}; give `prediction` of an answer, or `id` of an entry of /v1/predictions",
+        )
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 64 else f"{text[:64]}...")
 
 
 def openapi_paths() -> dict[str, Any]:

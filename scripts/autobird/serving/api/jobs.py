@@ -10,7 +10,8 @@ from autobird.serving.api.query import one_of
 from autobird.serving.bundle_info import BundleInfos
 from autobird.serving.compute.requests import TaskOptions
 from autobird.serving.jobs.job import Job
-from autobird.serving.jobs.queue import Jobs, NewJob, TooManyJobs
+from autobird.serving.jobs.new_job import NewJob, TooManyJobs
+from autobird.serving.jobs.queue import Jobs
 from autobird.serving.problems import Problem
 from autobird.serving.request_options import NAMES, parse_options
 from autobird.serving.services import Services

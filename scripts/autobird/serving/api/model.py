@@ -86,6 +86,9 @@ def _model(bundle: ServedBundle, settings: ServeSettings) -> dict[str, Any]:
             "seconds": settings.max_seconds,
             "values": settings.max_values,
             "files": settings.max_files,
+            "jobs": {"megabytes": settings.max_job_megabytes, "seconds": settings.max_job_seconds}
+            if settings.state
+            else None,
             "waiting_requests": settings.queue,
         },
     }

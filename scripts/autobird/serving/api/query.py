@@ -9,10 +9,7 @@ from flask import request
 from autobird.serving.parameters import wrong_option
 from autobird.serving.problems import Problem
 from autobird.serving.services import Services
-from autobird.serving.store.store import Store
-
-MAX_PAGE = 500
-"""Largest number of entries of a page."""
+from autobird.serving.store.store import MAX_PAGE, Store
 
 _MAX_JSON = 1 << 16
 """Largest JSON body, bytes."""

@@ -1,9 +1,11 @@
 """Whether the server lives and can answer: `GET /healthz`, `/readyz` and `/metrics`."""
 
 from pathlib import Path
+from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from autobird.serving.compute.requests import EmbeddingState
 from autobird.serving.metrics import CONTENT_TYPE, Metrics
 from autobird.serving.services import Services
 
@@ -34,6 +36,7 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
                 "waiting_requests": state.queued,
                 "running": state.running,
                 "shadow": state.shadow,
+                "embedding": _embedding(state.embedding),
                 # The path of the bundle is the operator's business.
                 "swap_error": _without_folders(state.swap_error, pool.bundle().folder, services.settings.shadow),
             }
@@ -48,6 +51,20 @@ def blueprint(services: Services, metrics: Metrics) -> Blueprint:
         return Response(metrics.text(), content_type=CONTENT_TYPE)
 
     return routes
+
+
+def _embedding(state: EmbeddingState | None) -> dict[str, Any] | None:
+    if state is None:
+        return None
+    return {
+        "backbone": state.backbone,
+        "ready": state.ready,
+        "threads": state.threads,
+        "windows": state.windows,
+        "waiting_windows": state.waiting_windows,
+        "milliseconds_per_window": round(1000 * state.window_seconds, 1),
+        "replaced": state.replaced,
+    }
 
 
 def _without_folders(text: str, *folders: Path | str | None) -> str:

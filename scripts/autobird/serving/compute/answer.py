@@ -1,11 +1,12 @@
 """The answer for one recording, made in a compute process."""
 
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from autobird.audio.audio_file import TooLong, UnusableAudio
+from autobird.audio.file_view import MemoryView
 from autobird.audio.headers import read_header
 from autobird.core.errors import AutobirdError
 from autobird.predict.answer_options import AnswerOptions
@@ -37,7 +38,8 @@ def answer_of(
         used = classifier.with_options(answer_options, _hop(classifier, options))
     except AutobirdError as error:
         return TaskProblem(400, "Wrong option", str(error))
-    source = task.source if isinstance(task.source, Path) else io.BytesIO(task.source)
+    given = task.source
+    source = given if isinstance(given, Path) else cast(BinaryIO, MemoryView(memoryview(given)))
     try:
         prediction = used.predict(
             source, options.max_seconds, options.spectrogram, options.max_values, progress, measure=True

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
+from autobird.serving.compute.child_process import START_SECONDS, pause_after
+from autobird.serving.compute.embeddings import Embedding, Embeddings
 from autobird.serving.compute.messages import NotReady, Pipe, ProcessSettings
-from autobird.serving.compute.processes import START_SECONDS, ComputeProcess
+from autobird.serving.compute.processes import ComputeProcess
 from autobird.serving.compute.requests import ServedBundle
 from autobird.serving.compute.snapshot import Signature, Snapshot, signature
 
@@ -18,15 +20,13 @@ log = logging.getLogger("autobird")
 _WATCH_SECONDS = 1.0
 """How often the files of the bundle are compared. A change counts when two comparisons agree, as copying takes a while."""
 
-_MAX_PAUSE = 30.0
-"""Longest pause before a process is started again after others could not start, seconds."""
-
 
 class Generation:
     """Processes that have loaded the same copy of a bundle.
 
     Attributes:
         snapshot: the copy.
+        embedding: the embedding process that computes its backbone; None: it has none.
         bundle: its description, as soon as a process is ready.
         idle: processes without a task.
         starting: processes that load the bundle.
@@ -34,8 +34,8 @@ class Generation:
         error: why no process could be started; "" if the last one could.
     """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+    def __init__(self, snapshot: Snapshot, embedding: Embedding | None = None) -> None:
+        self.snapshot, self.embedding = snapshot, embedding
         self.bundle: ServedBundle | None = None
         self.idle: list[ComputeProcess] = []
         self.starting: list[ComputeProcess] = []
@@ -53,6 +53,11 @@ class Generation:
         """Number of processes."""
         return self.ready + len(self.starting)
 
+    @property
+    def can_answer(self) -> bool:
+        """Whether a process and, if it is needed, the embedding process are ready."""
+        return self.ready > 0 and (self.embedding is None or self.embedding.is_ready)
+
 
 class Group:
     """The processes of a bundle.
@@ -66,6 +71,7 @@ class Group:
         size: number of processes.
         lock: of the pool.
         on_idle: called with the lock held when a process may take a task.
+        embeddings: the embedding processes; None: each process loads the backbone.
     """
 
     def __init__(
@@ -75,9 +81,11 @@ class Group:
         size: int,
         lock: threading.Lock,
         on_idle: Callable[[], None] = lambda: None,
+        embeddings: Embeddings | None = None,
     ) -> None:
         self._folder, self._settings, self._size, self._lock, self._on_idle = folder, settings, size, lock, on_idle
-        self.current = Generation(Snapshot(folder))
+        self._embeddings = embeddings
+        self.current = self._generation()
         self._incoming: Generation | None = None
         self._retired: list[Generation] = []
         self._seen: Signature = self.current.snapshot.signature
@@ -137,7 +145,7 @@ class Group:
             for process in starting:  # they were to take the place of one that ended just before the change
                 process.kill()
             if not generation.processes:
-                generation.snapshot.remove()
+                self._forget(generation)
                 self._retired.remove(generation)
         self._watch()
 
@@ -146,11 +154,38 @@ class Group:
         for generation in (self.current, *self._retired, *([self._incoming] if self._incoming else [])):
             for process in (*generation.starting, *generation.idle, *generation.busy):
                 process.kill()
-            generation.snapshot.remove()
+            self._forget(generation)
+
+    def _generation(self) -> Generation:
+        """Return a new generation with a copy of the bundle as it is now.
+
+        Raises:
+            AutobirdError: it cannot be copied.
+        """
+        snapshot = Snapshot(self._folder)
+        try:
+            embedding = self._embeddings.lease(snapshot.folder, self._folder) if self._embeddings else None
+        except AutobirdError:
+            snapshot.remove()
+            raise
+        return Generation(snapshot, embedding)
+
+    def _forget(self, generation: Generation) -> None:
+        """Delete what a generation without processes has."""
+        generation.snapshot.remove()
+        if self._embeddings:
+            self._embeddings.release(generation.embedding)
 
     def _keep(self, generation: Generation) -> None:
         """Receive the first messages of new processes, forget dead ones, and start those that are missing."""
         now = time.monotonic()
+        if generation.embedding and generation.embedding.error and generation.bundle is None:
+            with self._lock:
+                starting, generation.starting = generation.starting, []
+                self._note_failure(generation, generation.embedding.error)
+            for process in starting:  # they wait for the embedding process
+                process.kill()
+            return
         for process in list(generation.starting):
             if process.pipe.poll():
                 message = process.first_message()
@@ -183,6 +218,8 @@ class Group:
         if missing <= 0 or now < generation.next_start or (generation.error and generation is self._incoming):
             return
         settings = replace(self._settings, folder=generation.snapshot.folder, shown_folder=self._folder)
+        if generation.embedding:
+            settings = replace(settings, embedding=generation.embedding.address(settings.niceness > 0))
         for _ in range(missing):
             try:
                 process = ComputeProcess(settings)
@@ -197,7 +234,7 @@ class Group:
         """Note why a process could not be started, and when the next attempt is made."""
         generation.error = error
         generation.failures += 1
-        generation.next_start = time.monotonic() + min(_MAX_PAUSE, 2.0 ** (generation.failures - 1))
+        generation.next_start = time.monotonic() + pause_after(generation.failures)
 
     def _swap(self, incoming: Generation) -> None:
         """Let a new generation take over when all its processes are ready, or give it up when it cannot be used."""
@@ -218,7 +255,7 @@ class Group:
         log.warning("the changed bundle is not used, the former one goes on: %s", incoming.error)
         for process in (*incoming.starting, *incoming.idle):
             process.kill()
-        incoming.snapshot.remove()
+        self._forget(incoming)
 
     def _watch(self) -> None:
         now = time.monotonic()
@@ -236,7 +273,7 @@ class Group:
             self.swap_error = ""
             return
         try:
-            self._incoming = Generation(Snapshot(self._folder))
+            self._incoming = self._generation()
         except AutobirdError as error:
             self.swap_error = str(error)
             log.warning("the changed bundle is not used, the former one goes on: %s", error)

@@ -1,37 +1,37 @@
 """Pools that compute the answers for recordings: in processes of their own, or (for tests) in the calling thread."""
 
 import logging
-import math
 import multiprocessing
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 
 from autobird.core.errors import AutobirdError
 from autobird.core.workers import Killed
+from autobird.serving.compute.embeddings import Embeddings
 from autobird.serving.compute.group import Generation, Group
 from autobird.serving.compute.inline_pool import InlinePool
 from autobird.serving.compute.messages import Pipe, ProcessSettings
 from autobird.serving.compute.outcome import answer_or_problem
 from autobird.serving.compute.processes import ATTEMPTS, ComputeProcess
 from autobird.serving.compute.requests import (
-    PRIORITIES,
     ClientGone,
+    EmbeddingState,
     PoolState,
     Priority,
-    QueueFull,
     ServedBundle,
     Task,
     TaskAnswer,
     TaskProblem,
 )
 from autobird.serving.compute.shadow import ShadowQueue
+from autobird.serving.compute.task_queue import TaskQueue, Ticket, stopping
 from autobird.serving.compute.time_limit import time_limit
+from autobird.serving.compute.windows import estimated_windows
 
 __all__ = ["InlinePool", "PoolOptions", "ProcessPool"]
 
@@ -46,9 +46,6 @@ _TICK_SECONDS = 0.5
 _FAULT_SECONDS = 2.0
 """Pause after an unexpected error while the processes are looked after, seconds."""
 
-_FIRST_GUESS = 0.1
-"""Seconds of a task before one has been measured, for the header `Retry-After`."""
-
 
 @dataclass(frozen=True)
 class PoolOptions:
@@ -59,7 +56,8 @@ class PoolOptions:
         queued: largest number of interactive tasks that wait.
         seconds: longest time that a process may compute one task; None: see `time_limit`. Tasks of jobs have always the latter.
         backbone: file of the backbone, see `Classifier`.
-        threads: CPU threads of the backbone.
+        threads: windows that the embedding process computes at the same time; used if the pool is given no `Embeddings`.
+        queued_windows: largest number of windows of a backbone that interactive tasks may wait for.
         shadow: folder of a second bundle, which gets each task too; its answers are passed to `on_shadow`.
     """
 
@@ -68,15 +66,8 @@ class PoolOptions:
     seconds: float | None = None
     backbone: str | None = None
     threads: int = 1
+    queued_windows: int = 1000
     shadow: Path | None = None
-
-
-@dataclass(eq=False)
-class _Ticket:
-    """A waiting task: gets a process, or none if the pool closes."""
-
-    given: threading.Event = field(default_factory=threading.Event)
-    process: tuple[Generation, ComputeProcess] | None = None
 
 
 class ProcessPool:
@@ -89,17 +80,19 @@ class ProcessPool:
     Args:
         bundle: folder of the bundle.
         options: processes and limits.
+        embeddings: the embedding processes, which the pool starts and ends; None: its own.
     """
 
-    def __init__(self, bundle: Path, options: PoolOptions) -> None:
+    def __init__(self, bundle: Path, options: PoolOptions, embeddings: Embeddings | None = None) -> None:
         self.options = options
+        self._embeddings = embeddings or Embeddings(options.backbone, options.threads)
         self._lock = threading.Lock()
-        self._waiting: dict[Priority, deque[_Ticket]] = {priority: deque() for priority in PRIORITIES}
+        self._tasks = TaskQueue(options.queued, options.queued_windows, options.processes)
         self._closing, self._close_at = False, 0.0
-        self._mean_seconds = _FIRST_GUESS
-        settings = ProcessSettings(bundle, bundle, options.backbone, options.threads)
-        self._group = Group(bundle, settings, options.processes, self._lock, self._assign)
-        self._shadow = ShadowQueue(options.shadow, settings, self._lock) if options.shadow else None
+        settings = ProcessSettings(bundle, bundle, options.backbone)
+        self._group = Group(bundle, settings, options.processes, self._lock, self._assign, self._embeddings)
+        shadow = options.shadow
+        self._shadow = ShadowQueue(shadow, settings, self._lock, self._embeddings) if shadow else None
         self._wake_sender: Pipe
         self._wake, self._wake_sender = multiprocessing.Pipe(duplex=False)
         # The kernel ends processes with the thread that started them (`end_with_parent`): this one lives until the pool is closed.
@@ -120,6 +113,11 @@ class ProcessPool:
             raise AutobirdError(error)
         return self.bundle()
 
+    def _sharing(self) -> float:
+        """Return how many recordings share a thread of the embedding process at most."""
+        embedding = self._group.current.embedding
+        return self.options.processes / embedding.threads if embedding else 1.0
+
     def submit(
         self,
         task: Task,
@@ -131,9 +129,10 @@ class ProcessPool:
         """Return the answer for a recording; see `Pool.submit`."""
         start = time.perf_counter()
         for attempt in range(ATTEMPTS):
-            generation, process = self._wait_for_process(is_gone, priority)
+            windows = estimated_windows(self.bundle(), task)
+            generation, process = self._wait_for_process(is_gone, priority, windows)
             began = time.perf_counter()
-            limit = time_limit(self.bundle(), task.options.max_seconds)
+            limit = time_limit(self.bundle(), task.options, priority, self._sharing())
             if priority != "job" and self.options.seconds is not None:
                 limit = self.options.seconds
             try:
@@ -146,7 +145,8 @@ class ProcessPool:
         if is_gone():
             raise ClientGone
         end = time.perf_counter()
-        self._mean_seconds += 0.05 * (end - began - self._mean_seconds)
+        with self._lock:
+            self._tasks.note_seconds(end - began)
         answer = answer_or_problem(result, ", or raise --time-limit")
         if isinstance(answer, TaskAnswer):
             if self._shadow and on_shadow:
@@ -169,21 +169,30 @@ class ProcessPool:
         """Return what the pool does."""
         with self._lock:
             current, group = self._group.current, self._group
-            queued = sum(map(len, self._waiting.values()))
             bundle = current.bundle
             return PoolState(
-                ready=current.ready > 0 and not self._closing,
+                ready=current.can_answer and not self._closing,
                 bundle=bundle.name if bundle else "",
                 fingerprint=bundle.fingerprint if bundle else "",
                 processes=current.ready,
                 wanted=self.options.processes,
-                queued=queued,
+                queued=len(self._tasks),
                 running=len(current.busy),
                 replaced=group.replaced,
                 shadow=self._shadow.fingerprint() if self._shadow else None,
                 shadow_dropped=self._shadow.dropped if self._shadow else 0,
                 swap_error=group.swap_error or (self._shadow.group.swap_error if self._shadow else ""),
+                embedding=self._embedding_state(),
             )
+
+    def _embedding_state(self) -> EmbeddingState | None:
+        """Return the state of the embedding process, with the figures of former ones; the lock is held."""
+        embedding = self._group.current.embedding
+        if embedding is None:
+            return None
+        windows, seconds, replaced = self._embeddings.totals()
+        waiting = self._tasks.needed_windows
+        return replace(embedding.state(), windows=windows, seconds=seconds, waiting_windows=waiting, replaced=replaced)
 
     def close(self, seconds: float = 30.0) -> None:
         """End after the running tasks, at most this many seconds later; tasks that wait get `QueueFull`."""
@@ -195,55 +204,43 @@ class ProcessPool:
         """Accept no more tasks, and let those that wait get `QueueFull`; running ones have this many seconds."""
         with self._lock:
             self._closing, self._close_at = True, time.monotonic() + seconds
-            for tickets in self._waiting.values():
-                while tickets:
-                    tickets.popleft().given.set()
+            self._tasks.refuse_all()
 
-    def _wait_for_process(self, is_gone: Callable[[], bool], priority: Priority) -> tuple[Generation, ComputeProcess]:
-        ticket = _Ticket()
+    def _wait_for_process(
+        self, is_gone: Callable[[], bool], priority: Priority, windows: int
+    ) -> tuple[Generation, ComputeProcess]:
+        ticket = Ticket(windows)
         with self._lock:
-            self._check_queue(priority)
-            self._waiting[priority].append(ticket)
+            self._check_queue(priority, windows)
+            self._tasks.add(ticket, priority)
             self._assign()
         while not ticket.given.wait(_GONE_SECONDS):
             if is_gone():
                 with self._lock:
                     if ticket.process is None:
-                        with suppress(ValueError):  # the pool was closed
-                            self._waiting[priority].remove(ticket)
+                        self._tasks.remove(ticket, priority)
                         raise ClientGone
         if ticket.process is None:
-            raise QueueFull("the server is stopping; try again when it has started", 5)
+            raise stopping()
         if is_gone():
             self._give_back(*ticket.process)
             raise ClientGone
         return ticket.process
 
     def _give_back(self, generation: Generation, process: ComputeProcess) -> None:
+        with self._lock:
+            self._tasks.has_ended(process)
         if not self._group.give_back(generation, process) or self._closing:
             self._wake_up()
 
-    def _check_queue(self, priority: Priority) -> None:
+    def _check_queue(self, priority: Priority, windows: int = 0) -> None:
         if self._closing:
-            raise QueueFull("the server is stopping; try again when it has started", 5)
-        waiting = len(self._waiting["interactive"])
-        if priority == "interactive" and waiting >= self.options.queued:
-            seconds = math.ceil(waiting * self._mean_seconds / self.options.processes)
-            raise QueueFull(
-                f"{waiting} requests wait, as many as --queue allows; try again later", max(1, min(60, seconds))
-            )
+            raise stopping()
+        self._tasks.check(priority, self._group.current.embedding, windows)
 
     def _assign(self) -> None:
         """Give idle processes to waiting tasks; the lock is held."""
-        for priority in PRIORITIES:
-            tickets = self._waiting[priority]
-            while tickets:
-                taken = self._group.take()
-                if not taken:
-                    return
-                ticket = tickets.popleft()
-                ticket.process = taken
-                ticket.given.set()
+        self._tasks.assign(self._group.take)
 
     def _wake_up(self) -> None:
         with suppress(OSError):
@@ -253,6 +250,7 @@ class ProcessPool:
         groups = [self._group, *([self._shadow.group] if self._shadow else [])]
         try:
             while not self._closing or (self._group.is_busy() and time.monotonic() < self._close_at):
+                self._tick(self._embeddings)
                 for group in groups:
                     self._tick(group)
                     if not self._ready.is_set() and group.current.error:
@@ -260,7 +258,7 @@ class ProcessPool:
                 if not self._ready.is_set() and all(group.current.bundle for group in groups):
                     self._ready.set()
                 pipes = [pipe for group in groups for pipe in group.starting_pipes()]
-                if self._wake in wait([self._wake, *pipes], _TICK_SECONDS):
+                if self._wake in wait([self._wake, *pipes, *self._embeddings.waits_for()], _TICK_SECONDS):
                     while self._wake.poll():
                         self._wake.recv_bytes()
         except Exception:
@@ -271,10 +269,11 @@ class ProcessPool:
             self._refuse_all(0)  # nobody would give them a process
             for group in groups:
                 group.close()
+            self._embeddings.close()
             if self._shadow:
                 self._shadow.close()
 
-    def _tick(self, group: Group) -> None:
+    def _tick(self, group: Group | Embeddings) -> None:
         """Look after the processes of a bundle; a fault must not end the thread, because all tasks would then wait for ever."""
         try:
             group.tick()

@@ -44,12 +44,13 @@ class Task:
     """One recording to classify.
 
     Attributes:
-        source: the content of the file, or the path of a (temporary) file, which must exist until `Pool.submit` returns.
+        source: the content of the file, or the path of a (temporary) file; a memoryview and a file must be there until `Pool.submit`
+            returns.
         name: name of the file, from the client; "" if none was sent.
         options: how it is classified.
     """
 
-    source: bytes | Path
+    source: bytes | memoryview | Path
     name: str = ""
     options: TaskOptions = field(default_factory=TaskOptions)
 
@@ -132,11 +133,37 @@ class ServedBundle:
 
 
 @dataclass(frozen=True)
+class EmbeddingState:
+    """What the embedding process does at this moment: it computes the backbone for all compute processes.
+
+    Attributes:
+        backbone: name of the backbone.
+        ready: whether it can compute.
+        threads: windows that it computes at the same time.
+        windows: windows that were computed since the start of the server, also by processes that have ended.
+        seconds: time that these windows took, seconds.
+        waiting_windows: windows that are not computed yet, of requests and jobs that wait or are computed; those of requests that wait
+            are estimated.
+        window_seconds: mean time of the last windows, seconds.
+        replaced: embedding processes that were replaced since the start, after a crash or a kill from outside.
+    """
+
+    backbone: str
+    ready: bool
+    threads: int
+    windows: int
+    seconds: float
+    waiting_windows: int
+    window_seconds: float
+    replaced: int = 0
+
+
+@dataclass(frozen=True)
 class PoolState:
     """What the pool does at this moment.
 
     Attributes:
-        ready: whether at least one process can answer, and every process gave the expected answer for the example clip.
+        ready: whether at least one process (and the embedding process) can answer; each gave the expected answer for the example clip.
         bundle: name of the bundle.
         fingerprint: of the bundle.
         processes: compute processes that are ready.
@@ -147,6 +174,7 @@ class PoolState:
         shadow: fingerprint of the shadow bundle; None: there is none, or it is not ready.
         shadow_dropped: recordings that have no answer of the shadow bundle, because too many waited or it failed.
         swap_error: why a changed bundle or table of thresholds could not be loaded; "" if the last change could.
+        embedding: the embedding process; None: the bundle has no backbone.
     """
 
     ready: bool
@@ -160,6 +188,7 @@ class PoolState:
     shadow: str | None = None
     shadow_dropped: int = 0
     swap_error: str = ""
+    embedding: EmbeddingState | None = None
 
 
 class Pool(Protocol):

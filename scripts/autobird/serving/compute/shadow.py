@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from autobird.serving.compute.embeddings import Embeddings
 from autobird.serving.compute.group import Group
 from autobird.serving.compute.messages import ProcessSettings, Result
 from autobird.serving.compute.processes import BACKGROUND_NICENESS
@@ -32,13 +33,16 @@ class ShadowQueue:
         dropped: number of tasks that were left out because too many waited, or that failed.
     """
 
-    def __init__(self, bundle: Path, settings: ProcessSettings, lock: threading.Lock) -> None:
+    def __init__(
+        self, bundle: Path, settings: ProcessSettings, lock: threading.Lock, embeddings: Embeddings | None = None
+    ) -> None:
         self._lock = lock
         self._work = threading.Condition()
         self._waiting: deque[tuple[Task, Callable[[TaskAnswer], None]]] = deque()
         self._closed = False
         self.dropped = 0
-        self.group = Group(bundle, replace(settings, niceness=BACKGROUND_NICENESS), 1, lock, self._notify)
+        background = replace(settings, niceness=BACKGROUND_NICENESS)
+        self.group = Group(bundle, background, 1, lock, self._notify, embeddings)
         self._thread = threading.Thread(target=self._run, name="shadow bundle", daemon=True)
         self._thread.start()
 
@@ -112,8 +116,8 @@ class ShadowQueue:
 
 def _own_file(task: Task) -> Task | None:
     """Return the task with a file of its own beside the original; None if that is not possible."""
-    if isinstance(task.source, bytes):
-        return task
+    if not isinstance(task.source, Path):
+        return replace(task, source=bytes(task.source))
     copy = task.source.with_name(f"{task.source.name}.shadow")
     try:
         os.link(task.source, copy)

@@ -1,25 +1,14 @@
 """A private copy of a bundle and the table of thresholds beside it, and whether the originals have changed since."""
 
-import os
 import shutil
-import tempfile
-import time
-from contextlib import suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from autobird.core.errors import AutobirdError
 from autobird.predict.overlay_path import overlay_path
+from autobird.serving.compute.own_folder import OwnFolder
 
 MANIFEST = "manifest.json"
 """`predict.bundle.MANIFEST`; that module imports NumPy, which the front does not need."""
-
-_PREFIX, _LOCK = "autobird-bundle-", "lock"
-"""Start of the names of the temporary folders, and the file in each that its server holds locked."""
-
-_NEW_SECONDS = 60.0
-"""A folder that is newer may not be locked yet."""
 
 Signature = tuple[tuple[str, int, int, int], ...]
 """Path, size, time of change (ns) and inode of every file."""
@@ -60,14 +49,11 @@ class Snapshot:
     def __init__(self, folder: Path) -> None:
         self.original, self.signature = folder, signature(folder)
         try:
-            _remove_left_behind()
-            self._temporary = Path(tempfile.mkdtemp(prefix=_PREFIX))
-            self._lock = FileLock(self._temporary / _LOCK)
-            self._lock.acquire()
+            self._temporary = OwnFolder("autobird-bundle-")
         except OSError as error:
             raise _copy_error(folder, error) from error
         try:
-            self.folder = self._temporary / folder.resolve().name
+            self.folder = self._temporary.path / folder.resolve().name
             if (folder / MANIFEST).is_file():  # a wrong path, for example that of a run, is not copied
                 self.folder.mkdir()
                 for file in folder.iterdir():
@@ -87,20 +73,7 @@ class Snapshot:
 
     def remove(self) -> None:
         """Delete the copy."""
-        self._lock.release()
-        shutil.rmtree(self._temporary, ignore_errors=True)
-
-
-def _remove_left_behind() -> None:
-    """Delete the copies of servers that were killed: those that no process has locked."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        with suppress(Timeout, OSError):
-            status = folder.lstat()
-            if hasattr(os, "getuid") and status.st_uid != os.getuid():
-                continue  # in the folder that all users share; what looks like the lock may be a link to another file
-            if time.time() - status.st_mtime > _NEW_SECONDS:
-                with FileLock(folder / _LOCK, timeout=0):
-                    shutil.rmtree(folder, ignore_errors=True)
+        self._temporary.remove()
 
 
 def _copy_error(folder: Path, error: OSError | RuntimeError) -> AutobirdError:

@@ -1,13 +1,17 @@
 """A connection of the HTTP front, with deadlines for whole requests and answers."""
 
+import socket
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask
 
+from autobird.serving.http.limits import FrontLimits
 from autobird.serving.http.request_parser import RequestParser, Surplus
+from autobird.serving.http.task import AppTask
+from autobird.serving.problems import upload_too_large
 
 _PROBLEMS = {
     400: ("Bad request", "the request does not follow the HTTP standard (start line, header or chunks); send it again"),
@@ -29,32 +33,18 @@ _MAX_WAITING = 16
 a single read could hold thousands of requests, whose answers nobody reads."""
 
 
-@dataclass(frozen=True)
-class FrontLimits:
-    """Limits of the front.
+_MAX_DISCARDED = 256_000_000
+"""Largest number of bytes that are read and discarded after a refused request: most clients read the answer only after they have sent
+everything, and lose it if the connection is closed before."""
 
-    Attributes:
-        connections: largest number of open connections; for a new one beyond it, the one that waits longest is closed.
-        threads: threads that run the app; more than the largest number of requests that wait for an answer.
-        header_seconds: time for the headers of a request, whatever arrives meanwhile.
-        idle_seconds: time that a connection may stay open before a request.
-        silent_seconds: time that a client may send nothing of a body that has begun, or read nothing of its answer.
-        body_seconds: time for a body, whatever its length.
-        body_rate: bytes a second; long bodies have more time than `body_seconds`, at this rate. Also for answers.
-        buffered_bytes: largest size of all bodies that are arriving and answers that are leaving, together; beyond it the largest ones
-            are refused.
-        memory_bytes: bodies and answers above this size are kept on disk while they arrive or leave.
-    """
+_REFUSED_SILENT_SECONDS = 10.0
+"""Time that a client whose request was refused may send nothing before the connection is closed."""
 
-    connections: int = 1000
-    threads: int = 80
-    header_seconds: float = 20.0
-    idle_seconds: float = 75.0
-    silent_seconds: float = 75.0
-    body_seconds: float = 300.0
-    body_rate: float = 16_000.0
-    buffered_bytes: int = 4_000_000_000
-    memory_bytes: int = 1 << 19
+_HEADER_BYTES = 1 << 14
+"""Bytes read at a time before a request; what follows its headers is copied once more than the rest of the body."""
+
+_READS = 4
+"""Largest number of reads from one connection before others are looked after."""
 
 
 class _ErrorTask(ErrorTask):  # type: ignore[misc]
@@ -65,23 +55,25 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         front = self.channel.server
         title, detail = getattr(error, "problem", _PROBLEMS.get(error.code, _PROBLEMS[400]))
         if error.code == 413:
-            megabytes = front.body_bytes(self.request.path or "") / 1e6
-            detail = f"the upload is larger than {megabytes:.10g} MB; send a shorter or compressed recording"
+            path = self.request.path or ""
+            detail = upload_too_large(front.body_bytes(path), path)
         headers, body = front.problem(error.code, title, detail)
+        headers = [*headers, *getattr(error, "headers", [])]
         if error.code in (503, 507):
             headers = [*headers, ("Retry-After", "10")]
         self.status = f"{error.code} {error.reason}"
         self.response_headers.extend(headers)
+        self.request.headers.pop("CONNECTION", None)  # waitress would promise `keep-alive` to a client that asks for it
         self.set_close_on_finish()
         self.content_length = len(body)
-        self.write(body)
-        front.on_error(error.code)
+        front.on_error(error.code)  # before the client can ask for the count
+        self.write(b"" if getattr(self.request, "command", "") == "HEAD" else body)
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection, with deadlines for the whole request and the whole answer."""
 
-    error_task_class = _ErrorTask
+    error_task_class, task_class = _ErrorTask, AppTask
     request: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -90,6 +82,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._key: tuple[str, int, int] = ("", 0, 0)
         self._answers = 0
         self._has_ended = False
+        self._is_refused = False
+        """Whether a request was refused, so that what follows is discarded."""
+        self._discarded = 0
+        self._held: list[bytes] | None = None
         super().__init__(*args, **options)
 
     def add_channel(self, map: Any = None) -> None:
@@ -104,11 +100,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def phase(self) -> str:
-        """What the connection waits for: `answer` (of the app), `output`, `body`, `headers` or `request`."""
+        """What the connection waits for: `answer` (of the app), `output`, `body`, `headers` or `request`; `refused`: for its end."""
         if self.requests:
             return "answer"
         if self.total_outbufs_len:
             return "output"
+        if self._is_refused:
+            return "refused"
         if self.request is None:
             return "request"
         return "body" if self.request.headers_finished else "headers"
@@ -131,24 +129,43 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             return silent > limits.idle_seconds
         if phase == "headers":
             return waited > limits.header_seconds
+        if phase == "refused":
+            return silent > _REFUSED_SILENT_SECONDS or waited > limits.body_seconds
         size = self.total_outbufs_len if phase == "output" else self.request.expected_bytes
         return silent > limits.silent_seconds or waited > limits.body_seconds + size / limits.body_rate
 
     def handle_read(self) -> None:
         """Read what has arrived. A client that has closed its sending side counts as gone, but still gets an answer that is ready."""
+        request = self.request
         try:
-            data = self.socket.recv(self.adj.recv_bytes)
+            if request is not None and (room := request.room()) is not None:
+                for _ in range(_READS):
+                    if not (count := self.socket.recv_into(room)):
+                        break
+                    self.last_activity = time.time()
+                    self._fill(request, count)
+                    if count < len(room) or self.request is not request or (room := request.room()) is None:
+                        return
+                else:
+                    return
+                data = b""
+            else:
+                data = self.socket.recv(
+                    _HEADER_BYTES if request is None and not self._is_refused else self.adj.recv_bytes
+                )
         except BlockingIOError:
             return
         except OSError:
             self.handle_close()
             return
         if data:
-            if self.request is None:  # empty lines before a request have no effect; each one would cost a parser
+            if request is None:  # empty lines before a request have no effect; each one would cost a parser
                 data = data.lstrip(b"\r\n")
             if data:
                 self.last_activity = time.time()
                 self.received(data)
+            if request is None and self.request is not None and self.request.headers_finished:
+                self.handle_read()  # the body mostly arrives with the headers
             return
         with self.requests_lock:
             self._has_ended = True
@@ -157,6 +174,34 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self._refuse(self.request.ended())
         if is_refused:
             self.server.add_task(self)
+
+    def received(self, data: bytes) -> bool:
+        """Process what has arrived; after a refused request, discard it."""
+        if not self._is_refused:
+            return bool(super().received(data))
+        self._discarded += len(data)
+        if self._discarded > _MAX_DISCARDED and not self.requests and not self.total_outbufs_len:
+            self.handle_close()
+        return False
+
+    def _fill(self, request: RequestParser, count: int) -> None:
+        """Process bytes of a body that were read in place, as `received` does with others; give a complete request to the app."""
+        with self.requests_lock:
+            if self.will_close or self.close_when_flushed:
+                return
+            request.filled(count)
+            if request.completed:
+                self.sent_continue, self.request = False, None
+                self.requests.append(request)
+                if len(self.requests) == 1:
+                    self.server.add_task(self)
+
+    def handle_close(self) -> None:
+        """Close the connection, and delete what has arrived of an incomplete request."""
+        request = self.request
+        super().handle_close()
+        if request is not None:
+            request.close()
 
     def readable(self) -> bool:
         """Return whether more may be read."""
@@ -170,7 +215,23 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Send, and close the connection if nothing else can follow."""
         if self._has_ended and not self.requests:
             self.close_when_flushed = True
+        elif self._is_refused and self.close_when_flushed and not self.will_close:
+            self._end_sending()
+            return
         super().handle_write()
+
+    def _end_sending(self) -> None:
+        """Send the rest of the answer to a refused request, and its end; the connection stays open for what the client still sends.
+
+        If it were closed now, the operating system would reset it, and the client could lose the answer.
+        """
+        self._flush_exception(self._flush_some)
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self.close_when_flushed = False
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
 
     def check_client_disconnected(self) -> bool:
         """Return whether the client has closed the connection; the app asks this."""
@@ -179,11 +240,45 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def service(self) -> None:
         """Answer one request; a thread of the app calls it."""
         self._answers += 1
-        super().service()
+        with self.server.served(self):
+            super().service()
+
+    @property
+    def needs_loop(self) -> bool:
+        """Whether the main thread has to look at the connection now, after a thread of the app has answered a request."""
+        return bool(
+            self.requests
+            or self.total_outbufs_len
+            or self.will_close
+            or self.close_when_flushed
+            or self._has_ended
+            or not self.connected
+        )
+
+    def hold(self) -> None:
+        """Keep what is written until `send_held`; a thread of the app calls both."""
+        self._held = []
+
+    def write_soon(self, data: Any) -> int:
+        """Send, or keep."""
+        if self._held is None:
+            return int(super().write_soon(data))
+        self._held.append(data)
+        return len(data)
+
+    def send_held(self) -> None:
+        """Send what was kept."""
+        held, self._held = self._held, None
+        if held:
+            super().write_soon(b"".join(held))
 
     def parser_class(self, adjustments: Any) -> RequestParser:
         """Return the parser of the next request; one that refuses it if too many wait already."""
-        return (Surplus if len(self.requests) >= _MAX_WAITING else RequestParser)(adjustments)
+        kind = Surplus if len(self.requests) >= _MAX_WAITING else RequestParser
+        return kind(adjustments, self._discard_the_rest)
+
+    def _discard_the_rest(self) -> None:
+        self._is_refused = True
 
     @property
     def buffered(self) -> int:

@@ -10,16 +10,19 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from autobird.serving.http.channel import Channel, FrontLimits
+from autobird.serving.http.channel import Channel
 from autobird.serving.http.event_loop import EventLoop
-from autobird.serving.http.request_parser import MAX_DRAINED, Overloaded, TimedOut
+from autobird.serving.http.limits import FrontLimits
+from autobird.serving.http.request_parser import MAX_DECLARED, Overloaded, Refuse, TimedOut
 
 __all__ = ["Front", "FrontLimits", "problem_details"]
 
@@ -30,7 +33,10 @@ DEFAULT_BODY_BYTES = 64_000_000
 """Largest body where nothing else is said."""
 
 _READ_BYTES = 1 << 17
-"""Bytes read from a connection at a time; with waitress's 8 KB the loop runs 54 times for a WAV of 5 s."""
+"""Bytes read from a connection at a time where the length of the body is not known."""
+
+_PIECE_BYTES = 1 << 18
+"""Bytes of a body on disk that are read and written at a time."""
 
 _MAX_ACCEPTED = 64
 """Connections that are accepted one after the other before others are looked after."""
@@ -57,6 +63,8 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         body_bytes: largest body of a request with this path.
         problem: makes the answers for the front's own errors.
         on_error: called with the status of each of them.
+        refuse: decides from the headers of a request with a body whether it is refused.
+        folder: for bodies that are kept on disk; None: the system's folder of temporary files.
     """
 
     channel_class = Channel
@@ -69,10 +77,13 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         body_bytes: Callable[[str], int] = lambda _: DEFAULT_BODY_BYTES,
         problem: Problem = problem_details,
         on_error: Callable[[int], None] = lambda _: None,
+        refuse: Refuse = lambda _method, _path, _headers: None,
+        folder: Path | None = None,
     ) -> None:
         self.limits, self.body_bytes, self.problem, self.on_error = limits, body_bytes, problem, on_error
         self._stop_requested = threading.Event()
         self._next_check = 0.0
+        self._served = threading.local()
         self.events = EventLoop()
         for name in ("waitress", "waitress.queue"):  # they report what clients do, not faults of the server
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -83,7 +94,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
             backlog=2048,
             recv_bytes=_READ_BYTES,
             max_request_header_size=32768,
-            max_request_body_size=MAX_DRAINED,
+            max_request_body_size=MAX_DECLARED,
             inbuf_overflow=limits.memory_bytes,
             outbuf_overflow=limits.memory_bytes,
             outbuf_high_watermark=1 << 40,  # a client that reads slowly must not hold a thread; answers go to disk
@@ -92,7 +103,8 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
             clear_untrusted_proxy_headers=False,  # the app does not read them
         )
         adjustments.ident = ""  # no header Server
-        adjustments.body_bytes = body_bytes
+        adjustments.body_bytes, adjustments.refuse = body_bytes, refuse
+        adjustments.body_folder, adjustments.body_piece = folder, bytearray(_PIECE_BYTES)
         dispatcher = ThreadedTaskDispatcher()
         dispatcher.set_thread_count(limits.threads)
         super().__init__(
@@ -130,6 +142,21 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
         """Let `run` end when the requests in progress are answered; may be called in a signal handler."""
         self._stop_requested.set()
         self.pull_trigger()
+
+    @contextmanager
+    def served(self, channel: Channel) -> Iterator[None]:
+        """Note that this thread answers a request of a connection, for `pull_trigger`."""
+        self._served.channel = channel
+        try:
+            yield
+        finally:
+            self._served.channel = None
+
+    def pull_trigger(self) -> None:
+        """Wake the main thread, unless this is the end of a request after which it only has to wait for the next one."""
+        channel = getattr(self._served, "channel", None)
+        if channel is None or channel.needs_loop:
+            super().pull_trigger()
 
     def run(self, grace: float = 30.0) -> None:
         """Serve until `request_stop`, and then at most `grace` seconds until the requests in progress are answered."""
@@ -174,7 +201,7 @@ class Front(TcpWSGIServer):  # type: ignore[misc]
     def _close_longest_waiting(self) -> bool:
         """Close the connection that has waited longest for its client; return whether there was one."""
         now = time.monotonic()
-        late = {"body": 1, "output": 1, "request": 0, "headers": 0}
+        late = {"body": 1, "output": 1, "request": 0, "headers": 0, "refused": 0}
         waiting = [c for c in self.active_channels.values() if c.look_at_phase(now) in late]
         if not waiting:
             return False

@@ -94,7 +94,7 @@ class JobFolder:
         """Return the path of the upload of a job."""
         return self._folder / number / _UPLOAD
 
-    def add(self, job: Job, upload: bytes | Path) -> None:
+    def add(self, job: Job, upload: bytes | memoryview | Path) -> None:
         """Store a new job with its upload: its content, or a file in the folder of `begin`, which is moved."""
         new = self._folder / f"{_NEW}{job.id}"
         if isinstance(upload, Path):
@@ -145,7 +145,7 @@ class JobFolder:
         _sync(self._folder / number)
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(path: Path, data: bytes | memoryview) -> None:
     with path.open("wb") as file:
         file.write(data)
         file.flush()

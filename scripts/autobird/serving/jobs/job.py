@@ -1,10 +1,10 @@
 """A job and what the API says about it."""
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from autobird.serving.compute.requests import TaskOptions
+from autobird.serving.compute.requests import TaskOptions, TaskProblem
 from autobird.serving.store.store import utc
 
 State = Literal["queued", "running", "done", "failed"]
@@ -98,6 +98,23 @@ class Job:
             options=TaskOptions(species=None if species is None else tuple(species), **options),
             problem=None if problem is None else (int(problem[0]), str(problem[1]), str(problem[2])),
         )
+
+    def done(self, finished: float, answer: dict[str, Any], prediction: int | None) -> "Job":
+        """Return the job with its answer.
+
+        Args:
+            finished: seconds since 1970 UTC.
+            answer: the JSON answer.
+            prediction: number of its entry in the log; None: it has none.
+        """
+        found = len(answer["detections"])
+        return replace(
+            self, state="done", finished=finished, duration=answer["duration"], detections=found, prediction=prediction
+        )
+
+    def failed(self, finished: float, problem: TaskProblem) -> "Job":
+        """Return the job with the reason why it has no answer."""
+        return replace(self, state="failed", finished=finished, problem=(problem.status, problem.title, problem.detail))
 
     def shown(self, decoded: float, position: int | None) -> dict[str, Any]:
         """Return what the API says about it.

@@ -2,6 +2,7 @@
 
 import struct
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,18 +15,25 @@ _FORMAT_BYTES = 16
 _UNKNOWN = 0xFFFFFFFF
 
 
-def declared_seconds(path: Path) -> float | None:
+def declared_seconds(source: Path | bytes | memoryview) -> float | None:
     """Return the length of a WAV (also RF64) or FLAC file, seconds; None for other files and if the header does not state it.
 
-    Only for display: the header may be wrong.
+    Only for display and estimates: the header may be wrong.
+
+    Args:
+        source: path or content of the file.
     """
-    with suppress(OSError, struct.error, ZeroDivisionError), path.open("rb") as file:
+    with suppress(OSError, struct.error, ZeroDivisionError), _opened(source) as file:
         head = file.read(12)
         if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-            return _of_wave(file, path.stat().st_size)
+            return _of_wave(file, source.stat().st_size if isinstance(source, Path) else len(source))
         if head[:4] == b"fLaC":
             return _of_flac(file)
     return None
+
+
+def _opened(source: Path | bytes | memoryview) -> BinaryIO:
+    return source.open("rb") if isinstance(source, Path) else BytesIO(source)
 
 
 def _of_wave(file: BinaryIO, size: int) -> float | None:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskOptions, TaskProblem
+from autobird.serving.compute.requests import ClientGone, QueueFull, Task, TaskAnswer, TaskProblem
 from autobird.serving.jobs.compute import Computes
 from autobird.serving.jobs.folder import JobFolder
 from autobird.serving.jobs.job import Job, JobLimits
-from autobird.serving.jobs.length import declared_seconds
+from autobird.serving.jobs.new_job import NewJob, TooManyJobs
 from autobird.serving.store.backend import Unavailable
 from autobird.serving.store.entries import LogEntry
 from autobird.serving.store.store import Store
@@ -25,43 +25,6 @@ _MAX_ATTEMPTS = 3
 
 _CLEAN_SECONDS = 600.0
 """Time between two searches for finished jobs that are too old, seconds."""
-
-
-class TooManyJobs(Exception):
-    """No further job is accepted now.
-
-    Attributes:
-        status: 503: there are too many; 507: the disk is full.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-class NewJob:
-    """A job whose upload is not complete yet.
-
-    Attributes:
-        id: its id.
-        folder: folder for its upload.
-    """
-
-    def __init__(self, number: str, folder: Path, files: JobFolder) -> None:
-        self.id, self.folder = number, folder
-        self._files = files
-        self.job: Job | None = None
-
-    def store(self, name: str, source: bytes | Path, options: TaskOptions) -> Job:
-        """Store the upload: its content, or a file in `folder`, which is moved."""
-        is_file = isinstance(source, Path)
-        size = source.stat().st_size if isinstance(source, Path) else len(source)
-        job = Job(self.id, name, size, time.time(), options)
-        if is_file:
-            job = replace(job, length=declared_seconds(source))  # type: ignore[arg-type]
-        self._files.add(job, source)
-        self.job = job
-        return job
 
 
 class Jobs:
@@ -306,28 +269,12 @@ class Jobs:
         if self._store is not None and not is_logged:
             number = self._store.append(LogEntry.of_answer(body, result["features"], result["seconds"], job.id, "job"))
         with self._changed:
-            self._set(
-                replace(
-                    job,
-                    state="done",
-                    finished=self._clock(),
-                    duration=body["duration"],
-                    detections=len(body["detections"]),
-                    prediction=number,
-                )
-            )
+            self._set(job.done(self._clock(), body, number))
         self._files.remove_upload(job.id)
 
     def _fail(self, job: Job, problem: TaskProblem) -> None:
         with self._changed:
-            self._set(
-                replace(
-                    job,
-                    state="failed",
-                    finished=self._clock(),
-                    problem=(problem.status, problem.title, problem.detail),
-                )
-            )
+            self._set(job.failed(self._clock(), problem))
         self._files.remove_upload(job.id)
 
     def _put_back(self, job: Job) -> None:

@@ -12,7 +12,7 @@ from autobird.review.items import ReviewItem
 from autobird.review.precision import Precision
 from autobird.review.queues import QUEUES, QueueOptions
 from autobird.review.thresholds import choose_thresholds
-from autobird.serving.api.page import STATIC, file_response
+from autobird.serving.api.page import page_response
 from autobird.serving.api.query import json_object, text_field
 from autobird.serving.problems import Problem
 from autobird.serving.review.desk import MAX_CONTEXT, NoSuchItem, Queue, RecordingChanged, ReviewDesk
@@ -62,7 +62,7 @@ def add_routes(routes: Blueprint, desk: ReviewDesk) -> None:
     @routes.get("/review")
     def page() -> AnyResponse:
         # With a slash at the end, the relative addresses in the page would lead elsewhere.
-        return redirect("../review", 308) if request.path.endswith("/") else file_response(STATIC, "review.html")
+        return redirect("../review", 308) if request.path.endswith("/") else page_response("review.html")
 
     @routes.get("/v1/review")
     def about() -> Response:

@@ -24,11 +24,13 @@ export class RequestProblem extends Error {
    * @param {string} message
    * @param {number} status HTTP status; 0 if there was no answer
    * @param {number} retryAfter seconds after which the server asks for another attempt; 0 if it does not
+   * @param {string} title kind of the problem, as /docs lists them; "" if it is not from the server
    */
-  constructor(message, status, retryAfter = 0) {
+  constructor(message, status, retryAfter = 0, title = "") {
     super(message);
     this.status = status;
     this.retryAfter = retryAfter;
+    this.title = title;
   }
 }
 
@@ -40,21 +42,61 @@ export class RequestProblem extends Error {
  * @returns {{answer: Promise<Answer>, stop: () => void}} the promise is rejected with a `RequestProblem`
  */
 export function predict(file, options, onProgress) {
-  const request = new XMLHttpRequest();
   const query = new URLSearchParams({spectrogram: options.spectrogram ? "1" : "0", top_k: String(options.topK), name: file.name});
-  request.open("POST", `v1/predict?${query}`);
+  return send(`v1/predict?${query}`, file, onProgress, isAnswer);
+}
+
+/**
+ * Send a long recording, which the server classifies in the background.
+ * @param {File} file
+ * @param {{topK: number}} options
+ * @param {(share: number) => void} onProgress
+ * @returns {{answer: Promise<any>, stop: () => void}} the state of the job; see `predict`
+ */
+export function addJob(file, options, onProgress) {
+  const query = new URLSearchParams({windows: "1", top_k: String(options.topK), name: file.name});
+  return send(`v1/jobs?${query}`, file, onProgress, (body) => typeof body.id === "string");
+}
+
+/**
+ * Cancel a job, or remove its result. If the server cannot be reached, it removes the job after some days.
+ * @param {string} id
+ */
+export function removeJob(id) {
+  const key = apiKey();
+  fetch(`v1/jobs/${id}`, {method: "DELETE", headers: key ? {Authorization: `Bearer ${key}`} : {}}).catch(() => {});
+}
+
+/**
+ * Return whether a document is the answer for a recording.
+ * @param {any} body
+ */
+export function isAnswer(body) {
+  return Array.isArray(body.windows) && Array.isArray(body.detections);
+}
+
+/**
+ * @param {string} path
+ * @param {File} file
+ * @param {(share: number) => void} onProgress
+ * @param {(body: any) => boolean} isExpected
+ * @returns {{answer: Promise<any>, stop: () => void}}
+ */
+function send(path, file, onProgress, isExpected) {
+  const request = new XMLHttpRequest();
+  request.open("POST", path);
   request.setRequestHeader("Content-Type", "application/octet-stream");
   request.setRequestHeader("Accept", "application/json");
   if (apiKey()) request.setRequestHeader("Authorization", `Bearer ${apiKey()}`);
   request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / Math.max(1, event.total));
   request.upload.onload = () => onProgress(1);
-  /** @type {Promise<Answer>} */
+  /** @type {Promise<any>} */
   const answer = new Promise((resolve, reject) => {
     request.onerror = () => reject(new RequestProblem(INTERRUPTED, 0));
     request.onabort = () => reject(new RequestProblem("cancelled", 0));
     request.onload = () => {
       try {
-        resolve(answerOf(request));
+        resolve(bodyOf(request, isExpected));
       } catch (problem) {
         reject(problem);
       }
@@ -66,19 +108,19 @@ export function predict(file, options, onProgress) {
 
 /**
  * @param {XMLHttpRequest} request
- * @returns {Answer}
+ * @param {(body: any) => boolean} isExpected
  */
-function answerOf(request) {
+function bodyOf(request, isExpected) {
   const body = parsed(request.responseText), status = request.status;
   const words = `HTTP status ${status} ${request.statusText}`.trim();
   if (status < 200 || status > 299) {
     const after = Number(request.getResponseHeader("Retry-After")) || 0;
-    if (body && typeof body.detail === "string") throw new RequestProblem(body.detail, status, after);
+    if (body && typeof body.detail === "string") throw new RequestProblem(body.detail, status, after, body.title);
     const remedy = status === 413 ? "it does not accept a file of this size" : "try again later";
     throw new RequestProblem(
       `${words}; the answer is not from Autobird but perhaps from a proxy in front of it; ${remedy}`, status, after);
   }
-  if (!body || !Array.isArray(body.windows) || !Array.isArray(body.detections)) {
+  if (!body || !isExpected(body)) {
     throw new RequestProblem(
       `the answer is not a result of Autobird (${words}); perhaps a proxy in front of it requires a login; load this page again`,
       status);

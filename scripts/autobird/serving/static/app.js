@@ -69,13 +69,20 @@ function describeModel(model) {
   const backbone = model.backbone ? `, with the network ${model.backbone.name} (${model.backbone.licence})` : "";
   byId("model").textContent = `model "${model.name}" (${count} species)${backbone}`;
   if (model.limits) {
-    queue.maxMegabytes = model.limits.megabytes;
-    byId("limits").textContent = `; at most ${model.limits.megabytes} MB and ${model.limits.seconds} seconds each`;
+    const {megabytes, seconds, jobs} = model.limits;
+    queue.maxMegabytes = megabytes;
+    queue.maxSeconds = seconds;
+    queue.jobMegabytes = jobs?.megabytes ?? 0;
+    byId("stored-jobs").hidden = !jobs;
+    byId("limits").textContent = jobs
+      ? `; above ${megabytes} MB or ${seconds} seconds, up to ${jobs.megabytes} MB, in the background`
+      : `; at most ${megabytes} MB and ${seconds} seconds each`;
   }
   if (model.formats) {
     byId("formats").textContent = model.formats.join(", ");
     byId("file").accept = ["audio/*", ...model.formats.map((/** @type {string} */ name) => `.${name}`)].join(",");
   }
+  queue.species = count;
   queue.topK = count > ALL_SPECIES ? TOP_SPECIES : 0;
   if (model.features) options.band = {low: model.features.fmin, high: model.features.fmax};
 }
@@ -102,6 +109,7 @@ async function describe() {
   const refused = results.find((r) => r.status === "rejected" && r.reason.status === 401);
   byId("key-form").hidden = !refused;
   if (refused && apiKey()) byId("key-state").textContent = "The server does not know this key.";
+  if (!refused) queue.restore();
   return !refused;
 }
 byId("key-form").addEventListener("submit", async (/** @type {Event} */ event) => {

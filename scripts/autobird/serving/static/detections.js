@@ -11,7 +11,8 @@
 const ROUNDING = 0.5e-4 + 1e-9;
 
 /**
- * Return the detections of a recording, sorted by start; consecutive windows with the same species are one detection.
+ * Return the detections of a recording, sorted by start; consecutive windows with the same species are one detection, with the highest
+ * probability and the lowest `unknown_score` of these windows.
  *
  * A species is detected in a window if the window is not quiet and its probability reaches the threshold. Where the rounded probability does
  * not decide this, `atDefault` does: the detections of the server.
@@ -37,9 +38,10 @@ export function detect(windows, threshold, atDefault = []) {
       if (run && run.last === number - 1) {
         run.end = window.end;
         run.probability = Math.max(run.probability, probability);
+        run.unknown_score = lowest(run.unknown_score, window.unknown_score);
         run.last = number;
       } else {
-        const started = {start: window.start, end: window.end, species, probability, last: number};
+        const {start, end, unknown_score = null} = window, started = {start, end, species, probability, unknown_score, last: number};
         open.set(species, started);
         found.push(started);
       }
@@ -47,7 +49,16 @@ export function detect(windows, threshold, atDefault = []) {
   });
   const compare = (/** @type {string} */ a, /** @type {string} */ b) => (a < b ? -1 : a > b ? 1 : 0);
   found.sort((a, b) => a.start - b.start || b.probability - a.probability || compare(a.species, b.species));
-  return found.map(({start, end, species, probability}) => ({start, end, species, probability}));
+  return found.map(({start, end, species, probability, unknown_score}) => ({start, end, species, probability, unknown_score}));
+}
+
+/**
+ * Return the lower of two scores; null if one is unknown.
+ * @param {number|null|undefined} a
+ * @param {number|null|undefined} b
+ */
+function lowest(a, b) {
+  return typeof a === "number" && typeof b === "number" ? Math.min(a, b) : null;
 }
 
 /**

@@ -115,9 +115,20 @@ function logRow({time, species, probability, unknown_score: unknown, duration, d
 }
 
 function drift() {
-  return load("v1/drift", MISSING.drift, ({summary, features, ...rest}) => [
+  return load("v1/drift", MISSING.drift, ({summary, features, bundle, recordings, needed, alarm_rate: rate}) => [
     ...(summary ? [element("p", {}, element("strong", {}, summary))] : []),
-    ...(features?.length ? [tableOf(features)] : []),
-    pairs(rest),
+    ...(features?.length ? [tableOf(features.map(driftRow))] : []),
+    pairs({recordings, "recordings needed": needed, "false-alarm rate": typeof rate === "number" ? `${100 * rate} %` : null, bundle}),
   ]);
+}
+
+/**
+ * Return a feature of the drift test with its name for people and its unit.
+ * @param {Record<string, any>} feature
+ */
+function driftRow({feature, title, unit, drift: differs, distance, p_value: p, median, reference_median: reference}) {
+  return {
+    feature: `${title ?? feature}${unit ? ` (${unit})` : ""}`,
+    differs, "median now": median, "reference median": reference, distance, "p value": p,
+  };
 }

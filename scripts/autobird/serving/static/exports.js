@@ -5,10 +5,10 @@ import {element} from "./dom.js";
 /** @typedef {import("./types.js").Detection} Detection */
 /** @typedef {{file: string, duration: number, detections: Detection[], place?: import("./types.js").Place}} Recording duration in seconds */
 
-const CSV_COLUMNS = ["file", "start", "end", "species", "probability", "site", "recorder", "recorded_at", "date", "time"];
+const CSV_COLUMNS = ["file", "start", "end", "species", "probability", "site", "recorder", "recorded_at", "date", "time", "unknown_score"];
 
 const RAVEN_COLUMNS = ["Selection", "View", "Channel", "Begin Time (s)", "End Time (s)", "Low Freq (Hz)", "High Freq (Hz)", "Begin Path",
-  "File Offset (s)", "Begin File", "Species", "Score"];
+  "File Offset (s)", "Begin File", "Species", "Score", "Unknown Score"];
 
 /**
  * Return the CSV table. The columns of site, recorder and time are empty where the server does not know them.
@@ -17,7 +17,7 @@ const RAVEN_COLUMNS = ["Selection", "View", "Channel", "Begin Time (s)", "End Ti
 export function csvTable(recordings) {
   const rows = recordings.flatMap(({file, detections, place}) => detections.map((d) =>
     [file, seconds(d.start), seconds(d.end), d.species, d.probability.toFixed(4), place?.site ?? "", place?.recorder ?? "",
-      place?.recorded_at ?? "", ...dateAndTime(place?.recorded_at ?? "", d.start)]));
+      place?.recorded_at ?? "", ...dateAndTime(place?.recorded_at ?? "", d.start), scoreCell(d.unknown_score)]));
   return [CSV_COLUMNS, ...rows].map((row) => `${row.map(quoted).join(",")}\n`).join("");
 }
 
@@ -33,7 +33,8 @@ export function ravenTable(recordings, band) {
     for (const d of detections) {
       selection += 1;
       text += tabLine([String(selection), "Spectrogram 1", "1", seconds(elapsed + d.start), seconds(elapsed + d.end), String(band.low),
-        String(band.high), file, seconds(d.start), file.split("/").pop() ?? file, d.species, d.probability.toFixed(4)]);
+        String(band.high), file, seconds(d.start), file.split("/").pop() ?? file, d.species, d.probability.toFixed(4),
+        scoreCell(d.unknown_score)]);
     }
     elapsed += duration;
   }
@@ -60,6 +61,14 @@ function dateAndTime(recordedAt, after) {
   if (!clock) return ["", ""];
   const at = new Date(Date.parse(`${clock[1]}T${clock[2]}Z`) + 1000 * after).toISOString();
   return [at.slice(0, 10), at.slice(11, 19)];
+}
+
+/**
+ * Write a score with 4 decimals; empty if it is unknown.
+ * @param {number|null|undefined} value
+ */
+function scoreCell(value) {
+  return typeof value === "number" ? value.toFixed(4) : "";
 }
 
 /**

@@ -88,9 +88,11 @@ export class FileTable {
   draw(entry) {
     const kept = this.rows.get(entry);
     if (!kept) return;
-    const bar = kept.row.querySelector("progress"), key = `${entry.status}:${entry.problem}`;
+    const bar = kept.row.querySelector("progress"), key = `${entry.status}:${entry.problem}:${entry.job}`;
     if (kept.key === key && bar) {
-      bar.value = entry.sent;
+      if (entry.sent === null) bar.removeAttribute("value");
+      else bar.value = entry.sent;
+      if (entry.note) bar.previousElementSibling.textContent = entry.note;
       return;
     }
     kept.key = key;
@@ -110,13 +112,13 @@ export class FileTable {
       : element("span", {}, name);
     const buttons = isOpen(entry)
       ? [this.button("Cancel", name, () => queue.cancel(entry))]
-      : [entry.status === "done" ? null : this.button("Try again", name, () => queue.retry(entry)),
+      : [entry.status === "done" || entry.isRestored ? null : this.button("Try again", name, () => queue.retry(entry)),
         this.button("Remove", name, () => queue.remove(entry))];
     const unknown = answer?.unknown_score, isUnlike = typeof unknown === "number" && unknown >= UNLIKE;
     return [
       element("th", {scope: "row"}, title),
       cell(this.status(entry), entry.status === "done" && !warningsOf(entry).length ? "status plain-done" : "status"),
-      cell(answer ? clock(answer.duration) : fileSize(size), "number length"),
+      cell(answer ? clock(answer.duration) : entry.isRestored ? "" : fileSize(size), "number length"),
       cell(answer ? bestSpecies(answer, options.commonNames) : "", "best"),
       cell(answer ? summary(options.detections(answer)) : "", "found"),
       cell(answer ? [score(unknown), isUnlike ? element("small", {class: "mark"}, "unlike") : null] : "", "number unknown"),
@@ -131,10 +133,9 @@ export class FileTable {
       cancelled: "cancelled",
     }[entry.status];
     if (entry.status === "uploading" || entry.status === "computing") {
-      const label = `${entry.file.name}: ${words}`;
-      const bar = entry.status === "uploading"
-        ? element("progress", {value: entry.sent, max: 1, "aria-label": label}) : element("progress", {"aria-label": label});
-      return [words, bar];
+      const isKnown = entry.status === "uploading" || entry.job;
+      const bar = element("progress", {value: isKnown ? entry.sent : null, max: 1, "aria-label": `${entry.file.name}: ${words}`});
+      return [element("span", {}, entry.note || words), bar];
     }
     if (entry.status === "failed") return [element("strong", {class: "error"}, "failed"), element("div", {class: "problem"}, entry.problem)];
     return [words, ...warnings.map((text) => element("div", {class: "warning"}, text))];

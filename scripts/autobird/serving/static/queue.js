@@ -1,6 +1,7 @@
 /** The files of the session: sends them one after the other, keeps each answer with its file, and loses none when one fails. */
 
-import {predict, RequestProblem} from "./api.js";
+import {addJob, predict, removeJob, RequestProblem} from "./api.js";
+import {followJob, lengthOfHeader, rememberedJobs, rememberJobs, speciesOfJob} from "./jobs.js";
 import {fileSize} from "./text.js";
 
 /** @typedef {import("./types.js").Entry} Entry */
@@ -10,6 +11,9 @@ const PARALLEL = 2;
 
 /** Attempts of a file while the server says that it is busy (status 503 or 429). */
 const ATTEMPTS = 20;
+
+/** Kind of the problem of a recording that is too long for an answer at once. */
+const TOO_LONG = "Recording too long";
 
 /** Longest time between two attempts, seconds. */
 const LONGEST_WAIT = 30;
@@ -26,15 +30,21 @@ export class Queue extends EventTarget {
     this.entries = [];
     /** Largest file, MB; known once the server has been asked. */
     this.maxMegabytes = Infinity;
+    /** Longest recording that is answered at once, seconds. */
+    this.maxSeconds = Infinity;
+    /** Largest file of a job, MB; 0: the server takes no jobs. */
+    this.jobMegabytes = 0;
     /** Number of species in the answer of each window; 0: all. */
     this.topK = 0;
+    /** Number of species of the model. */
+    this.species = 0;
     this.batch = 0;
     this.nextId = 1;
   }
 
-  /** Whether a file waits or is being classified. */
+  /** Whether a file waits or is being classified that would be lost with the page; jobs are not. */
   get busy() {
-    return this.entries.some((entry) => isOpen(entry));
+    return this.entries.some((entry) => isOpen(entry) && !entry.job);
   }
 
   /**
@@ -50,6 +60,18 @@ export class Queue extends EventTarget {
     this.next();
   }
 
+  /** Show the jobs of this tab again after the page was loaded again. */
+  restore() {
+    const known = new Set(this.entries.map((entry) => entry.job));
+    const jobs = rememberedJobs().filter(({id}) => !known.has(id));
+    if (!jobs.length) return;
+    this.batch += 1;
+    const added = jobs.map(({id, name}) => ({...this.newEntry(new File([], name)), job: id, asJob: true, isRestored: true}));
+    this.entries.push(...added);
+    this.dispatchEvent(new CustomEvent("add", {detail: added}));
+    for (const entry of added) void this.follow(entry, entry.job);
+  }
+
   /**
    * Stop a file that waits or is being classified.
    * @param {Entry} entry
@@ -57,7 +79,8 @@ export class Queue extends EventTarget {
   cancel(entry) {
     if (!isOpen(entry)) return;
     entry.stop();
-    this.set(entry, {status: "cancelled", problem: "", stop: () => {}});
+    this.forgetJob(entry);
+    this.set(entry, {status: "cancelled", problem: "", note: "", stop: () => {}});
     this.next();
   }
 
@@ -78,6 +101,7 @@ export class Queue extends EventTarget {
    */
   remove(entry) {
     this.cancel(entry);
+    this.forgetJob(entry);
     this.entries = this.entries.filter((other) => other !== entry);
     this.dispatchEvent(new CustomEvent("remove", {detail: entry}));
   }
@@ -88,17 +112,21 @@ export class Queue extends EventTarget {
    */
   newEntry(file) {
     const id = this.nextId++;
-    return {id, batch: this.batch, file, status: "waiting", sent: 0, answer: null, problem: "", stop: () => {}};
+    return {
+      id, batch: this.batch, file, status: "waiting", sent: 0, answer: null, problem: "", stop: () => {}, asJob: false, job: "", note: "",
+      isRestored: false,
+    };
   }
 
   /**
-   * Refuse a file that the server would refuse after it has been sent.
+   * Refuse a file that the server would refuse after it has been sent; a file that is too large for an answer at once becomes a job.
    * @param {Entry} entry
    */
   check(entry) {
-    const {size} = entry.file;
-    if (size > this.maxMegabytes * 1e6) {
-      const problem = `${fileSize(size)} are more than the ${this.maxMegabytes} MB that this server accepts; ` +
+    const {size} = entry.file, largest = Math.max(this.maxMegabytes, this.jobMegabytes);
+    entry.asJob ||= size > this.maxMegabytes * 1e6;
+    if (size > largest * 1e6) {
+      const problem = `${fileSize(size)} are more than the ${largest} MB that this server accepts; ` +
         "send a shorter or compressed recording, for example flac or mp3";
       this.set(entry, {status: "failed", problem});
     } else if (size === 0) {
@@ -109,7 +137,7 @@ export class Queue extends EventTarget {
   /** Start as many waiting files as may run at the same time. */
   next() {
     for (const entry of this.entries) {
-      if (this.entries.filter((e) => e.status === "uploading" || e.status === "computing").length >= PARALLEL) return;
+      if (this.entries.filter((e) => (e.status === "uploading" || e.status === "computing") && !e.job).length >= PARALLEL) return;
       if (entry.status === "waiting" && !entry.problem) void this.run(entry, 1);
     }
   }
@@ -120,25 +148,77 @@ export class Queue extends EventTarget {
    * @param {number} attempt
    */
   async run(entry, attempt) {
-    const {answer, stop} = predict(entry.file, {spectrogram: true, topK: this.topK}, (share) => {
-      if (entry.stop === mine) this.set(entry, {status: share < 1 ? "uploading" : "computing", sent: share});
-    });
+    let stop = () => {};
     const mine = () => stop();
     this.set(entry, {status: "uploading", sent: 0, problem: "", stop: mine});
     try {
-      const result = await answer;
+      const length = this.jobMegabytes ? await lengthOfHeader(entry.file).catch(() => 0) : 0;
       if (entry.stop !== mine) return;
-      this.set(entry, {status: "done", answer: result, sent: 1, stop: () => {}});
+      entry.asJob ||= length > this.maxSeconds;
+      const onProgress = (/** @type {number} */ share) => {
+        if (entry.stop === mine) this.set(entry, {status: share < 1 ? "uploading" : "computing", sent: share});
+      };
+      const request = entry.asJob
+        ? addJob(entry.file, {topK: speciesOfJob(length, this.species, this.topK)}, onProgress)
+        : predict(entry.file, {spectrogram: true, topK: this.topK}, onProgress);
+      stop = request.stop;
+      const result = await request.answer;
+      if (entry.stop !== mine) {
+        if (entry.asJob) removeJob(result.id); // cancelled while the answer was on its way
+        return;
+      }
+      if (entry.asJob) void this.follow(entry, result.id);
+      else this.set(entry, {status: "done", answer: result, sent: 1, stop: () => {}});
     } catch (error) {
       if (entry.stop !== mine) return;
       const problem = error instanceof RequestProblem ? error : new RequestProblem(String(error), 0);
-      if ((problem.status === 503 || problem.status === 429) && problem.retryAfter > 0 && attempt < ATTEMPTS) {
+      if (problem.status === 413 && problem.title === TOO_LONG && this.jobMegabytes && !entry.asJob) {
+        entry.asJob = true;
+        this.set(entry, {status: "waiting", sent: 0, stop: () => {}});
+      } else if ((problem.status === 503 || problem.status === 429) && problem.retryAfter > 0 && attempt < ATTEMPTS) {
         this.waitAndRun(entry, attempt + 1, problem);
       } else {
         this.set(entry, {status: "failed", problem: problem.message, stop: () => {}});
       }
     }
     this.next();
+  }
+
+  /**
+   * Show the progress of a job until its result is there. Until the page is closed or the file removed, the tab remembers it.
+   * @param {Entry} entry
+   * @param {string} id
+   */
+  async follow(entry, id) {
+    const mine = () => {}; // `forgetJob` cancels it
+    this.set(entry, {status: "computing", sent: null, job: id, note: "waiting", stop: mine});
+    this.rememberJobs();
+    try {
+      const answer = await followJob(id, (share, note) => {
+        if (entry.stop === mine) this.set(entry, {sent: share, note});
+        return entry.stop === mine;
+      });
+      if (answer && entry.stop === mine) this.set(entry, {status: "done", answer, sent: 1, note: "", stop: () => {}});
+    } catch (error) {
+      if (entry.stop !== mine) return;
+      this.forgetJob(entry);
+      this.set(entry, {status: "failed", problem: error instanceof Error ? error.message : String(error), note: "", stop: () => {}});
+    }
+  }
+
+  /**
+   * Remove the job of an entry from the server and from the tab's memory.
+   * @param {Entry} entry
+   */
+  forgetJob(entry) {
+    if (!entry.job) return;
+    removeJob(entry.job);
+    entry.job = "";
+    this.rememberJobs();
+  }
+
+  rememberJobs() {
+    rememberJobs(this.entries.filter((entry) => entry.job).map(({job, file}) => ({id: job, name: file.name})));
   }
 
   /**

@@ -93,7 +93,9 @@ export class Result {
     const sound = await decode(entry.file, answer.duration, answer.audio?.sample_rate);
     if (this.entry !== entry) return;
     if (!sound) {
-      byId("sound-note").textContent = "The spectrogram is the server's: this browser does not decode the file, or it is very long.";
+      byId("sound-note").textContent = entry.isRestored
+        ? "No sound and no spectrogram: this page was loaded again; add the file again to hear it."
+        : `${answer.spectrogram ? "The spectrogram is the server's" : "No spectrogram"}: this browser does not decode the file, or it is very long.`;
       return;
     }
     const source = await this.computed.open(sound.samples, sound.rate);
@@ -166,6 +168,7 @@ export class Result {
   }
 
   cannotPlay() {
+    if (this.entry?.isRestored) return;
     byId("sound-note").textContent = "This browser cannot play this file; convert it to wav, flac or mp3 to hear it here.";
     announce(byId("sound-note").textContent);
   }

@@ -4,7 +4,8 @@
  * @typedef {{species: string, probability: number}} SpeciesScore
  * @typedef {{start: number, end: number, quiet: boolean, species: SpeciesScore[], unknown_score?: number|null}} AnswerWindow
  *   start and end in seconds
- * @typedef {{start: number, end: number, species: string, probability: number}} Detection start and end in seconds
+ * @typedef {{start: number, end: number, species: string, probability: number, unknown_score?: number|null}} Detection
+ *   start and end in seconds
  * @typedef {{bands: number, columns: number, fmin: number, fmax: number, data: string}} ServerSpectrogram
  *   8-bit mel spectrogram in base64, row by row from the lowest band
  * @typedef {{format?: string, sample_rate?: number, channels?: number, level_dbfs?: number, peak_dbfs?: number, clipped_share?: number,
@@ -32,9 +33,13 @@
  * @property {number} batch files that were added together have the same number
  * @property {File} file
  * @property {Status} status
- * @property {number} sent share of the file that has been sent, 0 to 1
+ * @property {number|null} sent share of the file that has been sent, or of its job that is done, 0 to 1; null: unknown
  * @property {Answer|null} answer
  * @property {string} problem why it failed, or why it waits; "" otherwise
  * @property {() => void} stop stops the request that is running
+ * @property {boolean} asJob whether it is sent as a job, because it is long
+ * @property {string} job id of its job on the server; "" if it has none
+ * @property {string} note what the server says about its job; "" otherwise
+ * @property {boolean} isRestored whether the page was loaded again since, so that there is no sound
  */
 export {};

@@ -92,12 +92,12 @@ class LogEntry:
         kept = sorted(self.detections, key=lambda d: -d[3])[:MAX_DETECTIONS]
         return (
             time.time(),
-            _text(self.bundle),
+            stored_text(self.bundle),
             self.duration,
-            None if self.species is None else _text(self.species),
+            None if self.species is None else stored_text(self.species),
             self.probability,
             *(float(self.features[name]) for name in DRIFT_FEATURES),
-            _text(self.request),
+            stored_text(self.request),
             self.role,
             self.unknown_score,
             _json([[round(start, 3), round(end, 3), name, round(p, 4)] for start, end, name, p in sorted(kept)]),
@@ -134,14 +134,14 @@ class Feedback:
         """Return the values of the columns (`schema.FEEDBACK`); the time is now."""
         return (
             time.time(),
-            _text(self.request),
+            stored_text(self.request),
             self.prediction,
             self.start,
             self.end,
-            _text(self.species),
+            stored_text(self.species),
             self.decision,
-            _text(self.other_species),
-            _text(self.reviewer),
+            stored_text(self.other_species),
+            stored_text(self.reviewer),
         )
 
 
@@ -150,10 +150,10 @@ def new_key() -> str:
     return uuid.uuid4().hex
 
 
-def _text(text: str) -> str:
+def stored_text(text: str) -> str:
     """Return a text without what a database refuses: the character 0 (PostgreSQL) and halves of surrogate pairs."""
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(value: Any) -> str:
-    return _text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    return stored_text(json.dumps(value, ensure_ascii=False, separators=(",", ":")))

@@ -56,8 +56,10 @@ class PostgresBackend:
             raise AutobirdError(
                 f"a log in PostgreSQL needs a package that is not installed ({error}); run: pip install 'autobird[postgres]'"
             ) from error
-        self._psycopg = psycopg
-        self._url = url
+        self._psycopg, self._url = psycopg, url
+        errors = psycopg.errors
+        # Another program dropped a table, a column or the schema.
+        self._changed = (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName)
         try:
             parts = urlsplit(url)
             host = f"{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
@@ -85,14 +87,14 @@ class PostgresBackend:
         """See `Backend`."""
         try:
             return self._attempt(rows)
-        except (self._psycopg.errors.UndefinedTable, self._psycopg.errors.InvalidSchemaName) as error:
+        except self._changed as error:
             try:
                 with self._connect() as connection:
                     self._create(connection)
                 self.recreated += 1
                 return self._attempt(rows)
-            except (AutobirdError, self._psycopg.Error):
-                raise Unavailable(_one_line(error)) from error
+            except (AutobirdError, self._psycopg.Error) as second:
+                raise Unavailable(f"{_one_line(error)}; it could not be created again ({_one_line(second)})") from error
 
     def _attempt(self, rows: Sequence[Row]) -> list[int | None]:
         try:
@@ -114,7 +116,7 @@ class PostgresBackend:
             return [by_row[n] for n in range(len(rows))]
         except (self._psycopg.DataError, self._psycopg.IntegrityError) as error:
             raise RowRefused(_one_line(error)) from error
-        except (self._psycopg.errors.UndefinedTable, self._psycopg.errors.InvalidSchemaName):
+        except self._changed:
             self.close()
             raise
         except (self._psycopg.Error, OSError) as error:

@@ -18,6 +18,11 @@ class Column(NamedTuple):
     kind: Literal["real", "text", "integer"]
     required: bool = False
 
+    @property
+    def title(self) -> str:
+        """Name in answers and exported tables, the same as in other tables; `end` is a keyword of SQL."""
+        return self.name.removesuffix("_seconds")
+
 
 FIRST = (
     Column("time", "real", True),
@@ -64,8 +69,9 @@ INDEXES = (
     "CREATE INDEX IF NOT EXISTS predictions_bundle ON predictions (bundle, id)",
     "CREATE INDEX IF NOT EXISTS predictions_species ON predictions (species, id)",
     f"CREATE INDEX IF NOT EXISTS predictions_role ON predictions (({ROLE}), id)",
+    "CREATE INDEX IF NOT EXISTS predictions_request ON predictions (request)",
 )
-"""For pruning and time ranges, the drift test, and the pages of one species or role."""
+"""For pruning and time ranges, the drift test, the pages of one species or role, and the ids of feedback."""
 
 
 class Dialect(NamedTuple):

@@ -1,5 +1,6 @@
-"""The log in a SQLite file, which other processes may read, lock, move or delete meanwhile."""
+"""The log in a SQLite file, which other processes may read, lock, change, move or delete meanwhile."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 from autobird.core.errors import AutobirdError
 from autobird.serving.store.backend import Query, Row, RowRefused, Unavailable
-from autobird.serving.store.schema import ADDED, FIRST, INDEXES, SQLITE, VERSION
+from autobird.serving.store.schema import ADDED, FEEDBACK, FIRST, INDEXES, SQLITE, VERSION, Column, TableName
 
 _START_TIMEOUT = 10.0
 """Time to wait at the start for other processes that write to the file, seconds."""
@@ -22,6 +23,9 @@ _READ_TIMEOUT = 5.0
 
 _RETRY_INTERVAL = 0.01
 """Pause before a statement that SQLite refuses without waiting is tried again, seconds."""
+
+_CHANGED = re.compile("no such table|has no column named")
+"""Messages of statements about a table that another program dropped or changed."""
 
 _REMEDY = "give the path of a new file, or of a log that `autobird serve --log` wrote, on a disk with free space"
 
@@ -38,6 +42,7 @@ class SqliteBackend:
         self.recreated = 0
         self._connection: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None
+        self._has_changed = False
 
     def open(self) -> None:
         """See `Backend`."""
@@ -58,10 +63,10 @@ class SqliteBackend:
             if numbers is not None and not self._is_replaced():
                 return numbers
             self._reopen()
-        raise Unavailable(f"{self.path} is moved or deleted again and again")
+        raise Unavailable(f"{self.path} is changed, moved or deleted again and again; {_REMEDY}")
 
     def _attempt(self, rows: Sequence[Row]) -> list[int | None] | None:
-        """Write rows; return None if the file was moved or deleted."""
+        """Write rows; return None if the file was moved or deleted, or its tables were."""
         if self._connection is not None and self._is_replaced():
             return None
         try:
@@ -72,6 +77,7 @@ class SqliteBackend:
         except (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError) as error:
             raise RowRefused(str(error)) from error
         except (sqlite3.Error, OSError) as error:
+            self._has_changed = bool(_CHANGED.search(str(error)))
             if self._connection is not None and self._is_replaced():
                 return None
             self.close()
@@ -88,6 +94,7 @@ class SqliteBackend:
                     (before, limit),
                 ).rowcount
         except (sqlite3.Error, OSError) as error:
+            self._has_changed = bool(_CHANGED.search(str(error)))
             self.close()
             raise Unavailable(str(error)) from error
 
@@ -118,7 +125,7 @@ class SqliteBackend:
             self._connection = None
 
     def _connect(self) -> sqlite3.Connection:
-        """Return the connection that writes; if there is none, open the file, or create it if someone moved or deleted it."""
+        """Return the connection that writes; if there is none, open the file, or create what someone moved or deleted."""
         if self._connection is None:
             if self._is_replaced():
                 self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +149,7 @@ class SqliteBackend:
         self.close()
 
     def _is_replaced(self) -> bool:
-        return self._on_disk() != self._file
+        return self._has_changed or self._on_disk() != self._file
 
     def _on_disk(self) -> tuple[int, int] | None:
         try:
@@ -155,7 +162,9 @@ class SqliteBackend:
         connection = _connection(self.path, timeout)
         try:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if tables and "predictions" not in tables:
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            is_own = self._has_changed and version == VERSION and self._on_disk() == self._file
+            if tables and "predictions" not in tables and not is_own:
                 raise AutobirdError(
                     f"the log {self.path} is a database of another program; give the path of another file"
                 )
@@ -166,7 +175,7 @@ class SqliteBackend:
             found = self._on_disk()
             if found is None:
                 raise sqlite3.OperationalError(f"{self.path} was moved or deleted")
-            self._file = found
+            self._file, self._has_changed = found, False
         finally:
             connection.close()
 
@@ -177,21 +186,25 @@ class SqliteBackend:
                 f"the log {self.path} was written by a newer version of Autobird (tables {version}, this one has {VERSION}); "
                 "use that version, or give the path of a new file"
             )
-        connection.execute(SQLITE.create("predictions"))
-        columns = {row[1] for row in connection.execute("PRAGMA table_info(predictions)")}
-        if missing := {column.name for column in FIRST} - columns:
-            raise AutobirdError(
-                f"the log {self.path} has no column {min(missing)!r}: another version of Autobird wrote it; "
-                "give the path of a new file"
-            )
-        for column in ADDED:
-            if column.name not in columns:
-                connection.execute(f"ALTER TABLE predictions ADD COLUMN {SQLITE.definition(column)}")
-        connection.execute(SQLITE.create("feedback"))
+        required: dict[TableName, tuple[Column, ...]] = {"predictions": FIRST, "feedback": FEEDBACK}
+        for table, columns in required.items():
+            connection.execute(SQLITE.create(table))
+            if missing := {column.name for column in columns} - _columns(connection, table):
+                raise AutobirdError(
+                    f"the log {self.path} has no column {min(missing)!r} in its table {table}: another version of Autobird wrote it, "
+                    "or another program changed it; give the path of a new file"
+                )
+        known = _columns(connection, "predictions")
+        for column in (column for column in ADDED if column.name not in known):
+            connection.execute(f"ALTER TABLE predictions ADD COLUMN {SQLITE.definition(column)}")
         for index in INDEXES:
             connection.execute(index)
         # Also a write that changes nothing: a full disk or a file that may only be read is reported now.
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _columns(connection: sqlite3.Connection, table: TableName) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
 
 
 def _connection(path: Path, timeout: float) -> sqlite3.Connection:

@@ -9,18 +9,27 @@ from typing import Any, NamedTuple
 from autobird.core.errors import AutobirdError
 from autobird.drift.names import DRIFT_FEATURES
 from autobird.serving.store.backend import Backend, Row
-from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key
-from autobird.serving.store.schema import FEEDBACK, ROLE
+from autobird.serving.store.distinct import Distinct
+from autobird.serving.store.entries import Feedback, LogEntry, Role, new_key, stored_text
+from autobird.serving.store.schema import FEEDBACK, PREDICTIONS, ROLE
 from autobird.serving.store.sqlite import SqliteBackend
 from autobird.serving.store.writer import CAPACITY, Writer
 
 WRITE_SECONDS = 1.0
 """Longest time that an answer waits until its entry is written, seconds."""
 
+MAX_PAGE = 500
+"""Largest number of entries of a page."""
+
 _CLOSE_SECONDS = 5.0
 """Time at the end of the server for entries that wait, seconds."""
 
 _ENTRY = "id, time, request, role, bundle, duration, species, probability, unknown_score, detections, detection_count, seconds"
+
+_SEARCHED = 20
+"""Entries that are searched for each recording of the drift test: many are repetitions if a program sends the same file again and again."""
+
+_REQUEST = [column.name for column in PREDICTIONS].index("request")
 
 
 class StoreState(NamedTuple):
@@ -108,42 +117,56 @@ class Store:
 
     def feedback(self, before: int | None = None, limit: int = 50) -> list[dict[str, Any]]:
         """Return feedback as JSON values, the newest first; see `page`."""
-        names = ["id", *(column.name for column in FEEDBACK)]
+        names = ", ".join(column.name for column in FEEDBACK)
+        titles = ["id", *(column.title for column in FEEDBACK)]
         where, values = ("WHERE id < ? ", [before]) if before is not None else ("", [])
         with self._backend.snapshot() as query:
-            rows = query(f"SELECT {', '.join(names)} FROM feedback {where}ORDER BY id DESC LIMIT ?", [*values, limit])
-            found = [dict(zip(names, row, strict=True)) for row in rows]
-        return [
-            {name.removesuffix("_seconds"): utc(value) if name == "time" else value for name, value in row.items()}
-            for row in found
-        ]
+            rows = query(f"SELECT id, {names} FROM feedback {where}ORDER BY id DESC LIMIT ?", [*values, limit])
+            found = [dict(zip(titles, row, strict=True)) for row in rows]
+        return [{**row, "time": utc(row["time"])} for row in found]
 
     def has_request(self, request: str) -> bool:
-        """Return whether there is an entry of a request or job; reads the whole log.
+        """Return whether there is an entry of a request or job, or one that waits to be written.
+
+        Raises:
+            Unavailable: the database cannot be read.
+        """
+        request = stored_text(request)
+        # In this order: an entry stops to wait after it is written.
+        if self._writer.waits(lambda row: row.table == "predictions" and row.values[_REQUEST] == request):
+            return True
+        with self._backend.snapshot() as query:
+            return bool(list(query("SELECT 1 FROM predictions WHERE request = ? LIMIT 1", [request])))
+
+    def request_of(self, prediction: int) -> str | None:
+        """Return the id of the request or job of an entry, "" for one of an older version; None: there is no such entry.
 
         Raises:
             Unavailable: the database cannot be read.
         """
         with self._backend.snapshot() as query:
-            return bool(list(query("SELECT 1 FROM predictions WHERE request = ? LIMIT 1", [request])))
+            found = list(query("SELECT request FROM predictions WHERE id = ?", [prediction]))
+        return found[0][0] or "" if found else None
 
     def features(self, bundle: str, limit: int) -> list[tuple[float, ...]]:
         """Return the drift features (`DRIFT_FEATURES`) of the last recordings that a bundle classified, the newest first.
 
-        Entries of a shadow bundle are not used: if it has the same network, it classified recordings that are there already, and a
-        recording that counts twice makes drift look more certain.
+        A recording that was sent several times counts once (`Distinct`): otherwise it would make drift look more certain.
+
+        Entries of a shadow bundle are not used: if it has the same network, it classified recordings that are there already.
 
         Raises:
             Unavailable: the database cannot be read.
         """
+        distinct = Distinct()
         with self._backend.snapshot() as query:
-            return list(
-                query(
-                    f"SELECT {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = ? AND {ROLE} <> 'shadow' "
-                    "ORDER BY id DESC LIMIT ?",
-                    [bundle, limit],
-                )
+            rows = query(
+                f"SELECT duration, {', '.join(DRIFT_FEATURES)} FROM predictions WHERE bundle = ? AND {ROLE} <> 'shadow' "
+                "ORDER BY id DESC LIMIT ?",
+                [bundle, _SEARCHED * limit],
             )
+            found = [tuple(features) for duration, *features in rows if distinct.is_new(duration, features)]
+        return found[:limit]
 
     def state(self) -> StoreState:
         """Return what was written, waits and is lost."""

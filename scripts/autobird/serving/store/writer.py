@@ -111,6 +111,11 @@ class Writer:
         """Return the number of rows that wait."""
         return len(self._waiting)
 
+    def waits(self, is_meant: Callable[[Row], bool]) -> bool:
+        """Return whether a row waits for which a condition holds."""
+        with self._changed:
+            return any(is_meant(waiting.row) for waiting in self._waiting)
+
     def close(self, timeout: float) -> None:
         """Write the rows that wait, at most for `timeout` seconds, and end the thread; count those that remain as lost."""
         with self._changed:
@@ -170,7 +175,7 @@ class Writer:
             self.written += len(batch)
         if self._backend.recreated != self._recreated:
             self._recreated = self._backend.recreated
-            log.warning("the log %s was moved or deleted; it was created again", self._backend.name)
+            log.warning("the log %s, or a table of it, was moved or deleted; it was created again", self._backend.name)
             self._on_recreated()
         with self._changed:
             for waiting, number in zip(batch, numbers, strict=True):

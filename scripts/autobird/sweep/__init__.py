@@ -1,0 +1,1 @@
+"""Sweeps: trainings with other settings, compared on validation recordings."""
