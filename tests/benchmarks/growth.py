@@ -53,7 +53,11 @@ def run(arguments: Sequence[object], scripts: Path = SCRIPTS) -> tuple[Measured,
     if process.returncode:
         raise RuntimeError(f"{arguments[0]} ended with {process.returncode}")
     cpu = used.ru_utime + used.ru_stime
-    return {"seconds": round(time.monotonic() - start, 1), "cpu": round(cpu, 1), "mb": round(used.ru_maxrss / 1024)}, printed
+    return {
+        "seconds": round(time.monotonic() - start, 1),
+        "cpu": round(cpu, 1),
+        "mb": round(used.ru_maxrss / 1024),
+    }, printed
 
 
 def together(runs: Sequence[Measured]) -> Measured:

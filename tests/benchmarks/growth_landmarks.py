@@ -81,7 +81,15 @@ def real_landmarks(recordings: Path, cache: Path) -> list[list[LandmarkArrays]]:
         paths = sorted(path for path in recordings.rglob("*") if path.suffix.lower() == ".mp3")
         with ProcessPoolExecutor() as pool:
             found = list(pool.map(cases, paths, chunksize=4))
-        np.savez(cache, **{f"{i:05d}-{k}-{n}": x for i, of in enumerate(found) for k, pair in enumerate(of) for n, x in enumerate(pair)})
+        np.savez(
+            cache,
+            **{
+                f"{i:05d}-{k}-{n}": x
+                for i, of in enumerate(found)
+                for k, pair in enumerate(of)
+                for n, x in enumerate(pair)
+            },
+        )
     with np.load(cache) as file:
         arrays = [file[name] for name in sorted(file.files)]
     pairs = list(zip(arrays[::2], arrays[1::2], strict=True))
@@ -117,12 +125,16 @@ def simulated(peaks: Peaks, sources: NDArray[np.int64], rng: np.random.Generator
     return rows
 
 
-def _in_other_order(recording: NDArray[np.int64], block: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _in_other_order(
+    recording: NDArray[np.int64], block: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
     """Return a new number of the block of each peak: the blocks of each recording in random order."""
     keys, inverse = np.unique(recording << 32 | block, return_inverse=True)
     of_recording = keys >> 32
     number = np.empty(len(keys), np.int64)
-    number[np.lexsort((rng.random(len(keys)), of_recording))] = np.arange(len(keys)) - np.searchsorted(of_recording, of_recording)
+    number[np.lexsort((rng.random(len(keys)), of_recording))] = np.arange(len(keys)) - np.searchsorted(
+        of_recording, of_recording
+    )
     return number[inverse]
 
 
@@ -156,7 +168,9 @@ def batches_for(count: int) -> int:
     return min(1000, max(8, count // 1000))
 
 
-def write_landmarks(folder: Path, count: int, real: Sequence[Sequence[LandmarkArrays]], only: tuple[int, int] | None) -> None:
+def write_landmarks(
+    folder: Path, count: int, real: Sequence[Sequence[LandmarkArrays]], only: tuple[int, int] | None
+) -> None:
     """Write the landmark file of each batch.
 
     Args:
@@ -185,7 +199,9 @@ def _write(path: Path, rows: NDArray[np.void], hashes: tuple[int, int] | None) -
     first, end = np.searchsorted(rows["hash"], hashes)
     hole = len(rows) - (end - first)
     with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, {"descr": np.lib.format.dtype_to_descr(LANDMARK), "fortran_order": False, "shape": rows.shape})
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": np.lib.format.dtype_to_descr(LANDMARK), "fortran_order": False, "shape": rows.shape}
+        )
         file.seek(hole * LANDMARK.itemsize, 1)
         file.write(rows[first:end].data)
 
@@ -217,14 +233,19 @@ def score(found: Path, count: int, real: Sequence[Sequence[LandmarkArrays]]) -> 
         if pair.first // kinds == pair.second // kinds
     }
     recall = {
-        name: sum((i * kinds, i * kinds + kind) in right for i in range(corpus.real)) / corpus.real for kind, name in enumerate(NAMES) if kind
+        name: sum((i * kinds, i * kinds + kind) in right for i in range(corpus.real)) / corpus.real
+        for kind, name in enumerate(NAMES)
+        if kind
     }
     return {
         "recall": {name: round(value, 3) for name, value in recall.items()},
         "found": len(right & possible),
         "more": len(right - possible),
         "possible": len(possible),
-        "wrong": sum((a is None) != (b is None) or (a is not None and b is not None and a // kinds != b // kinds) for a, b in pairs),
+        "wrong": sum(
+            (a is None) != (b is None) or (a is not None and b is not None and a // kinds != b // kinds)
+            for a, b in pairs
+        ),
         "simulated": sum(a is None and b is None for a, b in pairs),
     }
 
@@ -283,7 +304,12 @@ def main() -> None:
     """Write a corpus, score a search, or compare simulated with real recordings; prints JSON."""
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("recordings", type=Path, help="folder of MP3 files")
-    p.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "growth_landmarks.npz", help="file for their landmarks")
+    p.add_argument(
+        "--cache",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "growth_landmarks.npz",
+        help="file for their landmarks",
+    )
     p.add_argument("--count", type=int, help="number of recordings")
     p.add_argument("--write", type=Path, help="folder for the landmark files")
     p.add_argument("--only", type=int, nargs=2, metavar=("RANGE", "RANGES"), help="write one range of hashes")
