@@ -60,7 +60,7 @@ def test_row_groups_do_not_change_the_rows(tmp_path: Path, monkeypatch: pytest.M
     table, windows, tables = corpus()
     entries, numbers, _ = build_index(table, [windows], tables, SETTINGS)
     write_chunks(tmp_path / "whole.parquet", index_rows(entries, numbers), INDEX)
-    monkeypatch.setattr(window_entries, "_ROW_GROUP", 100)
+    monkeypatch.setattr(window_entries, "ROW_GROUP", 100)
     write_chunks(tmp_path / "groups.parquet", index_rows(entries, numbers), INDEX)
     assert pq.ParquetFile(tmp_path / "groups.parquet").num_row_groups == 4
     assert pq.read_table(tmp_path / "groups.parquet").equals(pq.read_table(tmp_path / "whole.parquet"))

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from autobird.audio.settings import FilterSettings
+from autobird.core.tables import ROW_GROUP
 from autobird.dataset.schemas import INDEX
 
 _NUMBERS = {
@@ -20,9 +21,6 @@ _NUMBERS = {
     "mel_mean": np.float64,
 }  # fmt: skip
 """Columns of single windows (`read_windows`)."""
-
-_ROW_GROUP = 1 << 20
-"""Windows that are written to the index at a time: those of a row group of a Parquet file."""
 
 WindowNumbers = dict[str, NDArray[np.generic]]
 """Numbers of all windows, sorted by recording and start: start, shard, row, first_frame, rms, mel_std, mel_mean, and `entry`, the row of
@@ -81,8 +79,8 @@ def index_rows(entries: pd.DataFrame, numbers: WindowNumbers) -> Iterator[pa.Tab
     """
     common = pa.schema([field for field in INDEX if field.name not in numbers])
     of_entries = pa.Table.from_pandas(entries[common.names], schema=common, preserve_index=False)
-    for at in range(0, len(numbers["entry"]), _ROW_GROUP):
-        rows = slice(at, at + _ROW_GROUP)
+    for at in range(0, len(numbers["entry"]), ROW_GROUP):
+        rows = slice(at, at + ROW_GROUP)
         taken = of_entries.take(pa.array(numbers["entry"][rows]))
         columns = [
             pa.chunked_array([pa.array(numbers[field.name][rows], field.type)])

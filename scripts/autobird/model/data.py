@@ -12,6 +12,7 @@ from torch import Tensor
 
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
+from autobird.core.memory_maps import expect_random_reads, memory_maps, request_rows
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
@@ -83,7 +84,7 @@ class WindowDataset:
         """
         recording, names = pd.factorize(index["recording"])
         windows = cls(
-            shards=[np.load(p, mmap_mode="r") for p in shards],
+            shards=memory_maps(shards),
             shard=index["shard"].to_numpy(np.int64),
             first_frame=index["first_frame"].to_numpy(np.int64),
             labels=LabelSets.of(index, labels),
@@ -99,6 +100,7 @@ class WindowDataset:
                     f"{path}: the window of {names[recording[row]]} at sample {index['start'].iloc[row]} contains NaN or "
                     "infinity; delete the file to have it computed again, and if that does not help, exclude the recording"
                 )
+        expect_random_reads(windows.shards)
         return windows
 
     @classmethod
@@ -126,7 +128,19 @@ class WindowDataset:
                 on.
             processes: processes that share the windows.
         """
-        table = read_table(index)
+        columns = [
+            "recording",
+            "start",
+            "shard",
+            "first_frame",
+            "present",
+            "absent",
+            "unknown",
+            "default",
+            "dropped",
+            "split",
+        ]
+        table = read_table(index, columns)
         table = table[(table["dropped"] == "") & (table["split"] == split)]
         if single_species:
             table = table[holds_one(table)]
@@ -172,6 +186,7 @@ class WindowDataset:
         offsets = np.arange(self.frames)
         for s in np.unique(self.shard[rows]):
             in_shard = np.flatnonzero(self.shard[rows] == s)
+            request_rows(self.shards[s], self.first_frame[rows[in_shard]], self.frames)
             out[in_shard] = self.shards[s][self.first_frame[rows[in_shard], None] + offsets]
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
 

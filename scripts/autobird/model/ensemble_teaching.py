@@ -56,7 +56,7 @@ def with_answers(windows: WindowDataset, index: Path, answers: Path, outputs: Ou
     Raises:
         AutobirdError: windows are missing from the table.
     """
-    used = read_table(index)
+    used = read_table(index, ["recording", "start", "present", "default", "dropped", "split"])
     used = used[(used["dropped"] == "") & (used["split"] == "train")]
     if outputs == "softmax":
         used = used[holds_one(used)]
