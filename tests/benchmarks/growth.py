@@ -30,6 +30,11 @@ MAX_RANGES = 64
 """Most ranges of hashes of a run (`workflow/rules/common.smk`)."""
 
 MEASURED_WHOLE = 200_000
+FORMER_PAIRS = 10_000
+"""Most recordings with which the comparison of all batches by the former code is measured: its time grows with their square."""
+
+NO_PAIRS = "recording,other,votes,offset,species,other_species\n"
+
 ONE_RANGE = 31
 """The range that is measured of larger corpora: its share of the landmarks is about the mean."""
 
@@ -127,11 +132,16 @@ def measure(count: int, folder: Path, arguments: Sequence[object], former: Path 
     ranges = min(MAX_RANGES, max(8, count // 1000))
     only = [] if whole else ["--only", ONE_RANGE, ranges]
     simulation = ["tests.benchmarks.growth_landmarks", *arguments, "--count", count]
-    run([*simulation, "--write", folder / "landmarks", *only])
+    _, written = run([*simulation, "--write", folder / "landmarks", *only])
     run(["tests.benchmarks.growth_tables", count, folder])
     results: dict[str, Any] = {}
     if former:
-        return {"near_duplicates": near_duplicates(folder, former), "dataset": dataset(folder, former)}
+        if count <= FORMER_PAIRS:
+            results["near_duplicates"] = near_duplicates(folder, former)
+        else:
+            (folder / "near_duplicates.csv").write_text(NO_PAIRS)
+        report(count, results)
+        return results | {"dataset": dataset(folder, former), **reading(folder, former)}
     if whole:
         results["landmarks_mb"] = round(sum(file.stat().st_size for file in files(folder, "landmarks/*")) / 1e6)
         results["landmark_votes"] = together([landmark_votes(folder, number, ranges) for number in range(ranges)])
@@ -143,10 +153,19 @@ def measure(count: int, folder: Path, arguments: Sequence[object], former: Path 
         results["pairs"] = json.loads(printed)
     else:
         results["one_range"] = landmark_votes(folder, ONE_RANGE, ranges)
+        results["one_range"]["share"] = json.loads(written)["share"]
         results["one_range"]["votes_mb"] = round((folder / f"votes{ONE_RANGE:02d}.npy").stat().st_size / 1e6)
-        (folder / "near_duplicates.csv").write_text("recording,other,votes,offset,species,other_species\n")
+        (folder / "near_duplicates.csv").write_text(NO_PAIRS)
     report(count, results)
-    return results | {"dataset": dataset(folder)}
+    results["dataset"] = dataset(folder)
+    report(count, results)
+    return results | reading(folder)
+
+
+def reading(folder: Path, scripts: Path = SCRIPTS) -> dict[str, Measured]:
+    """Run the steps of `growth_reading`."""
+    run(["tests.benchmarks.growth_reading", "prepare", folder])
+    return {step: run(["tests.benchmarks.growth_reading", step, folder], scripts)[0] for step in ("train", "score", "evaluate")}
 
 
 def report(count: int, results: dict[str, Any]) -> None:

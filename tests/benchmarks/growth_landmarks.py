@@ -170,8 +170,8 @@ def batches_for(count: int) -> int:
 
 def write_landmarks(
     folder: Path, count: int, real: Sequence[Sequence[LandmarkArrays]], only: tuple[int, int] | None
-) -> None:
-    """Write the landmark file of each batch.
+) -> float:
+    """Write the landmark file of each batch, and return the share of the landmarks that are in the files.
 
     Args:
         folder: for the files.
@@ -182,6 +182,7 @@ def write_landmarks(
     """
     corpus, peaks = Corpus.of(count, len(real)), peaks_of([of_cases[0] for of_cases in real])
     hidden = {int(number): real[i // len(NAMES)][i % len(NAMES)] for i, number in enumerate(corpus.hidden)}
+    total, written = 0, 0
     for batch in range(corpus.batches):
         numbers = range(batch, count, corpus.batches)
         rng = np.random.default_rng([3, batch])
@@ -189,13 +190,16 @@ def write_landmarks(
         replaced = {row: hidden[number] for row, number in enumerate(numbers) if number in hidden}
         rows = rows[~np.isin(rows["recording"], list(replaced))]
         rows = sort_by_hash(np.concatenate([rows, *(landmark_array(row, found) for row, found in replaced.items())]))
-        _write(folder / f"{batch:04d}.npy", rows, range_of_hashes(*only) if only else None)
+        written += _write(folder / f"{batch:04d}.npy", rows, range_of_hashes(*only) if only else None)
+        total += len(rows)
+    return written / total
 
 
-def _write(path: Path, rows: NDArray[np.void], hashes: tuple[int, int] | None) -> None:
+def _write(path: Path, rows: NDArray[np.void], hashes: tuple[int, int] | None) -> int:
+    """Write the landmarks, or those in a range of hashes, and return their number."""
     if hashes is None:
         np.save(path, rows)
-        return
+        return len(rows)
     first, end = np.searchsorted(rows["hash"], hashes)
     hole = len(rows) - (end - first)
     with path.open("wb") as file:
@@ -204,6 +208,7 @@ def _write(path: Path, rows: NDArray[np.void], hashes: tuple[int, int] | None) -
         )
         file.seek(hole * LANDMARK.itemsize, 1)
         file.write(rows[first:end].data)
+    return int(end - first)
 
 
 def score(found: Path, count: int, real: Sequence[Sequence[LandmarkArrays]]) -> dict[str, object]:
@@ -317,7 +322,7 @@ def main() -> None:
     args = p.parse_args()
     real = real_landmarks(args.recordings, args.cache)
     if args.write:
-        write_landmarks(args.write, args.count, real, args.only)
+        print(json.dumps({"share": write_landmarks(args.write, args.count, real, args.only)}))
     elif args.score:
         print(json.dumps(score(args.score, args.count, real)))
     else:

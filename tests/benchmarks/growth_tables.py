@@ -49,7 +49,7 @@ def write_tables(folder: Path, count: int) -> None:
         rows = pd.DataFrame({"recording": table["recording"].repeat(windows)}).reset_index(drop=True)
         rows["start"] = rows.groupby("recording").cumcount() * 40_000
         rows["rms"], rows["offset"], rows["samples"] = rng.lognormal(-4, 1, len(rows)), 0, 0
-        rows["first_frame"] = np.arange(len(rows)) * 78
+        rows["first_frame"] = np.arange(len(rows)) * 2
         rows["mel_mean"], rows["mel_std"] = rng.normal(-8, 2, len(rows)), rng.lognormal(0.3, 0.3, len(rows))
         write_table(folder / f"segments/{batch:04d}.parquet", rows, SEGMENTS)
         write_table(folder / f"mels/{batch:04d}.parquet", rows, MELS)
