@@ -1,7 +1,7 @@
 """Simulated landmarks of a large corpus, made from those of real recordings, among which real near-duplicates are hidden.
 
-A simulated recording takes the spectral peaks of a real one, chosen at random. All of its frequencies are shifted by one random number,
-all of its times are multiplied by another one, its blocks of one second change their order, and each peak moves a little. It thus has the
+A simulated recording takes the spectral peaks of a real one, chosen at random. All of its frequencies are stretched and
+shifted by random numbers, all of its times are multiplied by another one, its blocks of one second change their order, and each peak moves a little. It thus has the
 density, the bands, the time differences and the repetitions of a real recording, but is no near-duplicate of its source, nor of another
 recording from the same source. `python -m tests.benchmarks.growth_landmarks RECORDINGS` compares simulated with real recordings: how often
 two of them have landmarks and triples of peaks in common by chance, also at one time offset.
@@ -39,16 +39,16 @@ _HIDDEN_SHARE = 0.1
 _BANDS = 252
 """Number of bands of the spectral peaks."""
 
-_SHIFT = 24
-"""Largest shift of the bands of a recording (750 Hz)."""
+_SHIFT = 40
+"""Largest shift of the bands of a recording (1.25 kHz)."""
 
-_TEMPO = 0.3
-"""Largest logarithm of the factor of its times."""
+_TEMPO, _STRETCH = 0.5, 0.2
+"""Largest logarithms of the factors of its times, and of its bands."""
 
 _BLOCK = 62
 """Frames of a block whose peaks stay together (1 s)."""
 
-_SPREAD = 0.7
+_SPREAD = 1.0
 """Standard deviation by which each peak moves, in bands and in frames."""
 
 _FRAMES = 1 << 20
@@ -117,7 +117,9 @@ def simulated(peaks: Peaks, sources: NDArray[np.int64], rng: np.random.Generator
     frame = _in_other_order(recording, frame // _BLOCK, rng) * _BLOCK + frame % _BLOCK
     frame = np.maximum(0, frame + np.round(rng.normal(0, _SPREAD, len(frame))).astype(np.int64))
     shift = rng.integers(-_SHIFT, _SHIFT + 1, len(sources))[recording]
-    band = (peaks.band[at] + shift + np.round(rng.normal(0, _SPREAD, len(frame))).astype(np.int64)) % _BANDS
+    stretch = np.exp(rng.uniform(-_STRETCH, _STRETCH, len(sources)))[recording]
+    middle = np.round((peaks.band[at] - _BANDS / 2) * stretch + _BANDS / 2).astype(np.int64)
+    band = (middle + shift + np.round(rng.normal(0, _SPREAD, len(frame))).astype(np.int64)) % _BANDS
     joined = np.unique((recording * _FRAMES + frame) << 8 | band)
     hashes, times = _pairs(joined >> 8, joined & 0xFF)
     rows = np.zeros(len(hashes), LANDMARK)
