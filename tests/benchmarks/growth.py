@@ -165,7 +165,10 @@ def measure(count: int, folder: Path, arguments: Sequence[object], former: Path 
 def reading(folder: Path, scripts: Path = SCRIPTS) -> dict[str, Measured]:
     """Run the steps of `growth_reading`."""
     run(["tests.benchmarks.growth_reading", "prepare", folder])
-    return {step: run(["tests.benchmarks.growth_reading", step, folder], scripts)[0] for step in ("train", "score", "evaluate")}
+    return {
+        step: run(["tests.benchmarks.growth_reading", step, folder], scripts)[0]
+        for step in ("train", "score", "evaluate")
+    }
 
 
 def report(count: int, results: dict[str, Any]) -> None:

@@ -47,12 +47,23 @@ def draw(results: dict[str, Any], path: Path) -> None:
     for row, steps in zip(axes, (STAGES, READING), strict=True):
         for ax, key in zip(row, ("cpu", "mb"), strict=True):
             for name, (label, colour) in steps.items():
-                for sizes, style, suffix in ((results["sizes"], "o-", ""), (results.get("former", {}), "s--", ", former code")):
+                for sizes, style, suffix in (
+                    (results["sizes"], "o-", ""),
+                    (results.get("former", {}), "s--", ", former code"),
+                ):
                     found = points(sizes, name, key)
                     if not found:
                         continue
-                    x, y, estimated = zip(*found, strict=True)
-                    ax.plot(x, y, style, color=colour, label=label + suffix, markersize=5, markerfacecolor="white" if suffix else colour)
+                    x, y, _ = zip(*found, strict=True)
+                    ax.plot(
+                        x,
+                        y,
+                        style,
+                        color=colour,
+                        label=label + suffix,
+                        markersize=5,
+                        markerfacecolor="white" if suffix else colour,
+                    )
                     for point in (p for p in found if p[2]):
                         ax.plot(*point[:2], "o", color=colour, markersize=9, markerfacecolor="none")
             ax.set_xscale("log")
@@ -60,7 +71,14 @@ def draw(results: dict[str, Any], path: Path) -> None:
             ax.set_ylabel("processor time, s" if key == "cpu" else "peak memory, MB")
             if steps is STAGES:
                 ax.plot(GOAL[0], GOAL[1][key], "_", color=plots.GREY, markersize=30, markeredgewidth=2)
-                ax.annotate("limit for all stages", (GOAL[0], GOAL[1][key]), (0, 5), textcoords="offset points", ha="center", fontsize=8)
+                ax.annotate(
+                    "limit for all stages",
+                    (GOAL[0], GOAL[1][key]),
+                    (0, 5),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=8,
+                )
         row[0].legend(fontsize=7.5)
     for ax in axes[1]:
         ax.set_xlabel("recordings")
@@ -80,7 +98,10 @@ def markdown(results: dict[str, Any]) -> str:
 
     row(
         "`landmark_votes`, all jobs",
-        [cell(run.get("landmark_votes")) if "landmark_votes" in run else f"about {cell(estimate(run))}" for run in sizes.values()],
+        [
+            cell(run.get("landmark_votes")) if "landmark_votes" in run else f"about {cell(estimate(run))}"
+            for run in sizes.values()
+        ],
     )
     for name, label in (
         ("near_duplicates", "`near_duplicates`"), ("dataset", "`dataset`"), ("train", "reading for training"), ("score", "`score`"),
@@ -93,12 +114,19 @@ def markdown(results: dict[str, Any]) -> str:
         ("score", "former `score`"), ("evaluate", "former reading for evaluation"),
     ):  # fmt: skip
         row(label, [cell(former.get(str(size), {}).get(name)) for size in sizes])
-    row("landmarks, votes (files, MB)", [f"{run['landmarks_mb']:,}, {run['votes_mb']:,}" if "votes_mb" in run else "-" for run in sizes.values()])
+    row(
+        "landmarks, votes (files, MB)",
+        [f"{run['landmarks_mb']:,}, {run['votes_mb']:,}" if "votes_mb" in run else "-" for run in sizes.values()],
+    )
     pairs = [run.get("pairs") for run in sizes.values()]
     row("hidden pairs found", [f"{p['found'] + p['more']:,} of {p['possible']:,}" if p else "-" for p in pairs])
     row("wrong pairs with a real recording", [f"{p['wrong']:,}" if p else "-" for p in pairs])
     row("pairs of two simulated recordings", [f"{p['simulated']:,}" if p else "-" for p in pairs])
-    lines += ["", "| recall of modified copies | " + " | ".join(f"{size:,}" for size in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+    lines += [
+        "",
+        "| recall of modified copies | " + " | ".join(f"{size:,}" for size in sizes) + " |",
+        "|---" * (len(sizes) + 1) + "|",
+    ]
     for name in next(p for p in pairs if p)["recall"]:
         row(name, [f"{p['recall'][name]:.3f}" if p else "-" for p in pairs])
     return "\n".join(lines)
@@ -109,5 +137,7 @@ def write_documents(results: dict[str, Any], folder: Path) -> None:
     draw(results, folder / "growth.png")
     page = folder / "growth.md"
     text = page.read_text(encoding="utf-8")
-    marked = re.sub(r"(?s)(<!-- growth -->\n).*?(<!-- /growth -->)", lambda m: f"{m[1]}{markdown(results)}\n{m[2]}", text)
+    marked = re.sub(
+        r"(?s)(<!-- growth -->\n).*?(<!-- /growth -->)", lambda m: f"{m[1]}{markdown(results)}\n{m[2]}", text
+    )
     page.write_text(marked, encoding="utf-8")

@@ -48,7 +48,9 @@ def train(folder: Path, labels: list[str]) -> None:
     from autobird.model.data import WindowDataset, epoch_order
     from autobird.model.settings import TrainSettings
 
-    windows = WindowDataset.from_split(folder / "index.parquet", "train", labels, sorted((folder / "shards").iterdir()), FRAMES)
+    windows = WindowDataset.from_split(
+        folder / "index.parquet", "train", labels, sorted((folder / "shards").iterdir()), FRAMES
+    )
     order = epoch_order(windows, TrainSettings(), np.random.default_rng(0))[:READ]
     for at in range(0, len(order), 64):
         windows.take(order[at : at + 64])
@@ -61,7 +63,13 @@ def score(folder: Path, labels: list[str]) -> None:
 
     SimulatedGraph.species = len(labels)
     stage.Graph = SimulatedGraph  # type: ignore[assignment,misc]
-    files = {"variant": "model.json", "model": "model.json", "index": "index.parquet", "output": "predictions.parquet", "log": "log"}
+    files = {
+        "variant": "model.json",
+        "model": "model.json",
+        "index": "index.parquet",
+        "output": "predictions.parquet",
+        "log": "log",
+    }
     options = [text for name, file in files.items() for text in (f"--{name}", str(folder / file))]
     for name in ("shards", "recordings"):
         options += [f"--{name}", *map(str, sorted((folder / name).iterdir()))]
