@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -90,6 +91,14 @@ def landmark_votes(folder: Path, number: int, ranges: int) -> Measured:
     return found
 
 
+def measure_votes(folder: Path, ranges: int, jobs: int) -> Measured:
+    """Run all jobs of `landmark_votes`, `jobs` at a time."""
+    start = time.monotonic()
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = list(pool.map(lambda number: landmark_votes(folder, number, ranges), range(ranges)))
+    return {"seconds": round(time.monotonic() - start, 1), **together(runs)}
+
+
 def near_duplicates(folder: Path, scripts: Path = SCRIPTS) -> Measured:
     """Run the stage `near_duplicates`, with the votes if there are some (the former code has none)."""
     votes = ["--votes", *files(folder, "votes*.npy"), "--summaries", *files(folder, "votes*.json")]
@@ -118,7 +127,7 @@ def dataset(folder: Path, scripts: Path = SCRIPTS) -> Measured:
     return found
 
 
-def measure(count: int, folder: Path, arguments: Sequence[object], former: Path | None) -> dict[str, Any]:
+def measure(count: int, folder: Path, arguments: Sequence[object], former: Path | None, jobs: int) -> dict[str, Any]:
     """Measure all stages for a number of recordings; with `former`, those of the code in this folder.
 
     Args:
@@ -126,6 +135,7 @@ def measure(count: int, folder: Path, arguments: Sequence[object], former: Path 
         folder: an empty folder.
         arguments: of `growth_landmarks`: folder of real recordings, and cache.
         former: scripts folder of the former code; None: this code.
+        jobs: number of jobs of `landmark_votes` at a time.
     """
     whole = count <= MEASURED_WHOLE
     (folder / "landmarks").mkdir()
@@ -144,7 +154,7 @@ def measure(count: int, folder: Path, arguments: Sequence[object], former: Path 
         return results | {"dataset": dataset(folder, former), **reading(folder, former)}
     if whole:
         results["landmarks_mb"] = round(sum(file.stat().st_size for file in files(folder, "landmarks/*")) / 1e6)
-        results["landmark_votes"] = together([landmark_votes(folder, number, ranges) for number in range(ranges)])
+        results["landmark_votes"] = measure_votes(folder, ranges, jobs)
         results["votes_mb"] = round(sum(file.stat().st_size for file in files(folder, "votes*.npy")) / 1e6)
         report(count, results)
         results["near_duplicates"] = near_duplicates(folder)
@@ -184,13 +194,14 @@ def main() -> None:
     p.add_argument("--cache", type=Path, help="file for the landmarks of the recordings")
     p.add_argument("--former", type=Path, help="scripts folder of another checkout, to be measured instead")
     p.add_argument("--work", type=Path, help="folder for temporary files: 120 kB per recording")
+    p.add_argument("--jobs", type=int, default=1, help="jobs of landmark_votes at a time")
     p.add_argument("--draw", action="store_true", help="write the figure and the tables")
     args = p.parse_args()
     results_file = ROOT / "docs/growth.json"
     for count in args.sizes:
         cache = args.cache or Path(args.work or ".") / "growth_landmarks.npz"
         with TemporaryDirectory(dir=args.work) as folder:
-            measured = measure(count, Path(folder), [args.recordings, "--cache", cache], args.former)
+            measured = measure(count, Path(folder), [args.recordings, "--cache", cache], args.former, args.jobs)
         results = json.loads(results_file.read_text(encoding="utf-8")) if results_file.exists() else {}
         results.setdefault("former" if args.former else "sizes", {})[str(count)] = measured
         results_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

@@ -1,7 +1,7 @@
 """Simulated tables of a large corpus: recordings, windows and metadata, as the stages before `dataset` write them.
 
 Lengths have the distribution of real recordings (30 s in the mean, so 11 windows), species and recordists unequal frequencies.
-`python -m tests.benchmarks.growth_tables COUNT FOLDER` writes them; `measured_dataset` lists the options of the stage.
+`python -m tests.benchmarks.growth_tables COUNT FOLDER` writes them.
 """
 
 import sys
