@@ -68,6 +68,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
                         ax.plot(*point[:2], "o", color=colour, markersize=9, markerfacecolor="none")
             ax.set_xscale("log")
             ax.set_yscale("log")
+            ax.margins(y=0.1)
             ax.set_ylabel("processor time, s" if key == "cpu" else "peak memory, MB")
             if steps is STAGES:
                 ax.plot(GOAL[0], GOAL[1][key], "_", color=plots.GREY, markersize=30, markeredgewidth=2)
@@ -119,7 +120,13 @@ def markdown(results: dict[str, Any]) -> str:
         [f"{run['landmarks_mb']:,}, {run['votes_mb']:,}" if "votes_mb" in run else "-" for run in sizes.values()],
     )
     pairs = [run.get("pairs") for run in sizes.values()]
-    row("hidden pairs found", [f"{p['found'] + p['more']:,} of {p['possible']:,}" if p else "-" for p in pairs])
+    row(
+        "hidden pairs found",
+        [
+            f"{p['found']:,} of {p['possible']:,}" + (f", {p['more']} more" if p["more"] else "") if p else "-"
+            for p in pairs
+        ],
+    )
     row("wrong pairs with a real recording", [f"{p['wrong']:,}" if p else "-" for p in pairs])
     row("pairs of two simulated recordings", [f"{p['simulated']:,}" if p else "-" for p in pairs])
     lines += [
