@@ -15,6 +15,64 @@ SMALLEST_SQUEEZE = 8
 """Fewest channels of the hidden layer of a squeeze-and-excitation."""
 
 
+class BandMean(nn.Module):
+    """Subtract the mean over the window from each band of log-mel: differences in level and in the spectrum of a recorder disappear.
+
+    `divide`: and divide by the standard deviation, but at least by half a neper.
+    """
+
+    def __init__(self, frames: int, divide: bool = False) -> None:  # noqa: ARG002 - the arguments of all inputs are the same
+        super().__init__()
+        self.norm, self.divide = nn.BatchNorm2d(1), divide
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input and output have the shape (windows, 1, mels, frames)."""
+        x = x - x.mean(3, keepdim=True)
+        if self.divide:
+            x = x / x.square().mean(3, keepdim=True).sqrt().clamp(min=0.5)
+        return self.norm(x)
+
+
+class WindowPcen(nn.Module):
+    """PCEN (see `autobird.audio.amplitude_scaling.Pcen`) of each window by itself, computed from its log-mel values.
+
+    The level of each band is the product of the powers of a window with a fixed matrix: that of a first-order low-pass filter, or with
+    `time_constant` infinity the mean over the window.
+    """
+
+    weights: Tensor
+
+    def __init__(
+        self, frames: int, time_constant: float = 0.4, gain: float = 0.98, bias: float = 2.0, root: float = 0.5
+    ) -> None:
+        super().__init__()
+        self.gain, self.bias, self.root, self.norm = gain, bias, root, nn.BatchNorm2d(1)
+        if math.isinf(time_constant):
+            weights = torch.full((frames, frames), 1 / frames)
+        else:
+            length = time_constant * 16000 / 512
+            step = (math.sqrt(1 + 4 * length**2) - 1) / (2 * length**2)
+            late = torch.arange(frames)[None, :] - torch.arange(frames)[:, None]
+            weights = torch.where(late >= 0, step * (1 - step) ** late.clamp(min=0).double(), 0.0)
+            weights[0] += (1 - step) ** (torch.arange(frames).double() + 1)
+        self.register_buffer("weights", weights.float())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Input and output have the shape (windows, 1, mels, frames)."""
+        with torch.autocast(x.device.type, enabled=False):
+            energy = (torch.exp(x.float()) - 1e-6).clamp(min=0) * 32768.0**2
+            level = energy @ self.weights + 1e-6
+            return self.norm((energy * level**-self.gain + self.bias) ** self.root - self.bias**self.root)
+
+
+INPUTS: dict[str, Callable[[int], nn.Module]] = {
+    "bands without their mean": BandMean,
+    "bands divided by their standard deviation": lambda frames: BandMean(frames, divide=True),
+    "PCEN": WindowPcen,
+    "PCEN with the mean": lambda frames: WindowPcen(frames, math.inf),
+}
+
+
 class SqueezeExcitation(nn.Module):
     """Multiply each channel by a weight that is computed from the means of all channels (Hu et al. 2018)."""
 
@@ -216,15 +274,18 @@ class Network(nn.Module):
         coordinate: whether the height of each value in the spectrogram is a second channel of the input (Liu et al. 2018).
         frequency: of `FREQUENCY_POOLING`.
         time: of `TIME_POOLING`.
+        input: of `INPUTS`; None: log-mel minus the mean of the training split, divided by its standard deviation.
+        frames: frames of a window, for `input`.
     """
 
     def __init__(
         self, species: int, mean: float, std: float, mels: int, dropout: float, *, block: str = "residual", width: int = 16,
         depth: tuple[int, int, int, int] = (1, 1, 1, 1), excitation: str = "none", coordinate: bool = False,
-        frequency: str = "mean", time: str = "attention",
+        frequency: str = "mean", time: str = "attention", input: str | None = None, frames: int = 157,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.normalise, self.coordinate = Normalise(mean, std), coordinate
+        self.normalise: nn.Module = INPUTS[input](frames) if input else Normalise(mean, std)
+        self.coordinate = coordinate
         self.stem = nn.Sequential(convolution(2 if coordinate else 1, width, 5, 2), nn.ReLU())
         stages, channels, rows = [], width, math.ceil(mels / 2)
         for stage, blocks in enumerate(depth):
@@ -260,7 +321,21 @@ class Candidate:
 
 CANDIDATES = {
     "default (`resnet`)": Candidate(),
+    "`resnet` without `centre_bands`": Candidate(train={"centre_bands": False}),
+    "random crops of up to 1.25 s": Candidate(train={"crop_seconds": 1.25}),
+    "random crops of up to 2.5 s": Candidate(train={"crop_seconds": 2.5}),
+    "background noise in half of the windows": Candidate(train={"background_probability": 0.5}),
     "`cnn_transformer` with its recipe": Candidate(train={"architecture": "cnn_transformer"}),
+    "bands without their mean": Candidate({"input": "bands without their mean"}),
+    "bands without their mean, divided by their standard deviation": Candidate(
+        {"input": "bands divided by their standard deviation"}
+    ),
+    "bands without their mean, squeeze-and-excitation": Candidate(
+        {"input": "bands without their mean", "excitation": "channels"}
+    ),
+    "bands without their mean, width 24": Candidate({"input": "bands without their mean", "width": 24}),
+    "PCEN of each window in the network": Candidate({"input": "PCEN"}),
+    "PCEN of each window with the mean as the level": Candidate({"input": "PCEN with the mean"}),
     "squeeze-and-excitation": Candidate({"excitation": "channels"}),
     "squeeze-and-excitation by frequency": Candidate({"excitation": "channels and frequency"}),
     "height as a second input channel": Candidate({"coordinate": True}),

@@ -37,6 +37,7 @@ from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
 from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
+from autobird.model.training_windows import training_windows
 from autobird.model.validation import predict_logits
 from autobird.predict.classification import Calibration
 
@@ -87,11 +88,10 @@ def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.Data
     settings, mel = settings_of(config, candidate, seed), mel_settings(config)
     frames, scaling = frames_per_window(mel.window_samples, mel.hop_length), scaling_of(mel)
     shards = sorted((features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
-    single = settings.outputs == "softmax"
-    training, validation = (
-        WindowDataset.from_split(dataset / "index.parquet", split, labels, shards, frames, scaling, single)
-        for split in ("train", "validation")
-    )
+    index = dataset / "index.parquet"
+    training = training_windows(index, labels, shards, mel, settings)
+    softmax = settings.outputs == "softmax"
+    validation = WindowDataset.from_split(index, "validation", labels, shards, frames, scaling, softmax)
     make_deterministic(settings.threads)
     torch.manual_seed(seed)
     norm = read_json(dataset / "normalisation.json")
@@ -100,13 +100,13 @@ def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.Data
     else:
         network = Network(len(labels), norm["mean"], norm["std"], mel.mels, settings.dropout, **candidate.network)
     operations, parameters = cost(network, mel.mels, frames)
-    if not single:
+    if not softmax:
         set_initial_bias(network, expected_presence(training, settings))
     compute = select_precision(settings)
     cpu, clock = time.process_time(), time.monotonic()
     network.load_state_dict(Trainer(network, training, validation, settings, compute).run(lambda: None))
     took = {"cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - clock}
-    windows = windows_to_predict(with_numbers(read_table(dataset / "index.parquet")), labels)
+    windows = windows_to_predict(with_numbers(read_table(index)), labels)
     windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
     logits = predict_logits(network, WindowDataset.from_index(windows, labels, shards, frames, scaling), compute)
     table = windows.assign(logits=list(logits))

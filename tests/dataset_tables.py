@@ -5,7 +5,9 @@ import pandas as pd
 
 from autobird.corpus.quarantine import quarantine_reasons
 from autobird.corpus.schemas import PAIRS, RECORDINGS
+from autobird.dataset import index as dataset_index
 from autobird.dataset.recording_tables import RecordingTables
+from autobird.dataset.settings import DatasetStageSettings
 
 NO_METADATA = pd.DataFrame(columns=["recording", "recordist", "date", "place", "split"], dtype=str)
 NO_EXCLUSIONS = pd.DataFrame(columns=["recording", "reason"], dtype=str)
@@ -20,6 +22,17 @@ def tables_of(
     if "boxes" in other_tables and "decision" not in other_tables["boxes"]:
         other_tables["boxes"] = other_tables["boxes"].assign(decision="", sampling_probability=0.0)
     return RecordingTables(grouping, frozenset(reasons.index[reasons != ""]), **({"pairs": NO_PAIRS} | other_tables))
+
+
+def build_index(
+    recordings: pd.DataFrame, windows: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the index with one row per window (column windows: 1), and the labels."""
+    entries, numbers, labels = dataset_index.build_index(
+        recordings, [of_batch for _, of_batch in windows.groupby("shard")], tables, settings
+    )
+    rows = entries.iloc[numbers["entry"]].reset_index(drop=True).assign(windows=1)
+    return rows.assign(**{name: values for name, values in numbers.items() if name != "entry"}), labels
 
 
 def recordings(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
@@ -44,6 +57,6 @@ def windows(table: pd.DataFrame, per_recording: int = 3, rms: float = 0.1) -> pd
     return pd.DataFrame(
         {
             "recording": ok, "start": np.tile(np.arange(per_recording) * 40_000, n // per_recording), "rms": np.float32(rms),
-            "first_frame": np.arange(n) * 157, "mel_mean": -8.0, "mel_std": 1.5, "shard": 0,
+            "first_frame": np.arange(n) * 157, "mel_mean": -8.0, "mel_std": 1.5, "shard": 0, "row": np.arange(n),
         }
     )  # fmt: skip

@@ -27,7 +27,7 @@ def test_the_network_with_its_defaults_has_the_outputs_of_resnet() -> None:
 
 @pytest.mark.parametrize("name", list(CANDIDATES))
 def test_all_parameters_of_a_candidate_get_a_gradient(name: str) -> None:
-    candidate, x = CANDIDATES[name], torch.randn(2, 1, 32, 40)
+    candidate, x = CANDIDATES[name], torch.randn(2, 1, 32, 157) - 8
     settings = TrainSettings.model_validate(dict(candidate.train))
     network = (
         build_network(settings, 5, 0.0, 1.0)

@@ -42,7 +42,8 @@ def test_samples_of_another_batch_are_refused_by_mel_shards(tmp_path: Path) -> N
     write_batch(tmp_path, [90_000, 0, 40_000], 130_000)
     run_segment(tmp_path)
     run_mel_shards(tmp_path)
-    assert read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])["recording"].nunique() == 2
+    [found] = read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])
+    assert found["recording"].nunique() == 2
     write_batch(tmp_path, [90_000, 40_000], 140_000)
     with pytest.raises(
         AutobirdError, match=r"p\.npy has 140000 samples, but the recordings in .*s\.parquet have 130000"
@@ -71,11 +72,12 @@ def test_window_tables_with_other_windows_or_another_order_are_refused(tmp_path:
     mels = segments[["recording", "start"]].assign(first_frame=[0, 157, 314], mel_mean=0.0, mel_std=1.0)
     segments.to_parquet(tmp_path / "s.parquet")
     mels.to_parquet(tmp_path / "m.parquet")
-    assert read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])["first_frame"].tolist() == [0, 157, 314]
+    [found] = read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])
+    assert found["first_frame"].tolist() == [0, 157, 314]
     for wrong in (mels.iloc[[1, 0, 2]], mels.iloc[:2], mels.assign(recording=["a", "a", "c"])):
         wrong.reset_index(drop=True).to_parquet(tmp_path / "m.parquet")
         with pytest.raises(AutobirdError, match=r"m\.parquet and .*s\.parquet do not have the same windows"):
-            read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"])
+            list(read_windows([tmp_path / "s.parquet"], [tmp_path / "m.parquet"]))
 
 
 def test_each_window_has_the_row_that_it_has_in_the_tables_of_its_batch(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_each_window_has_the_row_that_it_has_in_the_tables_of_its_batch(tmp_path
         run_mel_shards(folder)
         files.append((folder / "s.parquet", folder / "m.parquet"))
     segments, mels = zip(*files, strict=True)
-    windows = read_windows(segments, mels)
+    windows = pd.concat(read_windows(segments, mels))
     for shard, file in enumerate(segments):
         table = pd.read_parquet(file)
         found = windows[windows["shard"] == shard].sample(frac=1, random_state=0)

@@ -8,9 +8,8 @@ from hypothesis import strategies as st
 
 from autobird.dataset.boxes import label_windows
 from autobird.dataset.crop_limits import ANYWHERE, label_limits, limit_to_audible
-from autobird.dataset.index import build_index
 from autobird.dataset.settings import DatasetStageSettings
-from tests.dataset_tables import many, recordings, tables_of, windows
+from tests.dataset_tables import build_index, many, recordings, tables_of, windows
 from tests.unit.test_boxes import boxes
 from tests.unit.test_boxes import windows as windows_at
 from tests.unit.test_label_index import FIVE, annotated
@@ -82,18 +81,14 @@ def test_between_the_limits_the_labels_are_the_same_and_beyond_them_they_differ(
 
 
 def test_a_window_is_not_shifted_over_quiet_windows_or_out_of_its_recording() -> None:
-    index = pd.DataFrame(
-        {
-            "recording": ["a"] * 6 + ["b"] * 2,
-            "start": [*(np.arange(6) * HOP), 0, HOP],
-            "quiet": [False, False, True, False, False, False, False, False],
-            "earliest": 0,
-            "latest": ANYWHERE[1],
-        }
+    entries = pd.DataFrame(
+        {"recording": ["a", "a", "b"], "quiet": [False, True, False], "earliest": 0, "latest": ANYWHERE[1]}
     )
-    limit_to_audible(index)
-    assert (index["earliest"] / HOP).tolist() == [0, 0, 2, 3, 3, 3, 0, 0]
-    assert (index["latest"] / HOP).tolist() == [1, 1, 2, 5, 5, 5, 1, 1]
+    entry = np.array([0, 0, 1, 0, 0, 0, 2, 2])
+    numbers = {"entry": entry, "start": np.array([*(np.arange(6) * HOP), 0, HOP])}
+    limit_to_audible(entries, numbers)
+    assert (numbers["earliest"] / HOP).tolist() == [0, 0, 2, 3, 3, 3, 0, 0]
+    assert (numbers["latest"] / HOP).tolist() == [1, 1, 2, 5, 5, 5, 1, 1]
 
 
 def test_the_index_has_the_limits_of_focal_annotated_and_reviewed_windows() -> None:

@@ -17,10 +17,10 @@ from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import CheckSettings
 from autobird.dataset.counts import count_dataset
 from autobird.dataset.dataset import report_moves
-from autobird.dataset.index import build_index, normalisation, read_windows
+from autobird.dataset.index import normalisation, read_windows
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.policy import LICENCE_REFUSED
-from tests.dataset_tables import NO_EXCLUSIONS, NO_METADATA, NO_PAIRS, many, recordings, tables_of, windows
+from tests.dataset_tables import NO_EXCLUSIONS, NO_METADATA, NO_PAIRS, build_index, many, recordings, tables_of, windows
 
 
 def test_one_of_exact_duplicates_is_used_and_none_if_their_species_differ() -> None:
@@ -138,10 +138,17 @@ def test_the_check_fails_above_the_quarantined_share_and_names_the_file() -> Non
         check_quarantined_share(10, reasons(2, 5), Path("q.csv"), CheckSettings())
 
 
-def test_the_normalisation_is_that_of_all_mel_cells() -> None:
+def test_the_normalisation_is_that_of_all_mel_cells_of_some_windows() -> None:
     cells = np.random.default_rng(0).normal(-7, 2, (5, 157, 64))
-    table = pd.DataFrame({"mel_mean": cells.mean(axis=(1, 2)), "mel_std": cells.std(axis=(1, 2))})
-    assert normalisation(table) == pytest.approx({"mean": cells.mean(), "std": cells.std()})
+    numbers = {
+        "mel_mean": cells.mean(axis=(1, 2)),
+        "mel_std": cells.std(axis=(1, 2)),
+        "entry": np.array([0, 2, 2, 1, 0]),
+    }
+    used = cells[[0, 3, 4]]
+    assert normalisation(numbers, np.array([True, True, False])) == pytest.approx(
+        {"mean": used.mean(), "std": used.std()}
+    )
 
 
 def test_recordings_that_change_their_split_are_listed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -207,10 +214,10 @@ def test_window_tables_in_another_order_are_refused(tmp_path: Path) -> None:
     write_table(tmp_path / "s.parquet", segments, SEGMENTS)
     write_table(tmp_path / "same.parquet", table, MELS)
     write_table(tmp_path / "other.parquet", table[::-1], MELS)
-    joined = read_windows([tmp_path / "s.parquet"], [tmp_path / "same.parquet"])
+    [joined] = read_windows([tmp_path / "s.parquet"], [tmp_path / "same.parquet"])
     assert joined["first_frame"].tolist() == table["first_frame"].tolist()
     with pytest.raises(AutobirdError, match=r"other\.parquet and .*s\.parquet do not have the same windows .*; delete"):
-        read_windows([tmp_path / "s.parquet"], [tmp_path / "other.parquet"])
+        list(read_windows([tmp_path / "s.parquet"], [tmp_path / "other.parquet"]))
 
 
 def test_a_species_that_cannot_be_tested_is_reported() -> None:

@@ -67,7 +67,7 @@ def index_of(splits: dict[str, str]) -> pd.DataFrame:
     rows = [
         {
             "recording": r, "start": s, "present": ["x"], "negative": False, "dropped": "", "split": split, "recording_split": split,
-            "group": "Ann\nWood",
+            "group": "Ann\nWood", "windows": 1,
         }
         for r, split in splits.items() for s in (0, 1)
     ]  # fmt: skip

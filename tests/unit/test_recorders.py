@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from autobird.core.errors import AutobirdError
 from autobird.corpus.schemas import PAIRS
 from autobird.dataset.groups import group_keys
-from autobird.dataset.index import build_index
 from autobird.dataset.recorders import recorder_sessions
 from autobird.dataset.reviewed_groups import sessions_of_recorders
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.sources.folder import FolderSource
 from tests.conftest import ROOT
-from tests.dataset_tables import recordings, tables_of, windows
+from tests.dataset_tables import build_index, recordings, tables_of, windows
 
 NO_PAIRS = pd.DataFrame(columns=PAIRS, dtype=str)
 CASES = ROOT.parent / "shared" / "cases"

@@ -14,7 +14,7 @@ from autobird.corpus.quarantine import quarantine_reasons
 from autobird.corpus.schemas import PAIRS
 from autobird.dataset.counts import NO_WINDOW, count_dataset
 from autobird.dataset.drop_reasons import BETWEEN
-from autobird.dataset.index import UNCERTAIN, build_index
+from autobird.dataset.index import UNCERTAIN
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.reviewed import CHOSEN
 from autobird.dataset.settings import DatasetStageSettings
@@ -26,7 +26,7 @@ from autobird.sources.listing import Listing
 from autobird.sources.review_table import COLUMNS, Review
 from autobird.sources.select import source_of
 from autobird.sources.settings import SourceSettings
-from tests.dataset_tables import NO_PAIRS, many, recordings, tables_of, windows
+from tests.dataset_tables import NO_PAIRS, build_index, many, recordings, tables_of, windows
 from tests.reviews import review
 
 FIVE = DatasetStageSettings(min_windows=5)

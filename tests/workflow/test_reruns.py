@@ -25,7 +25,7 @@ AFTER_COMPARE = {"comparison_figure", "evaluate", *DETAILS, "bundle", *AFTER_BUN
 AFTER_TRAIN = {"curves", "export", "prune", "quantize", "score", "compare", "latency", *AFTER_COMPARE}
 AFTER_DATASET = {"data_figures", "train", *AFTER_TRAIN}
 AFTER_QUARANTINE = {"catalogue", "corpus_figures", "check_corpus", "dataset", *AFTER_DATASET}
-AFTER_RECORDINGS = {"near_duplicates", "quarantine", *AFTER_QUARANTINE}
+AFTER_RECORDINGS = {"landmark_votes", "near_duplicates", "quarantine", *AFTER_QUARANTINE}
 BATCH = ("recordings", "segment", "mel_shards")
 
 

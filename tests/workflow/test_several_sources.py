@@ -23,7 +23,7 @@ TARGETS = [str(CORPUS / name) for name in ("catalogue.parquet", "checked.json")]
     "results/test/dataset/index.parquet"
 ]
 BATCH_STAGES = {"recordings", "segment", "mel_shards"}
-CORPUS_STAGES = {"near_duplicates", "quarantine", "catalogue", "check_corpus", "dataset"}
+CORPUS_STAGES = {"landmark_votes", "near_duplicates", "quarantine", "catalogue", "check_corpus", "dataset"}
 
 
 def noise(path: Path, seed: int) -> None:

@@ -126,6 +126,12 @@ BATCHES = [
     f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)
 ]
 
+# Ranges of landmark hashes: as many as batches, so that a large corpus has more jobs, but not too many.
+HASH_RANGES = [
+    f"{r:0{len(str(min(CONFIG.corpus.batches, 64) - 1))}d}"
+    for r in range(min(CONFIG.corpus.batches, 64))
+]
+
 # Variants of the released model: the network as trained, and its compressed forms. A head has the first alone.
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]
 
@@ -193,7 +199,7 @@ def print_notes(notes):
 def stage_fingerprints():
     """Code fingerprints of the stages from recordings to bundle, as JSON for the bundle's provenance."""
     names = (
-        "corpus.recordings corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset release.export "
+        "corpus.recordings corpus.landmark_votes corpus.near_duplicates corpus.quarantine audio.segment audio.mel_shards dataset.dataset release.export "
         "release.score release.compare evaluation.evaluate release.bundle"
     )
     if CONFIG.train.architecture == "head":
@@ -212,6 +218,11 @@ def stage_fingerprints():
 def every_batch(pattern):
     """Expand a path pattern to the paths of all batches, in order."""
     return expand(str(pattern), batch=BATCHES)
+
+
+def every_hash_range(pattern):
+    """Expand a path pattern to the paths of all ranges of landmark hashes, in order."""
+    return expand(str(pattern), range=HASH_RANGES)
 
 
 def code_fingerprint(stage):

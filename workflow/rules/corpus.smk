@@ -2,7 +2,7 @@
 
 Needs: the source that `corpus.type` names.
 Gives: corpus/manifest, corpus/audio (of sources that are downloaded or synthesised), corpus/recordings,
-corpus/landmarks, near_duplicates.csv, quarantine.csv, checked.json; catalogue, attribution, licences, figures.
+corpus/landmarks, corpus/landmark_votes, near_duplicates.csv, quarantine.csv, checked.json; catalogue, attribution, licences, figures.
 """
 
 
@@ -187,11 +187,45 @@ rule recordings:
         """
 
 
+rule landmark_votes:
+    """Find the landmarks that recordings of all batches have in common, in one range of hashes."""
+    input:
+        landmarks=every_batch(CORPUS / "landmarks/{batch}.npy"),
+    output:
+        votes=CORPUS / "landmark_votes/{range}.npy",
+        summary=CORPUS / "landmark_votes/{range}.json",
+    log:
+        LOGS / CONFIG.features.name / "landmark_votes/{range}.log",
+    benchmark:
+        BENCHMARKS / CONFIG.features.name / "landmark_votes/{range}.tsv"
+    wildcard_constraints:
+        range=r"\d+",
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("landmark_votes"),
+    params:
+        ranges=len(HASH_RANGES),
+        code=code_fingerprint("corpus.landmark_votes"),
+    shell:
+        r"""
+        python -m autobird.corpus.landmark_votes \
+            --landmarks {input.landmarks:q} \
+            --range {wildcards.range} \
+            --ranges {params.ranges} \
+            --votes {output.votes:q} \
+            --summary {output.summary:q} \
+            --log {log:q}
+        """
+
+
 rule near_duplicates:
     """Find pairs of recordings that contain the same audio."""
     input:
         recordings=every_batch(CORPUS / "recordings/{batch}.parquet"),
         landmarks=every_batch(CORPUS / "landmarks/{batch}.npy"),
+        votes=every_hash_range(CORPUS / "landmark_votes/{range}.npy"),
+        summaries=every_hash_range(CORPUS / "landmark_votes/{range}.json"),
     output:
         report(
             CORPUS / "near_duplicates.csv",
@@ -216,6 +250,8 @@ rule near_duplicates:
             --settings {params.settings:q} \
             --recordings {input.recordings:q} \
             --landmarks {input.landmarks:q} \
+            --votes {input.votes:q} \
+            --summaries {input.summaries:q} \
             --output {output:q} \
             --log {log:q}
         """

@@ -20,6 +20,9 @@ SAMPLE_RATE = 16000
 LANDMARK = np.dtype([("hash", "<u4"), ("recording", "<u4"), ("frame", "<u4")])
 """One landmark: hash of its frequencies and time difference, number of its recording, and its time in frames."""
 
+HASH_BITS = 24
+"""Bits of a hash: the bands of the two peaks, and the time between them, in eight bits each."""
+
 LandmarkArrays = tuple[NDArray[np.uint32], NDArray[np.uint32]]
 """Hashes and frames of the landmarks of a recording, sorted by frame; each of shape (landmarks,)."""
 

@@ -4,17 +4,23 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from autobird.core.columns import write_arrow
 from autobird.core.files import atomic, write_text
 
 _CHUNK = 100_000
 """Rows that are processed at a time, which bounds the memory for large corpora."""
+
+ROW_GROUP = 1 << 20
+"""Rows of a row group of a Parquet file, which is all that is in memory while a large table is written. It is the default of pyarrow, so
+that tables that are written at once have the same bytes."""
 
 
 def write_table(path: Path, table: pd.DataFrame, schema: pa.Schema) -> None:
@@ -29,6 +35,32 @@ def write_chunks(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema) -> N
             writer.write_table(chunk.replace_schema_metadata(None))
 
 
+def write_table_with_vectors(
+    path: Path, table: pd.DataFrame, column: str, vectors: NDArray[np.float32], schema: pa.Schema
+) -> None:
+    """Write a table, one of whose columns has a vector of numbers in each row, as `write_table` would.
+
+    Args:
+        path: of the Parquet file.
+        table: all other columns.
+        column: name of the column of vectors.
+        vectors: shape (rows, numbers); can have fewer rows than `table`, whose other rows get an empty vector.
+        schema: columns and types.
+    """
+    others = pa.schema([field for field in schema if field.name != column])
+
+    def chunks() -> Iterator[pa.Table]:
+        for at in range(0, max(1, len(table)), ROW_GROUP):
+            rows = table.iloc[at : at + ROW_GROUP]
+            numbers = vectors[at : at + ROW_GROUP]
+            ends = np.minimum(np.arange(len(rows) + 1), len(numbers)) * vectors.shape[1]
+            lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(numbers.ravel()))
+            chunk = pa.Table.from_pandas(rows[others.names], schema=others, preserve_index=False)
+            yield chunk.add_column(schema.get_field_index(column), schema.field(column), lists)
+
+    write_chunks(path, chunks(), schema)
+
+
 def sorted_chunks(table: pa.Table, column: str) -> Iterator[pa.Table]:
     """Yield a table sorted by a column in chunks of `_CHUNK` rows; one empty chunk if the table is empty."""
     order = pc.sort_indices(table[column])
@@ -37,8 +69,42 @@ def sorted_chunks(table: pa.Table, column: str) -> Iterator[pa.Table]:
 
 
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet table, or some of its columns."""
-    return pq.read_table(path, columns=list(columns) if columns else None).to_pandas()
+    """Read a Parquet table, or some of its columns. Lists of text become `list` objects; equal ones in a column are one object."""
+    return _to_pandas(pq.read_table(path, columns=list(columns) if columns else None))
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    """Return a table in pandas. An array object for each list, which pyarrow makes, would take 120 bytes per row and column."""
+    is_list = {
+        field.name for field in table.schema if field.type == pa.list_(pa.string()) and not table[field.name].null_count
+    }
+    frame = table.select([name for name in table.column_names if name not in is_list]).to_pandas()
+    for name in is_list:
+        frame[name] = _shared_lists(table[name])
+    return frame[table.column_names]
+
+
+def _shared_lists(column: pa.ChunkedArray) -> NDArray[np.object_]:
+    """Return lists of text as objects of which equal ones, at least within a row group, are the same."""
+    parts = [np.empty(0, object)]
+    for chunk in column.chunks:
+        texts = chunk.flatten().dictionary_encode()
+        codes, names = texts.indices.to_numpy(), texts.dictionary.to_pylist()
+        lengths = chunk.value_lengths().to_numpy()
+        starts = np.cumsum(lengths) - lengths
+        # Most lists have one text or none.
+        of_one = np.empty(len(names) + 1, object)
+        of_one[:] = [*([name] for name in names), []]
+        lists = of_one[np.where(lengths == 1, np.append(codes, 0)[starts], len(names))]
+        found: dict[bytes, list[str]] = {}
+        for row in np.flatnonzero(lengths > 1).tolist():
+            of_row = codes[starts[row] : starts[row] + lengths[row]]
+            key = of_row.tobytes()
+            if key not in found:
+                found[key] = [names[code] for code in of_row]
+            lists[row] = found[key]
+        parts.append(lists)
+    return np.concatenate(parts)
 
 
 def read_tables(paths: Sequence[Path], columns: Sequence[str] | None = None) -> pd.DataFrame:

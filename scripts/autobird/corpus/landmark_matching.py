@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_MATCHES_PER_HASH = 10_000
+MAX_MATCHES_PER_HASH = 10_000
 """A hash with more matches than this between two batches is ignored: it comes from sounds that many recordings share,
 for example hum or insects."""
 
@@ -68,7 +68,20 @@ def _match_block(
         first_recording, second_recording = first_recording[once], second_recording[once]
     time = first["frame"][first_rows].astype(np.int64)
     offset = time - second["frame"][second_rows].astype(np.int64)
-    pair_key = (first_recording << 32) | second_recording
+    return aligned_pairs((first_recording << 32) | second_recording, offset, time, min_matches)
+
+
+def aligned_pairs(
+    pair_key: NDArray[np.int64], offset: NDArray[np.int64], time: NDArray[np.int64], min_matches: int
+) -> list[MatchedPair]:
+    """Return the pairs with enough aligned matches, sorted.
+
+    Args:
+        pair_key: for each match the number of the first recording, times 2^32, plus that of the second one.
+        offset: frames by which the landmark is later in the first recording.
+        time: frame of the landmark in the first recording.
+        min_matches: minimum number of aligned matches.
+    """
     likely = _possibly_aligned(pair_key, offset, min_matches)
     pair_key, time, offset = pair_key[likely], time[likely], offset[likely]
     order = np.argsort(pair_key, kind="stable")
@@ -82,13 +95,13 @@ def _match_block(
 
 
 def _without_common_hashes(first: NDArray[np.void], second: NDArray[np.void]) -> NDArray[np.void]:
-    """Return the landmarks of `first` whose hash has at most `_MAX_MATCHES_PER_HASH` matches between the batches."""
+    """Return the landmarks of `first` whose hash has at most `MAX_MATCHES_PER_HASH` matches between the batches."""
     hashes = first["hash"]
     in_second = np.searchsorted(second["hash"], hashes, side="right") - np.searchsorted(
         second["hash"], hashes, side="left"
     )
     _, inverse, in_first = np.unique(hashes, return_inverse=True, return_counts=True)
-    return first[in_second * in_first[inverse] <= _MAX_MATCHES_PER_HASH]
+    return first[in_second * in_first[inverse] <= MAX_MATCHES_PER_HASH]
 
 
 def _recording_blocks(recordings: NDArray[np.uint32]) -> list[NDArray[np.int64]]:

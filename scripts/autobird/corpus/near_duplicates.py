@@ -1,11 +1,13 @@
 """Stage `near_duplicates`: list the pairs of recordings of the same audio, found by their landmarks.
 
-Batches are compared two at a time, which bounds the memory by the size of a batch. The labels are not used. Stage
-`quarantine` excludes pairs with different labels, and stage `dataset` keeps the other pairs in one split.
+The votes of all ranges of hashes (stage `landmark_votes`) are added up, and the aligned matches of the pairs with several votes for
+one offset are counted exactly. The labels are not used. Stage `quarantine` excludes pairs with different labels, and stage `dataset`
+keeps the other pairs in one split.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
@@ -13,12 +15,18 @@ from numpy.typing import NDArray
 
 from autobird.audio.landmarks import FRAME_SECONDS
 from autobird.core.errors import AutobirdError
-from autobird.core.progress import Progress
+from autobird.core.files import read_json, scratch
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.corpus.landmark_matching import MatchedPair, match_recordings
+from autobird.corpus.candidate_pairs import candidate_pairs
+from autobird.corpus.exact_matches import LandmarkStore, exact_matches
+from autobird.corpus.landmark_matching import MatchedPair
+from autobird.corpus.landmark_votes import votes_by_part, write_votes
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import NearDuplicateSettings
+
+_RANGES = 8
+"""Ranges of hashes of a search within one process; bounds its memory."""
 
 
 def load_landmarks(path: Path, recordings: pd.DataFrame, recordings_file: Path) -> NDArray[np.void]:
@@ -50,8 +58,14 @@ def load_landmarks(path: Path, recordings: pd.DataFrame, recordings_file: Path) 
     )
 
 
-def near_duplicates(
-    recordings: Sequence[pd.DataFrame], landmarks: Sequence[Path], recordings_files: Sequence[Path], min_matches: int
+def add_up_votes(
+    recordings: Sequence[pd.DataFrame],
+    landmarks: Sequence[Path],
+    recordings_files: Sequence[Path],
+    votes: Sequence[Path],
+    summaries: Sequence[Path],
+    min_matches: int,
+    folder: Path,
 ) -> pd.DataFrame:
     """Return the near-duplicates (`PAIRS`) of all batches, sorted.
 
@@ -59,28 +73,50 @@ def near_duplicates(
         recordings: columns recording, species, status of each batch.
         landmarks: the landmark file of each batch.
         recordings_files: the files of `recordings`, for error messages.
+        votes: votes of each range of hashes.
+        summaries: summary of each range of hashes.
         min_matches: minimum number of aligned landmark matches.
+        folder: for a temporary file.
 
     Raises:
         AutobirdError: a landmark file does not belong to the table of its batch.
     """
-    rows = []
-    batches = list(zip(landmarks, recordings, recordings_files, strict=True))
-    progress, done = Progress("near_duplicates", len(batches) * (len(batches) + 1) // 2, "pairs of batches"), 0
-    for i, first_batch in enumerate(batches):
-        first = load_landmarks(*first_batch)
-        for j, second_batch in enumerate(batches[i:], i):
-            second = first if i == j else load_landmarks(*second_batch)
-            for pair in match_recordings(first, second, min_matches, same_batch=i == j):
-                rows.append(_pair_row(pair, recordings[i], recordings[j]))
-            done += 1
-            progress(done)
+    ranges = [read_json(path) for path in summaries]
+    complete = all(found["complete"] for found in ranges)
+    count = sum(map(len, recordings))
+    numbers, least = candidate_pairs(votes_by_part(votes), count, min_matches, complete)
+    log.info("%d of %d pairs of recordings have at least %d votes", len(numbers), count * (count - 1) // 2, least)
+    common = np.array([hash_ for found in ranges for hash_ in found["common"]], np.uint32)
+    store = LandmarkStore(folder / "landmarks")
+    for batch, of_batch in enumerate(zip(landmarks, recordings, recordings_files, strict=True)):
+        loaded = load_landmarks(*of_batch)
+        candidates = np.unique(numbers[numbers % len(landmarks) == batch])
+        if len(candidates):
+            is_common = np.isin(loaded["hash"], common)
+            store.add(candidates, candidates // len(landmarks), loaded[~is_common])
+    # Matches at one time of the first recording count once: the first one is that of the lower batch, then of the lower row.
+    batch_and_row = numbers % len(landmarks) << 32 | numbers // len(landmarks)
+    numbers = np.take_along_axis(numbers, np.argsort(batch_and_row, axis=1), axis=1)
+    rows = [_pair_row(pair, recordings) for pair in exact_matches(numbers, store, min_matches)]
     return pd.DataFrame(sorted(rows), columns=PAIRS)
 
 
-def _pair_row(pair: MatchedPair, first_table: pd.DataFrame, second_table: pd.DataFrame) -> list[object]:
+def near_duplicates(
+    recordings: Sequence[pd.DataFrame], landmarks: Sequence[Path], recordings_files: Sequence[Path], min_matches: int
+) -> pd.DataFrame:
+    """Return the near-duplicates (`PAIRS`) of all batches, sorted, without files of votes; see `add_up_votes`."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        votes = [folder / f"{number}.npy" for number in range(_RANGES)]
+        summaries = [folder / f"{number}.json" for number in range(_RANGES)]
+        for number in range(_RANGES):
+            write_votes(landmarks, number, _RANGES, votes[number], summaries[number])
+        return add_up_votes(recordings, landmarks, recordings_files, votes, summaries, min_matches, folder)
+
+
+def _pair_row(pair: MatchedPair, recordings: Sequence[pd.DataFrame]) -> list[object]:
     """Return a row of `PAIRS`; of the two recordings, the one that sorts first comes first."""
-    first, second = first_table.iloc[pair.first], second_table.iloc[pair.second]
+    first, second = (recordings[n % len(recordings)].iloc[n // len(recordings)] for n in (pair.first, pair.second))
     offset_seconds = -pair.offset * FRAME_SECONDS
     if second["recording"] < first["recording"]:
         first, second, offset_seconds = second, first, -offset_seconds
@@ -94,12 +130,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     p = parser(__doc__)
     p.add_argument("--recordings", type=Path, nargs="+", required=True)
     p.add_argument("--landmarks", type=Path, nargs="+", required=True)
+    p.add_argument("--votes", type=Path, nargs="+", required=True, help="votes of all ranges of hashes")
+    p.add_argument("--summaries", type=Path, nargs="+", required=True, help="summaries of all ranges of hashes")
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     settings = settings_of(NearDuplicateSettings, args.settings)
     with stage("near_duplicates", args, [args.output]):
         recordings = [read_table(path, ["recording", "species", "status"]) for path in args.recordings]
-        pairs = near_duplicates(recordings, args.landmarks, args.recordings, settings.near_duplicate_votes)
+        with scratch(args.output) as folder:
+            pairs = add_up_votes(
+                recordings,
+                args.landmarks,
+                args.recordings,
+                args.votes,
+                args.summaries,
+                settings.near_duplicate_votes,
+                folder,
+            )
         write_csv(args.output, pairs)
         conflicting = (pairs["species"] != pairs["other_species"]).sum()
         log.info("%d pairs, %d of them with two different species", len(pairs), conflicting)

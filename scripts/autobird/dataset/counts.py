@@ -39,7 +39,7 @@ def count_dataset(
 
     Args:
         recordings: columns recording, duration (seconds).
-        index: the index of `build_index`.
+        index: the entries of `build_index`.
         labels: the labels of `build_index`.
         tables: the quarantine and the boxes.
         settings: length and sampling rate of a window, and how boxes label windows.
@@ -55,13 +55,16 @@ def count_dataset(
         "recordings_used": used_recordings,
         "recordings_filtered": len(recordings) - quarantined - used_recordings,
         "recordings_quarantined": quarantined,
-        "windows": len(index),
-        "windows_used": len(used),
-        "windows_dropped": dict(sorted(index.loc[index["dropped"] != "", "dropped"].value_counts().items())),
+        "windows": int(index["windows"].sum()),
+        "windows_used": int(used["windows"].sum()),
+        "windows_dropped": {
+            str(reason): int(count)
+            for reason, count in index[index["dropped"] != ""].groupby("dropped")["windows"].sum().items()
+        },
         "splits": {split: _count_split(with_species[with_species["split"] == split]) for split in SPLITS},
         "unknown": {
             "recordings": int(unknown["recording"].nunique()),
-            "windows": len(unknown),
+            "windows": int(unknown["windows"].sum()),
             "species": sorted(unknown["present"].explode().dropna().unique()),
         },
         "untestable": untestable_species(with_species),
@@ -127,7 +130,7 @@ def _count_split(rows: pd.DataFrame) -> dict[str, int]:
     """Return the counts of a split from the rows of `species_rows`."""
     return {
         "recordings": int(rows["recording"].nunique()),
-        "windows": len(rows[["recording", "start"]].drop_duplicates()),
+        "windows": int(rows.loc[~rows.index.duplicated(), "windows"].sum()),  # once, with any number of species
         "species": int(rows["species"].nunique()),
     }
 
@@ -137,7 +140,7 @@ def _count_negatives(negatives: pd.DataFrame, seconds: "pd.Series[float]", split
     rows = negatives[negatives["split"] == split]
     return {
         "recordings": int(rows["recording"].nunique()),
-        "windows": len(rows),
+        "windows": int(rows["windows"].sum()),
         "hours": round(float(seconds[rows.index].sum()) / 3600, 4),
     }
 

@@ -49,20 +49,25 @@ def label_limits(
     return earliest, latest
 
 
-def limit_to_audible(index: pd.DataFrame) -> None:
+def limit_to_audible(entries: pd.DataFrame, numbers: dict[str, NDArray[np.generic]]) -> None:
     """Limit the shift of each window to the neighbouring windows that are not quiet, in place.
 
     A shifted window then holds no sound that is only in quiet windows. A quiet window has no neighbours.
 
     Args:
-        index: columns recording, start, quiet, and the limits that the labels give: earliest, latest. Sorted by recording and start.
+        entries: columns recording, quiet, and the limits that the labels give: earliest, latest. Sorted by recording.
+        numbers: of all windows (`window_entries.WindowNumbers`); gets the arrays earliest and latest.
     """
-    recording, loud = index["recording"].to_numpy(), ~index["quiet"].to_numpy(bool)
-    continues = np.zeros(len(index), bool)
-    continues[1:] = (recording[1:] == recording[:-1]) & loud[1:] & loud[:-1]
-    starts = index["start"].groupby(np.cumsum(~continues))
-    index["earliest"] = np.maximum(index["earliest"], starts.transform("first"))
-    index["latest"] = np.minimum(index["latest"], starts.transform("last"))
+    entry, start = numbers["entry"], numbers["start"]
+    recording = pd.factorize(entries["recording"])[0][entry]
+    is_loud = ~entries["quiet"].to_numpy(bool)[entry]
+    begins = np.ones(len(entry), bool)
+    begins[1:] = (recording[1:] != recording[:-1]) | ~is_loud[1:] | ~is_loud[:-1]
+    first = np.flatnonzero(begins)
+    lengths = np.diff(first, append=len(entry))
+    earliest, latest = (entries[name].to_numpy(np.int64)[entry] for name in ("earliest", "latest"))
+    numbers["earliest"] = np.maximum(earliest, np.repeat(start[first], lengths))
+    numbers["latest"] = np.minimum(latest, np.repeat(start[first + lengths - 1], lengths))
 
 
 def _limits(

@@ -10,7 +10,7 @@ import pandas as pd
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.store import Store, open_store
-from autobird.core.tables import read_tables, write_table
+from autobird.core.tables import read_tables, write_chunks
 from autobird.dataset.counts import AFTER_END, NO_WINDOW, box_problems, count_dataset, overridden_splits
 from autobird.dataset.groups import near_duplicate_clusters
 from autobird.dataset.index import (
@@ -26,6 +26,7 @@ from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.reviewed_groups import sessions_of_recorders
 from autobird.dataset.schemas import INDEX
 from autobird.dataset.settings import DatasetStageSettings
+from autobird.dataset.window_entries import index_rows
 from autobird.sources.splits import SPLITS
 
 _LAST_SPLIT = ".split.csv"
@@ -127,11 +128,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         tables = RecordingTables.read(
             args.grouping, args.quarantine, args.near_duplicates, args.boxes, args.labels_table
         )
-        index, labels = build_index(recordings, read_windows(args.segments, args.mels), tables, settings)
+        batches = read_windows(args.segments, args.mels)
+        index, numbers, labels = build_index(recordings, batches, tables, settings)
         used = index[index["dropped"] == ""]
-        write_table(args.index, index, INDEX)
+        write_chunks(args.index, index_rows(index, numbers), INDEX)
         write_json(args.labels, labels)
-        write_json(args.normalisation, normalisation(used[(used["split"] == "train") & holds_any(used, labels)]))
+        is_train = (index["dropped"] == "") & (index["split"] == "train") & holds_any(index, labels)
+        write_json(args.normalisation, normalisation(numbers, is_train.to_numpy(bool)))
         accepted = recordings[~recordings["recording"].isin(tables.quarantined)]
         recorders = sessions_of_recorders(accepted, tables, settings)
         clusters = near_duplicate_clusters(tables.pairs) if settings.near_duplicates else None

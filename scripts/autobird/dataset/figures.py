@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
@@ -21,6 +22,11 @@ from autobird.sources.splits import SPLITS
 
 _EXAMPLES = 12
 """Maximum number of species in the figure of spectrograms."""
+
+_COLUMNS = [
+    "recording", "start", "species", "split", "group", "shard", "first_frame", "mel_std", "dropped", "negative", "present",
+]  # fmt: skip
+"""Columns of the index that the figures need."""
 
 _NEGATIVES = "negatives (no species)"
 """Name of their row in the figure of species."""
@@ -185,12 +191,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     settings = settings_of(MelSettings, args.settings)
     with stage("data_figures", args, [args.species, args.durations, args.leakage_figure, args.spectrograms]):
-        index, labels = read_table(args.index), read_json(args.labels)
+        index, labels = read_table(args.index, _COLUMNS), read_json(args.labels)
         species_counts(args.species, index, labels)
         recordings = read_tables(args.recordings, ["recording", "duration"])
         durations(args.durations, recordings, read_text_csv(args.quarantine)["recording"])
         leakage_bars(args.leakage_figure, read_json(args.leakage))
-        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        shards = memory_maps(args.shards)
         spectrograms(args.spectrograms, index, labels, recordings, shards, settings)
 
 

@@ -1,10 +1,11 @@
 """Build the index of windows: labels, filters, groups and splits."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from autobird.audio.windows import is_quiet
 from autobird.core.errors import AutobirdError
@@ -19,6 +20,7 @@ from autobird.dataset.reviewed import CHOSEN, is_reviewed, review_weights, witho
 from autobird.dataset.reviewed_groups import groups_with_reviewed
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.dataset.split import NO_SPECIES, assign_splits, hash_position, split_at, splits_in_metadata
+from autobird.dataset.window_entries import WindowNumbers, collect_windows
 from autobird.dataset.window_labels import label_index
 from autobird.sources.splits import SPLITS
 
@@ -33,8 +35,8 @@ UNCERTAIN = "no species is certain to be in it"
 """Reason of windows in which species may be, but none is certain: a box does not overlap them enough, or it names no species."""
 
 
-def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame:
-    """Read the windows of all batches, with the number of the batch as `shard` and that of the row in its tables as `row`.
+def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> Iterator[pd.DataFrame]:
+    """Yield the windows of each batch, with the number of the batch as `shard` and that of the row in its tables as `row`.
 
     Args:
         segments: tables of stage `segment`, in the order of the batches.
@@ -44,7 +46,6 @@ def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame
     Raises:
         AutobirdError: a pair of tables does not have the same windows in the same order.
     """
-    batches = []
     for shard, (segment_file, mel_file) in enumerate(zip(segments, mels, strict=True)):
         segment_table = read_table(segment_file, ["recording", "start", "rms"])
         mel_table = read_table(mel_file)
@@ -53,36 +54,37 @@ def read_windows(segments: Sequence[Path], mels: Sequence[Path]) -> pd.DataFrame
                 f"{mel_file} and {segment_file} do not have the same windows in the same order; delete the first one and run again"
             )
         mel_columns = mel_table[["first_frame", "mel_mean", "mel_std"]]
-        batches.append(
-            pd.concat([segment_table, mel_columns], axis=1).assign(shard=shard, row=np.arange(len(segment_table)))
-        )
-    return pd.concat(batches, ignore_index=True)
+        yield pd.concat([segment_table, mel_columns], axis=1).assign(shard=shard, row=np.arange(len(segment_table)))
 
 
 def build_index(
-    recordings: pd.DataFrame, windows: pd.DataFrame, tables: RecordingTables, settings: DatasetStageSettings
-) -> tuple[pd.DataFrame, list[str]]:
+    recordings: pd.DataFrame, batches: Iterable[pd.DataFrame], tables: RecordingTables, settings: DatasetStageSettings
+) -> tuple[pd.DataFrame, WindowNumbers, list[str]]:
     """Return the index and the labels of the data set.
+
+    The index has an entry for one or several windows, see `window_entries`. `index_rows` makes one row per window of it.
 
     Args:
         recordings: columns `recorders.COLUMNS`, file_sha256, sound_sha256.
-        windows: result of `read_windows`.
+        batches: result of `read_windows`.
         tables: further tables about the recordings.
         settings: of the stage.
 
     Returns:
-        All windows of all accepted recordings (`INDEX`), sorted by recording and start; and the species that can be trained: they
-        have enough windows and recordings, and at least one window in training. Sorted.
+        The entries of all windows of all accepted recordings (columns of `INDEX`, and `windows`, their number), sorted by recording;
+        the numbers of these windows; and the species that can be trained: they have enough windows and recordings, and at least one
+        window in training. Sorted.
 
     Raises:
         AutobirdError: the metadata contain an unknown split name; too few species remain, or a split is empty.
     """
     accepted = recordings[~recordings["recording"].isin(tables.quarantined)].sort_values("recording")
-    index = windows.merge(accepted[["recording"]], on="recording")
-    index = index.sort_values(["recording", "start"], ignore_index=True)
+    is_other = accepted["recording"].isin(tables.labels.loc[tables.labels["kind"] != "", "recording"])
+    single = accepted.loc[is_other | accepted["recording"].isin(tables.boxes["recording"]), "recording"]
+    index, numbers = collect_windows(batches, accepted["recording"].tolist(), set(single), settings)
     index["quiet"] = is_quiet(index["rms"].to_numpy(), index["mel_std"].to_numpy(), settings)
     index = index.join(label_index(index, accepted, tables, settings))
-    limit_to_audible(index)
+    limit_to_audible(index, numbers)
     counts = count_species(index)
     rare = rare_species(counts, settings)
     _drop_windows(index, rare, settings)
@@ -94,7 +96,7 @@ def build_index(
     labels = sorted(trained - set(rare))
     _drop(index, has_species(index) & ~holds_any(index, labels), UNTRAINED)
     check_index(index, labels, counts, tables, settings)
-    return index, labels
+    return index, numbers, labels
 
 
 def _drop_windows(index: pd.DataFrame, rare: dict[str, str], settings: DatasetStageSettings) -> None:
@@ -163,15 +165,18 @@ def _drop(index: pd.DataFrame, rows: "pd.Series[bool]", reason: str) -> None:
     index.loc[rows & (index["dropped"] == ""), "dropped"] = reason
 
 
-def normalisation(windows: pd.DataFrame) -> dict[str, float]:
-    """Return mean and standard deviation over all mel cells of `windows`, in the units of the front end.
+def normalisation(numbers: WindowNumbers, entries: NDArray[np.bool_]) -> dict[str, float]:
+    """Return mean and standard deviation over all mel cells of some windows, in the units of the front end.
 
     The data set takes those of training windows with a species. Negatives are left out, so that the scale of the inputs does not
     depend on how many of them a user adds: hours of field noise would otherwise outweigh the species.
 
     Args:
-        windows: columns mel_mean, mel_std.
+        numbers: of all windows.
+        entries: the entries whose windows are taken; shape (entries,).
     """
-    mean = float(windows["mel_mean"].mean())
-    mean_square = float((windows["mel_std"] ** 2 + windows["mel_mean"] ** 2).mean())
+    rows = entries[numbers["entry"]]
+    means, stds = (pd.Series(numbers[name][rows]) for name in ("mel_mean", "mel_std"))
+    mean = float(means.mean())
+    mean_square = float((stds**2 + means**2).mean())
     return {"mean": mean, "std": float(np.sqrt(max(1e-12, mean_square - mean**2)))}

@@ -56,10 +56,13 @@ def _too_few_species_message(index: pd.DataFrame, labels: Sequence[str], negativ
         labels: species that can be trained.
         negatives: rows of the index of the negative windows in use.
     """
-    drop_counts = index.loc[index["dropped"] != "", "dropped"].value_counts()
+    drop_counts = (
+        index[index["dropped"] != ""].groupby("dropped")["windows"].sum().sort_values(ascending=False, kind="stable")
+    )
     causes = [f"{counted(count, 'window')}: {reason}" for reason, count in drop_counts.items()]
     if len(negatives):
-        causes.append(f"{counted(len(negatives), 'window')}: negatives, which hold no species")
+        windows = counted(negatives["windows"].sum(), "window")
+        causes.append(f"{windows}: negatives, which hold no species")
     return (
         f"{len(labels)} species with windows to train on remain of {index['present'].explode().nunique()} ({'; '.join(causes)}); two are "
         "needed, or one and negatives (recordings, or windows of annotated recordings, without any species). Add recordings of species, or "

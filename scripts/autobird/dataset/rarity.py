@@ -12,14 +12,14 @@ def count_species(index: pd.DataFrame) -> pd.DataFrame:
     """Return the number of windows that are not quiet, and of their recordings, of each species that is present in one.
 
     Args:
-        index: columns recording, present, quiet.
+        index: columns recording, present, quiet, windows (number of windows of a row).
 
     Returns:
         columns `UNITS`, indexed by species, sorted.
     """
-    rows = index.loc[~index["quiet"], ["recording", "present"]].explode("present").dropna()
-    recordings = rows.groupby("present")["recording"]
-    return pd.DataFrame({"windows": recordings.size(), "recordings": recordings.nunique()})
+    rows = index.loc[~index["quiet"], ["recording", "present", "windows"]].explode("present").dropna()
+    of_species = rows.groupby("present")
+    return pd.DataFrame({"windows": of_species["windows"].sum(), "recordings": of_species["recording"].nunique()})
 
 
 def rare_reason(minimum: int, unit: str) -> str:

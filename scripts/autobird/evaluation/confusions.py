@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.core.files import write_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.core.wording import counted
@@ -151,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         index, catalogue = read_table(args.index), read_table(args.catalogue, CATALOGUED)
         examples = examples_of(tested, table.head(MAX_PAIRS), index, catalogue, features)
         write_csv(args.examples, examples.drop(columns=["shard", "first_frame"]))
-        shards = [np.load(path, mmap_mode="r") for path in args.shards]
+        shards = memory_maps(args.shards)
         confusion_spectrograms(args.figure, table.head(MAX_PAIRS), examples, shards, features)
         result: dict[str, Any] = {
             "recordings": len(tested.split.names),

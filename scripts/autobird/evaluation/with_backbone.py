@@ -15,6 +15,7 @@ from autobird.backbone.known import BackboneKey
 from autobird.backbone.load import load_described
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_text_csv, write_csv
 from autobird.dataset.backbone_labels import match_labels
@@ -184,7 +185,7 @@ def read_windows(
         embeddings: arrays of all batches.
     """
     keys = ["recording", "start"]
-    shards = [np.load(file, mmap_mode="r") for file in embeddings]
+    shards = memory_maps(embeddings)
     out = np.empty((len(windows), shards[0].shape[1]), np.float16)
     for fold, index in enumerate(indexes):
         of_fold = np.flatnonzero(windows["fold"] == fold)

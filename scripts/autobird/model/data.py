@@ -13,6 +13,7 @@ from torch import Tensor
 
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log
 from autobird.core.errors import AutobirdError
+from autobird.core.memory_maps import expect_random_reads, memory_maps, request_rows
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
@@ -33,6 +34,11 @@ _SHORTEST_EPOCH = 512
 
 _MAX_NAMES_IN_ERROR = 64
 """Largest number of recordings that an error message lists."""
+
+USED_COLUMNS = (
+    "recording", "start", "shard", "first_frame", "present", "absent", "unknown", "default", "dropped", "split",
+)  # fmt: skip
+"""Columns of the index that `used_windows` and `WindowDataset.from_index` need."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class WindowDataset:
         """
         recording, names = pd.factorize(index["recording"])
         windows = cls(
-            shards=[np.load(p, mmap_mode="r") for p in shards],
+            shards=memory_maps(shards),
             shard=index["shard"].to_numpy(np.int64),
             first_frame=index["first_frame"].to_numpy(np.int64),
             labels=LabelSets.of(index, labels),
@@ -104,6 +110,7 @@ class WindowDataset:
                     f"{path}: the window of {names[recording[row]]} at sample {index['start'].iloc[row]} contains NaN or "
                     "infinity; delete the file to have it computed again, and if that does not help, exclude the recording"
                 )
+        expect_random_reads(windows.shards)
         return windows
 
     @classmethod
@@ -131,7 +138,7 @@ class WindowDataset:
                 on.
             processes: processes that share the windows.
         """
-        table = used_windows(read_table(index), split, single_species)
+        table = used_windows(read_table(index, list(USED_COLUMNS)), split, single_species)
         return cls.from_index(table, labels, shards, frames, scaling, processes)
 
     def __len__(self) -> int:
@@ -180,6 +187,7 @@ class WindowDataset:
         first = self.first_frame[rows] if shift is None else self.first_frame[rows] + shift
         for s in np.unique(self.shard[rows]):
             in_shard = np.flatnonzero(self.shard[rows] == s)
+            request_rows(self.shards[s], first[in_shard], self.frames)
             out[in_shard] = self.shards[s][first[in_shard, None] + offsets]
         return torch.from_numpy(out).transpose(1, 2).unsqueeze(1)
 

@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
+from autobird.core.memory_maps import memory_maps
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
@@ -106,7 +107,7 @@ def read_embeddings(windows: pd.DataFrame, embeddings: Sequence[Path]) -> NDArra
     Raises:
         AutobirdError: an embedding contains NaN or infinity; the message names file and recording.
     """
-    arrays = [np.load(path, mmap_mode="r") for path in embeddings]
+    arrays = memory_maps(embeddings)
     shard, row = windows["shard"].to_numpy(), windows["row"].to_numpy()
     out = np.empty((len(windows), arrays[0].shape[1]), np.float16)
     for s in np.unique(shard):

@@ -56,7 +56,8 @@ def with_answers(windows: WindowDataset, index: Path, answers: Path, outputs: Ou
     Raises:
         AutobirdError: windows are missing from the table.
     """
-    used = read_table(index)
+    of_one = ["present", "default"] if outputs == "softmax" else []
+    used = read_table(index, ["recording", "start", "dropped", "split", *of_one])
     used = used[(used["dropped"] == "") & (used["split"] == "train")]
     if outputs == "softmax":
         used = used[holds_one(used)]

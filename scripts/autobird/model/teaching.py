@@ -21,6 +21,7 @@ from torch.nn import functional as F
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log
 from autobird.core.tables import read_table
 from autobird.model.losses import Targets, binary_loss
@@ -156,7 +157,7 @@ class TrainingSounds:
                 "delete the teacher's folder to have it trained again"
             )
         return cls(
-            [np.load(path, mmap_mode="r") for path in files.mels],
+            memory_maps(files.mels),
             np.repeat(np.arange(len(kept)), [len(rows) for rows in kept]),
             np.concatenate(kept) * frames,
             frames,

@@ -15,7 +15,7 @@ from autobird.core.errors import AutobirdError
 from autobird.core.stage import log
 from autobird.core.tables import read_table
 from autobird.dataset.drop_reasons import BETWEEN, TOO_QUIET
-from autobird.model.data import WindowDataset, used_windows
+from autobird.model.data import USED_COLUMNS, WindowDataset, used_windows
 from autobird.model.distributed import ALONE, Processes
 from autobird.model.settings import TrainSettings
 
@@ -44,7 +44,7 @@ def training_windows(
     Raises:
         AutobirdError: the settings ask for crops or backgrounds, and the frames or the index have none.
     """
-    table = read_table(index)
+    table = read_table(index, [*USED_COLUMNS, "negative", "rms", "earliest", "latest"])
     used = used_windows(table, "train", settings.outputs == "softmax")
     frames, scaling = frames_per_window(front_end.window_samples, front_end.hop_length), scaling_of(front_end)
     windows = WindowDataset.from_index(used, labels, shards, frames, scaling, processes)

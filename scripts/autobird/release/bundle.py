@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -15,6 +14,7 @@ from autobird.backbone.base import BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_bytes, write_json, write_text
 from autobird.core.hashing import file_digest
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table
 from autobird.evaluation.predictions import windows_to_predict
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
 
         windows = windows_to_predict(read_table(args.index), labels)
-        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        shards = memory_maps(args.shards)
         windows = windows[windows["split"] != "test"]
         table = drift_table(windows, read_table(args.predictions), shards, features, network)
         write_json(args.folder / "drift_reference.json", drift_reference(table))

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from autobird.core.files import read_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_table, write_table
+from autobird.core.tables import read_table, write_table_with_vectors
 from autobird.model.ensemble_teaching import ANSWERS
 from autobird.predict.graph import Graph
 from autobird.release.score import logits_of
@@ -23,11 +22,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--output", type=Path, required=True)
     args = p.parse_args(argv)
     with stage("ensemble_answers", args, [args.output]):
-        model, index = read_json(args.model), read_table(args.index)
+        model = read_json(args.model)
+        index = read_table(args.index, ["recording", "start", "shard", "first_frame", "dropped", "split"])
         windows = index[(index["dropped"] == "") & (index["split"] == "train")].reset_index(drop=True)
-        shards = [np.load(path, mmap_mode="r") for path in args.shards]
+        shards = memory_maps(args.shards)
         logits = logits_of(Graph(args.graph), windows, shards, model["frames"])
-        write_table(args.output, windows.assign(logits=list(logits)), ANSWERS)
+        write_table_with_vectors(args.output, windows, "logits", logits, ANSWERS)
         log.info("answers to %d training windows", len(windows))
 
 

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log, parser, run, stage
-from autobird.core.tables import read_table, read_tables, write_table
+from autobird.core.tables import read_table, read_tables, write_table_with_vectors
+from autobird.dataset.schemas import INDEX
 from autobird.evaluation.predictions import (
     PREDICTIONS,
     UNTRAINED_SPLIT,
@@ -25,6 +27,11 @@ from autobird.predict.graph import Graph
 
 SPLITS = ("validation", "test")
 """Splits whose windows are scored; those of species that the model does not know get a split of their own (`OTHERS_SPLITS`)."""
+
+_COLUMNS = [
+    *(name for name in PREDICTIONS.names if name in INDEX.names), "shard", "row", "first_frame", "dropped", "quiet", "recording_split",
+]  # fmt: skip
+"""Columns of the index that are needed."""
 
 _BLOCK = 1024
 """Number of windows that are read from the shards or the embeddings at a time."""
@@ -83,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with stage("score", args, [args.output]):
         model = read_json(args.model)
         durations = read_tables(args.recordings, ["recording", "duration"]).set_index("recording")["duration"]
-        index = with_sound(read_table(args.index), durations, model["features"]["sample_rate"])
+        index = with_sound(read_table(args.index, _COLUMNS), durations, model["features"]["sample_rate"])
         windows = windows_to_predict(index, model["labels"])
         windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
         others = windows_of_others(index, model["labels"])
@@ -101,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if graph.is_head:
             logits = logits_of_embeddings(graph, windows, args.shards)
         else:
-            logits = logits_of(graph, windows, [np.load(s, mmap_mode="r") for s in args.shards], model["frames"])
+            logits = logits_of(graph, windows, memory_maps(args.shards), model["frames"])
         invalid = np.flatnonzero(~np.isfinite(logits).all(axis=1))
         if len(invalid):
             first = windows.iloc[invalid[0]]
@@ -110,9 +117,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 f"sample {first['start']}; look at that recording, and train with a lower train.learning_rate"
             )
         quiet = quiet_negative_windows(index, model["labels"])
-        no_logits = [np.empty(0, np.float32)] * len(quiet)
-        table = pd.concat([windows.assign(logits=list(logits)), quiet.assign(logits=no_logits)], ignore_index=True)
-        write_table(args.output, table, PREDICTIONS)
+        table = pd.concat([windows, quiet], ignore_index=True)
+        write_table_with_vectors(args.output, table, "logits", logits, PREDICTIONS)
         log.info("scored %d windows of %d recordings", len(windows), windows["recording"].nunique())
 
 

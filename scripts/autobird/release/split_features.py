@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
+from autobird.core.memory_maps import memory_maps
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
 from autobird.drift.features import DRIFT_FEATURES
@@ -29,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description = read_json(args.description)
         windows = windows_to_predict(read_table(args.index), description["labels"])
         windows = windows[windows["split"] == "test"]
-        shards = [np.load(s, mmap_mode="r") for s in args.shards]
+        shards = memory_maps(args.shards)
         table = drift_table(windows, read_table(args.predictions), shards, settings, calibration_of(description))
         write_csv(args.output, table[["recording", *DRIFT_FEATURES]].round(DIGITS))
         log.info("%d test recordings", len(table))

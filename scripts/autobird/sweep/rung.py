@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(EvaluationSettings, args.settings)
     with stage("sweep_rung", args, [args.output]):
         trials = read_trials(args.trials, args.predictions, args.labels)
-        index = read_table(args.index)
+        index = read_table(args.index, ["recording", "recording_split"])
         excluded = frozenset(index.loc[index["recording_split"] == "test", "recording"])
         result = trial_scores(trials, args.metric, excluded, settings)
         ranking = [row["id"] for row in result["trials"]]
