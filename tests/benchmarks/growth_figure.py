@@ -19,7 +19,7 @@ GOAL = 100_000, {"cpu": 30 * 60 * 2, "mb": 4_000}
 """Recordings, and the processor time (30 minutes on two cores) and memory that the stages of the corpus may need together."""
 
 Point = tuple[int, float, bool]
-"""Number of recordings, value, and whether it is estimated."""
+"""Number of recordings, value, and whether it is estimated, or that of `landmark_votes` alone."""
 
 
 def estimate(run: dict[str, Any]) -> dict[str, float]:
@@ -32,8 +32,8 @@ def points(sizes: dict[str, Any], name: str, key: str) -> list[Point]:
     found: list[Point] = []
     for size, run in sizes.items():
         if name == "near_duplicates" and "landmark_votes" in run:
-            parts = [run["landmark_votes"][key], run["near_duplicates"][key]]
-            found.append((int(size), sum(parts) if key == "cpu" else max(parts), False))
+            parts = [run[stage][key] for stage in ("landmark_votes", "near_duplicates") if stage in run]
+            found.append((int(size), sum(parts) if key == "cpu" else max(parts), len(parts) == 1))
         elif name == "near_duplicates" and "one_range" in run:
             found.append((int(size), estimate(run)[key], True))
         elif name in run:
