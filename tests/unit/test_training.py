@@ -24,7 +24,7 @@ from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
 from autobird.model.loop import Trainer
 from autobird.model.losses import Targets
-from autobird.model.networks import ARCHITECTURES, build_network
+from autobird.model.networks import ARCHITECTURES, Normalise, build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.sampling import one_hot, sampling_probabilities
 from autobird.model.settings import TrainSettings
@@ -348,6 +348,18 @@ def test_the_level_and_the_frequency_response_of_a_recorder_do_not_change_the_lo
             network = build_network(TrainSettings(centre_bands=centre_bands), 7, -8.0, 3.0).eval()
             changes = (network(x + response) - network(x)).abs().max()
             assert (changes < 1e-4) == centre_bands
+
+
+def test_the_padding_of_a_short_recording_does_not_change_the_means_of_the_bands() -> None:
+    torch.manual_seed(0)
+    floor, normalise = float(np.log(POWER_FLOOR)), Normalise(-8.0, 3.0, centre_bands=True)
+    x = 2 * torch.randn(2, 1, 64, 157) - 6
+    short = x.clone()
+    short[..., 60:] = floor
+    found = normalise(short)
+    torch.testing.assert_close(found[..., :60], normalise(x[..., :60]), rtol=0, atol=1e-5)
+    assert (found[..., 60:] < found[..., :60].mean() - 1).all()
+    assert normalise(torch.full((1, 1, 64, 157), floor)).abs().max() < 1e-5
 
 
 def test_a_network_of_an_older_version_does_not_centre_the_bands(tmp_path: Path) -> None:

@@ -22,14 +22,15 @@ class Normalise(nn.Module):
     Args:
         mean: mean of the training split.
         std: its standard deviation.
-        centre_bands: subtract from each mel band of a window its own mean over the window, and not the mean of the training split. With
-            log-mel, the level of a recording, the frequency response of its recorder and steady noise then have no effect.
+        centre_bands: subtract from each mel band of a window its own mean over the window, instead of the mean of the training split. In
+            log-mel, this removes a gain and the frequency response of a recorder. Frames without sound (the padding of a short
+            recording, masked frames) are not part of the mean.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: float, std: float, centre_bands: bool = False) -> None:
+    def __init__(self, mean: float, std: float, centre_bands: bool) -> None:
         super().__init__()
         self.centre_bands = centre_bands
         self.register_buffer("mean", torch.tensor(mean))
@@ -37,7 +38,18 @@ class Normalise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalised values; input and output have the shape (windows, 1, mels, frames)."""
-        return (x - (x.mean(dim=3, keepdim=True) if self.centre_bands else self.mean)) / self.std
+        return (x - (self._band_means(x) if self.centre_bands else self.mean)) / self.std
+
+    def _band_means(self, x: Tensor) -> Tensor:
+        """Return the mean of each band over the frames with sound, or over all frames if there is no sound; shape (windows, 1, mels, 1)."""
+        sound = ((x.amax(dim=2, keepdim=True) - x.amin(dim=2, keepdim=True)) > _SPREAD_OF_SOUND * self.std).to(x.dtype)
+        sound = sound + (sound.sum(dim=3, keepdim=True) == 0).to(x.dtype)
+        return (x * sound).sum(dim=3, keepdim=True) / sound.sum(dim=3, keepdim=True)
+
+
+_SPREAD_OF_SOUND = 0.05
+"""Smallest difference between the bands of a frame with sound, in standard deviations of the training split. In a frame of zeros, all bands
+have the same value."""
 
 
 class BasicBlock(nn.Module):
@@ -65,9 +77,7 @@ class ResNet(nn.Module):
     The stride of the first layer saves most of the time on a CPU, because convolutions at full resolution are the slowest.
     """
 
-    def __init__(
-        self, species: int, width: int, dropout: float, mean: float, std: float, centre_bands: bool = False
-    ) -> None:
+    def __init__(self, species: int, width: int, dropout: float, mean: float, std: float, centre_bands: bool) -> None:
         super().__init__()
         self.normalise = Normalise(mean, std, centre_bands)
         self.stem = nn.Sequential(
@@ -103,7 +113,7 @@ class CnnTransformer(nn.Module):
         self, species: int, d_model: int, heads: int, layers: int, dropout: float, mean: float, std: float
     ) -> None:
         super().__init__()
-        self.normalise = Normalise(mean, std)
+        self.normalise = Normalise(mean, std, centre_bands=False)
         self.cnn = nn.Sequential(
             nn.Conv2d(1, 32, 3, 1, 1), nn.BatchNorm2d(32), nn.ReLU(), nn.MaxPool2d(2),
             nn.Conv2d(32, d_model, 3, 1, 1), nn.BatchNorm2d(d_model), nn.ReLU(), nn.MaxPool2d(2),

@@ -100,9 +100,10 @@ class TrainSettings(Settings):
     )
     centre_bands: bool = Field(
         True,
-        description="Whether `resnet` subtracts from each mel band its mean over the window, so that it does not depend on the level of a "
-        "recording, the frequency response of the recorder and steady noise (docs/architectures.md). With false, it subtracts the mean of "
-        "the training split from all bands.",
+        description="Whether `resnet` subtracts from each mel band its mean over the frames of the window with sound, so that with "
+        "`features.front_end: log_mel` it depends little on the level of a recording and the frequency response of the recorder "
+        "(docs/architectures.md). With false, it subtracts the mean of the training split from all bands. Not measured with other "
+        "front ends.",
     )
     d_model: int = Field(
         64,
