@@ -16,7 +16,7 @@ SMALLEST_SQUEEZE = 8
 
 
 class BandMean(nn.Module):
-    """Subtract the mean over the window from each band of log-mel: differences in level and in the spectrum of a recorder disappear.
+    """Subtract the mean over the window from each band of log-mel, frames without sound included.
 
     `divide`: and divide by the standard deviation, but at least by half a neper.
     """
@@ -274,17 +274,19 @@ class Network(nn.Module):
         coordinate: whether the height of each value in the spectrogram is a second channel of the input (Liu et al. 2018).
         frequency: of `FREQUENCY_POOLING`.
         time: of `TIME_POOLING`.
-        input: of `INPUTS`; None: log-mel minus the mean of the training split, divided by its standard deviation.
+        input: of `INPUTS`; None: that of `resnet`.
+        centre_bands: see `autobird.model.networks.Normalise`; for `input` None.
         frames: frames of a window, for `input`.
     """
 
     def __init__(
         self, species: int, mean: float, std: float, mels: int, dropout: float, *, block: str = "residual", width: int = 16,
         depth: tuple[int, int, int, int] = (1, 1, 1, 1), excitation: str = "none", coordinate: bool = False,
-        frequency: str = "mean", time: str = "attention", input: str | None = None, frames: int = 157,
+        frequency: str = "mean", time: str = "attention", input: str | None = None, centre_bands: bool = True,
+        frames: int = 157,
     ) -> None:  # fmt: skip
         super().__init__()
-        self.normalise: nn.Module = INPUTS[input](frames) if input else Normalise(mean, std)
+        self.normalise: nn.Module = INPUTS[input](frames) if input else Normalise(mean, std, centre_bands)
         self.coordinate = coordinate
         self.stem = nn.Sequential(convolution(2 if coordinate else 1, width, 5, 2), nn.ReLU())
         stages, channels, rows = [], width, math.ceil(mels / 2)
@@ -326,14 +328,10 @@ CANDIDATES = {
     "random crops of up to 2.5 s": Candidate(train={"crop_seconds": 2.5}),
     "background noise in half of the windows": Candidate(train={"background_probability": 0.5}),
     "`cnn_transformer` with its recipe": Candidate(train={"architecture": "cnn_transformer"}),
-    "bands without their mean": Candidate({"input": "bands without their mean"}),
+    "bands without their mean, frames without sound included": Candidate({"input": "bands without their mean"}),
     "bands without their mean, divided by their standard deviation": Candidate(
         {"input": "bands divided by their standard deviation"}
     ),
-    "bands without their mean, squeeze-and-excitation": Candidate(
-        {"input": "bands without their mean", "excitation": "channels"}
-    ),
-    "bands without their mean, width 24": Candidate({"input": "bands without their mean", "width": 24}),
     "PCEN of each window in the network": Candidate({"input": "PCEN"}),
     "PCEN of each window with the mean as the level": Candidate({"input": "PCEN with the mean"}),
     "squeeze-and-excitation": Candidate({"excitation": "channels"}),

@@ -406,10 +406,13 @@ def retrain(args: argparse.Namespace) -> None:
     limits = ["earliest", "latest"]
     index[limits] = index[limits].apply(lambda column: column.fillna(index["start"])).astype("int64")
     write_table(out / "index.parquet", index, INDEX)
+    from autobird.model.recorded_settings import settings_of_model
+
     model = json.loads((args.run / "model" / "model.json").read_text())
     features, settings = (
         model["features"],
-        model["train"] | {"epochs": args.epochs, "seed": model["train"]["seed"] + args.seed},
+        settings_of_model(model).model_dump(mode="json")
+        | {"epochs": args.epochs, "seed": model["train"]["seed"] + args.seed},
     )
     command = [
         sys.executable, "-m", "autobird.model.train", "--settings", json.dumps(settings), "--front-end", json.dumps(features),
@@ -479,18 +482,13 @@ PENALTY = 0.1
 
 def _vectors_of(run: Path, files: Sequence[Path], windows: pd.DataFrame) -> np.ndarray:
     """Return the inputs of the network's last layer; shape (windows, width)."""
-    import safetensors.torch
     import torch
 
-    from autobird.model.networks import build_network
-    from autobird.model.settings import TrainSettings
+    from autobird.model.trained import load_trained
 
     torch.set_num_threads(1)
     model = json.loads((run / "model" / "model.json").read_text())
-    norm, settings = model["normalisation"], TrainSettings.model_validate(model["train"])
-    network: Any = build_network(settings, len(model["labels"]), norm["mean"], norm["std"])
-    network.load_state_dict(safetensors.torch.load_file(run / "model" / "weights.safetensors"))
-    network.eval()
+    network: Any = load_trained(model, run / "model" / "weights.safetensors")[0].eval()
     shards = [np.load(path, mmap_mode="r") for path in files]
     parts = []
     with torch.inference_mode():

@@ -38,10 +38,10 @@ def write(
     rows: Sequence[Sequence[object]],
     name: str = "speed.md",
 ) -> None:
-    """Replace a section of docs/speed.json and the table between its markers in `docs/<name>`, and print the table."""
-    path = DOCS / "speed.json"
-    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    path.write_text(json.dumps(dict(sorted((kept | {section: data}).items())), indent=1) + "\n", encoding="utf-8")
+    """Replace a section of docs/speed.json and the table between its markers in `docs/<name>`, and print the table.
+
+    A table that the page has no markers for is only printed.
+    """
     lines = [header, ["---"] + ["---:"] * (len(header) - 1), *rows]
     table = "\n".join("| " + " | ".join(str(c) for c in line) + " |" for line in lines)
     print(f"\n{section}\n{table}")
@@ -49,5 +49,9 @@ def write(
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
     pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-    assert pattern.search(text), f"docs/{name} has no markers for the table {section}"
+    if not pattern.search(text):
+        return
     page.write_text(pattern.sub(lambda _: f"{begin}\n{table}\n{end}", text), encoding="utf-8")
+    path = DOCS / "speed.json"
+    kept = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    path.write_text(json.dumps(dict(sorted((kept | {section: data}).items())), indent=1) + "\n", encoding="utf-8")

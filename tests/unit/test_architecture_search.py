@@ -12,12 +12,13 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 from architecture_candidates import CANDIDATES, Network
 from architecture_search import cost, numbers
-from autobird.model.networks import ResNet, build_network
+from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 
 
 def test_the_network_with_its_defaults_has_the_outputs_of_resnet() -> None:
-    ours, searched = ResNet(5, 8, 0.1, -8.0, 3.0).eval(), Network(5, -8.0, 3.0, 32, 0.1, width=8).eval()
+    ours = build_network(TrainSettings(width=8), 5, -8.0, 3.0).eval()
+    searched = Network(5, -8.0, 3.0, 32, 0.1, width=8).eval()
     values = list(ours.state_dict().values())
     assert [v.shape for v in values] == [v.shape for v in searched.state_dict().values()]
     searched.load_state_dict(dict(zip(searched.state_dict(), values, strict=True)))

@@ -154,9 +154,22 @@ def test_backgrounds_are_negative_and_quiet_windows_of_the_training_split() -> N
         ("rare", "train", "species with fewer than 10 windows", False, 0.1),
         ("like several splits", "train", BETWEEN, False, 0.1),
         ("like several splits", "train", quiet, False, 0.004),
+        ("quiet, beside loud ones", "train", quiet, False, 0.004),
+        ("quiet, beside loud ones", "train", "", False, 0.1),
+        ("annotated", "train", quiet, False, 0.004),
+        ("annotated", "train", "", False, 0.1),
+        ("annotated", "train", quiet, True, 0.003),
+        ("possibly", "train", quiet, False, 0.004),
+        ("possibly", "train", "", True, 0.1),
     ]
     index = pd.DataFrame(rows, columns=["recording", "split", "dropped", "negative", "rms"])
-    assert background_windows(index)["recording"].tolist() == ["negative", "quiet", "negative, but quiet"]
+    named = ["quiet", "quiet, beside loud ones", "annotated"]
+    index["present"] = [["x"] if row[0] in named and not row[3] else [] for row in rows]
+    index["unknown"] = [["x"] if row[0] == "possibly" and not row[3] else [] for row in rows]
+    found = background_windows(index)
+    assert list(zip(found["recording"], found["rms"], strict=True)) == [
+        ("negative", 0.1), ("negative, but quiet", 0.004), ("quiet, beside loud ones", 0.004), ("annotated", 0.003), ("possibly", 0.1),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("outputs", ["independent", "softmax"])

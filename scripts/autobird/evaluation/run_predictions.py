@@ -22,6 +22,7 @@ from autobird.evaluation.predictions import (
     predictions_of_split,
     recording_label_sets,
 )
+from autobird.model.recorded_settings import settings_of_model
 
 _NOT_COMPARED = {"seed", "seeds", "threads", "device"}
 """Settings of the training in which a network of a cross-validation may differ from that of its run."""
@@ -177,7 +178,8 @@ def other_settings(run: Path, fold: int, seed: int) -> str:
 def _settings(model: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a `model.json` records."""
     backbone = model.get("backbone") or model.get("teacher") or {}
-    return {"features": model["features"], "backbone": backbone.get("sha256"), **model["train"]}
+    train = settings_of_model(model).model_dump(mode="json")
+    return {"features": model["features"], "backbone": backbone.get("sha256"), **train}
 
 
 def _sound_checksums(run: Path) -> dict[str, str]:

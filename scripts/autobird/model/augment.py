@@ -82,7 +82,7 @@ class Augmentation:
             weight = np.where(rng.random(windows) < settings.mix_probability, rng.uniform(0.5, 1.0, windows), 1.0)
         if settings.mask_probability:
             silent = _masks(windows, mels, frames, settings, rng)
-        # The last ones, so that switching them on changes no other random number.
+        # The last ones, so that switching them on changes none of the other augmentations of the step.
         crop = rng.random(windows) if settings.crop_seconds else None
         background = BackgroundNoise.draw(windows, settings, rng) if settings.background_probability else None
         return cls(settings, scaling, shift, nats, partner, weight, silent, crop, background)

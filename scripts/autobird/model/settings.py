@@ -245,16 +245,16 @@ class TrainSettings(Settings):
         le=60,
         description="Augmentation: largest random shift of a training window along its recording, earlier or later, seconds; 0: off. A "
         "window is shifted over neighbouring windows that are not quiet, and in an annotated recording only as far as its boxes give it "
-        "the same labels. Reviewed windows are not shifted, and neither are those of a network that `ensemble: distill` trains. Needs "
-        "`features.alignment: recording`.",
+        "the same labels. Reviewed windows are not shifted, and neither are those that a network learns from an ensemble "
+        "(`ensemble: distill`). Needs `features.alignment: recording`.",
     )
     background_probability: float = Field(
         0.0,
         ge=0,
         le=1,
         description="Augmentation: share of the windows to which a background is added: a negative window of the training split, or one of "
-        "its windows with an RMS level below `features.min_rms`. The training target stays the same. All recordings with such windows are "
-        "drawn equally often.",
+        "its windows with an RMS level below `features.min_rms`, also of recordings of species, in which these may be heard faintly. The "
+        "training target stays the same. All recordings with such windows are drawn equally often.",
     )
     background_snr_db: tuple[BackgroundLevel, BackgroundLevel] = Field(
         (10.0, 25.0),

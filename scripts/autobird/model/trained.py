@@ -8,6 +8,7 @@ from torch import nn
 
 from autobird.model.head_network import HeadNetwork
 from autobird.model.networks import build_network
+from autobird.model.recorded_settings import settings_of_model
 from autobird.model.settings import TrainSettings
 
 
@@ -18,8 +19,7 @@ def load_trained(model: dict[str, Any], weights: Path) -> tuple[nn.Module, Train
         model: content of `model.json`.
         weights: safetensors file.
     """
-    # Models of older versions do not name these; their outputs were softmax, and their bands were not centred.
-    settings = TrainSettings.model_validate({"outputs": "softmax", "centre_bands": False} | model["train"])
+    settings = settings_of_model(model)
     network: nn.Module
     if settings.architecture == "head":
         prior = bool(model["known_to_backbone"])

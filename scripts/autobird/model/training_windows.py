@@ -89,7 +89,9 @@ def crop_room(used: pd.DataFrame, front_end: MelSettings, seconds: float) -> NDA
 def background_windows(index: pd.DataFrame) -> pd.DataFrame:
     """Return the windows of the training split that can be backgrounds: negative ones, and those that are too quiet to be used.
 
-    A window of another split is none, and neither is one of a recording that is like recordings of several splits.
+    A window of another split is none, and neither is one of a recording that is like recordings of several splits. A quiet window may hold
+    species faintly. It is none if an annotation or a review says that it does, or could, or if no window of its recording is loud enough
+    to be used, so that its sound may be all there is of its species.
 
     Args:
         index: all windows (`INDEX`).
@@ -98,4 +100,8 @@ def background_windows(index: pd.DataFrame) -> pd.DataFrame:
     train = (index["split"] == "train") & ~index["recording"].isin(between)
     negative = (index["dropped"] == "") & index["negative"]
     quiet = index["dropped"].str.startswith(TOO_QUIET) & (index["rms"] >= _DIGITAL_SILENCE)
-    return index[train & (negative | quiet)]
+    in_use = index["recording"].isin(index.loc[index["dropped"] == "", "recording"])
+    labels = pd.Series([(*p, "", *u) for p, u in zip(index["present"], index["unknown"], strict=True)], index.index)
+    labels_differ = labels.groupby(index["recording"]).transform("nunique") > 1
+    named = index["present"].map(len).add(index["unknown"].map(len)) > 0
+    return index[train & (negative | quiet & (~named | in_use & ~labels_differ))]
