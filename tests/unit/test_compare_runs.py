@@ -22,7 +22,7 @@ from autobird.evaluation.crossval import POOLED
 from autobird.evaluation.metrics import Weighting, f1_by_species, macro_average
 from autobird.evaluation.paired import common_recordings, compare, joint_groups
 from autobird.evaluation.predictions import PREDICTIONS
-from autobird.evaluation.run_predictions import RunPredictions, read_test_split
+from autobird.evaluation.run_predictions import RunPredictions, other_settings, read_test_split
 from autobird.evaluation.settings import IntervalSettings
 from tests.predictions import label_set, predictions
 from tests.unit.test_intervals import DEMO_GROUPS, draw
@@ -313,6 +313,16 @@ def test_the_comparison_tells_the_date_of_the_results_and_warns_of_a_cross_valid
         "  warning: the cross-validation of two was made with other settings than its main run (epochs); run `snakemake crossval`"
         in text
     )
+
+
+@pytest.mark.parametrize(("architecture", "different"), [("resnet", "centre_bands"), ("cnn_transformer", "")])
+def test_settings_that_an_older_cross_validation_does_not_have_are_no_difference_but_for_centred_bands(
+    architecture: str, different: str, tmp_path: Path
+) -> None:
+    write_model(tmp_path, architecture=architecture, crop_seconds=0.0, centre_bands=True)
+    write_model(tmp_path / "members/fold0.seed4", architecture=architecture)
+    warning = other_settings(tmp_path, 0, 4)
+    assert (f"({different})" in warning) if different else warning == ""
 
 
 def test_the_checksums_of_a_run_are_those_of_the_catalogue_of_its_corpus(tmp_path: Path) -> None:

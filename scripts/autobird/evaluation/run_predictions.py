@@ -22,7 +22,6 @@ from autobird.evaluation.predictions import (
     predictions_of_split,
     recording_label_sets,
 )
-from autobird.model.recorded_settings import settings_of_model
 
 _NOT_COMPARED = {"seed", "seeds", "threads", "device"}
 """Settings of the training in which a network of a cross-validation may differ from that of its run."""
@@ -166,7 +165,8 @@ def other_settings(run: Path, fold: int, seed: int) -> str:
     if not all(file.is_file() for file in files):
         return ""
     main, member = (_settings(read_json(file)) for file in files)
-    different = sorted(name for name in {*main, *member} - _NOT_COMPARED if main.get(name) != member.get(name))
+    # Settings that only one of them has are new in its version of Autobird, and off by default.
+    different = sorted(name for name in {*main} & {*member} - _NOT_COMPARED if main[name] != member[name])
     if not different:
         return ""
     return (
@@ -178,7 +178,10 @@ def other_settings(run: Path, fold: int, seed: int) -> str:
 def _settings(model: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a `model.json` records."""
     backbone = model.get("backbone") or model.get("teacher") or {}
-    train = settings_of_model(model).model_dump(mode="json")
+    # Networks of older versions did not centre the bands; those of another architecture never do.
+    train = {"centre_bands": False} | model["train"]
+    if train.get("architecture") != "resnet":
+        del train["centre_bands"]
     return {"features": model["features"], "backbone": backbone.get("sha256"), **train}
 
 
