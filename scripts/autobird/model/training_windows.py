@@ -44,7 +44,9 @@ def training_windows(
     Raises:
         AutobirdError: the settings ask for crops or backgrounds, and the frames or the index have none.
     """
-    table = read_table(index, [*USED_COLUMNS, "negative", "rms", "earliest", "latest"])
+    for_crops = ("earliest", "latest") if settings.crop_seconds else ()
+    for_backgrounds = ("negative", "rms") if settings.background_probability else ()
+    table = read_table(index, [*USED_COLUMNS, *for_crops, *for_backgrounds])
     used = used_windows(table, "train", settings.outputs == "softmax")
     frames, scaling = frames_per_window(front_end.window_samples, front_end.hop_length), scaling_of(front_end)
     windows = WindowDataset.from_index(used, labels, shards, frames, scaling, processes)
