@@ -1,13 +1,16 @@
 """Open many `.npy` files as memory maps, which together may be larger than the memory."""
 
+import contextlib
 import mmap
-import resource
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+with contextlib.suppress(ImportError):  # not on Windows, which has no such limit
+    import resource
 
 _OTHER_FILES = 512
 """Files that a process may have open besides."""
@@ -18,12 +21,13 @@ def memory_maps(paths: Sequence[Path]) -> list[NDArray[Any]]:
 
     Python keeps a file open for each map. Most systems allow 1,024 open files unless a process asks for more, which this function does.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = len(paths) + _OTHER_FILES
-    if resource.RLIM_INFINITY != soft < needed:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard)
-        )
+    if "resource" in globals():
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        needed = len(paths) + _OTHER_FILES
+        if resource.RLIM_INFINITY != soft < needed:
+            resource.setrlimit(
+                resource.RLIMIT_NOFILE, (needed if hard == resource.RLIM_INFINITY else min(needed, hard), hard)
+            )
     return [np.load(path, mmap_mode="r") for path in paths]
 
 
@@ -55,6 +59,6 @@ def request_rows(array: NDArray[Any], first: NDArray[np.int64], count: int) -> N
 
 
 def _map_of(array: NDArray[Any]) -> mmap.mmap | None:
-    """Return the map of an array of `memory_maps`; None for other arrays."""
+    """Return the map of an array of `memory_maps`; None for other arrays, and on systems that take no advice about maps."""
     found = getattr(array, "_mmap", None)
-    return found if isinstance(found, mmap.mmap) else None
+    return found if isinstance(found, mmap.mmap) and hasattr(found, "madvise") else None
