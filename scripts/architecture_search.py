@@ -34,6 +34,7 @@ from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
+from autobird.members import fold_id
 from autobird.model.data import WindowDataset, expected_presence
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
@@ -86,10 +87,14 @@ def settings_of(config: Config, candidate: Candidate, seed: int) -> TrainSetting
     return TrainSettings.model_validate({**given, **candidate.train, "seed": seed})
 
 
+def dataset_of(config: Config, fold: int) -> Path:
+    """Return the folder of the data set of a fold."""
+    return Path("results") / config.run.name / "members" / fold_id(fold) / "dataset"
+
+
 def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.DataFrame:
     """Train a candidate; return the validation and test windows of the fold with their logits, and what it cost in `attrs`."""
-    folder, features = Path("results") / config.run.name, Path("results/features") / config.features.name
-    dataset = folder / "members" / f"fold{fold}" / "dataset"
+    dataset, features = dataset_of(config, fold), Path("results/features") / config.features.name
     labels: list[str] = read_json(dataset / "labels.json")
     settings, mel = settings_of(config, candidate, seed), mel_settings(config)
     frames, scaling = frames_per_window(mel.window_samples, mel.hop_length), scaling_of(mel)
@@ -131,11 +136,10 @@ def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.Data
 def training_key(config: Config, name: str, fold: int, seed: int) -> dict[str, Any]:
     """Return what identifies a training: its names, and all that its result depends on but the code."""
     candidate = CANDIDATES[name]
-    index = Path("results") / config.run.name / "members" / f"fold{fold}" / "dataset" / "index.parquet"
     return {
         "run": config.run.name, "candidate": name, "fold": fold, "seed": seed, "network": str(candidate.network),
         "settings": settings_of(config, candidate, seed).model_dump_json(), "features": mel_settings(config).model_dump_json(),
-        "index": file_digest(index),
+        "index": file_digest(dataset_of(config, fold) / "index.parquet"),
     }  # fmt: skip
 
 

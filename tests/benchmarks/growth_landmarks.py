@@ -255,9 +255,9 @@ def score(found: Path, count: int, real: Sequence[Sequence[LandmarkArrays]]) -> 
     }
 
 
-def main() -> None:
-    """Write a corpus, or score a search; prints JSON."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of_recordings(description: str | None) -> argparse.ArgumentParser:
+    """Return a parser of the arguments of `real_landmarks`: the recordings, and the file for their landmarks."""
+    p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("recordings", type=Path, help="folder of MP3 files")
     p.add_argument(
         "--cache",
@@ -265,6 +265,12 @@ def main() -> None:
         default=Path(tempfile.gettempdir()) / "growth_landmarks.npz",
         help="file for their landmarks",
     )
+    return p
+
+
+def main() -> None:
+    """Write a corpus, or score a search; prints JSON."""
+    p = parser_of_recordings(__doc__)
     p.add_argument("--count", type=int, help="number of recordings")
     p.add_argument("--write", type=Path, help="folder for the landmark files")
     p.add_argument("--only", type=int, nargs=2, metavar=("RANGE", "RANGES"), help="write one range of hashes")

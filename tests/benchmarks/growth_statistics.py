@@ -3,17 +3,14 @@
 Landmarks and triples of peaks that two recordings have in common decide how many votes and candidates the search for near-duplicates has.
 """
 
-import argparse
 import json
-import tempfile
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autobird.audio.landmarks import sort_by_hash
 from autobird.corpus.landmark_votes import triples_of
-from tests.benchmarks.growth_landmarks import peaks_of, real_landmarks, simulated
+from tests.benchmarks.growth_landmarks import parser_of_recordings, peaks_of, real_landmarks, simulated
 from tests.conftest import landmark_table
 
 
@@ -69,14 +66,7 @@ def _aligned(rows: NDArray[np.void]) -> dict[str, float]:
 
 def main() -> None:
     """Command line."""
-    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("recordings", type=Path, help="folder of MP3 files")
-    p.add_argument(
-        "--cache",
-        type=Path,
-        default=Path(tempfile.gettempdir()) / "growth_landmarks.npz",
-        help="file for their landmarks",
-    )
+    p = parser_of_recordings(__doc__)
     args = p.parse_args()
     originals = [of_cases[0] for of_cases in real_landmarks(args.recordings, args.cache)]
     rows = simulated(peaks_of(originals), np.arange(len(originals)), np.random.default_rng(1))
