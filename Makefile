@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo birdnet test coverage test-avx2 test-long test-browser test-quality test-slurm test-gce test-image bench costs scale lint docs lock clean
+.PHONY: demo birdnet test coverage test-avx2 test-long test-browser test-quality test-slurm test-gce test-image test-gpu bench costs scale lint docs lock clean
 
 # Run the demo, write its report if it is out of date, and print the scores.
 demo: .venv/installed
@@ -54,6 +54,10 @@ test-quality: .venv/installed
 # Run the workflow on a real Slurm with three nodes on this machine. Needs root on Debian or Ubuntu; takes minutes.
 test-slurm: .venv/installed
 	$(BIN)/python -m pytest -m slurm -v
+
+# Test the training on a GPU. Needs an NVIDIA GPU and a torch for CUDA; takes a minute.
+test-gpu: .venv/installed
+	$(BIN)/python -m pytest -m gpu -v
 
 # Run the workflow on an emulated Google Cloud. Needs root; takes minutes.
 test-gce: .venv/installed

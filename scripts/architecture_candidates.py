@@ -303,7 +303,7 @@ class Network(nn.Module):
         """Map mel frames of shape (windows, 1, mels, frames) to logits of shape (windows, species)."""
         x = self.normalise(x)
         if self.coordinate:
-            height = torch.linspace(-1, 1, x.shape[2]).to(x)
+            height = torch.linspace(-1, 1, x.shape[2], device=x.device).to(x)
             x = torch.cat([x, height[None, None, :, None].expand_as(x)], dim=1)
         return self.classifier(self.dropout(self.time(self.frequency(self.stages(self.stem(x))))))
 
@@ -321,12 +321,20 @@ class Candidate:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
+CROPS_AND_NOISE = {"crop_seconds": 1.25, "background_probability": 0.5}
+
 CANDIDATES = {
     "default (`resnet`)": Candidate(),
     "`resnet` without `centre_bands`": Candidate(train={"centre_bands": False}),
     "random crops of up to 1.25 s": Candidate(train={"crop_seconds": 1.25}),
     "random crops of up to 2.5 s": Candidate(train={"crop_seconds": 2.5}),
     "background noise in half of the windows": Candidate(train={"background_probability": 0.5}),
+    "crops and background noise": Candidate(train=CROPS_AND_NOISE),
+    "crops and background noise, 60 epochs": Candidate(train={**CROPS_AND_NOISE, "epochs": 60}),
+    "crops and background noise, width 24": Candidate({"width": 24}, CROPS_AND_NOISE),
+    "crops and background noise, squeeze-and-excitation": Candidate({"excitation": "channels"}, CROPS_AND_NOISE),
+    "crops and background noise, two blocks per stage": Candidate({"depth": (2, 2, 2, 2)}, CROPS_AND_NOISE),
+    "crops and background noise, PCEN of each window": Candidate({"input": "PCEN with the mean"}, CROPS_AND_NOISE),
     "`cnn_transformer` with its recipe": Candidate(train={"architecture": "cnn_transformer"}),
     "bands without their mean, frames without sound included": Candidate({"input": "bands without their mean"}),
     "bands without their mean, divided by their standard deviation": Candidate(

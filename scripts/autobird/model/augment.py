@@ -5,6 +5,7 @@ whole batch, and each process applies those of its own windows, so they do not d
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from autobird.audio.amplitude_scaling import AmplitudeScaling, Log, Magnitude
 from autobird.model.audio_transforms import functional
-from autobird.model.background_noise import MIN_POWER, NATS_PER_DB, BackgroundNoise
+from autobird.model.background_noise import MIN_POWER, NATS_PER_DB, BackgroundNoise, add_background
 from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import AUGMENTATION, step_part
@@ -89,11 +90,41 @@ class Augmentation:
 
     def rows_needed(self, own: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the windows that are needed to augment the windows `own`: these, then those that they are mixed with."""
-        if self.partner is None:
+        if self.partner is None or len(own) == len(self.partner):
             return own
         return np.concatenate([own, np.setdiff1d(self.partner[own], own)])
 
-    @step_part(AUGMENTATION)
+    def tensors(self, needed: NDArray[np.int64], own: int, every: bool = False) -> "Draws":
+        """Return the random numbers of some windows as tensors on the CPU.
+
+        Args:
+            needed: windows of the batch (`rows_needed`).
+            own: how many of them, the first ones, are augmented.
+            every: whether `apply` gets a background for each window of `needed`, and not only for those to which one is added.
+        """
+        shift = nats = partner = weight = mixed = bands = columns = rows = ratio = added = None
+        if self.shift is not None:
+            shift = torch.from_numpy(self.shift[needed])
+        if self.nats is not None:
+            nats = torch.from_numpy(self.nats[needed].astype(np.float32))
+        if self.partner is not None and self.weight is not None:
+            place = np.empty(len(self.partner), np.int64)  # of each needed window among them
+            place[needed] = np.arange(len(needed))
+            partner = torch.from_numpy(place[self.partner[needed[:own]]])
+            of_own = self.weight[needed[:own]]
+            weight = torch.from_numpy(np.minimum(of_own, 1 - 1e-7).astype(np.float32))
+            mixed = torch.from_numpy(of_own < 1)
+        if self.silent is not None:
+            places = torch.from_numpy(needed[:own])
+            bands, columns = (mask[places] for mask in self.silent)
+        if self.background is not None:
+            found = self.background.added[needed]
+            chosen = np.arange(len(needed)) if every else np.flatnonzero(found)
+            rows = torch.from_numpy(chosen)
+            ratio = torch.from_numpy(self.background.ratio[needed[chosen]].astype(np.float32))
+            added = torch.from_numpy(found) if every else None
+        return Draws(shift, nats, partner, weight, mixed, bands, columns, rows, ratio, added)
+
     def apply(
         self, x: Tensor, targets: Targets, needed: NDArray[np.int64], own: int, noise: Tensor | None = None
     ) -> tuple[Tensor, Targets]:
@@ -109,41 +140,83 @@ class Augmentation:
         Returns:
             The augmented windows and their targets; shapes (own, 1, mels, frames) and (own, species).
         """
-        mels, frames = x.shape[2:]
-        if self.shift is not None:
-            shift = torch.from_numpy(self.shift[needed]).to(x.device)
-            columns = (torch.arange(frames, device=x.device) + shift[:, None]) % frames
-            x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
-        scaling = self.scaling
-        if isinstance(scaling, Magnitude):
-            x = _log_power(x, scaling)
-            noise = None if noise is None else _log_power(noise, scaling)
-        if self.nats is not None:
-            x = x + _to_tensor(self.nats[needed], x)[:, None, :, None]
-        if self.background is not None and noise is not None:
-            x = self.background.add(x, noise, needed, scaling)
-        if self.partner is not None and self.weight is not None:
-            place = np.empty(len(self.partner), np.int64)  # of each needed window in x
-            place[needed] = np.arange(len(needed))
-            partner = torch.from_numpy(place[self.partner[needed[:own]]]).to(x.device)
-            has_log_power = isinstance(scaling, Log | Magnitude)
-            x, targets = _mix(x, targets, partner, self.weight[needed[:own]], self.settings.outputs, has_log_power)
-        if isinstance(scaling, Magnitude):
-            x = torch.exp(x * (scaling.exponent / 2))
-        if self.silent is not None:
-            bands, columns = (mask[needed[:own]].to(x.device) for mask in self.silent)
-            x = x.masked_fill(bands | columns, scaling.silence)
-        return x, targets
+        draws = self.tensors(needed, own).on(x.device)
+        return augment(x, targets, draws, self.settings.outputs, self.scaling, noise)
+
+
+class Draws(NamedTuple):
+    """The random numbers of `Augmentation` for some windows, the first `own` of which are augmented; None: no such change.
+
+    Attributes:
+        shift: number of frames by which each window is shifted; shape (windows,).
+        nats: change of the logarithm of power of each band; shape (windows, mels), float32.
+        partner: place of the window that each window is mixed with; shape (own,).
+        weight: weight of each window in its mixture, below 1; shape (own,), float32.
+        mixed: whether each window is mixed; shape (own,), bool.
+        bands: masked bands; shape (own, 1, mels, 1), bool.
+        columns: masked frames; shape (own, 1, 1, frames), bool.
+        noisy: places of the windows for which there is a background; shape (backgrounds,).
+        ratio: their signal-to-noise ratios, nats of power; shape (backgrounds,), float32.
+        added: which of these windows keep the background; shape (backgrounds,), bool; None: all.
+    """
+
+    shift: Tensor | None
+    nats: Tensor | None
+    partner: Tensor | None
+    weight: Tensor | None
+    mixed: Tensor | None
+    bands: Tensor | None
+    columns: Tensor | None
+    noisy: Tensor | None
+    ratio: Tensor | None
+    added: Tensor | None
+
+    def on(self, device: torch.device) -> "Draws":
+        """Return the numbers on a device."""
+        return Draws(*(None if values is None else values.to(device, non_blocking=True) for values in self))
+
+
+@step_part(AUGMENTATION)
+def augment(
+    x: Tensor, targets: Targets, draws: Draws, outputs: str, scaling: AmplitudeScaling, noise: Tensor | None
+) -> tuple[Tensor, Targets]:
+    """Augment the first windows of `x`; shapes and order of operations depend on nothing but shapes, so a CUDA graph can hold them.
+
+    Args:
+        x: mel frames of the windows, shape (windows, 1, mels, frames), in the units of `scaling`.
+        targets: of the windows.
+        draws: random numbers, on the device of `x`.
+        outputs: see `TrainSettings.outputs`.
+        scaling: amplitude scaling of the front end.
+        noise: backgrounds of the windows `Draws.noisy`, in the units of `scaling`; None: none.
+
+    Returns:
+        The augmented windows and their targets.
+    """
+    mels, frames = x.shape[2:]
+    if draws.shift is not None:
+        columns = (torch.arange(frames, device=x.device) + draws.shift[:, None]) % frames
+        x = x.gather(3, columns[:, None, None, :].expand(-1, 1, mels, -1))
+    if isinstance(scaling, Magnitude):
+        x = _log_power(x, scaling)
+        noise = None if noise is None else _log_power(noise, scaling)
+    if draws.nats is not None:
+        x = x + draws.nats[:, None, :, None]
+    if draws.noisy is not None and draws.ratio is not None and noise is not None:
+        x = add_background(x, noise, draws.noisy, draws.ratio, draws.added, scaling)
+    if draws.partner is not None and draws.weight is not None and draws.mixed is not None:
+        has_log_power = isinstance(scaling, Log | Magnitude)
+        x, targets = _mix(x, targets, draws.partner, draws.weight, draws.mixed, outputs, has_log_power)
+    if isinstance(scaling, Magnitude):
+        x = torch.exp(x * (scaling.exponent / 2))
+    if draws.bands is not None and draws.columns is not None:
+        x = x.masked_fill(draws.bands | draws.columns, scaling.silence)
+    return x, targets
 
 
 def _log_power(x: Tensor, scaling: Magnitude) -> Tensor:
     """Return the logarithm of the power of magnitudes."""
     return torch.log(x.clamp(min=MIN_POWER ** (scaling.exponent / 2))) * (2 / scaling.exponent)
-
-
-def _to_tensor(values: NDArray[np.float64], like: Tensor) -> Tensor:
-    """Return `values` as a float32 tensor on the device of `like`."""
-    return torch.from_numpy(values.astype(np.float32)).to(like.device)
 
 
 def _gain_and_equaliser(
@@ -165,7 +238,7 @@ def _gain_and_equaliser(
 
 
 def _mix(
-    x: Tensor, targets: Targets, partner: Tensor, weight: NDArray[np.float64], outputs: str, log_power: bool
+    x: Tensor, targets: Targets, partner: Tensor, w: Tensor, mixed: Tensor, outputs: str, log_power: bool
 ) -> tuple[Tensor, Targets]:
     """Mix the first windows of `x` with other windows of the batch, and their targets.
 
@@ -179,20 +252,20 @@ def _mix(
         x: mel frames, shape (windows, 1, mels, frames).
         targets: of the windows.
         partner: places in `x` of the windows that the first ones are mixed with.
-        weight: weights of the first windows in their mixtures.
+        w: weights of the first windows in their mixtures, below 1.
+        mixed: which of the first windows are mixed.
         outputs: see `TrainSettings.outputs`.
         log_power: whether `x` is the logarithm of power.
     """
     y, own = x[: len(partner)], Targets(*(values[: len(partner)] for values in targets))
-    w = _to_tensor(np.minimum(weight, 1 - 1e-7), x)
     other = Targets(targets.present[partner], targets.known[partner])
     a, b = w[:, None, None, None], 1 - w[:, None, None, None]
-    mixed = torch.logaddexp(y + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * y + b * x[partner]
+    sound = torch.logaddexp(y + torch.log(a), x[partner] + torch.log1p(-a)) if log_power else a * y + b * x[partner]
     if outputs == "softmax":
-        return mixed, own._replace(present=w[:, None] * own.present + (1 - w)[:, None] * other.present)
+        return sound, own._replace(present=w[:, None] * own.present + (1 - w)[:, None] * other.present)
     level = torch.logsumexp(x.flatten(1), 1) if log_power else torch.log(x.flatten(1).sum(1).clamp(min=MIN_POWER))
     difference = level[partner] + torch.log1p(-w) - level[: len(partner)] - torch.log(w)
-    return mixed, _union(own, other, difference, torch.from_numpy(weight < 1).to(x.device))
+    return sound, _union(own, other, difference, mixed)
 
 
 def _union(own: Targets, other: Targets, difference: Tensor, mixed: Tensor) -> Targets:
@@ -226,7 +299,7 @@ def _masks(
     """
     masked = rng.random((2, windows)) < settings.mask_probability
     state = torch.get_rng_state()
-    torch.manual_seed(int(rng.integers(2**62)))
+    torch.default_generator.manual_seed(int(rng.integers(2**62)))  # the one of the CPU alone
     bands, columns = torch.zeros(windows, 1, mels, 1), torch.zeros(windows, 1, 1, frames)
     for axis, (mask, width) in enumerate(((bands, settings.mask_bands), (columns, settings.mask_frames))):
         if width and masked[axis].any():

@@ -45,33 +45,39 @@ class BackgroundNoise:
         choice = rng.random((windows, 2))
         return cls(added, choice, rng.uniform(*settings.background_snr_db, windows) * NATS_PER_DB)
 
-    def add(self, x: Tensor, noise: Tensor, needed: NDArray[np.int64], scaling: AmplitudeScaling) -> Tensor:
-        """Return the windows with their backgrounds.
 
-        Powers are added, as for sounds that are heard at once; the background is amplified or attenuated as a whole. The floor of log-mel
-        is not part of it. A background without any power is not amplified. PCEN has no inverse, so its values are added, and the sum of
-        the values stands for the power.
+def add_background(
+    x: Tensor, noise: Tensor, rows: Tensor, ratio: Tensor, added: Tensor | None, scaling: AmplitudeScaling
+) -> Tensor:
+    """Return windows with backgrounds.
 
-        Args:
-            x: windows, shape (windows, 1, mels, frames): logarithm of power, but with PCEN its values.
-            noise: backgrounds of those windows that get one, in the same order and unit.
-            needed: which windows of the batch `x` holds.
-            scaling: amplitude scaling of the front end, which tells the unit.
-        """
-        rows = np.flatnonzero(self.added[needed])
-        if not len(rows):
-            return x
-        index = torch.from_numpy(rows).to(x.device)
-        ratio = torch.from_numpy(self.ratio[needed[rows]].astype(np.float32)).to(x.device)[:, None, None, None]
-        signal = x[index]
-        if isinstance(scaling, Log | Magnitude):
-            floor = scaling.silence if isinstance(scaling, Log) else math.log(MIN_POWER)
-            noise = _without_floor(noise, floor)
-            level = _total(noise)
-            gain = torch.where(level > floor, _total(signal) - ratio - level, 0.0)
-            return x.index_copy(0, index, torch.logaddexp(signal, noise + gain))
+    Powers are added, as for sounds that are heard at once; the background is amplified or attenuated as a whole. The floor of log-mel
+    is not part of it. A background without any power is not amplified. PCEN has no inverse, so its values are added, and the sum of
+    the values stands for the power.
+
+    Args:
+        x: windows, shape (windows, 1, mels, frames): logarithm of power, but with PCEN its values.
+        noise: backgrounds, shape (backgrounds, 1, mels, frames), in the same unit.
+        rows: place of the window of each background; shape (backgrounds,).
+        ratio: signal-to-noise ratio of each, nats of power; shape (backgrounds,).
+        added: which backgrounds are added; shape (backgrounds,), bool; None: all.
+        scaling: amplitude scaling of the front end, which tells the unit.
+    """
+    if not len(rows):
+        return x
+    signal, ratio = x[rows], ratio[:, None, None, None]
+    if isinstance(scaling, Log | Magnitude):
+        floor = scaling.silence if isinstance(scaling, Log) else math.log(MIN_POWER)
+        noise = _without_floor(noise, floor)
+        level = _total(noise)
+        gain = torch.where(level > floor, _total(signal) - ratio - level, 0.0)
+        sound = torch.logaddexp(signal, noise + gain)
+    else:
         of_signal, of_noise = (values.sum((1, 2, 3), keepdim=True).clamp(min=MIN_POWER) for values in (signal, noise))
-        return x.index_copy(0, index, signal + noise * torch.exp(-ratio) * of_signal / of_noise)
+        sound = signal + noise * torch.exp(-ratio) * of_signal / of_noise
+    if added is not None:
+        sound = torch.where(added[:, None, None, None], sound, signal)
+    return x.index_copy(0, rows, sound)
 
 
 def _total(x: Tensor) -> Tensor:

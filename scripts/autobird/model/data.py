@@ -19,6 +19,7 @@ from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
 from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import Targets
+from autobird.model.resident_windows import ResidentFrames
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import READING, step_part
@@ -56,6 +57,7 @@ class WindowDataset:
         recording_names: names of the recordings, in the order of `recording`; if empty, messages show the index.
         room: by how many frames each window can be shifted to an earlier start, and to a later one; shape (windows, 2); None: not at all.
         backgrounds: windows that can be added to these as background noise; None: none.
+        resident: copy of the frames on the device that trains (`resident_windows.py`); None: they are read from the shards.
     """
 
     shards: Sequence[NDArray[np.float16]]
@@ -68,6 +70,7 @@ class WindowDataset:
     recording_names: Sequence[str] = ()
     room: NDArray[np.int64] | None = None
     backgrounds: "WindowDataset | None" = None
+    resident: ResidentFrames | None = None
 
     @classmethod
     def from_index(
@@ -173,14 +176,33 @@ class WindowDataset:
                     return int(rows[affected[0]])
         return None
 
-    @step_part(READING)
     def take(self, rows: NDArray[np.int64], shift: NDArray[np.int64] | None = None) -> Tensor:
-        """Read the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames).
+        """Return the frames of the windows at `rows`, in float32; shape (n, 1, mels, frames).
 
         Args:
             rows: the windows.
             shift: by how many frames each of them starts later; shape (n,); None: not at all.
+
+        Returns:
+            The windows, on the CPU, or on the device on which they are resident.
         """
+        if self.resident:
+            return self.read(self.located(rows, shift).to(self.resident.frames.device, non_blocking=True))
+        return self.located(rows, shift)
+
+    def located(self, rows: NDArray[np.int64], shift: NDArray[np.int64] | None = None) -> Tensor:
+        """Return what `read` needs for the windows at `rows`, on the CPU: of resident ones their first frames, of others all frames."""
+        if self.resident is None:
+            return self._from_shards(rows, shift)
+        first = self.resident.first[rows]
+        return torch.from_numpy(first if shift is None else first + shift)
+
+    def read(self, located: Tensor) -> Tensor:
+        """Return windows, in float32, shape (n, 1, mels, frames), from what `located` returned, on the device that trains."""
+        return self.resident.read(located, self.frames) if self.resident else located
+
+    @step_part(READING)
+    def _from_shards(self, rows: NDArray[np.int64], shift: NDArray[np.int64] | None) -> Tensor:
         mels = self.shards[0].shape[1]
         out = np.empty((len(rows), self.frames, mels), np.float32)
         offsets = np.arange(self.frames)

@@ -10,9 +10,11 @@ has the same weights after each step as one process that computes the whole batc
 
 import copy
 import math
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,10 +27,12 @@ from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import Targets, label_loss
 from autobird.model.networks import memory_format
 from autobird.model.precision import Compute
+from autobird.model.resident_windows import resident
 from autobird.model.row_dropout import BatchRows
 from autobird.model.settings import TrainSettings
 from autobird.model.shared_layers import share_layers
-from autobird.model.shares import add_up, own_sounds, own_windows, part_of_loss
+from autobird.model.shares import StepInputs, add_up, augmented, own_inputs, own_sounds, part_of_loss
+from autobird.model.step_graphs import StepGraphs
 from autobird.model.step_parts import AVERAGE, BACKWARD, CHECKS, FORWARD, OPTIMIZER, step_part
 from autobird.model.teaching import Teaching
 from autobird.model.validation import loss_and_macro_f1
@@ -66,6 +70,33 @@ class TrainingProgress:
     best_score: float = -math.inf
 
 
+class _Launched(NamedTuple):
+    """A step that a GPU may still compute.
+
+    Attributes:
+        epoch: number of completed epochs before it.
+        step: number of completed steps of the epoch before it.
+        rows: its windows.
+        numbers: on the CPU: loss, windows whose most probable species was right, processes that were asked to stop, norm of the
+            gradient, and 1 if all weights are finite.
+        ready: event after which `numbers` holds them; None: it does.
+    """
+
+    epoch: int
+    step: int
+    rows: NDArray[np.int64]
+    numbers: Tensor
+    ready: torch.cuda.Event | None
+
+
+class _Drawn(NamedTuple):
+    """The random numbers of a step: the seed of the dropout, the inputs of this process, and the generator, from which a teacher draws."""
+
+    seed: int
+    inputs: StepInputs
+    rng: np.random.Generator
+
+
 class Trainer:
     """Trains a network on the windows of one split and validates it on those of another.
 
@@ -94,7 +125,7 @@ class Trainer:
         processes: Processes = ALONE,
     ) -> None:
         self.settings, self.compute, self.teaching, self.processes = settings, compute, teaching, processes
-        self.train, self.validation = train, validation
+        self.train, self.validation = (resident(windows, compute.device) for windows in (train, validation))
         self.stop_requested: Callable[[], bool] = lambda: False
         self.stopping = False
         self.batch_rows = BatchRows()
@@ -112,10 +143,22 @@ class Trainer:
         assert settings.weight_decay != "auto"  # the settings allow it for heads alone
         optimizer = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
         self.parameters = [*self.network.parameters(), *(teaching.projection.parameters() if teaching else ())]
+        # Tensors on a GPU, where a graph reads them; a number would be the same in all of its steps.
+        on_gpu = compute.device.type == "cuda"
+        self._rate, self._renewal_on_gpu = (torch.zeros((), device=compute.device) for _ in range(2))
+        self._renewal: float | Tensor = 0.0
         self.optimizer = optimizer(
-            self.parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+            self.parameters,
+            lr=self._rate if on_gpu else settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=True,
+            capturable=on_gpu,
         )
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.dtype == torch.float16)
+        # What has to read values back, or draws random numbers, while the GPU computes is no graph.
+        has_graphs = on_gpu and processes.size == 1 and teaching is None and not self.scaler.is_enabled()
+        self._graphs = StepGraphs(self._compute_alone, compute.device) if has_graphs else None
+        self._unread: deque[_Launched] = deque()
         self.steps_per_epoch = max(1, math.ceil(windows_per_epoch(train, settings) / settings.batch_size))
         self.progress = TrainingProgress()
         self.best_weights: State | None = None
@@ -138,7 +181,12 @@ class Trainer:
         return {name: value.detach().cpu().contiguous() for name, value in weights.items()}
 
     def state_dict(self) -> State:
-        """Return all state that `load_state_dict` needs to continue exactly here."""
+        """Return all state that `load_state_dict` needs to continue exactly here.
+
+        Raises:
+            AutobirdError: a value of the last step is not finite.
+        """
+        self._read(unread=0)
         return {
             "network": self.network.state_dict(),
             "ema_network": self.ema_network.state_dict(),
@@ -165,13 +213,12 @@ class Trainer:
         progress, size = self.progress, self.settings.batch_size
         rng = np.random.default_rng([self.settings.seed, 1, progress.epoch])
         order = epoch_order(self.train, self.settings, rng)
-        while progress.step < self.steps_per_epoch:
-            rows = order[progress.step * size : (progress.step + 1) * size]
-            loss, correct = self._step(rows)
-            progress.loss_sum += loss * len(rows)
-            progress.correct += correct
+        batches = [order[at : at + size] for at in range(progress.step * size, self.steps_per_epoch * size, size)]
+        for rows, drawn in self._drawn(batches):
+            self._step(rows, drawn)
             progress.step += 1
             after_step()
+        self._read(unread=0)
         with_species = int(self.train.labels.present[order].any(axis=1).sum())
         epoch = progress.epoch + 1
         loss = f1 = math.nan
@@ -193,38 +240,129 @@ class Trainer:
                 self.best_weights = copy.deepcopy(self.ema_network.state_dict())
         progress.epoch, progress.step, progress.loss_sum, progress.correct = epoch, 0, 0.0, 0.0
 
-    def _step(self, rows: NDArray[np.int64]) -> tuple[float, float]:
-        """Update the weights with the windows at `rows`; return their mean loss, and of how many the most probable species was right.
+    def _drawn(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], _Drawn]]:
+        """Yield the windows of the remaining steps of an epoch, and what `_draw` returns for them.
+
+        If the GPU computes graphs, a thread draws the numbers of the next step while Python waits for the start of the graph.
+        """
+        first = self.progress.step
+        if not self._graphs:
+            for number, rows in enumerate(batches, first):
+                yield rows, self._draw(rows, number)
+            return
+        with ThreadPoolExecutor(1) as thread:
+            following = [thread.submit(self._draw, rows, number) for number, rows in enumerate(batches[:1], first)]
+            for number, rows in enumerate(batches, first + 1):
+                drawn = following.pop().result()
+                if number - first < len(batches):
+                    following.append(thread.submit(self._draw, batches[number - first], number))
+                yield rows, drawn
+
+    def _draw(self, rows: NDArray[np.int64], number: int) -> _Drawn:
+        """Return the seed of the dropout, this process's inputs, and the generator of step `number` of the epoch."""
+        rng = np.random.default_rng([self.settings.seed, 2, self.progress.epoch, number])
+        seed = int(rng.integers(2**62))
+        # The masks of the augmentation draw from torch's generator of the CPU, and leave it as it was.
+        return _Drawn(seed, own_inputs(self.train, rows, self.processes.share(len(rows)), self.settings, rng), rng)
+
+    def _step(self, rows: NDArray[np.int64], drawn: _Drawn | None = None) -> None:
+        """Update the weights with the windows at `rows`, and add to the sums of the epoch.
+
+        A GPU computes a step while the next one is prepared; so its numbers are read, and checked, one step later.
+
+        Args:
+            rows: windows of the step, of all processes.
+            drawn: what `_draw` returned for them; None: it is drawn now.
+        """
+        progress = self.progress
+        step = progress.epoch * self.steps_per_epoch + progress.step
+        seed, inputs, rng = drawn or self._draw(rows, progress.step)
+        own = self.processes.share(len(rows))
+        _seed(seed, self.compute.device)  # dropout draws from torch's global generator
+        self.batch_rows.set(own, len(rows))
+        self._set_rates(step)
+        if not self.network.training:
+            self.network.train()
+        ready = None
+        if self._graphs:
+            numbers = torch.empty(5, pin_memory=True).copy_(self._graphs.run(inputs), non_blocking=True)
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            ready.record()
+        else:
+            numbers = self._compute(inputs.on(self.compute.device), own, len(rows), step, rng)
+        self._unread.append(_Launched(progress.epoch, progress.step, rows, numbers, ready))
+        self._read(unread=1 if self._graphs else 0)
+        if self.processes.size == 1:
+            self.stopping = self.stop_requested()
+
+    def _compute_alone(self, inputs: StepInputs) -> Tensor:
+        """Compute a step without other processes and without a teacher, as a graph can hold it; see `_compute`."""
+        total = len(inputs.present)  # the windows that these are mixed with are among them
+        return self._compute(inputs, slice(None), total, 0, None)
+
+    def _compute(
+        self, inputs: StepInputs, own: slice, total: int, step: int, rng: np.random.Generator | None
+    ) -> Tensor:
+        """Update the weights; return the numbers of the step (`_Launched`) on the device. Reads no value back from a GPU.
 
         In a mixture every species that is present is right. Windows that hold no species do not count.
+
+        Args:
+            inputs: of this process, on the device.
+            own: which windows of the step this process computes.
+            total: windows of the step.
+            step: number of the step, counted from the start of the training.
+            rng: generator of the step, for the teacher.
         """
-        s, progress = self.settings, self.progress
-        step = progress.epoch * self.steps_per_epoch + progress.step
-        rng = np.random.default_rng([s.seed, 2, progress.epoch, progress.step])
-        torch.manual_seed(int(rng.integers(2**62)))  # dropout draws from torch's global generator
-        own = self.processes.share(len(rows))
-        x, targets, present = own_windows(self.train, rows, own, s, rng, self.compute.device)
-        self.batch_rows.set(own, len(rows))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._learning_rate(step)
-        self.network.train()
-        loss, logits = self._loss(x, targets, step, rng, len(x) / len(rows))
+        windows = len(range(total)[own])
+        x, targets, present = augmented(inputs, self.train, self.settings, windows)
+        loss, logits = self._loss(x, targets, step, rng, windows / total)
         self._backward(loss)
         most = targets.present.amax(1, keepdim=True)
         right = targets.present.gather(1, logits.argmax(1, keepdim=True)) >= most
         right = right & (most > 0) & (present >= 0.5).any(1, keepdim=True)
-        numbers = [loss.detach(), right.sum(), torch.tensor(self.stop_requested(), device=loss.device)]
-        value, correct, stop = add_up(self.parameters, numbers, self.processes)
-        self.stopping = stop > 0
+        stop = torch.full_like(loss, float(self.stop_requested()) if self.processes.size > 1 else 0.0)
+        numbers = add_up(self.parameters, [loss.detach(), right.sum(), stop], self.processes)
         norm = self._update_weights()
-        if s.ema_decay:
-            self._update_ema(step)
-        self._raise_if_not_finite(value, norm, rows)
-        return value, correct
+        if self.settings.ema_decay:
+            self._update_ema()
+        return torch.cat([numbers, self._checks(norm)])
+
+    def _checks(self, norm: Tensor) -> Tensor:
+        """Return the norm of the gradient, and 1 if all weights are finite."""
+        weights = torch.stack(torch._foreach_norm(self.parameters))
+        return torch.stack([norm.float(), weights.isfinite().all().float()])
+
+    @step_part(CHECKS)
+    def _read(self, unread: int) -> None:
+        """Read and check the numbers of all steps but the last `unread`."""
+        progress = self.progress
+        while len(self._unread) > unread:
+            launched = self._unread.popleft()
+            if launched.ready:
+                launched.ready.synchronize()
+            loss, correct, stop, norm, finite = launched.numbers.tolist()
+            if self.processes.size > 1:
+                self.stopping = stop > 0
+            self._raise_if_not_finite(loss, norm, bool(finite), launched)
+            progress.loss_sum += loss * len(launched.rows)
+            progress.correct += correct
+
+    def _set_rates(self, step: int) -> None:
+        """Set the learning rate and the share of the new weights in their average for a step, counted from the start of the training."""
+        rate: float | Tensor = self._learning_rate(step)
+        # The average forgets the initial weights quickly, as the decay starts low.
+        renewal = 1 - min(self.settings.ema_decay, (1 + step) / (10 + step))
+        self._renewal = renewal
+        if self.compute.device.type == "cuda":
+            rate = self._rate.fill_(rate)
+            self._renewal = self._renewal_on_gpu.fill_(renewal)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
 
     @step_part(FORWARD)
     def _loss(
-        self, x: Tensor, targets: Targets, step: int, rng: np.random.Generator, share: float = 1.0
+        self, x: Tensor, targets: Targets, step: int, rng: np.random.Generator | None, share: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """Return this process's part of the loss of a step, and the logits of its labelled windows.
 
@@ -232,13 +370,14 @@ class Trainer:
             x: augmented windows of the step that this process computes.
             targets: their targets.
             step: number of the step, counted from the start of the training.
-            rng: generator of the step.
+            rng: generator of the step, for the teacher.
             share: share of the windows of the step that this process computes.
         """
         if self.teaching is None:
             with self.compute.autocast():
                 logits = self.network(x.contiguous(memory_format=self.layout))
             return part_of_loss(label_loss(logits, targets, self.settings), share, logits), logits
+        assert rng is not None
         own = self.processes.share(self.teaching.batch)
         sounds, lesson = own_sounds(self.teaching, own, self.settings, rng, self.train.scaling)
         self.batch_rows.append(own, self.teaching.batch)
@@ -268,9 +407,10 @@ class Trainer:
         self.scaler.update()
         return norm
 
-    @step_part(CHECKS)
-    def _raise_if_not_finite(self, loss: float, gradient_norm: Tensor, rows: NDArray[np.int64]) -> None:
-        """Stop if loss, gradient or weights of the step contain NaN or infinity, before a checkpoint is saved.
+    def _raise_if_not_finite(
+        self, loss: float, gradient_norm: float, weights_finite: bool, launched: _Launched
+    ) -> None:
+        """Stop if loss, gradient or weights of a step contain NaN or infinity, before a checkpoint is saved.
 
         In float16, a gradient that overflowed is not an error: the gradient scaler skips the step and reduces the scale.
 
@@ -278,29 +418,28 @@ class Trainer:
             AutobirdError: a value is not finite; the message names the epoch, the step and the recordings of the batch.
         """
         float16 = self.scaler.is_enabled()
-        weight_norms = torch.stack(torch._foreach_norm(self.parameters))
         for name, not_finite in (
             ("loss", not math.isfinite(loss)),
             ("gradient", self.scaler.get_scale() < _MIN_LOSS_SCALE if float16 else not math.isfinite(gradient_norm)),
-            ("weights", not bool(torch.isfinite(weight_norms).all())),
+            ("weights", not weights_finite),
         ):
             if not_finite:
-                progress = self.progress
-                rate = self._learning_rate(progress.epoch * self.steps_per_epoch + progress.step)
+                rate = self._learning_rate(launched.epoch * self.steps_per_epoch + launched.step)
                 raise AutobirdError(
-                    f"NaN or infinity in the {name} of epoch {progress.epoch + 1}, step {progress.step + 1} of "
+                    f"NaN or infinity in the {name} of epoch {launched.epoch + 1}, step {launched.step + 1} of "
                     f"{self.steps_per_epoch}, in {self.compute.dtype} at learning rate {rate:.2g}; recordings of the batch: "
-                    f"{self.train.describe_recordings(rows)}; lower train.learning_rate, or set train.precision to float32"
+                    f"{self.train.describe_recordings(launched.rows)}; lower train.learning_rate, or set train.precision to float32"
                 )
 
     @step_part(AVERAGE)
-    def _update_ema(self, step: int) -> None:
-        """Update the exponential moving average of weights and batch statistics.
-
-        The decay starts low, so that the average forgets the initial weights quickly.
-        """
-        decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._averaged, self._current, 1 - decay)
+    def _update_ema(self) -> None:
+        """Update the exponential moving average of weights and batch statistics by `_renewal`."""
+        if isinstance(self._renewal, float):
+            torch._foreach_lerp_(self._averaged, self._current, self._renewal)
+            return
+        change = torch._foreach_sub(self._current, self._averaged)
+        torch._foreach_mul_(change, self._renewal)
+        torch._foreach_add_(self._averaged, change)
 
     def _learning_rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from the start of the training."""
@@ -313,3 +452,11 @@ class Trainer:
         if step < warmup_steps:
             return s.learning_rate * (step + 1) / warmup_steps
         return s.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
+
+
+def _seed(seed: int, device: torch.device) -> None:
+    """Seed the generator of a device; `torch.manual_seed` seeds those of all kinds of devices, which takes 0.3 ms without a GPU."""
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)

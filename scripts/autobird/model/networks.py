@@ -126,7 +126,7 @@ class CnnTransformer(nn.Module):
     def features(self, x: Tensor) -> Tensor:
         """Map mel frames of shape (windows, 1, mels, frames) to features of shape (windows, d_model)."""
         y = self._convolutions(self.normalise(x)).mean(dim=2).transpose(1, 2)
-        y = self.encoder(y + _positional_encoding(y.shape[1], y.shape[2]).to(y))
+        y = self.encoder(y + _positional_encoding(y.shape[1], y.shape[2], y.device).to(y))
         return y.mean(dim=1)
 
     def _convolutions(self, x: Tensor) -> Tensor:
@@ -148,11 +148,11 @@ class CnnTransformer(nn.Module):
         return self.classifier(self.dropout(self.features(x)))
 
 
-def _positional_encoding(length: int, width: int) -> Tensor:
+def _positional_encoding(length: int, width: int, device: torch.device) -> Tensor:
     """Return the sinusoidal positional encoding (Vaswani et al. 2017, section 3.5), shape (length, width)."""
-    position = torch.arange(length, dtype=torch.float32)[:, None]
-    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32) * (-math.log(10000.0) / width))
-    encoding = torch.zeros(length, width)
+    position = torch.arange(length, dtype=torch.float32, device=device)[:, None]
+    rate = torch.exp(torch.arange(0, width, 2, dtype=torch.float32, device=device) * (-math.log(10000.0) / width))
+    encoding = torch.zeros(length, width, device=device)
     encoding[:, 0::2] = torch.sin(position * rate)
     encoding[:, 1::2] = torch.cos(position * rate[: width // 2])
     return encoding

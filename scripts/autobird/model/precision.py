@@ -96,4 +96,5 @@ def make_deterministic(threads: int) -> None:
     # here reads a tensor before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when a process first uses a GPU
     torch.backends.cuda.matmul.allow_tf32 = True

@@ -160,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 else "every epoch",
                 "profiled steps": f"{times.steps}, {times.step_us / 1000 / max(1, times.steps):.1f} ms each with validation",
             },
-            times.kernel_share if times.kernel_spans else None,
+            times.kernel_share if times.kernel_us else None,
         )
         write_text(args.summary, text)
         write_csv(args.parts, parts.round(6))

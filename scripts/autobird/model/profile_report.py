@@ -13,6 +13,7 @@ from autobird.model.step_parts import (
     BACKWARD,
     CHECKS,
     FORWARD,
+    GRAPH,
     OPTIMIZER,
     READING,
     VALIDATION,
@@ -29,7 +30,8 @@ _DESCRIPTIONS = {
     BACKWARD: "gradient",
     OPTIMIZER: "clipping and update of the weights",
     AVERAGE: "moving average of the weights",
-    CHECKS: "checks for NaN and infinity",
+    GRAPH: "start of the CUDA graph, which holds the parts from the augmentation to the moving average",
+    CHECKS: "checks for NaN and infinity; on a GPU, the wait for its results",
     VALIDATION: "validation",
     REST: "all else",
 }
@@ -47,7 +49,8 @@ def summary(parts: pd.DataFrame, operators: pd.DataFrame, facts: Mapping[str, st
     lines = [f"{name}: {value}" for name, value in facts.items()]
     if kernel_share is not None:
         lines.append(
-            f"GPU busy: {kernel_share:.0%} of the time; the times of the parts are those of the CPU, which also waits for the GPU"
+            f"GPU busy: {kernel_share:.0%} of the time outside of the validations; the times of the parts are those of the CPU, which also "
+            "waits for the GPU, and draws the augmentation of the next step beside them"
         )
     lines += ["", f"{'part':<16} {'ms':>9} {'s/epoch':>9} {'share':>6}"]
     for row in parts.itertuples():

@@ -33,7 +33,8 @@ class Profile:
         part_us: time of each part without the parts inside of it, microseconds.
         operators: by operator and part: calls, microseconds on the CPU and on the GPU without the operators inside of it, and bytes of CPU
             memory that it took and did not free.
-        kernel_spans: start and end of each operation of the GPU, microseconds.
+        validation_us: their duration, microseconds.
+        kernel_us: time during which the GPU computed, microseconds, without the validations.
     """
 
     steps: int = 0
@@ -41,14 +42,16 @@ class Profile:
     validations: int = 0
     part_us: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     operators: dict[tuple[str, str], list[float]] = field(default_factory=lambda: defaultdict(lambda: [0.0] * 4))
-    kernel_spans: list[tuple[float, float]] = field(default_factory=list)
+    validation_us: float = 0.0
+    kernel_us: float = 0.0
 
     def add(self, events: Iterable[Any]) -> None:
-        """Add the events of a profile, `torch.autograd.profiler_util.FunctionEvent`."""
+        """Add the events of a cycle of a profile, `torch.autograd.profiler_util.FunctionEvent`; their times count from its start."""
+        kernels, validations = [], []
         for event in events:
             if event.device_type != DeviceType.CPU:
                 if not event.is_user_annotation:
-                    self.kernel_spans.append((event.time_range.start, event.time_range.end))
+                    kernels.append((event.time_range.start, event.time_range.end))
                 continue
             duration = event.time_range.elapsed_us()
             if _STEP.match(event.name):
@@ -60,17 +63,22 @@ class Profile:
                 self.part_us[part] += duration
                 if outer:
                     self.part_us[outer] -= duration
-                self.validations += part == VALIDATION
+                if part == VALIDATION:
+                    self.validations += 1
+                    validations.append((event.time_range.start, event.time_range.end))
                 continue
             numbers = (1, event.self_cpu_time_total, event.self_device_time_total, event.self_cpu_memory_usage)
             sums = self.operators[event.name, outer or REST]
             for i, number in enumerate(numbers):
                 sums[i] += number
+        self.validation_us += covered(validations)
+        self.kernel_us += covered([*kernels, *validations]) - covered(validations)
 
     @property
     def kernel_share(self) -> float:
-        """Share of the time of the steps during which the GPU computes; 0 without a GPU."""
-        return covered(self.kernel_spans) / self.step_us if self.step_us else 0.0
+        """Share of the time of the steps during which the GPU computes, without the validations; 0 without a GPU."""
+        time = self.step_us - self.validation_us
+        return self.kernel_us / time if time > 0 else 0.0
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
@@ -105,7 +113,8 @@ def parts_table(profile: Profile, steps_per_epoch: int, validation_scale: float)
         Parts that did not run are left out.
     """
     steps, part_us = max(1, profile.steps), dict(profile.part_us)
-    part_us[REST] = profile.step_us - sum(part_us.values())
+    # With a GPU, a thread draws the augmentation of the next step beside the other parts.
+    part_us[REST] = max(0.0, profile.step_us - sum(part_us.values()))
     rows = []
     for part in (*PARTS, REST):
         if part not in part_us:

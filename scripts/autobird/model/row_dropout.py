@@ -36,7 +36,7 @@ class BatchRows:
         if not p:
             return x
         kept = torch.empty((self.total, *x.shape[1:]), dtype=x.dtype, device=x.device).bernoulli_(1 - p).div_(1 - p)
-        return x * kept[self.rows.to(x.device)]
+        return x * (kept if len(self.rows) == self.total else kept[self.rows.to(x.device)])
 
 
 class RowDropout(nn.Dropout):

@@ -1,6 +1,7 @@
 """The share of one process in a training step: its windows, its part of the loss, and the sums over all processes."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,12 +9,89 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from autobird.audio.amplitude_scaling import AmplitudeScaling
-from autobird.model.augment import Augmentation
+from autobird.model.augment import Augmentation, Draws, augment
 from autobird.model.data import WindowDataset
 from autobird.model.distributed import Processes
 from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
 from autobird.model.teaching import Lesson, Teaching
+
+
+class StepInputs(NamedTuple):
+    """What a process needs for its share of a step, besides the weights. Its tensors have the same shapes in all steps of so many windows.
+
+    Attributes:
+        located: the windows, and those that they are mixed with; see `WindowDataset.located`.
+        present: species that are present in them; shape (windows, species), float32.
+        known: cells that are known; shape (windows, species), bool.
+        noise: their backgrounds; see `WindowDataset.located`; None: none.
+        draws: random numbers of the augmentation.
+    """
+
+    located: Tensor
+    present: Tensor
+    known: Tensor
+    noise: Tensor | None
+    draws: Draws
+
+    def on(self, device: torch.device) -> "StepInputs":
+        """Return the inputs on a device; those on the CPU are not changed later."""
+        located, present, known = (t.to(device, non_blocking=True) for t in self[:3])
+        noise = None if self.noise is None else self.noise.to(device, non_blocking=True)
+        return StepInputs(located, present, known, noise, self.draws.on(device))
+
+    def tensors(self) -> list[Tensor]:
+        """Return all tensors, in the same order for inputs of the same training."""
+        return [t for t in (*self[:4], *self.draws) if t is not None]
+
+
+def own_inputs(
+    windows: WindowDataset, rows: NDArray[np.int64], own: slice, settings: TrainSettings, rng: np.random.Generator
+) -> StepInputs:
+    """Draw the random numbers of a step, and read the windows of a process.
+
+    Only the windows of the process are read, those that they are mixed with, and their backgrounds.
+
+    Args:
+        windows: the training split.
+        rows: windows of the step, of all processes.
+        own: which of them the process computes.
+        settings: of the augmentation.
+        rng: generator of the step.
+    """
+    drawn = Augmentation.draw(len(rows), windows.window_shape, settings, rng, windows.scaling)
+    places = np.arange(len(rows))[own]
+    needed = drawn.rows_needed(places)
+    shift = None if drawn.crop is None else windows.crop_shift(rows[needed], drawn.crop[needed])
+    noise, every = (
+        None,
+        windows.resident is not None,
+    )  # the number of backgrounds of a step would be another shape in each
+    if drawn.background is not None and windows.backgrounds is not None:
+        noisy = needed if every else needed[drawn.background.added[needed]]
+        noise = windows.backgrounds.located(windows.backgrounds.chosen(drawn.background.choice[noisy]))
+    draws = drawn.tensors(needed, len(places), every)
+    return StepInputs(windows.located(rows[needed], shift), *windows.targets(rows[needed]), noise, draws)
+
+
+def augmented(
+    inputs: StepInputs, windows: WindowDataset, settings: TrainSettings, own: int
+) -> tuple[Tensor, Targets, Tensor]:
+    """Augment the windows of a step that a process computes.
+
+    Args:
+        inputs: on the device that trains.
+        windows: the training split.
+        settings: of the augmentation.
+        own: number of windows that the process computes.
+
+    Returns:
+        The windows, their targets, and the species that were present in them before they were mixed.
+    """
+    noise = windows.backgrounds.read(inputs.noise) if windows.backgrounds and inputs.noise is not None else None
+    x, targets = windows.read(inputs.located), Targets(inputs.present, inputs.known)
+    x, targets = augment(x, targets, inputs.draws, settings.outputs, windows.scaling, noise)
+    return x, targets, inputs.present[:own]
 
 
 def own_windows(
@@ -24,33 +102,13 @@ def own_windows(
     rng: np.random.Generator,
     device: torch.device,
 ) -> tuple[Tensor, Targets, Tensor]:
-    """Read and augment the windows of a step that a process computes.
-
-    Only these are read, those that they are mixed with, and their backgrounds.
+    """Read and augment the windows of a step that a process computes; see `own_inputs` and `augmented`.
 
     Args:
-        windows: the training split.
-        rows: windows of the step, of all processes.
-        own: which of them the process computes.
-        settings: of the augmentation.
-        rng: generator of the step.
         device: where the tensors are placed.
-
-    Returns:
-        The windows, their targets, and the species that were present in them before they were mixed.
     """
-    drawn = Augmentation.draw(len(rows), windows.window_shape, settings, rng, windows.scaling)
-    places = np.arange(len(rows))[own]
-    needed = drawn.rows_needed(places)
-    shift = None if drawn.crop is None else windows.crop_shift(rows[needed], drawn.crop[needed])
-    tensors = (windows.take(rows[needed], shift), *windows.targets(rows[needed]))
-    x, present, known = (t.to(device, non_blocking=True) for t in tensors)
-    noise = None
-    if drawn.background is not None and windows.backgrounds is not None:
-        choice = drawn.background.choice[needed[drawn.background.added[needed]]]
-        noise = windows.backgrounds.take(windows.backgrounds.chosen(choice)).to(device, non_blocking=True)
-    x, targets = drawn.apply(x, Targets(present, known), needed, len(places), noise)
-    return x, targets, present[: len(places)]
+    inputs = own_inputs(windows, rows, own, settings, rng)
+    return augmented(inputs.on(device), windows, settings, len(rows[own]))
 
 
 def own_sounds(
@@ -89,8 +147,8 @@ def part_of_loss(mean: Tensor, share: float, outputs: Tensor) -> Tensor:
     return mean * share if share else outputs.float().sum()
 
 
-def add_up(parameters: Sequence[Tensor], numbers: Sequence[Tensor], processes: Processes) -> list[float]:
-    """Replace the gradients of the parameters by their sums over all processes, and return the sums of `numbers`.
+def add_up(parameters: Sequence[Tensor], numbers: Sequence[Tensor], processes: Processes) -> Tensor:
+    """Replace the gradients of the parameters by their sums over all processes, and return the sums of `numbers`; shape (numbers,).
 
     All is exchanged at once: a network of some megabytes needs no overlap of computing and exchange.
 
@@ -108,4 +166,4 @@ def add_up(parameters: Sequence[Tensor], numbers: Sequence[Tensor], processes: P
         *sums, own = values.split([*(p.numel() for p in parameters), len(own)])  # type: ignore[no-untyped-call]
         for p, gradient, total in zip(parameters, gradients, sums, strict=True):
             p.grad = gradient.copy_(total.view_as(gradient))
-    return own.tolist()
+    return own

@@ -11,9 +11,11 @@ R = TypeVar("R")
 
 READING, AUGMENTATION, FORWARD, BACKWARD = "reading", "augmentation", "forward", "backward"
 OPTIMIZER, AVERAGE, CHECKS, VALIDATION = "optimizer", "moving average", "checks", "validation"
+GRAPH = "CUDA graph"
 
-PARTS = (READING, AUGMENTATION, FORWARD, BACKWARD, OPTIMIZER, AVERAGE, CHECKS, VALIDATION)
-"""The parts of a training, in the order in which they run. `validation` follows some epochs; the others are parts of each step."""
+PARTS = (READING, AUGMENTATION, FORWARD, BACKWARD, OPTIMIZER, AVERAGE, GRAPH, CHECKS, VALIDATION)
+"""The parts of a training, in the order in which they run. `validation` follows some epochs; the others are parts of each step. On a GPU, a
+graph holds the parts from the augmentation to the moving average; then `CUDA graph` is the time that its start takes."""
 
 _PREFIX = "autobird: "
 """Start of the names of the ranges in a trace, so that no operator of torch has the same name."""
