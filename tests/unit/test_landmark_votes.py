@@ -223,6 +223,22 @@ def test_votes_with_distant_offsets_are_not_added_up() -> None:
     assert len(find_candidates([votes], 5, 4, complete=False)[0]) == 0
 
 
+@pytest.mark.parametrize("border", [1 << 15, -(1 << 15), 3 << 15])
+def test_votes_are_added_up_where_offsets_are_wrapped(border: int) -> None:
+    """Five votes for offsets of nine minutes: two before the number that is stored as 0, three from it on; the other pair has one."""
+    offsets = np.array([border - 2, border - 1, border, border, border]) + (1 << 15) & 0xFFFF
+    votes = np.sort(np.append((0 << 24 | 1) << 16 | offsets, (0 << 24 | 2) << 16).astype(np.uint64))
+    assert find_candidates([votes], 5, 4, complete=True)[0].tolist() == [[0, 1]]
+    assert find_candidates([votes], 5, 6, complete=True)[0].tolist() == []
+
+
+def test_any_number_of_votes_can_be_asked_for() -> None:
+    votes = np.full(200, (0 << 24 | 1) << 16 | 500, np.uint64)
+    assert find_candidates([votes], 5, 200, complete=True)[0].tolist() == [[0, 1]]
+    assert find_candidates([votes], 5, 200, complete=False)[0].tolist() == [[0, 1]]
+    assert find_candidates([votes], 5, 201, complete=True)[0].tolist() == []
+
+
 def test_all_votes_of_a_pair_are_in_one_part(tmp_path: Path) -> None:
     _, files = in_batches(corpus(30), 3, tmp_path)
     votes, _ = votes_of(files, 4, tmp_path)

@@ -48,8 +48,10 @@ _PARTS = 256
 """Parts of a file of votes. A part holds the votes of every 256th recording, so all parts have similar sizes."""
 
 _OFFSET_BITS = 16
-"""Lowest bits of a vote: the offset in frames plus 32,768, modulo 65,536 (17 minutes). An offset that is wrong by the modulus can
-only add a pair to the exact count."""
+"""Lowest bits of a vote: the offset in frames plus 32,768, modulo `OFFSET_MODULUS`."""
+
+OFFSET_MODULUS = 1 << _OFFSET_BITS
+"""65,536 frames (17 minutes). Matches whose offsets differ by it count as aligned, which can only add a pair to the exact count."""
 
 _NUMBER_BITS = 24
 assert 1 << _NUMBER_BITS == MAX_RECORDINGS
