@@ -14,8 +14,17 @@ from autobird.core.files import read_json
 from autobird.corpus import candidate_pairs, exact_matches, landmark_votes
 from autobird.corpus.candidate_pairs import candidate_pairs as find_candidates
 from autobird.corpus.landmark_matching import match_recordings
-from autobird.corpus.landmark_ranges import BANDS, MAX_RECORDINGS, range_of_hashes
-from autobird.corpus.landmark_votes import limit_of, pairs_of, triples_of, votes_by_part, write_votes
+from autobird.corpus.landmark_ranges import BANDS, MAX_RECORDINGS, LandmarkRange, range_of_hashes
+from autobird.corpus.landmark_votes import (
+    VoteFile,
+    limit_of,
+    pairs_of,
+    triples_of,
+    vote_for_triples,
+    votes_by_part,
+    write_votes,
+)
+from autobird.corpus.many_matches import ManyMatches
 from autobird.corpus.near_duplicates import add_up_votes
 
 MIN_MATCHES = 6
@@ -186,6 +195,73 @@ def test_the_files_do_not_depend_on_the_size_of_the_blocks(tmp_path: Path, monke
         monkeypatch.setattr(module, "_BLOCK", 500)
     assert found_pairs(recordings, 2, 2, tmp_path) == whole
     assert [(tmp_path / f"{number}.votes.npy").read_bytes() for number in range(2)] == expected
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("block", [1, 100, 10**6])
+def test_a_pair_with_many_matches_is_counted_in_blocks(seed: int, block: int) -> None:
+    """Few hashes at few times, so that there are ties, several matches at one time, and offsets whose bins have too few matches."""
+    rng = np.random.default_rng(seed)
+    first, second = (
+        landmarks(*((h, 0, t) for h, t in zip(rng.integers(0, 6, n), rng.integers(0, 40, n), strict=True)))
+        for n in rng.integers(1, 40, 2)
+    )
+    low, high = (np.searchsorted(second["hash"], first["hash"], side) for side in ("left", "right"))
+    matched = high > low
+    time, other_time = (rows["frame"].astype(np.int64) for rows in (first, second))
+    many = ManyMatches(time[matched], low[matched], (high - low)[matched], other_time, block) if matched.any() else None
+    for min_matches in range(3, 12):
+        expected = match_recordings(first, second, min_matches)
+        found = many.best_alignment(min_matches) if many else (0, 0)
+        assert [found] * (found[0] >= min_matches) == [pair[2:] for pair in expected]
+
+
+def test_pairs_with_more_matches_than_a_block_are_found_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five pairs, the first and the third have 900 matches each, and the fourth has none."""
+    many, few = landmarks(*((7, 0, t) for t in range(0, 300, 10))), landmarks(*((h, 0, 9 * h) for h in range(8)))
+    first, second = [many, few, many, few, few], [many, few, many, many[:1], few]
+    expected = list(exact_matches._match(first, second, 6))
+    assert [pair.first for pair in expected] == [0, 1, 2, 4]
+    monkeypatch.setattr(exact_matches, "_BLOCK", 100)
+    assert sorted(exact_matches._match(first, second, 6)) == expected
+
+
+def votes_of_triples(files: list[Path], folder: Path, common: int, least_votes: int) -> NDArray[np.uint64]:
+    """Return the votes of the triples of all landmarks whose hashes have 2 to `common` landmarks."""
+    folder.mkdir()
+    out = VoteFile(folder)
+    vote_for_triples(LandmarkRange(files, 0, 1 << 24), 1, common, least_votes, out)
+    out.write(folder / "votes.npy")
+    return np.concatenate(list(votes_by_part([folder / "votes.npy"])))
+
+
+def test_triples_have_the_same_votes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, files = in_batches(corpus(20, bands=20), 3, tmp_path)
+    whole = votes_of_triples(files, tmp_path / "whole", 10**6, 10**9)
+    monkeypatch.setattr(landmark_votes, "_BLOCK", 500)
+    assert len(whole) > 500
+    assert np.array_equal(votes_of_triples(files, tmp_path / "parts", 10**6, 10**9), whole)
+
+
+def test_the_bands_and_parts_of_a_range_share_the_smallest_budget_of_triples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a budget there would be more votes."""
+    _, files = in_batches(corpus(40, bands=20), 3, tmp_path)
+    monkeypatch.setattr(landmark_votes, "VOTES_PER_TRIPLE", 0.0)
+    assert len(votes_of_triples(files, tmp_path / "all", 10**6, 10**9)) > 20 * 250
+    for block in (2000, 1 << 22):
+        monkeypatch.setattr(landmark_votes, "_BLOCK", block)
+        found = votes_of_triples(files, tmp_path / f"{block}", 10**6, 256 * 250)
+        assert 0 < len(found) <= 20 * 250  # 20 bands of 256
+
+
+def test_common_hashes_are_in_no_triples(tmp_path: Path) -> None:
+    """Five recordings have three landmarks at one time; the hash of one is in another recording besides."""
+    rows = [(hash_, recording, 10) for hash_ in (3, 5, 9) for recording in range(5)]
+    np.save(tmp_path / "0.npy", landmarks(*rows, (5, 5, 99)))
+    assert len(votes_of_triples([tmp_path / "0.npy"], tmp_path / "all", 6, 10**9)) == 3 * 10
+    assert len(votes_of_triples([tmp_path / "0.npy"], tmp_path / "fewer", 5, 10**9)) == 10
 
 
 def test_triples_have_the_same_first_peak_and_neighbouring_times() -> None:
