@@ -3,8 +3,9 @@
 A vote is a pair of recordings and the time offset at which they have a landmark in common. Stage `near_duplicates` adds up the
 votes of all ranges, and counts the aligned matches of the pairs with several votes for one offset exactly.
 
-The number of votes grows in proportion to the number of landmarks. Without a limit it would grow with its square: in a large
-corpus, any hash is found in many recordings. Hashes are therefore divided by their number of landmarks:
+The number of votes is limited: to a constant in small corpora, and in proportion to the number of landmarks in large ones. Without a
+limit it would grow with the square of that number: in a large corpus, any hash is found in many recordings. Hashes are therefore divided
+by their number of landmarks:
 
 1. Up to the limit of the range, every match is a vote. The limit is the highest one with which the votes stay within the budget,
    and at most `MAX_LANDMARKS_PER_HASH`. In a small corpus, all hashes are below it.
