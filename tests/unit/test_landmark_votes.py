@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.landmarks import LANDMARK, sort_by_hash
 from autobird.core.errors import AutobirdError
-from autobird.core.files import read_json
+from autobird.core.files import read_json, write_json
 from autobird.corpus import candidate_pairs, exact_matches, landmark_votes
 from autobird.corpus.candidate_pairs import candidate_pairs as find_candidates
 from autobird.corpus.landmark_matching import match_recordings
@@ -162,6 +162,11 @@ def test_common_hashes_are_no_matches(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(landmark_votes, "MAX_LANDMARKS_PER_HASH", 5)
     assert found_pairs(recordings, 1, 4, tmp_path) == []
     assert read_json(tmp_path / "0.json")["common"] == [1 << 8, 2 << 8]
+    tables, files = in_batches(recordings, 1, tmp_path)
+    votes, summaries = votes_of(files, 4, tmp_path)
+    for path in summaries:  # five votes are enough for a candidate then, but its exact count is five as well
+        write_json(path, read_json(path) | {"complete": False})
+    assert add_up_votes(tables, files, files, votes, summaries, MIN_MATCHES, tmp_path).empty
     monkeypatch.setattr(landmark_votes, "LANDMARKS_PER_COMMON_HASH", 3)  # a third of 22 landmarks: 7
     assert found_pairs(recordings, 1, 4, tmp_path) == [("000", "001", 7)]
 
