@@ -80,7 +80,9 @@ def test_by_default_a_single_recording_is_enough() -> None:
 def test_an_index_of_one_species_is_refused_with_the_settings_to_change() -> None:
     table = recordings(*many("x", 30), ("z/0", "z", "z0", ""))
     with pytest.raises(
-        AutobirdError, match=r"1 species .* remain of 2 .*two are needed, or one and negatives .*dataset\.min_windows"
+        AutobirdError,
+        match=r"1 species .* remain of 2 \(3 windows: species with fewer than 5 windows\); two are needed, or one and negatives "
+        r".*dataset\.min_windows",
     ):
         build_index(table, windows(table), tables_of(table), DatasetStageSettings(min_windows=5))
 

@@ -10,12 +10,21 @@ from numpy.typing import NDArray
 
 from autobird.audio.landmarks import LANDMARK, sort_by_hash
 from autobird.core.errors import AutobirdError
-from autobird.core.files import read_json
+from autobird.core.files import read_json, write_json
 from autobird.corpus import candidate_pairs, exact_matches, landmark_votes
 from autobird.corpus.candidate_pairs import candidate_pairs as find_candidates
 from autobird.corpus.landmark_matching import match_recordings
-from autobird.corpus.landmark_ranges import BANDS, MAX_RECORDINGS, range_of_hashes
-from autobird.corpus.landmark_votes import limit_of, pairs_of, triples_of, votes_by_part, write_votes
+from autobird.corpus.landmark_ranges import BANDS, MAX_RECORDINGS, LandmarkRange, range_of_hashes
+from autobird.corpus.landmark_votes import (
+    VoteFile,
+    limit_of,
+    pairs_of,
+    triples_of,
+    vote_for_triples,
+    votes_by_part,
+    write_votes,
+)
+from autobird.corpus.many_matches import ManyMatches
 from autobird.corpus.near_duplicates import add_up_votes
 
 MIN_MATCHES = 6
@@ -153,6 +162,11 @@ def test_common_hashes_are_no_matches(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(landmark_votes, "MAX_LANDMARKS_PER_HASH", 5)
     assert found_pairs(recordings, 1, 4, tmp_path) == []
     assert read_json(tmp_path / "0.json")["common"] == [1 << 8, 2 << 8]
+    tables, files = in_batches(recordings, 1, tmp_path)
+    votes, summaries = votes_of(files, 4, tmp_path)
+    for path in summaries:  # five votes are enough for a candidate then, but its exact count is five as well
+        write_json(path, read_json(path) | {"complete": False})
+    assert add_up_votes(tables, files, files, votes, summaries, MIN_MATCHES, tmp_path).empty
     monkeypatch.setattr(landmark_votes, "LANDMARKS_PER_COMMON_HASH", 3)  # a third of 22 landmarks: 7
     assert found_pairs(recordings, 1, 4, tmp_path) == [("000", "001", 7)]
 
@@ -188,6 +202,73 @@ def test_the_files_do_not_depend_on_the_size_of_the_blocks(tmp_path: Path, monke
     assert [(tmp_path / f"{number}.votes.npy").read_bytes() for number in range(2)] == expected
 
 
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("block", [1, 100, 10**6])
+def test_a_pair_with_many_matches_is_counted_in_blocks(seed: int, block: int) -> None:
+    """Few hashes at few times, so that there are ties, several matches at one time, and offsets whose bins have too few matches."""
+    rng = np.random.default_rng(seed)
+    first, second = (
+        landmarks(*((h, 0, t) for h, t in zip(rng.integers(0, 6, n), rng.integers(0, 40, n), strict=True)))
+        for n in rng.integers(1, 40, 2)
+    )
+    low, high = (np.searchsorted(second["hash"], first["hash"], side) for side in ("left", "right"))
+    matched = high > low
+    time, other_time = (rows["frame"].astype(np.int64) for rows in (first, second))
+    many = ManyMatches(time[matched], low[matched], (high - low)[matched], other_time, block) if matched.any() else None
+    for min_matches in range(3, 12):
+        expected = match_recordings(first, second, min_matches)
+        found = many.best_alignment(min_matches) if many else (0, 0)
+        assert [found] * (found[0] >= min_matches) == [pair[2:] for pair in expected]
+
+
+def test_pairs_with_more_matches_than_a_block_are_found_beside_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five pairs, the first and the third have 900 matches each, and the fourth has none."""
+    many, few = landmarks(*((7, 0, t) for t in range(0, 300, 10))), landmarks(*((h, 0, 9 * h) for h in range(8)))
+    first, second = [many, few, many, few, few], [many, few, many, many[:1], few]
+    expected = list(exact_matches._match(first, second, 6))
+    assert [pair.first for pair in expected] == [0, 1, 2, 4]
+    monkeypatch.setattr(exact_matches, "_BLOCK", 100)
+    assert sorted(exact_matches._match(first, second, 6)) == expected
+
+
+def votes_of_triples(files: list[Path], folder: Path, common: int, least_votes: int) -> NDArray[np.uint64]:
+    """Return the votes of the triples of all landmarks whose hashes have 2 to `common` landmarks."""
+    folder.mkdir()
+    out = VoteFile(folder)
+    vote_for_triples(LandmarkRange(files, 0, 1 << 24), 1, common, least_votes, out)
+    out.write(folder / "votes.npy")
+    return np.concatenate(list(votes_by_part([folder / "votes.npy"])))
+
+
+def test_triples_have_the_same_votes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, files = in_batches(corpus(20, bands=20), 3, tmp_path)
+    whole = votes_of_triples(files, tmp_path / "whole", 10**6, 10**9)
+    monkeypatch.setattr(landmark_votes, "_BLOCK", 500)
+    assert len(whole) > 500
+    assert np.array_equal(votes_of_triples(files, tmp_path / "parts", 10**6, 10**9), whole)
+
+
+def test_the_bands_and_parts_of_a_range_share_the_smallest_budget_of_triples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a budget there would be more votes."""
+    _, files = in_batches(corpus(40, bands=20), 3, tmp_path)
+    monkeypatch.setattr(landmark_votes, "VOTES_PER_TRIPLE", 0.0)
+    assert len(votes_of_triples(files, tmp_path / "all", 10**6, 10**9)) > 20 * 250
+    for block in (2000, 1 << 22):
+        monkeypatch.setattr(landmark_votes, "_BLOCK", block)
+        found = votes_of_triples(files, tmp_path / f"{block}", 10**6, 256 * 250)
+        assert 0 < len(found) <= 20 * 250  # 20 bands of 256
+
+
+def test_common_hashes_are_in_no_triples(tmp_path: Path) -> None:
+    """Five recordings have three landmarks at one time; the hash of one is in another recording besides."""
+    rows = [(hash_, recording, 10) for hash_ in (3, 5, 9) for recording in range(5)]
+    np.save(tmp_path / "0.npy", landmarks(*rows, (5, 5, 99)))
+    assert len(votes_of_triples([tmp_path / "0.npy"], tmp_path / "all", 6, 10**9)) == 3 * 10
+    assert len(votes_of_triples([tmp_path / "0.npy"], tmp_path / "fewer", 5, 10**9)) == 10
+
+
 def test_triples_have_the_same_first_peak_and_neighbouring_times() -> None:
     at = {
         name: (5 << 16) + (band << 8) + gap for name, band, gap in (("a", 1, 9), ("b", 2, 4), ("c", 3, 6), ("d", 4, 7))
@@ -221,6 +302,22 @@ def test_too_many_candidates_need_more_votes(monkeypatch: pytest.MonkeyPatch) ->
 def test_votes_with_distant_offsets_are_not_added_up() -> None:
     votes = np.sort(np.array([(0 << 24 | 1) << 16 | 500 + 3 * i for i in range(4)], np.uint64))
     assert len(find_candidates([votes], 5, 4, complete=False)[0]) == 0
+
+
+@pytest.mark.parametrize("border", [1 << 15, -(1 << 15), 3 << 15])
+def test_votes_are_added_up_where_offsets_are_wrapped(border: int) -> None:
+    """Five votes for offsets of nine minutes: two before the number that is stored as 0, three from it on; the other pair has one."""
+    offsets = np.array([border - 2, border - 1, border, border, border]) + (1 << 15) & 0xFFFF
+    votes = np.sort(np.append((0 << 24 | 1) << 16 | offsets, (0 << 24 | 2) << 16).astype(np.uint64))
+    assert find_candidates([votes], 5, 4, complete=True)[0].tolist() == [[0, 1]]
+    assert find_candidates([votes], 5, 6, complete=True)[0].tolist() == []
+
+
+def test_any_number_of_votes_can_be_asked_for() -> None:
+    votes = np.full(200, (0 << 24 | 1) << 16 | 500, np.uint64)
+    assert find_candidates([votes], 5, 200, complete=True)[0].tolist() == [[0, 1]]
+    assert find_candidates([votes], 5, 200, complete=False)[0].tolist() == [[0, 1]]
+    assert find_candidates([votes], 5, 201, complete=True)[0].tolist() == []
 
 
 def test_all_votes_of_a_pair_are_in_one_part(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import pytest
 
 from autobird.core.tables import write_chunks, write_table
 from autobird.dataset import window_entries
+from autobird.dataset.counts import count_dataset
 from autobird.dataset.index import build_index
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.schemas import INDEX
 from autobird.dataset.settings import DatasetStageSettings
 from autobird.dataset.window_entries import collect_windows, index_rows
 from autobird.sources.base import ANNOTATED, NEGATIVE
+from autobird.sources.splits import SPLITS
 from tests import dataset_tables
 from tests.dataset_tables import many, recordings, tables_of
 
@@ -31,6 +33,7 @@ def corpus() -> tuple[pd.DataFrame, pd.DataFrame, RecordingTables]:
     windows["rms"] = rng.choice(np.float32([0.001, 0.1, 0.2]), len(windows))
     windows["mel_std"] = rng.choice([0.01, 1.5, 1.6], len(windows), p=[0.1, 0.5, 0.4])
     boxes = [(f"field/{i}", 1.0 * i, 1.0 * i + 2, "x", "") for i in range(8)]
+    boxes += [(f"field/{i}", 1.0 * i, 1.0 * i + 2, "y", "") for i in range(4)]  # windows with two species
     kinds = [(name, ANNOTATED if name.startswith("field") else NEGATIVE, []) for name, *_ in other]
     tables = tables_of(
         table,
@@ -55,6 +58,32 @@ def test_the_index_has_the_bytes_of_a_table_with_a_row_per_window(batches: int, 
     write_chunks(tmp_path / "index.parquet", index_rows(entries, numbers), INDEX)
     assert len(entries) < len(numbers["entry"]) == len(rows) == 77 * 4
     assert (tmp_path / "index.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
+
+
+def test_the_counts_are_those_of_a_table_with_a_row_per_window() -> None:
+    table, windows, tables = corpus()
+    rows, labels = dataset_tables.build_index(table, windows, tables, SETTINGS)
+    entries, _, _ = build_index(table, divided(windows, 3), tables, SETTINGS)
+    counts = count_dataset(table, entries, labels, tables, SETTINGS)
+    assert counts == count_dataset(table, rows, labels, tables, SETTINGS)
+    assert counts["windows"] == 77 * 4
+    in_use = [counts[kind][split]["windows"] for kind in ("splits", "negatives") for split in SPLITS]
+    assert sum(in_use) == counts["windows_used"]
+    assert all(
+        counts["splits"][split]["windows"] > counts["splits"][split]["recordings"] for split in ("train", "test")
+    )
+    assert counts["unknown"]["windows"] > counts["unknown"]["recordings"] == 1
+
+
+def test_batches_without_windows_change_nothing() -> None:
+    """As in a small corpus, whose batches can hold no recordings, or none that are usable."""
+    table, windows, tables = corpus()
+    entries, numbers, labels = build_index(table, [windows], tables, SETTINGS)
+    more = [windows.iloc[:0], windows, windows.iloc[:0]]
+    other_entries, other_numbers, other_labels = build_index(table, more, tables, SETTINGS)
+    pd.testing.assert_frame_equal(other_entries, entries)
+    assert other_labels == labels
+    assert all(np.array_equal(other_numbers[name], numbers[name]) for name in numbers)
 
 
 def test_row_groups_have_the_bytes_of_a_table_that_is_written_at_once(

@@ -214,6 +214,16 @@ def test_a_corrected_recordist_date_or_place_decodes_nothing(folder: Path, colum
 
 
 @pytest.mark.long
+def test_a_new_minimum_of_matches_computes_the_deleted_votes_again_and_decodes_nothing(folder: Path) -> None:
+    votes = folder / "results/features/test/corpus/landmark_votes"
+    assert not list(votes.glob("*.npy"))
+    more = FOLDER.replace("}", ", near_duplicate_votes: 7}")
+    assert run(folder, more).rules == AFTER_RECORDINGS
+    assert not list(votes.glob("*.npy"))
+    assert run(folder, more).jobs == set()
+
+
+@pytest.mark.long
 def test_a_new_number_of_mel_bands_decodes_nothing(folder: Path) -> None:
     assert run(folder, "features={mels: 48}").rules == {"mel_shards", "dataset", *AFTER_DATASET}
 

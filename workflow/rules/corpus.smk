@@ -192,7 +192,8 @@ rule landmark_votes:
     input:
         landmarks=every_batch(CORPUS / "landmarks/{batch}.npy"),
     output:
-        votes=CORPUS / "landmark_votes/{range}.npy",
+        # Twice as large as the landmarks, and needed by near_duplicates alone.
+        votes=temp(CORPUS / "landmark_votes/{range}.npy"),
         summary=CORPUS / "landmark_votes/{range}.json",
     log:
         LOGS / CONFIG.features.name / "landmark_votes/{range}.log",

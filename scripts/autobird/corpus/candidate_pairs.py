@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.corpus.landmark_votes import pairs_of
+from autobird.corpus.landmark_votes import OFFSET_MODULUS, pairs_of
 
 LEAST_VOTES = 2
 """Votes for one offset with which a pair can be a candidate."""
@@ -35,7 +35,7 @@ def candidate_pairs(
         complete: whether every match of a hash that is not common is a vote.
     """
     least = min_matches if complete else min(LEAST_VOTES, min_matches)
-    found: list[tuple[Pairs, NDArray[np.int8]]] = []
+    found: list[tuple[Pairs, NDArray[np.int32]]] = []
     count = 0
     for part in votes:
         found.append(_pairs_with_votes(part, least, min_matches))
@@ -47,7 +47,7 @@ def candidate_pairs(
     return np.concatenate([pairs for pairs, _ in found] or [np.zeros((0, 2), np.int64)]), least
 
 
-def _pairs_with_votes(votes: NDArray[np.uint64], least: int, enough: int) -> tuple[Pairs, NDArray[np.int8]]:
+def _pairs_with_votes(votes: NDArray[np.uint64], least: int, enough: int) -> tuple[Pairs, NDArray[np.int32]]:
     """Return the pairs with at least `least` votes for about one offset, and their votes for it, counted up to `enough`.
 
     Args:
@@ -55,12 +55,25 @@ def _pairs_with_votes(votes: NDArray[np.uint64], least: int, enough: int) -> tup
         least: minimum number of votes.
         enough: number of votes up to which they are counted.
     """
-    most = np.zeros(len(votes), np.int8)
+    # Offsets are stored modulo `OFFSET_MODULUS`, so two neighbouring ones can be its first and its last number. The votes near these two
+    # are counted a second time with offsets shifted by half of the modulus, which puts them side by side.
+    near_border = (votes + np.uint64(_OFFSETS)) % np.uint64(OFFSET_MODULUS) < np.uint64(2 * _OFFSETS)
+    shifted = np.sort(votes[near_border] ^ np.uint64(OFFSET_MODULUS // 2))
+    counted = [(sorted_votes, _aligned_votes(sorted_votes, least, enough)) for sorted_votes in (votes, shifted)]
+    rows, most = (np.concatenate(parts) for parts in zip(*((v[n > 0], n[n > 0]) for v, n in counted), strict=True))
+    order = np.argsort(rows, kind="stable")
+    pairs, most = np.stack(pairs_of(rows[order]), axis=1), most[order]
+    starts = np.flatnonzero(np.concatenate([[True], (pairs[1:] != pairs[:-1]).any(axis=1)])) if len(rows) else order
+    return pairs[starts], np.maximum.reduceat(most, starts) if len(rows) else most
+
+
+def _aligned_votes(votes: NDArray[np.uint64], least: int, enough: int) -> NDArray[np.int32]:
+    """Return how many votes, from each one on, are for about its offset: 0 if fewer than `least`, and counted up to `enough`."""
+    most = np.zeros(len(votes), np.int32)
     for count in range(least, enough + 1):
         # The votes of a pair are sorted by offset, so `count` of them are aligned if the last one is near the first one.
         aligned = votes[count - 1 :] - votes[: max(0, len(votes) - count + 1)] <= np.uint64(_OFFSETS)
+        if not aligned.any():
+            break
         most[np.flatnonzero(aligned)] = count
-    rows = np.flatnonzero(most)
-    pairs = np.stack(pairs_of(votes[rows]), axis=1)
-    starts = np.flatnonzero(np.concatenate([[True], (pairs[1:] != pairs[:-1]).any(axis=1)])) if len(rows) else rows
-    return pairs[starts], np.maximum.reduceat(most[rows], starts) if len(rows) else most[rows]
+    return most

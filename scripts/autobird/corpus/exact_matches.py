@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from autobird.audio.landmarks import HASH_BITS, LANDMARK
 from autobird.core.progress import Progress
 from autobird.corpus.landmark_matching import MAX_MATCHES_PER_HASH, MatchedPair, aligned_pairs
+from autobird.corpus.many_matches import ManyMatches
 
 _BLOCK = 1 << 20
 """Number of landmarks, or of matches, that are compared at a time; bounds the memory."""
@@ -108,8 +109,16 @@ def _match(first: list[NDArray[np.void]], second: list[NDArray[np.void]], min_ma
     pair = keys >> HASH_BITS
     of_pair = np.bincount(pair, count, len(first)).astype(np.int64)
     ends = np.searchsorted(pair, np.arange(len(first)), side="right")
+    starts = np.append(0, ends[:-1])
+    for number in np.flatnonzero(of_pair > _BLOCK).tolist():
+        own = slice(starts[number], ends[number])
+        many = ManyMatches(frames[own], low[own], count[own], other_frames, _BLOCK)
+        matches, offset = many.best_alignment(min_matches)
+        if matches >= min_matches:
+            yield MatchedPair(number, number, matches, offset)
+        count[own] = of_pair[number] = 0
     for pairs in _split(np.arange(len(first)), of_pair):
-        rows = np.arange(ends[pairs[0] - 1] if pairs[0] else 0, ends[pairs[-1]])
+        rows = np.arange(starts[pairs[0]], ends[pairs[-1]])
         a = np.repeat(rows, count[rows])
         b = low[a] + np.arange(len(a)) - np.repeat(np.cumsum(count[rows]) - count[rows], count[rows])
         yield from aligned_pairs(pair[a] << 32 | pair[a], frames[a] - other_frames[b], frames[a], min_matches)

@@ -16,8 +16,15 @@ for example hum or insects."""
 _BLOCK_LANDMARKS = 250_000
 """Landmarks of one batch that are compared at a time: those of about 100 recordings of half a minute."""
 
-_OFFSET_TOLERANCE = 1
+OFFSET_TOLERANCE = 1
 """Frames by which aligned matches may differ in their offset, because an excerpt can start between two frames."""
+
+BIN_WIDTH = 4 * OFFSET_TOLERANCE
+"""Frames of a bin of the two histograms of offsets, which are shifted by half a bin: offsets that differ by the tolerance share a bin in
+one of them."""
+
+CANDIDATE_OFFSETS = 3
+"""Number of offsets, those with the most matches, of which the best one is chosen."""
 
 
 class MatchedPair(NamedTuple):
@@ -127,12 +134,10 @@ def _possibly_aligned(
 
     This removes most of the chance matches before the exact count of each pair.
     """
-    bin_width = 4 * _OFFSET_TOLERANCE
     possible = np.zeros(len(pair_key), bool)
-    # Two histograms, shifted by half a bin: offsets that differ by the tolerance share a bin in one of them.
-    for shift in (0, bin_width // 2):
-        order = np.lexsort(((offset + shift) // bin_width, pair_key))
-        offset_bin = (offset[order] + shift) // bin_width
+    for shift in (0, BIN_WIDTH // 2):
+        order = np.lexsort(((offset + shift) // BIN_WIDTH, pair_key))
+        offset_bin = (offset[order] + shift) // BIN_WIDTH
         new_pair = np.diff(pair_key[order], prepend=-1) != 0
         new_bin = np.diff(offset_bin, prepend=offset_bin[:1] - 1) != 0
         bin_starts = np.flatnonzero(new_pair | new_bin)
@@ -150,8 +155,8 @@ def _best_alignment(offset: NDArray[np.int64], time: NDArray[np.int64]) -> tuple
     offsets, counts = np.unique(distinct[:, 0], return_counts=True)
     best_count, best_offset = 0, 0
     # An excerpt that starts between two frames has matches at two neighbouring offsets.
-    for candidate in offsets[np.argsort(-counts, kind="stable")[:3]]:
-        near = np.abs(distinct[:, 0] - candidate) <= _OFFSET_TOLERANCE
+    for candidate in offsets[np.argsort(-counts, kind="stable")[:CANDIDATE_OFFSETS]]:
+        near = np.abs(distinct[:, 0] - candidate) <= OFFSET_TOLERANCE
         count = len(np.unique(distinct[near, 1]))
         if count > best_count:
             best_count, best_offset = count, int(candidate)

@@ -3,8 +3,9 @@
 A vote is a pair of recordings and the time offset at which they have a landmark in common. Stage `near_duplicates` adds up the
 votes of all ranges, and counts the aligned matches of the pairs with several votes for one offset exactly.
 
-The number of votes grows in proportion to the number of landmarks. Without a limit it would grow with its square: in a large
-corpus, any hash is found in many recordings. Hashes are therefore divided by their number of landmarks:
+The number of votes is limited: to a constant in small corpora, and in proportion to the number of landmarks in large ones. Without a
+limit it would grow with the square of that number: in a large corpus, any hash is found in many recordings. Hashes are therefore divided
+by their number of landmarks:
 
 1. Up to the limit of the range, every match is a vote. The limit is the highest one with which the votes stay within the budget,
    and at most `MAX_LANDMARKS_PER_HASH`. In a small corpus, all hashes are below it.
@@ -48,8 +49,10 @@ _PARTS = 256
 """Parts of a file of votes. A part holds the votes of every 256th recording, so all parts have similar sizes."""
 
 _OFFSET_BITS = 16
-"""Lowest bits of a vote: the offset in frames plus 32,768, modulo 65,536 (17 minutes). An offset that is wrong by the modulus can
-only add a pair to the exact count."""
+"""Lowest bits of a vote: the offset in frames plus 32,768, modulo `OFFSET_MODULUS`."""
+
+OFFSET_MODULUS = 1 << _OFFSET_BITS
+"""65,536 frames (17 minutes). Matches whose offsets differ by it count as aligned, which can only add a pair to the exact count."""
 
 _NUMBER_BITS = 24
 assert 1 << _NUMBER_BITS == MAX_RECORDINGS

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autobird.core.errors import AutobirdError
-from autobird.core.memory_maps import memory_maps
 from autobird.core.tables import read_table
 from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
@@ -107,12 +106,11 @@ def read_embeddings(windows: pd.DataFrame, embeddings: Sequence[Path]) -> NDArra
     Raises:
         AutobirdError: an embedding contains NaN or infinity; the message names file and recording.
     """
-    arrays = memory_maps(embeddings)
     shard, row = windows["shard"].to_numpy(), windows["row"].to_numpy()
-    out = np.empty((len(windows), arrays[0].shape[1]), np.float16)
+    out = np.empty((len(windows), np.load(embeddings[0], mmap_mode="r").shape[1]), np.float16)
     for s in np.unique(shard):
         at = np.flatnonzero(shard == s)
-        out[at] = arrays[s][row[at]]
+        out[at] = np.load(embeddings[s], mmap_mode="r")[row[at]]
         bad = at[~np.isfinite(out[at]).all(axis=1)]
         if len(bad):
             first = windows.iloc[bad[0]]
