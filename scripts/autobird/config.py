@@ -147,6 +147,8 @@ def load_config(raw: Mapping[str, Any]) -> Config:
             f"train.teacher: {config.train.teacher!r} is not the backbone of the run, {config.backbone.name!r}; set train.teacher "
             "to it, or backbone.name to the teacher"
         )
+    if config.features.alignment == "window" and "crop_seconds" not in config.train.model_fields_set:
+        config = config.model_copy(update={"train": config.train.model_copy(update={"crop_seconds": 0.0})})
     if config.train.crop_seconds and config.train.architecture != "head" and config.features.alignment == "window":
         raise AutobirdError(
             f"train.crop_seconds is {config.train.crop_seconds:g}, but features.alignment is window, so that no frames are stored between "

@@ -111,6 +111,7 @@ def test_the_stage_writes_trace_tables_text_and_figure_of_all_parts(architecture
         out.append(dataset.shards[0])
     split = np.array(["train", "train", "validation", "test"])[np.arange(n) // 2 % 4]
     index = {"recording": [f"r{i // 2:02d}" for i in range(n)], "start": 0, "split": split, "shard": 0, "dropped": ""}
+    index |= {"earliest": 0, "latest": 0, "rms": 0.1, "negative": False}
     names = label_columns([f"s{i % 3}" for i in range(n)])
     pd.DataFrame({**index, "first_frame": dataset.first_frame, **names}).to_parquet(tmp_path / "index.parquet")
     write_json(tmp_path / "labels.json", ["s0", "s1", "s2"])

@@ -448,9 +448,12 @@ def test_a_student_run_has_its_teacher_and_the_network_without_one_as_members() 
     assert members["fold1.seed2.scratch"].config.train.seed == 2
 
 
-def test_a_student_has_more_epochs_by_default_and_the_network_without_a_teacher_its_own() -> None:
+def test_a_student_has_a_recipe_of_its_own_and_the_network_without_a_teacher_the_default() -> None:
     members = members_of({"train": {"teacher": "birdnet-2.4"}})
-    assert members[""].config.train.epochs > members["members/scratch/"].config.train.epochs == TrainSettings().epochs
+    student, scratch, default = members[""].config.train, members["members/scratch/"].config.train, TrainSettings()
+    assert (student.epochs, student.crop_seconds, student.background_probability) == (40, 0, 0)
+    for name in ("epochs", "crop_seconds", "background_probability"):
+        assert getattr(scratch, name) == getattr(default, name) > 0
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from tests.augmented import augment
 from tests.label_sets import label_columns, single_species
 
 CPU = Compute(torch.device("cpu"), torch.float32)
-TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1)
+TINY = TrainSettings(width=4, epochs=2, batch_size=8, threads=1, crop_seconds=0.0, background_probability=0.0)
 
 
 @pytest.fixture(autouse=True)

@@ -182,12 +182,12 @@ def test_negative_windows_are_backgrounds_also_of_a_training_without_them(output
     assert windows.backgrounds.first_frame.tolist() == [313, 391]
 
 
-def test_a_corpus_without_backgrounds_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+def test_a_corpus_without_backgrounds_is_trained_without_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     settings = TrainSettings(background_probability=0.5)
     index = index_of(("a", "x", 3), ("noise", "", 2), split=["train"] * 3 + ["test"] * 2)
-    with pytest.raises(AutobirdError, match=r"train.background_probability is 0.5, .*; add negative recordings .*to 0"):
-        dataset(index, settings, tmp_path)
-    assert dataset(index, TrainSettings(), tmp_path).backgrounds is None
+    with caplog.at_level("INFO"):
+        assert dataset(index, settings, tmp_path).backgrounds is None
+    assert "no negative windows and no quiet ones, so no backgrounds are added" in caplog.text
 
 
 def test_all_recordings_are_backgrounds_equally_often_and_in_them_all_windows(tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_the_share_of_windows_with_a_background_is_the_probability_and_the_other
 
 
 def test_crops_and_backgrounds_change_no_other_random_number() -> None:
-    plain = TrainSettings()
+    plain = TrainSettings(crop_seconds=0.0, background_probability=0.0)
     both = plain.model_copy(update={"crop_seconds": 1.0, "background_probability": 0.5})
     a, b = (Augmentation.draw(9, (16, 40), s, np.random.default_rng(1), Log()) for s in (plain, both))
     for name in ("shift", "nats", "partner", "weight"):

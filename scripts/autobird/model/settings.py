@@ -22,6 +22,8 @@ ORIGINAL_RECIPE: dict[str, Any] = {
     "gain_db": 0.0,
     "equaliser_db": 0.0,
     "mask_probability": 0.0,
+    "crop_seconds": 0.0,
+    "background_probability": 0.0,
     "ema_decay": 0.0,
     "dropout": 0.1,
 }
@@ -39,7 +41,7 @@ HEAD_RECIPE: dict[str, Any] = {
 SOFTMAX_HEAD_RECIPE: dict[str, Any] = {"label_smoothing": 0.0}
 """Defaults of a `head` with softmax outputs where they differ from those of a head with independent ones."""
 
-STUDENT_RECIPE: dict[str, Any] = {"epochs": 40}
+STUDENT_RECIPE: dict[str, Any] = {"epochs": 40, "crop_seconds": 0.0, "background_probability": 0.0}
 """Defaults of a network with a teacher where they differ from those without; docs/students.md shows how they were chosen."""
 
 _RECIPES = {"cnn_transformer": ORIGINAL_RECIPE, "head": HEAD_RECIPE}
@@ -159,7 +161,7 @@ class TrainSettings(Settings):
         "float16 on a GPU and float32 on a CPU.",
     )
     epochs: int = Field(
-        30,
+        60,
         ge=1,
         le=10000,
         description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has with species, "
@@ -240,21 +242,22 @@ class TrainSettings(Settings):
     mask_bands: int = Field(8, ge=0, description="Largest number of mel bands that are silenced.")
     mask_frames: int = Field(20, ge=0, description="Largest number of frames that are silenced.")
     crop_seconds: float = Field(
-        0.0,
+        1.25,
         ge=0,
         le=60,
         description="Augmentation: largest random shift of a training window along its recording, earlier or later, seconds; 0: off. A "
         "window is shifted over neighbouring windows that are not quiet, and in an annotated recording only as far as its boxes give it "
         "the same labels. Reviewed windows are not shifted, and neither are those that a network learns from an ensemble "
-        "(`ensemble: distill`). Needs `features.alignment: recording`.",
+        "(`ensemble: distill`). Needs `features.alignment: recording`; with `window`, the default is 0.",
     )
     background_probability: float = Field(
-        0.0,
+        0.5,
         ge=0,
         le=1,
         description="Augmentation: share of the windows to which a background is added: a negative window of the training split, or one of "
         "its windows with an RMS level below `features.min_rms`, also of recordings of species, in which these may be heard faintly. The "
-        "training target stays the same. All recordings with such windows are drawn equally often.",
+        "training target stays the same. All recordings with such windows are drawn equally often. Without any such window, no background "
+        "is added.",
     )
     background_snr_db: tuple[BackgroundLevel, BackgroundLevel] = Field(
         (10.0, 25.0),

@@ -55,10 +55,8 @@ def training_windows(
     if settings.background_probability:
         found = background_windows(table)
         if not len(found):
-            raise AutobirdError(
-                f"train.background_probability is {settings.background_probability:g}, but the training split has no negative windows and "
-                "no quiet ones; add negative recordings to the corpus, or set train.background_probability to 0"
-            )
+            log.info("the training split has no negative windows and no quiet ones, so no backgrounds are added")
+            return windows
         negative = int((found["dropped"] == "").sum())
         log.info("backgrounds: %d negative windows and %d quiet ones", negative, len(found) - negative)
         backgrounds = WindowDataset.from_index(found, [], shards, frames, scaling, processes)
