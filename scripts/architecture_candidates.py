@@ -321,20 +321,16 @@ class Candidate:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
-CROPS_AND_NOISE = {"crop_seconds": 1.25, "background_probability": 0.5}
+FORMER_RECIPE = {"crop_seconds": 0.0, "background_probability": 0.0, "epochs": 30}
 
 CANDIDATES = {
     "default (`resnet`)": Candidate(),
     "`resnet` without `centre_bands`": Candidate(train={"centre_bands": False}),
-    "random crops of up to 1.25 s": Candidate(train={"crop_seconds": 1.25}),
+    "former recipe: no crops, no background noise, 30 epochs": Candidate(train=FORMER_RECIPE),
+    "30 epochs": Candidate(train={"epochs": 30}),
+    "no crops": Candidate(train={"crop_seconds": 0.0}),
+    "no background noise": Candidate(train={"background_probability": 0.0}),
     "random crops of up to 2.5 s": Candidate(train={"crop_seconds": 2.5}),
-    "background noise in half of the windows": Candidate(train={"background_probability": 0.5}),
-    "crops and background noise": Candidate(train=CROPS_AND_NOISE),
-    "crops and background noise, 60 epochs": Candidate(train={**CROPS_AND_NOISE, "epochs": 60}),
-    "crops and background noise, width 24": Candidate({"width": 24}, CROPS_AND_NOISE),
-    "crops and background noise, squeeze-and-excitation": Candidate({"excitation": "channels"}, CROPS_AND_NOISE),
-    "crops and background noise, two blocks per stage": Candidate({"depth": (2, 2, 2, 2)}, CROPS_AND_NOISE),
-    "crops and background noise, PCEN of each window": Candidate({"input": "PCEN with the mean"}, CROPS_AND_NOISE),
     "`cnn_transformer` with its recipe": Candidate(train={"architecture": "cnn_transformer"}),
     "bands without their mean, frames without sound included": Candidate({"input": "bands without their mean"}),
     "bands without their mean, divided by their standard deviation": Candidate(
@@ -365,5 +361,5 @@ CANDIDATES = {
         {"block": "ConvNeXt", "width": 32, "depth": (1, 1, 2, 1)}, {"learning_rate": 2e-3}
     ),
     "batch of 32": Candidate(train={"batch_size": 32}),
-    "60 epochs": Candidate(train={"epochs": 60}),
+    "120 epochs": Candidate(train={"epochs": 120}),
 }
