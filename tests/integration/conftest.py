@@ -68,6 +68,21 @@ class Submitter:
         """Run Snakemake until it ends; kill it after the timeout, seconds."""
         return self.finish(self.start(*arguments, **env), timeout)
 
+    def wait_until(
+        self, process: subprocess.Popen[str], condition: Callable[[], bool], seconds: float, event: str
+    ) -> None:
+        """Wait until `condition()` is true; fail with the output of the started Snakemake if it ends before, or after some seconds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            ended, late = process.poll() is not None, time.monotonic() > end
+            if late and not ended:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            if ended or late:
+                reason = "Snakemake has ended" if ended else f"{seconds:g} s have passed"
+                pytest.fail(f"{event} did not occur before {reason}:\n{self.output.read_text()[-5000:]}")
+            time.sleep(0.1)
+
     def finish(self, process: subprocess.Popen[str], timeout: float = 500) -> Result:
         """Wait until a started Snakemake ends; kill it after the timeout, seconds."""
         try:
