@@ -20,8 +20,8 @@ from tests.workflow.conftest import finished_demo as finished_demo
 from tests.workflow.conftest import finished_folder as finished_folder
 from tests.workflow.conftest import shared_tmp as shared_tmp
 
-LONG = "train={epochs: 70, width: 24}"
-"""Settings of a training that takes about twenty seconds: long enough to be interrupted."""
+LONG = "train={epochs: 40, width: 24}"
+"""Settings of a training that takes about ten seconds, on a busy machine minutes: long enough to be interrupted."""
 
 
 def clone(to: Path) -> Path:
@@ -44,17 +44,19 @@ class Submitter:
         project: the clone.
         arguments: arguments of every call.
         env: additional environment variables.
+        started: the processes that were started.
     """
 
     project: Path
     arguments: list[str]
     env: dict[str, str] = field(default_factory=dict)
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def start(self, *arguments: str, **env: str) -> subprocess.Popen[str]:
         """Start Snakemake in its own process group."""
         self.output = self.project / ".printed"  # not a pipe: Snakemake would block when the pipe is full
         with self.output.open("w") as file:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 [*command(), *self.arguments, *arguments],
                 cwd=self.project,
                 env=environment() | self.env | env,
@@ -63,20 +65,40 @@ class Submitter:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
 
-    def run(self, *arguments: str, timeout: float = 500, **env: str) -> Result:
+    def run(self, *arguments: str, timeout: float = 1500, **env: str) -> Result:
         """Run Snakemake until it ends; kill it after the timeout, seconds."""
         return self.finish(self.start(*arguments, **env), timeout)
 
-    def finish(self, process: subprocess.Popen[str], timeout: float = 500) -> Result:
+    def wait_until(
+        self, process: subprocess.Popen[str], condition: Callable[[], bool], seconds: float, event: str
+    ) -> None:
+        """Wait until `condition()` is true; fail with the output of the started Snakemake if it ends before, or after some seconds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            ended = process.poll() is not None
+            if ended or time.monotonic() > end:
+                reason = "Snakemake has ended" if ended else f"{seconds:g} s have passed"
+                pytest.fail(f"{event} did not occur before {reason}:\n{self.output.read_text()[-5000:]}")
+            time.sleep(0.1)
+
+    def finish(self, process: subprocess.Popen[str], timeout: float = 1500) -> Result:
         """Wait until a started Snakemake ends; kill it after the timeout, seconds."""
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            self.stop()
             pytest.fail(f"Snakemake did not end within {timeout:g} s:\n{self.output.read_text()[-5000:]}")
         return result_of(process.returncode, self.output.read_text())
+
+    def stop(self) -> None:
+        """Kill the processes that are still running, as after a failed test."""
+        for process in self.started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120, event: str = "the expected event") -> None:
@@ -180,7 +202,9 @@ def google(storage_host: str, tmp_path: Path, request: pytest.FixtureRequest) ->
 
 
 @pytest.fixture
-def gce(google: Google, tmp_path: Path) -> Submitter:
+def gce(google: Google, tmp_path: Path) -> Iterator[Submitter]:
     """`snakemake --profile gce -j8` in a clone; it queries the state of jobs every second, to save time."""
     arguments = ["--profile", "gce", "-j8", "--seconds-between-status-checks", "1"]
-    return Submitter(clone(tmp_path / "a clone"), arguments, google.env)
+    submitter = Submitter(clone(tmp_path / "a clone"), arguments, google.env)
+    yield submitter
+    submitter.stop()

@@ -11,7 +11,7 @@ import pytest
 from autobird.predict.bundle import Bundle
 from autobird.predict.threshold_overlay import write_overlay
 from autobird.synth.folder import write_folder
-from tests.integration.conftest import LONG, Google, Submitter, clone, wait_until
+from tests.integration.conftest import LONG, Google, Submitter, clone
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.outputs import promised
 
@@ -96,7 +96,7 @@ def test_a_training_whose_machine_was_reclaimed_resumes_from_its_checkpoint_with
     assert snakemake(local, "--until", "train", "--config", LONG).code == 0
 
     run = gce.start("--until", "train", "--config", LONG)
-    wait_until(lambda: any(".checkpoints" in b.name for b in google.bucket.list_blobs()), 240, "a checkpoint")
+    gce.wait_until(run, lambda: any(".checkpoints" in b.name for b in google.bucket.list_blobs()), 240, "a checkpoint")
     job = google.job("train")
     assert job
     os.kill(int((job / "pid").read_text()), signal.SIGKILL)
@@ -144,7 +144,7 @@ def test_field_recordings_and_a_configured_bundle_are_sent_to_the_jobs(
 
 def test_ctrl_c_cancels_the_jobs(gce: Submitter, google: Google) -> None:
     run = gce.start("--until", "download")
-    wait_until(lambda: len(list(google.folder.glob("download-*.json"))) == 3, 60, "three jobs")
+    gce.wait_until(run, lambda: len(list(google.folder.glob("download-*.json"))) == 3, 60, "three jobs")
     os.kill(run.pid, signal.SIGINT)
     assert gce.finish(run, 120).code != 0
     assert (google.folder / "deleted").read_text().count("download") == 3

@@ -6,13 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_run
 from tests.integration.conftest import LONG, Submitter, clone, wait_until
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.outputs import promised
@@ -26,11 +25,14 @@ pytestmark = [
 ]
 
 PARTITIONS = """partitions:
-  cpu: {max_runtime: 7d, max_mem_mb: 8000, max_threads: 64}
-  gpu: {max_runtime: 7d, max_mem_mb: 8000, max_threads: 64, max_gpu: 2}
+  cpu: {max_runtime: 7d, max_mem_mb: 16000, max_threads: 64}
+  gpu: {max_runtime: 7d, max_mem_mb: 16000, max_threads: 64, max_gpu: 2}
 """
 
 WITHOUT_RETRIES = ("--retries", "0")
+
+SHARED = "train={epochs: 12, width: 24, nodes: 2, devices: 2}"
+"""Settings of a training of four processes on two nodes. They share the cores of this machine, and an epoch can take seconds."""
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +46,31 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     subprocess.run([SCRIPTS / "down.sh", root], check=False)
 
 
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which all stages before the training were run without Slurm. Shared by tests: copy it before you change it."""
+    project = clone(tmp_path_factory.mktemp("untrained") / "a clone")
+    result = snakemake(project, "--until", "dataset")
+    assert result.code == 0, result.text[-5000:]
+    return project
+
+
+@pytest.fixture(scope="session")
+def trained(untrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of it after a training with the settings `LONG` that was not interrupted, without Slurm."""
+    project = copy_run(untrained, tmp_path_factory.mktemp("trained") / "a clone")
+    result = snakemake(project, "--until", "train", "--config", LONG)
+    assert result.code == 0, result.text[-5000:]
+    return project
+
+
 @pytest.fixture
 def slurm(cluster: Path, tmp_path: Path) -> Iterator[Submitter]:
-    """`snakemake --profile slurm -j8` in a clone; it queries the state of jobs every two seconds, to save time."""
+    """`snakemake --profile slurm -j8` in a clone.
+
+    It queries the state of jobs after two seconds. The plugin increases the interval by ten seconds with each query in which no job has
+    ended.
+    """
     arguments = ["--profile", "slurm", "-j8", "--slurm-init-seconds-before-status-checks", "2"]
     arguments += ["--seconds-between-status-checks", "2", "--latency-wait", "10", "--slurm-keep-successful-logs"]
     env = {
@@ -54,9 +78,15 @@ def slurm(cluster: Path, tmp_path: Path) -> Iterator[Submitter]:
         "SBATCH_ACCOUNT": "birds",
         "SNAKEMAKE_SLURM_PARTITIONS": str(cluster / "partitions.yaml"),
     }
-    yield Submitter(clone(tmp_path / "a clone"), arguments, env)
+    submitter = Submitter(clone(tmp_path / "a clone"), arguments, env)
+    yield submitter
+    # After a failed test, too: no jobs, and all nodes.
+    submitter.stop()
+    subprocess.run(["scancel", "--full", "--user=root"], capture_output=True, check=False)
+    wait_until(lambda: queue() == [], 120, "an empty queue")
     scontrol = ["scontrol", "update", "NodeName=n[1-3]", "State=RESUME"]
     subprocess.run(scontrol, capture_output=True, check=False)
+    subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
 
 
 def query(*command: str) -> list[list[str]]:
@@ -68,7 +98,7 @@ def query(*command: str) -> list[list[str]]:
 def jobs(result_text: str) -> dict[str, dict[str, str]]:
     """The accounting data of the jobs that a run submitted, by rule or group."""
     fields = "JobID,Partition,Account,State,ReqMem,AllocTRES,Timelimit,NodeList"
-    submitted = dict(re.findall(r"SLURM jobid (\d+) \(log: .*?/slurm_logs/(\w+)/", result_text))
+    submitted = dict(re.findall(r"SLURM jobid (\d+) \(log: .*?/slurm_logs/([^/]+)/", result_text))
     rows = query("sacct", "-a", "-X", "-n", "-P", "-o", fields, "-j", ",".join(submitted))
     return {submitted[row[0]]: dict(zip(fields.split(","), row, strict=True)) for row in rows}
 
@@ -98,7 +128,7 @@ def test_a_complete_run_gives_the_bytes_of_a_local_run_and_a_second_run_does_not
     assert "gpu" not in found[batch]["AllocTRES"]
     log = next((slurm.project / ".snakemake/slurm_logs/rule_train").glob("*.log")).read_text()
     assert "train" in log
-    assert len(found) < 12  # 31 jobs of Snakemake
+    assert result.text.count("has been submitted with SLURM jobid") == 12  # 42 jobs of Snakemake
 
     again = slurm.run()
     assert again.code == 0, again.text[-5000:]
@@ -106,66 +136,78 @@ def test_a_complete_run_gives_the_bytes_of_a_local_run_and_a_second_run_does_not
 
 
 def test_a_training_whose_node_failed_resumes_from_its_checkpoint_with_the_same_weights(
-    slurm: Submitter, cluster: Path, tmp_path: Path
+    slurm: Submitter, cluster: Path, untrained: Path, trained: Path, tmp_path: Path
 ) -> None:
-    local = clone(tmp_path / "local")
-    assert snakemake(local, "--until", "train", "--config", LONG).code == 0
-
+    slurm.project = copy_run(untrained, tmp_path / "untrained")
     run = slurm.start("--until", "train", "--config", LONG, *WITHOUT_RETRIES)
-    checkpoints = slurm.project / "results/test/.checkpoints/train"
-    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 240, "a checkpoint")
+    _wait_for_checkpoint(slurm, run)
     [[_, _, node]] = queue()
     _kill_node(cluster, node)
+    wait_until(lambda: queue() == [], 120, "the end of the job")
     result = slurm.finish(run)
     assert result.code != 0
+    assert result.rules == {"train"}
     assert not (slurm.project / "results/test/model/weights.safetensors").exists()
 
     result = slurm.run("--until", "train", "--config", LONG)
     assert result.code == 0, result.text[-5000:]
     assert result.rules == {"train"}
     assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
-    assert promised(slurm.project) == promised(local)
+    assert promised(slurm.project) == promised(trained)
     assert node not in [job["NodeList"] for job in jobs(result.text).values()]
     assert queue() == []
-    subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
 
 
 def test_two_nodes_share_a_training_and_after_one_fails_it_resumes_with_the_same_weights(
-    slurm: Submitter, cluster: Path
+    slurm: Submitter, cluster: Path, untrained: Path, tmp_path: Path
 ) -> None:
-    shared = LONG.replace("}", ", nodes: 2, devices: 2, threads: 1}")
-    run = slurm.start("--until", "train", "--config", shared, *WITHOUT_RETRIES)
-    checkpoints = slurm.project / "results/test/.checkpoints/train"
-    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 600, "a checkpoint")
-    allocated = query("squeue", "-h", "-o", "%D %N")
-    assert [row[0].split()[0] for row in allocated] == ["2"]
-    processes = {node: _processes_of(node) for node in ("n1", "n2", "n3")}
-    second = max(node for node, found in processes.items() if found)  # the job's own script runs on the first node
-    _kill_node(cluster, second, processes[second])
-    killed = time.monotonic()
+    slurm.project = copy_run(untrained, tmp_path / "untrained")
+    run = slurm.start("--until", "train", "--config", SHARED, *WITHOUT_RETRIES)
+    checkpoints = _wait_for_checkpoint(slurm, run)
+    assert query("squeue", "-h", "-o", "%D") == [["2"]]
+    _, second = (node for node in ("n1", "n2", "n3") if _processes_of(node))
+    # The job's own script runs on the first node.
+    _kill_node(cluster, second)
+    wait_until(lambda: queue() == [], 120, "the end of the job")
     result = slurm.finish(run)
     assert result.code != 0
-    assert time.monotonic() - killed < 120
+    # Either the job's own error, or that of the plugin if Slurm has ended the job first.
+    assert re.search("the training has lost a node|failed due to a node failure", result.text)
+    assert {job["State"] for job in jobs(result.text).values()} <= {"NODE_FAIL", "FAILED"}
     assert not (slurm.project / "results/test/model/weights.safetensors").exists()
-    wait_until(lambda: queue() == [], 60, "an empty queue")
 
-    result = slurm.run("--until", "train", "--config", shared)
+    result = slurm.run("--until", "train", "--config", SHARED)
     assert result.code == 0, result.text[-5000:]
     log = (slurm.project / "results/logs/test/train.log").read_text()
     assert "4 processes on 2 machines share the training" in log
     assert "resumed from" in log
     resumed = promised(slurm.project)
-    assert "AllocTRES" in str(jobs(result.text))
-    [job] = [job for rule, job in jobs(result.text).items() if rule == "rule_train"]
+    [job] = jobs(result.text).values()
     assert "node=2" in job["AllocTRES"]
     assert "gres/gpu=4" in job["AllocTRES"]
-    subprocess.run([SCRIPTS / "up.sh", cluster, "3"], check=True, capture_output=True)
 
     shutil.rmtree(checkpoints)
-    result = slurm.run("-R", "train", "--until", "train", "--config", shared)
+    result = slurm.run("-R", "train", "--until", "train", "--config", SHARED)
     assert result.code == 0, result.text[-5000:]
     assert "resumed from" not in (slurm.project / "results/logs/test/train.log").read_text()
     assert promised(slurm.project) == resumed
+
+
+def _wait_for_checkpoint(slurm: Submitter, run: subprocess.Popen[str]) -> Path:
+    """Wait until a training has saved a checkpoint; returns the folder of the checkpoints."""
+    checkpoints = slurm.project / "results/test/.checkpoints/train"
+    slurm.wait_until(run, lambda: any(checkpoints.glob("*/checkpoint.pt")), 400, "a checkpoint")
+    return checkpoints
+
+
+def _processes_in(folder: Path) -> list[int]:
+    """The processes whose working directory is a folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (entry / "cwd").readlink() == folder:
+                found.append(int(entry.name))
+    return found
 
 
 def _processes_of(node: str) -> list[int]:
@@ -178,54 +220,48 @@ def _processes_of(node: str) -> list[int]:
     return found
 
 
-def _kill_node(cluster: Path, node: str, processes: Sequence[int] | None = None) -> None:
-    """Kill the slurmd of a node and all its jobs, like a power failure.
-
-    Args:
-        cluster: folder of the cluster.
-        node: name of the node.
-        processes: its jobs (`_processes_of`), if there are jobs on other nodes; None: all jobs on this machine.
-    """
+def _kill_node(cluster: Path, node: str) -> None:
+    """Kill the slurmd of a node and all processes of its jobs, like a power failure."""
     (cluster / f"pid/slurmd.{node}.pid").rename(cluster / "dead")
     os.kill(int((cluster / "dead").read_text()), signal.SIGKILL)
-    if processes is not None:
-        parents = {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in processes}
-        daemons = [pid for pid in parents if Path(f"/proc/{pid}/comm").read_text().startswith("slurmstepd")]
-        for pid in [*daemons, *processes]:
+    while processes := _processes_of(node):
+        for pid in [*_job_daemons(processes), *processes]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        return
-    steps = subprocess.run(["pgrep", "-f", "slurmstepd: "], text=True, capture_output=True, check=False).stdout.split()
-    for step in steps:
-        for pid in _with_descendants(int(step)):
-            os.kill(pid, signal.SIGKILL)
 
 
-def _with_descendants(pid: int) -> list[int]:
-    """A process and its descendants, descendants first."""
-    children = Path(f"/proc/{pid}/task/{pid}/children")
-    found = [int(p) for p in children.read_text().split()] if children.exists() else []
-    return [*(descendant for child in found for descendant in _with_descendants(child)), pid]
+def _job_daemons(processes: Sequence[int]) -> set[int]:
+    """The processes of Slurm (slurmstepd) that have started some of these processes."""
+    found = set()
+    for pid in processes:
+        with contextlib.suppress(OSError):
+            parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            if Path(f"/proc/{parent}/comm").read_text().startswith("slurmstepd"):
+                found.add(int(parent))
+    return found
 
 
-def test_ctrl_c_cancels_the_jobs_and_the_next_run_continues(slurm: Submitter, tmp_path: Path) -> None:
-    local = clone(tmp_path / "local")
-    assert snakemake(local, "--until", "train", "--config", LONG).code == 0
+def test_ctrl_c_cancels_the_jobs_and_the_next_run_continues(
+    slurm: Submitter, untrained: Path, trained: Path, tmp_path: Path
+) -> None:
+    slurm.project = copy_run(untrained, tmp_path / "untrained")
     run = slurm.start("--until", "train", "--config", LONG)
-    checkpoints = slurm.project / "results/test/.checkpoints/train"
-    wait_until(lambda: any(checkpoints.glob("*/checkpoint.pt")), 240, "a checkpoint")
+    _wait_for_checkpoint(slurm, run)
     os.kill(run.pid, signal.SIGINT)
     assert slurm.finish(run, 120).code != 0
     wait_until(lambda: queue() == [], 60, "an empty queue")
-    assert not subprocess.run(["pgrep", "-f", "autobird.model.train"], capture_output=True, check=False).stdout
+    wait_until(lambda: not _processes_in(slurm.project), 60, "the end of all processes")
 
     result = slurm.run("--until", "train", "--config", LONG)
     assert result.code == 0, result.text[-5000:]
     assert "resumed from" in (slurm.project / "results/logs/test/train.log").read_text()
-    assert promised(slurm.project) == promised(local)
+    assert promised(slurm.project) == promised(trained)
 
 
-def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) -> None:
+def test_a_job_without_enough_memory_is_tried_again_with_more(
+    slurm: Submitter, untrained: Path, tmp_path: Path
+) -> None:
+    slurm.project = copy_run(untrained, tmp_path / "untrained")
     too_little = ("--set-resources", "train:mem_mb=300+3000*(attempt-1)")
     result = slurm.run("--until", "train", "--config", LONG, *too_little)
     assert result.code == 0, result.text[-5000:]
@@ -248,7 +284,7 @@ def test_a_job_without_enough_memory_is_tried_again_with_more(slurm: Submitter) 
 def test_a_rejected_submission_is_reported_before_the_first_job(
     slurm: Submitter, variable: str, value: str, hint: str
 ) -> None:
-    result = slurm.run(timeout=60, **{variable: value})
+    result = slurm.run(**{variable: value})
     assert result.code == 1
     line = result.text.strip().splitlines()[-1]
     assert line.startswith("error: Slurm rejects the jobs of ")
@@ -258,7 +294,7 @@ def test_a_rejected_submission_is_reported_before_the_first_job(
 
 
 def test_a_request_that_no_node_can_meet_is_reported_before_the_first_job(slurm: Submitter) -> None:
-    result = slurm.run("--set-threads", "train=64", timeout=60)
+    result = slurm.run("--set-threads", "train=64")
     assert result.code == 1
     assert "error: Slurm rejects the jobs of train" in result.text
     assert "RULE:gpu=0" in result.text
@@ -269,7 +305,7 @@ def test_a_full_disk_gives_a_hint(slurm: Submitter, tmp_path: Path) -> None:
     results.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", results], check=True)
     try:
-        result = slurm.run("--until", "download", *WITHOUT_RETRIES, timeout=120)
+        result = slurm.run("--until", "download", *WITHOUT_RETRIES)
     finally:
         subprocess.run(["umount", "-l", results], check=True)
     assert result.code != 0

@@ -83,7 +83,8 @@ StorageLoc=slurm_acct_db
 END
 chmod 600 "$root/etc/slurmdbd.conf"
 
-# Each node declares four cores and a third of the memory, because all nodes share one machine.
+# Each node declares four cores and more memory than jobs of the tests request. All nodes share one machine, which may have less: the
+# memory of a job on GPUs is mostly for CUDA, which fake GPUs do not need.
 cat >"$root/etc/slurm.conf" <<END
 ClusterName=autobird
 SlurmctldHost=localhost(127.0.0.1)
@@ -124,7 +125,7 @@ AccountingStorageTRES=gres/gpu,gres/gpu:fake
 AccountingStorageEnforce=associations,limits,qos
 GresTypes=gpu
 SlurmdParameters=config_overrides
-NodeName=DEFAULT CPUs=4 RealMemory=$(awk '/MemTotal/ {print int($2 / 1024 / 3)}' /proc/meminfo) Gres=gpu:fake:2 State=UNKNOWN
+NodeName=DEFAULT CPUs=4 RealMemory=16000 Gres=gpu:fake:2 State=UNKNOWN
 $(for n in $(seq "$nodes"); do echo "NodeName=n$n NodeHostname=localhost NodeAddr=127.0.0.1 Port=$((base + 100 + n))"; done)
 PartitionName=cpu Nodes=n[1-$nodes] Default=YES MaxTime=INFINITE State=UP DefMemPerCPU=200
 PartitionName=gpu Nodes=n[1-$nodes] MaxTime=INFINITE State=UP DefMemPerCPU=200
