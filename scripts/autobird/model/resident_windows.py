@@ -1,6 +1,7 @@
-"""Training windows in the memory of a GPU: nothing but row numbers and random numbers travels there in a step."""
+"""Windows in the memory of a GPU, so that a step sends row numbers, labels and random numbers there, but no frames."""
 
 import dataclasses
+import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -51,6 +52,9 @@ def resident(splits: Sequence["WindowDataset"], device: torch.device) -> list["W
     """
     if device.type == "cpu":
         return list(splits)
+    # An earlier training, to which its graphs refer, takes memory until garbage is collected; then torch keeps the memory for new tensors.
+    gc.collect()
+    torch.cuda.empty_cache()
     found, memory = [], int(_SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
     for windows in splits:
         windows, memory = _resident(windows, device, memory)
