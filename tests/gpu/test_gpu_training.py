@@ -77,7 +77,9 @@ def test_graphs_give_the_weights_of_single_kernels(
     with_graphs = trainer(scaling=scaling, epochs=5, **NETWORKS[network])
     found = weights_of(with_graphs)
     assert with_graphs._graphs is not None
-    assert len(with_graphs._graphs._recorded) == 2  # of whole batches and of the last one, which runs without a graph in three epochs
+    assert (
+        len(with_graphs._graphs._recorded) == 2
+    )  # of whole batches and of the last one, which runs without a graph in three epochs
     monkeypatch.setattr(StepGraphs, "run", lambda self, inputs: self.compute(inputs.on(self.device)))
     without = trainer(scaling=scaling, epochs=5, **NETWORKS[network])
     assert weights_of(without) == found

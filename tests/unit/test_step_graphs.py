@@ -21,8 +21,8 @@ from autobird.model.step_graphs import EAGER_STEPS, StepGraphs
 from tests.unit.test_training import CPU, windows, with_crops_and_backgrounds
 
 SETTINGS = TrainSettings(
-    epochs=2, batch_size=8, threads=1, seed=3, width=4, crop_seconds=0.5, background_probability=0.5, select="best"
-)
+    epochs=2, batch_size=8, threads=1, seed=3, width=4, dropout=0.0, crop_seconds=0.5, background_probability=0.5, select="best"
+)  # fmt: skip
 
 
 class Eager(StepGraphs):
@@ -35,7 +35,8 @@ class Eager(StepGraphs):
 
 @pytest.fixture(autouse=True)
 def _without_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Numbers of a step are on the CPU already."""
+    """Numbers of a step are on the CPU already, and the step leaves the CPU's random generator to the thread, as a step on a GPU does."""
+    monkeypatch.setattr(loop, "_seed", lambda seed, device: None)
     monkeypatch.setattr(loop, "_copied_to_cpu", lambda numbers: (numbers, SimpleNamespace(synchronize=lambda: None)))
     monkeypatch.setattr(loop, "StepGraphs", Eager)
     before = threading.active_count()
