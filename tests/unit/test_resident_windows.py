@@ -56,14 +56,49 @@ def test_shifted_windows_stay_within_the_copied_frames() -> None:
 
 def test_on_the_cpu_windows_are_read_from_the_shards() -> None:
     data = windows([0], [0])
-    assert resident(data, CPU) is data
+    assert resident([data], CPU)[0] is data
+
+
+def test_all_windows_together_take_at_most_half_of_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training windows come first, then their backgrounds, then the validation; what does not fit any more is read from the shards."""
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device: (free, 10**6))
+    size = FRAMES * MELS * 2
+    train = dataclasses.replace(windows([0, 1], [0, 50]), backgrounds=windows([2], [0]))
+    validation = windows([2, 2], [30, 90])
+    for share, expected in (
+        (1.9, (False, True, False)),
+        (2, (True, False, False)),
+        (3.9, (True, True, False)),
+        (5, (True, True, True)),
+    ):
+        free = int(2 * share * size)
+        a, b = resident([train, validation], torch.device("meta"))
+        assert a.backgrounds is not None
+        found = tuple(each.resident is not None for each in (a, a.backgrounds, b))
+        assert found == expected, share
+
+
+def test_frames_are_copied_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autobird.model.resident_windows._FRAMES_PER_COPY", 7)
+    data = windows([2, 0, 0, 2], [100, 0, 10, 180])
+    assert torch.equal(on_device(data).take(np.arange(4)), data.take(np.arange(4)))
+
+
+def test_each_block_of_frames_is_requested_from_the_file_before_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = []
+    monkeypatch.setattr(
+        "autobird.model.resident_windows.request_rows",
+        lambda shard, first, count: requested.append((first.tolist(), count)),
+    )
+    on_device(windows([0, 0, 0], [0, 10, 100]))
+    assert requested == [([0], 30), ([100], 20)]
 
 
 @pytest.mark.parametrize(
     "scaling", [Log(), Magnitude(1.0), Pcen(MelSettings(front_end="pcen"))], ids=["log", "magnitude", "pcen"]
 )
 def test_a_step_with_crops_and_backgrounds_is_that_of_windows_from_shards(scaling: AmplitudeScaling) -> None:
-    """A background is read for each window then, and kept by those to which one is added."""
+    """If a background is read for each window, those keep it to which one is added."""
     settings = TrainSettings(crop_seconds=0.5, background_probability=0.5, mask_bands=2, mask_frames=4)
     room = np.array([[5, 5]] * 8)
     data = windows([0] * 4 + [1] * 4, [10, 40, 70, 100] * 2, room)
@@ -73,7 +108,7 @@ def test_a_step_with_crops_and_backgrounds_is_that_of_windows_from_shards(scalin
     rows = np.arange(8)
     found = []
     for each in (data, on_device(data)):
-        inputs = own_inputs(each, rows, slice(None), settings, np.random.default_rng(3))
+        inputs = own_inputs(each, rows, slice(None), settings, np.random.default_rng(3), each is not data)
         found.append((inputs, augmented(inputs.on(CPU), each, settings, 8)))
     (of_shards, expected), (of_device, actual) = found
     torch.testing.assert_close(actual, expected)
@@ -84,15 +119,14 @@ def test_a_step_with_crops_and_backgrounds_is_that_of_windows_from_shards(scalin
     assert len(of_shards.noise) < 8 == len(of_device.noise)
 
 
-def test_the_inputs_of_all_steps_have_the_same_shapes() -> None:
-    """A CUDA graph is recorded for each list of shapes."""
+@pytest.mark.parametrize("is_resident", [True, False])
+def test_the_inputs_of_all_steps_have_the_same_shapes(is_resident: bool) -> None:
+    """A CUDA graph is recorded for each list of shapes, also if the windows do not fit into the memory of the GPU."""
     settings = TrainSettings(crop_seconds=0.5, background_probability=0.5, mask_bands=2, mask_frames=4)
     data = windows([0] * 8, [10, 40, 70, 100] * 2, np.array([[5, 5]] * 8))
-    data = on_device(dataclasses.replace(data, backgrounds=windows([2] * 3, [0, 50, 90], seed=1)))
-    shapes = {
-        tuple(
-            t.shape for t in own_inputs(data, np.arange(8), slice(None), settings, np.random.default_rng(s)).tensors()
-        )
-        for s in range(20)
-    }
-    assert len(shapes) == 1
+    data = dataclasses.replace(data, backgrounds=windows([2] * 3, [0, 50, 90], seed=1))
+    data = on_device(data) if is_resident else data
+    inputs = [
+        own_inputs(data, np.arange(8), slice(None), settings, np.random.default_rng(s), every=True) for s in range(20)
+    ]
+    assert len({tuple(t.shape for t in each.tensors()) for each in inputs}) == 1

@@ -21,14 +21,14 @@ from autobird.model.distributed import Processes
 from autobird.model.ensemble_teaching import TaughtWindows, with_answers
 from autobird.model.losses import Targets
 from autobird.model.settings import TrainSettings
-from autobird.model.shares import own_windows
+from autobird.model.shares import augmented, own_inputs
 from autobird.model.training_windows import background_windows, crop_room, training_windows
 from tests.label_sets import label_columns
 from tests.unit.test_augmentation import NOTHING
 from tests.unit.test_training import known_targets
 
 FRONT_END = MelSettings(mels=16)
-FRAMES, HOP, CPU = 157, 40_000, torch.device("cpu")
+FRAMES, HOP = 157, 40_000
 CROPS = TrainSettings(**(NOTHING | {"crop_seconds": 2.0}))
 
 
@@ -62,11 +62,18 @@ def dataset(index: pd.DataFrame, settings: TrainSettings, folder: Path) -> Windo
     return training_windows(folder / "index.parquet", ["x", "y"], [folder / "0.npy"], FRONT_END, settings)
 
 
+def own_windows(
+    windows: WindowDataset, rows: np.ndarray, own: slice, settings: TrainSettings, rng: np.random.Generator
+) -> tuple[torch.Tensor, Targets, torch.Tensor]:
+    """Return the augmented windows of a process, their targets, and the species that were present in them before they were mixed."""
+    return augmented(own_inputs(windows, rows, own, settings, rng), windows, settings, len(rows[own]))
+
+
 def first_frames(
     windows: WindowDataset, rows: np.ndarray, settings: TrainSettings = CROPS, seed: int = 0
 ) -> np.ndarray:
     """Return the first frame that is read of each window, after a check that the others follow it."""
-    x, _, _ = own_windows(windows, rows, slice(None), settings, np.random.default_rng(seed), CPU)
+    x, _, _ = own_windows(windows, rows, slice(None), settings, np.random.default_rng(seed))
     frames = (x[:, 0, 0] * 8).numpy().astype(int)
     assert (np.diff(frames, axis=1) == 1).all()
     return frames[:, 0]
@@ -263,7 +270,7 @@ def test_the_share_of_windows_with_a_background_is_the_probability_and_the_other
 ) -> None:
     settings = TrainSettings(**(NOTHING | {"background_probability": 0.3}))
     windows = dataset(index_of(("a", "x", 1), ("noise", "", 2)), settings, tmp_path)
-    x, _, _ = own_windows(windows, np.zeros(3000, np.int64), slice(None), settings, np.random.default_rng(0), CPU)
+    x, _, _ = own_windows(windows, np.zeros(3000, np.int64), slice(None), settings, np.random.default_rng(0))
     changed = (x - windows.take(np.zeros(1, np.int64))).abs().amax((1, 2, 3)) > 0
     assert abs(changed.float().mean() - 0.3) < 0.03
 
@@ -282,14 +289,14 @@ def test_a_share_of_a_batch_is_cropped_and_gets_backgrounds_as_in_the_whole_batc
     settings = TrainSettings(crop_seconds=2.0, background_probability=0.7)
     windows = dataset(index_of(("a", "x", 3), ("b", "y", 3), ("noise", "", 4)), settings, tmp_path)
     rows = np.arange(9)
-    whole, targets, _ = own_windows(windows, rows, slice(None), settings, np.random.default_rng(3), CPU)
+    whole, targets, _ = own_windows(windows, rows, slice(None), settings, np.random.default_rng(3))
     for rank in range(2):
         own = Processes(rank, 2).share(len(rows))
-        part, of_part, _ = own_windows(windows, rows, own, settings, np.random.default_rng(3), CPU)
+        part, of_part, _ = own_windows(windows, rows, own, settings, np.random.default_rng(3))
         torch.testing.assert_close(part, whole[own])
         assert torch.equal(of_part.present, targets.present[own])
     without = replace(windows, room=None)
-    assert not torch.equal(own_windows(without, rows, slice(None), settings, np.random.default_rng(3), CPU)[0], whole)
+    assert not torch.equal(own_windows(without, rows, slice(None), settings, np.random.default_rng(3))[0], whole)
 
 
 def test_a_range_of_levels_with_the_larger_one_first_is_an_error_with_the_remedy() -> None:

@@ -180,7 +180,7 @@ class Draws(NamedTuple):
 def augment(
     x: Tensor, targets: Targets, draws: Draws, outputs: str, scaling: AmplitudeScaling, noise: Tensor | None
 ) -> tuple[Tensor, Targets]:
-    """Augment the first windows of `x`; shapes and order of operations depend on nothing but shapes, so a CUDA graph can hold them.
+    """Augment the first windows of `x`. Which operations run depends on no value of a tensor, so a CUDA graph can hold them.
 
     Args:
         x: mel frames of the windows, shape (windows, 1, mels, frames), in the units of `scaling`.

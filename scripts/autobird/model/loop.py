@@ -11,8 +11,9 @@ has the same weights after each step as one process that computes the whole batc
 import copy
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -125,7 +126,7 @@ class Trainer:
         processes: Processes = ALONE,
     ) -> None:
         self.settings, self.compute, self.teaching, self.processes = settings, compute, teaching, processes
-        self.train, self.validation = (resident(windows, compute.device) for windows in (train, validation))
+        self.train, self.validation = resident([train, validation], compute.device)
         self.stop_requested: Callable[[], bool] = lambda: False
         self.stopping = False
         self.batch_rows = BatchRows()
@@ -207,6 +208,9 @@ class Trainer:
         if self.teaching:
             self.teaching.projection.load_state_dict(state["projection"])
         self.progress = TrainingProgress(**state["progress"])
+        self._unread.clear()
+        if self._graphs:  # those recorded so far change the former state of the optimizer
+            self._graphs = StepGraphs(self._compute_alone, self.compute.device)
 
     def _epoch(self, after_step: Callable[[], None]) -> None:
         """Train to the end of the current epoch, validate if it is due, and append to the history."""
@@ -214,10 +218,11 @@ class Trainer:
         rng = np.random.default_rng([self.settings.seed, 1, progress.epoch])
         order = epoch_order(self.train, self.settings, rng)
         batches = [order[at : at + size] for at in range(progress.step * size, self.steps_per_epoch * size, size)]
-        for rows, drawn in self._drawn(batches):
-            self._step(rows, drawn)
-            progress.step += 1
-            after_step()
+        with closing(self._drawn(batches)) as steps:  # ends the thread, also after an error
+            for rows, drawn in steps:
+                self._step(rows, drawn)
+                progress.step += 1
+                after_step()
         self._read(unread=0)
         with_species = int(self.train.labels.present[order].any(axis=1).sum())
         epoch = progress.epoch + 1
@@ -240,7 +245,7 @@ class Trainer:
                 self.best_weights = copy.deepcopy(self.ema_network.state_dict())
         progress.epoch, progress.step, progress.loss_sum, progress.correct = epoch, 0, 0.0, 0.0
 
-    def _drawn(self, batches: Sequence[NDArray[np.int64]]) -> Iterator[tuple[NDArray[np.int64], _Drawn]]:
+    def _drawn(self, batches: Sequence[NDArray[np.int64]]) -> Generator[tuple[NDArray[np.int64], _Drawn]]:
         """Yield the windows of the remaining steps of an epoch, and what `_draw` returns for them.
 
         If the GPU computes graphs, a thread draws the numbers of the next step while Python waits for the start of the graph.
@@ -262,13 +267,15 @@ class Trainer:
         """Return the seed of the dropout, this process's inputs, and the generator of step `number` of the epoch."""
         rng = np.random.default_rng([self.settings.seed, 2, self.progress.epoch, number])
         seed = int(rng.integers(2**62))
-        # The masks of the augmentation draw from torch's generator of the CPU, and leave it as it was.
-        return _Drawn(seed, own_inputs(self.train, rows, self.processes.share(len(rows)), self.settings, rng), rng)
+        # The masks of the augmentation draw from torch's generator of the CPU, and leave it as it was. While the thread of `_drawn` draws,
+        # nothing else uses this generator: a dropout on a GPU draws from that of the GPU.
+        own, every = self.processes.share(len(rows)), self._graphs is not None
+        return _Drawn(seed, own_inputs(self.train, rows, own, self.settings, rng, every), rng)
 
     def _step(self, rows: NDArray[np.int64], drawn: _Drawn | None = None) -> None:
         """Update the weights with the windows at `rows`, and add to the sums of the epoch.
 
-        A GPU computes a step while the next one is prepared; so its numbers are read, and checked, one step later.
+        A GPU computes a graph while Python prepares the next step; so the numbers of a graph are read, and checked, one step later.
 
         Args:
             rows: windows of the step, of all processes.
@@ -285,9 +292,7 @@ class Trainer:
             self.network.train()
         ready = None
         if self._graphs:
-            numbers = torch.empty(5, pin_memory=True).copy_(self._graphs.run(inputs), non_blocking=True)
-            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            ready.record()
+            numbers, ready = _copied_to_cpu(self._graphs.run(inputs))
         else:
             numbers = self._compute(inputs.on(self.compute.device), own, len(rows), step, rng)
         self._unread.append(_Launched(progress.epoch, progress.step, rows, numbers, ready))
@@ -328,6 +333,7 @@ class Trainer:
             self._update_ema()
         return torch.cat([numbers, self._checks(norm)])
 
+    @step_part(CHECKS)
     def _checks(self, norm: Tensor) -> Tensor:
         """Return the norm of the gradient, and 1 if all weights are finite."""
         weights = torch.stack(torch._foreach_norm(self.parameters))
@@ -452,6 +458,14 @@ class Trainer:
         if step < warmup_steps:
             return s.learning_rate * (step + 1) / warmup_steps
         return s.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, total - warmup_steps)))
+
+
+def _copied_to_cpu(numbers: Tensor) -> tuple[Tensor, torch.cuda.Event]:
+    """Start to copy numbers from a GPU to the CPU; return the copy, and the event after which it is complete."""
+    copy = torch.empty(numbers.shape, dtype=numbers.dtype, pin_memory=True).copy_(numbers, non_blocking=True)
+    ready = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    ready.record()
+    return copy, ready
 
 
 def _seed(seed: int, device: torch.device) -> None:

@@ -50,7 +50,7 @@ def summary(parts: pd.DataFrame, operators: pd.DataFrame, facts: Mapping[str, st
     if kernel_share is not None:
         lines.append(
             f"GPU busy: {kernel_share:.0%} of the time outside of the validations; the times of the parts are those of the CPU, which also "
-            "waits for the GPU, and draws the augmentation of the next step beside them"
+            "waits for the GPU; with CUDA graphs, the reading for the next step runs in a thread at the same time"
         )
     lines += ["", f"{'part':<16} {'ms':>9} {'s/epoch':>9} {'share':>6}"]
     for row in parts.itertuples():

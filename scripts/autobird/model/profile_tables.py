@@ -113,7 +113,7 @@ def parts_table(profile: Profile, steps_per_epoch: int, validation_scale: float)
         Parts that did not run are left out.
     """
     steps, part_us = max(1, profile.steps), dict(profile.part_us)
-    # With a GPU, a thread draws the augmentation of the next step beside the other parts.
+    # With a GPU, a thread reads labels and windows for the next step while the other parts run, so these can add up to more than the steps.
     part_us[REST] = max(0.0, profile.step_us - sum(part_us.values()))
     rows = []
     for part in (*PARTS, REST):

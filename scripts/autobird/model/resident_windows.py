@@ -1,6 +1,8 @@
-"""Training windows in the memory of a GPU: nothing but row numbers and random numbers travels there in a step."""
+"""Windows in the memory of a GPU, so that a step sends row numbers, labels and random numbers there, but no frames."""
 
 import dataclasses
+import gc
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,11 +10,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from autobird.core.memory_maps import request_rows
+
 if TYPE_CHECKING:
     from autobird.model.data import WindowDataset
 
 _SHARE_OF_MEMORY = 0.5
-"""Largest share of the free memory of a device that windows take; the rest is for the training."""
+"""Largest share of the free memory of a device that all windows together take; the rest is for the training."""
+
+_FRAMES_PER_COPY = 1 << 16
+"""Frames that are copied at a time, so that a large shard is not read into the memory of the CPU as a whole: 8 MB with 64 mel bands."""
 
 
 class ResidentFrames(NamedTuple):
@@ -37,20 +44,34 @@ class ResidentFrames(NamedTuple):
         return self.frames[rows].float().transpose(1, 2).unsqueeze(1)
 
 
-def resident(windows: "WindowDataset", device: torch.device) -> "WindowDataset":
-    """Return the windows, and their backgrounds, with their frames on a device.
+def resident(splits: Sequence["WindowDataset"], device: torch.device) -> list["WindowDataset"]:
+    """Return the windows of several splits, each followed by its backgrounds, with their frames on a device.
 
-    On the CPU, and if the frames would take more than half of the free memory of the GPU, these are the same windows: they are then read
-    from the shards in each step.
+    All of them together take at most half of the free memory of a GPU. Windows that do not fit into what the ones before them have left,
+    and all windows on the CPU, stay as they are: they are read from the shards in each step.
     """
     if device.type == "cpu":
-        return windows
+        return list(splits)
+    # An earlier training, to which its graphs refer, takes memory until garbage is collected; then torch keeps the memory for new tensors.
+    gc.collect()
+    torch.cuda.empty_cache()
+    found, memory = [], int(_SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0])
+    for windows in splits:
+        windows, memory = _resident(windows, device, memory)
+        found.append(windows)
+    return found
+
+
+def _resident(windows: "WindowDataset", device: torch.device, memory: int) -> tuple["WindowDataset", int]:
+    """Return the windows, on the device if they fit into `memory` bytes, and the bytes that are left."""
     used, first = used_frames(windows)
     size = sum(len(rows) for rows in used) * windows.window_shape[0] * 2
-    if size > _SHARE_OF_MEMORY * torch.cuda.mem_get_info(device)[0]:
-        return windows
-    backgrounds = resident(windows.backgrounds, device) if windows.backgrounds else None
-    return dataclasses.replace(windows, resident=copied(windows, used, first, device), backgrounds=backgrounds)
+    if size <= memory:
+        windows, memory = dataclasses.replace(windows, resident=copied(windows, used, first, device)), memory - size
+    if windows.backgrounds:
+        backgrounds, memory = _resident(windows.backgrounds, device, memory)
+        windows = dataclasses.replace(windows, backgrounds=backgrounds)
+    return windows, memory
 
 
 def copied(
@@ -60,8 +81,13 @@ def copied(
     frames = torch.empty(sum(len(rows) for rows in used), windows.window_shape[0], dtype=torch.float16, device=device)
     at = 0
     for shard, rows in zip(windows.shards, used, strict=True):
-        frames[at : at + len(rows)] = torch.from_numpy(shard[rows])
-        at += len(rows)
+        for start in range(0, len(rows), _FRAMES_PER_COPY):
+            some = rows[start : start + _FRAMES_PER_COPY]
+            # Without the requests, each page of a file that is not in memory is read on its own.
+            for block in np.split(some, np.flatnonzero(np.diff(some) > 1) + 1):
+                request_rows(shard, block[:1], len(block))
+            frames[at : at + len(some)] = torch.from_numpy(shard[some])
+            at += len(some)
     return ResidentFrames(frames, first)
 
 

@@ -18,7 +18,7 @@ from autobird.model.teaching import Lesson, Teaching
 
 
 class StepInputs(NamedTuple):
-    """What a process needs for its share of a step, besides the weights. Its tensors have the same shapes in all steps of so many windows.
+    """What a process needs for its share of a step, besides the weights.
 
     Attributes:
         located: the windows, and those that they are mixed with; see `WindowDataset.located`.
@@ -46,7 +46,12 @@ class StepInputs(NamedTuple):
 
 
 def own_inputs(
-    windows: WindowDataset, rows: NDArray[np.int64], own: slice, settings: TrainSettings, rng: np.random.Generator
+    windows: WindowDataset,
+    rows: NDArray[np.int64],
+    own: slice,
+    settings: TrainSettings,
+    rng: np.random.Generator,
+    every: bool = False,
 ) -> StepInputs:
     """Draw the random numbers of a step, and read the windows of a process.
 
@@ -58,15 +63,14 @@ def own_inputs(
         own: which of them the process computes.
         settings: of the augmentation.
         rng: generator of the step.
+        every: read a background for each window, and not only for those to which one is added. If a process computes all windows of a step,
+            the tensors then have the same shapes in all steps of as many windows, as a CUDA graph needs.
     """
     drawn = Augmentation.draw(len(rows), windows.window_shape, settings, rng, windows.scaling)
     places = np.arange(len(rows))[own]
     needed = drawn.rows_needed(places)
     shift = None if drawn.crop is None else windows.crop_shift(rows[needed], drawn.crop[needed])
-    noise, every = (
-        None,
-        windows.resident is not None,
-    )  # the number of backgrounds of a step would be another shape in each
+    noise = None
     if drawn.background is not None and windows.backgrounds is not None:
         noisy = needed if every else needed[drawn.background.added[needed]]
         noise = windows.backgrounds.located(windows.backgrounds.chosen(drawn.background.choice[noisy]))
@@ -92,23 +96,6 @@ def augmented(
     x, targets = windows.read(inputs.located), Targets(inputs.present, inputs.known)
     x, targets = augment(x, targets, inputs.draws, settings.outputs, windows.scaling, noise)
     return x, targets, inputs.present[:own]
-
-
-def own_windows(
-    windows: WindowDataset,
-    rows: NDArray[np.int64],
-    own: slice,
-    settings: TrainSettings,
-    rng: np.random.Generator,
-    device: torch.device,
-) -> tuple[Tensor, Targets, Tensor]:
-    """Read and augment the windows of a step that a process computes; see `own_inputs` and `augmented`.
-
-    Args:
-        device: where the tensors are placed.
-    """
-    inputs = own_inputs(windows, rows, own, settings, rng)
-    return augmented(inputs.on(device), windows, settings, len(rows[own]))
 
 
 def own_sounds(
