@@ -17,7 +17,7 @@ from autobird.config import load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.model import profile
-from autobird.model.profile_tables import REST, Profile, covered, operators_table, parts_table
+from autobird.model.profile_tables import REST, Profile, covered, operators_table, parts_table, short_kernel_name
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import GRAPH, PARTS
 from autobird.model.train import add_inputs
@@ -101,6 +101,22 @@ def test_the_gpu_is_busy_while_any_kernel_runs() -> None:
     validation = [Event("autobird: validation", 60, 100), Event("gemm", 60, 90, **gpu)]
     found.add([Event("gemm", 0, 30, **gpu), *validation, Event("ProfilerStep#2", 0, 100)])
     assert found.kernel_share == pytest.approx((50 + 30) / (100 + 60))
+
+
+def test_the_kernels_of_a_graph_are_listed_by_their_short_names_without_those_of_a_validation() -> None:
+    gpu = {"device_type": DeviceType.CUDA}
+    conv = "void at::native::(anonymous namespace)::conv_kernel<float, 4>(float*)"
+    events = [
+        Event("ProfilerStep#1", 0, 100), Event("autobird: CUDA graph", 0, 20), Event("autobird: validation", 60, 90),
+        Event(conv, 5, 25, **gpu), Event(conv, 30, 40, **gpu), Event(conv, 65, 70, **gpu), Event("Memcpy HtoD", 0, 3, **gpu),
+    ]  # fmt: skip
+    found = Profile()
+    found.add(events)
+    assert found.operators == {("conv_kernel", "CUDA graph"): [2, 0, 30, 0]}
+    without = Profile()  # kernels that operators have started are counted by these
+    without.add([event for event in events if "CUDA graph" not in event.name])
+    assert without.operators == {}
+    assert short_kernel_name("sm80_xmma_wgrad_bf16") == "sm80_xmma_wgrad_bf16"
 
 
 @pytest.mark.parametrize("architecture", ["resnet", "cnn_transformer"])

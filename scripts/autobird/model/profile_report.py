@@ -93,8 +93,11 @@ def profile_figure(path: Path, parts: pd.DataFrame, operators: pd.DataFrame) -> 
     left.set_xlim(0, 1.18 * max(1e-9, float(parts["epoch_seconds"].max())))
     left.set_xlabel("time per epoch, s (share of the epoch)")
 
-    longest = _of_steps(operators).head(_OPERATORS_IN_FIGURE)
     on_gpu = bool(operators["gpu_ms"].sum() > 0)
+    longest = _of_steps(operators)
+    if on_gpu:
+        longest = longest.sort_values("gpu_ms", ascending=False, kind="stable")
+    longest = longest.head(_OPERATORS_IN_FIGURE)
     time = longest["gpu_ms"] if on_gpu else longest["cpu_ms"]
     names = [name.removeprefix("aten::") for name in longest["operator"]]
     names = [name if len(name) <= 34 else name[:31] + "..." for name in names]

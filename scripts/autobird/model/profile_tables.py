@@ -10,13 +10,16 @@ import numpy as np
 import pandas as pd
 from torch._C._autograd import DeviceType
 
-from autobird.model.step_parts import BACKWARD, PARTS, VALIDATION, part_of_range
+from autobird.model.step_parts import BACKWARD, GRAPH, PARTS, VALIDATION, part_of_range
 
 REST = "rest"
 """Time of a step outside of all parts: drawing the order of the windows, Python code of the loop."""
 
 _STEP = re.compile(r"ProfilerStep[#*]")
 """Names of the ranges with which torch marks the steps of a profile."""
+
+_COPIES = ("Memcpy", "Memset")
+"""Start of the names of copies of memory on a GPU, which are not kernels."""
 
 _AUTOGRAD = "autograd::engine::"
 """Start of the names of ranges that contain the operators of a backward pass. On a GPU they run in a thread of their own."""
@@ -31,7 +34,7 @@ class Profile:
         step_us: their duration, microseconds.
         validations: number of validations among them.
         part_us: time of each part without the parts inside of it, microseconds.
-        operators: by operator and part: calls, microseconds on the CPU and on the GPU without the operators inside of it, and bytes of CPU
+        operators: by operator and part, and by kernel of the graphs of a GPU: calls, microseconds on the CPU and on the GPU without the operators inside of it, and bytes of CPU
             memory that it took and did not free.
         validation_us: their duration, microseconds.
         kernel_us: time during which the GPU computed, microseconds, without the validations.
@@ -47,11 +50,14 @@ class Profile:
 
     def add(self, events: Iterable[Any]) -> None:
         """Add the events of a cycle of a profile, `torch.autograd.profiler_util.FunctionEvent`; their times count from its start."""
-        kernels, validations = [], []
+        kernels, validations, in_graphs = [], [], list[tuple[str, float, float]]()
+        has_graphs = False
         for event in events:
             if event.device_type != DeviceType.CPU:
                 if not event.is_user_annotation:
                     kernels.append((event.time_range.start, event.time_range.end))
+                    if not event.name.startswith(_COPIES):
+                        in_graphs.append((event.name, *kernels[-1]))
                 continue
             duration = event.time_range.elapsed_us()
             if _STEP.match(event.name):
@@ -61,6 +67,7 @@ class Profile:
             outer = _part_around(event)
             if (part := part_of_range(event.name)) is not None:
                 self.part_us[part] += duration
+                has_graphs |= part == GRAPH
                 if outer:
                     self.part_us[outer] -= duration
                 if part == VALIDATION:
@@ -71,6 +78,12 @@ class Profile:
             sums = self.operators[event.name, outer or REST]
             for i, number in enumerate(numbers):
                 sums[i] += number
+        if has_graphs:  # their kernels belong to no operator of the CPU
+            for name, start, end in in_graphs:
+                if not any(first <= start < last for first, last in validations):
+                    sums = self.operators[short_kernel_name(name), GRAPH]
+                    sums[0] += 1
+                    sums[2] += end - start
         self.validation_us += covered(validations)
         self.kernel_us += covered([*kernels, *validations]) - covered(validations)
 
@@ -79,6 +92,12 @@ class Profile:
         """Share of the time of the steps during which the GPU computes, without the validations; 0 without a GPU."""
         time = self.step_us - self.validation_us
         return self.kernel_us / time if time > 0 else 0.0
+
+
+def short_kernel_name(name: str) -> str:
+    """Return the name of a kernel without its arguments and namespaces."""
+    plain = name.removeprefix("void ").replace("(anonymous namespace)", "")
+    return re.split(r"[<(]", plain, maxsplit=1)[0].rpartition("::")[2] or name
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
