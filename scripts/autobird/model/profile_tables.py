@@ -34,8 +34,8 @@ class Profile:
         step_us: their duration, microseconds.
         validations: number of validations among them.
         part_us: time of each part without the parts inside of it, microseconds.
-        operators: by operator and part, and by kernel of the graphs of a GPU: calls, microseconds on the CPU and on the GPU without the operators inside of it, and bytes of CPU
-            memory that it took and did not free.
+        operators: by operator and part, and by kernel of the graphs of a GPU: calls, microseconds on the CPU and on the GPU without the
+            operators inside of it, and bytes of CPU memory that it took and did not free.
         validation_us: their duration, microseconds.
         kernel_us: time during which the GPU computed, microseconds, without the validations.
     """
