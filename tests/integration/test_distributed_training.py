@@ -36,6 +36,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {
             "recording": [f"r{i // 2:02d}" for i in range(n)], "start": 0, "split": np.array(["train", "train", "validation"])[np.arange(n) % 3],
             "shard": np.arange(n) // (n // 2), "first_frame": np.arange(n) % (n // 2) * 40, "dropped": "",
+            "earliest": 0, "latest": 0, "rms": 0.1, "negative": np.arange(n) % 10 == 0,
             **label_columns([f"s{i % 3}" if i % 10 else "" for i in range(n)]),
         }
     )  # fmt: skip
