@@ -17,7 +17,6 @@ from unittest import mock
 import numpy as np
 import torch
 from torch._C._autograd import DeviceType
-from torch.nn import functional as F
 from torch.profiler import ProfilerActivity, profile, schedule
 
 from autobird.dataset.label_sets import LabelSets
@@ -29,6 +28,7 @@ from autobird.model.profile_tables import Profile
 from autobird.model.settings import TrainSettings
 from autobird.model.shares import StepInputs
 from autobird.model.step_graphs import StepGraphs
+from tests.benchmarks.original_loop import original_step
 
 SPECIES, WINDOWS, FRAMES, MELS = 13, 4096, 157, 64
 WARM_UP, PROFILED = 12, 12
@@ -51,25 +51,12 @@ def data() -> WindowDataset:
     return WindowDataset([frames], np.zeros(WINDOWS, np.int64), first, labels, np.arange(WINDOWS), FRAMES)
 
 
-def original_step(windows: WindowDataset, settings: TrainSettings) -> Step:
-    """Return a step of the original's loop: float32 windows on the GPU, plain torch, loss and hits read after each step."""
+def original_step_on_gpu(windows: WindowDataset, settings: TrainSettings) -> Step:
+    """Return a step of the original's loop with float32 windows on the GPU."""
     torch.manual_seed(0)
-    network = build_network(settings, SPECIES, -8.0, 3.0).cuda().train()
+    network = build_network(settings, SPECIES, -8.0, 3.0).cuda()
     x, y = windows.take(np.arange(WINDOWS)).contiguous().cuda(), (torch.arange(WINDOWS) % SPECIES).cuda()
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    rng = np.random.default_rng(1)
-
-    def step() -> tuple[float, float]:
-        rows = torch.from_numpy(rng.integers(0, WINDOWS, settings.batch_size)).cuda()
-        optimizer.zero_grad()
-        logits = network(x[rows])
-        loss = F.cross_entropy(logits, y[rows])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        return loss.item(), float((logits.argmax(1) == y[rows]).sum().item())
-
-    return step
+    return original_step(network, x, y, settings, np.random.default_rng(1))
 
 
 def own_step(windows: WindowDataset, settings: TrainSettings, is_resident: bool, has_graphs: bool) -> Step:
@@ -155,7 +142,7 @@ def main() -> None:
     print(torch.cuda.get_device_name(), torch.__version__, flush=True)
     for name, changes in CASES:
         settings = TrainSettings.model_validate({"threads": 1} | changes)
-        steps = {"original's loop": original_step(windows, settings)}
+        steps = {"original's loop": original_step_on_gpu(windows, settings)}
         for variant, (more, is_resident, has_graphs) in VARIANTS.items():
             own = TrainSettings.model_validate({"threads": 1} | changes | more)
             steps[variant] = own_step(windows, own, is_resident, has_graphs)

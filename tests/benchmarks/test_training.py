@@ -34,13 +34,13 @@ PROGRAM = """
 import contextlib, json, sys, time
 import numpy as np
 import torch
-from torch.nn import functional as F
 from autobird.dataset.label_sets import LabelSets
 from autobird.model import loop
 from autobird.model.data import WindowDataset
 from autobird.model.networks import CnnTransformer, build_network
 from autobird.model.precision import make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
+from tests.benchmarks.original_loop import original_step
 
 SPECIES, WINDOWS = 13, 960
 which, seconds, clock, changes, values = sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4].split("+"), json.loads(sys.argv[5])
@@ -56,17 +56,7 @@ network, rng = build_network(settings, SPECIES, -8.0, 3.0), np.random.default_rn
 if which == "original":
     torch.set_num_threads(settings.threads)
     x, y = windows.take(np.arange(WINDOWS)).contiguous(), torch.arange(WINDOWS) % SPECIES
-    optimizer = torch.optim.Adam(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    network.train()
-    def step():
-        rows = torch.from_numpy(rng.integers(0, WINDOWS, settings.batch_size))
-        optimizer.zero_grad()
-        logits = network(x[rows])
-        loss = F.cross_entropy(logits, y[rows])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        return loss.item(), (logits.argmax(1) == y[rows]).sum().item()
+    step = original_step(network, x, y, settings, rng)
 else:
     make_deterministic(settings.threads)
     if "contiguous layout" in changes:
@@ -99,7 +89,8 @@ def speed(program: Program) -> float:
     """Return the windows per second of a program."""
     ours = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "GLIBC_TUNABLES", *THREAD_VARIABLES)
     clean = {k: v for k, v in os.environ.items() if k not in ours and not k.startswith("MALLOC_")}
-    path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2] / "scripts"), os.environ.get("PYTHONPATH")]))
+    root = Path(__file__).parents[2]
+    path = os.pathsep.join(filter(None, [str(root / "scripts"), str(root), os.environ.get("PYTHONPATH")]))
     settings = json.dumps({"threads": THREADS} | program.settings)
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, program.loop, str(TURN), CLOCK, program.change, settings],

@@ -41,7 +41,7 @@ def _without_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(loop, "StepGraphs", Eager)
     before = threading.active_count()
     yield
-    assert threading.active_count() == before  # the thread ends with the epoch, also after an error
+    assert threading.active_count() == before
 
 
 def trainer(is_like_on_a_gpu: bool = True) -> Trainer:
@@ -82,7 +82,8 @@ def test_a_training_that_goes_back_to_a_checkpoint_forgets_unread_numbers_and_re
     """Recorded graphs change the former state of the optimizer."""
     t = trainer()
     start = copy.deepcopy(t.state_dict())
-    whole, graphs = weights_of(trainer()), t._graphs
+    uninterrupted, graphs = trainer(), t._graphs
+    whole = weights_of(uninterrupted)
 
     def stop() -> None:
         if t.progress.step == 2:
@@ -94,6 +95,20 @@ def test_a_training_that_goes_back_to_a_checkpoint_forgets_unread_numbers_and_re
     t.load_state_dict(start)
     assert t._graphs is not graphs
     assert weights_of(t) == whole
+    assert t.progress.history == uninterrupted.progress.history
+
+
+def test_the_thread_has_ended_when_an_error_of_a_step_is_handled() -> None:
+    """The error holds the frame of the loop, and with it what the loop has not closed."""
+    t, threads = trainer(), threading.active_count()
+
+    def stop() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit) as error:
+        t.run(lambda: None, stop)
+    assert threading.active_count() == threads
+    assert error.traceback
 
 
 def test_an_error_in_the_thread_is_raised_before_its_step(monkeypatch: pytest.MonkeyPatch) -> None:

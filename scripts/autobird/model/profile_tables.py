@@ -50,14 +50,11 @@ class Profile:
 
     def add(self, events: Iterable[Any]) -> None:
         """Add the events of a cycle of a profile, `torch.autograd.profiler_util.FunctionEvent`; their times count from its start."""
-        kernels, validations, in_graphs = [], [], list[tuple[str, float, float]]()
-        has_graphs = False
+        on_gpu, validations = list[tuple[str, float, float]](), list[tuple[float, float]]()
         for event in events:
             if event.device_type != DeviceType.CPU:
                 if not event.is_user_annotation:
-                    kernels.append((event.time_range.start, event.time_range.end))
-                    if not event.name.startswith(_COPIES):
-                        in_graphs.append((event.name, *kernels[-1]))
+                    on_gpu.append((event.name, event.time_range.start, event.time_range.end))
                 continue
             duration = event.time_range.elapsed_us()
             if _STEP.match(event.name):
@@ -67,7 +64,6 @@ class Profile:
             outer = _part_around(event)
             if (part := part_of_range(event.name)) is not None:
                 self.part_us[part] += duration
-                has_graphs |= part == GRAPH
                 if outer:
                     self.part_us[outer] -= duration
                 if part == VALIDATION:
@@ -78,14 +74,14 @@ class Profile:
             sums = self.operators[event.name, outer or REST]
             for i, number in enumerate(numbers):
                 sums[i] += number
-        if has_graphs:  # their kernels belong to no operator of the CPU
-            for name, start, end in in_graphs:
-                if not any(first <= start < last for first, last in validations):
+        if GRAPH in self.part_us:  # the kernels of graphs belong to no operator of the CPU
+            for name, start, end in on_gpu:
+                if not name.startswith(_COPIES) and not any(first <= start < last for first, last in validations):
                     sums = self.operators[short_kernel_name(name), GRAPH]
                     sums[0] += 1
                     sums[2] += end - start
         self.validation_us += covered(validations)
-        self.kernel_us += covered([*kernels, *validations]) - covered(validations)
+        self.kernel_us += covered([*((start, end) for _, start, end in on_gpu), *validations]) - covered(validations)
 
     @property
     def kernel_share(self) -> float:

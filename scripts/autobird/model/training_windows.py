@@ -42,7 +42,7 @@ def training_windows(
         processes: processes that share the windows.
 
     Raises:
-        AutobirdError: the settings ask for crops or backgrounds, and the frames or the index have none.
+        AutobirdError: the settings ask for crops, and there are no frames between the windows.
     """
     for_crops = ("earliest", "latest") if settings.crop_seconds else ()
     for_backgrounds = ("negative", "rms") if settings.background_probability else ()
