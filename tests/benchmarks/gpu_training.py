@@ -136,11 +136,14 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=0.5, help="duration of one measurement")
     p.add_argument("--kernels", type=int, default=0, help="kernels to list")
+    p.add_argument("--only", help="the one network to measure: " + ", ".join(name for name, _ in CASES))
     args = p.parse_args()
     make_deterministic(1)
     windows = data()
     print(torch.cuda.get_device_name(), torch.__version__, flush=True)
     for name, changes in CASES:
+        if args.only not in (None, name):
+            continue
         settings = TrainSettings.model_validate({"threads": 1} | changes)
         steps = {"original's loop": original_step_on_gpu(windows, settings)}
         for variant, (more, is_resident, has_graphs) in VARIANTS.items():

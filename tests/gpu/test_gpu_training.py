@@ -99,16 +99,17 @@ def test_windows_on_the_gpu_give_the_weights_of_windows_from_shards(monkeypatch:
     assert len(read._graphs._recorded) == 2
 
 
-def test_a_resumed_training_ends_with_the_same_weights() -> None:
-    whole = weights_of(trainer())
-    first, states = trainer(), []
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_resumed_training_ends_with_the_same_weights(network: str) -> None:
+    whole = weights_of(trainer(**NETWORKS[network]))
+    first, states = trainer(**NETWORKS[network]), []
 
     def stop() -> None:
         if first.progress.epoch == 1 and first.progress.step == 2:
             states.append(copy.deepcopy(first.state_dict()))
 
     assert weights_of_with(first, stop) == whole
-    resumed = trainer()
+    resumed = trainer(**NETWORKS[network])
     resumed.load_state_dict({k: on_cpu(v) for k, v in states[0].items()})
     assert weights_of(resumed) == whole
     assert resumed.progress.history == first.progress.history

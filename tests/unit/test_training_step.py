@@ -161,3 +161,12 @@ def test_the_average_follows_the_weights_after_a_checkpoint_was_loaded() -> None
     start = build_network(settings, 3, -9.0, 1.0).state_dict()
     assert moved
     assert all(not torch.equal(average[name], start[name]) for name in moved)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cpu"])
+def test_the_training_on_a_gpu_does_without_fused_attention(device: str) -> None:
+    """The backward pass of fused kernels adds in varying order on a GPU; on a CPU they give the same bytes each time."""
+    with Compute(torch.device(device), torch.float32).deterministic_forward():
+        fused = torch.backends.cuda.flash_sdp_enabled() or torch.backends.cuda.mem_efficient_sdp_enabled()
+    assert fused == (device == "cpu")
+    assert torch.backends.cuda.flash_sdp_enabled()

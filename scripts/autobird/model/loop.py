@@ -380,7 +380,7 @@ class Trainer:
             share: share of the windows of the step that this process computes.
         """
         if self.teaching is None:
-            with self.compute.autocast():
+            with self.compute.deterministic_forward():
                 logits = self.network(x.contiguous(memory_format=self.layout))
             return part_of_loss(label_loss(logits, targets, self.settings), share, logits), logits
         assert rng is not None
@@ -388,7 +388,7 @@ class Trainer:
         sounds, lesson = own_sounds(self.teaching, own, self.settings, rng, self.train.scaling)
         self.batch_rows.append(own, self.teaching.batch)
         network: Any = self.network
-        with self.compute.autocast():
+        with self.compute.deterministic_forward():
             features = network.features(torch.cat([x, sounds]).contiguous(memory_format=self.layout))
             logits = network.classifier(network.dropout(features))
         labelled = len(x)

@@ -3,9 +3,11 @@
 import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autobird.core.errors import AutobirdError
 from autobird.model.distributed import is_started_by_torchrun, local_rank
@@ -29,6 +31,15 @@ class Compute:
         if self.dtype == torch.float32:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, self.dtype)
+
+    @contextlib.contextmanager
+    def deterministic_forward(self) -> Iterator[None]:
+        """Run the forward pass of a training, whose backward pass then gives the same bytes each time.
+
+        In mixed precision. On a GPU, attention is computed by matrix products: the backward pass of fused kernels adds in varying order.
+        """
+        with sdpa_kernel(SDPBackend.MATH) if self.device.type == "cuda" else contextlib.nullcontext(), self.autocast():
+            yield
 
 
 def select_precision(settings: TrainSettings) -> Compute:
