@@ -54,12 +54,14 @@ def index_of(*recordings: tuple[str, str, int], **columns: Any) -> pd.DataFrame:
     return table.assign(**(values | columns), **label_columns(table.pop("label").tolist()))
 
 
-def dataset(index: pd.DataFrame, settings: TrainSettings, folder: Path) -> WindowDataset:
+def dataset(
+    index: pd.DataFrame, settings: TrainSettings, folder: Path, front_end: MelSettings = FRONT_END
+) -> WindowDataset:
     """Return the training windows; the values of a frame are its number in the shard, divided by 8."""
     frames = int(index["first_frame"].max()) + FRAMES
     np.save(folder / "0.npy", np.repeat(np.arange(frames)[:, None] / 8, 16, axis=1).astype(np.float16))
     index.to_parquet(folder / "index.parquet")
-    return training_windows(folder / "index.parquet", ["x", "y"], [folder / "0.npy"], FRONT_END, settings)
+    return training_windows(folder / "index.parquet", ["x", "y"], [folder / "0.npy"], front_end, settings)
 
 
 def own_windows(
@@ -140,6 +142,18 @@ def test_separately_computed_windows_cannot_be_cropped() -> None:
     with pytest.raises(AutobirdError, match=message):
         load_config(raw)
     load_config(raw | {"features": {}})
+
+
+def test_a_training_with_separately_computed_windows_says_that_it_has_no_crops(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for alignment in ("recording", "window"):
+        config = load_config({"features": {"alignment": alignment}})
+        front_end = FRONT_END.model_copy(update={"alignment": alignment})
+        with caplog.at_level("INFO"):
+            windows = dataset(index_of(("a", "x", 6)), config.train, tmp_path, front_end)
+        assert (windows.room is None) == (alignment == "window")
+        assert ("no crops: with features.alignment window" in caplog.text) == (alignment == "window")
 
 
 # ---- Backgrounds.

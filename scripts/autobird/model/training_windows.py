@@ -52,6 +52,8 @@ def training_windows(
     windows = WindowDataset.from_index(used, labels, shards, frames, scaling, processes)
     if settings.crop_seconds:
         windows = dataclasses.replace(windows, room=crop_room(used, front_end, settings.crop_seconds))
+    elif front_end.alignment == "window":
+        log.info("no crops: with features.alignment window, no frames are stored between the windows")
     if settings.background_probability:
         found = background_windows(table)
         if not len(found):
