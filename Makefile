@@ -47,7 +47,7 @@ test-long: .venv/installed
 test-browser: .venv/installed
 	$(BIN)/python -m pytest -m browser
 
-# Evaluate the demo over five folds and three seeds. Takes about half an hour on two cores.
+# Evaluate the demo over five folds and three seeds. Takes some hours on two cores.
 test-quality: .venv/installed
 	$(BIN)/python -m pytest -m quality -s
 
