@@ -321,6 +321,24 @@ def test_a_missing_gpu_is_an_error_that_names_the_setting(monkeypatch: pytest.Mo
     assert select_precision(TrainSettings(precision="float32")) == CPU
 
 
+@pytest.mark.parametrize(
+    ("amx", "usable", "dtype"),
+    [
+        (True, True, torch.bfloat16),
+        (True, False, torch.float32),
+        (False, True, torch.float32),
+        (None, True, torch.float32),
+    ],
+)
+def test_a_cpu_trains_in_bfloat16_only_with_amx(
+    amx: bool | None, usable: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"avx512_bf16": True} | ({} if amx is None else {"amx_bf16": amx})
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: usable)
+    assert select_precision(TrainSettings(device="cpu")).dtype == dtype
+
+
 def test_every_architecture_but_the_head_is_registered() -> None:
     assert {*ARCHITECTURES, "head"} == {*get_args(TrainSettings.model_fields["architecture"].annotation)}
 

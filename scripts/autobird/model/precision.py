@@ -43,7 +43,7 @@ class Compute:
 
 
 def select_precision(settings: TrainSettings) -> Compute:
-    """Return the device and number format of `train.device` and `train.precision`; `auto` selects the fastest available.
+    """Return the device and number format of `train.device` and `train.precision`; `auto` selects the faster ones.
 
     Of the processes that share a training, each has a GPU of its own.
 
@@ -65,10 +65,18 @@ def select_precision(settings: TrainSettings) -> Compute:
         return Compute(device, getattr(torch, settings.precision))
     if cuda:
         return Compute(device, torch.bfloat16 if torch.cuda.is_bf16_supported(False) else torch.float16)
-    # True only if the CPU has instructions for bfloat16 (AVX-512 BF16, AMX); oneDNN's emulation would be slow.
+    return Compute(device, torch.bfloat16 if has_fast_bfloat16() else torch.float32)
+
+
+def has_fast_bfloat16() -> bool:
+    """Return whether training on this CPU is faster in bfloat16 than in float32: with AMX (docs/training-speed.md).
+
+    With the bfloat16 instructions of AVX-512 alone it is slower, and other CPUs emulate them.
+    """
     available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    native = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return Compute(device, torch.bfloat16 if native else torch.float32)
+    # oneDNN can be restricted to fewer instructions than the CPU has (ONEDNN_MAX_CPU_ISA).
+    usable = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return bool(usable and torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4

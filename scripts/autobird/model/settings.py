@@ -157,8 +157,8 @@ class TrainSettings(Settings):
     )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto",
-        description="Number format of the calculations. `auto`: bfloat16 if the CPU or GPU has instructions for it; otherwise "
-        "float16 on a GPU and float32 on a CPU.",
+        description="Number format of the calculations. `auto`: bfloat16 on a GPU that has instructions for it and on a CPU "
+        "with AMX; otherwise float16 on a GPU and float32 on a CPU.",
     )
     epochs: int = Field(
         60,
