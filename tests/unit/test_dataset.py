@@ -11,11 +11,12 @@ from autobird.audio.segment import SEGMENTS
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore
 from autobird.core.tables import write_table
+from autobird.core.wording import left_out_sentence
 from autobird.corpus.check import check_quarantined_share
 from autobird.corpus.quarantine import quarantine, quarantine_reasons
 from autobird.corpus.schemas import PAIRS
 from autobird.corpus.settings import CheckSettings
-from autobird.dataset.counts import count_dataset
+from autobird.dataset.counts import count_dataset, left_out_species
 from autobird.dataset.dataset import report_moves
 from autobird.dataset.index import normalisation, read_windows
 from autobird.dataset.settings import DatasetStageSettings
@@ -62,13 +63,33 @@ def test_species_with_too_few_recordings_are_left_out_and_counted() -> None:
     index, labels = build_index(
         table, window_table, tables_of(table), DatasetStageSettings(min_windows=5, min_recordings=8)
     )
-    counts = count_dataset(table, index, labels, tables_of(table), DatasetStageSettings())
+    counts = count_dataset(
+        table, index, labels, tables_of(table), DatasetStageSettings(min_windows=5, min_recordings=8)
+    )
+    assert counts["left_out"] == {
+        "w": "3 windows, dataset.min_windows is 5", "z": "7 recordings, dataset.min_recordings is 8",
+    }  # fmt: skip
     assert counts["windows_dropped"] == {
         "RMS below 0.005": 3, "species with fewer than 5 windows": 3, "species with fewer than 8 recordings": 21,
     }  # fmt: skip
     assert counts["unknown"] == {"recordings": 8, "windows": 24, "species": ["w", "z"]}
     assert [counts[f"recordings_{kind}"] for kind in ("used", "filtered", "quarantined")] == [38, 9, 0]
     assert set(index.loc[index["species"].isin(["w", "z"]), "split"]) == {"unknown"}
+
+
+def test_species_that_are_only_quiet_or_only_outside_of_training_are_named_as_left_out() -> None:
+    table = recordings(*many("x", 30), *many("y", 30), *many("quiet", 4))
+    window_table = windows(table)
+    window_table.loc[window_table["recording"].str.startswith("quiet"), "rms"] = 0.001
+    settings = DatasetStageSettings(min_windows=5)
+    index, labels = build_index(table, window_table, tables_of(table), settings)
+    assert left_out_species(index, labels, settings) == {"quiet": "all windows are too quiet"}
+    assert left_out_species(index, ["x"], settings) == {
+        "quiet": "all windows are too quiet", "y": "no window in training",
+    }  # fmt: skip
+    assert left_out_sentence({"a": "rare", "b": "quiet", "c": "rare"}, 2) == (
+        "3 species are not trained: a (rare); b (quiet); and 1 other, see counts.json"
+    )
 
 
 def test_by_default_a_single_recording_is_enough() -> None:

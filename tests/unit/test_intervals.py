@@ -11,6 +11,7 @@ from autobird.evaluation.bootstrap import (
     bounded_interval,
     difference_interval,
     positive_interval,
+    ratio_interval,
     resample_groups,
 )
 from autobird.evaluation.metrics import (
@@ -282,6 +283,17 @@ def test_intervals_stay_within_the_range_of_their_metric() -> None:
     assert 0 < low < value < high
     _, low, high = difference_interval(np.append(0.0, rng.normal(0, 0.9, 100)), resamples([5, 5]), 0.95)
     assert (low, high) == (-1, 1)
+
+
+@pytest.mark.parametrize(("groups", "known"), [(6, True), (2, False)])
+def test_an_interval_that_reaches_beyond_100_times_its_estimate_is_unknown(groups: int, known: bool) -> None:
+    """With two groups and one degree of freedom, Student's t is 12.7."""
+    draws = resample_groups(np.arange(groups), np.ones((groups, 1), bool), 500, 0)
+    values = draws.weights @ np.linspace(0.4, 1.6, groups) / groups
+    intervals = [positive_interval(values, draws, 0.95), ratio_interval(values, np.ones(len(values)), draws, 0.95)]
+    for value, *bounds in intervals:
+        assert value == pytest.approx(1)
+        assert np.isfinite(bounds).all() == known
 
 
 def test_the_interval_of_equal_predictions_is_wider_for_fewer_groups() -> None:

@@ -28,13 +28,13 @@ def run(folder: Path, **changes: Any) -> Path:
         "recordings": 9, "recordings_of_one_species": 7, "groups": 5, "windows": 40, "by_recording": level, "by_window": level,
         "by_species": species, "negatives": NO_NEGATIVES,
     }  # fmt: skip
-    write_json(folder / "evaluation/metrics.json", {"species": 3, "variant": "int8", "confidence": 0.95, "test": test})
+    write_json(folder / "evaluation/metrics.json", {"species": 8, "variant": "int8", "confidence": 0.95, "test": test})
     return folder
 
 
 def test_scores_of_the_released_variant_are_printed_with_detections_and_intervals(tmp_path: Path) -> None:
     text = scores.format_scores(run(tmp_path))
-    assert "3 species, variant int8, tested on 9 recordings (40 windows) in 5 independent groups" in text
+    assert "8 species, variant int8, tested on 9 recordings (40 windows) in 5 independent groups" in text
     assert "2 recordings do not contain exactly one species: not used for macro-F1" in text
     assert text.count("0.500 [0.250, 0.750]") == 2 * len(METRICS)
     assert "95% confidence intervals" in text
@@ -91,6 +91,7 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
     result = {
         "folds": 5,
         "seeds": [0, 1],
+        "labels": [*"abcdefgh"],
         "recordings": 40,
         "windows": 80,
         "groups": 30,
@@ -105,6 +106,46 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
     )
     assert tested.count("0.500 [") == 2 * len(METRICS)
     assert pooled.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
+    (tmp_path / "evaluation/metrics.json").unlink()
+    alone = scores.format_scores(tmp_path)
+    assert alone.startswith(
+        f"{tmp_path.name}: a cross-validation alone; snakemake trains and releases a model\ncross-validation ("
+    )
+    assert alone.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
+    (tmp_path / "crossval/crossval.json").unlink()
+    with pytest.raises(AutobirdError, match=r"metrics\.json does not exist"):
+        scores.format_scores(tmp_path)
+
+
+def test_recordings_and_species_that_are_not_used_are_named(tmp_path: Path) -> None:
+    run(tmp_path)
+    counts = {
+        "recordings": 41,
+        "recordings_used": 41,
+        "recordings_filtered": 0,
+        "recordings_quarantined": 0,
+        "left_out": {},
+    }
+    write_json(tmp_path / "dataset/counts.json", counts)
+    text = scores.format_scores(tmp_path)
+    assert "quarantined" not in text
+    assert "not trained" not in text
+    counts |= {"recordings_used": 35, "recordings_filtered": 2, "recordings_quarantined": 4}
+    write_json(
+        tmp_path / "dataset/counts.json",
+        counts | {"left_out": {"Corvus corone": "5 windows, dataset.min_windows is 10"}},
+    )
+    lines = scores.format_scores(tmp_path).splitlines()
+    assert "  of 41 recordings, 35 are used; 4 are quarantined, and 2 have no window that can be used" in lines
+    assert "  1 species is not trained: Corvus corone (5 windows, dataset.min_windows is 10)" in lines
+
+
+def test_the_top_5_of_five_species_is_not_printed(tmp_path: Path) -> None:
+    file = run(tmp_path) / "evaluation/metrics.json"
+    assert "top-5" in scores.format_scores(tmp_path)
+    write_json(file, read_json(file) | {"species": 5})
+    lines = scores.format_scores(tmp_path).splitlines()
+    assert not [line for line in lines if line.startswith("    top-5")]
 
 
 def test_the_command_for_the_report_names_the_configuration(tmp_path: Path) -> None:

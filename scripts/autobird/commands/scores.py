@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
-from autobird.core.wording import counted
+from autobird.core.wording import counted, left_out_sentence
 from autobird.evaluation.false_alarms_text import false_alarm_line
 from autobird.evaluation.field_summary import field_lines
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
 
 _METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
+TOP = 5
 _DETECTION = {
     "detection_precision": "precision",
     "detection_recall": "recall",
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
 def format_scores(run: Path, by_species: bool = False) -> str:
     """Return the scores of the released model of a finished run on its test split, and the paths of its bundle and report.
 
-    The scores of a cross-validation follow, if there is one.
+    The scores of a cross-validation follow, if there is one. A run can have a cross-validation alone.
 
     Args:
         run: folder of the run.
@@ -55,7 +56,12 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         AutobirdError: the run has no evaluation, or was made by an older version.
     """
     file = run / "evaluation" / "metrics.json"
+    crossval = _crossval_lines(run / "crossval" / "crossval.json")
     if not file.is_file():
+        if crossval:
+            return "\n".join(
+                [f"{run.name}: a cross-validation alone; snakemake trains and releases a model", *crossval]
+            )
         raise AutobirdError(
             f"{file} does not exist; finish the run with snakemake, or give another folder below results/"
         )
@@ -75,14 +81,15 @@ def format_scores(run: Path, by_species: bool = False) -> str:
             if others
             else []
         ),
+        *_recording_lines(run / "dataset" / "counts.json"),
         f"  {'most probable species':24}{'per recording':>24}{'per window':>24}",
-        *_score_lines(test, _METRICS),
+        *_score_lines(test, _ranking_metrics(metrics["species"])),
         "  detections (probability reaches the species' threshold)",
         *_score_lines(test, _DETECTION),
         false_alarm_line(test["negatives"]),
         *(_species_lines(test["by_species"]) if by_species else ()),
         f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
-        *_crossval_lines(run / "crossval" / "crossval.json"),
+        *crossval,
         *field_lines(run / "field" / "metrics.json", run / "release" / "bundle" / "bundle.json"),
     ]
     released, drift, bundle = (
@@ -135,6 +142,21 @@ def _drift_summary(file: Path) -> str:
     return str(result["summary"])
 
 
+def _recording_lines(file: Path) -> list[str]:
+    """Return lines about the recordings and species that a run does not use; no lines if it uses all."""
+    counts = read_json(file) if file.is_file() else {}
+    used, filtered, quarantined = (counts.get(f"recordings_{part}", 0) for part in ("used", "filtered", "quarantined"))
+    lines = []
+    if filtered or quarantined:
+        lines.append(
+            f"  of {counted(counts['recordings'], 'recording')}, {used} are used; {quarantined} are quarantined, and {filtered} have no "
+            "window that can be used"
+        )
+    if counts.get("left_out"):
+        lines.append(f"  {left_out_sentence(counts['left_out'])}")
+    return lines
+
+
 def _crossval_lines(file: Path) -> list[str]:
     """Return the pooled scores of a cross-validation; no lines if there is none."""
     if not file.is_file():
@@ -145,11 +167,16 @@ def _crossval_lines(file: Path) -> list[str]:
         f"cross-validation (other networks than the released one): pooled over {counted(result['folds'], 'fold')}, mean of "
         f"{counted(seeds, 'seed')}, {counted(result['recordings'], 'recording')} ({counted(result['windows'], 'window')}) in "
         f"{counted(result['groups'], 'independent group')}, each tested by networks that were not trained on it",
-        *_score_lines(result, _METRICS),
+        *_score_lines(result, _ranking_metrics(len(result["labels"]))),
         "  detections (probability reaches the species' threshold)",
         *_score_lines(result, _DETECTION),
         *([false_alarm_line(result["negatives"])] if "negatives" in result else []),
     ]
+
+
+def _ranking_metrics(species: int) -> dict[str, str]:
+    """Return the names of the metrics of the most probable species; with up to five species, each is among the first five."""
+    return {key: name for key, name in _METRICS.items() if key != "top5" or species > TOP}
 
 
 def _score_lines(test: dict[str, Any], names: dict[str, str]) -> list[str]:

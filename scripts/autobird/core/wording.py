@@ -1,5 +1,7 @@
 """Wording of messages that depends on numbers."""
 
+from collections.abc import Mapping
+
 
 def counted(count: int, noun: str, plural: str = "") -> str:
     """Return a number with its noun: `1 file`, `2 files`.
@@ -10,3 +12,15 @@ def counted(count: int, noun: str, plural: str = "") -> str:
         plural: the same in the plural; "": the noun with an s.
     """
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def left_out_sentence(reasons: Mapping[str, str], most: int = 8) -> str:
+    """Return a sentence about the species that are not trained, without a full stop.
+
+    Args:
+        reasons: why, by species (`left_out` of `counts.json`); at least one.
+        most: number of species that are named.
+    """
+    named = "; ".join(f"{species} ({reason})" for species, reason in list(reasons.items())[:most])
+    others = f"; and {counted(len(reasons) - most, 'other')}, see counts.json" if len(reasons) > most else ""
+    return f"{counted(len(reasons), 'species is', 'species are')} not trained: {named}{others}"

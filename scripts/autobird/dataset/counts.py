@@ -10,6 +10,7 @@ from autobird.audio.settings import WindowSettings
 from autobird.dataset.boxes import boxes_after_end, boxes_without_window
 from autobird.dataset.index import UNKNOWN_SPLIT
 from autobird.dataset.present import species_rows
+from autobird.dataset.rarity import count_species, rare_reasons
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.reviewed import decisions_of, decisions_without_window
 from autobird.dataset.settings import DatasetStageSettings
@@ -35,7 +36,8 @@ def count_dataset(
 ) -> dict[str, Any]:
     """Return the content of `counts.json`. All recordings = used + filtered + quarantined.
 
-    `splits` counts the windows with a species, and `negatives` the others in use; the key is left out if there are none.
+    `splits` counts the windows with a species, and `negatives` the others in use; the key is left out if there are none. `left_out` names
+    the species that are not trained, with the reason.
 
     Args:
         recordings: columns recording, duration (seconds).
@@ -67,6 +69,7 @@ def count_dataset(
             "windows": int(unknown["windows"].sum()),
             "species": sorted(unknown["present"].explode().dropna().unique()),
         },
+        "left_out": left_out_species(index, labels, settings),
         "untestable": untestable_species(with_species),
         "splits_overridden": _count_overridden(overridden_splits(index, tables.grouping)),
     }
@@ -119,6 +122,23 @@ def overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> pd.DataFra
     found = found.rename(columns={"recording_split": "assigned"})
     found = found[found["given"] != found["assigned"]].sort_values("recording", ignore_index=True)
     return found[["recording", "given", "assigned", "group"]]
+
+
+def left_out_species(index: pd.DataFrame, labels: Sequence[str], settings: DatasetStageSettings) -> dict[str, str]:
+    """Return why species that are present in accepted recordings are not trained, by species; sorted.
+
+    Args:
+        index: the entries of `build_index`.
+        labels: species that are trained.
+        settings: the minimum numbers.
+    """
+    counts = count_species(index)
+    rare = rare_reasons(counts, settings)
+    found = sorted({*index["present"].explode().dropna()} - {*labels})
+    return {
+        species: rare.get(species, "no window in training" if species in counts.index else "all windows are too quiet")
+        for species in found
+    }
 
 
 def _count_overridden(overridden: pd.DataFrame) -> dict[str, int]:

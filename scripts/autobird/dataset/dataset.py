@@ -11,6 +11,7 @@ from autobird.core.files import write_json
 from autobird.core.stage import log, parser, print_line, run, settings_of, stage
 from autobird.core.store import Store, open_store
 from autobird.core.tables import read_tables, write_chunks
+from autobird.core.wording import left_out_sentence
 from autobird.dataset.counts import AFTER_END, NO_WINDOW, box_problems, count_dataset, overridden_splits
 from autobird.dataset.groups import near_duplicate_clusters
 from autobird.dataset.index import (
@@ -151,6 +152,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if len(tables.boxes):
             report_boxes(box_problems(recordings, index, tables, settings), tables.boxes["recording"])
         report_moves(open_store(args.state), index)
+        if counts["left_out"]:
+            print_line(f"[dataset] {left_out_sentence(counts['left_out'])}")
         for species, reason in counts["untestable"].items():
             log.warning("%s: %s", species, reason)
         report_missing_negatives(used)

@@ -7,7 +7,7 @@ import pandas as pd
 from autobird.core.errors import AutobirdError
 from autobird.core.wording import counted
 from autobird.dataset.present import species_rows
-from autobird.dataset.rarity import minimum_of, rare_species
+from autobird.dataset.rarity import rare_reasons
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.settings import DatasetSettings, SplitSettings
 from autobird.sources.splits import SPLITS
@@ -108,11 +108,7 @@ def _is_too_small(used: pd.DataFrame) -> bool:
 
 def _left_out(counts: pd.DataFrame, settings: DatasetSettings) -> str:
     """Return a sentence, after a space, about the species that are too rare to be trained; "" for none."""
-    causes = []
-    for species, unit in sorted(rare_species(counts, settings).items()):
-        count = int(counts.loc[species, unit])
-        units = unit if count != 1 else unit[:-1]
-        causes.append(f"{species} ({count} {units}, dataset.min_{unit} is {minimum_of(unit, settings)})")
+    causes = [f"{species} ({reason})" for species, reason in rare_reasons(counts, settings).items()]
     return f" Left out: {', '.join(causes)}." if causes else ""
 
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from autobird.core.wording import counted
 from autobird.dataset.settings import DatasetSettings
 
 UNITS = ("windows", "recordings")
@@ -44,3 +45,16 @@ def rare_species(counts: pd.DataFrame, settings: DatasetSettings) -> dict[str, s
 def minimum_of(unit: str, settings: DatasetSettings) -> int:
     """Return the minimum number of a unit."""
     return settings.min_windows if unit == "windows" else settings.min_recordings
+
+
+def rare_reasons(counts: pd.DataFrame, settings: DatasetSettings) -> dict[str, str]:
+    """Return of what each rare species has too few, and the minimum: `5 windows, dataset.min_windows is 10`; sorted.
+
+    Args:
+        counts: result of `count_species`.
+        settings: the minimum numbers.
+    """
+    return {
+        species: f"{counted(int(counts.loc[species, unit]), unit[:-1])}, dataset.min_{unit} is {minimum_of(unit, settings)}"
+        for species, unit in sorted(rare_species(counts, settings).items())
+    }

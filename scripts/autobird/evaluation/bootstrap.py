@@ -5,6 +5,7 @@ session and recordings with the same audio. The split never divides a group, so 
 bootstrap resamples.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -26,8 +27,8 @@ _MIN_STANDARD_ERROR = 1e-9
 _MAX_BLOCKS = 20
 """Largest number of jackknife blocks into which a stratum is divided."""
 
-_MAX_LOG_HALF_WIDTH = 20.0
-"""Largest half-width of an interval on the logarithmic scale, to avoid overflow."""
+_MAX_LOG_HALF_WIDTH = math.log(100)
+"""Largest half-width of an interval on the logarithmic scale. A wider one, of very few groups, says nothing; its bounds are NaN."""
 
 
 @dataclass(frozen=True)
@@ -181,14 +182,15 @@ def bounded_interval(
 def positive_interval(values: Floats, resamples: Resamples, confidence: float) -> Interval | None:
     """Return the estimate and the confidence interval of a positive, unbounded metric such as a loss.
 
-    Like `bounded_interval`, with Student's t on the logarithmic scale. The bounds are NaN if all resamples have the same value.
+    Like `bounded_interval`, with Student's t on the logarithmic scale. The bounds are NaN if all resamples have the same value, or if
+    the upper one would be more than 100 times the estimate.
     """
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         if error < _MIN_STANDARD_ERROR or value <= 0:
             return np.nan, np.nan
         half_width = student.ppf((1 + confidence) / 2, degrees_of_freedom) * error / value
-        factor = float(np.exp(min(_MAX_LOG_HALF_WIDTH, half_width)))
+        factor = float(np.exp(half_width)) if half_width <= _MAX_LOG_HALF_WIDTH else np.nan
         return value / factor, value * factor
 
     return _interval(values, resamples, bounds)
@@ -251,7 +253,8 @@ def ratio_interval(numerator: Floats, denominator: Floats, resamples: Resamples,
         confidence: confidence level.
 
     Returns:
-        None if the denominator is 0; bounds of NaN if the numerator is 0. Resamples in which one of them is 0 are ignored.
+        None if the denominator is 0; bounds of NaN if the numerator is 0, or if the upper one would be more than 100 times the estimate.
+        Resamples in which one of them is 0 are ignored.
     """
     sizes = resamples.stratum_sizes
     variance_of_one_group = (1 / sizes).sum() / len(sizes) ** 2 / resamples.groups
@@ -263,7 +266,9 @@ def ratio_interval(numerator: Floats, denominator: Floats, resamples: Resamples,
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         quantile = student.ppf((1 + confidence) / 2, degrees_of_freedom)
-        half_width = min(_MAX_LOG_HALF_WIDTH, float(quantile * np.sqrt(error**2 + variance_of_one_group)))
+        half_width = float(quantile * np.sqrt(error**2 + variance_of_one_group))
+        if half_width > _MAX_LOG_HALF_WIDTH:
+            return np.nan, np.nan
         return value - half_width, value + half_width
 
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from autobird.backbone.base import BackboneInfo
-from autobird.core.wording import counted
+from autobird.core.wording import counted, left_out_sentence
 from autobird.evaluation.false_alarms_text import false_alarm_sentence, rate_text
 from autobird.release.card_crossval import crossval_lines
 from autobird.release.card_detections import CALIBRATIONS, field_limits, score_with_interval, threshold_lines
@@ -129,7 +129,7 @@ def model_card(
         f"to select {'its' if backbone else 'the variant, its'} "
         f"thresholds and {CALIBRATIONS[metrics['outputs']]}. "
         f"Of {counted(counts['recordings'], 'recording')}, {counts['recordings_used']} were used, {counts['recordings_filtered']} were "
-        f"filtered out, and {counts['recordings_quarantined']} were quarantined.",
+        f"filtered out, and {counts['recordings_quarantined']} were quarantined.{_left_out(counts)}",
         "",
         f"{leakage_sentence(leakage)} What is shared makes the scores better than they would be for other recordists and places.",
         "",
@@ -230,6 +230,12 @@ def _without_species(counts: dict[str, Any], split: str) -> str:
         f", and {'on ' if split == 'train' else ''}{counted(negatives['windows'], 'window')} of sound without any species "
         f"({negatives['hours'] * 60:.1f} minutes in {counted(negatives['recordings'], 'recording')}){',' if split != 'train' else ''}"
     )
+
+
+def _left_out(counts: dict[str, Any]) -> str:
+    """Return a sentence, after a space, about the species of the recordings that are not trained; "" for none."""
+    reasons = counts.get("left_out")
+    return f" {left_out_sentence(reasons, len(reasons))}." if reasons else ""
 
 
 def _species_row(row: dict[str, Any]) -> str:
