@@ -138,6 +138,7 @@ def test_each_distribution_draws_within_its_bounds(
         ({**sweep(GRID), "metric": {"name": "loss", "goal": "minimize"}}, "metric.name: 'loss' is none of macro_f1"),
         ({**sweep(GRID), "metric": {"name": "cmap"}}, "metric.goal: None must be maximize"),
         ({**sweep(GRID), "metric": None}, "metric: None must have keys of its own"),
+        ({"method": "grid", "parameters": GRID}, "metric: it is missing, and needs keys of its own; docs/sweep.md"),
     ],
 )  # fmt: skip
 def test_what_is_no_sweep_is_refused_with_the_key_and_the_remedy(content: Any, message: str) -> None:

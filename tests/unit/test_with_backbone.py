@@ -278,7 +278,7 @@ def test_the_command_prints_the_answer_and_each_comparison(tmp_path: Path, capsy
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--with", "birdnet"], "snakemake --configfile FILE with_backbone"),
+        (["--with", "birdnet"], "snakemake with_backbone --configfile FILE"),
         ([], "needs either a second run or --with birdnet"),
         (["another", "--with", "birdnet"], "needs either a second run or --with birdnet"),
     ],

@@ -139,6 +139,9 @@ def places(path: Path, catalogue: pd.DataFrame) -> None:
     if len(with_coordinates):
         ax.set_xlim(max(-180, x.min() - 8), min(180, x.max() + 8))
         ax.set_ylim(max(-90, y.min() - 8), min(90, y.max() + 8))
+    else:
+        ax.set_xlim(-180, 180)
+        ax.set_ylim(-90, 90)
     ax.grid(color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xlabel("longitude, degrees")

@@ -46,8 +46,12 @@ def weaknesses_figure(path: Path, result: dict[str, Any]) -> None:
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     fig.suptitle(
         f"{counted(result['recordings'], 'test recording')} in {counted(result['groups'], 'independent group')}, "
-        f"{result['confidence']:.0%} confidence intervals; orange: certain after correction for "
-        f"{counted(result['comparisons'], 'comparison')}",
+        f"{result['confidence']:.0%} confidence intervals; "
+        + (
+            f"orange: certain after correction for {counted(result['comparisons'], 'comparison')}"
+            if result["comparisons"]
+            else "too few groups to compare strata"
+        ),
         fontsize=10,
     )
     save(fig, path)

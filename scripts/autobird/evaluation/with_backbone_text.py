@@ -174,7 +174,7 @@ def read_with_backbone(run: Path, backbone: str) -> dict[str, Any]:
     file = pooled if pooled.is_file() else run / "evaluation" / "with_backbone.json"
     if not file.is_file():
         raise AutobirdError(
-            f"{file} does not exist; make it with the configuration of the run: snakemake --configfile FILE with_backbone"
+            f"{file} does not exist; make it with the configuration of the run: snakemake with_backbone --configfile FILE"
         )
     result: dict[str, Any] = read_json(file)
     if not str(result["backbone"]).startswith(backbone.lower()):

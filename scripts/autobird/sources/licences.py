@@ -109,9 +109,7 @@ def terms(families: Iterable[str], networks: Iterable[str] = ()) -> dict[str, bo
     ]
     statement = "; ".join(text for word, text in conditions if word in words) or "no conditions"
     if not_interpreted:
-        statement += (
-            f"; licences that are unknown or not of Creative Commons count as {STRICTEST}: {', '.join(not_interpreted)}"
-        )
+        statement += f"; licences that are unknown or not of Creative Commons (here: {', '.join(not_interpreted)}) count as {STRICTEST}"
     return {
         "attribution": "BY" in words,
         "commercial_use": "NC" not in words,

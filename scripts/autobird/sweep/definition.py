@@ -195,7 +195,8 @@ def _mapping(content: Mapping[str, Any], key: str, prefix: str = "") -> Mapping[
     """Return the value of a key that must be a mapping."""
     value = content.get(key)
     if not isinstance(value, Mapping):
-        raise AutobirdError(f"{prefix}{key}: {value!r} must have keys of its own; docs/sweep.md has an example")
+        found = f"{value!r} must have keys of its own" if key in content else "it is missing, and needs keys of its own"
+        raise AutobirdError(f"{prefix}{key}: {found}; docs/sweep.md has an example")
     return value
 
 

@@ -71,7 +71,7 @@ def overlay(best: Mapping[str, Any], result: Mapping[str, Any], trials: int) -> 
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value
     lines = [
-        f"# The best of {counted(trials, 'trial')} of a sweep: {best['id']}. To use it: add this file after --configfile.",
+        f"# The best of {counted(trials, 'trial')} of a sweep: {best['id']}. To use it: add this file to --configfile, after the run's own.",
         f"# {METRICS[result['metric']]} of {counted(result['recordings'], 'validation recording')}: {_interval(best['score'])}.",
         f"# {comparison(best, result)}",
         "# It is the best of several, so its score on these recordings is too high; the test recordings were not used.",
@@ -163,7 +163,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_line(
             f"[sweep_report] {best['id']}: {METRICS[last['metric']]} {_interval(best['score'])}. {comparison(best, last)}"
         )
-        print_line(f"[sweep_report] all trials: {args.table}; to use the best settings: --configfile {args.best}")
+        print_line(
+            f"[sweep_report] all trials: {args.table}; to train the best settings: snakemake --configfile FILE {args.best} "
+            "--config 'run={name: best}', where FILE is the configuration of this run (without --configfile FILE: the demo)"
+        )
 
 
 if __name__ == "__main__":
