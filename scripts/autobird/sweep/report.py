@@ -71,7 +71,7 @@ def overlay(best: Mapping[str, Any], result: Mapping[str, Any], trials: int) -> 
         section, _, key = name.partition(".")
         sections.setdefault(section, {})[key] = value
     lines = [
-        f"# The best of {counted(trials, 'trial')} of a sweep: {best['id']}. To use it: add this file to --configfile, after the run's own.",
+        f"# The best of {counted(trials, 'trial')} of a sweep: {best['id']}. To use it: add this file after the run's --configfile.",
         f"# {METRICS[result['metric']]} of {counted(result['recordings'], 'validation recording')}: {_interval(best['score'])}.",
         f"# {comparison(best, result)}",
         "# It is the best of several, so its score on these recordings is too high; the test recordings were not used.",
