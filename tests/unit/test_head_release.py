@@ -112,6 +112,7 @@ def card(
     macro_f1: bool = True,
     training_negatives: dict[str, float] | None = None,
     outputs: str = "independent",
+    left_out: dict[str, str] | None = None,
 ) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value) | ({} if macro_f1 else {"macro_f1": None})
@@ -124,6 +125,8 @@ def card(
     counts: dict[str, Any] = {"splits": {"train": split, "validation": split, "test": split}} | {
         f"recordings{end}": 30 for end in ("", "_used", "_filtered", "_quarantined")
     }
+    if left_out:
+        counts["left_out"] = left_out
     if training_negatives:
         counts["negatives"] = {"train": training_negatives}
     measures = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
@@ -158,6 +161,17 @@ def test_the_card_states_the_negatives_of_the_training_unless_softmax_outputs_ig
     assert text in card(None, training_negatives=negatives)
     for without in (card(None), card(None, training_negatives=negatives, outputs="softmax")):
         assert "trained on 10 recordings of species (50 windows). 10 validation recordings were used" in without
+
+
+def test_the_card_names_all_species_that_are_not_trained() -> None:
+    rare = {f"species {n}": "5 windows, dataset.min_windows is 10" for n in range(12)}
+    text = card(None, left_out=rare)
+    assert (
+        "30 were quarantined. 12 species are not trained: species 0 (5 windows, dataset.min_windows is 10); species 1 ("
+        in text
+    )
+    assert "; species 11 (5 windows, dataset.min_windows is 10).\n" in text
+    assert "not trained" not in card(None)
 
 
 def test_the_card_of_a_detector_of_one_species_says_why_it_has_no_macro_f1() -> None:
