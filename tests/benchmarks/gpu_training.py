@@ -136,7 +136,7 @@ def main() -> None:
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--seconds", type=float, default=0.5, help="duration of one measurement")
     p.add_argument("--kernels", type=int, default=0, help="kernels to list")
-    p.add_argument("--only", help="the one network to measure: " + ", ".join(name for name, _ in CASES))
+    p.add_argument("--only", choices=[name for name, _ in CASES], help="the one network to measure")
     args = p.parse_args()
     make_deterministic(1)
     windows = data()

@@ -77,19 +77,36 @@ def test_species_with_too_few_recordings_are_left_out_and_counted() -> None:
     assert set(index.loc[index["species"].isin(["w", "z"]), "split"]) == {"unknown"}
 
 
-def test_species_that_are_only_quiet_or_only_outside_of_training_are_named_as_left_out() -> None:
-    table = recordings(*many("x", 30), *many("y", 30), *many("quiet", 4))
+def test_species_that_are_not_trained_are_named_with_the_reason() -> None:
+    rows = [
+        *many("x", 30),
+        *many("y", 30),
+        *many("quiet", 4),
+        ("bad", "broken", "", "empty file (0 bytes)"),
+        ("n", "noise", "n0", ""),
+    ]
+    table = recordings(*rows)
     window_table = windows(table)
     window_table.loc[window_table["recording"].str.startswith("quiet"), "rms"] = 0.001
     settings = DatasetStageSettings(min_windows=5)
-    index, labels = build_index(table, window_table, tables_of(table), settings)
-    assert left_out_species(index, labels, settings) == {"quiet": "all windows are too quiet"}
-    assert left_out_species(index, ["x"], settings) == {
-        "quiet": "all windows are too quiet", "y": "no window in training",
+    negative = pd.DataFrame([("n", "negative", [])], columns=["recording", "kind", "uncertain"])
+    tables = tables_of(table)._replace(labels=negative)
+    index, labels = build_index(table, window_table, tables, settings)
+    reasons = {"broken": "all recordings are quarantined", "quiet": "all windows are too quiet"}
+    assert left_out_species(table, index, labels, tables, settings) == reasons
+    assert left_out_species(table, index, ["x"], tables, settings) == reasons | {"y": "no window in training"}
+    short = index.assign(recording_present=[["x", "short"]] * len(index))
+    assert left_out_species(table, short, labels, tables, settings) == reasons | {
+        "short": "its boxes are too short to label a window"
     }  # fmt: skip
-    assert left_out_sentence({"a": "rare", "b": "quiet", "c": "rare"}, 2) == (
+
+
+def test_the_sentence_about_species_that_are_not_trained_names_only_some_of_many() -> None:
+    reasons = {"a": "rare", "b": "quiet", "c": "rare"}
+    assert left_out_sentence(reasons, 2) == (
         "3 species are not trained: a (rare); b (quiet); and 1 other, see counts.json"
     )
+    assert left_out_sentence({"a": "rare"}) == "1 species is not trained: a (rare)"
 
 
 def test_by_default_a_single_recording_is_enough() -> None:

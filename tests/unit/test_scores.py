@@ -92,6 +92,7 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
         "folds": 5,
         "seeds": [0, 1],
         "labels": [*"abcdefgh"],
+        "confidence": 0.95,
         "recordings": 40,
         "windows": 80,
         "groups": 30,
@@ -108,9 +109,15 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
     assert pooled.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
     (tmp_path / "evaluation/metrics.json").unlink()
     alone = scores.format_scores(tmp_path)
-    assert alone.startswith(
-        f"{tmp_path.name}: a cross-validation alone; snakemake trains and releases a model\ncross-validation ("
+    first, header, *rest = alone.splitlines()
+    assert first.startswith(f"{tmp_path.name}: cross-validation: pooled over 5 folds, mean of 2 seeds, 40 recordings")
+    assert header.split() == ["most", "probable", "species", "per", "recording", "per", "window"]
+    assert (
+        "  ([...]: 95% confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)"
+        in rest
     )
+    assert "species.csv" not in alone
+    assert f"species:  {tmp_path / 'crossval/species.csv'}" in scores.format_scores(tmp_path, by_species=True)
     assert alone.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
     (tmp_path / "crossval/crossval.json").unlink()
     with pytest.raises(AutobirdError, match=r"metrics\.json does not exist"):

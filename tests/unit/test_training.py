@@ -335,6 +335,7 @@ def test_a_cpu_trains_in_bfloat16_only_with_amx(
 ) -> None:
     found = {"avx512_bf16": True} | ({} if amx is None else {"amx_bf16": amx})
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: usable)
     assert select_precision(TrainSettings(device="cpu")).dtype == dtype
 

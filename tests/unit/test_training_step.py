@@ -168,5 +168,19 @@ def test_the_training_on_a_gpu_does_without_fused_attention(device: str) -> None
     """The backward pass of fused kernels adds in varying order on a GPU; on a CPU they give the same bytes each time."""
     with Compute(torch.device(device), torch.float32).deterministic_forward():
         fused = torch.backends.cuda.flash_sdp_enabled() or torch.backends.cuda.mem_efficient_sdp_enabled()
+        fused = fused or torch.backends.cuda.cudnn_sdp_enabled()
     assert fused == (device == "cpu")
     assert torch.backends.cuda.flash_sdp_enabled()
+
+
+def test_the_forward_pass_of_a_training_is_deterministic(monkeypatch: pytest.MonkeyPatch) -> None:
+    original, calls = Compute.deterministic_forward, []
+    monkeypatch.setattr(Compute, "deterministic_forward", lambda self: calls.append(1) or original(self))
+    make_deterministic(1)
+    settings = TrainSettings.model_validate(
+        PLAIN | {"threads": 1, "epochs": 1, "background_probability": 0, "crop_seconds": 0}
+    )
+    label = np.arange(32) % 2
+    network = build_network(settings, 2, -9.0, 1.0)
+    Trainer(network, windows(label, 2), windows(label, 2), settings, CPU).run(lambda: None)
+    assert len(calls) == 2  # batches of 16

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
 TOP = 5
+_HEADER = f"  {'most probable species':24}{'per recording':>24}{'per window':>24}"
+_OTHER_NETWORKS = " (other networks than the released one)"
 _DETECTION = {
     "detection_precision": "precision",
     "detection_recall": "recall",
@@ -53,15 +55,13 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         by_species: whether to list the detections of each species.
 
     Raises:
-        AutobirdError: the run has no evaluation, or was made by an older version.
+        AutobirdError: the run has neither an evaluation nor a cross-validation, or was made by an older version.
     """
     file = run / "evaluation" / "metrics.json"
-    crossval = _crossval_lines(run / "crossval" / "crossval.json")
+    crossval_file = run / "crossval" / "crossval.json"
     if not file.is_file():
-        if crossval:
-            return "\n".join(
-                [f"{run.name}: a cross-validation alone; snakemake trains and releases a model", *crossval]
-            )
+        if crossval_file.is_file():
+            return _crossval_alone(run.name, crossval_file, by_species)
         raise AutobirdError(
             f"{file} does not exist; finish the run with snakemake, or give another folder below results/"
         )
@@ -76,20 +76,20 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(
             [
                 f"  ({counted(others, 'recording does', 'recordings do')} not contain exactly one species: not used for macro-F1, "
-                f"top-1, top-5)"
+                f"{'top-1, top-5' if metrics['species'] > TOP else 'top-1'})"
             ]
             if others
             else []
         ),
         *_recording_lines(run / "dataset" / "counts.json"),
-        f"  {'most probable species':24}{'per recording':>24}{'per window':>24}",
+        _HEADER,
         *_score_lines(test, _ranking_metrics(metrics["species"])),
         "  detections (probability reaches the species' threshold)",
         *_score_lines(test, _DETECTION),
         false_alarm_line(test["negatives"]),
         *(_species_lines(test["by_species"]) if by_species else ()),
-        f"  ([...]: {metrics['confidence']:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)",
-        *crossval,
+        _legend(metrics["confidence"]),
+        *_crossval_lines(crossval_file),
         *field_lines(run / "field" / "metrics.json", run / "release" / "bundle" / "bundle.json"),
     ]
     released, drift, bundle = (
@@ -149,12 +149,31 @@ def _recording_lines(file: Path) -> list[str]:
     lines = []
     if filtered or quarantined:
         lines.append(
-            f"  of {counted(counts['recordings'], 'recording')}, {used} are used; {quarantined} are quarantined, and {filtered} have no "
-            "window that can be used"
+            f"  of {counted(counts['recordings'], 'recording')}, {used} {_are(used)} used; {quarantined} {_are(quarantined)} quarantined, "
+            f"and {filtered} {'has' if filtered == 1 else 'have'} no window that can be used"
         )
     if counts.get("left_out"):
         lines.append(f"  {left_out_sentence(counts['left_out'])}")
     return lines
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _legend(confidence: float) -> str:
+    return f"  ([...]: {confidence:.0%} confidence intervals; cmAP: class-mean average precision, 1 is best; loss: cross-entropy)"
+
+
+def _crossval_alone(run: str, file: Path, by_species: bool) -> str:
+    """Return the scores of a cross-validation of a run that has no evaluation of its own."""
+    summary, *lines = _crossval_lines(file)
+    lines = [f"{run}: {summary.replace(_OTHER_NETWORKS, '')}", _HEADER, *lines, _legend(read_json(file)["confidence"])]
+    if by_species:
+        lines.append(f"species:  {file.with_name('species.csv')}")
+    return "\n".join(
+        [*lines, "model:    none; snakemake trains and releases one, with the --configfile and --config of the run"]
+    )
 
 
 def _crossval_lines(file: Path) -> list[str]:
@@ -164,7 +183,7 @@ def _crossval_lines(file: Path) -> list[str]:
     result = read_json(file)
     seeds = len(result["seeds"])
     return [
-        f"cross-validation (other networks than the released one): pooled over {counted(result['folds'], 'fold')}, mean of "
+        f"cross-validation{_OTHER_NETWORKS}: pooled over {counted(result['folds'], 'fold')}, mean of "
         f"{counted(seeds, 'seed')}, {counted(result['recordings'], 'recording')} ({counted(result['windows'], 'window')}) in "
         f"{counted(result['groups'], 'independent group')}, each tested by networks that were not trained on it",
         *_score_lines(result, _ranking_metrics(len(result["labels"]))),

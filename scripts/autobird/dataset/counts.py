@@ -14,6 +14,7 @@ from autobird.dataset.rarity import count_species, rare_reasons
 from autobird.dataset.recording_tables import RecordingTables
 from autobird.dataset.reviewed import decisions_of, decisions_without_window
 from autobird.dataset.settings import DatasetStageSettings
+from autobird.sources.base import NEGATIVE
 from autobird.sources.splits import SPLITS
 
 AFTER_END = "begins after the end of its recording"
@@ -40,11 +41,11 @@ def count_dataset(
     the species that are not trained, with the reason.
 
     Args:
-        recordings: columns recording, duration (seconds).
+        recordings: columns recording, species, duration (seconds).
         index: the entries of `build_index`.
         labels: the labels of `build_index`.
         tables: the quarantine and the boxes.
-        settings: length and sampling rate of a window, and how boxes label windows.
+        settings: length and sampling rate of a window, how boxes label windows, and the minimum numbers.
     """
     used = index[index["dropped"] == ""]
     with_species = species_rows(used, labels)
@@ -69,7 +70,7 @@ def count_dataset(
             "windows": int(unknown["windows"].sum()),
             "species": sorted(unknown["present"].explode().dropna().unique()),
         },
-        "left_out": left_out_species(index, labels, settings),
+        "left_out": left_out_species(recordings, index, labels, tables, settings),
         "untestable": untestable_species(with_species),
         "splits_overridden": _count_overridden(overridden_splits(index, tables.grouping)),
     }
@@ -124,21 +125,35 @@ def overridden_splits(index: pd.DataFrame, grouping: pd.DataFrame) -> pd.DataFra
     return found[["recording", "given", "assigned", "group"]]
 
 
-def left_out_species(index: pd.DataFrame, labels: Sequence[str], settings: DatasetStageSettings) -> dict[str, str]:
-    """Return why species that are present in accepted recordings are not trained, by species; sorted.
+def left_out_species(
+    recordings: pd.DataFrame,
+    index: pd.DataFrame,
+    labels: Sequence[str],
+    tables: RecordingTables,
+    settings: DatasetStageSettings,
+) -> dict[str, str]:
+    """Return why species of the recordings are not trained, by species; sorted.
 
     Args:
+        recordings: columns recording, species.
         index: the entries of `build_index`.
         labels: species that are trained.
+        tables: the quarantine, and which recordings are negatives.
         settings: the minimum numbers.
     """
     counts = count_species(index)
-    rare = rare_reasons(counts, settings)
-    found = sorted({*index["present"].explode().dropna()} - {*labels})
-    return {
-        species: rare.get(species, "no window in training" if species in counts.index else "all windows are too quiet")
-        for species in found
-    }
+    negatives = tables.labels.loc[tables.labels["kind"] == NEGATIVE, "recording"]
+    of_species = recordings[recordings["species"].fillna("").ne("") & ~recordings["recording"].isin(negatives)]
+    reasons: dict[str, str] = {}
+    for reason, names in (
+        ("all recordings are quarantined", of_species.loc[of_species["recording"].isin(tables.quarantined), "species"]),
+        ("its boxes are too short to label a window", index["recording_present"].explode().dropna()),
+        ("all windows are too quiet", index["present"].explode().dropna()),
+        ("no window in training", counts.index),
+    ):
+        reasons |= dict.fromkeys(names, reason)
+    reasons |= rare_reasons(counts, settings)
+    return {species: reasons[species] for species in sorted({*reasons} - {*labels})}
 
 
 def _count_overridden(overridden: pd.DataFrame) -> dict[str, int]:

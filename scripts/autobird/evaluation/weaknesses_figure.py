@@ -50,7 +50,7 @@ def weaknesses_figure(path: Path, result: dict[str, Any]) -> None:
         + (
             f"orange: certain after correction for {counted(result['comparisons'], 'comparison')}"
             if result["comparisons"]
-            else "too few groups to compare strata"
+            else "no strata with enough groups to compare"
         ),
         fontsize=10,
     )

@@ -69,12 +69,12 @@ def select_precision(settings: TrainSettings) -> Compute:
 
 
 def has_fast_bfloat16() -> bool:
-    """Return whether training on this CPU is faster in bfloat16 than in float32: with AMX (docs/training-speed.md).
+    """Return whether this CPU has AMX, with which training is faster in bfloat16 than in float32 (docs/training-speed.md).
 
-    With the bfloat16 instructions of AVX-512 alone it is slower, and other CPUs emulate them.
+    With the bfloat16 instructions of AVX-512 alone, the default network is slower in bfloat16; those of ARM were not measured.
     """
     available = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    # oneDNN can be restricted to fewer instructions than the CPU has (ONEDNN_MAX_CPU_ISA).
+    # False also where ONEDNN_MAX_CPU_ISA restricts oneDNN to AVX2.
     usable = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return bool(usable and torch.cpu.get_capabilities().get("amx_bf16"))
 

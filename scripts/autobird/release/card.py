@@ -36,6 +36,9 @@ _FIGURES = (
     "contain them, because licences can forbid passing on spectrograms of the recordings."
 )
 
+_MOST_NAMED = 20
+"""Most species that are named as not trained."""
+
 _WEAK_F1 = 0.5
 """Species whose detections have a lower F1 on test recordings are listed among the limits."""
 
@@ -235,7 +238,7 @@ def _without_species(counts: dict[str, Any], split: str) -> str:
 def _left_out(counts: dict[str, Any]) -> str:
     """Return a sentence, after a space, about the species of the recordings that are not trained; "" for none."""
     reasons = counts.get("left_out")
-    return f" {left_out_sentence(reasons, len(reasons))}." if reasons else ""
+    return f" {left_out_sentence(reasons, _MOST_NAMED)}." if reasons else ""
 
 
 def _species_row(row: dict[str, Any]) -> str:

@@ -164,8 +164,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"[sweep_report] {best['id']}: {METRICS[last['metric']]} {_interval(best['score'])}. {comparison(best, last)}"
         )
         print_line(
-            f"[sweep_report] all trials: {args.table}; to train the best settings: snakemake --configfile FILE {args.best} "
-            "--config 'run={name: best}', where FILE is the configuration of this run (without --configfile FILE: the demo)"
+            f"[sweep_report] all trials: {args.table}; to train the best settings: put {args.best} after the --configfile files of this "
+            "run, and 'run={name: best}' after its other --config values; for example snakemake --configfile config/mine.yaml "
+            f"{args.best} --config 'run={{name: best}}'"
         )
 
 
