@@ -67,7 +67,7 @@ def index_of(splits: dict[str, str]) -> pd.DataFrame:
     rows = [
         {
             "recording": r, "start": s, "present": ["x"], "negative": False, "dropped": "", "split": split, "recording_split": split,
-            "group": "Ann\nWood", "windows": 1,
+            "group": "Ann\nWood", "windows": 1, "quiet": False, "recording_present": ["x"],
         }
         for r, split in splits.items() for s in (0, 1)
     ]  # fmt: skip
@@ -87,7 +87,7 @@ def test_recordings_that_their_group_puts_into_another_split_are_listed(
         ["d", "test", "train"],
     ]
     tables = RecordingTables(grouping, frozenset(), PAIRS)
-    recordings = pd.DataFrame({"recording": list("abcd"), "duration": 9.0})
+    recordings = pd.DataFrame({"recording": list("abcd"), "species": "x", "duration": 9.0})
     assert count_dataset(recordings, index, ["x"], tables, DatasetStageSettings())["splits_overridden"] == {
         "test -> train": 2
     }
@@ -109,7 +109,7 @@ def test_boxes_that_label_no_window_are_counted(
         columns=["recording", "start", "end", "species", "problem"],
     ).assign(decision="", sampling_probability=0.0)  # fmt: skip
     tables = RecordingTables(pd.DataFrame(columns=["recording", "split"]), frozenset({"c"}), PAIRS, boxes)
-    recordings = pd.DataFrame({"recording": ["a", "b", "c"], "duration": [9.0, 9.0, 9.0]})
+    recordings = pd.DataFrame({"recording": ["a", "b", "c"], "species": "x", "duration": [9.0, 9.0, 9.0]})
     index = index_of({"a": "train", "b": "test"})
     counts = count_dataset(recordings, index, ["x"], tables, DatasetStageSettings())["boxes"]
     assert counts == {
