@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from autobird.commands.arguments import Commands
 
 _METRICS = {"macro_f1": "macro-F1", "top1": "top-1", "top5": "top-5", "cmap": "cmAP", "auroc": "AUROC", "loss": "loss"}
-TOP = 5
+_TOP = 5
+"""Number of the most probable species among which `top5` looks for the right one."""
 _HEADER = f"  {'most probable species':24}{'per recording':>24}{'per window':>24}"
-_OTHER_NETWORKS = " (other networks than the released one)"
 _DETECTION = {
     "detection_precision": "precision",
     "detection_recall": "recall",
@@ -76,7 +76,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(
             [
                 f"  ({counted(others, 'recording does', 'recordings do')} not contain exactly one species: not used for macro-F1, "
-                f"{'top-1, top-5' if metrics['species'] > TOP else 'top-1'})"
+                f"{'top-1, top-5' if metrics['species'] > _TOP else 'top-1'})"
             ]
             if others
             else []
@@ -149,16 +149,13 @@ def _recording_lines(file: Path) -> list[str]:
     lines = []
     if filtered or quarantined:
         lines.append(
-            f"  of {counted(counts['recordings'], 'recording')}, {used} {_are(used)} used; {quarantined} {_are(quarantined)} quarantined, "
-            f"and {filtered} {'has' if filtered == 1 else 'have'} no window that can be used"
+            f"  of {counted(counts['recordings'], 'recording')}, {counted(used, 'is used', 'are used')}; "
+            f"{counted(quarantined, 'is quarantined', 'are quarantined')}, and {counted(filtered, 'has', 'have')} no window that can be "
+            "used"
         )
     if counts.get("left_out"):
         lines.append(f"  {left_out_sentence(counts['left_out'])}")
     return lines
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
 
 
 def _legend(confidence: float) -> str:
@@ -167,8 +164,9 @@ def _legend(confidence: float) -> str:
 
 def _crossval_alone(run: str, file: Path, by_species: bool) -> str:
     """Return the scores of a cross-validation of a run that has no evaluation of its own."""
-    summary, *lines = _crossval_lines(file)
-    lines = [f"{run}: {summary.replace(_OTHER_NETWORKS, '')}", _HEADER, *lines, _legend(read_json(file)["confidence"])]
+    result = read_json(file)
+    summary, *lines = _pooled_lines(result)
+    lines = [f"{run}: cross-validation: {summary}", _HEADER, *lines, _legend(result["confidence"])]
     if by_species:
         lines.append(f"species:  {file.with_name('species.csv')}")
     return "\n".join(
@@ -180,10 +178,15 @@ def _crossval_lines(file: Path) -> list[str]:
     """Return the pooled scores of a cross-validation; no lines if there is none."""
     if not file.is_file():
         return []
-    result = read_json(file)
+    summary, *lines = _pooled_lines(read_json(file))
+    return [f"cross-validation (other networks than the released one): {summary}", *lines]
+
+
+def _pooled_lines(result: dict[str, Any]) -> list[str]:
+    """Return a line about what a cross-validation tested, and its scores; `result`: content of `crossval.json`."""
     seeds = len(result["seeds"])
     return [
-        f"cross-validation{_OTHER_NETWORKS}: pooled over {counted(result['folds'], 'fold')}, mean of "
+        f"pooled over {counted(result['folds'], 'fold')}, mean of "
         f"{counted(seeds, 'seed')}, {counted(result['recordings'], 'recording')} ({counted(result['windows'], 'window')}) in "
         f"{counted(result['groups'], 'independent group')}, each tested by networks that were not trained on it",
         *_score_lines(result, _ranking_metrics(len(result["labels"]))),
@@ -195,7 +198,7 @@ def _crossval_lines(file: Path) -> list[str]:
 
 def _ranking_metrics(species: int) -> dict[str, str]:
     """Return the names of the metrics of the most probable species; with up to five species, each is among the first five."""
-    return {key: name for key, name in _METRICS.items() if key != "top5" or species > TOP}
+    return {key: name for key, name in _METRICS.items() if key != "top5" or species > _TOP}
 
 
 def _score_lines(test: dict[str, Any], names: dict[str, str]) -> list[str]:
