@@ -92,9 +92,11 @@ def dataset_of(config: Config, fold: int) -> Path:
     return Path("results") / config.run.name / "members" / fold_id(fold) / "dataset"
 
 
-def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.DataFrame:
-    """Train a candidate; return the validation and test windows of the fold with their logits, and what it cost in `attrs`."""
-    dataset, features = dataset_of(config, fold), Path("results/features") / config.features.name
+def train(
+    config: Config, candidate: Candidate, dataset: Path, seed: int, splits: tuple[str, ...] = SPLITS
+) -> pd.DataFrame:
+    """Train a candidate; return the windows of some splits of the data set with their logits, and what it cost in `attrs`."""
+    features = Path("results/features") / config.features.name
     labels: list[str] = read_json(dataset / "labels.json")
     settings, mel = settings_of(config, candidate, seed), mel_settings(config)
     frames, scaling = frames_per_window(mel.window_samples, mel.hop_length), scaling_of(mel)
@@ -121,7 +123,7 @@ def train(config: Config, candidate: Candidate, fold: int, seed: int) -> pd.Data
     network.load_state_dict(Trainer(network, training, validation, settings, compute).run(lambda: None))
     took = {"cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - clock}
     windows = windows_to_predict(with_numbers(read_table(index)), labels)
-    windows = windows[windows["split"].isin(SPLITS)].reset_index(drop=True)
+    windows = windows[windows["split"].isin(splits)].reset_index(drop=True)
     logits = predict_logits(network, WindowDataset.from_index(windows, labels, shards, frames, scaling), compute)
     table = windows.assign(logits=list(logits))
     table.attrs |= took | {
@@ -241,7 +243,7 @@ def main() -> None:
         key = training_key(config, name, fold, seed)
         path = args.logits / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pkl"
         if not path.exists():
-            table = train(config, CANDIDATES[name], fold, seed)
+            table = train(config, CANDIDATES[name], dataset_of(config, fold), seed)
             table.attrs |= key
             table.to_pickle(path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
