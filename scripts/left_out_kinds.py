@@ -13,6 +13,7 @@ Calibration and thresholds are the delivered ones (`autobird.evaluation.calibrat
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -29,8 +30,9 @@ from autobird.evaluation.bootstrap import Interval
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarm_ratio, false_alarms, mean_of_seeds
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, with_sound
+from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split, with_sound
 from autobird.evaluation.settings import CalibrationSettings
+from autobird.evaluation.thresholds import shifted
 
 LEFT_OUT = "left out"
 KINDS = {
@@ -56,8 +58,18 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 }
 """Training settings by recipe; the first is the reference. With softmax outputs, negatives are not trained on, but are backgrounds."""
 
-REFERENCE = next(iter(RECIPES))
 METRICS = ("macro-F1", "cmAP", "recall")
+
+RAISED = 0.8
+THRESHOLDS: Mapping[str, dict[str, float]] = {
+    "highest F1 on validation (default)": {},
+    "precision: 0.7": {"precision": 0.7},
+    "precision: 0.8": {"precision": 0.8},
+    "precision: 0.9": {"precision": 0.9},
+    "false_alarms_per_hour: 20": {"false_alarms_per_hour": 20},
+    "false_alarms_per_hour: 5": {"false_alarms_per_hour": 5},
+}
+"""Settings of the thresholds whose effect on the default recipe is shown; a last row has the default's thresholds raised by `RAISED`."""
 
 
 def fold_of(kind: str, seed: int) -> int:
@@ -95,30 +107,46 @@ def sound_of(config: Config, kind: str, seed: int) -> pd.DataFrame:
 
 
 def predictions(
-    config: Config, table: pd.DataFrame, kind: str, seed: int
+    config: Config, table: pd.DataFrame, kind: str, seed: int, settings: CalibrationSettings, raised: float = 0
 ) -> tuple[dict[str, SplitPredictions], FalseAlarms]:
-    """Return the predictions of each split as users get them, and the false alarms in the sound of the kind."""
+    """Return the predictions of each split as users get them, and the false alarms in the sound of the kind.
+
+    Args:
+        config: of the run.
+        table: windows with logits, of `train_without`.
+        kind: the kind that was left out.
+        seed: of the training.
+        settings: of calibration and thresholds.
+        raised: what is added to all thresholds on the logit scale.
+    """
     labels, outputs = table.attrs["labels"], table.attrs["outputs"]
     index = sound_of(config, kind, seed)
-    table = table.drop(columns=["number"]).merge(
-        index[["recording", "start", "number", "seconds"]], on=["recording", "start"]
-    )
-    settings = CalibrationSettings.model_validate_json(config.settings_json(CalibrationSettings, "evaluation"))
+    sound = index[["recording", "start", "number", "seconds"]]
+    table = table.drop(columns=["number"]).merge(sound, on=["recording", "start"])
     calibration = calibrate(table, labels, outputs, settings).calibration
+    calibration = replace(calibration, thresholds=shifted(np.asarray(calibration.thresholds), raised))
     found = {split: predictions_of_split(table, labels, split, calibration) for split in (*SPLITS, LEFT_OUT)}
     quiet = index[(index["split"] == LEFT_OUT) & index["quiet"]]
     return found, false_alarms(found[LEFT_OUT], WindowSound.of_rows(table[table["split"] == LEFT_OUT], quiet))
 
 
+def precision(split: SplitPredictions) -> float:
+    """Return the share of right ones among the detections in recordings with a species."""
+    items = split.recordings.subset(~split.recordings.negative)
+    detected = items.detected & items.known
+    return float((detected & items.present).sum() / detected.sum())
+
+
 def scores(split: SplitPredictions) -> list[float]:
     """Return `METRICS`: of recordings, of windows, and the share of recordings with a species that is detected in them."""
-
-    def metric(items: Any, name: str) -> float:
-        return float(all_metrics(items, Weighting(np.ones((1, len(items))), np.arange(len(items))))[name].values[0])
-
     items = split.recordings
     present = items.present & items.known
     return [metric(items, "macro_f1"), metric(split.windows, "cmap"), float(items.detected[present].mean())]
+
+
+def metric(items: Items, name: str) -> float:
+    """Return the value of a metric."""
+    return float(all_metrics(items, Weighting(np.ones((1, len(items))), np.arange(len(items))))[name].values[0])
 
 
 def pooled(alarms: Mapping[tuple[str, int], FalseAlarms], kinds: Sequence[str]) -> FalseAlarms:
@@ -134,8 +162,7 @@ def pooled(alarms: Mapping[tuple[str, int], FalseAlarms], kinds: Sequence[str]) 
 
 def table_of(config: Config, folder: Path) -> pd.DataFrame:
     """Return the scores of all recipes that are trained completely, one row each."""
-    settings = CalibrationSettings.model_validate_json(config.settings_json(CalibrationSettings, "evaluation"))
-    jobs = [(kind, seed) for kind in KINDS for seed in SEEDS]
+    settings, jobs = calibration_settings(config), [(kind, seed) for kind in KINDS for seed in SEEDS]
     rows, reference = [], None
     for recipe in RECIPES:
         paths = {job: path_of(folder, recipe, *job) for job in jobs}
@@ -145,7 +172,7 @@ def table_of(config: Config, folder: Path) -> pd.DataFrame:
             continue
         values, alarms = [], {}
         for job, path in paths.items():
-            found, alarms[job] = predictions(config, pd.read_pickle(path), *job)
+            found, alarms[job] = predictions(config, pd.read_pickle(path), *job, settings)
             values.append([value for split in SPLITS for value in scores(found[split])])
         every, by_kind = pooled(alarms, list(KINDS)), {kind: pooled(alarms, [kind]) for kind in KINDS}
         row: dict[str, Any] = {"recipe": recipe}
@@ -158,6 +185,30 @@ def table_of(config: Config, folder: Path) -> pd.DataFrame:
         row["times the reference's"] = interval_of(false_alarm_ratio(every, reference[1], settings), 2)
         rows.append(row | {kind: interval_of(part.rate(settings.confidence), 0) for kind, part in by_kind.items()})
     return pd.DataFrame(rows)
+
+
+def threshold_table(config: Config, folder: Path) -> pd.DataFrame:
+    """Return what the settings of the thresholds make of the default recipe, on test recordings; one row each."""
+    tables = {(kind, seed): pd.read_pickle(path_of(folder, "default", kind, seed)) for kind in KINDS for seed in SEEDS}
+    rows = []
+    for name, settings, raised in [
+        *((name, changed, 0.0) for name, changed in THRESHOLDS.items()), (f"default, raised by {RAISED}", {}, RAISED)
+    ]:  # fmt: skip
+        chosen = calibration_settings(config).model_copy(update=settings)
+        values, alarms = [], {}
+        for job, table in tables.items():
+            found, alarms[job] = predictions(config, table, *job, chosen, raised)
+            test = found["test"]
+            values.append([scores(test)[-1], precision(test), metric(test.windows, "detection_macro_f1")])
+        recall, right, f1 = np.mean(values, axis=0)
+        rate = interval_of(pooled(alarms, list(KINDS)).rate(chosen.confidence), 0)
+        rows.append([name, f"{recall:.3f}", f"{right:.3f}", f"{f1:.3f}", rate])
+    return pd.DataFrame(rows, columns=["thresholds", "recall", "precision", "F1 of windows", "false alarms/h"])
+
+
+def calibration_settings(config: Config) -> CalibrationSettings:
+    """Return the settings of calibration and thresholds of a run."""
+    return CalibrationSettings.model_validate_json(config.settings_json(CalibrationSettings, "evaluation"))
 
 
 def interval_of(interval: Interval | None, digits: int) -> str:
@@ -189,10 +240,11 @@ def main() -> None:
     config = load_config(yaml.safe_load(args.config.read_text(encoding="utf-8")))
     args.logits.mkdir(parents=True, exist_ok=True)
     if args.table:
-        table = table_of(config, args.logits)
-        print(f"| {' | '.join(table)} |\n|{' --- |' * table.shape[1]}")
-        for row in table.itertuples(index=False):
-            print(f"| {' | '.join(row)} |")
+        for table in (table_of(config, args.logits), threshold_table(config, args.logits)):
+            print(f"| {' | '.join(table)} |\n|{' --- |' * table.shape[1]}")
+            for row in table.itertuples(index=False):
+                print(f"| {' | '.join(row)} |")
+            print()
         return
     part, parts = (int(number) for number in args.part.split("/"))
     jobs = [(recipe, kind, seed) for recipe in RECIPES for kind in KINDS for seed in SEEDS]

@@ -1,8 +1,10 @@
 """Shared fixtures: the real recordings, where they are available, and copies of the project."""
 
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +24,22 @@ def keep_subnormal_numbers() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Replace `scontrol` by a command that fails at once, unless the tests for a real Slurm were requested.
+
+    Snakemake's plugin for Slurm runs it whenever Snakemake starts. Where Slurm is installed but no controller answers, each start would
+    wait for 10 s.
+    """
+    if hasattr(config, "workerinput") or not shutil.which("scontrol") or "slurm" in config.option.markexpr:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="autobird-tests-"))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    command = folder / "scontrol"
+    command.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    command.chmod(0o755)
+    os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

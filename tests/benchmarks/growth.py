@@ -197,6 +197,8 @@ def main() -> None:
     p.add_argument("--jobs", type=int, default=1, help="jobs of landmark_votes at a time")
     p.add_argument("--draw", action="store_true", help="write the figure and the tables")
     args = p.parse_args()
+    if args.work:
+        args.work.mkdir(parents=True, exist_ok=True)
     results_file = ROOT / "docs/growth.json"
     for count in args.sizes:
         cache = args.cache or Path(args.work or ".") / "growth_landmarks.npz"
