@@ -406,8 +406,8 @@ class TrainSectionSettings(TrainSettings):
         "none",
         description="What is made of the networks with `seeds`, trained on the split of the run. `none`: nothing, the released network is "
         "the one with `seed`; `average`: all of them are released in one graph that averages their outputs, at the cost of all of them; "
-        "`distill`: the released network, with `seed`, learns the answers of their average to the training windows; it was not better than a "
-        "single network where it was measured (docs/ensembles.md).",
+        "`distill`: the released network, with `seed`, learns the answers of their average to the training windows; it was not better "
+        "than a single network where it was measured (docs/ensembles.md).",
     )
 
     @model_validator(mode="after")
