@@ -33,7 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
     Snakemake's plugin for Slurm runs it whenever Snakemake starts. Where Slurm is installed but no controller answers, each start would
     wait for 10 s.
     """
-    if hasattr(config, "workerinput") or not shutil.which("scontrol") or re.search(r"(?<!not )slurm", config.option.markexpr):
+    if (
+        hasattr(config, "workerinput")
+        or not shutil.which("scontrol")
+        or re.search(r"(?<!not )slurm", config.option.markexpr)
+    ):
         return
     folder = Path(tempfile.mkdtemp(prefix="autobird-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
