@@ -173,10 +173,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_line(
             f"[sweep_report] {best['id']}: {METRICS[last['metric']]} {_interval(best['score'])}. {comparison(best, last)}"
         )
+        # The name has that of the run, so that the best settings of another run are not trained into the same folder.
+        name = f"'run={{name: {args.best.absolute().parents[1].name}-best}}'"
         print_line(
             f"[sweep_report] all trials: {args.table}; to train the best settings: put {args.best} after the --configfile files of this "
-            "run, and 'run={name: best}' after its other --config values; for example snakemake --configfile config/mine.yaml "
-            f"{args.best} --config 'run={{name: best}}'"
+            f"run, and {name} after its other --config values; for example snakemake --configfile config/mine.yaml {args.best} "
+            f"--config {name}"
         )
 
 
