@@ -35,12 +35,10 @@ from autobird.core.tables import read_table
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
 from autobird.members import fold_id
-from autobird.model.data import WindowDataset, expected_presence
-from autobird.model.loop import Trainer
-from autobird.model.networks import build_network, set_initial_bias
-from autobird.model.precision import make_deterministic, select_precision
+from autobird.model.data import WindowDataset
+from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
-from autobird.model.training_windows import training_windows
+from autobird.model.train import trainer_of
 from autobird.model.validation import predict_logits
 from autobird.predict.classification import Calibration
 
@@ -99,39 +97,32 @@ def train(
     features = Path("results/features") / config.features.name
     labels: list[str] = read_json(dataset / "labels.json")
     settings, mel = settings_of(config, candidate, seed), mel_settings(config)
-    frames, scaling = frames_per_window(mel.window_samples, mel.hop_length), scaling_of(mel)
     shards = sorted((features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
-    index = dataset / "index.parquet"
-    training = training_windows(index, labels, shards, mel, settings)
-    softmax = settings.outputs == "softmax"
-    validation = WindowDataset.from_split(index, "validation", labels, shards, frames, scaling, softmax)
-    make_deterministic(settings.threads)
-    torch.manual_seed(seed)
-    norm = read_json(dataset / "normalisation.json")
-    if candidate.network is None:
-        network = build_network(settings, len(labels), norm["mean"], norm["std"])
-    else:
-        network = Network(
-            len(labels), norm["mean"], norm["std"], mel.mels, settings.dropout,
-            **{"centre_bands": settings.centre_bands, **candidate.network},
-        )  # fmt: skip
-    operations, parameters = cost(network, mel.mels, frames)
-    if not softmax:
-        set_initial_bias(network, expected_presence(training, settings))
-    compute = select_precision(settings)
+    index, normalisation = dataset / "index.parquet", dataset / "normalisation.json"
+    costs: dict[str, int] = {}
+
+    def build(settings: TrainSettings, species: int, mean: float, std: float) -> nn.Module:
+        """Return the network of the candidate, and count its cost before the training changes its layers."""
+        if candidate.network is None:
+            network = build_network(settings, species, mean, std)
+        else:
+            options = {"centre_bands": settings.centre_bands, **candidate.network}
+            network = Network(species, mean, std, mel.mels, settings.dropout, **options)
+        frames = frames_per_window(mel.window_samples, mel.hop_length)
+        costs["operations"], costs["parameters"] = cost(network, mel.mels, frames)
+        return network
+
+    inputs = argparse.Namespace(index=index, normalisation=normalisation, shards=shards, ensemble_answers=None)
+    trainer = trainer_of(inputs, settings, mel, labels, files=None, build=build)
+    network, frames = trainer.network, trainer.train.frames
     cpu, clock = time.process_time(), time.monotonic()
-    network.load_state_dict(Trainer(network, training, validation, settings, compute).run(lambda: None))
+    network.load_state_dict(trainer.run(lambda: None))
     took = {"cpu_seconds": time.process_time() - cpu, "seconds": time.monotonic() - clock}
     windows = windows_to_predict(with_numbers(read_table(index)), labels)
     windows = windows[windows["split"].isin(splits)].reset_index(drop=True)
-    logits = predict_logits(network, WindowDataset.from_index(windows, labels, shards, frames, scaling), compute)
-    table = windows.assign(logits=list(logits))
-    table.attrs |= took | {
-        "operations": operations,
-        "parameters": parameters,
-        "labels": labels,
-        "outputs": settings.outputs,
-    }
+    predicted = WindowDataset.from_index(windows, labels, shards, frames, scaling_of(mel))
+    table = windows.assign(logits=list(predict_logits(network, predicted, trainer.compute)))
+    table.attrs |= took | costs | {"labels": labels, "outputs": settings.outputs}
     return table
 
 

@@ -1,29 +1,33 @@
 """The figures: nothing overprints anything else, and small numbers of recordings, windows, variants and seeds are shown as such."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
-from autobird.corpus.figures import species
+from autobird.corpus.figures import overview, places, species
 from autobird.dataset.figures import species_counts
 from autobird.evaluation.crossval_figure import METRICS, crossval_figure
 from autobird.evaluation.curves import weight_decay_figure
 from autobird.evaluation.figures import reliability_figure
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
 from autobird.evaluation.predictions import Items, SplitPredictions
+from autobird.evaluation.weaknesses_figure import weaknesses_figure
 from autobird.release.comparison_figure import comparison_figure
+from autobird.sweep.figure import sweep_figure
+from autobird.sweep.importance import importances
 
 Drawn = Callable[..., Any]
 
 
 @pytest.fixture
-def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drawn:
-    """Return a function that calls a plotting function and returns its figure, with the layout that is saved."""
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drawn]:
+    """Yield a function that calls a plotting function and returns its figure, with the layout that is saved."""
 
     def draw(function: Callable[..., None], *arguments: Any) -> Any:
         figures: list[Any] = []
@@ -32,7 +36,8 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Drawn:
         figures[0].canvas.draw()
         return figures[0]
 
-    return draw
+    yield draw
+    plt.close("all")
 
 
 def interval(value: float, low: float | None, high: float | None) -> dict[str, float | None]:
@@ -179,3 +184,80 @@ def test_a_cross_validation_with_one_seed_has_no_legend(drawn: Drawn, seeds: lis
     points = [y for c in fig.axes[0].collections for _, y in np.asarray(c.get_offsets()).tolist() if y > 1.5]
     assert len(points) == (0 if len(seeds) == 1 else 2)  # the seeds in the row of the pooled score
     assert fig.axes[0].get_xlabel() == "macro-F1\npooled: 0.800 (0.700 to 0.900)"
+
+
+def sentences(fig: Any) -> list[str]:
+    """Return the texts of the panels whose axes are not drawn."""
+    return [text.get_text() for ax in fig.axes if not ax.axison for text in ax.texts]
+
+
+def catalogue(latitude: float) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "quarantined": "", "duration": [4.0, 9.0], "channels": 1, "sample_rate": 16_000, "codec": "WAV", "bits": 16,
+            "licence_family": "CC0", "quality": "", "latitude": latitude, "longitude": 8.0,
+        }
+    )  # fmt: skip
+
+
+def test_a_map_without_coordinates_and_an_overview_without_quarantine_say_so(drawn: Drawn) -> None:
+    assert sentences(drawn(places, catalogue(np.nan))) == [
+        "The metadata give no coordinates of the 2 recordings in use, so there is no map."
+    ]
+    assert sentences(drawn(places, catalogue(np.nan).iloc[:0])) == ["No recording is in use, so there is no map."]
+    assert sentences(drawn(places, catalogue(47.0))) == []
+    assert sentences(drawn(overview, catalogue(47.0))) == ["There are no such recordings."]
+    assert len(sentences(drawn(overview, catalogue(47.0).assign(quarantined="silent")))) == 5
+
+
+def stratum(name: str, **scores: Any) -> dict[str, Any]:
+    counts = {
+        "items": 8,
+        "groups": 5,
+        "groups_with_species": 5 if scores else 3,
+        "too_few": not scores,
+        "certain": False,
+    }
+    return {"stratum": name, **counts, **dict.fromkeys(("recall", "precision", "difference")), **scores}
+
+
+def strata_result(strata: list[dict[str, Any]]) -> dict[str, Any]:
+    factors = [{"text": "place", "level": "recording", "known": bool(strata), "strata": strata}]
+    numbers = {"confidence": 0.95, "min_groups": 5, "recordings": 8, "groups": 5}
+    compared = sum(one["difference"] is not None for one in strata)
+    return {**numbers, "comparisons": compared, "factors": factors, "summary": "Place is not known.\n- x"}
+
+
+def test_scores_by_stratum_have_no_panel_without_values(drawn: Drawn) -> None:
+    known = interval(0.8, 0.6, 0.9)
+    scores = {"recall": known, "precision": known}
+
+    def panels(*strata: dict[str, Any]) -> list[str]:
+        return [ax.get_xlabel().split()[0] for ax in drawn(weaknesses_figure, strata_result(list(strata))).axes]
+
+    both = stratum("Fen", **scores, difference=interval(0.1, -0.2, 0.4))
+    assert [ax.get_xlabel() for ax in drawn(weaknesses_figure, strata_result([both])).axes] == [
+        "recall of the detections", "precision of the detections", "recall minus that of the other strata,\nwithin the same species",
+    ]  # fmt: skip
+    assert panels(stratum("Fen", **scores)) == ["recall", "precision"]
+    assert panels(stratum("Fen", recall=known)) == ["recall"]
+    assert panels(stratum("Fen"), stratum("Moor")) == ["recall"]
+    fig = drawn(weaknesses_figure, strata_result([stratum("Fen")]))
+    title = fig._suptitle.get_window_extent()
+    assert 0 <= title.x0 < title.x1 <= fig.bbox.width
+    assert sentences(drawn(weaknesses_figure, strata_result([]))) == ["Place is not known."]
+
+
+@pytest.mark.parametrize(
+    ("scores", "reason"),
+    [
+        ([0.7, 0.8], "2 trials are too few for the number of values of the parameters"),
+        ([0.7, 0.7, 0.7], "all trials have the same score"),
+        ([0.7, 0.8, 0.9, 0.85, 0.6], None),
+    ],
+)
+def test_a_sweep_without_importances_says_why(drawn: Drawn, scores: list[float], reason: str | None) -> None:
+    values = [{"train.dropout": 0.1 * n} for n in range(len(scores))]
+    found = importances(values, np.array(scores))
+    fig = drawn(sweep_figure, values, np.array(scores), found, "macro-F1")
+    assert sentences(fig) == ([f"The importance of the parameters is not known: {reason}."] if reason else [])

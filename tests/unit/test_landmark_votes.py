@@ -108,6 +108,21 @@ def test_the_pairs_are_those_of_a_comparison_of_all_pairs_of_batches(tmp_path: P
     assert found_pairs(recordings, batches, ranges, tmp_path) == expected
 
 
+@pytest.mark.parametrize(("repeated", "matches"), [(1, 7), (2, 14)])
+def test_matches_at_one_time_of_the_recording_in_the_lower_batch_count_once(
+    tmp_path: Path, repeated: int, matches: int
+) -> None:
+    """One recording has each landmark once, the other one twice, in neighbouring frames; the row in the lower batch is the higher one."""
+    times = range(100, 800, 100)
+    once = landmarks(*((time, 0, time) for time in times))
+    twice = landmarks(*((time, 0, time + later) for time in times for later in (0, 1)))
+    other = landmarks((5, 0, 0))
+    # In two batches, 002 is the second recording of batch 0, and 001 is the first one of batch 1.
+    recordings = [other, *((twice, once) if repeated == 1 else (once, twice))]
+    assert pairs_of_batches(recordings, 2, tmp_path) == [("001", "002", matches)]
+    assert found_pairs(recordings, 2, 1, tmp_path) == [("001", "002", matches)]
+
+
 def test_copies_of_which_all_hashes_are_frequent_are_found_by_triples(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

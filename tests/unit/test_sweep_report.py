@@ -129,6 +129,17 @@ def test_the_report_ranks_trials_by_rung_and_score_and_writes_the_best_settings(
     } == before
 
 
+def test_the_printed_command_names_the_best_settings_after_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [("defaults", {"train.width": 16}, 0.7, 0.0), ("trial-a", {"train.width": 8}, 0.6, -0.1)]
+    for run in ("marsh", "forest"):
+        folder = tmp_path / "results" / run / "sweep"
+        folder.mkdir(parents=True)
+        run_stage(folder, [rung(1, rows)])
+        assert f"best.yaml --config 'run={{name: {run}-best}}'\n" in capsys.readouterr().err
+
+
 def test_without_a_better_trial_the_best_settings_are_those_of_the_run(tmp_path: Path) -> None:
     rows = [("defaults", {"train.width": 16}, 0.7, 0.0), ("trial-a", {"train.width": 8}, 0.6, -0.1)]
     files = run_stage(tmp_path, [rung(1, rows)])

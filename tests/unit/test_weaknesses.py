@@ -1,5 +1,6 @@
 """Scores by stratum: which stratum an item has, differences within species, few groups, unknown values, many comparisons."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,9 @@ import pandas as pd
 import pytest
 
 from autobird.evaluation import tested
+from autobird.evaluation.evaluate import split_metrics
 from autobird.evaluation.predictions import Items, SplitPredictions
-from autobird.evaluation.settings import IntervalSettings
+from autobird.evaluation.settings import EvaluationSettings, IntervalSettings
 from autobird.evaluation.strata import Factor, decibels, factors_of
 from autobird.evaluation.stratum_scores import holm, recall_difference, stratum_scores
 from autobird.evaluation.weaknesses import table_of, weaknesses
@@ -91,7 +93,7 @@ def test_the_difference_is_within_species_so_that_a_stratum_of_hard_species_is_n
     scores = stratum_scores(found.recordings, inside, ~inside, resamples, SETTINGS)
     assert scores.recall is not None
     assert scores.difference is not None
-    assert scores.recall[0] == pytest.approx(20 / 32)
+    assert scores.recall["value"] == pytest.approx(20 / 32)
     assert scores.difference.interval[0] == pytest.approx(0)
     assert scores.difference.p == pytest.approx(1)
     # Mantel and Haenszel: weights 24 * 8 / 32 = 6 for both species; species 0 loses 1 of its 8 others.
@@ -125,6 +127,23 @@ def test_strata_that_are_always_right_and_sometimes_wrong_are_not_certainly_diff
     assert difference.interval[0] == pytest.approx(1 / 3)
     assert difference.interval[1] < 0 < difference.interval[2]
     assert difference.p > 0.05
+
+
+def test_a_stratum_of_all_recordings_has_the_intervals_of_the_metrics() -> None:
+    """The model card shows both. Eight groups of four species: the standard error has fewer degrees of freedom than the 7 of one mean."""
+    found = split([0, 0, 1, 1, 2, 2, 3, 3], [1, 0, 1, 1, 1, 1, 1, 1], count=4)
+    # One species is detected where it is not present, so the precision is below 1, too.
+    detected = found.recordings.detected.copy()
+    detected[4, 0] = True
+    found = replace(found, recordings=replace(found.recordings, detected=detected))
+    found = replace(found, windows=found.recordings)
+    resamples = found.resamples(SETTINGS.resamples, SETTINGS.seed)
+    of_all = split_metrics(found, resamples, EvaluationSettings(resamples=SETTINGS.resamples))["by_recording"]
+    everything = np.ones(8, bool)
+    scores = stratum_scores(found.recordings, everything, ~everything, resamples, SETTINGS)
+    assert scores.recall == of_all["detection_recall"]
+    assert scores.precision == of_all["detection_precision"]
+    assert scores.top1 == of_all["top1"]
 
 
 def test_p_values_are_corrected_for_all_comparisons() -> None:

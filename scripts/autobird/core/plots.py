@@ -23,6 +23,12 @@ def figure(width: float, height: float, rows: int = 1, columns: int = 1, **optio
     return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", **options)
 
 
+def explain_empty(ax: Any, sentence: str) -> None:
+    """Write in a panel without data why it has none, in place of its axes; a title stays."""
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, sentence, ha="center", va="center", transform=ax.transAxes, fontsize=10, color="#555555")
+
+
 def save(fig: Any, path: Path) -> None:
     """Write and close a figure as PNG without metadata, so that the same data give the same bytes; SVG files would differ."""
     with atomic(path) as temporary:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
+from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, explain_empty, figure, save
 from autobird.core.stage import parser, run, stage
 from autobird.core.tables import read_table
+from autobird.core.wording import counted
 from autobird.sources.base import NEGATIVE
 
 _MAX_BARS = 12
@@ -78,12 +79,18 @@ def _duration_histogram(ax: Any, seconds: Any) -> None:
         ticks = [t for t in (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600) if edges[0] <= t <= edges[-1]]
         ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
         ax.minorticks_off()
+    else:
+        explain_empty(ax, "There are no such recordings.")
     ax.set_title(f"duration, seconds ({len(seconds)} used, {seconds.sum() / 3600:.2f} h)", fontsize=10, loc="left")
 
 
 def _count_bars(ax: Any, values: "pd.Series[str]", title: str, colour: str) -> None:
     """Draw a bar for the number of occurrences of each value, most frequent first."""
+    ax.set_title(title, fontsize=10, loc="left")
     counts = values.value_counts()
+    if not len(counts):
+        explain_empty(ax, "There are no such recordings.")
+        return
     shown = counts.iloc[:_MAX_BARS]
     if len(counts) > _MAX_BARS:
         shown[f"{len(counts) - _MAX_BARS} others"] = int(counts.iloc[_MAX_BARS:].sum())
@@ -93,9 +100,8 @@ def _count_bars(ax: Any, values: "pd.Series[str]", title: str, colour: str) -> N
         ax.text(count, y, f" {count}", va="center", fontsize=8)
     ax.set_yticks(positions, list(shown.index), fontsize=8)
     ax.set_ylim(max(len(shown), _MAX_BARS // 2) - 0.5, -0.5)
-    ax.set_xlim(0, 1.15 * max(1, shown.max() if len(shown) else 0))
+    ax.set_xlim(0, 1.15 * shown.max())
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.set_title(title, fontsize=10, loc="left")
 
 
 def species(path: Path, catalogue: pd.DataFrame) -> None:
@@ -130,18 +136,20 @@ def species(path: Path, catalogue: pd.DataFrame) -> None:
 
 
 def places(path: Path, catalogue: pd.DataFrame) -> None:
-    """Draw the coordinates of the recordings in use, in equirectangular projection."""
+    """Draw the coordinates of the recordings in use, in equirectangular projection; without any, a sentence says so."""
     used = catalogue[catalogue["quarantined"] == ""]
     with_coordinates = used.dropna(subset=["latitude", "longitude"])
+    if not len(with_coordinates):
+        fig, ax = figure(9, 1)
+        missing = f"The metadata give no coordinates of the {counted(len(used), 'recording')} in use"
+        explain_empty(ax, f"{missing if len(used) else 'No recording is in use'}, so there is no map.")
+        save(fig, path)
+        return
     fig, ax = figure(9, 4.8)
     x, y = with_coordinates["longitude"].to_numpy(), with_coordinates["latitude"].to_numpy()
     ax.scatter(x, y, s=18, color=ORANGE, alpha=0.6, linewidths=0)
-    if len(with_coordinates):
-        ax.set_xlim(max(-180, x.min() - 8), min(180, x.max() + 8))
-        ax.set_ylim(max(-90, y.min() - 8), min(90, y.max() + 8))
-    else:
-        ax.set_xlim(-180, 180)
-        ax.set_ylim(-90, 90)
+    ax.set_xlim(max(-180, x.min() - 8), min(180, x.max() + 8))
+    ax.set_ylim(max(-90, y.min() - 8), min(90, y.max() + 8))
     ax.grid(color="#dddddd", linewidth=0.6)
     ax.set_axisbelow(True)
     ax.set_xlabel("longitude, degrees")

@@ -221,6 +221,20 @@ def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
     return Metric(macro_average(f1), weighting.count_groups(items.known))
 
 
+def top_k(items: Items, weighting: Weighting, k: int) -> Metric:
+    """Return the share of the items of which one species alone is known to be present, whose species is among the k most probable ones."""
+    single = items.only_species >= 0
+    weights = weighting.subset(single)
+    accuracy = top_k_accuracy(items.known_probabilities[single], items.only_species[single], weights, k)
+    return Metric(accuracy, weighting.count_groups(single))
+
+
+def detection_precision(items: Items, weighting: Weighting) -> Metric:
+    """Return the precision of the detections, all species pooled."""
+    detected = items.detected & items.known
+    return Metric(micro_average(detected, items.present, weighting)[0], weighting.count_groups(detected))
+
+
 def detection_recall(items: Items, weighting: Weighting) -> Metric:
     """Return the recall of the detections, all species pooled."""
     recall = micro_average(items.detected & items.known, items.present, weighting)[1]
@@ -249,22 +263,19 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     With independent outputs, `loss` is the mean binary cross-entropy of these cells. Of a single species, which is always the most
     probable one, `macro_f1`, `top1` and `top5` are not defined.
     """
-    single = items.only_species >= 0
-    single_weighting = weighting.subset(single)
-    single_probabilities, truth = items.known_probabilities[single], items.only_species[single]
     probabilities, present, known = items.probabilities, items.present, items.known
     detected = items.detected & known
-    precision, _, f1 = micro_average(detected, present, weighting)
+    f1 = micro_average(detected, present, weighting)[2]
     average_precision, auroc = ranking_by_species(probabilities, present, known, weighting)
-    single_groups, known_groups = weighting.count_groups(single), weighting.count_groups(known)
+    known_groups = weighting.count_groups(known)
     metrics = {
         "macro_f1": macro_f1(items, weighting),
-        "top1": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 1), single_groups),
-        "top5": Metric(top_k_accuracy(single_probabilities, truth, single_weighting, 5), single_groups),
+        "top1": top_k(items, weighting, 1),
+        "top5": top_k(items, weighting, 5),
         "cmap": Metric(macro_average(average_precision), known_groups),
         "auroc": Metric(macro_average(auroc), known_groups),
         "loss": loss(items, weighting),
-        "detection_precision": Metric(precision, weighting.count_groups(detected)),
+        "detection_precision": detection_precision(items, weighting),
         "detection_recall": detection_recall(items, weighting),
         "detection_f1": Metric(f1, weighting.count_groups(detected | present)),
         "detection_macro_f1": detection_macro_f1(items, weighting),

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
-from autobird.evaluation.bootstrap import Interval, Resamples, bounded_interval
-from autobird.evaluation.metrics import Weighting, micro_average, predicted_and_true, ratio
+from autobird.evaluation.bootstrap import Interval, Resamples
+from autobird.evaluation.interval_json import IntervalJson, metric_interval
+from autobird.evaluation.metrics import Metric, Weighting, detection_precision, detection_recall, ratio, top_k
 from autobird.evaluation.predictions import Items
 from autobird.evaluation.settings import IntervalSettings
 
@@ -49,16 +50,16 @@ class StratumScores:
     items: int
     groups: int
     groups_with_species: int
-    recall: Interval | None
-    precision: Interval | None
-    top1: Interval | None
+    recall: IntervalJson
+    precision: IntervalJson
+    top1: IntervalJson
     difference: Difference | None
 
 
 def stratum_scores(
     items: Items, inside: Flags, others: Flags, resamples: Resamples, settings: IntervalSettings
 ) -> StratumScores:
-    """Return the scores of a stratum.
+    """Return the scores of a stratum, with the intervals of `metric_interval` as in metrics.json.
 
     Args:
         items: all test recordings or all test windows.
@@ -71,25 +72,21 @@ def stratum_scores(
     groups, with_species = len(np.unique(weighting.group)), weighting.count_groups(part.present)
     if with_species < MIN_GROUPS:
         return StratumScores(len(part), groups, with_species, None, None, None, None)
-    detected = part.detected & part.known
-    precision, recall, _ = micro_average(detected, part.present, weighting)
-    predicted, truth, single = predicted_and_true(part)
-    right = np.asarray((predicted & truth).any(axis=1))
-    single_weighting = weighting.subset(single)
-    top1 = ratio(single_weighting.weighted_sum(right), single_weighting.weighted_sum(np.ones(len(right))))
-    counts = (
-        with_species,
-        weighting.count_groups(detected),
-        single_weighting.count_groups(np.ones_like(right)),
-    )
-    intervals = [
-        bounded_interval(values, resamples, settings.confidence, count, max(1.0, count - 1.0))
-        for values, count in zip((recall, precision, top1), counts, strict=True)
-    ]
+
+    def interval(name: str, metric: Metric) -> IntervalJson:
+        return metric_interval(name, metric, resamples, settings.confidence)
+
     # Of a single species, which is always the most probable one, top-1 is not defined.
-    top1_interval = intervals[2] if items.probabilities.shape[1] > 1 else None
-    difference = recall_difference(items, inside, others, resamples, settings)
-    return StratumScores(len(part), groups, with_species, intervals[0], intervals[1], top1_interval, difference)
+    is_ranked = items.probabilities.shape[1] > 1
+    return StratumScores(
+        len(part),
+        groups,
+        with_species,
+        interval("detection_recall", detection_recall(part, weighting)),
+        interval("detection_precision", detection_precision(part, weighting)),
+        interval("top1", top_k(part, weighting, 1)) if is_ranked else None,
+        recall_difference(items, inside, others, resamples, settings),
+    )
 
 
 def recall_difference(

@@ -9,7 +9,6 @@ import pandas as pd
 from autobird.core.files import write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv
-from autobird.evaluation.bootstrap import Interval
 from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.interval_text import interval_columns
 from autobird.evaluation.pooling import first_seed_sentence
@@ -81,7 +80,6 @@ def weaknesses(tested: TestedRecordings, factors: Sequence[Factor], settings: In
 
 def _stratum(name: str, scores: StratumScores) -> dict[str, Any]:
     """Return the scores of a stratum for JSON; `certain` and `p_corrected` are filled in when all comparisons are known."""
-    intervals: dict[str, Interval | None] = {score: getattr(scores, score) for score in SCORES}
     difference = scores.difference
     return {
         "stratum": name,
@@ -89,7 +87,7 @@ def _stratum(name: str, scores: StratumScores) -> dict[str, Any]:
         "groups": scores.groups,
         "groups_with_species": scores.groups_with_species,
         "too_few": scores.groups_with_species < MIN_GROUPS,
-        **{score: interval_json(interval) for score, interval in intervals.items()},
+        **{score: getattr(scores, score) for score in SCORES},
         "difference": interval_json(None if difference is None else difference.interval),
         "p": None if difference is None else difference.p,
         "p_corrected": None,

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.plots import BLUE, GREY, ORANGE, explain_empty, figure, save
 from autobird.core.wording import counted
 
 _PANELS = {
@@ -16,25 +16,39 @@ _PANELS = {
 def weaknesses_figure(path: Path, result: dict[str, Any]) -> None:
     """Plot recall and precision of each stratum, and the difference of its recall from the other strata, with intervals.
 
-    A stratum with too few groups has no point but a text. Differences that are certain after correction for all comparisons are orange.
+    A stratum with too few groups has no point but a text. Precision and difference have no panel if no stratum has them. Differences that
+    are certain after correction for all comparisons are orange. If nothing is known of the recordings, the figure is the first sentence of
+    `summary`.
 
     Args:
         path: PNG file.
         result: content of `weaknesses.json`.
     """
     known = [factor for factor in result["factors"] if factor["known"]]
+    if not known:
+        fig, ax = figure(9, 1)
+        explain_empty(ax, result["summary"].splitlines()[0])
+        save(fig, path)
+        return
     rows: list[tuple[dict[str, Any], dict[str, Any] | None]] = []
     for factor in known:
         rows += [(factor, None), *((factor, stratum) for stratum in factor["strata"])]
-    fig, axes = figure(12, max(2.5, 1.5 + 0.24 * len(rows)), columns=3, sharey=True)
-    for ax, (score, title) in zip(axes, _PANELS.items(), strict=True):
+    panels = [
+        score
+        for score in _PANELS
+        if score == "recall" or any(stratum is not None and stratum[score] for _, stratum in rows)
+    ]
+    width, height = 4.5 + 2.5 * len(panels), max(2.5, 1.5 + 0.24 * len(rows))
+    fig, grid = figure(width, height, columns=len(panels), sharey=True, squeeze=False)
+    axes = grid[0]
+    for ax, score in zip(axes, panels, strict=True):
         for y, (_, stratum) in enumerate(rows):
             if stratum is not None:
                 _draw(ax, y, stratum, score, result["min_groups"])
         is_difference = score == "difference"
         ax.set_xlim(*((-1.02, 1.02) if is_difference else (-0.02, 1.02)))
         ax.axvline(0, color=GREY, linestyle=":", linewidth=1 if is_difference else 0)
-        ax.set_xlabel(title)
+        ax.set_xlabel(_PANELS[score])
         ax.grid(axis="x", alpha=0.3)
     names = [
         f"{factor['text']}" if stratum is None else f"{stratum['stratum']}  ({_counts(stratum, factor['level'])})"
@@ -46,7 +60,8 @@ def weaknesses_figure(path: Path, result: dict[str, Any]) -> None:
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
     fig.suptitle(
         f"{counted(result['recordings'], 'test recording')} in {counted(result['groups'], 'independent group')}, "
-        f"{result['confidence']:.0%} confidence intervals; "
+        f"{result['confidence']:.0%} confidence intervals;"
+        + (" " if len(panels) == len(_PANELS) else "\n")
         + (
             f"orange: certain after correction for {counted(result['comparisons'], 'comparison')}"
             if result["comparisons"]

@@ -3,12 +3,13 @@
 import math
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 import safetensors.torch
 import torch
+from torch import nn
 
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
@@ -87,16 +88,18 @@ def trainer_of(
     labels: list[str],
     files: TeachingFiles | None,
     processes: Processes = ALONE,
+    build: Callable[[TrainSettings, int, float, float], nn.Module] = build_network,
 ) -> Trainer:
     """Return a training at its start.
 
     Args:
-        args: arguments of `add_inputs`.
+        args: arguments of `add_inputs`, of which `index`, `normalisation`, `shards` and `ensemble_answers` are used.
         settings: training settings.
         front_end: mel settings of the shards.
         labels: species in the order of the logits.
         files: of the teacher, if there is one.
         processes: processes that share the training.
+        build: returns the network, from the arguments of `build_network`.
     """
     frames = frames_per_window(front_end.window_samples, front_end.hop_length)
     check_outputs(settings.outputs, labels)
@@ -112,7 +115,7 @@ def trainer_of(
     compute = select_precision(settings)
     make_deterministic(settings.threads)
     torch.manual_seed(settings.seed)
-    network = build_network(settings, len(labels), norm["mean"], norm["std"])
+    network = build(settings, len(labels), norm["mean"], norm["std"])
     if settings.outputs == "independent":
         set_initial_bias(network, expected_presence(train, settings))
     teaching = teaching_of(files, args.index, frames, network, settings, compute.device)

@@ -10,8 +10,8 @@ from matplotlib.colors import Normalize
 from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import NDArray
 
-from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
-from autobird.sweep.importance import Importance
+from autobird.core.plots import BLUE, GREY, ORANGE, explain_empty, figure, save
+from autobird.sweep.importance import Importance, why_unknown
 
 _MARGIN = 0.04
 """Space above and below the values of an axis, as a share of its height."""
@@ -78,6 +78,8 @@ def sweep_figure(
 ) -> None:
     """Plot the trials of a sweep: a line per trial through its values to its score, and a bar per parameter.
 
+    If no importance is known, a sentence says why in place of the bars.
+
     Args:
         path: PNG file.
         values: value of each parameter of each trial.
@@ -89,7 +91,8 @@ def sweep_figure(
         best: the selected trial, as an index.
     """
     names = list(values[0])
-    bars_height = 0.8 + 0.32 * len(names)
+    is_known = any(one.share is not None for one in importance)
+    bars_height = 0.8 + 0.32 * len(names) if is_known else 0.5
     fig, (ax, bars) = figure(
         float(np.clip(2.5 + 1.7 * len(names), 8, 30)), 4.6 + bars_height, rows=2, height_ratios=[4.6, bars_height]
     )
@@ -122,7 +125,10 @@ def sweep_figure(
     ax.set_ylim(0, 1)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
-    _importance_bars(bars, importance)
+    if is_known:
+        _importance_bars(bars, importance)
+    else:
+        explain_empty(bars, f"The importance of the parameters is not known: {why_unknown(scores)}.")
     save(fig, path)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autobird.core.wording import counted
+
 Floats = NDArray[np.float64]
 
 _PERMUTATIONS = 2000
@@ -70,6 +72,13 @@ def noise_share(standard_errors: Sequence[float | None], scores: Floats) -> floa
     if not known or not variance:
         return None
     return min(1.0, float(np.mean(np.square(known))) / 2 / variance)
+
+
+def why_unknown(scores: Floats) -> str:
+    """Return why the importance of no parameter is known, as the end of a sentence; `scores` as for `importances`."""
+    if len(scores) > 1 and np.ptp(scores) == 0:
+        return "all trials have the same score"
+    return f"{counted(len(scores), 'trial is', 'trials are')} too few for the number of values of the parameters"
 
 
 def _is_number(value: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from autobird.core.files import read_json, write_json, write_text
 from autobird.core.stage import log, parser, print_line, run, stage
@@ -14,7 +15,7 @@ from autobird.core.tables import write_csv
 from autobird.core.wording import counted
 from autobird.sweep.definition import METRICS
 from autobird.sweep.figure import sweep_figure
-from autobird.sweep.importance import Importance, importances, noise_share
+from autobird.sweep.importance import Importance, importances, noise_share, why_unknown
 
 _FEW_TRIALS = 20
 """Number of trials below which the summary says that an importance is uncertain."""
@@ -96,8 +97,17 @@ def comparison(best: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     )
 
 
-def importance_sentence(importance: Sequence[Importance], noise: float | None, trials: int) -> str:
-    """Say how certain the importances are."""
+def importance_sentence(importance: Sequence[Importance], noise: float | None, scores: NDArray[np.float64]) -> str:
+    """Say how certain the importances are, or why none is known.
+
+    Args:
+        importance: of the parameters.
+        noise: result of `noise_share`.
+        scores: score of each trial; shape (trials,).
+    """
+    if all(one.share is None for one in importance):
+        return f"The importance of the parameters is not known: {why_unknown(scores)}."
+    trials = len(scores)
     share = "is not known" if noise is None else f"is about {noise:.0%}"
     few = f" With {counted(trials, 'trial')}, importances vary much by chance." if trials < _FEW_TRIALS else ""
     found = sum(one.p is not None and one.p < 0.05 for one in importance)
@@ -134,7 +144,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         values, scores = [t["values"] for t in trials], np.array([t["score"]["value"] for t in trials])
         found = importances(values, scores, args.logarithmic)
         noise = noise_share([t["standard_error"] for t in trials], scores)
-        sentence = importance_sentence(found, noise, len(trials))
+        sentence = importance_sentence(found, noise, scores)
         write_csv(
             args.importance, pd.DataFrame([vars(one) for one in found], columns=["parameter", "share", "p"]).round(4)
         )
@@ -163,10 +173,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         print_line(
             f"[sweep_report] {best['id']}: {METRICS[last['metric']]} {_interval(best['score'])}. {comparison(best, last)}"
         )
+        # The name has that of the run, so that the best settings of another run are not trained into the same folder.
+        name = f"'run={{name: {args.best.absolute().parents[1].name}-best}}'"
         print_line(
             f"[sweep_report] all trials: {args.table}; to train the best settings: put {args.best} after the --configfile files of this "
-            "run, and 'run={name: best}' after its other --config values; for example snakemake --configfile config/mine.yaml "
-            f"{args.best} --config 'run={{name: best}}'"
+            f"run, and {name} after its other --config values; for example snakemake --configfile config/mine.yaml {args.best} "
+            f"--config {name}"
         )
 
 
