@@ -1,19 +1,21 @@
-"""Train on negatives of all kinds but one, and count the false alarms on that kind: the tables of docs/training-field.md.
+"""Train on negatives of all kinds but one, and count the false alarms on that kind: the last section of docs/training-field.md.
 
 Needs the data sets of the members that `snakemake crossval` makes, and the mel frames, of a corpus whose negatives lie in `esc10/<kind>`,
 `loops` and `speech`:
 
     python scripts/left_out_kinds.py CONFIG.yaml --logits FOLDER                  # train what is missing
     python scripts/left_out_kinds.py CONFIG.yaml --logits FOLDER --part 0/2       # half of it, so that two programs can share the work
-    python scripts/left_out_kinds.py CONFIG.yaml --logits FOLDER --table          # the scores of what has been trained
+    python scripts/left_out_kinds.py CONFIG.yaml --logits FOLDER --table          # the scores, and differences from the first recipe
+    python scripts/left_out_kinds.py CONFIG.yaml --logits FOLDER --table --reference default
 
 Each kind is left out with each seed of `SEEDS`, in turn on the folds: neither training nor calibration and thresholds have heard the kind.
+The kinds resemble each other: among the loops are rain, a storm, waves and places where people talk.
 Calibration and thresholds are the delivered ones (`autobird.evaluation.calibration`), fitted to the validation split.
 """
 
 import argparse
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,18 +23,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from architecture_candidates import Candidate
-from architecture_search import SPLITS, dataset_of, mel_settings, train
+from architecture_search import SPLITS, dataset_of, mel_settings, settings_of, train
 from autobird.config import Config, load_config
+from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table, read_tables
 from autobird.evaluation.bootstrap import Interval
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarm_ratio, false_alarms, mean_of_seeds
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import Items, SplitPredictions, predictions_of_split, with_sound
+from autobird.evaluation.predictions import (
+    Items,
+    SplitPredictions,
+    predictions_of_split,
+    quiet_negative_windows,
+    with_sound,
+)
 from autobird.evaluation.settings import CalibrationSettings
 from autobird.evaluation.thresholds import shifted
+
+Floats = NDArray[np.float64]
 
 LEFT_OUT = "left out"
 KINDS = {
@@ -42,21 +54,23 @@ KINDS = {
 }
 SEEDS = (4, 5, 6)
 FOLDS = 5
+TRAININGS = [(kind, seed) for kind in KINDS for seed in SEEDS]
 
 FORMER: dict[str, Any] = {
     "epochs": 30, "crop_seconds": 0.0, "background_probability": 0.0, "centre_bands": False
 }  # fmt: skip
 RECIPES: Mapping[str, dict[str, Any]] = {
-    "softmax, 18 epochs, without negatives": {**FORMER, "epochs": 18, "outputs": "softmax"},
-    "independent, 30 epochs": FORMER,
-    "the same, centred bands": {**FORMER, "centre_bands": True},
+    "softmax, 18 epochs": {**FORMER, "epochs": 18, "outputs": "softmax"},
+    "former recipe": FORMER,
+    "former recipe with centred bands": {**FORMER, "centre_bands": True},
     "default": {},
     "default without crops": {"crop_seconds": 0.0},
     "default without backgrounds": {"background_probability": 0.0},
     "default without negatives": {"negative_share": 0.0, "background_probability": 0.0},
     "default, softmax": {"outputs": "softmax"},
 }
-"""Training settings by recipe; the first is the reference. With softmax outputs, negatives are not trained on, but are backgrounds."""
+"""Training settings by recipe. With softmax outputs, negatives are not trained on, but may be backgrounds. Calibration and thresholds use
+negatives with all recipes."""
 
 METRICS = ("macro-F1", "cmAP", "recall")
 
@@ -108,8 +122,10 @@ def sound_of(config: Config, kind: str, seed: int) -> pd.DataFrame:
 
 def predictions(
     config: Config, table: pd.DataFrame, kind: str, seed: int, settings: CalibrationSettings, raised: float = 0
-) -> tuple[dict[str, SplitPredictions], FalseAlarms]:
-    """Return the predictions of each split as users get them, and the false alarms in the sound of the kind.
+) -> tuple[dict[str, SplitPredictions], FalseAlarms, FalseAlarms]:
+    """Return the predictions of each split as users get them, and the false alarms in the sound of the kind and in that of other kinds.
+
+    The sound of other kinds is that of the test recordings.
 
     Args:
         config: of the run.
@@ -123,11 +139,14 @@ def predictions(
     index = sound_of(config, kind, seed)
     sound = index[["recording", "start", "number", "seconds"]]
     table = table.drop(columns=["number"]).merge(sound, on=["recording", "start"])
+    table = pd.concat([table, quiet_negative_windows(index, labels)], ignore_index=True)
     calibration = calibrate(table, labels, outputs, settings).calibration
     calibration = replace(calibration, thresholds=shifted(np.asarray(calibration.thresholds), raised))
     found = {split: predictions_of_split(table, labels, split, calibration) for split in (*SPLITS, LEFT_OUT)}
     quiet = index[(index["split"] == LEFT_OUT) & index["quiet"]]
-    return found, false_alarms(found[LEFT_OUT], WindowSound.of_rows(table[table["split"] == LEFT_OUT], quiet))
+    of_kind = WindowSound.of_rows(table[table["split"] == LEFT_OUT], quiet)
+    of_others = WindowSound.of(table, "test")
+    return found, false_alarms(found[LEFT_OUT], of_kind), false_alarms(found["test"], of_others)
 
 
 def precision(split: SplitPredictions) -> float:
@@ -149,9 +168,9 @@ def metric(items: Items, name: str) -> float:
     return float(all_metrics(items, Weighting(np.ones((1, len(items))), np.arange(len(items))))[name].values[0])
 
 
-def pooled(alarms: Mapping[tuple[str, int], FalseAlarms], kinds: Sequence[str]) -> FalseAlarms:
-    """Return the false alarms in the sound of several kinds, means over the seeds."""
-    parts = [mean_of_seeds([alarms[kind, seed] for seed in SEEDS]) for kind in kinds]
+def together(kinds: Mapping[str, FalseAlarms]) -> FalseAlarms:
+    """Return the false alarms in the sound of all kinds; no group has sound of two of them."""
+    parts = list(kinds.values())
     return FalseAlarms(
         np.concatenate([part.counts.sum(axis=1, keepdims=True) for part in parts]),
         np.concatenate([part.hours for part in parts]),
@@ -160,50 +179,81 @@ def pooled(alarms: Mapping[tuple[str, int], FalseAlarms], kinds: Sequence[str]) 
     )
 
 
-def table_of(config: Config, folder: Path) -> pd.DataFrame:
-    """Return the scores of all recipes that are trained completely, one row each."""
-    settings, jobs = calibration_settings(config), [(kind, seed) for kind in KINDS for seed in SEEDS]
-    rows, reference = [], None
-    for recipe in RECIPES:
-        paths = {job: path_of(folder, recipe, *job) for job in jobs}
-        missing = sum(not path.exists() for path in paths.values())
-        if missing:
-            print(f"{recipe}: {missing} of {len(jobs)} trainings are missing")
-            continue
-        values, alarms = [], {}
-        for job, path in paths.items():
-            found, alarms[job] = predictions(config, pd.read_pickle(path), *job, settings)
-            values.append([value for split in SPLITS for value in scores(found[split])])
-        every, by_kind = pooled(alarms, list(KINDS)), {kind: pooled(alarms, [kind]) for kind in KINDS}
-        row: dict[str, Any] = {"recipe": recipe}
-        reference = reference or (np.array(values), every)
-        differences = np.array(values) - reference[0]
-        for i, (split, name) in enumerate((split, name) for split in SPLITS for name in METRICS):
-            error = differences[:, i].std(ddof=1) / len(jobs) ** 0.5
-            row[f"{split} {name}"] = f"{np.mean(values, axis=0)[i]:.3f} ({differences[:, i].mean():+.3f} ± {error:.3f})"
-        row["false alarms/h"] = interval_of(every.rate(settings.confidence), 0)
-        row["times the reference's"] = interval_of(false_alarm_ratio(every, reference[1], settings), 2)
-        rows.append(row | {kind: interval_of(part.rate(settings.confidence), 0) for kind, part in by_kind.items()})
-    return pd.DataFrame(rows)
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of the trainings without each kind.
+
+    Attributes:
+        values: `METRICS` of validation and test recordings; shape (trainings, 2 * metrics).
+        extra: precision of the recordings with a species, and F1 of the windows, of test recordings; shape (trainings, 2).
+        alarms: false alarms in the sound of each kind, means over the seeds.
+        others: false alarms per hour in the test recordings of the other kinds, over all trainings.
+    """
+
+    values: Floats
+    extra: Floats
+    alarms: Mapping[str, FalseAlarms]
+    others: float
 
 
-def threshold_table(config: Config, folder: Path) -> pd.DataFrame:
-    """Return what the settings of the thresholds make of the default recipe, on test recordings; one row each."""
-    tables = {(kind, seed): pd.read_pickle(path_of(folder, "default", kind, seed)) for kind in KINDS for seed in SEEDS}
+def measured(
+    config: Config, folder: Path, recipe: str, settings: CalibrationSettings, raised: float = 0
+) -> Measured | None:
+    """Return what was measured of a recipe with settings of the thresholds; None if trainings are missing, which is printed."""
+    paths = {job: path_of(folder, recipe, *job) for job in TRAININGS}
+    missing = sum(not path.exists() for path in paths.values())
+    if missing:
+        print(f"{recipe}: {missing} of {len(paths)} trainings are missing")
+        return None
+    values, extra, alarms, others = [], [], {}, []
+    for job, path in paths.items():
+        table = pd.read_pickle(path)
+        if table.attrs["key"] != training_key(config, recipe, *job):
+            raise SystemExit(f"error: {path} is of other settings or data; remove it, and train it again")
+        found, alarms[job], of_others = predictions(config, table, *job, settings, raised)
+        others.append((of_others.counts.sum(), of_others.hours.sum()))
+        values.append([value for split in SPLITS for value in scores(found[split])])
+        extra.append([precision(found["test"]), metric(found["test"].windows, "detection_macro_f1")])
+    count, hours = np.sum(others, axis=0)
+    return Measured(
+        np.array(values),
+        np.array(extra),
+        {kind: mean_of_seeds([alarms[kind, seed] for seed in SEEDS]) for kind in KINDS},
+        count / hours,
+    )
+
+
+def difference(values: Floats, reference: Floats) -> str:
+    """Return the mean of paired differences with its standard error, over the means of the folds, whose recordings are others.
+
+    Args:
+        values: shape (trainings,).
+        reference: of the same trainings with another recipe; shape (trainings,).
+    """
+    fold = np.array([fold_of(*job) for job in TRAININGS])
+    by_fold = np.array([(values - reference)[fold == one].mean() for one in np.unique(fold)])
+    return f"{by_fold.mean():+.3f} ± {by_fold.std(ddof=1) / len(by_fold) ** 0.5:.3f}"
+
+
+def table_of(found: Mapping[str, Measured], reference: Measured, settings: CalibrationSettings) -> pd.DataFrame:
+    """Return the scores of several recipes, or of one with several settings, with differences from a reference; one row each."""
     rows = []
-    for name, settings, raised in [
-        *((name, changed, 0.0) for name, changed in THRESHOLDS.items()), (f"default, raised by {RAISED}", {}, RAISED)
-    ]:  # fmt: skip
-        chosen = calibration_settings(config).model_copy(update=settings)
-        values, alarms = [], {}
-        for job, table in tables.items():
-            found, alarms[job] = predictions(config, table, *job, chosen, raised)
-            test = found["test"]
-            values.append([scores(test)[-1], precision(test), metric(test.windows, "detection_macro_f1")])
-        recall, right, f1 = np.mean(values, axis=0)
-        rate = interval_of(pooled(alarms, list(KINDS)).rate(chosen.confidence), 0)
-        rows.append([name, f"{recall:.3f}", f"{right:.3f}", f"{f1:.3f}", rate])
-    return pd.DataFrame(rows, columns=["thresholds", "recall", "precision", "F1 of windows", "false alarms/h"])
+    for name, of in found.items():
+        row = {"": name}
+        for i, (split, metric_name) in enumerate((split, name) for split in SPLITS for name in METRICS):
+            change = difference(of.values[:, i], reference.values[:, i])
+            row[f"{split} {metric_name}"] = f"{of.values[:, i].mean():.3f} ({change})"
+        for i, metric_name in enumerate(("test precision", "test F1 of windows")):
+            change = difference(of.extra[:, i], reference.extra[:, i])
+            row[metric_name] = f"{of.extra[:, i].mean():.3f} ({change})"
+        every, of_reference = together(of.alarms), together(reference.alarms)
+        row["false alarms/h"] = interval_of(every.rate(settings.confidence), 0)
+        row["times the reference's"] = interval_of(false_alarm_ratio(every, of_reference, settings), 2)
+        by_kind = {kind: part.rate(settings.confidence) for kind, part in of.alarms.items()}
+        row["test, other kinds"] = f"{of.others:.0f}"
+        row["mean of the kinds"] = f"{np.mean([rate[0] for rate in by_kind.values() if rate]):.0f}"
+        rows.append(row | {kind: interval_of(rate, 0) for kind, rate in by_kind.items()})
+    return pd.DataFrame(rows)
 
 
 def calibration_settings(config: Config) -> CalibrationSettings:
@@ -217,6 +267,13 @@ def interval_of(interval: Interval | None, digits: int) -> str:
         return "no interval"
     value, low, high = (f"{part:.{digits}f}" for part in interval)
     return f"{value} [{low}, {high}]"
+
+
+def training_key(config: Config, recipe: str, kind: str, seed: int) -> str:
+    """Return what identifies a training: its settings and its data."""
+    dataset = dataset_of(config, fold_of(kind, seed))
+    settings = settings_of(config, Candidate(train=RECIPES[recipe]), seed).model_dump_json()
+    return f"{settings} {mel_settings(config).model_dump_json()} {file_digest(dataset / 'index.parquet')} {kind}"
 
 
 def path_of(folder: Path, recipe: str, kind: str, seed: int) -> Path:
@@ -234,27 +291,53 @@ def main() -> None:
         required=True,
         help="folder of the logits of the trainings; a folder for each corpus and version",
     )
-    p.add_argument("--part", default="0/1", help="i/n: every n-th training, beginning with i")
-    p.add_argument("--table", action="store_true", help="print the table, and train nothing")
+    p.add_argument("--part", type=part, default=(0, 1), help="i/n: every n-th training, beginning with i of 0 to n - 1")
+    p.add_argument("--table", action="store_true", help="print the tables, and train nothing")
+    p.add_argument("--reference", choices=list(RECIPES), default=next(iter(RECIPES)), help="recipe of the differences")
     args = p.parse_args()
     config = load_config(yaml.safe_load(args.config.read_text(encoding="utf-8")))
     args.logits.mkdir(parents=True, exist_ok=True)
     if args.table:
-        for table in (table_of(config, args.logits), threshold_table(config, args.logits)):
-            print(f"| {' | '.join(table)} |\n|{' --- |' * table.shape[1]}")
-            for row in table.itertuples(index=False):
-                print(f"| {' | '.join(row)} |")
-            print()
+        print_tables(config, args.logits, args.reference)
         return
-    part, parts = (int(number) for number in args.part.split("/"))
-    jobs = [(recipe, kind, seed) for recipe in RECIPES for kind in KINDS for seed in SEEDS]
-    for job in jobs[part::parts]:
+    first, step = args.part
+    for job in [(recipe, *training) for recipe in RECIPES for training in TRAININGS][first::step]:
         path = path_of(args.logits, *job)
         if not path.exists():
             table = train_without(config, *job)
+            table.attrs["key"] = training_key(config, *job)
             table.to_pickle(path.with_suffix(".new"))
             path.with_suffix(".new").replace(path)
             print(f"{', '.join(map(str, job))}: {table.attrs['seconds']:.0f} s", flush=True)
+
+
+def part(text: str) -> tuple[int, int]:
+    """Return the numbers of a part, i/n."""
+    first, parts = (int(number) for number in text.split("/"))
+    if not 0 <= first < parts:
+        raise argparse.ArgumentTypeError(f"{text}: the first number must be 0 to {parts - 1}")
+    return first, parts
+
+
+def print_tables(config: Config, folder: Path, reference: str) -> None:
+    """Print the scores of all recipes, and of the default with other thresholds, as Markdown."""
+    settings = calibration_settings(config)
+    recipes = {name: measured(config, folder, name, settings) for name in RECIPES}
+    of_reference = recipes[reference]
+    if of_reference is None:
+        raise SystemExit(f"error: trainings of {reference}, the reference, are missing")
+    thresholds = {
+        name: measured(config, folder, "default", settings.model_copy(update=changed))
+        for name, changed in THRESHOLDS.items()
+    }
+    thresholds[f"default, raised by {RAISED}"] = measured(config, folder, "default", settings, RAISED)
+    for found in (recipes, thresholds):
+        complete = {name: of for name, of in found.items() if of is not None}
+        table = table_of(complete, of_reference, settings)
+        print(f"| {' | '.join(table)} |\n|{' --- |' * table.shape[1]}")
+        for row in table.itertuples(index=False):
+            print(f"| {' | '.join(row)} |")
+        print()
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Shared fixtures: the real recordings, where they are available, and copies of the project."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,9 @@ from autobird.audio.landmarks import LandmarkArrays, landmark_array, sort_by_has
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared" / "data"
 
+NO_SCONTROL = "autobird-no-scontrol-"
+"""Beginning of the name of the folder of the command that replaces `scontrol`."""
+
 
 @pytest.fixture(autouse=True)
 def keep_subnormal_numbers() -> Iterator[None]:
@@ -28,18 +30,14 @@ def keep_subnormal_numbers() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Replace `scontrol` by a command that fails at once, unless the tests for a real Slurm were requested.
+    """Replace `scontrol` by a command that fails at once; the tests on a real Slurm remove it from the path.
 
     Snakemake's plugin for Slurm runs it whenever Snakemake starts. Where Slurm is installed but no controller answers, each start would
     wait for 10 s.
     """
-    if (
-        hasattr(config, "workerinput")
-        or not shutil.which("scontrol")
-        or re.search(r"(?<!not )slurm", config.option.markexpr)
-    ):
+    if hasattr(config, "workerinput") or not shutil.which("scontrol"):
         return
-    folder = Path(tempfile.mkdtemp(prefix="autobird-tests-"))
+    folder = Path(tempfile.mkdtemp(prefix=NO_SCONTROL))
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     command = folder / "scontrol"
     command.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")

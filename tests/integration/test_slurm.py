@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, copy_run
+from tests.conftest import NO_SCONTROL, ROOT, copy_run
 from tests.integration.conftest import LONG, Submitter, clone, wait_until
 from tests.workflow.conftest import FOLDER, snakemake
 from tests.workflow.outputs import promised
@@ -38,6 +38,8 @@ SHARED = "train={epochs: 12, width: 24, nodes: 2, devices: 2}"
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Start the cluster and return its folder, whose path is short because the paths of sockets are limited in length."""
+    with_scontrol = [part for part in os.environ["PATH"].split(os.pathsep) if NO_SCONTROL not in part]
+    os.environ["PATH"] = os.pathsep.join(with_scontrol)
     root = Path("/tmp") / f"autobird-slurm-{os.getpid()}"
     done = subprocess.run([SCRIPTS / "up.sh", root, "3"], text=True, capture_output=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -28,7 +28,6 @@ from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
 from autobird.model.train import trainer_of
 from autobird.model.validation import predict_logits
-from left_out_kinds import KINDS, LEFT_OUT, SEEDS, fold_of, without_kind
 
 
 def test_the_network_with_its_defaults_has_the_outputs_of_resnet() -> None:
@@ -136,21 +135,3 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
 def test_folds_and_seeds_are_ranges_or_lists() -> None:
     np.testing.assert_array_equal(numbers("0-3"), [0, 1, 2, 3])
     np.testing.assert_array_equal(numbers("2,0"), [2, 0])
-
-
-def test_a_kind_that_is_left_out_is_in_no_split_of_the_training() -> None:
-    names = ["negatives/speech/a.ogg", "negatives/loops/b.ogg", "songs/speech/c.ogg"]
-    index = pd.DataFrame({"recording": names, "split": "train", "recording_split": ["train", "train", "test"]})
-    changed = without_kind(index, "speech")
-    assert changed["split"].to_list() == [LEFT_OUT, "train", "train"]
-    assert changed["recording_split"].to_list() == [LEFT_OUT, "train", "test"]
-    assert index["split"].to_list() == ["train"] * 3
-    with pytest.raises(SystemExit, match="no recording lies in negatives/esc10/rain/"):
-        without_kind(index, "rain")
-
-
-def test_a_kind_is_left_out_on_different_folds() -> None:
-    folds = [fold_of(kind, seed) for kind in KINDS for seed in SEEDS]
-    assert set(folds) == set(range(5))
-    assert max(map(folds.count, set(folds))) - min(map(folds.count, set(folds))) <= 1
-    assert all(len({fold_of(kind, seed) for seed in SEEDS}) == len(SEEDS) for kind in KINDS)
