@@ -103,6 +103,7 @@ def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_spl
     assert len(found["folder"]) == 3 + 3 + 1
 
 
+@pytest.mark.long
 def test_a_killed_download_and_a_server_that_does_not_respond_end_with_the_same_bytes(
     project: Path, server: FakeServer
 ) -> None:
