@@ -80,7 +80,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
                     ha="center",
                     fontsize=8,
                 )
-        row[0].legend(fontsize=7.5)
+        row[0].legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1))
     for ax in axes[1]:
         ax.set_xlabel("recordings")
     plots.save(fig, path)
