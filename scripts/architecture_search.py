@@ -33,7 +33,7 @@ from autobird.core.files import read_json
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
+from autobird.evaluation.predictions import Items, predictions_of_split, windows_to_predict, with_numbers
 from autobird.members import fold_id
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
@@ -149,11 +149,15 @@ def scores(tables: list[pd.DataFrame], split: str) -> list[float]:
     predictions = predictions_of_split(pooled, labels, split, calibration)
     found = []
     for kind, names in METRICS.items():
-        items = getattr(predictions, kind)
-        weighting = Weighting(np.ones((1, len(items))), np.arange(len(items)))
-        metrics = all_metrics(items, weighting)
-        found += [float(metrics[name].values[0]) for name in names]
+        metrics = estimates(getattr(predictions, kind))
+        found += [metrics[name] for name in names]
     return found
+
+
+def estimates(items: Items) -> dict[str, float]:
+    """Return all metrics of items, without intervals."""
+    weighting = Weighting(np.ones((1, len(items))), np.arange(len(items)))
+    return {name: float(metric.values[0]) for name, metric in all_metrics(items, weighting).items()}
 
 
 def with_all_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:

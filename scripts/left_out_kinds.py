@@ -26,16 +26,16 @@ import yaml
 from numpy.typing import NDArray
 
 from architecture_candidates import Candidate
-from architecture_search import SPLITS, dataset_of, mel_settings, settings_of, train
+from architecture_search import SPLITS, dataset_of, estimates, mel_settings, settings_of, train
 from autobird.config import Config, load_config
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table, read_tables
 from autobird.evaluation.bootstrap import Interval
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarm_ratio, false_alarms, mean_of_seeds
-from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.interval_json import interval_json
+from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.predictions import (
-    Items,
     SplitPredictions,
     predictions_of_split,
     quiet_negative_windows,
@@ -76,14 +76,14 @@ METRICS = ("macro-F1", "cmAP", "recall")
 
 RAISED = 0.8
 THRESHOLDS: Mapping[str, dict[str, float]] = {
-    "highest F1 on validation (default)": {},
     "precision: 0.7": {"precision": 0.7},
     "precision: 0.8": {"precision": 0.8},
     "precision: 0.9": {"precision": 0.9},
     "false_alarms_per_hour: 20": {"false_alarms_per_hour": 20},
     "false_alarms_per_hour: 5": {"false_alarms_per_hour": 5},
 }
-"""Settings of the thresholds whose effect on the default recipe is shown; a last row has the default's thresholds raised by `RAISED`."""
+"""Settings of the thresholds whose effect on the default recipe is shown, after its own thresholds; a last row has these raised by
+`RAISED`."""
 
 
 def fold_of(kind: str, seed: int) -> int:
@@ -151,21 +151,13 @@ def predictions(
 
 def precision(split: SplitPredictions) -> float:
     """Return the share of right ones among the detections in recordings with a species."""
-    items = split.recordings.subset(~split.recordings.negative)
-    detected = items.detected & items.known
-    return float((detected & items.present).sum() / detected.sum())
+    return estimates(split.recordings.subset(~split.recordings.negative))["detection_precision"]
 
 
 def scores(split: SplitPredictions) -> list[float]:
     """Return `METRICS`: of recordings, of windows, and the share of recordings with a species that is detected in them."""
-    items = split.recordings
-    present = items.present & items.known
-    return [metric(items, "macro_f1"), metric(split.windows, "cmap"), float(items.detected[present].mean())]
-
-
-def metric(items: Items, name: str) -> float:
-    """Return the value of a metric."""
-    return float(all_metrics(items, Weighting(np.ones((1, len(items))), np.arange(len(items))))[name].values[0])
+    recordings = estimates(split.recordings)
+    return [recordings["macro_f1"], estimates(split.windows)["cmap"], recordings["detection_recall"]]
 
 
 def together(kinds: Mapping[str, FalseAlarms]) -> FalseAlarms:
@@ -213,7 +205,7 @@ def measured(
         found, alarms[job], of_others = predictions(config, table, *job, settings, raised)
         others.append((of_others.counts.sum(), of_others.hours.sum()))
         values.append([value for split in SPLITS for value in scores(found[split])])
-        extra.append([precision(found["test"]), metric(found["test"].windows, "detection_macro_f1")])
+        extra.append([precision(found["test"]), estimates(found["test"].windows)["detection_macro_f1"]])
     count, hours = np.sum(others, axis=0)
     return Measured(
         np.array(values),
@@ -250,7 +242,7 @@ def table_of(found: Mapping[str, Measured], reference: Measured, settings: Calib
         row["false alarms/h"] = interval_of(every.rate(settings.confidence), 0)
         row["times the reference's"] = interval_of(false_alarm_ratio(every, of_reference, settings), 2)
         by_kind = {kind: part.rate(settings.confidence) for kind, part in of.alarms.items()}
-        row["test, other kinds"] = f"{of.others:.0f}"
+        row["other kinds, test"] = f"{of.others:.0f}"
         row["mean of the kinds"] = f"{np.mean([rate[0] for rate in by_kind.values() if rate]):.0f}"
         rows.append(row | {kind: interval_of(rate, 0) for kind, rate in by_kind.items()})
     return pd.DataFrame(rows)
@@ -263,10 +255,7 @@ def calibration_settings(config: Config) -> CalibrationSettings:
 
 def interval_of(interval: Interval | None, digits: int) -> str:
     """Return an estimate and its interval as text."""
-    if interval is None:
-        return "no interval"
-    value, low, high = (f"{part:.{digits}f}" for part in interval)
-    return f"{value} [{low}, {high}]"
+    return interval_text(interval_json(interval), decimals=digits)
 
 
 def training_key(config: Config, recipe: str, kind: str, seed: int) -> str:
@@ -326,7 +315,7 @@ def print_tables(config: Config, folder: Path, reference: str) -> None:
     of_reference = recipes[reference]
     if of_reference is None:
         raise SystemExit(f"error: trainings of {reference}, the reference, are missing")
-    thresholds = {
+    thresholds = {"highest F1 on validation (default)": recipes["default"]} | {
         name: measured(config, folder, "default", settings.model_copy(update=changed))
         for name, changed in THRESHOLDS.items()
     }
