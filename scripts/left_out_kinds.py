@@ -14,7 +14,7 @@ Calibration and thresholds are the delivered ones (`autobird.evaluation.calibrat
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,22 +26,23 @@ import yaml
 from numpy.typing import NDArray
 
 from architecture_candidates import Candidate
-from architecture_search import SPLITS, dataset_of, estimates, mel_settings, settings_of, train
+from architecture_search import SPLITS, dataset_of, mel_settings, settings_of, train
 from autobird.config import Config, load_config
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table, read_tables
-from autobird.evaluation.bootstrap import Interval
+from autobird.evaluation.bootstrap import Interval, Resamples, difference_interval, resample_groups
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarm_ratio, false_alarms, mean_of_seeds
 from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.interval_text import interval_text
+from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import (
     SplitPredictions,
     predictions_of_split,
     quiet_negative_windows,
     with_sound,
 )
-from autobird.evaluation.settings import CalibrationSettings
+from autobird.evaluation.settings import CalibrationSettings, IntervalSettings
 from autobird.evaluation.thresholds import shifted
 
 Floats = NDArray[np.float64]
@@ -72,7 +73,9 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 """Training settings by recipe. With softmax outputs, negatives are not trained on, but may be backgrounds. Calibration and thresholds use
 negatives with all recipes."""
 
-METRICS = ("macro-F1", "cmAP", "recall")
+METRICS = ("macro-F1", "cmAP", "recall", "precision", "F1 of windows")
+"""Of recordings, but `cmAP` and `F1 of windows`, which are of windows. `recall` and `precision` are those of the pairs of a recording with
+a species and a detected species."""
 
 RAISED = 0.8
 THRESHOLDS: Mapping[str, dict[str, float]] = {
@@ -149,15 +152,69 @@ def predictions(
     return found, false_alarms(found[LEFT_OUT], of_kind), false_alarms(found["test"], of_others)
 
 
-def precision(split: SplitPredictions) -> float:
-    """Return the share of right ones among the detections in recordings with a species."""
-    return estimates(split.recordings.subset(~split.recordings.negative))["detection_precision"]
+def scores(split: SplitPredictions, weights: Floats) -> Floats:
+    """Return `METRICS` under many weightings of the groups; shape (rows, metrics).
+
+    Args:
+        split: predictions.
+        weights: weights of the groups of its recordings, in the order of `split.group`; shape (rows, groups).
+    """
+    species = ~split.recordings.negative
+    recordings = all_metrics(split.recordings, Weighting(weights, split.group))
+    with_species = all_metrics(split.recordings.subset(species), Weighting(weights, split.group[species]))
+    windows = all_metrics(split.windows, Weighting(weights, split.group[split.windows.recording]))
+    values = {
+        "macro-F1": recordings["macro_f1"],
+        "cmAP": windows["cmap"],
+        "recall": recordings["detection_recall"],
+        "precision": with_species["detection_precision"],
+        "F1 of windows": windows["detection_macro_f1"],
+    }
+    return np.stack([values[name].values for name in METRICS], axis=1)
 
 
-def scores(split: SplitPredictions) -> list[float]:
-    """Return `METRICS`: of recordings, of windows, and the share of recordings with a species that is detected in them."""
-    recordings = estimates(split.recordings)
-    return [recordings["macro_f1"], estimates(split.windows)["cmap"], recordings["detection_recall"]]
+@dataclass(frozen=True)
+class Draws:
+    """Resamples of the groups of several trainings.
+
+    Attributes:
+        resamples: of all groups.
+        names: names of the groups, in the order of the weights.
+    """
+
+    resamples: Resamples
+    names: list[str]
+
+    def weights(self, split: SplitPredictions, table: pd.DataFrame) -> Floats:
+        """Return the weights of the groups of one training, in the order of `split.group`; shape (rows, groups)."""
+        group_of = table.drop_duplicates("recording").set_index("recording")["group"]
+        column = {name: n for n, name in enumerate(self.names)}
+        columns = np.zeros(split.groups, np.intp)
+        columns[split.group] = [column[name] for name in group_of.loc[split.names]]
+        return self.resamples.weights[:, columns]
+
+
+def resamples_of(
+    splits: Sequence[SplitPredictions], tables: Sequence[pd.DataFrame], settings: IntervalSettings
+) -> Draws:
+    """Return resamples of the groups of the recordings that several trainings predict.
+
+    Args:
+        splits: predictions of each training.
+        tables: windows of each training, with the columns `recording` and `group`, and the labels as attribute.
+        settings: number and seed of the resamples.
+    """
+    labels = sorted({name for table in tables for name in table.attrs["labels"]})
+    parts = []
+    for split, table in zip(splits, tables, strict=True):
+        present = np.zeros((len(split.names), len(labels)), bool)
+        present[:, [labels.index(name) for name in table.attrs["labels"]]] = split.recordings.present
+        group = table.drop_duplicates("recording").set_index("recording")["group"].loc[split.names].to_list()
+        parts.append(pd.DataFrame({"recording": split.names, "group": group, "present": list(present)}))
+    recordings = pd.concat(parts).drop_duplicates("recording").sort_values("recording")
+    names, group = np.unique(recordings["group"].to_numpy(str), return_inverse=True)
+    resamples = resample_groups(group, np.stack(recordings["present"].to_list()), settings.resamples, settings.seed)
+    return Draws(resamples, list(names))
 
 
 def together(kinds: Mapping[str, FalseAlarms]) -> FalseAlarms:
@@ -176,14 +233,14 @@ class Measured:
     """What was measured of the trainings without each kind.
 
     Attributes:
-        values: `METRICS` of validation and test recordings; shape (trainings, 2 * metrics).
-        extra: precision of the recordings with a species, and F1 of the windows, of test recordings; shape (trainings, 2).
+        values: `METRICS` of the validation and the test recordings by split, as means over the trainings; shape (rows, metrics).
+        resamples: the weights of the groups behind the rows, by split; the same for all recipes.
         alarms: false alarms in the sound of each kind, means over the seeds.
         others: false alarms per hour in the test recordings of the other kinds, over all trainings.
     """
 
-    values: Floats
-    extra: Floats
+    values: Mapping[str, Floats]
+    resamples: Mapping[str, Resamples]
     alarms: Mapping[str, FalseAlarms]
     others: float
 
@@ -197,47 +254,45 @@ def measured(
     if missing:
         print(f"{recipe}: {missing} of {len(paths)} trainings are missing")
         return None
-    values, extra, alarms, others = [], [], {}, []
+    tables, found, alarms, others = [], [], {}, []
     for job, path in paths.items():
         table = pd.read_pickle(path)
         if table.attrs["key"] != training_key(config, recipe, *job):
             raise SystemExit(f"error: {path} is of other settings or data; remove it, and train it again")
-        found, alarms[job], of_others = predictions(config, table, *job, settings, raised)
+        predicted, alarms[job], of_others = predictions(config, table, *job, settings, raised)
+        tables.append(table)
+        found.append(predicted)
         others.append((of_others.counts.sum(), of_others.hours.sum()))
-        values.append([value for split in SPLITS for value in scores(found[split])])
-        extra.append([precision(found["test"]), estimates(found["test"].windows)["detection_macro_f1"]])
     count, hours = np.sum(others, axis=0)
+    draws = {split: resamples_of([of[split] for of in found], tables, settings) for split in SPLITS}
     return Measured(
-        np.array(values),
-        np.array(extra),
+        {split: mean_scores([of[split] for of in found], tables, draws[split]) for split in SPLITS},
+        {split: of.resamples for split, of in draws.items()},
         {kind: mean_of_seeds([alarms[kind, seed] for seed in SEEDS]) for kind in KINDS},
         count / hours,
     )
 
 
-def difference(values: Floats, reference: Floats) -> str:
-    """Return the mean of paired differences with its standard error, over the means of the folds, whose recordings are others.
-
-    Args:
-        values: shape (trainings,).
-        reference: of the same trainings with another recipe; shape (trainings,).
-    """
-    fold = np.array([fold_of(*job) for job in TRAININGS])
-    by_fold = np.array([(values - reference)[fold == one].mean() for one in np.unique(fold)])
-    return f"{by_fold.mean():+.3f} ± {by_fold.std(ddof=1) / len(by_fold) ** 0.5:.3f}"
+def mean_scores(splits: Sequence[SplitPredictions], tables: Sequence[pd.DataFrame], draws: Draws) -> Floats:
+    """Return `METRICS` as means over trainings, under the same draws of the groups in all of them; shape (rows, metrics)."""
+    each = [scores(split, draws.weights(split, table)) for split, table in zip(splits, tables, strict=True)]
+    return np.mean(each, axis=0)
 
 
 def table_of(found: Mapping[str, Measured], reference: Measured, settings: CalibrationSettings) -> pd.DataFrame:
-    """Return the scores of several recipes, or of one with several settings, with differences from a reference; one row each."""
+    """Return the scores of several recipes, or of one with several settings, with differences from a reference; one row each.
+
+    The intervals of the differences are paired, of the bootstrap of groups over the recordings of all folds.
+    """
     rows = []
     for name, of in found.items():
         row = {"": name}
-        for i, (split, metric_name) in enumerate((split, name) for split in SPLITS for name in METRICS):
-            change = difference(of.values[:, i], reference.values[:, i])
-            row[f"{split} {metric_name}"] = f"{of.values[:, i].mean():.3f} ({change})"
-        for i, metric_name in enumerate(("test precision", "test F1 of windows")):
-            change = difference(of.extra[:, i], reference.extra[:, i])
-            row[metric_name] = f"{of.extra[:, i].mean():.3f} ({change})"
+        for split in SPLITS:
+            changes = of.values[split] - reference.values[split]
+            for i, metric in enumerate(METRICS):
+                change = difference_interval(changes[:, i], reference.resamples[split], settings.confidence)
+                text = f"{of.values[split][0, i]:.3f}"
+                row[f"{split} {metric}"] = text if of is reference else f"{text} ({interval_of(change, 3, sign=True)})"
         every, of_reference = together(of.alarms), together(reference.alarms)
         row["false alarms/h"] = interval_of(every.rate(settings.confidence), 0)
         row["times the reference's"] = interval_of(false_alarm_ratio(every, of_reference, settings), 2)
@@ -253,9 +308,9 @@ def calibration_settings(config: Config) -> CalibrationSettings:
     return CalibrationSettings.model_validate_json(config.settings_json(CalibrationSettings, "evaluation"))
 
 
-def interval_of(interval: Interval | None, digits: int) -> str:
-    """Return an estimate and its interval as text."""
-    return interval_text(interval_json(interval), decimals=digits)
+def interval_of(interval: Interval | None, digits: int, sign: bool = False) -> str:
+    """Return an estimate and its interval as text, with a plus sign before positive numbers if `sign`."""
+    return interval_text(interval_json(interval), sign, digits)
 
 
 def training_key(config: Config, recipe: str, kind: str, seed: int) -> str:

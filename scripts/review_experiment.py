@@ -81,7 +81,7 @@ def main() -> None:
     )
     p.add_argument("--seed", type=int, default=0)
     p.add_argument("--seeds", type=int, default=5)
-    p.add_argument("--epochs", type=int, default=30)
+    p.add_argument("--epochs", type=int, help="retrain: epochs; those of the run by default")
     args = p.parse_args()
     parts = {"prepare": prepare, "thresholds": thresholds, "refit": refit, "retrain": retrain, "results": results}
     parts[args.part](args)
@@ -412,7 +412,7 @@ def retrain(args: argparse.Namespace) -> None:
     features, settings = (
         model["features"],
         settings_of_model(model).model_dump(mode="json")
-        | {"epochs": args.epochs, "seed": model["train"]["seed"] + args.seed},
+        | {"epochs": args.epochs or model["train"]["epochs"], "seed": model["train"]["seed"] + args.seed},
     )
     command = [
         sys.executable, "-m", "autobird.model.train", "--settings", json.dumps(settings), "--front-end", json.dumps(features),

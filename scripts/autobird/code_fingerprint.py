@@ -1,16 +1,18 @@
 """Fingerprints of the code of stages, which decide whether Snakemake runs a stage again."""
 
 import ast
+import contextlib
 import hashlib
 import re
 import sys
 from collections import defaultdict
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import grimp
 
 from autobird.core.errors import AutobirdError
+from autobird.core.files import read_json, write_json
 from autobird.core.python_code import result_affecting_code, without_docstrings
 
 PACKAGE = "autobird"
@@ -28,23 +30,58 @@ class CodeFingerprints:
     values of the settings are passed in the `params` of each rule.
     """
 
-    def __init__(self, source: Path, lock: Path) -> None:
-        """Build the import graph.
+    def __init__(self, source: Path, lock: Path, stored: Path | None = None) -> None:
+        """Read the versions of the distributions.
 
         Args:
             source: the folder that contains the package.
             lock: lock file with the versions of the distributions.
+            stored: file that keeps fingerprints for the next start of Snakemake, because computing them takes seconds. They are used
+                as long as no file of the package, the lock file, or the version of Python or grimp changes. It need not exist.
         """
-        self._source = source
-        self._graph = grimp.build_graph(PACKAGE, include_external_packages=True, cache_dir=None)
+        self._source, self._stored = source, stored
         self._locked_versions = locked_versions(lock)
         self._lock = lock
         # Snakemake asks for about 50 stages whenever it reads the workflow, and most modules are in most of them.
         self._tree, self._digest = cache(self._tree_uncached), cache(self._digest_uncached)
         self._imports = cache(self._imports_uncached)
 
+    @cached_property
+    def _graph(self) -> grimp.ImportGraph:
+        return grimp.build_graph(PACKAGE, include_external_packages=True, cache_dir=None)
+
+    @cached_property
+    def _known(self) -> dict[str, str]:
+        """The stored fingerprints by stage, with the key `of` for what they were computed from; a damaged file is as none."""
+        of = self._digest_of_all_code()
+        if self._stored is not None:
+            with contextlib.suppress(OSError, ValueError):
+                known = read_json(self._stored)
+                if isinstance(known, dict) and known.get("of") == of:
+                    return known
+        return {"of": of}
+
+    def _digest_of_all_code(self) -> str:
+        """Return a digest of everything that a fingerprint can depend on."""
+        digest = hashlib.sha256(f"{sys.version} {grimp.__version__}\n".encode())
+        for file in [*sorted((self._source / PACKAGE).rglob("*.py")), self._lock]:
+            name = self._lock.name if file == self._lock else file.relative_to(self._source).as_posix()
+            data = file.read_bytes()
+            digest.update(f"{name} {len(data)}\n".encode())
+            digest.update(data)
+        return digest.hexdigest()
+
     def of(self, module: str) -> str:
         """Return the fingerprint of a stage: 16 hexadecimal digits."""
+        if self._stored is None:
+            return self._computed(module)
+        if module not in self._known:
+            self._known[module] = self._computed(module)
+            with contextlib.suppress(OSError):  # in a folder that cannot be written, it is computed again
+                write_json(self._stored, self._known)
+        return self._known[module]
+
+    def _computed(self, module: str) -> str:
         lines = [f"{name} {digest}" for name, digest in self._digests(module).items()]
         lines += [f"{name} {self._locked_versions[name]}" for name in self.distributions(module)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -3,6 +3,8 @@
 import ast
 import copy
 import re
+import shutil
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -108,6 +110,54 @@ def test_all_versions_of_a_distribution_locked_per_platform_count(tmp_path: Path
 def before(present: CodeFingerprints) -> dict[str, str]:
     """The fingerprint of every stage with the present code."""
     return {stage: present.of(stage) for stage in stages()}
+
+
+def package_copy(folder: Path) -> Path:
+    shutil.copytree(SCRIPTS / "autobird", folder / "autobird", ignore=shutil.ignore_patterns("__pycache__"))
+    return folder
+
+
+def test_stored_fingerprints_are_those_that_are_computed_and_spare_reading_the_code(
+    tmp_path: Path, before: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = tmp_path / "folder" / "fingerprints.json"
+    first = CodeFingerprints(SCRIPTS, LOCK, stored)
+    some = [stages()[0], "autobird.model.train"]
+    assert [first.of(stage) for stage in some] == [before[stage] for stage in some]
+    monkeypatch.setattr(CodeFingerprints, "_computed", lambda *_: pytest.fail("computed again"))
+    again = CodeFingerprints(SCRIPTS, LOCK, stored)
+    assert [again.of(stage) for stage in some] == [before[stage] for stage in some]
+
+
+@pytest.mark.parametrize("change", ["module", "new module", "lock", "python", "damaged", "other content"])
+def test_stored_fingerprints_are_not_used_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    source, lock, stored = package_copy(tmp_path), tmp_path / "lock", tmp_path / "fingerprints.json"
+    lock.write_text(LOCK.read_text())
+    monkeypatch.setattr(CodeFingerprints, "_computed", lambda self, module: "before")
+    assert CodeFingerprints(source, lock, stored).of("autobird.model.train") == "before"
+    if change == "module":
+        with (source / "autobird" / "model" / "train.py").open("a") as file:
+            file.write("X = 1\n")
+    elif change == "new module":
+        (source / "autobird" / "new.py").touch()
+    elif change == "lock":
+        with lock.open("a") as file:
+            file.write("a==1\n")
+    elif change == "python":
+        monkeypatch.setattr(sys, "version", "4.0")
+    else:
+        stored.write_text("{" if change == "damaged" else "[]")
+    monkeypatch.setattr(CodeFingerprints, "_computed", lambda self, module: "after")
+    assert CodeFingerprints(source, lock, stored).of("autobird.model.train") == "after"
+    assert CodeFingerprints(source, lock, stored).of("autobird.model.train") == "after"
+
+
+def test_a_folder_that_cannot_be_written_does_not_stop_the_workflow(tmp_path: Path, before: dict[str, str]) -> None:
+    (tmp_path / "file").touch()
+    fingerprints = CodeFingerprints(SCRIPTS, LOCK, tmp_path / "file" / "fingerprints.json")
+    assert fingerprints.of("autobird.model.train") == before["autobird.model.train"]
 
 
 def changed_by(

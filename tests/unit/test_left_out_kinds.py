@@ -16,20 +16,22 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import left_out_kinds
 from autobird.config import load_config
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
+from autobird.evaluation.settings import IntervalSettings
 from autobird.predict.classification import Calibration
 from left_out_kinds import (
     KINDS,
     LEFT_OUT,
+    METRICS,
     RECIPES,
     SEEDS,
     TRAININGS,
     calibration_settings,
-    difference,
     fold_of,
+    mean_scores,
     measured,
     part,
     path_of,
-    precision,
+    resamples_of,
     scores,
     without_kind,
 )
@@ -52,17 +54,57 @@ def predicted() -> SplitPredictions:
 
 
 def test_recall_and_precision_count_pairs_of_recordings_with_a_species() -> None:
-    assert scores(predicted())[-1] == pytest.approx(2 / 3)  # a in 1, b in 3; not a in 2
-    assert precision(predicted()) == pytest.approx(
-        2 / 3
-    )  # a in 1, b in 3, and falsely a in 3; recording 4 has no species
+    of = dict(zip(METRICS, scores(predicted(), np.ones((1, 4)))[0], strict=True))
+    assert of["recall"] == pytest.approx(2 / 3)  # a in 1, b in 3; not a in 2
+    assert of["precision"] == pytest.approx(2 / 3)  # a in 1, b in 3, and falsely a in 3; recording 4 has no species
 
 
-def test_the_error_of_a_difference_is_that_over_the_means_of_the_folds() -> None:
-    fold = np.array([fold_of(*training) for training in TRAININGS])
-    values = np.where(fold == 0, 1.0, 0.0)
-    assert difference(values, np.zeros(len(fold))) == "+0.200 ± 0.200"
-    assert difference(values, values) == "+0.000 ± 0.000"
+def test_scores_of_a_row_of_weights_are_those_of_the_groups_with_a_weight() -> None:
+    of = dict(zip(METRICS, scores(predicted(), np.array([[1.0, 0, 2, 1]]))[0], strict=True))
+    assert of["recall"] == pytest.approx(1)
+    assert of["precision"] == pytest.approx(3 / 5)  # 1 + 2 of 1 + 2 * 2
+
+
+def training_of(rows: list[tuple[str, str, str, list[float]]]) -> tuple[pd.DataFrame, SplitPredictions]:
+    table = predictions(rows)
+    table.attrs["labels"] = ["a", "b"]
+    calibration = replace(Calibration.none("independent", 2, "mean"), thresholds=np.full(2, 0.5))
+    return table, predictions_of_split(table, ["a", "b"], "test", calibration)
+
+
+def test_a_group_has_the_same_weight_in_all_trainings_that_test_it() -> None:
+    def rows(numbers: range) -> list[tuple[str, str, str, list[float]]]:
+        return [(f"{n}", f"g{n // 2}", "ab"[n // 2 % 2], [HEARD, SILENT]) for n in numbers]
+
+    settings = IntervalSettings(resamples=100)
+    # The second training tests recordings of its own and, in another order, some of the first.
+    trainings = [training_of(rows(range(8, 24))), training_of([*reversed(rows(range(16, 32)))])]
+    tables, splits = zip(*trainings, strict=True)
+    draws = resamples_of(splits, tables, settings)
+    assert len(draws.names) == draws.resamples.groups == 12
+    assert (draws.resamples.weights[1:101].std(axis=0) > 0).all()
+    for table, split in trainings:
+        weights = draws.weights(split, table)
+        names = table.drop_duplicates("recording").set_index("recording")["group"]
+        for name, code in zip(split.names, split.group, strict=True):
+            expected = draws.resamples.weights[:, draws.names.index(names[name])]
+            np.testing.assert_array_equal(weights[:, code], expected)
+
+
+def test_the_mean_over_trainings_has_one_row_for_each_draw_and_no_spread_without_errors() -> None:
+    right = [(f"{n}", f"g{n}", "ab"[n % 2], [HEARD, SILENT] if n % 2 == 0 else [SILENT, HEARD]) for n in range(8)]
+    wrong = [(*row[:3], row[3][::-1]) if row[0] == "0" else row for row in right]
+    settings = IntervalSettings(resamples=100)
+    spreads = []
+    for rows in (right, wrong):
+        tables, splits = zip(*[training_of(rows), training_of(right)], strict=True)
+        draws = resamples_of(splits, tables, settings)
+        values = mean_scores(splits, tables, draws)
+        assert values.shape == (len(draws.resamples.weights), len(METRICS))
+        spreads.append(values[1:101, METRICS.index("recall")].std())
+        # One of 8 recordings is wrong in one of two trainings.
+        assert values[0, METRICS.index("recall")] == pytest.approx(1 if rows is right else 15 / 16)
+    assert spreads[0] == 0 < spreads[1]
 
 
 def test_logits_of_other_settings_are_refused_and_missing_ones_reported(

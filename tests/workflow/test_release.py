@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from autobird.drift.features import DRIFT_FEATURES
 from autobird.predict import Classifier
@@ -72,6 +73,7 @@ def test_a_folder_of_the_test_recordings_has_the_drift_features_of_the_test_spli
     np.testing.assert_allclose(found.loc[split.index], split, atol=1e-3)
 
 
+@pytest.mark.long
 def test_a_repeated_release_gives_the_same_bytes(folder: Path) -> None:
     release = folder / "results/test/release"
     files = [

@@ -119,6 +119,7 @@ def test_a_removed_recording_reruns_its_batch(folder: Path) -> None:
     assert name not in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
 
 
+@pytest.mark.long
 def test_a_recording_replaced_under_the_same_name_size_and_time_reruns_its_batch(folder: Path) -> None:
     file = a_recording(folder)
     before = file.stat()
@@ -153,6 +154,7 @@ def test_a_corrected_licence_reruns_only_the_catalogue_and_the_bundle(folder: Pa
     assert "CC0" in next(line for line in text.splitlines() if line.startswith(name))
 
 
+@pytest.mark.long
 def test_a_policy_that_excludes_a_licence_quarantines_its_recordings_and_decodes_nothing(folder: Path) -> None:
     policy = "licences: {train: [CC0, BY, BY-NC-SA]}"
     result = run(folder, f"corpus={{type: folder, root: my birds, {policy}}}")
@@ -173,6 +175,7 @@ def test_a_policy_that_excludes_a_licence_quarantines_its_recordings_and_decodes
     assert again.rules == {"manifest", "catalogue", *AFTER_CATALOGUE}
 
 
+@pytest.mark.long
 def test_recordings_that_are_taken_down_disappear_from_every_output_in_the_next_run(folder: Path) -> None:
     with (folder / "my birds" / "SOURCES.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
@@ -239,6 +242,7 @@ def test_another_function_in_the_mel_module_reruns_the_stages_that_reach_it(fold
     assert result.rules == {"mel_shards", "dataset", *AFTER_DATASET}
 
 
+@pytest.mark.long
 def test_changed_code_of_a_property_of_settings_reruns_the_stages_that_use_it(folder: Path) -> None:
     edit(
         folder / "scripts/autobird/audio/settings.py",
@@ -265,6 +269,7 @@ def test_a_new_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> 
     assert metrics["confidence"] == 0.9
 
 
+@pytest.mark.long
 def test_a_new_version_of_a_library_reruns_the_stages_that_import_it(folder: Path) -> None:
     edit(folder / "envs/requirements.lock", r"(?m)^soxr==.*$", "soxr==99.0")
     result = run(folder)
@@ -273,11 +278,13 @@ def test_a_new_version_of_a_library_reruns_the_stages_that_import_it(folder: Pat
     assert result.rules == {*BATCH, *AFTER_RECORDINGS}
 
 
+@pytest.mark.long
 def test_switching_profile_and_tracking_on_runs_their_rules_alone(folder: Path) -> None:
     assert run(folder, "train={profile: true}").rules == {"profile"}
     assert run(folder, "train={profile: true}", "run={tracking: offline}").rules == {"track"}
 
 
+@pytest.mark.long
 def test_a_setting_of_the_release_does_not_rerun_the_training(folder: Path) -> None:
     assert run(folder, "release={max_f1_loss: 0.5}").rules == {"compare", *AFTER_COMPARE}
     again = run(folder, "release={max_f1_loss: 0.5, prune: 0.25}")
@@ -332,6 +339,7 @@ def test_changes_that_do_not_concern_the_windows_embed_nothing(folder: Path) -> 
     assert embeddings(folder, *changes, backbone=backbone).jobs == set()
 
 
+@pytest.mark.long
 def test_an_added_recording_embeds_its_batch(folder: Path) -> None:
     write_onnx(folder / "small.onnx")
     embeddings(folder)
@@ -367,6 +375,7 @@ def test_a_moved_folder_is_not_decoded_again(folder: Path) -> None:
     assert result.jobs == set()
 
 
+@pytest.mark.long
 def test_a_larger_demo_synthesises_only_batches_with_new_recordings(tmp_path: Path) -> None:
     project = copy_project(tmp_path / "p")
     first = snakemake(project, "--until", "download")

@@ -139,6 +139,7 @@ def test_a_killed_download_and_a_server_that_does_not_respond_end_with_the_same_
     assert promised(project) == first
 
 
+@pytest.mark.long
 def test_a_withdrawn_recording_is_quarantined_and_only_a_new_one_is_downloaded(
     project: Path, server: FakeServer
 ) -> None:

@@ -98,7 +98,9 @@ def exit_with_error(error):
 try:
     MEMBERS = members_of(config)
     FINGERPRINTS = CodeFingerprints(
-        SCRIPTS, Path(workflow.basedir) / "envs/requirements.lock"
+        SCRIPTS,
+        Path(workflow.basedir) / "envs/requirements.lock",
+        Path(".autobird/code_fingerprints.json"),
     )
 except AutobirdError as error:
     exit_with_error(error)
