@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
-from scipy.stats import beta
-from scipy.stats import t as student
+
+from autobird.core import quantiles
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -164,14 +164,14 @@ def bounded_interval(
 
     def clopper_pearson(value: float, trials: float) -> tuple[float, float]:
         successes = value * trials
-        low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes > 0 else 0.0
-        high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+        low = quantiles.beta(tail, successes, trials - successes + 1) if successes > 0 else 0.0
+        high = quantiles.beta(1 - tail, successes + 1, trials - successes) if successes < trials else 1.0
         return low, high
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         if error < _MIN_STANDARD_ERROR or not 0 < value < 1:
             return clopper_pearson(value, max(1, groups))
-        quantile = student.ppf(1 - tail, max(degrees_of_freedom, min_degrees_of_freedom))
+        quantile = quantiles.student(1 - tail, max(degrees_of_freedom, min_degrees_of_freedom))
         half_width = quantile * error / (value * (1 - value))
         low, high = clopper_pearson(value, max(1.0, min(groups, resamples.effective_groups) / 2))
         return max(low, float(expit(logit(value) - half_width))), min(high, float(expit(logit(value) + half_width)))
@@ -189,7 +189,7 @@ def positive_interval(values: Floats, resamples: Resamples, confidence: float) -
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         if error < _MIN_STANDARD_ERROR or value <= 0:
             return np.nan, np.nan
-        half_width = student.ppf((1 + confidence) / 2, degrees_of_freedom) * error / value
+        half_width = quantiles.student((1 + confidence) / 2, degrees_of_freedom) * error / value
         factor = float(np.exp(half_width)) if half_width <= _MAX_LOG_HALF_WIDTH else np.nan
         return value / factor, value * factor
 
@@ -209,7 +209,7 @@ def difference_interval(values: Floats, resamples: Resamples, confidence: float)
     variance_of_one_group = (1 / sizes).sum() / len(sizes) ** 2 / resamples.groups
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
-        quantile = student.ppf((1 + confidence) / 2, degrees_of_freedom)
+        quantile = quantiles.student((1 + confidence) / 2, degrees_of_freedom)
         half_width = float(quantile * np.sqrt(error**2 + variance_of_one_group))
         return max(-1.0, value - half_width), min(1.0, value + half_width)
 
@@ -233,7 +233,7 @@ def slope_interval(values: Floats, resamples: Resamples, confidence: float, grou
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         degrees_of_freedom = max(degrees_of_freedom, groups - 1.0, 1.0)
-        quantile = student.ppf((1 + confidence) / 2, degrees_of_freedom)
+        quantile = quantiles.student((1 + confidence) / 2, degrees_of_freedom)
         half_width = float(quantile * np.sqrt(error**2 + (0.5 / max(1, groups)) ** 2))
         return max(-1.0, value - half_width), min(1.0, value + half_width)
 
@@ -265,7 +265,7 @@ def ratio_interval(numerator: Floats, denominator: Floats, resamples: Resamples,
     variance_of_one_group *= (numerator[0] ** -2 + denominator[0] ** -2) / 2
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
-        quantile = student.ppf((1 + confidence) / 2, degrees_of_freedom)
+        quantile = quantiles.student((1 + confidence) / 2, degrees_of_freedom)
         half_width = float(quantile * np.sqrt(error**2 + variance_of_one_group))
         if half_width > _MAX_LOG_HALF_WIDTH:
             return np.nan, np.nan

@@ -7,8 +7,8 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
+from autobird.core import quantiles
 from autobird.evaluation.bootstrap import Interval
 from autobird.evaluation.predictions import QUIET_SPLITS, SplitPredictions
 from autobird.evaluation.rates import rate_interval
@@ -133,7 +133,7 @@ def false_alarm_ratio(of: FalseAlarms, reference: FalseAlarms, settings: Interva
     resampled = counts @ draws.T + 0.5
     total = counts.sum(axis=1) + 0.5
     error = np.sqrt(np.log(resampled[0] / resampled[1]).var(ddof=1) + (1 / total[1]) ** 2)
-    factor = float(np.exp(student.ppf((1 + settings.confidence) / 2, groups - 1) * error))
+    factor = float(np.exp(quantiles.student((1 + settings.confidence) / 2, groups - 1) * error))
     ratio = float(total[0] / total[1])
     if of is reference:
         return 1.0, 1.0, 1.0

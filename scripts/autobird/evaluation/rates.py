@@ -2,9 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import gamma, norm
-from scipy.stats import t as student
 
+from autobird.core import quantiles
 from autobird.evaluation.bootstrap import Interval
 
 _MAX_LOG_HALF_WIDTH = 20.0
@@ -40,14 +39,14 @@ def rate_interval(counts: NDArray[np.number], hours: NDArray[np.floating], confi
     if sessions < 2:
         return rate, np.nan, np.nan
     tail = (1 - confidence) / 2
-    quantile = float(student.ppf(1 - tail, sessions - 1))
+    quantile = quantiles.student(1 - tail, sessions - 1)
     if not total:
-        return 0.0, 0.0, float(gamma.ppf(1 - tail, 1)) / total_time
+        return 0.0, 0.0, quantiles.gamma(1 - tail, 1) / total_time
     variance = float(((events - rate * time) ** 2).sum()) * sessions / (sessions - 1) / total_time**2
-    dispersion = max(1.0, variance * total_time / rate * (quantile / float(norm.ppf(1 - tail))) ** 2)
+    dispersion = max(1.0, variance * total_time / rate * (quantile / quantiles.normal(1 - tail)) ** 2)
     effective = total / dispersion
-    low = float(gamma.ppf(tail, effective)) * dispersion / total_time
-    high = float(gamma.ppf(1 - tail, effective + 1)) * dispersion / total_time
+    low = quantiles.gamma(tail, effective) * dispersion / total_time
+    high = quantiles.gamma(1 - tail, effective + 1) * dispersion / total_time
     if sessions > 2:  # of two sessions, Student's t of one degree of freedom says nothing on this scale
         half_width = min(_MAX_LOG_HALF_WIDTH, quantile * float(np.sqrt(variance)) / rate)
         high = max(high, rate * float(np.exp(half_width)))

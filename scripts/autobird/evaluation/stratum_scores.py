@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
+from autobird.core import quantiles
 from autobird.evaluation.bootstrap import Interval, Resamples
 from autobird.evaluation.interval_json import IntervalJson, metric_interval
 from autobird.evaluation.metrics import Metric, Weighting, detection_precision, detection_recall, ratio, top_k
@@ -139,8 +139,8 @@ def recall_difference(
     error = float(np.sqrt(max(float(bootstrap.var(ddof=1)), floor)))
     freedom = min(groups1, groups0) - 1
     value = float(difference[0])
-    half_width = float(student.ppf((1 + settings.confidence) / 2, freedom)) * error
-    p = 2 * float(student.sf(abs(value) / error, freedom))
+    half_width = quantiles.student((1 + settings.confidence) / 2, freedom) * error
+    p = 2 * quantiles.student_tail(abs(value) / error, freedom)
     return Difference((value, max(-1.0, value - half_width), min(1.0, value + half_width)), p)
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, t
 
+from autobird.core import quantiles
 from autobird.review.sample import Sample
 
 Floats = NDArray[np.float64]
@@ -253,7 +253,7 @@ class Precision:
         if sessions < 2:
             return 1.0
         tail = 1 - (1 - self.confidence) / 2
-        return float((norm.ppf(tail) / t.ppf(tail, sessions - 1)) ** 2)
+        return float((quantiles.normal(tail) / quantiles.student(tail, sessions - 1)) ** 2)
 
 
 def _pairs(n: int | NDArray[np.integer]) -> NDArray[np.float64]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
 
+from autobird.core import quantiles
 from autobird.review.precision import Cell, Precision
 
 MOST = 2000
@@ -67,7 +67,7 @@ def remaining(precision: Precision, threshold: float, wanted: float = 0.05, spec
         return Remaining(threshold, species, float("nan"), wanted, {}, False)
     if now <= wanted:
         return Remaining(threshold, species, now, wanted, {}, True)
-    z = float(norm.ppf(1 - (1 - precision.confidence) / 2))
+    z = quantiles.normal(1 - (1 - precision.confidence) / 2)
     size = np.array([cell.population for cell in cells], np.float64)
     reviewed = np.array([cell.reviewed for cell in cells], np.float64)
     rate = _effect(cells)
