@@ -412,7 +412,8 @@ def retrain(args: argparse.Namespace) -> None:
     features, settings = (
         model["features"],
         settings_of_model(model).model_dump(mode="json")
-        | {"epochs": args.epochs or model["train"]["epochs"], "seed": model["train"]["seed"] + args.seed},
+        | ({"epochs": args.epochs} if args.epochs else {})
+        | {"seed": model["train"]["seed"] + args.seed},
     )
     command = [
         sys.executable, "-m", "autobird.model.train", "--settings", json.dumps(settings), "--front-end", json.dumps(features),

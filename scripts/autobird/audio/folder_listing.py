@@ -72,4 +72,5 @@ def not_audio_note(kinds: Iterable[str], example: str) -> str:
     """
     counts = Counter(kinds)
     listed = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-    return f"{counted(counts.total(), 'file is', 'files are')} not audio ({listed}), for example {printable(example)}"
+    found = f"{counted(counts.total(), 'file is', 'files are')} not audio ({listed}), for example {printable(example)}"
+    return f"{found}; {'it is' if counts.total() == 1 else 'they are'} skipped"

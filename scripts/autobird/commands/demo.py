@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
     from autobird.synth.folder import write_folder
 
     recordings = _RECORDINGS if args.recordings is None else args.recordings
+    print(f"synthesising recordings of {args.species} species and of sound without them; about 4 a second", flush=True)
     count = write_folder(args.folder, args.species, recordings, args.seed, args.negatives, args.other_birds)
     print(
         f"{counted(count, 'recording')} of {args.species} species and of sound without them, and SOURCES.csv, written to {args.folder}"
@@ -79,6 +80,11 @@ def _write_field(args: argparse.Namespace) -> None:
     except ValidationError as error:
         first = error.errors()[0]
         raise AutobirdError(f"--{first['loc'][0]} {first['input']}: {first['msg']}") from error
+    print(
+        f"synthesising {counted(field.recordings, 'field recording')} of {field.seconds:g} s, a silent and a damaged one; "
+        "about 3 s for each",
+        flush=True,
+    )
     count = write_field_folder(args.folder, demo, field)
     print(
         f"{counted(count, 'field recording')} of {args.species} species, Raven selection tables and SOURCES.csv written to {args.folder}"
