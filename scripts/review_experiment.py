@@ -634,13 +634,16 @@ def results(args: argparse.Namespace) -> None:
         found[name] = _mean(scores, counts)
     write_json(args.folder / "results.json", {name: value[0].tolist() for name, value in found.items()})
     print(f"{scores.sessions} sessions\n\n{HEADER}")
+    # Trainings without decisions on the same machine are the fairer reference than the one network of the run.
+    base = "none" if "none" in found else "former"
+    print(f"reference: {base}")
     for name, value in found.items():
-        reference = None if name == "former" else found["former"]
+        reference = None if name in ("former", base) else found[base]
         print(_line(f"{name} ({len(by_queue[name])} trainings)", scores, value, reference))
     if "random_clips" in found:
         print(f"\nagainst random clips\n\n{HEADER}")
         for name, value in found.items():
-            if name not in ("former", "random_clips"):
+            if name not in ("former", base, "random_clips"):
                 print(_line(name, scores, value, found["random_clips"]))
 
 
