@@ -35,7 +35,7 @@ from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.false_alarms import FalseAlarms, WindowSound, false_alarm_ratio, false_alarms, mean_of_seeds
 from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.interval_text import interval_text
-from autobird.evaluation.metrics import Weighting, all_metrics
+from autobird.evaluation.metrics import Weighting, all_metrics, detection_precision, detection_recall, macro_f1
 from autobird.evaluation.predictions import (
     SplitPredictions,
     predictions_of_split,
@@ -73,9 +73,13 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 """Training settings by recipe. With softmax outputs, negatives are not trained on, but may be backgrounds. Calibration and thresholds use
 negatives with all recipes."""
 
-METRICS = ("macro-F1", "cmAP", "recall", "precision", "F1 of windows")
-"""Of recordings, but `cmAP` and `F1 of windows`, which are of windows. `recall` and `precision` are those of the pairs of a recording with
-a species and a detected species."""
+OF_RECORDINGS = {"macro-F1": macro_f1, "recall": detection_recall, "precision": detection_precision}
+"""Metrics of the recordings with a species. `recall` and `precision` are those of the pairs of a recording and a detected species."""
+
+OF_WINDOWS = {"cmAP": "cmap", "F1 of windows": "detection_macro_f1"}
+"""Metrics of all windows, those of recordings without a species too, by their names in `all_metrics`."""
+
+METRICS = (*OF_RECORDINGS, *OF_WINDOWS)
 
 RAISED = 0.8
 THRESHOLDS: Mapping[str, dict[str, float]] = {
@@ -152,25 +156,34 @@ def predictions(
     return found, false_alarms(found[LEFT_OUT], of_kind), false_alarms(found["test"], of_others)
 
 
-def scores(split: SplitPredictions, weights: Floats) -> Floats:
-    """Return `METRICS` under many weightings of the groups; shape (rows, metrics).
+def with_species(split: SplitPredictions) -> SplitPredictions:
+    """Return the predictions for the recordings with a species."""
+    kept = ~split.recordings.negative
+    number = np.cumsum(kept) - 1
+    windows = split.windows.subset(kept[split.windows.recording])
+    return SplitPredictions(
+        replace(windows, recording=number[windows.recording]),
+        replace(split.recordings.subset(kept), recording=np.arange(kept.sum())),
+        [name for name, is_kept in zip(split.names, kept, strict=True) if is_kept],
+        np.unique(split.group[kept], return_inverse=True)[1],
+    )
+
+
+def recording_scores(split: SplitPredictions, weights: Floats) -> Floats:
+    """Return `OF_RECORDINGS` under many weightings of the groups; shape (rows, metrics).
 
     Args:
-        split: predictions.
+        split: predictions for the recordings with a species (`with_species`).
         weights: weights of the groups of its recordings, in the order of `split.group`; shape (rows, groups).
     """
-    species = ~split.recordings.negative
-    recordings = all_metrics(split.recordings, Weighting(weights, split.group))
-    with_species = all_metrics(split.recordings.subset(species), Weighting(weights, split.group[species]))
-    windows = all_metrics(split.windows, Weighting(weights, split.group[split.windows.recording]))
-    values = {
-        "macro-F1": recordings["macro_f1"],
-        "cmAP": windows["cmap"],
-        "recall": recordings["detection_recall"],
-        "precision": with_species["detection_precision"],
-        "F1 of windows": windows["detection_macro_f1"],
-    }
-    return np.stack([values[name].values for name in METRICS], axis=1)
+    weighting = Weighting(weights, split.group)
+    return np.stack([metric(split.recordings, weighting).values for metric in OF_RECORDINGS.values()], axis=1)
+
+
+def window_scores(split: SplitPredictions, weights: Floats) -> Floats:
+    """Return `OF_WINDOWS` under many weightings of the groups; arguments and shape as for `recording_scores`, with all recordings."""
+    metrics = all_metrics(split.windows, Weighting(weights, split.group[split.windows.recording]))
+    return np.stack([metrics[name].values for name in OF_WINDOWS.values()], axis=1)
 
 
 @dataclass(frozen=True)
@@ -229,18 +242,31 @@ def together(kinds: Mapping[str, FalseAlarms]) -> FalseAlarms:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """A metric of several trainings.
+
+    Attributes:
+        mean: over the trainings, under the same draws of the groups in all of them; shape (rows,).
+        each: estimate of each training; shape (trainings,).
+    """
+
+    mean: Floats
+    each: Floats
+
+
+@dataclass(frozen=True)
 class Measured:
     """What was measured of the trainings without each kind.
 
     Attributes:
-        values: `METRICS` of the validation and the test recordings by split, as means over the trainings; shape (rows, metrics).
-        resamples: the weights of the groups behind the rows, by split; the same for all recipes.
+        scores: by split and metric, for the weights of `resamples`.
+        resamples: the weights of the groups by split and metric; the same for all recipes.
         alarms: false alarms in the sound of each kind, means over the seeds.
         others: false alarms per hour in the test recordings of the other kinds, over all trainings.
     """
 
-    values: Mapping[str, Floats]
-    resamples: Mapping[str, Resamples]
+    scores: Mapping[tuple[str, str], Scores]
+    resamples: Mapping[tuple[str, str], Resamples]
     alarms: Mapping[str, FalseAlarms]
     others: float
 
@@ -264,38 +290,82 @@ def measured(
         found.append(predicted)
         others.append((of_others.counts.sum(), of_others.hours.sum()))
     count, hours = np.sum(others, axis=0)
-    draws = {split: resamples_of([of[split] for of in found], tables, settings) for split in SPLITS}
+    by_metric, resamples = {}, {}
+    for split in SPLITS:
+        of_split, drawn = scores([of[split] for of in found], tables, settings)
+        by_metric |= {(split, metric): of for metric, of in of_split.items()}
+        resamples |= {(split, metric): of for metric, of in drawn.items()}
     return Measured(
-        {split: mean_scores([of[split] for of in found], tables, draws[split]) for split in SPLITS},
-        {split: of.resamples for split, of in draws.items()},
+        by_metric,
+        resamples,
         {kind: mean_of_seeds([alarms[kind, seed] for seed in SEEDS]) for kind in KINDS},
         count / hours,
     )
 
 
-def mean_scores(splits: Sequence[SplitPredictions], tables: Sequence[pd.DataFrame], draws: Draws) -> Floats:
-    """Return `METRICS` as means over trainings, under the same draws of the groups in all of them; shape (rows, metrics)."""
-    each = [scores(split, draws.weights(split, table)) for split, table in zip(splits, tables, strict=True)]
-    return np.mean(each, axis=0)
+def scores(
+    splits: Sequence[SplitPredictions], tables: Sequence[pd.DataFrame], settings: IntervalSettings
+) -> tuple[dict[str, Scores], dict[str, Resamples]]:
+    """Return the scores of several trainings and the weights behind them, by metric of `METRICS`.
+
+    Groups without a species are drawn for `OF_WINDOWS` alone. They have no part in `OF_RECORDINGS`. If they were
+    drawn there, `difference_interval` would add too small an effect of one more group.
+
+    Args:
+        splits: predictions of each training.
+        tables: windows of each training, with the columns `recording` and `group`, and the labels as attribute.
+        settings: number and seed of the resamples.
+    """
+    found, resamples = {}, {}
+    of_species = [with_species(split) for split in splits]
+    for names, parts, compute in (
+        (OF_RECORDINGS, of_species, recording_scores),
+        (OF_WINDOWS, splits, window_scores),
+    ):
+        draws = resamples_of(parts, tables, settings)
+        values = [compute(part, draws.weights(part, table)) for part, table in zip(parts, tables, strict=True)]
+        for metric, of in zip(names, np.moveaxis(np.stack(values), 2, 0), strict=True):
+            found[metric] = Scores(of.mean(axis=0), of[:, 0])
+            resamples[metric] = draws.resamples
+    return found, resamples
+
+
+def error_of_trainings(differences: Floats) -> float:
+    """Return the standard error of a mean over the trainings, from the differences between trainings on the same fold.
+
+    They have other seeds and kinds, but the same recordings. What the intervals over groups of recordings do not contain.
+
+    Args:
+        differences: between two recipes, of each of `TRAININGS`; shape (trainings,).
+    """
+    fold = np.array([fold_of(*job) for job in TRAININGS])
+    deviations = differences - np.array([differences[fold == one].mean() for one in fold])
+    degrees_of_freedom = len(fold) - len(np.unique(fold))
+    return float(np.sqrt((deviations**2).sum() / degrees_of_freedom / len(fold)))
 
 
 def table_of(found: Mapping[str, Measured], reference: Measured, settings: CalibrationSettings) -> pd.DataFrame:
     """Return the scores of several recipes, or of one with several settings, with differences from a reference; one row each.
 
-    The intervals of the differences are paired, of the bootstrap of groups over the recordings of all folds.
+    The intervals of the differences are paired, of the bootstrap of groups over the recordings of all folds; beside them stand the
+    standard errors of `error_of_trainings`.
     """
     rows = []
     for name, of in found.items():
         row = {"": name}
-        for split in SPLITS:
-            changes = of.values[split] - reference.values[split]
-            for i, metric in enumerate(METRICS):
-                change = difference_interval(changes[:, i], reference.resamples[split], settings.confidence)
-                text = f"{of.values[split][0, i]:.3f}"
-                row[f"{split} {metric}"] = text if of is reference else f"{text} ({interval_of(change, 3, sign=True)})"
-        every, of_reference = together(of.alarms), together(reference.alarms)
+        for (split, metric), score in of.scores.items():
+            text = f"{score.mean[0]:.3f}"
+            if of is not reference:
+                former = reference.scores[split, metric]
+                change = score.mean - former.mean
+                interval = difference_interval(change, reference.resamples[split, metric], settings.confidence)
+                by_training = error_of_trainings(score.each - former.each)
+                text += f" ({interval_of(interval, 3, sign=True)}; by training ± {by_training:.3f})"
+            row[f"{split} {metric}"] = text
+        every = together(of.alarms)
+        ratio = None if of is reference else false_alarm_ratio(every, together(reference.alarms), settings)
         row["false alarms/h"] = interval_of(every.rate(settings.confidence), 0)
-        row["times the reference's"] = interval_of(false_alarm_ratio(every, of_reference, settings), 2)
+        row["times the reference's"] = interval_of(ratio, 2) if ratio else ""
         by_kind = {kind: part.rate(settings.confidence) for kind, part in of.alarms.items()}
         row["other kinds, test"] = f"{of.others:.0f}"
         row["mean of the kinds"] = f"{np.mean([rate[0] for rate in by_kind.values() if rate]):.0f}"

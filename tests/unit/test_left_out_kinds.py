@@ -15,6 +15,8 @@ sys.path.insert(0, str(ROOT / "scripts"))
 
 import left_out_kinds
 from autobird.config import load_config
+from autobird.evaluation.bootstrap import difference_interval
+from autobird.evaluation.false_alarms import FalseAlarms
 from autobird.evaluation.predictions import SplitPredictions, predictions_of_split
 from autobird.evaluation.settings import IntervalSettings
 from autobird.predict.classification import Calibration
@@ -22,17 +24,24 @@ from left_out_kinds import (
     KINDS,
     LEFT_OUT,
     METRICS,
+    OF_RECORDINGS,
+    OF_WINDOWS,
     RECIPES,
     SEEDS,
     TRAININGS,
+    Measured,
     calibration_settings,
+    error_of_trainings,
     fold_of,
-    mean_scores,
     measured,
     part,
     path_of,
+    recording_scores,
     resamples_of,
     scores,
+    table_of,
+    window_scores,
+    with_species,
     without_kind,
 )
 from tests.predictions import predictions
@@ -54,15 +63,30 @@ def predicted() -> SplitPredictions:
 
 
 def test_recall_and_precision_count_pairs_of_recordings_with_a_species() -> None:
-    of = dict(zip(METRICS, scores(predicted(), np.ones((1, 4)))[0], strict=True))
+    of = dict(zip(OF_RECORDINGS, recording_scores(with_species(predicted()), np.ones((1, 3)))[0], strict=True))
     assert of["recall"] == pytest.approx(2 / 3)  # a in 1, b in 3; not a in 2
     assert of["precision"] == pytest.approx(2 / 3)  # a in 1, b in 3, and falsely a in 3; recording 4 has no species
 
 
 def test_scores_of_a_row_of_weights_are_those_of_the_groups_with_a_weight() -> None:
-    of = dict(zip(METRICS, scores(predicted(), np.array([[1.0, 0, 2, 1]]))[0], strict=True))
+    of = dict(zip(OF_RECORDINGS, recording_scores(with_species(predicted()), np.array([[1.0, 0, 2]]))[0], strict=True))
     assert of["recall"] == pytest.approx(1)
     assert of["precision"] == pytest.approx(3 / 5)  # 1 + 2 of 1 + 2 * 2
+    weights = np.array([[1.0, 1, 1, 1], [1, 0, 1, 1], [1, 0, 2, 0]])
+    f1 = window_scores(predicted(), weights)[:, list(OF_WINDOWS).index("F1 of windows")]
+    # Of a, 1 is found, 1 missed, 2 false; 1 found, 2 false; 1 found, 2 false (twice that in 3). F1 of b: 1.
+    np.testing.assert_allclose(f1, [(2 / 5 + 1) / 2, (2 / 4 + 1) / 2, (2 / 4 + 1) / 2])
+
+
+def test_recordings_with_a_species_keep_their_windows_and_groups() -> None:
+    rows = [("1", "g1", "", [HEARD, SILENT]), ("2", "g2", "a", [HEARD, SILENT]), ("3", "g3", "b", [SILENT, HEARD])]
+    _, split = training_of([*rows, ("4", "g2", "b", [HEARD, HEARD])])
+    kept = with_species(split)
+    assert kept.names == ["2", "3", "4"]
+    assert kept.group.tolist() == [0, 1, 0]
+    assert kept.windows.recording.tolist() == kept.recordings.recording.tolist() == [0, 1, 2]
+    present = [[True, False], [False, True], [False, True]]
+    assert kept.windows.present.tolist() == kept.recordings.present.tolist() == present
 
 
 def training_of(rows: list[tuple[str, str, str, list[float]]]) -> tuple[pd.DataFrame, SplitPredictions]:
@@ -91,20 +115,90 @@ def test_a_group_has_the_same_weight_in_all_trainings_that_test_it() -> None:
             np.testing.assert_array_equal(weights[:, code], expected)
 
 
+def test_each_draw_has_the_species_of_all_trainings_whatever_the_order_of_their_labels() -> None:
+    first = training_of([(f"{n}", f"g{n}", "ab"[n % 2], [HEARD, SILENT]) for n in range(10)])
+    table = predictions([(f"{n}", f"g{n}", "bc"[n % 2], [HEARD, SILENT]) for n in range(10, 18)])
+    table.attrs["labels"] = ["c", "b"]
+    calibration = Calibration.none("independent", 2, "mean")
+    second = table, predictions_of_split(table, ["c", "b"], "test", calibration)
+    draws = resamples_of([first[1], second[1]], [first[0], table], IntervalSettings(resamples=100))
+    species = {"a": [0, 2, 4, 6, 8], "b": [1, 3, 5, 7, 9, 10, 12, 14, 16], "c": [11, 13, 15, 17]}
+    assert sorted(draws.resamples.stratum_sizes) == [4, 5, 9]
+    for numbers in species.values():
+        columns = [draws.names.index(f"g{n}") for n in numbers]
+        np.testing.assert_allclose(draws.resamples.weights[:, columns].sum(axis=1), len(numbers))
+
+
+RIGHT = [(f"{n}", f"g{n}", "ab"[n % 2], [HEARD, SILENT] if n % 2 == 0 else [SILENT, HEARD]) for n in range(8)]
+WRONG = [(*row[:3], row[3][::-1]) if row[0] == "0" else row for row in RIGHT]
+NEGATIVES = [(f"{n}", f"g{n}", "", [HEARD if n == 10 else SILENT, SILENT]) for n in range(10, 30)]
+
+
 def test_the_mean_over_trainings_has_one_row_for_each_draw_and_no_spread_without_errors() -> None:
-    right = [(f"{n}", f"g{n}", "ab"[n % 2], [HEARD, SILENT] if n % 2 == 0 else [SILENT, HEARD]) for n in range(8)]
-    wrong = [(*row[:3], row[3][::-1]) if row[0] == "0" else row for row in right]
-    settings = IntervalSettings(resamples=100)
     spreads = []
-    for rows in (right, wrong):
-        tables, splits = zip(*[training_of(rows), training_of(right)], strict=True)
-        draws = resamples_of(splits, tables, settings)
-        values = mean_scores(splits, tables, draws)
-        assert values.shape == (len(draws.resamples.weights), len(METRICS))
-        spreads.append(values[1:101, METRICS.index("recall")].std())
+    for rows in (RIGHT, WRONG):
+        tables, splits = zip(*[training_of(rows), training_of(RIGHT)], strict=True)
+        found, resamples = scores(splits, tables, IntervalSettings(resamples=100))
+        assert set(found) == set(resamples) == set(METRICS)
+        recall = found["recall"]
+        assert recall.mean.shape == (len(resamples["recall"].weights),)
+        spreads.append(recall.mean[1:101].std())
         # One of 8 recordings is wrong in one of two trainings.
-        assert values[0, METRICS.index("recall")] == pytest.approx(1 if rows is right else 15 / 16)
+        assert recall.mean[0] == pytest.approx(1 if rows is RIGHT else 15 / 16)
+        assert recall.each == pytest.approx([1 if rows is RIGHT else 7 / 8, 1])
     assert spreads[0] == 0 < spreads[1]
+
+
+def test_groups_without_a_species_are_drawn_for_the_metrics_of_windows_alone() -> None:
+    rows = [*WRONG, ("8", "g8", "a", [HEARD, HEARD])]
+    table, split = training_of([*rows, *NEGATIVES])
+    found, resamples = scores([split], [table], IntervalSettings(resamples=100))
+    assert {metric: of.groups for metric, of in resamples.items()} == dict.fromkeys(OF_RECORDINGS, 9) | dict.fromkeys(
+        OF_WINDOWS, 29
+    )
+    alone, without = scores([training_of(rows)[1]], [training_of(rows)[0]], IntervalSettings(resamples=100))
+    for metric in OF_RECORDINGS:
+        expected = difference_interval(alone[metric].mean, without[metric], 0.95)
+        assert difference_interval(found[metric].mean, resamples[metric], 0.95) == pytest.approx(expected)
+    # Of a, 4 of 5 are found, and 1 detection is false, that in 10; of b, 4 of 4, and 2 are false.
+    assert found["F1 of windows"].mean[0] == pytest.approx((8 / 10 + 8 / 10) / 2)
+    assert found["recall"].mean[0] == pytest.approx(8 / 9)
+    assert found["precision"].mean[0] == pytest.approx(8 / 10)
+
+
+def test_the_error_by_training_is_that_of_the_differences_on_the_same_fold() -> None:
+    fold = np.array([fold_of(*job) for job in TRAININGS])
+    assert error_of_trainings(fold / 10) == pytest.approx(0)
+    rng = np.random.default_rng(0)
+    errors = [error_of_trainings(fold + rng.normal(0, 0.1, len(fold))) for _ in range(2000)]
+    assert np.mean(np.square(errors)) == pytest.approx(0.1**2 / len(fold), rel=0.03)
+
+
+def test_a_row_has_the_paired_difference_from_the_reference() -> None:
+    config = load_config({"run": {"name": "x"}, "corpus": {"type": "folder", "root": "x"}})
+    settings = calibration_settings(config)
+    of = {}
+    right, wrong = (training_of([*rows, *NEGATIVES]) for rows in (RIGHT, WRONG))
+    mixed = [wrong, right] * (len(TRAININGS) // 2) + [wrong]
+    for name, trainings in (("better", [right] * len(TRAININGS)), ("reference", mixed), ("as good", mixed)):
+        tables, splits = zip(*trainings, strict=True)
+        found, resamples = scores(splits, tables, settings)
+        alarms = FalseAlarms(np.ones((2, 1)), np.ones(2), 0, 2)
+        of[name] = Measured(
+            {("test", metric): score for metric, score in found.items()},
+            {("test", metric): drawn for metric, drawn in resamples.items()},
+            dict.fromkeys(KINDS, alarms),
+            3.0,
+        )
+    table = table_of(of, of["reference"], settings).set_index("")
+    recall = table["test recall"]
+    assert recall["reference"] == "0.935"  # one of 8 is wrong in 11 of 21 trainings
+    assert recall["better"].startswith("1.000 (+0.065 [-")
+    assert not recall["better"].endswith("; by training ± 0.000)")
+    # As if the recipes differed in one group of 8 in two strata of 4: t of 6 degrees of freedom, times the root of 2 / 4 / 2**2 / 8.
+    assert recall["as good"] == "0.935 (+0.000 [-0.306, +0.306]; by training ± 0.000)"
+    assert table["times the reference's"].to_list()[1] == ""
+    assert table["times the reference's"].to_list()[0].startswith("1.00 [")
 
 
 def test_logits_of_other_settings_are_refused_and_missing_ones_reported(
