@@ -39,7 +39,7 @@ test-avx2: .venv/installed
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n auto \
 		tests/unit/test_training.py tests/unit/test_release.py tests/unit/test_int8.py
 
-# Test interruptions, orphaned jobs and numbers of cores. Takes some minutes.
+# Test interruptions, orphaned jobs, numbers of cores, and further changes with what they run again. Takes half an hour or more on two cores.
 test-long: .venv/installed
 	$(BIN)/python -m pytest -m long -n auto --dist loadgroup
 

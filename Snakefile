@@ -41,6 +41,10 @@ include: "workflow/rules/predict.smk"
 include: "workflow/rules/field_evaluation.smk"
 
 
+# All rules have been read, and so all fingerprints are known.
+FINGERPRINTS.store()
+
+
 rule all:
     """Make everything: evaluated model, bundle, figures and drift test."""
     default_target: True

@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import hashlib
+import os
 import re
 import sys
 from collections import defaultdict
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import grimp
 
+import autobird
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_json
 from autobird.core.python_code import result_affecting_code, without_docstrings
@@ -36,12 +38,14 @@ class CodeFingerprints:
         Args:
             source: the folder that contains the package.
             lock: lock file with the versions of the distributions.
-            stored: file that keeps fingerprints for the next start of Snakemake, because computing them takes seconds. They are used
-                as long as no file of the package, the lock file, or the version of Python or grimp changes. It need not exist.
+            stored: file in which `store` keeps the fingerprints for the next start of Snakemake, because computing them takes seconds.
+                They are used as long as the files of the package, the lock file, and the versions of Python and grimp are unchanged.
+                It need not exist.
         """
-        self._source, self._stored = source, stored
+        self._source, self._lock, self._stored = source, lock, stored
+        self._code = self._digest_of_code() if stored is not None else None
+        self._known = self._read_stored()
         self._locked_versions = locked_versions(lock)
-        self._lock = lock
         # Snakemake asks for about 50 stages whenever it reads the workflow, and most modules are in most of them.
         self._tree, self._digest = cache(self._tree_uncached), cache(self._digest_uncached)
         self._imports = cache(self._imports_uncached)
@@ -50,38 +54,58 @@ class CodeFingerprints:
     def _graph(self) -> grimp.ImportGraph:
         return grimp.build_graph(PACKAGE, include_external_packages=True, cache_dir=None)
 
-    @cached_property
-    def _known(self) -> dict[str, str]:
-        """The stored fingerprints by stage, with the key `of` for what they were computed from; a damaged file is as none."""
-        of = self._digest_of_all_code()
-        if self._stored is not None:
-            with contextlib.suppress(OSError, ValueError):
-                known = read_json(self._stored)
-                if isinstance(known, dict) and known.get("of") == of:
-                    return known
-        return {"of": of}
-
-    def _digest_of_all_code(self) -> str:
-        """Return a digest of everything that a fingerprint can depend on."""
-        digest = hashlib.sha256(f"{sys.version} {grimp.__version__}\n".encode())
-        for file in [*sorted((self._source / PACKAGE).rglob("*.py")), self._lock]:
-            name = self._lock.name if file == self._lock else file.relative_to(self._source).as_posix()
-            data = file.read_bytes()
-            digest.update(f"{name} {len(data)}\n".encode())
-            digest.update(data)
-        return digest.hexdigest()
-
     def of(self, module: str) -> str:
         """Return the fingerprint of a stage: 16 hexadecimal digits."""
-        if self._stored is None:
-            return self._computed(module)
         if module not in self._known:
             self._known[module] = self._computed(module)
-            with contextlib.suppress(OSError):  # in a folder that cannot be written, it is computed again
-                write_json(self._stored, self._known)
         return self._known[module]
 
+    def store(self) -> None:
+        """Write the fingerprints for the next start, unless the code changed since this one began; where nothing can be written, none."""
+        if self._stored is None or self._code is None or self._known == self._read_stored():
+            return
+        if self._code == self._digest_of_code():
+            with contextlib.suppress(OSError):
+                write_json(self._stored, {"code": self._code, "fingerprints": self._known})
+
+    def _read_stored(self) -> dict[str, str]:
+        """Return the stored fingerprints by stage; none if they are of other code, or the file is damaged."""
+        if self._stored is None or self._code is None:
+            return {}
+        try:
+            stored = read_json(self._stored)
+            if stored["code"] == self._code and all(
+                re.fullmatch("[0-9a-f]{16}", v) for v in stored["fingerprints"].values()
+            ):
+                return dict(stored["fingerprints"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            pass
+        return {}
+
+    def _digest_of_code(self) -> str | None:
+        """Return a digest of what the fingerprints are computed from; None if it cannot be read, or if Python imports another copy of the
+        package, from which the import graph would be built.
+        """
+        if Path(autobird.__file__).resolve().parent != (self._source / PACKAGE).resolve():
+            return None
+        digest = hashlib.sha256(f"{sys.version} {grimp.__version__}\n".encode())
+        try:
+            files = [
+                Path(folder, name)
+                for folder, _, names in os.walk(self._source / PACKAGE, followlinks=True)
+                for name in names
+                if name.endswith(".py") and not name.startswith(".")
+            ]
+            for file in [*sorted(files), self._lock]:
+                data = file.read_bytes()
+                digest.update(f"{os.path.relpath(file, self._source)} {len(data)}\n".encode())
+                digest.update(data)
+        except OSError:
+            return None
+        return digest.hexdigest()
+
     def _computed(self, module: str) -> str:
+        """Return the fingerprint of a stage, computed from the code."""
         lines = [f"{name} {digest}" for name, digest in self._digests(module).items()]
         lines += [f"{name} {self._locked_versions[name]}" for name in self.distributions(module)]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]

@@ -10,8 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import grimp
 import pytest
 
+import autobird
 from autobird.code_fingerprint import CodeFingerprints, locked_versions
 from autobird.core.errors import AutobirdError
 from autobird.core.python_code import result_affecting_code, without_docstrings
@@ -112,52 +114,118 @@ def before(present: CodeFingerprints) -> dict[str, str]:
     return {stage: present.of(stage) for stage in stages()}
 
 
-def package_copy(folder: Path) -> Path:
-    shutil.copytree(SCRIPTS / "autobird", folder / "autobird", ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
+STAGES = ("autobird.audio.segment", "autobird.model.train")
+
+
+def stored_by(fingerprints: CodeFingerprints) -> dict[str, str]:
+    """The fingerprints of `STAGES`, after they were stored."""
+    found = {stage: fingerprints.of(stage) for stage in STAGES}
+    fingerprints.store()
+    return found
 
 
 def test_stored_fingerprints_are_those_that_are_computed_and_spare_reading_the_code(
     tmp_path: Path, before: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = tmp_path / "folder" / "fingerprints.json"
-    first = CodeFingerprints(SCRIPTS, LOCK, stored)
-    some = [stages()[0], "autobird.model.train"]
-    assert [first.of(stage) for stage in some] == [before[stage] for stage in some]
+    expected = {stage: before[stage] for stage in STAGES}
+    assert stored_by(CodeFingerprints(SCRIPTS, LOCK, stored)) == expected
     monkeypatch.setattr(CodeFingerprints, "_computed", lambda *_: pytest.fail("computed again"))
-    again = CodeFingerprints(SCRIPTS, LOCK, stored)
-    assert [again.of(stage) for stage in some] == [before[stage] for stage in some]
+    assert stored_by(CodeFingerprints(SCRIPTS, LOCK, stored)) == expected
 
 
-@pytest.mark.parametrize("change", ["module", "new module", "lock", "python", "damaged", "other content"])
-def test_stored_fingerprints_are_not_used_after_a_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
-) -> None:
-    source, lock, stored = package_copy(tmp_path), tmp_path / "lock", tmp_path / "fingerprints.json"
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path, Path]:
+    """A copy of the package, of the lock file, and the file of stored fingerprints, all of them "0000000000000000"."""
+    source, lock, stored = tmp_path / "scripts", tmp_path / "lock", tmp_path / "fingerprints.json"
+    shutil.copytree(SCRIPTS / "autobird", source / "autobird", ignore=shutil.ignore_patterns("__pycache__"))
     lock.write_text(LOCK.read_text())
-    monkeypatch.setattr(CodeFingerprints, "_computed", lambda self, module: "before")
-    assert CodeFingerprints(source, lock, stored).of("autobird.model.train") == "before"
-    if change == "module":
-        with (source / "autobird" / "model" / "train.py").open("a") as file:
-            file.write("X = 1\n")
-    elif change == "new module":
-        (source / "autobird" / "new.py").touch()
-    elif change == "lock":
-        with lock.open("a") as file:
-            file.write("a==1\n")
-    elif change == "python":
-        monkeypatch.setattr(sys, "version", "4.0")
-    else:
-        stored.write_text("{" if change == "damaged" else "[]")
-    monkeypatch.setattr(CodeFingerprints, "_computed", lambda self, module: "after")
-    assert CodeFingerprints(source, lock, stored).of("autobird.model.train") == "after"
-    assert CodeFingerprints(source, lock, stored).of("autobird.model.train") == "after"
+    monkeypatch.setattr(autobird, "__file__", str(source / "autobird" / "__init__.py"))
+    monkeypatch.setattr(CodeFingerprints, "_computed", lambda *_: "0" * 16)
+    stored_by(CodeFingerprints(source, lock, stored))
+    monkeypatch.setattr(CodeFingerprints, "_computed", lambda *_: "1" * 16)
+    assert set(stored_by(CodeFingerprints(source, lock, stored)).values()) == {"0" * 16}
+    return source, lock, stored
+
+
+def replace_in(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+CHANGES: dict[str, Callable[[Path, Path, Path, pytest.MonkeyPatch], Any]] = {
+    "same length": lambda s, _l, _f, _m: replace_in(s / "autobird/audio/segment.py", "import", "Import"),
+    "new module": lambda s, _l, _f, _m: (s / "autobird/new.py").touch(),
+    "removed module": lambda s, _l, _f, _m: (s / "autobird/audio/segment.py").unlink(),
+    "renamed module": lambda s, _l, _f, _m: (s / "autobird/audio/segment.py").rename(s / "autobird/audio/other.py"),
+    "lock": lambda _s, lock, _f, _m: replace_in(lock, "==1", "==2"),
+    "Python": lambda _s, _l, _f, m: m.setattr(sys, "version", "4.0"),
+    "grimp": lambda _s, _l, _f, m: m.setattr(grimp, "__version__", "0"),
+    "another copy": lambda _s, _l, _f, m: m.setattr(autobird, "__file__", str(SCRIPTS / "autobird/__init__.py")),
+    "damaged": lambda _s, _l, f, _m: f.write_text("{"),
+    "a list": lambda _s, _l, f, _m: f.write_text("[]"),
+    "no fingerprint": lambda _s, _l, f, _m: replace_in(f, f'"{"0" * 16}"', "null"),
+    "half a fingerprint": lambda _s, _l, f, _m: replace_in(f, f'"{"0" * 16}"', '"0000"'),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_stored_fingerprints_are_not_used_after_a_change(
+    copied: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    source, lock, stored = copied
+    CHANGES[change](source, lock, stored, monkeypatch)
+    assert set(stored_by(CodeFingerprints(source, lock, stored)).values()) == {"1" * 16}
+    assert set(stored_by(CodeFingerprints(source, lock, stored)).values()) == {"1" * 16}
+
+
+def test_a_module_in_a_linked_folder_counts(copied: tuple[Path, Path, Path]) -> None:
+    source, lock, stored = copied
+    (source / "autobird" / "audio").rename(source.parent / "elsewhere")
+    (source / "autobird" / "audio").symlink_to(source.parent / "elsewhere")
+    assert CodeFingerprints(source, lock, stored).of(STAGES[0]) == "0" * 16
+    replace_in(source.parent / "elsewhere" / "segment.py", "import", "Import")
+    assert CodeFingerprints(source, lock, stored).of(STAGES[0]) == "1" * 16
+
+
+def test_nothing_is_stored_of_code_that_is_edited_meanwhile(copied: tuple[Path, Path, Path]) -> None:
+    source, lock, stored = copied
+    file = source / "autobird" / "audio" / "segment.py"
+    text = file.read_text()
+    stored.unlink()
+    fingerprints = CodeFingerprints(source, lock, stored)
+    file.write_text(text + "X = 1\n")
+    stored_by(fingerprints)
+    assert not stored.exists()
+
+
+def test_locks_of_editors_are_no_code_and_unreadable_code_is_not_stored(copied: tuple[Path, Path, Path]) -> None:
+    source, lock, stored = copied
+    (source / "autobird" / ".#cli.py").symlink_to("somebody@somewhere")  # as Emacs does
+    assert CodeFingerprints(source, lock, stored).of(STAGES[0]) == "0" * 16
+    (source / "autobird" / "dangling.py").symlink_to("nowhere")
+    assert stored_by(CodeFingerprints(source, lock, stored))[STAGES[0]] == "1" * 16
 
 
 def test_a_folder_that_cannot_be_written_does_not_stop_the_workflow(tmp_path: Path, before: dict[str, str]) -> None:
     (tmp_path / "file").touch()
     fingerprints = CodeFingerprints(SCRIPTS, LOCK, tmp_path / "file" / "fingerprints.json")
-    assert fingerprints.of("autobird.model.train") == before["autobird.model.train"]
+    assert stored_by(fingerprints)[STAGES[1]] == before["autobird.model.train"]
+
+
+def test_each_rule_has_the_fingerprint_of_the_stage_that_it_runs() -> None:
+    """Without it, changed code of the stage would not run the rule again."""
+    checked = 0
+    for file in (ROOT / "workflow/rules").glob("*.smk"):
+        for rule in re.split(r"\n *(?=(?:use )?rule |checkpoint )", file.read_text()):
+            # A digest in the params decides about a manifest, and what has been downloaded stays.
+            exempt = {"sources.manifest", "sources.download", "sources.refresh"}
+            ran = set(re.findall(r"python -m autobird\.([\w.]+)", rule)) - exempt
+            given = set(re.findall(r'code=code_fingerprint\(\s*"([\w.]+)"', rule))
+            assert ran == given or not ran, rule[:60]
+            checked += len(ran)
+    assert checked > 40
 
 
 def changed_by(

@@ -175,7 +175,6 @@ def test_a_policy_that_excludes_a_licence_quarantines_its_recordings_and_decodes
     assert again.rules == {"manifest", "catalogue", *AFTER_CATALOGUE}
 
 
-@pytest.mark.long
 def test_recordings_that_are_taken_down_disappear_from_every_output_in_the_next_run(folder: Path) -> None:
     with (folder / "my birds" / "SOURCES.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
@@ -232,6 +231,30 @@ def test_a_new_number_of_mel_bands_decodes_nothing(folder: Path) -> None:
 @pytest.mark.long
 def test_a_new_rms_filter_reruns_the_dataset_and_later_stages(folder: Path) -> None:
     assert run(folder, "features={min_rms: 0.02}").rules == {"dataset", *AFTER_DATASET}
+
+
+def test_changed_code_and_libraries_are_planned_again_although_fingerprints_are_stored(folder: Path) -> None:
+    def planned() -> set[str]:
+        result = snakemake(folder, "-n", "--config", FOLDER)
+        assert result.code == 0, result.text
+        return result.rules
+
+    assert planned() == set()
+    stored, mel, lock = (
+        folder / ".autobird/code_fingerprints.json", folder / "scripts/autobird/audio/mel.py", folder / "envs/requirements.lock",
+    )  # fmt: skip
+    before = stored.read_text(encoding="utf-8")
+    code = mel.read_text(encoding="utf-8")
+    edit(mel, r"out\[:\] = scale\(mel\)", "out[:] = scale(1.5 * mel)")
+    rules = planned()
+    assert "mel_shards" in rules
+    assert "train" in rules
+    assert "segment" not in rules
+    assert stored.read_text(encoding="utf-8") != before
+    mel.write_text(code, encoding="utf-8")
+    assert planned() == set()
+    edit(lock, r"(?m)^soxr==.*$", "soxr==99.0")
+    assert {*BATCH, "train"} <= planned()
 
 
 @pytest.mark.long

@@ -43,6 +43,7 @@ class Resamples:
         bootstrap_rows: number of bootstrap rows.
         jackknife_stratum: stratum of the block that each jackknife row leaves out, as an index; shape (jackknife rows,).
         stratum_sizes: number of groups of each stratum; shape (strata,).
+        species_strata: whether a group of the stratum has a species; shape (strata,). None: all strata.
     """
 
     weights: Floats
@@ -50,6 +51,7 @@ class Resamples:
     bootstrap_rows: int
     jackknife_stratum: NDArray[np.intp]
     stratum_sizes: NDArray[np.intp]
+    species_strata: Flags | None = None
 
     @property
     def groups(self) -> int:
@@ -57,9 +59,24 @@ class Resamples:
         return self.weights.shape[1]
 
     @property
+    def species_sizes(self) -> NDArray[np.intp]:
+        """Number of groups of each stratum with a species, which are those that a mean over the species averages; of all strata if there
+        are none. Shape (strata,).
+        """
+        if self.species_strata is None or not self.species_strata.any():
+            return self.stratum_sizes
+        return self.stratum_sizes[self.species_strata]
+
+    @property
     def effective_groups(self) -> float:
-        """Number of groups that, equally distributed over the strata, would give a mean over the strata the same variance."""
-        return float(len(self.stratum_sizes) ** 2 / (1 / self.stratum_sizes).sum())
+        """Number of groups that, equally distributed over the strata, would give a mean over the species the same variance."""
+        sizes = self.species_sizes
+        return float(len(sizes) ** 2 / (1 / sizes).sum())
+
+    @property
+    def variance_of_one_group(self) -> float:
+        """Squared effect of one group with a species on a mean over the species, averaged over these groups."""
+        return 1 / (self.effective_groups * float(self.species_sizes.sum()))
 
 
 def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, seed: int) -> Resamples:
@@ -88,6 +105,8 @@ def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, se
     jackknife: list[Floats] = []
     jackknife_stratum: list[int] = []
     strata = _strata(group, present, count)
+    with_species = np.zeros(count, bool)
+    np.logical_or.at(with_species, group, present.any(axis=1))
     for stratum, members in enumerate(strata):
         n = len(members)
         bootstrap[:, members] = rng.multinomial(n - 1, np.full(n, 1 / n), size=resamples) * (n / (n - 1))
@@ -103,6 +122,7 @@ def resample_groups(group: NDArray[np.int64], present: Flags, resamples: int, se
         resamples,
         np.array(jackknife_stratum, np.intp),
         np.array([len(members) for members in strata], np.intp),
+        np.array([with_species[members].any() for members in strata]),
     )
 
 
@@ -203,14 +223,13 @@ def difference_interval(values: Floats, resamples: Resamples, confidence: float)
 
     If two networks differ in the predictions of few recordings, the bootstrap underestimates the variance of the difference.
     The variance is therefore computed as if the networks differed in one more group (similar to Agresti and Min 2005 for paired
-    proportions): the squared effect of one group on a macro-average is added. Each stratum represents a species here.
+    proportions): the squared effect of one group on a macro-average is added. Each stratum with a species represents a species here; groups
+    without any species change no macro-average.
     """
-    sizes = resamples.stratum_sizes
-    variance_of_one_group = (1 / sizes).sum() / len(sizes) ** 2 / resamples.groups
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         quantile = quantiles.student((1 + confidence) / 2, degrees_of_freedom)
-        half_width = float(quantile * np.sqrt(error**2 + variance_of_one_group))
+        half_width = float(quantile * np.sqrt(error**2 + resamples.variance_of_one_group))
         return max(-1.0, value - half_width), min(1.0, value + half_width)
 
     return _interval(values, resamples, bounds)
@@ -256,13 +275,11 @@ def ratio_interval(numerator: Floats, denominator: Floats, resamples: Resamples,
         None if the denominator is 0; bounds of NaN if the numerator is 0, or if the upper one would be more than 100 times the estimate.
         Resamples in which one of them is 0 are ignored.
     """
-    sizes = resamples.stratum_sizes
-    variance_of_one_group = (1 / sizes).sum() / len(sizes) ** 2 / resamples.groups
     if np.isnan(numerator[0]) or not denominator[0] > 0:
         return None
     if numerator[0] <= 0:
         return 0.0, np.nan, np.nan
-    variance_of_one_group *= (numerator[0] ** -2 + denominator[0] ** -2) / 2
+    variance_of_one_group = resamples.variance_of_one_group * (numerator[0] ** -2 + denominator[0] ** -2) / 2
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
         quantile = quantiles.student((1 + confidence) / 2, degrees_of_freedom)
