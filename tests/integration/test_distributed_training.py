@@ -151,6 +151,7 @@ def test_sigterm_to_any_process_saves_a_checkpoint_and_all_end_with_143(
     assert stage.weights.read_bytes() == uninterrupted
 
 
+@pytest.mark.long
 def test_after_the_launcher_was_killed_the_processes_save_a_checkpoint_and_end(
     inputs: Path, uninterrupted: bytes, tmp_path: Path
 ) -> None:

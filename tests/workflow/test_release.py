@@ -155,6 +155,7 @@ def test_predicting_without_a_folder_names_the_missing_setting(folder: Path) -> 
     assert "error: predict.input: nowhere is not a folder" in result.text
 
 
+@pytest.mark.long
 def test_drift_is_tested_on_a_folder_and_on_the_log_of_the_server(folder: Path) -> None:
     write_folder(folder / "field work", species=2, recordings=3, seed=9)
     result = snakemake(folder, "--config", FOLDER, "drift={current: field work}")

@@ -202,6 +202,7 @@ def test_recordings_that_are_taken_down_disappear_from_every_output_in_the_next_
             assert may_name or not any(n in text for n in gone), path
 
 
+@pytest.mark.long
 def test_a_corrected_recordist_date_and_place_decode_nothing(folder: Path) -> None:
     for column, value in (("recordist", "Somebody Else"), ("date", "1999-12-31"), ("location", "Nowhere")):
         change_metadata(folder, column, value)

@@ -78,6 +78,7 @@ def rows(project: Path, table: str) -> list[dict[str, str]]:
     return list(csv.DictReader((project / CORPUS / table).read_text().splitlines()))
 
 
+@pytest.mark.long
 def test_the_tables_of_several_sources_and_what_runs_again(project: Path, tmp_path: Path) -> None:
     first = run(project)
     assert (

@@ -164,6 +164,7 @@ def test_a_withdrawn_recording_is_quarantined_and_only_a_new_one_is_downloaded(
     assert set(server.sent) == {new["id"]}
 
 
+@pytest.mark.long
 def test_a_model_is_trained_on_annotated_recordings(project: Path, finished_folder: Path) -> None:
     with (finished_folder / "my birds" / "SOURCES.csv").open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))

@@ -73,4 +73,4 @@ def not_audio_note(kinds: Iterable[str], example: str) -> str:
     counts = Counter(kinds)
     listed = ", ".join(f"{n} {kind}" for kind, n in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
     found = f"{counted(counts.total(), 'file is', 'files are')} not audio ({listed}), for example {printable(example)}"
-    return f"{found}; {'it is' if counts.total() == 1 else 'they are'} skipped"
+    return f"{found}; passed over"
