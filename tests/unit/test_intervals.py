@@ -321,3 +321,26 @@ def test_an_undefined_metric_has_no_interval() -> None:
     assert bounded_interval(values, resamples([4]), 0.9, 4) is None
     assert positive_interval(values, resamples([4]), 0.9) is None
     assert difference_interval(values, resamples([4]), 0.9) is None
+
+
+def test_recordings_without_a_species_do_not_make_the_intervals_of_means_over_species_narrower() -> None:
+    species = np.repeat(np.eye(3, dtype=bool), (4, 5, 9), axis=0)
+    negatives = np.zeros((60, 3), bool)
+    alone = resample_groups(np.arange(18), species, 200, 0)
+    together = resample_groups(np.arange(78), np.concatenate([species, negatives]), 200, 0)
+    assert together.groups == 78
+    assert together.effective_groups == alone.effective_groups == pytest.approx(9 / (1 / 4 + 1 / 5 + 1 / 9))
+    assert (
+        together.variance_of_one_group == alone.variance_of_one_group == pytest.approx((1 / 4 + 1 / 5 + 1 / 9) / 9 / 18)
+    )
+    # Two networks whose answers are the same: the interval is that of one more group that differs.
+    without, with_negatives = (difference_interval(np.zeros(len(of.weights)), of, 0.95) for of in (alone, together))
+    assert without is not None
+    assert with_negatives is not None
+    # More degrees of freedom narrow it by Student's t alone.
+    assert with_negatives[2] == pytest.approx(without[2], rel=0.1)
+
+
+def test_without_any_species_all_strata_count() -> None:
+    negatives = resample_groups(np.arange(12), np.zeros((12, 3), bool), 100, 0)
+    assert negatives.effective_groups == 12
