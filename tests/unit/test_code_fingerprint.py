@@ -241,7 +241,7 @@ def changed_by(
     path.parent.mkdir(parents=True)
     path.write_text(text.replace(old, new), encoding="utf-8")
     edited, module = copy.copy(present), f"autobird.{file.removesuffix('.py').replace('/', '.')}"
-    edited._source = tmp_path
+    edited._source, edited._known = tmp_path, {}
 
     def of_edited(name: str) -> Callable[..., Any]:
         kept, computed = getattr(present, name), cache(getattr(edited, f"{name}_uncached"))
