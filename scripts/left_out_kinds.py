@@ -308,8 +308,7 @@ def scores(
 ) -> tuple[dict[str, Scores], dict[str, Resamples]]:
     """Return the scores of several trainings and the weights behind them, by metric of `METRICS`.
 
-    Groups without a species are drawn for `OF_WINDOWS` alone. They have no part in `OF_RECORDINGS`. If they were
-    drawn there, `difference_interval` would add too small an effect of one more group.
+    Groups without a species are drawn for `OF_WINDOWS` alone, because they have no part in `OF_RECORDINGS`.
 
     Args:
         splits: predictions of each training.

@@ -412,7 +412,7 @@ def retrain(args: argparse.Namespace) -> None:
     features, settings = (
         model["features"],
         settings_of_model(model).model_dump(mode="json")
-        | ({"epochs": args.epochs} if args.epochs else {})
+        | ({} if args.epochs is None else {"epochs": args.epochs})
         | {"seed": model["train"]["seed"] + args.seed},
     )
     command = [
@@ -633,10 +633,9 @@ def results(args: argparse.Namespace) -> None:
     for name, counts in by_queue.items():
         found[name] = _mean(scores, counts)
     write_json(args.folder / "results.json", {name: value[0].tolist() for name, value in found.items()})
-    print(f"{scores.sessions} sessions\n\n{HEADER}")
-    # Trainings without decisions on the same machine are the fairer reference than the one network of the run.
+    # Several trainings without decisions are a fairer reference than the one network of the run.
     base = "none" if "none" in found else "former"
-    print(f"reference: {base}")
+    print(f"{scores.sessions} sessions; reference: {base}\n\n{HEADER}")
     for name, value in found.items():
         reference = None if name in ("former", base) else found[base]
         print(_line(f"{name} ({len(by_queue[name])} trainings)", scores, value, reference))
