@@ -321,6 +321,8 @@ class Candidate:
     train: Mapping[str, Any] = field(default_factory=dict)
 
 
+CROPS_AND_NOISE = {"crop_seconds": 1.25, "background_probability": 0.5}
+
 FORMER_RECIPE = {"crop_seconds": 0.0, "background_probability": 0.0, "epochs": 30}
 
 CANDIDATES = {
@@ -362,4 +364,11 @@ CANDIDATES = {
     ),
     "batch of 32": Candidate(train={"batch_size": 32}),
     "120 epochs": Candidate(train={"epochs": 120}),
+    # With a teacher (`train.teacher`) the default has 40 epochs, without crops and background noise.
+    "without a teacher, with its default": Candidate(train={"teacher": None, **CROPS_AND_NOISE, "epochs": 60}),
+    "60 epochs": Candidate(train={"epochs": 60}),
+    "random crops of up to 1.25 s": Candidate(train={"crop_seconds": 1.25}),
+    "background noise in half of the windows": Candidate(train={"background_probability": 0.5}),
+    "crops and background noise": Candidate(train=CROPS_AND_NOISE),
+    "crops and background noise, 60 epochs": Candidate(train={**CROPS_AND_NOISE, "epochs": 60}),
 }

@@ -1,6 +1,7 @@
 """Train candidate networks on the folds of a cross-validation and compare their validation scores, as the tables of docs/architectures.md.
 
-Needs the data sets of the members that `snakemake crossval` makes, and the mel frames:
+Needs the data sets of the members that `snakemake crossval` makes, and the mel frames; with `train.teacher` also the training sounds and
+the teachers:
 
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER                         # one fold and one seed of all candidates
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --folds 0-4 --seeds 4-6 --only "width 24"
@@ -34,10 +35,11 @@ from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
 from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.evaluation.predictions import Items, predictions_of_split, windows_to_predict, with_numbers
-from autobird.members import fold_id
+from autobird.members import fold_id, teacher_id
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
+from autobird.model.teaching import TeachingFiles
 from autobird.model.train import trainer_of
 from autobird.model.validation import predict_logits
 from autobird.predict.classification import Calibration
@@ -80,14 +82,30 @@ def settings_of(config: Config, candidate: Candidate, seed: int) -> TrainSetting
     given = config.train.model_dump(exclude_unset=True, exclude={"seeds", "profile", "ensemble"})
     if "architecture" in candidate.train:
         given = {name: value for name, value in given.items() if name in RECIPE}
-    if given.get("teacher"):
-        raise SystemExit("error: train.teacher is set, and this program trains without a teacher; remove it")
     return TrainSettings.model_validate({**given, **candidate.train, "seed": seed})
 
 
 def dataset_of(config: Config, fold: int) -> Path:
     """Return the folder of the data set of a fold."""
     return Path("results") / config.run.name / "members" / fold_id(fold) / "dataset"
+
+
+def teaching_files(config: Config, settings: TrainSettings, dataset: Path) -> TeachingFiles | None:
+    """Return the training sounds and the teacher of a fold, which `snakemake crossval` makes; None without a teacher."""
+    if settings.teacher is None:
+        return None
+    if config.train.unlabelled is not None:
+        raise SystemExit("error: train.unlabelled is set, and this program uses no unlabelled recordings; remove it")
+    member = dataset.parent
+    teacher = member.with_name(teacher_id(member.name)) / "release"
+    sounds = Path("results/features") / config.features.name / "teaching" / config.backbone.name
+    tables = sorted(sounds.glob("*.parquet"), key=lambda path: int(path.stem))
+    if not tables:
+        raise SystemExit(
+            f"error: {sounds} has no training sounds; make them with snakemake crossval and the same configuration"
+        )
+    named = [[table.with_name(f"{table.stem}{suffix}") for table in tables] for suffix in (".npy", ".embeddings.npy")]
+    return TeachingFiles(*named, tables, 0, teacher / "float.onnx", teacher / "calibration.json")
 
 
 def train(
@@ -113,7 +131,7 @@ def train(
         return network
 
     inputs = argparse.Namespace(index=index, normalisation=normalisation, shards=shards, ensemble_answers=None)
-    trainer = trainer_of(inputs, settings, mel, labels, files=None, build=build)
+    trainer = trainer_of(inputs, settings, mel, labels, teaching_files(config, settings, dataset), build=build)
     network, frames = trainer.network, trainer.train.frames
     cpu, clock = time.process_time(), time.monotonic()
     network.load_state_dict(trainer.run(lambda: None))
@@ -128,12 +146,15 @@ def train(
 
 def training_key(config: Config, name: str, fold: int, seed: int) -> dict[str, Any]:
     """Return what identifies a training: its names, and all that its result depends on but the code."""
-    candidate = CANDIDATES[name]
-    return {
+    candidate, dataset = CANDIDATES[name], dataset_of(config, fold)
+    settings = settings_of(config, candidate, seed)
+    teaching = teaching_files(config, settings, dataset)
+    key = {
         "run": config.run.name, "candidate": name, "fold": fold, "seed": seed, "network": str(candidate.network),
-        "settings": settings_of(config, candidate, seed).model_dump_json(), "features": mel_settings(config).model_dump_json(),
-        "index": file_digest(dataset_of(config, fold) / "index.parquet"),
+        "settings": settings.model_dump_json(), "features": mel_settings(config).model_dump_json(),
+        "index": file_digest(dataset / "index.parquet"),
     }  # fmt: skip
+    return key | ({"teaching": [file_digest(path) for path in teaching.all()]} if teaching else {})
 
 
 def mel_settings(config: Config) -> MelSettings:

@@ -409,6 +409,8 @@ def main() -> None:
     p.add_argument("--reference", choices=list(RECIPES), default=next(iter(RECIPES)), help="recipe of the differences")
     args = p.parse_args()
     config = load_config(yaml.safe_load(args.config.read_text(encoding="utf-8")))
+    if config.train.teacher:
+        p.error("train.teacher is set, and this program trains without a teacher; remove it")
     args.logits.mkdir(parents=True, exist_ok=True)
     if args.table:
         print_tables(config, args.logits, args.reference)

@@ -1,8 +1,10 @@
 """The programs of the architecture search: its network with the defaults is `resnet`, and all candidates can be trained."""
 
+import shutil
 import sys
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,19 +12,22 @@ import pytest
 import torch
 
 from tests.conftest import ROOT
+from tests.heads import write_head
 from tests.label_sets import label_columns
 
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from architecture_candidates import CANDIDATES, Candidate, Network
-from architecture_search import cost, mel_settings, numbers, train
+from architecture_search import cost, dataset_of, mel_settings, numbers, train, training_key
 from architecture_search import settings_of as search_settings
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.npy import NpyWriter
 from autobird.audio.windows import frames_per_window
+from autobird.backbone.teach import TRAINING_SOUNDS
 from autobird.config import Config, load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
+from autobird.core.tables import write_table
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
@@ -130,6 +135,67 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
     write_json(Path("dataset/labels.json"), ["s0"])
     with pytest.raises(AutobirdError, match=r"train\.outputs: softmax needs two species"):
         train(searched, Candidate(train={"outputs": "softmax"}), Path("dataset"), 5)
+
+
+@pytest.fixture
+def taught(searched: Config) -> Config:
+    """Return the same for students: the data set is that of fold 0, and there are two batches of training sounds and a teacher."""
+    Path("dataset").rename(made(dataset_of(searched, 0)))
+    sounds = made(Path("results/features/f/teaching/birdnet-2.4/0.npy")).parent
+    frames = np.load("results/features/f/mels/0.npy").reshape(24, -1, 16)
+    for batch, name in enumerate(["r00", "r01"]):
+        np.save(sounds / f"{batch}.npy", np.roll(frames[batch::2], 5, axis=1).reshape(-1, 16))
+        embeddings = np.random.default_rng(batch).normal(size=(12, 6)).astype(np.float16)
+        np.save(sounds / f"{batch}.embeddings.npy", embeddings)
+        table = pd.DataFrame({"recording": [name] * 12, "partner": ""})
+        write_table(sounds / f"{batch}.parquet", table, TRAINING_SOUNDS)
+    head = made(Path("results/r/members/fold0.teacher/release/float.onnx"))
+    write_head(head, width=6, species=3)
+    species = {f"s{n}": {"threshold": 0.5, "scale": 1.0, "offset": 0.0} for n in range(3)}
+    calibration = {"outputs": "independent", "aggregation": "mean", "thresholds": species}
+    write_json(head.with_name("calibration.json"), calibration)
+    return searched
+
+
+def made(path: Path) -> Path:
+    """Make the folder of a file, and return the file."""
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def with_teacher(**train: Any) -> Config:
+    """Return a configuration of students."""
+    given = {"width": 4, "epochs": 2, "batch_size": 8, "threads": 1, "teacher": "birdnet-2.4", "teacher_batch": 8}
+    return load_config({"run": {"name": "r"}, "features": {"name": "f", "mels": 16}, "train": given | train})
+
+
+def test_a_candidate_of_a_configuration_with_a_teacher_learns_from_the_teacher_of_its_fold(taught: Config) -> None:
+    config, dataset = with_teacher(), dataset_of(taught, 0)
+    logits = np.stack(train(config, Candidate(), dataset, 5)["logits"].to_list())
+    np.testing.assert_array_equal(np.stack(train(config, Candidate(), dataset, 5)["logits"].to_list()), logits)
+    settings = search_settings(config, Candidate(), 5)
+    alone = train(config, Candidate(train={**settings.model_dump(exclude_unset=True), "teacher": None}), dataset, 5)
+    assert np.abs(np.stack(alone["logits"].to_list()) - logits).max() > 1e-3
+    key = training_key(config, "default (`resnet`)", 0, 5)
+    head = Path("results/r/members/fold0.teacher/release/float.onnx")
+    head.write_bytes(b"other")
+    assert training_key(config, "default (`resnet`)", 0, 5) != key
+    with pytest.raises(Exception, match=r"float\.onnx"):
+        train(config, Candidate(), dataset, 5)
+
+
+def test_training_sounds_that_were_not_made_are_named(taught: Config) -> None:
+    shutil.rmtree("results/features/f/teaching")
+    with pytest.raises(
+        SystemExit, match=r"teaching/birdnet-2\.4 has no training sounds; make them with snakemake cross"
+    ):
+        train(with_teacher(), Candidate(), dataset_of(taught, 0), 5)
+
+
+def test_unlabelled_recordings_are_refused(taught: Config, tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    with pytest.raises(SystemExit, match=r"train.unlabelled is set, and this program uses no unlabelled recordings"):
+        train(with_teacher(unlabelled=str(tmp_path / "more")), Candidate(), dataset_of(taught, 0), 5)
 
 
 def test_folds_and_seeds_are_ranges_or_lists() -> None:
