@@ -6,6 +6,7 @@ the teachers:
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER                         # one fold and one seed of all candidates
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --folds 0-4 --seeds 4-6 --only "width 24"
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table                 # the scores of what has been trained
+    python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table --reference "width 24"        # and paired differences
 
 CONFIG.yaml is the configuration of the run; another front end is another run with other `features`, and adds rows to the same table. Each
 training writes a file with its logits to FOLDER and is not repeated if that exists. Set `train.threads` to 1, and run several of these
@@ -15,6 +16,7 @@ programs with different candidates to use several cores.
 import argparse
 import hashlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,11 @@ from autobird.config import Config, load_config
 from autobird.core.files import read_json
 from autobird.core.hashing import file_digest
 from autobird.core.tables import read_table
+from autobird.evaluation.bootstrap import Floats, Interval, Resamples, difference_interval
+from autobird.evaluation.interval_json import interval_json
+from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import Items, predictions_of_split, windows_to_predict, with_numbers
+from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict, with_numbers
 from autobird.members import fold_id, teacher_id
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
@@ -44,8 +49,12 @@ from autobird.model.train import trainer_of
 from autobird.model.validation import predict_logits
 from autobird.predict.classification import Calibration
 
+SeedsAndFolds = dict[int, dict[int, pd.DataFrame]]
+"""The windows of trainings with their logits, by seed and fold."""
+
 SPLITS = ("validation", "test")
 METRICS = {"recordings": ("macro_f1", "cmap"), "windows": ("macro_f1", "cmap")}
+NAMES = [f"{kind} {metric}" for kind, metrics in METRICS.items() for metric in metrics]
 RECIPE = ("threads", "device", "precision", "seed", "outputs")
 """Training settings of the configuration that hold for all candidates, whatever their architecture."""
 
@@ -104,8 +113,10 @@ def teaching_files(config: Config, settings: TrainSettings, dataset: Path) -> Te
         raise SystemExit(
             f"error: {sounds} has no training sounds; make them with snakemake crossval and the same configuration"
         )
-    named = [[table.with_name(f"{table.stem}{suffix}") for table in tables] for suffix in (".npy", ".embeddings.npy")]
-    return TeachingFiles(*named, tables, 0, teacher / "float.onnx", teacher / "calibration.json")
+    mels, embeddings = (
+        [path.with_name(f"{path.stem}{suffix}") for path in tables] for suffix in (".npy", ".embeddings.npy")
+    )
+    return TeachingFiles(mels, embeddings, tables, 0, teacher / "float.onnx", teacher / "calibration.json")
 
 
 def train(
@@ -162,23 +173,60 @@ def mel_settings(config: Config) -> MelSettings:
     return MelSettings.model_validate_json(config.settings_json(MelSettings, "features"))
 
 
-def scores(tables: list[pd.DataFrame], split: str) -> list[float]:
-    """Return the metrics of the pooled windows of a split of all folds with one seed, in the order of `METRICS`."""
+def pooled(tables: list[pd.DataFrame], split: str) -> SplitPredictions:
+    """Return the predictions of a split of all folds together, from the windows of each fold."""
     labels = sorted({name for table in tables for name in table.attrs["labels"]})
-    pooled = pd.concat([with_all_labels(table, labels) for table in tables], ignore_index=True)
+    windows = pd.concat([with_all_labels(table, labels) for table in tables], ignore_index=True)
     calibration = Calibration.none(tables[0].attrs["outputs"], len(labels), "mean")
-    predictions = predictions_of_split(pooled, labels, split, calibration)
+    return predictions_of_split(windows, labels, split, calibration)
+
+
+def scores(tables: list[pd.DataFrame], split: str) -> list[float]:
+    """Return the metrics of a split of all folds with one seed, in the order of `METRICS`."""
+    predictions = pooled(tables, split)
     found = []
     for kind, names in METRICS.items():
-        metrics = estimates(getattr(predictions, kind))
-        found += [metrics[name] for name in names]
+        items = getattr(predictions, kind)
+        metrics = all_metrics(items, Weighting(np.ones((1, len(items))), np.arange(len(items))))
+        found += [float(metrics[name].values[0]) for name in names]
     return found
 
 
-def estimates(items: Items) -> dict[str, float]:
-    """Return all metrics of items, without intervals."""
-    weighting = Weighting(np.ones((1, len(items))), np.arange(len(items)))
-    return {name: float(metric.values[0]) for name, metric in all_metrics(items, weighting).items()}
+def scores_of_resamples(tables: list[pd.DataFrame], split: str, resamples: Resamples) -> Floats:
+    """Return the same under each row of the weights of the groups; shape (metrics, rows)."""
+    predictions = pooled(tables, split)
+    found = []
+    for kind, names in METRICS.items():
+        items = getattr(predictions, kind)
+        metrics = all_metrics(items, Weighting.of(resamples, items))
+        found += [metrics[name].values for name in names]
+    return np.stack(found)
+
+
+def differences(
+    tables: SeedsAndFolds, of_reference: SeedsAndFolds, split: str, config: Config
+) -> list[Interval | None]:
+    """Return the paired differences of the metrics from those of a reference, with intervals of the bootstrap of groups.
+
+    Means over the seeds and pooled over the folds that both have; in the order of `METRICS`.
+
+    Raises:
+        SystemExit: they have no training of the same seed and fold, or their data sets differ.
+    """
+    seeds = sorted(set(tables) & set(of_reference))
+    folds = (
+        sorted(set.intersection(*(set(of[seed]) for of in (tables, of_reference) for seed in seeds))) if seeds else []
+    )
+    if not folds:
+        raise SystemExit("error: a candidate and the reference have no training of the same seed and fold")
+    both = [[[of[seed][fold] for fold in folds] for seed in seeds] for of in (tables, of_reference)]
+    indexes = [[{table.attrs["index"] for table in of_fold} for of_fold in zip(*of, strict=True)] for of in both]
+    if indexes[0] != indexes[1]:
+        raise SystemExit("error: a candidate and the reference have other data sets")
+    settings = config.evaluation
+    resamples = pooled(both[0][0], split).resamples(settings.resamples, settings.seed)
+    own, reference = (np.mean([scores_of_resamples(part, split, resamples) for part in of], axis=0) for of in both)
+    return [difference_interval(change, resamples, settings.confidence) for change in own - reference]
 
 
 def with_all_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -197,12 +245,12 @@ def numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def table_of(folder: Path, splits: tuple[str, ...], config: Config) -> pd.DataFrame:
-    """Return the scores of all trainings in a folder, one row per run and candidate, pooled over the folds, means over the seeds.
+def trainings_of(folder: Path, config: Config) -> dict[tuple[str, str], SeedsAndFolds]:
+    """Return all trainings in a folder, by run and candidate.
 
-    Trainings of the run of `config` with other settings, or of candidates that are no longer there, are left out.
+    Trainings of the run of `config` with other settings, or of candidates that are no longer there, are left out, which is printed.
     """
-    found: dict[tuple[str, str], dict[int, dict[int, pd.DataFrame]]] = {}
+    found: dict[tuple[str, str], SeedsAndFolds] = {}
     for path in sorted(folder.glob("*.pkl")):
         table = pd.read_pickle(path)
         key = table.attrs["run"], table.attrs["candidate"]
@@ -212,8 +260,13 @@ def table_of(folder: Path, splits: tuple[str, ...], config: Config) -> pd.DataFr
                 print(f"{path} is left out: its settings are no longer those of {key[1]}")
                 continue
         found.setdefault(key, {}).setdefault(table.attrs["seed"], {})[table.attrs["fold"]] = table
+    return found
+
+
+def table_of(trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[str, ...]) -> pd.DataFrame:
+    """Return the scores of trainings, one row per run and candidate, pooled over the folds, means over the seeds."""
     rows = []
-    for (run, name), seeds in found.items():
+    for (run, name), seeds in trainings.items():
         folds = {tuple(sorted(tables)) for tables in seeds.values()}
         common = set.intersection(*(set(tables) for tables in seeds.values()))
         if len(folds) > 1:
@@ -226,11 +279,30 @@ def table_of(folder: Path, splits: tuple[str, ...], config: Config) -> pd.DataFr
         every = [table.attrs for group in tables.values() for table in group]
         rows.append(
             {"run": run, "candidate": name, "folds": len(common), "seeds": len(seeds)}
-            | {f"{split} {kind} {metric}": value for split in splits for (kind, metric), value in zip(
-                [(kind, metric) for kind, names in METRICS.items() for metric in names], means[split], strict=True)}
+            | {f"{split} {metric}": value for split in splits for metric, value in zip(NAMES, means[split], strict=True)}
             | {"million parameters": first["parameters"] / 1e6, "million multiply-adds": first["operations"] / 1e6,
                "CPU seconds": float(np.mean([a["cpu_seconds"] for a in every]))}
         )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def table_of_differences(
+    trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[str, ...], config: Config, reference: str
+) -> pd.DataFrame:
+    """Return the `differences` of the candidates of a run from one of them, as text, one row per candidate."""
+    run = config.run.name
+    rows = []
+    for (of, name), tables in trainings.items():
+        if of != run or name == reference:
+            continue
+        row = {"run": run, "candidate": name}
+        for split in splits:
+            found = differences(tables, trainings[run, reference], split, config)
+            row |= {
+                f"{split} {metric}": interval_text(interval_json(interval), sign=True)
+                for metric, interval in zip(NAMES, found, strict=True)
+            }
+        rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -248,8 +320,9 @@ def main() -> None:
         "--test", action="store_true", help="also show the scores of the test recordings: only after the choice"
     )
     p.add_argument("--table", action="store_true", help="print the table, and train nothing")
+    p.add_argument("--reference", help="name of a candidate: also print the paired differences of the others from it")
     args = p.parse_args()
-    unknown = sorted(set(args.only) - set(CANDIDATES))
+    unknown = sorted({*args.only, *([args.reference] if args.reference else [])} - set(CANDIDATES))
     if unknown:
         p.error(f"no candidate is named {unknown[0]!r}; the names are: {', '.join(CANDIDATES)}")
     config = load_config(yaml.safe_load(args.config.read_text(encoding="utf-8")))
@@ -266,10 +339,22 @@ def main() -> None:
             values = scores([table], "validation")
             print(f"{name}, fold {fold}, seed {seed}: {', '.join(f'{v:.3f}' for v in values)}, "
                   f"{table.attrs['cpu_seconds']:.0f} CPU seconds", flush=True)  # fmt: skip
-    table = table_of(args.logits, SPLITS if args.test else SPLITS[:1], config)
-    if table.empty:
+    splits = SPLITS if args.test else SPLITS[:1]
+    trainings = trainings_of(args.logits, config)
+    if not trainings:
         p.error(f"{args.logits} has no trainings")
-    table = table.sort_values("validation recordings macro_f1", ascending=False)
+    print_table(table_of(trainings, splits).sort_values("validation recordings macro_f1", ascending=False))
+    if args.reference:
+        if (config.run.name, args.reference) not in trainings:
+            p.error(
+                f"{args.logits} has no training of {args.reference!r}, the reference, with the settings of {args.config}"
+            )
+        print(f"\nDifferences from {args.reference}:\n")
+        print_table(table_of_differences(trainings, splits, config, args.reference))
+
+
+def print_table(table: pd.DataFrame) -> None:
+    """Print a table as Markdown."""
     print(f"| {' | '.join(table)} |\n|{' --- |' * table.shape[1]}")
     for row in table.itertuples(index=False):
         print(f"| {' | '.join(f'{cell:.3f}' if isinstance(cell, float) else str(cell) for cell in row)} |")

@@ -18,7 +18,7 @@ from tests.label_sets import label_columns
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from architecture_candidates import CANDIDATES, Candidate, Network
-from architecture_search import cost, dataset_of, mel_settings, numbers, train, training_key
+from architecture_search import cost, dataset_of, differences, mel_settings, numbers, scores, train, training_key
 from architecture_search import settings_of as search_settings
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.npy import NpyWriter
@@ -135,6 +135,54 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
     write_json(Path("dataset/labels.json"), ["s0"])
     with pytest.raises(AutobirdError, match=r"train\.outputs: softmax needs two species"):
         train(searched, Candidate(train={"outputs": "softmax"}), Path("dataset"), 5)
+
+
+def fold_of(number: int, right: float, index: str = "") -> pd.DataFrame:
+    """Return twelve windows, four each of three species: of a share of them the logit of the right species is the highest."""
+    species = np.arange(12) % 3
+    shown = np.where(np.arange(12) < 12 * right, species, (species + 1) % 3)
+    labels = [f"s{n}" for n in species]
+    table = pd.DataFrame(
+        {
+            "recording": [f"fold{number}.{n}" for n in range(12)], "group": [f"fold{number}.{n}" for n in range(12)], "start": 0,
+            "number": 0, "split": "validation", "recording_split": "validation", "rms": 0.1, "negative": False, "quiet": False,
+            "logits": list((4.0 * np.eye(3, dtype=np.float32)[shown]) - 2),
+        }
+        | label_columns(labels)
+    ).assign(recording_present=[[name] for name in labels])  # fmt: skip
+    for kind in ("absent", "unknown", "default"):
+        table[f"recording_{kind}"] = table[kind]
+    table.attrs |= {"labels": ["s0", "s1", "s2"], "outputs": "independent", "index": index or f"index of fold {number}"}
+    return table
+
+
+def test_differences_are_paired_over_the_seeds_and_folds_that_both_have() -> None:
+    reference = {4: {0: fold_of(0, 0.5), 1: fold_of(1, 0.75)}, 5: {0: fold_of(0, 0.25), 1: fold_of(1, 0.75)}}
+    other = {5: {0: fold_of(0, 1.0), 1: fold_of(1, 0.5)}, 4: {1: fold_of(1, 1.0)}, 6: {0: fold_of(0, 0.25)}}
+    found = differences(other, reference, "validation", Config())
+    expected = np.array([scores([other[seed][1]], "validation") for seed in (4, 5)]).mean(axis=0)
+    expected -= np.array([scores([reference[seed][1]], "validation") for seed in (4, 5)]).mean(axis=0)
+    assert len(found) == 4
+    for interval, value in zip(found, expected, strict=True):
+        assert interval is not None
+        assert interval[0] == pytest.approx(value)
+        assert interval[1] < interval[0] < interval[2]
+    same = differences(reference, reference, "validation", Config())
+    assert [interval[0] for interval in same if interval] == [0.0] * 4
+    only = differences({5: other[5]}, reference, "validation", Config())[0]
+    assert only is not None
+    both_folds = [scores(list(of[5].values()), "validation")[0] for of in (other, reference)]
+    assert only[0] == pytest.approx(both_folds[0] - both_folds[1])
+
+
+def test_differences_of_other_data_or_trainings_are_refused() -> None:
+    reference = {4: {0: fold_of(0, 0.5)}}
+    with pytest.raises(SystemExit, match=r"have no training of the same seed and fold"):
+        differences({5: {0: fold_of(0, 0.5)}}, reference, "validation", Config())
+    with pytest.raises(SystemExit, match=r"have no training of the same seed and fold"):
+        differences({4: {1: fold_of(1, 0.5)}}, reference, "validation", Config())
+    with pytest.raises(SystemExit, match=r"have other data sets"):
+        differences({4: {0: fold_of(0, 0.5, "another")}}, reference, "validation", Config())
 
 
 @pytest.fixture
