@@ -8,15 +8,17 @@ the teachers:
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table                 # the scores of what has been trained
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table --reference "width 24"        # and paired differences
 
-CONFIG.yaml is the configuration of the run; another front end is another run with other `features`, and adds rows to the same table. Each
-training writes a file with its logits to FOLDER and is not repeated if that exists. Set `train.threads` to 1, and run several of these
-programs with different candidates to use several cores.
+CONFIG.yaml is the configuration of the run; another front end is another run with other `features`, and adds rows to the same table.
+`train.seeds`, `train.ensemble` and `train.profile` are not used. Each training writes a file with its logits to FOLDER and is not repeated
+if that exists. Set `train.threads` to 1, and run several of these programs with different candidates to use several cores.
 """
 
 import argparse
+import functools
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +34,10 @@ from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 from autobird.config import Config, load_config
+from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.hashing import file_digest
+from autobird.core.stage import run as run_program
 from autobird.core.tables import read_table
 from autobird.evaluation.bootstrap import Floats, Interval, Resamples, difference_interval
 from autobird.evaluation.interval_json import interval_json
@@ -43,11 +47,13 @@ from autobird.evaluation.predictions import SplitPredictions, predictions_of_spl
 from autobird.members import fold_id, teacher_id
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
-from autobird.model.settings import TrainSettings
+from autobird.model.settings import STUDENT_RECIPE, TrainSettings
 from autobird.model.teaching import TeachingFiles
 from autobird.model.train import trainer_of
 from autobird.model.validation import predict_logits
 from autobird.predict.classification import Calibration
+
+_NO_VALUE = object()
 
 SeedsAndFolds = dict[int, dict[int, pd.DataFrame]]
 """The windows of trainings with their logits, by seed and fold."""
@@ -86,11 +92,16 @@ def cost(network: nn.Module, mels: int, frames: int) -> tuple[int, int]:
 def settings_of(config: Config, candidate: Candidate, seed: int) -> TrainSettings:
     """Return the training settings of a candidate.
 
-    Those of the configuration apply to its own architecture; a candidate with another one keeps the recipe of that architecture.
+    Those of the configuration apply to its own architecture; a candidate with another one keeps the recipe of that architecture, and has no
+    teacher. A candidate without the teacher of the configuration has the defaults of a network without a teacher.
     """
     given = config.train.model_dump(exclude_unset=True, exclude={"seeds", "profile", "ensemble"})
     if "architecture" in candidate.train:
         given = {name: value for name, value in given.items() if name in RECIPE}
+    elif config.train.teacher and candidate.train.get("teacher", "") is None:
+        given = {name: value for name, value in given.items() if STUDENT_RECIPE.get(name, _NO_VALUE) != value}
+        if config.features.alignment == "window":
+            given.setdefault("crop_seconds", 0.0)
     return TrainSettings.model_validate({**given, **candidate.train, "seed": seed})
 
 
@@ -100,23 +111,27 @@ def dataset_of(config: Config, fold: int) -> Path:
 
 
 def teaching_files(config: Config, settings: TrainSettings, dataset: Path) -> TeachingFiles | None:
-    """Return the training sounds and the teacher of a fold, which `snakemake crossval` makes; None without a teacher."""
+    """Return the training sounds and the teacher of a fold, which `snakemake crossval` makes; None without a teacher.
+
+    Raises:
+        AutobirdError: a file is missing, or the configuration has settings of students that this program does not use.
+    """
     if settings.teacher is None:
         return None
     if config.train.unlabelled is not None:
-        raise SystemExit("error: train.unlabelled is set, and this program uses no unlabelled recordings; remove it")
+        raise AutobirdError("train.unlabelled is set, and this program uses no unlabelled recordings; remove it")
     member = dataset.parent
     teacher = member.with_name(teacher_id(member.name)) / "release"
     sounds = Path("results/features") / config.features.name / "teaching" / config.backbone.name
-    tables = sorted(sounds.glob("*.parquet"), key=lambda path: int(path.stem))
-    if not tables:
-        raise SystemExit(
-            f"error: {sounds} has no training sounds; make them with snakemake crossval and the same configuration"
-        )
+    tables = sorted(sounds.glob("*.parquet"), key=lambda path: int(path.stem)) or [sounds / "0.parquet"]
     mels, embeddings = (
         [path.with_name(f"{path.stem}{suffix}") for path in tables] for suffix in (".npy", ".embeddings.npy")
     )
-    return TeachingFiles(mels, embeddings, tables, 0, teacher / "float.onnx", teacher / "calibration.json")
+    files = TeachingFiles(mels, embeddings, tables, 0, teacher / "float.onnx", teacher / "calibration.json")
+    missing = next((path for path in files.all() if not path.exists()), None)
+    if missing:
+        raise AutobirdError(f"{missing} is missing; make it with snakemake crossval and the same configuration")
+    return files
 
 
 def train(
@@ -165,7 +180,13 @@ def training_key(config: Config, name: str, fold: int, seed: int) -> dict[str, A
         "settings": settings.model_dump_json(), "features": mel_settings(config).model_dump_json(),
         "index": file_digest(dataset / "index.parquet"),
     }  # fmt: skip
-    return key | ({"teaching": [file_digest(path) for path in teaching.all()]} if teaching else {})
+    return key | ({"teaching": [digest(path) for path in teaching.all()]} if teaching else {})
+
+
+@functools.cache
+def digest(path: Path) -> str | None:
+    """Return the digest of a file that does not change while this program runs."""
+    return file_digest(path)
 
 
 def mel_settings(config: Config) -> MelSettings:
@@ -203,30 +224,43 @@ def scores_of_resamples(tables: list[pd.DataFrame], split: str, resamples: Resam
     return np.stack(found)
 
 
-def differences(
-    tables: SeedsAndFolds, of_reference: SeedsAndFolds, split: str, config: Config
-) -> list[Interval | None]:
-    """Return the paired differences of the metrics from those of a reference, with intervals of the bootstrap of groups.
+@dataclass(frozen=True)
+class Differences:
+    """Paired differences of the metrics of a candidate from those of a reference.
 
-    Means over the seeds and pooled over the folds that both have; in the order of `METRICS`.
+    Attributes:
+        seeds: that both have.
+        folds: that both have with all these seeds.
+        intervals: in the order of `METRICS`; means over the seeds, pooled over the folds.
+    """
+
+    seeds: list[int]
+    folds: list[int]
+    intervals: list[Interval | None]
+
+
+def differences(tables: SeedsAndFolds, of_reference: SeedsAndFolds, split: str, config: Config) -> Differences:
+    """Return the paired differences of a candidate from a reference, with intervals of the bootstrap of groups.
 
     Raises:
-        SystemExit: they have no training of the same seed and fold, or their data sets differ.
+        AutobirdError: they have no training of the same seed and fold, or their data sets differ.
     """
     seeds = sorted(set(tables) & set(of_reference))
     folds = (
         sorted(set.intersection(*(set(of[seed]) for of in (tables, of_reference) for seed in seeds))) if seeds else []
     )
     if not folds:
-        raise SystemExit("error: a candidate and the reference have no training of the same seed and fold")
+        raise AutobirdError("it has no training of the same seeds and folds as the reference")
     both = [[[of[seed][fold] for fold in folds] for seed in seeds] for of in (tables, of_reference)]
     indexes = [[{table.attrs["index"] for table in of_fold} for of_fold in zip(*of, strict=True)] for of in both]
     if indexes[0] != indexes[1]:
-        raise SystemExit("error: a candidate and the reference have other data sets")
+        raise AutobirdError("it has other data sets than the reference")
     settings = config.evaluation
     resamples = pooled(both[0][0], split).resamples(settings.resamples, settings.seed)
     own, reference = (np.mean([scores_of_resamples(part, split, resamples) for part in of], axis=0) for of in both)
-    return [difference_interval(change, resamples, settings.confidence) for change in own - reference]
+    return Differences(
+        seeds, folds, [difference_interval(change, resamples, settings.confidence) for change in own - reference]
+    )
 
 
 def with_all_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -248,18 +282,22 @@ def numbers(text: str) -> list[int]:
 def trainings_of(folder: Path, config: Config) -> dict[tuple[str, str], SeedsAndFolds]:
     """Return all trainings in a folder, by run and candidate.
 
-    Trainings of the run of `config` with other settings, or of candidates that are no longer there, are left out, which is printed.
+    Those of the run of `config` whose settings or data are no longer the same, or cannot be checked, are left out, which is printed.
     """
     found: dict[tuple[str, str], SeedsAndFolds] = {}
     for path in sorted(folder.glob("*.pkl")):
         table = pd.read_pickle(path)
-        key = table.attrs["run"], table.attrs["candidate"]
-        if key[0] == config.run.name:
-            now = key[1] in CANDIDATES and training_key(config, key[1], table.attrs["fold"], table.attrs["seed"])
-            if not now or any(table.attrs[part] != value for part, value in now.items()):
-                print(f"{path} is left out: its settings are no longer those of {key[1]}")
+        run, name = table.attrs["run"], table.attrs["candidate"]
+        if run == config.run.name:
+            try:
+                now = name in CANDIDATES and training_key(config, name, table.attrs["fold"], table.attrs["seed"])
+            except AutobirdError as error:
+                print(f"{path}, {name}, is left out because it cannot be checked: {error}")
                 continue
-        found.setdefault(key, {}).setdefault(table.attrs["seed"], {})[table.attrs["fold"]] = table
+            if not now or any(table.attrs[part] != value for part, value in now.items()):
+                print(f"{path} is left out: its settings or data are no longer those of {name}")
+                continue
+        found.setdefault((run, name), {}).setdefault(table.attrs["seed"], {})[table.attrs["fold"]] = table
     return found
 
 
@@ -289,25 +327,52 @@ def table_of(trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[s
 def table_of_differences(
     trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[str, ...], config: Config, reference: str
 ) -> pd.DataFrame:
-    """Return the `differences` of the candidates of a run from one of them, as text, one row per candidate."""
-    run = config.run.name
+    """Return the `differences` of the candidates of a run from one of them, as text, one row per candidate.
+
+    Candidates that cannot be compared with the reference are left out, which is printed.
+    """
     rows = []
-    for (of, name), tables in trainings.items():
-        if of != run or name == reference:
+    for (run, name), tables in trainings.items():
+        if run != config.run.name or name == reference:
             continue
-        row = {"run": run, "candidate": name}
-        for split in splits:
-            found = differences(tables, trainings[run, reference], split, config)
-            row |= {
-                f"{split} {metric}": interval_text(interval_json(interval), sign=True)
-                for metric, interval in zip(NAMES, found, strict=True)
-            }
+        row: dict[str, str] = {}
+        try:
+            for split in splits:
+                found = differences(tables, trainings[run, reference], split, config)
+                row |= {"candidate": name, "folds": numbers_text(found.folds), "seeds": numbers_text(found.seeds)}
+                row |= {
+                    f"{split} {metric}": interval_text(interval_json(interval), sign=True)
+                    for metric, interval in zip(NAMES, found.intervals, strict=True)
+                }
+        except AutobirdError as error:
+            print(f"{name} is left out: {error}")
+            continue
         rows.append(row)
     return pd.DataFrame(rows)
 
 
-def main() -> None:
-    """Train what is missing and print the table as Markdown, best validation score first."""
+def numbers_text(numbers: list[int]) -> str:
+    """Return numbers as text, such as 4, 5."""
+    return ", ".join(map(str, numbers))
+
+
+def different_candidates(config: Config) -> list[str]:
+    """Return the names of the candidates without those that have the network and the settings of an earlier one, which is printed."""
+    found: dict[str, str] = {}
+    for name, candidate in CANDIDATES.items():
+        key = f"{candidate.network} {settings_of(config, candidate, 0).model_dump_json()}"
+        if key in found:
+            print(f"{name} is not trained: with this configuration, it is the same as {found[key]}")
+        found.setdefault(key, name)
+    return list(found.values())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Train what is missing and print the table as Markdown, best validation score first.
+
+    Raises:
+        AutobirdError: data are missing, or there is nothing to print.
+    """
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("config", type=Path, help="configuration of the run")
     p.add_argument("--logits", type=Path, required=True, help="folder of the logits of the trainings")
@@ -320,37 +385,57 @@ def main() -> None:
         "--test", action="store_true", help="also show the scores of the test recordings: only after the choice"
     )
     p.add_argument("--table", action="store_true", help="print the table, and train nothing")
-    p.add_argument("--reference", help="name of a candidate: also print the paired differences of the others from it")
-    args = p.parse_args()
+    p.add_argument(
+        "--reference", help="name of a candidate: also print the paired differences of the others of this run from it"
+    )
+    args = p.parse_args(argv)
     unknown = sorted({*args.only, *([args.reference] if args.reference else [])} - set(CANDIDATES))
     if unknown:
         p.error(f"no candidate is named {unknown[0]!r}; the names are: {', '.join(CANDIDATES)}")
     config = load_config(yaml.safe_load(args.config.read_text(encoding="utf-8")))
     args.logits.mkdir(parents=True, exist_ok=True)
-    jobs = [] if args.table else [(n, f, s) for n in args.only or CANDIDATES for s in args.seeds for f in args.folds]
-    for name, fold, seed in jobs:
-        key = training_key(config, name, fold, seed)
-        path = args.logits / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pkl"
-        if not path.exists():
-            table = train(config, CANDIDATES[name], dataset_of(config, fold), seed)
-            table.attrs |= key
-            table.to_pickle(path.with_suffix(".new"))
-            path.with_suffix(".new").replace(path)
-            values = scores([table], "validation")
-            print(f"{name}, fold {fold}, seed {seed}: {', '.join(f'{v:.3f}' for v in values)}, "
-                  f"{table.attrs['cpu_seconds']:.0f} CPU seconds", flush=True)  # fmt: skip
-    splits = SPLITS if args.test else SPLITS[:1]
-    trainings = trainings_of(args.logits, config)
-    if not trainings:
-        p.error(f"{args.logits} has no trainings")
-    print_table(table_of(trainings, splits).sort_values("validation recordings macro_f1", ascending=False))
-    if args.reference:
-        if (config.run.name, args.reference) not in trainings:
-            p.error(
-                f"{args.logits} has no training of {args.reference!r}, the reference, with the settings of {args.config}"
-            )
-        print(f"\nDifferences from {args.reference}:\n")
-        print_table(table_of_differences(trainings, splits, config, args.reference))
+    if not args.table:
+        for name in args.only or different_candidates(config):
+            for seed in args.seeds:
+                for fold in args.folds:
+                    train_if_missing(config, name, fold, seed, args.logits)
+    print_tables(config, args.logits, SPLITS if args.test else SPLITS[:1], args.reference)
+
+
+def train_if_missing(config: Config, name: str, fold: int, seed: int, folder: Path) -> None:
+    """Train a candidate and write the file of its logits to a folder, if it does not exist."""
+    key = training_key(config, name, fold, seed)
+    path = folder / f"{hashlib.sha256(repr(key).encode()).hexdigest()[:16]}.pkl"
+    if path.exists():
+        return
+    table = train(config, CANDIDATES[name], dataset_of(config, fold), seed)
+    table.attrs |= key
+    table.to_pickle(path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+    values = ", ".join(f"{value:.3f}" for value in scores([table], "validation"))
+    print(f"{name}, fold {fold}, seed {seed}: {values}, {table.attrs['cpu_seconds']:.0f} CPU seconds", flush=True)
+
+
+def print_tables(config: Config, folder: Path, splits: tuple[str, ...], reference: str | None) -> None:
+    """Print the scores of all trainings in a folder, and the differences from a reference.
+
+    Raises:
+        AutobirdError: the folder has no trainings, or none of the reference.
+    """
+    trainings = trainings_of(folder, config)
+    table = table_of(trainings, splits)
+    if table.empty:
+        raise AutobirdError(f"{folder} has no trainings, or no fold that was trained with all seeds")
+    print_table(table.sort_values("validation recordings macro_f1", ascending=False))
+    if reference is None:
+        return
+    if (config.run.name, reference) not in trainings:
+        raise AutobirdError(f"{folder} has no training of the reference, {reference}, of the run {config.run.name}")
+    print(f"\nDifferences from {reference}:\n")
+    table = table_of_differences(trainings, splits, config, reference)
+    if table.empty:
+        raise AutobirdError(f"{folder} has no training to compare with {reference}")
+    print_table(table)
 
 
 def print_table(table: pd.DataFrame) -> None:
@@ -361,4 +446,4 @@ def print_table(table: pd.DataFrame) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_program(main)

@@ -1,5 +1,6 @@
 """The programs of the architecture search: its network with the defaults is `resnet`, and all candidates can be trained."""
 
+import re
 import shutil
 import sys
 from argparse import Namespace
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from tests.conftest import ROOT
 from tests.heads import write_head
@@ -18,7 +20,25 @@ from tests.label_sets import label_columns
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from architecture_candidates import CANDIDATES, Candidate, Network
-from architecture_search import cost, dataset_of, differences, mel_settings, numbers, scores, train, training_key
+from architecture_search import (
+    METRICS,
+    NAMES,
+    SeedsAndFolds,
+    cost,
+    dataset_of,
+    differences,
+    different_candidates,
+    digest,
+    main,
+    mel_settings,
+    numbers,
+    pooled,
+    print_tables,
+    scores,
+    teaching_files,
+    train,
+    training_key,
+)
 from architecture_search import settings_of as search_settings
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.npy import NpyWriter
@@ -28,6 +48,10 @@ from autobird.config import Config, load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.core.tables import write_table
+from autobird.evaluation.bootstrap import difference_interval
+from autobird.evaluation.interval_json import interval_json
+from autobird.evaluation.interval_text import interval_text
+from autobird.evaluation.metrics import Weighting, all_metrics
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
 from autobird.model.settings import TrainSettings
@@ -137,58 +161,168 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
         train(searched, Candidate(train={"outputs": "softmax"}), Path("dataset"), 5)
 
 
-def fold_of(number: int, right: float, index: str = "") -> pd.DataFrame:
-    """Return twelve windows, four each of three species: of a share of them the logit of the right species is the highest."""
-    species = np.arange(12) % 3
-    shown = np.where(np.arange(12) < 12 * right, species, (species + 1) % 3)
-    labels = [f"s{n}" for n in species]
+def fold_of(number: int, right: float, index: str = "", labels: tuple[str, ...] = ("s0", "s1", "s2")) -> pd.DataFrame:
+    """Return the windows of twelve recordings in eight groups, half of them in each split, four of each species.
+
+    Of a share of them the logit of the right species is the highest; `labels` is the order of the logits.
+    """
+    n = np.arange(24)
+    species = n % 3
+    shown = np.where(n % 12 < 12 * right, species, (species + 1) % 3)
+    names = [f"s{number}" for number in species]
+    split = np.where(n < 12, "validation", "test")
+    logits = (4.0 * np.eye(3, dtype=np.float32)[shown] - 2)[:, [int(name[1]) for name in labels]]
     table = pd.DataFrame(
         {
-            "recording": [f"fold{number}.{n}" for n in range(12)], "group": [f"fold{number}.{n}" for n in range(12)], "start": 0,
-            "number": 0, "split": "validation", "recording_split": "validation", "rms": 0.1, "negative": False, "quiet": False,
-            "logits": list((4.0 * np.eye(3, dtype=np.float32)[shown]) - 2),
+            "recording": [f"fold{number}.{i}" for i in n], "group": [f"fold{number}.{i % 3}.{i // 6}" for i in n], "start": 0,
+            "number": 0, "split": split, "recording_split": split, "rms": 0.1, "negative": False, "quiet": False, "logits": list(logits),
         }
-        | label_columns(labels)
-    ).assign(recording_present=[[name] for name in labels])  # fmt: skip
+        | label_columns(names)
+    ).assign(recording_present=[[name] for name in names])  # fmt: skip
     for kind in ("absent", "unknown", "default"):
         table[f"recording_{kind}"] = table[kind]
-    table.attrs |= {"labels": ["s0", "s1", "s2"], "outputs": "independent", "index": index or f"index of fold {number}"}
+    costs = {"parameters": 2_000_000, "operations": 3_000_000, "cpu_seconds": 4.0}
+    table.attrs |= costs | {
+        "labels": list(labels),
+        "outputs": "independent",
+        "index": index or f"index of fold {number}",
+    }
     return table
 
 
-def test_differences_are_paired_over_the_seeds_and_folds_that_both_have() -> None:
+def mean_scores(trainings: SeedsAndFolds, seeds: list[int], folds: list[int], split: str) -> np.ndarray:
+    """Return the means over seeds of the scores of the pooled folds."""
+    return np.mean([scores([trainings[seed][fold] for fold in folds], split) for seed in seeds], axis=0)
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_differences_are_paired_over_the_seeds_and_folds_that_both_have(split: str) -> None:
     reference = {4: {0: fold_of(0, 0.5), 1: fold_of(1, 0.75)}, 5: {0: fold_of(0, 0.25), 1: fold_of(1, 0.75)}}
     other = {5: {0: fold_of(0, 1.0), 1: fold_of(1, 0.5)}, 4: {1: fold_of(1, 1.0)}, 6: {0: fold_of(0, 0.25)}}
-    found = differences(other, reference, "validation", Config())
-    expected = np.array([scores([other[seed][1]], "validation") for seed in (4, 5)]).mean(axis=0)
-    expected -= np.array([scores([reference[seed][1]], "validation") for seed in (4, 5)]).mean(axis=0)
-    assert len(found) == 4
-    for interval, value in zip(found, expected, strict=True):
-        assert interval is not None
-        assert interval[0] == pytest.approx(value)
-        assert interval[1] < interval[0] < interval[2]
-    same = differences(reference, reference, "validation", Config())
-    assert [interval[0] for interval in same if interval] == [0.0] * 4
-    only = differences({5: other[5]}, reference, "validation", Config())[0]
-    assert only is not None
-    both_folds = [scores(list(of[5].values()), "validation")[0] for of in (other, reference)]
-    assert only[0] == pytest.approx(both_folds[0] - both_folds[1])
+    found = differences(other, reference, split, Config())
+    assert (found.seeds, found.folds) == ([4, 5], [1])
+    expected = mean_scores(other, [4, 5], [1], split) - mean_scores(reference, [4, 5], [1], split)
+    np.testing.assert_allclose([interval[0] for interval in found.intervals if interval], expected)
+    of_one_seed = differences({5: other[5]}, reference, split, Config())
+    assert (of_one_seed.seeds, of_one_seed.folds) == ([5], [0, 1])
+    expected = mean_scores(other, [5], [0, 1], split) - mean_scores(reference, [5], [0, 1], split)
+    np.testing.assert_allclose([interval[0] for interval in of_one_seed.intervals if interval], expected)
+    same = differences(reference, reference, split, Config())
+    assert [interval[0] for interval in same.intervals if interval] == [0.0] * 4
+
+
+def test_the_interval_of_a_difference_is_that_of_paired_resamples_of_the_groups() -> None:
+    reference = {4: {0: fold_of(0, 0.5), 1: fold_of(1, 0.75)}}
+    other = {4: {0: fold_of(0, 1.0, labels=("s2", "s0", "s1")), 1: fold_of(1, 0.5)}}
+    config = load_config({"evaluation": {"resamples": 300, "confidence": 0.8, "seed": 7}})
+    found = differences(other, reference, "test", config)
+    split, of_reference = (pooled(list(of[4].values()), "test") for of in (other, reference))
+    assert len(np.unique(split.group)) < len(split.recordings)
+    resamples = split.resamples(300, 7)
+    position = 0
+    for kind, names in METRICS.items():
+        own, base = (getattr(part, kind) for part in (split, of_reference))
+        for name in names:
+            change = (
+                all_metrics(own, Weighting.of(resamples, own))[name].values
+                - all_metrics(base, Weighting.of(resamples, base))[name].values
+            )
+            assert found.intervals[position] == difference_interval(change, resamples, 0.8)
+            position += 1
+    assert position == len(found.intervals)
 
 
 def test_differences_of_other_data_or_trainings_are_refused() -> None:
     reference = {4: {0: fold_of(0, 0.5)}}
-    with pytest.raises(SystemExit, match=r"have no training of the same seed and fold"):
+    with pytest.raises(AutobirdError, match=r"no training of the same seeds and folds"):
         differences({5: {0: fold_of(0, 0.5)}}, reference, "validation", Config())
-    with pytest.raises(SystemExit, match=r"have no training of the same seed and fold"):
+    with pytest.raises(AutobirdError, match=r"no training of the same seeds and folds"):
         differences({4: {1: fold_of(1, 0.5)}}, reference, "validation", Config())
-    with pytest.raises(SystemExit, match=r"have other data sets"):
+    with pytest.raises(AutobirdError, match=r"other data sets"):
         differences({4: {0: fold_of(0, 0.5, "another")}}, reference, "validation", Config())
+
+
+def stored(folder: Path, config: Config, name: str, seed: int, tables: dict[int, pd.DataFrame]) -> None:
+    """Write the files of trainings that the program takes for its own."""
+    folder.mkdir(exist_ok=True)
+    for fold, table in tables.items():
+        table.attrs |= training_key(config, name, fold, seed)
+        table.to_pickle(folder / f"{len(list(folder.iterdir()))}.pkl")
+
+
+def rows_of(text: str) -> list[list[str]]:
+    """Return the cells of all rows of Markdown tables."""
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+
+
+def test_the_tables_have_means_over_the_seeds_and_differences_from_the_reference(
+    searched: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, logits = Path("config.yaml"), Path("logits")
+    config.write_text(yaml.safe_dump(searched.model_dump(mode="json", exclude_unset=True)))
+    better = {4: {0: fold_of(0, 1.0), 1: fold_of(1, 1.0)}, 5: {0: fold_of(0, 0.75), 1: fold_of(1, 1.0)}}
+    base = {4: {0: fold_of(0, 0.5), 1: fold_of(1, 0.5)}, 5: {0: fold_of(0, 0.75), 1: fold_of(1, 0.5)}}
+    for seed in (4, 5):
+        stored(logits, searched, "width 8", seed, better[seed])
+        stored(logits, searched, "default (`resnet`)", seed, base[seed])
+    stored(logits, searched, "width 24", 6, {0: fold_of(0, 0.5)})
+    main([str(config), "--logits", str(logits), "--table", "--test", "--reference", "default (`resnet`)"])
+    printed = capsys.readouterr().out
+    assert re.search(r"width 24 is left out: it has no training of the same seeds and folds as the reference", printed)
+    header, _, *rows = rows_of(printed.split("Differences from")[0])
+    values = {row[1]: dict(zip(header, row, strict=True)) for row in rows}
+    for split in ("validation", "test"):
+        expected = mean_scores(better, [4, 5], [0, 1], split)
+        for name, value in zip(NAMES, expected, strict=True):
+            assert values["width 8"][f"{split} {name}"] == f"{value:.3f}"
+    assert next(iter(values)) == "width 8"
+    header, _, *rows = rows_of(printed.split("Differences from default (`resnet`):")[1])
+    assert [row[:3] for row in rows] == [["width 8", "0, 1", "4, 5"]]
+    for split in ("validation", "test"):
+        intervals = differences(better, base, split, searched).intervals
+        for name, interval in zip(NAMES, intervals, strict=True):
+            assert interval is not None
+            assert interval[0] > 0
+            text = interval_text(interval_json(interval), sign=True)
+            assert dict(zip(header, rows[0], strict=True))[f"{split} {name}"] == text
+
+
+def test_trainings_of_other_settings_and_missing_references_are_named(
+    searched: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, logits = Path("config.yaml"), Path("logits")
+    config.write_text(yaml.safe_dump(searched.model_dump(mode="json", exclude_unset=True)))
+    stored(logits, searched, "width 8", 4, {0: fold_of(0, 0.5)})
+    stale = fold_of(0, 0.25)
+    stored(logits, searched, "width 32", 4, {0: stale})
+    stale.attrs["settings"] = "other"
+    stale.to_pickle(logits / "1.pkl")
+    arguments = [str(config), "--logits", str(logits), "--table"]
+    with pytest.raises(AutobirdError, match=r"logits has no training of the reference, width 32, of the run r"):
+        main([*arguments, "--reference", "width 32"])
+    assert "1.pkl is left out: its settings or data are no longer those of width 32" in capsys.readouterr().out
+    with pytest.raises(AutobirdError, match=r"logits has no training to compare with width 8"):
+        main([*arguments, "--reference", "width 8"])
+    with pytest.raises(SystemExit):
+        main([*arguments, "--reference", "width 7"])
+    assert "no candidate is named 'width 7'" in capsys.readouterr().err
+    (logits / "0.pkl").unlink()
+    with pytest.raises(AutobirdError, match=r"logits has no trainings"):
+        main(arguments)
+
+
+def test_seeds_without_a_common_fold_are_an_error(searched: Config) -> None:
+    stored(Path("logits"), searched, "width 8", 4, {0: fold_of(0, 0.5)})
+    stored(Path("logits"), searched, "width 8", 5, {1: fold_of(1, 0.5)})
+    with pytest.raises(AutobirdError, match=r"logits has no trainings, or no fold that was trained with all seeds"):
+        print_tables(searched, Path("logits"), ("validation",), None)
 
 
 @pytest.fixture
 def taught(searched: Config) -> Config:
-    """Return the same for students: the data set is that of fold 0, and there are two batches of training sounds and a teacher."""
-    Path("dataset").rename(made(dataset_of(searched, 0)))
+    """Return the same for students: the data set is that of folds 0 and 1, with two batches of training sounds and other teachers."""
+    for fold in (0, 1):
+        shutil.copytree("dataset", dataset_of(searched, fold))
     sounds = made(Path("results/features/f/teaching/birdnet-2.4/0.npy")).parent
     frames = np.load("results/features/f/mels/0.npy").reshape(24, -1, 16)
     for batch, name in enumerate(["r00", "r01"]):
@@ -197,11 +331,12 @@ def taught(searched: Config) -> Config:
         np.save(sounds / f"{batch}.embeddings.npy", embeddings)
         table = pd.DataFrame({"recording": [name] * 12, "partner": ""})
         write_table(sounds / f"{batch}.parquet", table, TRAINING_SOUNDS)
-    head = made(Path("results/r/members/fold0.teacher/release/float.onnx"))
-    write_head(head, width=6, species=3)
-    species = {f"s{n}": {"threshold": 0.5, "scale": 1.0, "offset": 0.0} for n in range(3)}
-    calibration = {"outputs": "independent", "aggregation": "mean", "thresholds": species}
-    write_json(head.with_name("calibration.json"), calibration)
+    for fold in (0, 1):
+        head = made(Path(f"results/r/members/fold{fold}.teacher/release/float.onnx"))
+        write_head(head, width=6, species=3)
+        species = {f"s{n}": {"threshold": 0.5, "scale": 1.0 + 2 * fold, "offset": 0.0} for n in range(3)}
+        calibration = {"outputs": "independent", "aggregation": "mean", "thresholds": species}
+        write_json(head.with_name("calibration.json"), calibration)
     return searched
 
 
@@ -218,31 +353,76 @@ def with_teacher(**train: Any) -> Config:
 
 
 def test_a_candidate_of_a_configuration_with_a_teacher_learns_from_the_teacher_of_its_fold(taught: Config) -> None:
-    config, dataset = with_teacher(), dataset_of(taught, 0)
+    config, dataset = with_teacher(), dataset_of(taught, 1)
     logits = np.stack(train(config, Candidate(), dataset, 5)["logits"].to_list())
-    np.testing.assert_array_equal(np.stack(train(config, Candidate(), dataset, 5)["logits"].to_list()), logits)
-    settings = search_settings(config, Candidate(), 5)
-    alone = train(config, Candidate(train={**settings.model_dump(exclude_unset=True), "teacher": None}), dataset, 5)
-    assert np.abs(np.stack(alone["logits"].to_list()) - logits).max() > 1e-3
-    key = training_key(config, "default (`resnet`)", 0, 5)
+    head = Path("results/r/members/fold1.teacher/release/float.onnx")
+    shutil.copyfile(head.parents[2] / "fold0.teacher/release/calibration.json", head.with_name("calibration.json"))
+    of_another = np.stack(train(config, Candidate(), dataset, 5)["logits"].to_list())
+    assert np.abs(of_another - logits).max() > 1e-3
+    sounds = Path("results/features/f/teaching/birdnet-2.4")
+    files = teaching_files(config, search_settings(config, Candidate(), 5), dataset)
+    assert files is not None
+    assert files.head == head
+    assert files.calibration == head.with_name("calibration.json")
+    assert files.mels == [sounds / "0.npy", sounds / "1.npy"]
+    assert files.embeddings == [sounds / "0.embeddings.npy", sounds / "1.embeddings.npy"]
+    assert files.tables == [sounds / "0.parquet", sounds / "1.parquet"]
+
+
+def test_a_training_with_another_teacher_is_another_training(taught: Config) -> None:
+    key = training_key(with_teacher(), "default (`resnet`)", 0, 5)
     head = Path("results/r/members/fold0.teacher/release/float.onnx")
-    head.write_bytes(b"other")
-    assert training_key(config, "default (`resnet`)", 0, 5) != key
-    with pytest.raises(Exception, match=r"float\.onnx"):
-        train(config, Candidate(), dataset, 5)
+    head.write_bytes(head.with_name("calibration.json").read_bytes())
+    digest.cache_clear()
+    changed = training_key(with_teacher(), "default (`resnet`)", 0, 5)
+    assert {part for part, value in key.items() if changed[part] != value} == {"teaching"}
 
 
-def test_training_sounds_that_were_not_made_are_named(taught: Config) -> None:
+def test_the_candidate_without_a_teacher_is_the_default_with_the_settings_of_the_user() -> None:
+    settings = search_settings(with_teacher(learning_rate=0.001), CANDIDATES["without a teacher"], 5)
+    expected = TrainSettings(width=4, epochs=2, batch_size=8, threads=1, teacher_batch=8, learning_rate=0.001, seed=5)
+    assert settings == expected
+    plain = load_config({"train": {"teacher": "birdnet-2.4"}})
+    assert search_settings(plain, CANDIDATES["without a teacher"], 5) == TrainSettings(seed=5)
+    whole_windows = load_config({"train": {"teacher": "birdnet-2.4"}, "features": {"alignment": "window"}})
+    assert search_settings(whole_windows, CANDIDATES["without a teacher"], 5).crop_seconds == 0
+
+
+def test_a_candidate_that_equals_another_is_trained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    names = different_candidates(load_config({}))
+    assert "no crops" in names
+    assert "random crops of up to 1.25 s" not in names
+    assert "random crops of up to 1.25 s is not trained: with this configuration, it is the same as default" in (
+        capsys.readouterr().out
+    )
+    names = different_candidates(load_config({"train": {"teacher": "birdnet-2.4"}}))
+    assert "no crops" not in names
+    assert {"random crops of up to 1.25 s", "without a teacher", "crops and background noise, 60 epochs"} < set(names)
+
+
+def test_files_of_a_teacher_that_were_not_made_are_named(taught: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    config = with_teacher()
+    stored(Path("logits"), config, "default (`resnet`)", 5, {0: fold_of(0, 0.5)})
+    Path("results/r/members/fold0.teacher/release/calibration.json").unlink()
+    with pytest.raises(
+        AutobirdError, match=r"fold0\.teacher/release/calibration\.json is missing; make it with snakemake cross"
+    ):
+        train(config, Candidate(), dataset_of(taught, 0), 5)
+    with pytest.raises(AutobirdError, match=r"logits has no trainings"):
+        print_tables(config, Path("logits"), ("validation",), None)
+    assert re.search(
+        r"0\.pkl, default .* is left out because it cannot be checked: .*calibration", capsys.readouterr().out
+    )
     shutil.rmtree("results/features/f/teaching")
     with pytest.raises(
-        SystemExit, match=r"teaching/birdnet-2\.4 has no training sounds; make them with snakemake cross"
+        AutobirdError, match=r"teaching/birdnet-2\.4/0\.npy is missing; make it with snakemake crossval"
     ):
-        train(with_teacher(), Candidate(), dataset_of(taught, 0), 5)
+        train(config, Candidate(), dataset_of(taught, 0), 5)
 
 
 def test_unlabelled_recordings_are_refused(taught: Config, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
-    with pytest.raises(SystemExit, match=r"train.unlabelled is set, and this program uses no unlabelled recordings"):
+    with pytest.raises(AutobirdError, match=r"train.unlabelled is set, and this program uses no unlabelled recordings"):
         train(with_teacher(unlabelled=str(tmp_path / "more")), Candidate(), dataset_of(taught, 0), 5)
 
 

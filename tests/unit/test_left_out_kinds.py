@@ -33,6 +33,7 @@ from left_out_kinds import (
     calibration_settings,
     error_of_trainings,
     fold_of,
+    main,
     measured,
     part,
     path_of,
@@ -214,6 +215,17 @@ def test_logits_of_other_settings_are_refused_and_missing_ones_reported(
     monkeypatch.setattr(left_out_kinds, "training_key", lambda *_: "of now")
     with pytest.raises(SystemExit, match="is of other settings or data"):
         measured(config, tmp_path, "default", calibration_settings(config))
+
+
+def test_a_configuration_with_a_teacher_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("train: {teacher: birdnet-2.4}")
+    monkeypatch.setattr("sys.argv", ["left_out_kinds.py", str(config), "--logits", str(tmp_path / "logits"), "--table"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "train.teacher is set, and this program trains without a teacher; remove it" in capsys.readouterr().err
 
 
 def test_a_part_of_the_trainings_is_one_of_those_that_exist() -> None:

@@ -317,6 +317,14 @@ def test_a_teacher_with_other_outputs_than_the_student_is_an_error_with_the_reme
         TrainingSounds.read(files, index, FRAMES, "softmax")
 
 
+def test_a_student_without_training_sounds_is_an_error(taught: tuple[TeachingFiles, Path]) -> None:
+    network = build_network(STUDENT, SPECIES, -8.0, 2.0)
+    with pytest.raises(AutobirdError, match=r"train.teacher is small, but there are no training sounds; remove train"):
+        teaching_of(None, taught[1], FRAMES, network, STUDENT, CPU.device)
+    alone = STUDENT.model_copy(update={"teacher": None})
+    assert teaching_of(None, taught[1], FRAMES, network, alone, CPU.device) is None
+
+
 @pytest.mark.parametrize("outputs", ["softmax", "independent"])
 def test_the_loss_of_the_answers_is_lowest_for_those_of_the_teacher(
     outputs: Literal["softmax", "independent"], taught: tuple[TeachingFiles, Path]

@@ -287,9 +287,13 @@ def teaching_of(
         device: of the student.
 
     Raises:
-        AutobirdError: see `TrainingSounds.read`.
+        AutobirdError: see `TrainingSounds.read`; or the settings name a teacher, and there are no files.
     """
     if files is None:
+        if settings.teacher:
+            raise AutobirdError(
+                f"train.teacher is {settings.teacher}, but there are no training sounds; remove train.teacher"
+            )
         return None
     sounds = TrainingSounds.read(files, index, frames, settings.outputs)
     log.info("%d training sounds with answers of the teacher", len(sounds))
