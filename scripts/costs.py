@@ -17,9 +17,10 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from autobird.cluster.needs import NEEDS, SNAKEMAKE_MB, AudioSizes, machine  # noqa: E402
 from autobird.core.files import read_json  # noqa: E402
 from autobird.core.tables import read_table  # noqa: E402
+from autobird.model.settings import TrainSettings  # noqa: E402
 
-HOURS, WINDOWS, EPOCHS = 28.1, 37_633, 18
-"""The Kaggle corpus of 114 species: hours of audio and windows of 5 s every 2.5 s; and the epochs of the default settings."""
+HOURS, WINDOWS = 28.1, 37_633
+"""The Kaggle corpus of 114 species: hours of audio, and windows of 5 s every 2.5 s."""
 
 BATCHES = 8
 """Number of batches that the corpus is divided into."""
@@ -84,12 +85,20 @@ def _number(text: str) -> float:
 
 
 def scale(rule: str, m: Measured, hours: float, windows: int, epochs: int) -> float:
-    """Return the total duration of a rule's jobs for the corpus of 114 species, seconds."""
+    """Return the total duration of a rule's jobs for the corpus of 114 species, with the epochs of the default settings, in seconds.
+
+    Args:
+        rule: its name.
+        m: its jobs in the measured run.
+        hours: hours of audio in that run.
+        windows: windows in that run.
+        epochs: epochs of that run.
+    """
     total = sum(m.seconds)
     if rule in AUDIO:
         return total * HOURS / hours
     if rule in TRAINING:
-        return total * WINDOWS * EPOCHS / (windows * epochs)
+        return total * WINDOWS * TrainSettings().epochs / (windows * epochs)
     return total * max(1.0, WINDOWS / windows) if rule in WINDOW else total
 
 
@@ -139,7 +148,7 @@ def page(folder: Path) -> str:
 
 Measured by Snakemake's benchmarks in one run of `{name}` ({hours:.2f} h of audio in {len(catalogue)} recordings, {windows} windows,
 {epochs} epochs) on two cores ({cpu or platform.processor()}), and scaled to the Kaggle corpus of 114 species ({HOURS} h, {WINDOWS:,}
-windows). Decoding and features were scaled by hours of audio, training by windows times epochs, evaluation by windows.
+windows). Decoding and features were scaled by hours of audio, training by windows times epochs (the default's {TrainSettings().epochs}), evaluation by windows.
 `make costs` writes this page. The rule `download` synthesises the recordings of the demo; a local folder of recordings does not need it.
 
 {text}

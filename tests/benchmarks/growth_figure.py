@@ -64,8 +64,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
                         markersize=5,
                         markerfacecolor="white" if suffix else colour,
                     )
-                    for point in (p for p in found if p[2]):
-                        ax.plot(*point[:2], "o", color=colour, markersize=9, markerfacecolor="none")
+                    part = [p[:2] for p in found if p[2]]
+                    if part:
+                        x, y = zip(*part, strict=True)
+                        ax.plot(
+                            x, y, "o", color=colour, markersize=9, markerfacecolor="none", label="landmark_votes alone"
+                        )
             ax.set_xscale("log")
             ax.set_yscale("log")
             ax.margins(y=0.1)

@@ -1,4 +1,4 @@
-"""Rounded numbers beside a limit: they stay on their side of it, also in the messages that use them."""
+"""Rounded numbers in texts: beside a limit they stay on their side of it, and those for people have no exponent."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from autobird.audio.audio_file import UnusableAudio
-from autobird.core.decimals import rounded_beside
+from autobird.core.decimals import rounded_beside, three_digits
 from autobird.predict import Classifier
 from tests.unit.test_predict import make_bundle
 
@@ -41,3 +41,23 @@ def test_a_recording_just_below_the_shortest_length_is_not_called_half_a_second(
     file.seek(0)
     with pytest.raises(UnusableAudio, match=rf"^{length} s of audio is too short to classify; give at least 0\.5 s$"):
         Classifier(make_bundle(tmp_path / "bundle")).predict(file)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1127.4, "1,130"),
+        (999.6, "1,000"),
+        (1_234_567.0, "1,230,000"),
+        (521.3, "521"),
+        (12.345, "12.3"),
+        (3.0, "3"),
+        (0.8, "0.8"),
+        (0.012345, "0.0123"),
+        (0.0000123, "0.0000123"),
+        (0.0, "0"),
+        (-1127.4, "-1,130"),
+    ],
+)
+def test_a_number_for_people_has_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert three_digits(value) == text

@@ -113,6 +113,8 @@ def card(
     training_negatives: dict[str, float] | None = None,
     outputs: str = "independent",
     left_out: dict[str, str] | None = None,
+    variant: str = "float",
+    reason: str = "the only one",
 ) -> str:
     value = {"value": 0.8, "low": 0.7, "high": 0.9}
     level = dict.fromkeys(_METRICS, value) | ({} if macro_f1 else {"macro_f1": None})
@@ -132,7 +134,7 @@ def card(
     measures = ("recordist", "recordist_and_species", "recordist_and_day", "session", "near_duplicate")
     leakage = {"test_recordings": 10, "this_split": dict.fromkeys(measures), "known": dict.fromkeys(measures, 0)}
     row = {
-        "variant": "float",
+        "variant": variant,
         "split": "test",
         "difference": 0.0,
         "difference_low": 0.0,
@@ -150,17 +152,17 @@ def card(
         threshold or {}
     )
     return model_card(
-        "mine", ["Parus major"], {"validation": {"negatives": validation_negatives or {"per_hour": None}}, "test": test, "confidence": 0.95, "outputs": outputs}, pd.DataFrame([row]), {"released": "float", "reason": "the only one"},
+        "mine", ["Parus major"], {"validation": {"negatives": validation_negatives or {"per_hour": None}}, "test": test, "confidence": 0.95, "outputs": outputs}, pd.DataFrame([row]), {"released": variant, "reason": reason},
         counts, leakage, training_data(licences(BY=30), backbone), pd.DataFrame([species]), backbone, known, analysis, precision=precision,
     )  # fmt: skip
 
 
 def test_the_card_states_the_negatives_of_the_training_unless_softmax_outputs_ignored_them() -> None:
     negatives = {"recordings": 23, "windows": 39, "hours": 0.03}
-    text = "trained on 10 recordings of species (50 windows), and on 39 windows of sound without any species (1.8 minutes in 23 recordings)."
+    text = "trained on 10 recordings with a species (50 windows), and on 39 windows of sound without any species (1.8 minutes in 23 recordings)."
     assert text in card(None, training_negatives=negatives)
     for without in (card(None), card(None, training_negatives=negatives, outputs="softmax")):
-        assert "trained on 10 recordings of species (50 windows). 10 validation recordings were used" in without
+        assert "trained on 10 recordings with a species (50 windows). 10 validation recordings were used" in without
 
 
 def test_the_card_names_species_that_are_not_trained() -> None:
@@ -178,8 +180,19 @@ def test_the_card_of_a_detector_of_one_species_says_why_it_has_no_macro_f1() -> 
     text = card(None, macro_f1=False)
     assert "| macro-F1 of the most probable species | not defined |" in text
     assert "A single species is always the most probable one" in text
-    assert "Difference in recall of the detections per recording between this variant and the float32 model" in text
+    difference = "Difference in recall of the detections per recording between this variant and the float32 model"
+    assert difference in card(None, macro_f1=False, variant="int8")
     assert "A single species" not in card(None)
+
+
+def test_the_card_lists_the_reasons_for_the_variant_and_compares_it_with_the_float32_model_unless_it_is_that() -> None:
+    text = card(
+        None, variant="int8", reason="int8: the cheapest variant; it detects the same species; pruned loses 0.1"
+    )
+    reasons = "selected this variant. Its reasons:\n\n- int8: the cheapest variant\n- it detects the same species\n- pruned loses 0.1\n"
+    assert reasons in text
+    assert "between this variant and the float32 model, on the same test recordings: -0.100 [-0.100, -0.100]." in text
+    assert "between this variant and the float32 model" not in card(None)
 
 
 def test_the_card_says_what_the_backbone_is_how_to_install_it_and_that_its_licence_is_inherited() -> None:
@@ -271,7 +284,7 @@ def test_the_card_gives_the_false_alarms_or_says_that_they_are_not_measured() ->
 def test_the_card_begins_with_what_a_user_must_know() -> None:
     text = card(None)
     glance = text.partition("## At a glance\n\n")[2].partition("\n\n##")[0]
-    assert "which of 1 species are heard in it" in glance
+    assert "it says whether its species is heard in it, and with which probability." in glance
     assert "- False alarms in sound without any of its species: not measured." in glance
     assert "- Terms of use: name the recordists" in glance
     assert "Hardly tested" not in glance

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
+from autobird.evaluation.false_alarms_text import rate_text
 from autobird.evaluation.rates import rate_interval
 
 
@@ -50,3 +51,9 @@ def test_the_intervals_contain_the_true_rate(sessions: int, variation: float, le
         _, low, high = rate_interval(counts, hours, 0.95)
         covered += low <= expected / sessions <= high
     assert covered / trials >= least
+
+
+def test_a_rate_in_a_text_has_no_exponent_and_an_unknown_interval_is_named() -> None:
+    assert rate_text({"value": 1134.0, "low": 0.80, "high": 52_112.0}) == "1,130 [0.8, 52,100]"
+    for unknown in (None, float("nan")):
+        assert rate_text({"value": 12.345, "low": unknown, "high": unknown}) == "12.3 [interval unknown]"

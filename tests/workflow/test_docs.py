@@ -41,6 +41,35 @@ def test_make_targets_and_files_named_in_the_readme_exist() -> None:
         assert (ROOT / path).exists(), path
 
 
+def outputs_of_rules() -> dict[str, set[str]]:
+    """Return the paths in the section `output` of the rules, without their roots, by file of rules."""
+    found = {}
+    for file in sorted((ROOT / "workflow" / "rules").glob("*.smk")):
+        sections = re.findall(r"(?ms)^( *)output:\n(.*?)^\1\w+:", file.read_text(encoding="utf-8"))
+        paths = {path for _, text in sections for path in re.findall(r'/ f?"([^"]+)"', text)}
+        if paths:
+            found[file.name] = paths
+    return found
+
+
+def test_the_page_about_results_names_the_outputs_of_all_rules() -> None:
+    """Files with a wildcard in their names are named by their folder."""
+    page = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
+    outputs = outputs_of_rules()
+    assert outputs["sweep.smk"] >= {"sweep/rung{rung}.json", "sweep/best.yaml"}
+    assert sum(map(len, outputs.values())) > 100
+    for file, paths in outputs.items():
+        for path in paths:
+            *folders, name = re.sub(r"{(member|task|kind)}", "", path).split("/")
+            wanted = [f"{folder}/" for folder in folders if folder and "{" not in folder]
+            if "{" not in name and name not in {"predict", "bundle"}:
+                wanted.append(name)
+            for text in wanted:
+                assert re.search(rf"(?<![\w.]){re.escape(text)}(?![.\w])" if "." in text else re.escape(text), page), (
+                    f"{file}: {path}"
+                )
+
+
 def locked(name: str) -> list[str]:
     return [line for line in (ROOT / "envs" / name).read_text().splitlines() if not line.startswith("#")]
 

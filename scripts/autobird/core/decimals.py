@@ -1,4 +1,6 @@
-"""Round numbers in messages that compare them with a limit, so that the rounded number does not contradict the message."""
+"""Rounded numbers in texts for people."""
+
+from decimal import Decimal
 
 _MOST = 15
 """Largest number of decimals: the precision of a float."""
@@ -15,3 +17,8 @@ def rounded_beside(value: float, limit: float, decimals: int) -> str:
             break
         decimals += 1
     return f"{value:.{decimals}f}"
+
+
+def three_digits(value: float) -> str:
+    """Format a number with at most three significant digits and without an exponent: `1,130`, `521`, `12.3`, `0.8`, `0.00002`."""
+    return f"{Decimal(f'{value:.3g}'):,f}"

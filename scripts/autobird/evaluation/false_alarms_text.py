@@ -1,7 +1,9 @@
 """False alarms as text for the model card and the terminal."""
 
+import math
 from typing import Any
 
+from autobird.core.decimals import three_digits
 from autobird.core.wording import counted
 
 NOT_MEASURED = "not measured, because no test recording is known to hold none of the species"
@@ -36,10 +38,16 @@ def false_alarm_line(negatives: dict[str, Any]) -> str:
 
 
 def rate_text(rate: dict[str, float | None]) -> str:
-    """Return a number per hour with its interval, for example `12.4 [3.1, 40.2]`."""
+    """Return a number per hour with its interval, for example `12.4 [3.1, 40.2]`.
+
+    Args:
+        rate: `value`, `low` and `high`; bounds of None (of `metrics.json`) or NaN (of a table) are unknown.
+    """
     value, low, high = (rate[key] for key in ("value", "low", "high"))
-    bounds = "interval unknown" if low is None or high is None else f"{low:.3g}, {high:.3g}"
-    return f"{value:.3g} [{bounds}]"
+    assert value is not None
+    if low is None or high is None or math.isnan(low):
+        return f"{three_digits(value)} [interval unknown]"
+    return f"{three_digits(value)} [{three_digits(low)}, {three_digits(high)}]"
 
 
 def hours_text(hours: float) -> str:

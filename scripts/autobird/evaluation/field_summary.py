@@ -5,6 +5,7 @@ from typing import Any
 
 from autobird.core.files import read_json
 from autobird.core.wording import counted
+from autobird.evaluation.false_alarms_text import rate_text
 from autobird.evaluation.interval_text import interval_text
 
 _KINDS = {
@@ -63,12 +64,12 @@ def _false_alarm_lines(alarms: dict[str, Any]) -> list[str]:
     empty, overall = alarms["without_model_species"], alarms["overall"]
     if empty["hours"]:
         lines.append(
-            f"False alarms per hour in sound without any of the model's species: {interval_text(empty['per_hour'], decimals=1)} "
+            f"False alarms per hour in sound without any of the model's species: {rate_text(empty['per_hour'])} "
             f"({empty['count']} in {empty['hours']:.2f} h)."
         )
     if overall["hours"] > empty["hours"]:
         lines.append(
-            f"Wrong detections per hour of all sound, also that with the model's species: {interval_text(overall['per_hour'], decimals=1)} "
+            f"Wrong detections per hour of all sound, also that with the model's species: {rate_text(overall['per_hour'])} "
             f"({overall['count']} in {overall['hours']:.2f} h; detections that only touch a box are not decided)."
         )
     return lines

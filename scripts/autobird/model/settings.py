@@ -104,8 +104,8 @@ class TrainSettings(Settings):
         True,
         description="Whether `resnet` subtracts from each mel band its mean over the frames of the window with sound, so that with "
         "`features.front_end: log_mel` it depends little on the level of a recording and the frequency response of the recorder "
-        "(docs/architectures.md). With false, it subtracts the mean of the training split from all bands. Not measured with other "
-        "front ends.",
+        "(docs/architectures.md). With false, it subtracts the mean of the training split from all bands. Not measured together "
+        "with other front ends; docs/architectures.md compares it with PCEN without it.",
     )
     d_model: int = Field(
         64,
@@ -386,7 +386,8 @@ class TrainSectionSettings(TrainSettings):
         min_length=1,
         max_length=10,
         description="Seeds of the trainings of `snakemake crossval`: each fold of `dataset.folds` is trained once with each of them. "
-        "The scores of a network depend on its seed; the report shows how much.",
+        "The scores of a network depend on its seed; the report shows how much. The networks that "
+        "`ensemble` combines have these seeds, too.",
     )
 
     profile: bool = Field(

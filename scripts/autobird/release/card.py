@@ -124,7 +124,7 @@ def model_card(
         *_section("This model, or the backbone as it is?", analysis, "with_backbone"),
         "## Training data",
         "",
-        f"The model was trained on {counted(used['train']['recordings'], 'recording')} of species "
+        f"The model was trained on {counted(used['train']['recordings'], 'recording')} with a species "
         f"({counted(used['train']['windows'], 'window')})"
         f"{_without_species(counts, 'train') if metrics['outputs'] == 'independent' else ''}. "
         f"{counted(used['validation']['recordings'], 'validation recording')}{_without_species(counts, 'validation')} "
@@ -139,7 +139,7 @@ def model_card(
         *([analysis["possibly_heard"], ""] if "possibly_heard" in analysis else []),
         "Licences of the recordings (`ATTRIBUTION.csv` lists every recording):",
         "",
-        *[f"- {licence}: {count}" for licence, count in training_data["recordings"].items()],
+        *[f"- {licence}: {counted(count, 'recording')}" for licence, count in training_data["recordings"].items()],
         "",
         f"Terms that follow from all licences together{inherited_licences(backbone, teacher)}: {training_data['statement']} "
         f"The bundle holds the {'head' if backbone else 'network'}'s weights, and statistics of each recording for the drift test. It "
@@ -181,16 +181,20 @@ def _variant_lines(row: pd.Series, released: dict[str, Any], species: int) -> li
     """Describe the network in the bundle, and say why this variant was released; a head has no other variants."""
     # Of a single species, macro-F1 is not defined.
     metric, column = ("macro-F1", "difference") if species > 1 else ("recall of the detections", "recall_difference")
+    difference = [
+        f"Difference in {metric} per recording between this variant and the float32 model, on the same test recordings: "
+        f"{score_with_interval(row[column], row[f'{column}_low'], row[f'{column}_high'])}.",
+        "",
+    ]
     return [
         "## The network in this bundle",
         "",
         variant_sentences(released["released"], None),
         "",
-        f"Difference in {metric} per recording between this variant and the float32 model, on the same test recordings: "
-        f"{score_with_interval(row[column], row[f'{column}_low'], row[f'{column}_high'])}.",
+        *(difference if released["released"] != "float" else ()),
+        "The release gate, the rule that compares all variants on the validation recordings, selected this variant. Its reasons:",
         "",
-        f"The variant was selected by the release gate, the rule that compares all variants on the validation recordings: "
-        f"{released['reason']}.",
+        *[f"- {part}" for part in released["reason"].split("; ")],
         "",
     ]
 

@@ -34,9 +34,9 @@ def at_a_glance(
     rate = test["negatives"]["per_hour"]
     length = f" of {window:g} s" if window else ""
     needs = f" It needs the pretrained network {backbone}, which the bundle does not contain." if backbone else ""
+    which = f"which of {len(species)} species are" if len(species) > 1 else "whether its species is"
     lines = [
-        f"- What it does: it names, for each window{length} of a recording, which of {len(species)} species are heard in it, and "
-        f"with which probability.{needs}",
+        f"- What it does: for each window{length} of a recording, it says {which} heard in it, and with which probability.{needs}",
         f"- How good: in test recordings, it detects {recall} of the species that are present, and {precision} of its detections are "
         "right (in brackets the range of uncertainty).",
         f"- False alarms in sound without any of its species: {_alarms(rate)}.",

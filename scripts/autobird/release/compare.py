@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from autobird.backbone.cost import BackboneCost
+from autobird.core.decimals import three_digits
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
 from autobird.core.tables import read_table, write_csv, write_table
@@ -220,7 +221,7 @@ def report_thresholds(labels: list[str], fitted: FittedCalibration, settings: Co
         log.warning(
             "%g false alarms per hour cannot be reached on validation (%s)",
             wanted,
-            "no sound without species" if found is None else f"{found[0]:.3g} per hour",
+            "no sound without species" if found is None else f"{three_digits(found[0])} per hour",
         )
 
 

@@ -52,7 +52,7 @@ class _Axis:
             return [(self.height(level), level) for level in self._levels]
         if self._high == self._low:
             value = 10**self._low if self._log else self._low
-            return [(0.5, f"{value:.3g}")]
+            return [(0.5, f"{value:.6g}")]
         if self._log:
             low, high = 10**self._low, 10**self._high
             found = [
