@@ -327,7 +327,7 @@ HEADER = (
 def logits_of_set(onnx: Path, folder: Path) -> np.ndarray:
     """Return the logits of all windows of a set."""
     windows = pd.read_csv(folder / "windows.csv").assign(shard=0)
-    return logits_of(Graph(onnx), windows, [np.load(folder / "mels.npy", mmap_mode="r")], 157)
+    return np.concatenate(list(logits_of(Graph(onnx), windows, [np.load(folder / "mels.npy", mmap_mode="r")], 157)))
 
 
 def delivered(calibration: Calibration, logits: np.ndarray, folder: Path) -> np.ndarray:
@@ -471,9 +471,9 @@ def calibration_of(
     """Return the calibration of a network on the validation windows of an index."""
     windows = windows_to_predict(index, list(labels))
     windows = windows[windows["split"] == "validation"].reset_index(drop=True)
-    logits = logits_of(Graph(onnx), windows, [np.load(path, mmap_mode="r") for path in shards], 157)
+    blocks = logits_of(Graph(onnx), windows, [np.load(path, mmap_mode="r") for path in shards], 157)
     durations = windows.groupby("recording")["start"].max() / rate + 5.0
-    table = with_sound(windows, durations, rate).assign(logits=list(logits))
+    table = with_sound(windows, durations, rate).assign(logits=[row for block in blocks for row in block])
     return calibrate(table, list(labels), "independent", CalibrationSettings()).calibration
 
 

@@ -2,12 +2,14 @@
 
     python -m tests.benchmarks.growth RECORDINGS --sizes 1000 10000          # adds the sizes to docs/growth.json
     python -m tests.benchmarks.growth RECORDINGS --sizes 1000 --former /path/to/other/checkout/scripts
+    python -m tests.benchmarks.growth --sizes 100000 --species 1000 --former ...   # logits alone, with this number of species, of both codes
     python -m tests.benchmarks.growth --draw                                 # docs/growth.png and the tables in docs/growth.md
 
 Stages: `landmark_votes` (all ranges), `near_duplicates` and `dataset`. Landmarks and windows are simulated, see `growth_landmarks` (which
 needs a folder of real recordings) and `growth_tables`. Each job runs in a process of its own, as in a run. Processor time and peak memory
 are those of the job; with several jobs, the sum of their times, and the memory of the two largest. With more than `MEASURED_WHOLE`
-recordings, only one range of hashes is measured (its time times the share of its landmarks is an estimate), and `dataset`.
+recordings, only one range of hashes is measured (its time times the share of its landmarks is an estimate), `dataset`, and what reads its
+windows without holding all logits.
 """
 
 import argparse
@@ -38,6 +40,9 @@ NO_PAIRS = "recording,other,votes,offset,species,other_species\n"
 
 ONE_RANGE = 31
 """The range that is measured of larger corpora: its share of the landmarks is about the mean."""
+
+FORMER_LOGITS = 200_000
+"""Most recordings with which the former `score` and the reading for evaluation are measured: they hold the logits of all windows."""
 
 Measured = dict[str, float]
 
@@ -169,16 +174,40 @@ def measure(count: int, folder: Path, arguments: Sequence[object], former: Path 
     report(count, results)
     results["dataset"] = dataset(folder)
     report(count, results)
-    return results | reading(folder)
+    return results | reading(folder, steps=("train", "score", "evaluate") if whole else ("train", "score"))
 
 
-def reading(folder: Path, scripts: Path = SCRIPTS) -> dict[str, Measured]:
-    """Run the steps of `growth_reading`."""
+def reading(
+    folder: Path, scripts: Path = SCRIPTS, steps: Sequence[str] = ("train", "score", "evaluate")
+) -> dict[str, Measured]:
+    """Run steps of `growth_reading`."""
     run(["tests.benchmarks.growth_reading", "prepare", folder])
-    return {
-        step: run(["tests.benchmarks.growth_reading", step, folder], scripts)[0]
-        for step in ("train", "score", "evaluate")
-    }
+    return {step: run(["tests.benchmarks.growth_reading", step, folder], scripts)[0] for step in steps}
+
+
+def measure_logits(count: int, folder: Path, species: int, former: Path | None) -> dict[str, Any]:
+    """Measure what computes and reads logits, with a number of species; with `former`, also the `score` of the code in this folder.
+
+    Args:
+        count: number of recordings.
+        folder: an empty folder.
+        species: number of species.
+        former: scripts folder of the former code.
+    """
+    run(["tests.benchmarks.growth_tables", count, folder, species])
+    (folder / "near_duplicates.csv").write_text(NO_PAIRS)
+    dataset(folder)
+    run(["tests.benchmarks.growth_reading", "prepare", folder])
+    results: dict[str, Any] = {}
+    for name, step, scripts, most in (
+        ("former_score", "score", former, FORMER_LOGITS), ("score", "score", SCRIPTS, count), ("evaluate", "evaluate", SCRIPTS, FORMER_LOGITS),
+    ):  # fmt: skip
+        if scripts and count <= most:
+            results[name], printed = run(["tests.benchmarks.growth_reading", step, folder], scripts)
+            if name == "score":
+                results["windows"] = int(printed)
+            report(count, results)
+    return results
 
 
 def report(count: int, results: dict[str, Any]) -> None:
@@ -193,6 +222,9 @@ def main() -> None:
     p.add_argument("--sizes", type=int, nargs="+", default=[], help="numbers of recordings")
     p.add_argument("--cache", type=Path, help="file for the landmarks of the recordings")
     p.add_argument("--former", type=Path, help="scripts folder of another checkout, to be measured instead")
+    p.add_argument(
+        "--species", type=int, help="measure only what computes and reads logits, with this number of species"
+    )
     p.add_argument("--work", type=Path, help="folder for temporary files: 120 kB per recording")
     p.add_argument("--jobs", type=int, default=1, help="jobs of landmark_votes at a time")
     p.add_argument("--draw", action="store_true", help="write the figure and the tables")
@@ -203,9 +235,15 @@ def main() -> None:
     for count in args.sizes:
         cache = args.cache or Path(args.work or ".") / "growth_landmarks.npz"
         with TemporaryDirectory(dir=args.work) as folder:
-            measured = measure(count, Path(folder), [args.recordings, "--cache", cache], args.former, args.jobs)
+            if args.species:
+                measured = measure_logits(count, Path(folder), args.species, args.former)
+            else:
+                measured = measure(count, Path(folder), [args.recordings, "--cache", cache], args.former, args.jobs)
         results = json.loads(results_file.read_text(encoding="utf-8")) if results_file.exists() else {}
-        results.setdefault("former" if args.former else "sizes", {})[str(count)] = measured
+        if args.species:
+            results.setdefault("logits", {}).setdefault(str(args.species), {})[str(count)] = measured
+        else:
+            results.setdefault("former" if args.former else "sizes", {})[str(count)] = measured
         results_file.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if args.draw:
         from tests.benchmarks.growth_figure import write_documents

@@ -140,7 +140,30 @@ def markdown(results: dict[str, Any]) -> str:
     ]
     for name in next(p for p in pairs if p)["recall"]:
         row(name, [f"{p['recall'][name]:.3f}" if p else "-" for p in pairs])
+    for species, runs in results.get("logits", {}).items():
+        lines += [
+            "",
+            *logits_table(int(species), [run for _, run in sorted(runs.items(), key=lambda item: int(item[0]))]),
+        ]
     return "\n".join(lines)
+
+
+def logits_table(species: int, runs: list[dict[str, Any]]) -> list[str]:
+    """Return the lines of the table of what computes and reads logits, by number of windows."""
+    lines = [
+        f"| windows of validation and test, {species:,} species | "
+        + " | ".join(f"{run['windows']:,}" for run in runs)
+        + " |",
+        "|---" * (len(runs) + 1) + "|",
+    ]
+    for name, label in (
+        ("score", "`score`"), ("former_score", "former `score`"), ("evaluate", "reading for evaluation"),
+    ):  # fmt: skip
+        cells = [f"{run[name]['cpu']:,.0f}, {run[name]['mb']:,.0f}" if name in run else "-" for run in runs]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    ratios = [f"{run['former_score']['mb'] / run['score']['mb']:.1f}" if "former_score" in run else "-" for run in runs]
+    lines.append("| memory of the former `score` / memory of `score` | " + " | ".join(ratios) + " |")
+    return lines
 
 
 def write_documents(results: dict[str, Any], folder: Path) -> None:

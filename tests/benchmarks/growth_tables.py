@@ -1,7 +1,7 @@
 """Simulated tables of a large corpus: recordings, windows and metadata, as the stages before `dataset` write them.
 
 Lengths have the distribution of real recordings (30 s in the mean, so 11 windows), species and recordists unequal frequencies.
-`python -m tests.benchmarks.growth_tables COUNT FOLDER` writes them.
+`python -m tests.benchmarks.growth_tables COUNT FOLDER [SPECIES]` writes them.
 """
 
 import sys
@@ -23,10 +23,11 @@ _HEADERS = {
 }
 
 
-def write_tables(folder: Path, count: int) -> None:
-    """Write the tables of recordings, segments and mel frames of each batch, and those about all recordings."""
+def write_tables(folder: Path, count: int, kinds: int) -> None:
+    """Write the tables of recordings, segments and mel frames of each batch, and those about all recordings; `kinds` is the number of
+    species.
+    """
     rng = np.random.default_rng(1)
-    kinds = max(10, count // 1000)
     weights = 1 / np.arange(1, kinds + 1) ** 0.7
     species = rng.choice(kinds, count, p=weights / weights.sum())
     seconds = rng.lognormal(3.17, 0.7, count).clip(3, 600)
@@ -66,4 +67,5 @@ def write_tables(folder: Path, count: int) -> None:
 
 
 if __name__ == "__main__":
-    write_tables(Path(sys.argv[2]), int(sys.argv[1]))
+    recordings = int(sys.argv[1])
+    write_tables(Path(sys.argv[2]), recordings, int(sys.argv[3]) if len(sys.argv) > 3 else max(10, recordings // 1000))

@@ -15,7 +15,7 @@ from autobird.core.tables import read_table, write_table
 from autobird.dataset.schemas import INDEX
 from autobird.evaluation.calibration import calibrate
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import predictions_of_split, windows_to_predict, with_numbers
+from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split, windows_to_predict, with_numbers
 from autobird.evaluation.settings import CalibrationSettings
 from autobird.predict.classification import Calibration, classify, smoothed, softmax
 from autobird.release import score
@@ -241,7 +241,8 @@ def test_logits_that_are_not_finite_are_an_error_of_stage_score_that_names_the_r
     arguments = score_arguments(tmp_path)
     monkeypatch.setattr(score, "Graph", lambda path: StubGraph(np.nan))
     with pytest.raises(
-        AutobirdError, match=r"x\.onnx: the logits of 11 windows are NaN or infinite, first those of ann at sample 0"
+        AutobirdError,
+        match=r"x\.onnx: the logits of 11 of the first 11 windows are NaN or infinite, first those of ann at sample 0",
     ):
         score.main(arguments)
     monkeypatch.setattr(score, "Graph", lambda path: StubGraph(1.0))
@@ -252,6 +253,44 @@ def test_logits_that_are_not_finite_are_an_error_of_stage_score_that_names_the_r
     assert [row[0] for row in table["logits"]] == [0, 1, 2, 3, 4, 5, 7, 8, 9, 12, 11]
     # A recording of a species that the model does not know has a split of its own.
     assert table["split"].tolist()[-2:] == ["test", "test_others"]
+
+
+def test_the_logits_of_stage_score_are_the_same_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index_with_shards(tmp_path)
+    monkeypatch.setattr(score, "Graph", lambda path: StubGraph(1.0))
+    score.main(score_arguments(tmp_path))
+    whole = (tmp_path / "p.parquet").read_bytes()
+    monkeypatch.setattr(score, "_BLOCK", 4)
+    score.main(score_arguments(tmp_path))
+    assert (tmp_path / "p.parquet").read_bytes() == whole
+
+
+def test_logits_of_the_last_block_that_are_not_finite_leave_no_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index_with_shards(tmp_path)
+    shard = np.load(tmp_path / "0.npy")
+    shard[11 * 4] = np.inf
+    np.save(tmp_path / "0.npy", shard)
+    monkeypatch.setattr(score, "_BLOCK", 4)
+    monkeypatch.setattr(score, "Graph", lambda path: StubGraph(1.0))
+    with pytest.raises(
+        AutobirdError, match=r"the logits of 1 of the first 11 windows .* first those of rare at sample"
+    ):
+        score.main(score_arguments(tmp_path))
+    assert not list(tmp_path.glob("*p.parquet*tmp"))
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_a_split_without_windows_is_scored_as_an_empty_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index_with_shards(tmp_path)
+    trained = read_table(tmp_path / "index.parquet").assign(split="train", recording_split="train")
+    write_table(tmp_path / "index.parquet", trained, INDEX)
+    monkeypatch.setattr(score, "Graph", lambda path: StubGraph(1.0))
+    score.main(score_arguments(tmp_path))
+    table = read_table(tmp_path / "p.parquet")
+    assert list(table) == PREDICTIONS.names
+    assert table.empty
 
 
 class StubGraph:

@@ -22,6 +22,9 @@ ROW_GROUP = 1 << 20
 """Rows of a row group of a Parquet file, which is all that is in memory while a large table is written. It is the default of pyarrow, so
 that tables that are written at once have the same bytes."""
 
+_GROUP_NUMBERS = 1 << 24
+"""Most numbers of the vectors of a row group: 64 MiB of float32."""
+
 
 def write_table(path: Path, table: pd.DataFrame, schema: pa.Schema) -> None:
     """Write `table` as Parquet with exactly the columns and types of `schema`; it may be empty."""
@@ -36,24 +39,34 @@ def write_chunks(path: Path, chunks: Iterable[pa.Table], schema: pa.Schema) -> N
 
 
 def write_table_with_vectors(
-    path: Path, table: pd.DataFrame, column: str, vectors: NDArray[np.float32], schema: pa.Schema
+    path: Path, table: pd.DataFrame, column: str, blocks: Iterable[NDArray[np.float32]], schema: pa.Schema
 ) -> None:
-    """Write a table, one of whose columns has a vector of numbers in each row, as `write_table` would.
+    """Write a table, one of whose columns has a vector of numbers in each row, as `write_table` would, but with smaller row groups if
+    the vectors are more than `_GROUP_NUMBERS` numbers. Only the vectors of about two row groups are in memory.
 
     Args:
         path: of the Parquet file.
         table: all other columns.
         column: name of the column of vectors.
-        vectors: shape (rows, numbers); can have fewer rows than `table`, whose other rows get an empty vector.
+        blocks: the vectors of consecutive rows, each block of shape (rows, numbers), read while the file is written; together they can
+            have fewer rows than `table`, whose other rows get an empty vector.
         schema: columns and types.
     """
     others = pa.schema([field for field in schema if field.name != column])
 
     def chunks() -> Iterator[pa.Table]:
-        for at in range(0, max(1, len(table)), ROW_GROUP):
-            rows = table.iloc[at : at + ROW_GROUP]
-            numbers = vectors[at : at + ROW_GROUP]
-            ends = np.minimum(np.arange(len(rows) + 1), len(numbers)) * vectors.shape[1]
+        unread = iter(blocks)
+        vectors = next(unread, np.empty((0, 1), np.float32))
+        group = min(ROW_GROUP, _GROUP_NUMBERS // vectors.shape[1])
+        for at in range(0, max(1, len(table)), group):
+            rows = table.iloc[at : at + group]
+            parts, count = [vectors], len(vectors)
+            while count < len(rows) and (block := next(unread, None)) is not None:
+                parts.append(block)
+                count += len(block)
+            vectors = np.concatenate(parts)
+            numbers, vectors = vectors[: len(rows)], vectors[len(rows) :]
+            ends = np.minimum(np.arange(len(rows) + 1), len(numbers)) * numbers.shape[1]
             lists = pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(numbers.ravel()))
             chunk = pa.Table.from_pandas(rows[others.names], schema=others, preserve_index=False)
             yield chunk.add_column(schema.get_field_index(column), schema.field(column), lists)

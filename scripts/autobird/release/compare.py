@@ -11,15 +11,15 @@ import pandas as pd
 
 from autobird.backbone.cost import BackboneCost
 from autobird.core.decimals import three_digits
-from autobird.core.files import read_json, write_json
+from autobird.core.files import read_json, write_json, write_stream
 from autobird.core.stage import log, parser, run, settings_of, stage
-from autobird.core.tables import read_table, write_csv, write_table
+from autobird.core.tables import read_table, write_csv
 from autobird.evaluation.bootstrap import bounded_interval, difference_interval
 from autobird.evaluation.calibration import FittedCalibration, calibrate, precision_thresholds
 from autobird.evaluation.false_alarms import WindowSound, false_alarm_ratio, false_alarms
 from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.metrics import Weighting, detection_macro_f1, detection_recall, macro_f1
-from autobird.evaluation.predictions import PREDICTIONS, predictions_of_split
+from autobird.evaluation.predictions import predictions_of_split
 from autobird.evaluation.unknown_species import choose_score
 from autobird.predict.classification import Calibration, outputs_of
 from autobird.predict.unknown import UnknownScore
@@ -254,7 +254,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = settings_of(CompareSettings, args.settings)
     with stage("compare", args, [args.comparison, args.released, args.predictions, args.calibration]):
         labels: list[str] = read_json(args.labels)
-        variants = {v.stem: read_table(s) for v, s in zip(args.variants, args.scores, strict=True)}
+        scores = {v.stem: s for v, s in zip(args.variants, args.scores, strict=True)}
+        variants = {name: read_table(path) for name, path in scores.items()}
         # The folder of a member ends with its name: members/teacher/release/scores/float.parquet
         references = {s.parents[2].name: aligned(read_table(s), variants["float"]) for s in args.references}
         tables = variants | references
@@ -284,7 +285,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         table["released"] = (table["variant"] == decision.released) & (not decision.not_released)
         write_csv(args.comparison, table)
         write_json(args.released, dataclasses.asdict(decision))
-        write_table(args.predictions, tables[decision.released], PREDICTIONS)
+        with scores[decision.released].open("rb") as file:
+            write_stream(args.predictions, file)
         chosen = fitted[decision.released]
         unknown = choose_score(tables[decision.released], labels, chosen.calibration)
         by_precision = precision_thresholds(tables[decision.released], labels, chosen.calibration, settings)

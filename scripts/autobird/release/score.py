@@ -1,6 +1,6 @@
 """Stage `score`: compute the logits of one variant for the windows of the validation and test splits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,25 +37,24 @@ _BLOCK = 1024
 """Number of windows that are read from the shards or the embeddings at a time."""
 
 
-def logits_of_embeddings(graph: Graph, windows: pd.DataFrame, embeddings: Sequence[Path]) -> NDArray[np.float32]:
-    """Return the logits that a head computes for windows, in the order of `windows`; shape (windows, species).
+def logits_of_embeddings(
+    graph: Graph, windows: pd.DataFrame, embeddings: Sequence[Path]
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the logits that a head computes for windows, in the order of `windows`, in blocks of shape (windows, species).
 
     Args:
         graph: the head.
         windows: columns recording, start, shard, row.
         embeddings: arrays of all batches.
     """
-    parts = [
-        graph.logits(read_embeddings(windows.iloc[start : start + _BLOCK], embeddings))
-        for start in range(0, len(windows), _BLOCK)
-    ]
-    return np.concatenate(parts) if parts else np.empty((0, graph.species), np.float32)
+    for start in range(0, len(windows), _BLOCK):
+        yield graph.logits(read_embeddings(windows.iloc[start : start + _BLOCK], embeddings))
 
 
 def logits_of(
     graph: Graph, windows: pd.DataFrame, shards: Sequence[NDArray[np.float16]], frames: int
-) -> NDArray[np.float32]:
-    """Return the logits of windows, in the order of `windows`; shape (windows, species).
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the logits of windows, in the order of `windows`, in blocks of shape (windows, species).
 
     Args:
         graph: the variant.
@@ -64,12 +63,31 @@ def logits_of(
         frames: number of frames per window.
     """
     shard, first = windows["shard"].to_numpy(), windows["first_frame"].to_numpy()
-    out = np.empty((len(windows), graph.species), np.float32)
     for start in range(0, len(windows), _BLOCK):
         block = slice(start, start + _BLOCK)
         part = [shards[s][f : f + frames] for s, f in zip(shard[block], first[block], strict=True)]
-        out[block] = graph.logits(np.stack(part))
-    return out
+        yield graph.logits(np.stack(part))
+
+
+def checked(
+    blocks: Iterable[NDArray[np.float32]], windows: pd.DataFrame, variant: Path
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the blocks of logits of `windows`.
+
+    Raises:
+        AutobirdError: logits of a block are NaN or infinite; the message names the variant and the first recording.
+    """
+    at = 0
+    for logits in blocks:
+        invalid = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+        if len(invalid):
+            first = windows.iloc[at + invalid[0]]
+            raise AutobirdError(
+                f"{variant}: the logits of {len(invalid)} of the first {at + len(logits)} windows are NaN or infinite, first those of "
+                f"{first['recording']} at sample {first['start']}; look at that recording, and train with a lower train.learning_rate"
+            )
+        at += len(logits)
+        yield logits
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -109,16 +127,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             logits = logits_of_embeddings(graph, windows, args.shards)
         else:
             logits = logits_of(graph, windows, memory_maps(args.shards), model["frames"])
-        invalid = np.flatnonzero(~np.isfinite(logits).all(axis=1))
-        if len(invalid):
-            first = windows.iloc[invalid[0]]
-            raise AutobirdError(
-                f"{args.variant}: the logits of {len(invalid)} windows are NaN or infinite, first those of {first['recording']} at "
-                f"sample {first['start']}; look at that recording, and train with a lower train.learning_rate"
-            )
         quiet = quiet_negative_windows(index, model["labels"])
         table = pd.concat([windows, quiet], ignore_index=True)
-        write_table_with_vectors(args.output, table, "logits", logits, PREDICTIONS)
+        write_table_with_vectors(args.output, table, "logits", checked(logits, windows, args.variant), PREDICTIONS)
         log.info("scored %d windows of %d recordings", len(windows), windows["recording"].nunique())
 
 
