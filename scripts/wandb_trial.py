@@ -115,7 +115,11 @@ def write_trial(raw: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Swee
     write_text(file, yaml.safe_dump({"method": "grid", "metric": metric, "parameters": parameters}))
     run = {**raw, "sweep": {**(raw.get("sweep") or {}), "file": str(file)}}
     write_json(config, run)
-    return sweep_of(run, load_config(run)), config
+    try:
+        return sweep_of(run, load_config(run)), config
+    except AutobirdError as error:
+        # The values are those of W&B, not of a file that a user can change.
+        raise AutobirdError(str(error).removeprefix(f"{file}: ")) from error
 
 
 def trial_files(sweep: Sweep, raw: Mapping[str, Any]) -> tuple[TrialFiles, list[Path]]:
@@ -232,8 +236,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         import wandb
 
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-        with wandb.init() as run:
+        run, code = wandb.init(), 1
+        try:
             run_trial(args, values, run)
+            code = 0
+        finally:
+            run.finish(exit_code=code)
     except AutobirdError as error:
         sys.exit(f"error: {error}")
 
