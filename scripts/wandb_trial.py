@@ -87,7 +87,7 @@ def read_run(configfiles: Sequence[str], settings: Sequence[str]) -> dict[str, A
         for file in ("config/config.yaml", *configfiles):
             update_config(raw, load_configfile(file))
         update_config(raw, parse_config(settings))
-    except (WorkflowError, ValueError) as error:
+    except (OSError, WorkflowError, ValueError) as error:
         raise AutobirdError(
             f"{error}; start the agent in the folder of the project, and check --configfile and --config"
         ) from error
