@@ -19,7 +19,7 @@ from autobird.evaluation.learning_curve_figure import learning_curve_figure
 from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.weaknesses_figure import weaknesses_figure
 from autobird.release.comparison_figure import comparison_figure
-from autobird.sweep.figure import sweep_figure
+from autobird.sweep.figure import _Axis, sweep_figure
 from autobird.sweep.importance import importances
 
 Drawn = Callable[..., Any]
@@ -246,6 +246,29 @@ def test_scores_by_stratum_have_no_panel_without_values(drawn: Drawn) -> None:
     title = fig._suptitle.get_window_extent()
     assert 0 <= title.x0 < title.x1 <= fig.bbox.width
     assert sentences(drawn(weaknesses_figure, strata_result([]))) == ["Place is not known."]
+
+
+@pytest.mark.parametrize(
+    ("values", "logarithmic", "shown"),
+    [
+        ([12, 16, 24, 16], False, ["12", "16", "24"]),
+        ([0.1 * 3, 0.1, 0.0], False, ["0", "0.1", "0.3"]),
+        ([1024, 2048], True, ["1024", "2048"]),
+        ([0.001, 0.004], True, ["0.001", "0.004"]),
+        # Values that would be long, on top of each other, or many: round numbers.
+        ([0.71234, 0.79], False, ["0.72", "0.74", "0.76", "0.78"]),
+        ([10, 10.1, 20], False, ["10", "12", "14", "16", "18", "20"]),
+        ([0, 1, 2, 3, 4, 5, 6, 8], False, ["0", "2", "4", "6", "8"]),
+        ([12, 12], False, ["12"]),
+        (["focal", "bce"], False, ["bce", "focal"]),
+    ],
+)
+def test_few_values_of_a_parameter_are_the_tick_marks_of_its_axis(
+    values: list[Any], logarithmic: bool, shown: list[str]
+) -> None:
+    axis = _Axis(values, logarithmic)
+    assert [text for _, text in axis.ticks()] == shown
+    assert all(0 <= height <= 1 for height, _ in axis.ticks())
 
 
 @pytest.mark.parametrize(

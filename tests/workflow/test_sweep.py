@@ -1,5 +1,7 @@
 """`snakemake sweep` and ensembles: the jobs that they need, what runs again after a change, and their outputs."""
 
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import yaml
 from autobird.core.files import read_json
 from autobird.predict.bundle import Bundle
 from autobird.predict.graph import Graph
-from tests.workflow.conftest import Result, snakemake
+from tests.workflow.conftest import Result, environment, result_of, snakemake
 
 TRAINED = {"train", "export", "score"}
 """Rules that run for each training of a trial."""
@@ -27,9 +29,9 @@ def write_sweep(project: Path, **parameters: list[float]) -> None:
     (project / "trials.yaml").write_text(yaml.safe_dump(content))
 
 
-def sweep(project: Path, *options: str, settings: str = "") -> Result:
-    folds = (FOLDS,) if "folds" in settings else ()
-    return snakemake(project, "sweep", *options, "--config", f"sweep={{file: trials.yaml{settings}}}", *folds)
+def sweep(project: Path, *options: str, settings: str = "", tracking: str = "none") -> Result:
+    more = [f"run={{tracking: {tracking}}}", *([FOLDS] if "folds" in settings else [])]
+    return snakemake(project, "sweep", *options, "--config", f"sweep={{file: trials.yaml{settings}}}", *more)
 
 
 def members(result: Result, rule: str) -> set[str]:
@@ -46,6 +48,57 @@ def test_a_sweep_trains_each_trial_on_the_split_of_the_run_and_uses_its_network(
     trained = members(planned, "train")
     assert len(trained) == 2
     assert all(name.startswith("trial-") and name.endswith(".seed4") for name in trained)
+
+
+@pytest.mark.long
+def test_tracking_of_a_sweep_runs_its_rule_alone(demo: Path) -> None:
+    write_sweep(demo, dropout=[0.1])
+    assert sweep(demo).code == 0
+    assert sweep(demo, "-n", tracking="offline").rules == {"track_sweep", "sweep"}
+    done = sweep(demo, tracking="offline")
+    assert done.code == 0, done.text
+    assert read_json(demo / "results/test/sweep/tracked.json")["mode"] == "offline"
+    assert sweep(demo, "-n").jobs == set()
+    assert sweep(demo, "-n", tracking="online").rules == {"track_sweep", "sweep"}
+
+
+AGENT = """
+import os, sys
+from wandb.wandb_agent import Agent
+
+agent = Agent(None, None, sweep_id="s")
+agent._sweep_command = ["${env}", sys.executable, "${program}", "--configfile", "config/test.yaml", "${args}"]
+os.environ["WANDB_SWEEP_ID"] = "s"
+arguments = {"train.dropout": {"value": 0.1}, "train.roll": {"value": False}}
+agent._command_run({"program": "scripts/wandb_trial.py", "run_id": "first", "args": arguments})
+[process] = agent._run_processes.values()
+sys.exit(process.wait())
+"""
+"""An agent of W&B that starts one trial as it does after an answer of the server, but without a server."""
+
+
+def test_an_agent_of_wandb_trains_a_trial_and_logs_its_scores(demo: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", AGENT],
+        cwd=demo,
+        env={**environment(), "WANDB_MODE": "offline"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout
+    # The run is done: its features and its dataset are used again.
+    assert result_of(0, done.stdout).rules == TRAINED
+    [log] = (demo / "wandb").glob("offline-run-*-first/*.wandb")
+    content = log.read_bytes()
+    for name in (b"macro_f1", b"top1", b"cmap", b"train.dropout"):
+        assert name in content, name
+    assert not (demo / "results/test/sweep").exists()
+    # `snakemake sweep` has the same trial, and does not train it again.
+    write_sweep(demo, dropout=[0.1], roll=[False])
+    planned = sweep(demo, "-n")
+    assert planned.rules == {"sweep_rung", "sweep_report", "sweep"}, planned.text
 
 
 @pytest.mark.long

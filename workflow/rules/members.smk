@@ -140,7 +140,8 @@ def sweep_targets(wildcards):
         )
     if CONFIG.sweep.validate_on == "folds":
         refuse_given_splits()
-    return RUN / "sweep/sweep.json"
+    tracked = [RUN / "sweep/tracked.json"] if CONFIG.run.tracking != "none" else []
+    return [RUN / "sweep/sweep.json", *tracked]
 
 
 def analyses_of(folder):

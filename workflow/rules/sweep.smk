@@ -1,7 +1,8 @@
 """Sweep: trainings with other settings, compared on validation recordings: `snakemake sweep`.
 
 Needs: dataset, model and release/scores of the members that are trials (members of the run and of a cross-validation among them).
-Gives: sweep/trials.csv, importance.csv, sweep.png, best.yaml, sweep.json, rung<n>.json.
+Gives: sweep/trials.csv, importance.csv, sweep.png, best.yaml, sweep.json, rung<n>.json; with run.tracking tracked.json, which says what
+was logged.
 """
 
 
@@ -101,6 +102,41 @@ rule sweep_report:
             --figure {output.figure:q} \
             --best {output.best:q} \
             --result {output.result:q} \
+            --log {log:q}
+        """
+
+
+rule track_sweep:
+    """Log the scores of the trials, their table and the figure to W&B."""
+    input:
+        table=RUN / "sweep/trials.csv",
+        importance=RUN / "sweep/importance.csv",
+        figure=RUN / "sweep/sweep.png",
+        result=RUN / "sweep/sweep.json",
+    output:
+        RUN / "sweep/tracked.json",
+    log:
+        LOGS / CONFIG.run.name / "track_sweep.log",
+    benchmark:
+        BENCHMARKS / CONFIG.run.name / "track_sweep.tsv"
+    conda:
+        "../../envs/autobird.yaml"
+    resources:
+        **needs("track_sweep"),
+    params:
+        track=CONFIG.run.tracking,
+        group=untracked(CONFIG.run.name),
+        code=code_fingerprint("release.track_sweep"),
+    shell:
+        r"""
+        python -m autobird.release.track_sweep \
+            --track {params.track} \
+            --group {params.group:q} \
+            --table {input.table:q} \
+            --importance {input.importance:q} \
+            --figure {input.figure:q} \
+            --result {input.result:q} \
+            --output {output:q} \
             --log {log:q}
         """
 

@@ -94,6 +94,7 @@ NEEDS = {
     "crossval_references": Need(500, per_mb=0.4, per_gb=30),
     "sweep_rung": Need(500, per_mb=0.3, per_gb=30),
     "sweep_report": Need(300),
+    "track_sweep": Need(500),
     "latency": Need(700),
     "comparison_figure": Need(250),
     "bundle": Need(400, per_mb=0.2, per_gb=5),

@@ -1,5 +1,6 @@
 """Figure of a sweep: its trials as parallel coordinates, and the importance of its parameters."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,17 @@ from autobird.sweep.importance import Importance, why_unknown
 _MARGIN = 0.04
 """Space above and below the values of an axis, as a share of its height."""
 
+_MOST_VALUES = 7
+"""Largest number of different values that are all tick marks of their axis."""
+
+_LEAST_DISTANCE = 0.05
+"""Least distance of such tick marks, as a share of the height: the height of their text."""
+
+
+def _is_short(value: float) -> bool:
+    """Whether three digits are enough to write a number; an integer is written in full."""
+    return isinstance(value, int) or math.isclose(float(f"{value:.3g}"), value, rel_tol=1e-9)
+
 
 class _Axis:
     """A vertical axis: it maps values to heights from 0 to 1.
@@ -28,6 +40,7 @@ class _Axis:
     def __init__(self, values: Sequence[Any], logarithmic: bool) -> None:
         numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
         self._levels = [] if numeric else sorted({str(v) for v in values})
+        self._values = sorted(set(values)) if numeric else []
         self._log = numeric and logarithmic and min(values) > 0
         self._low, self._high = (0.0, float(len(self._levels) - 1))
         if numeric:
@@ -46,6 +59,12 @@ class _Axis:
         share = (self._transformed(value) - self._low) / (self._high - self._low)
         return _MARGIN + (1 - 2 * _MARGIN) * share
 
+    def _are_ticks(self) -> bool:
+        """Whether the values themselves are the tick marks: few, short to write, and not too close to each other."""
+        if len(self._values) > _MOST_VALUES or not all(map(_is_short, self._values)):
+            return False
+        return float(min(np.diff([self.height(v) for v in self._values]))) >= _LEAST_DISTANCE
+
     def ticks(self) -> list[tuple[float, str]]:
         """Return height and text of the tick marks."""
         if self._levels:
@@ -53,6 +72,8 @@ class _Axis:
         if self._high == self._low:
             value = 10**self._low if self._log else self._low
             return [(0.5, f"{value:.6g}")]
+        if self._are_ticks():
+            return [(self.height(v), str(v) if isinstance(v, int) else f"{v:.6g}") for v in self._values]
         if self._log:
             low, high = 10**self._low, 10**self._high
             found = [
