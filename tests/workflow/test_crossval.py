@@ -96,6 +96,11 @@ def test_a_cross_validation_runs_only_what_a_change_needs_and_leaves_the_main_ru
     }
     assert main_run == before
     assert run(demo, [4]).jobs == set()
+    # The model card of the main run gets the pooled scores; the drift result belongs to the bundle with this card.
+    card = demo / "results/test/release/bundle/MODEL_CARD.md"
+    assert "cross-validation" not in card.read_text(encoding="utf-8")
+    assert snakemake(demo).rules - {"all"} == {"bundle", "drift_current", "drift"}
+    assert "cross-validation" in card.read_text(encoding="utf-8")
     assert snakemake(demo).jobs == set()
 
     # A new seed: its trainings, and the pooled scores.
