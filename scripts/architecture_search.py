@@ -202,26 +202,21 @@ def pooled(tables: list[pd.DataFrame], split: str) -> SplitPredictions:
     return predictions_of_split(windows, labels, split, calibration)
 
 
-def scores(tables: list[pd.DataFrame], split: str) -> list[float]:
-    """Return the metrics of a split of all folds with one seed, in the order of `METRICS`."""
+def scores(tables: list[pd.DataFrame], split: str, resamples: Resamples | None = None) -> Floats:
+    """Return the metrics of a split of all folds with one seed, in the order of `METRICS`.
+
+    Returns:
+        Shape (metrics,); with resamples, under each row of their weights, shape (metrics, rows).
+    """
     predictions = pooled(tables, split)
     found = []
     for kind, names in METRICS.items():
         items = getattr(predictions, kind)
-        metrics = all_metrics(items, Weighting(np.ones((1, len(items))), np.arange(len(items))))
-        found += [float(metrics[name].values[0]) for name in names]
-    return found
-
-
-def scores_of_resamples(tables: list[pd.DataFrame], split: str, resamples: Resamples) -> Floats:
-    """Return the same under each row of the weights of the groups; shape (metrics, rows)."""
-    predictions = pooled(tables, split)
-    found = []
-    for kind, names in METRICS.items():
-        items = getattr(predictions, kind)
-        metrics = all_metrics(items, Weighting.of(resamples, items))
+        alone = Weighting(np.ones((1, len(items))), np.arange(len(items)))
+        metrics = all_metrics(items, Weighting.of(resamples, items) if resamples else alone)
         found += [metrics[name].values for name in names]
-    return np.stack(found)
+    values = np.stack(found)
+    return values if resamples else values[:, 0]
 
 
 @dataclass(frozen=True)
@@ -257,7 +252,7 @@ def differences(tables: SeedsAndFolds, of_reference: SeedsAndFolds, split: str, 
         raise AutobirdError("it has other data sets than the reference")
     settings = config.evaluation
     resamples = pooled(both[0][0], split).resamples(settings.resamples, settings.seed)
-    own, reference = (np.mean([scores_of_resamples(part, split, resamples) for part in of], axis=0) for of in both)
+    own, reference = (np.mean([scores(part, split, resamples) for part in of], axis=0) for of in both)
     return Differences(
         seeds, folds, [difference_interval(change, resamples, settings.confidence) for change in own - reference]
     )

@@ -17,13 +17,18 @@ from tests.predictions import predictions
 LABELS = ["a", "b", "c"]
 
 
+def without_login(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make W&B find no login and no settings; its files of the user would be in `folder`."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(folder / "home"))
+    monkeypatch.setenv("NETRC", str(folder / "netrc"))
+
+
 @pytest.fixture
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files of a tiny run, in `tmp_path / "run"`, without a login to W&B."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DATA_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    without_login(tmp_path, monkeypatch)
     run = tmp_path / "run"
     (run / "model").mkdir(parents=True)
     table = predictions(

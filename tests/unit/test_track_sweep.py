@@ -9,7 +9,7 @@ import pytest
 from autobird.core.files import read_json, write_json
 from autobird.core.plots import figure, save
 from autobird.release import track_sweep
-from tests.unit.test_track import FakeWandb
+from tests.unit.test_track import FakeWandb, without_login
 
 COLUMNS = ["rank", "trial", "train.width", "score", "score_low", "score_high"]
 
@@ -17,10 +17,7 @@ COLUMNS = ["rank", "trial", "train.width", "score", "score_low", "score_high"]
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a sweep's outputs, without a login to W&B."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_DATA_DIR"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    without_login(tmp_path, monkeypatch)
     folder = tmp_path / "run/sweep"
     folder.mkdir(parents=True)
     rows = [(1, "trial-0123456789", 8, 0.8, 0.7, 0.9), (2, "defaults", 16, 0.6, None, None)]

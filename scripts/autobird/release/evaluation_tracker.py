@@ -12,6 +12,12 @@ import pandas as pd
 from autobird.model.tracking import Tracker
 
 
+def with_bounds(name: str, value: float, low: float, high: float) -> dict[str, float]:
+    """Return a score and the bounds of its interval by the names that W&B shows; without those that are NaN or None."""
+    found = {name: value, f"{name}_low": low, f"{name}_high": high}
+    return {key: float(number) for key, number in found.items() if pd.notna(number)}
+
+
 class EvaluationTracker(Tracker):
     """A `Tracker` that logs to the run of a training what was made of it."""
 

@@ -15,7 +15,7 @@ from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.metrics import predicted_and_true
 from autobird.evaluation.predictions import predictions_of_split
 from autobird.predict.classification import Calibration
-from autobird.release.evaluation_tracker import EvaluationTracker
+from autobird.release.evaluation_tracker import EvaluationTracker, with_bounds
 
 _ID_DIGITS = 16
 
@@ -54,8 +54,7 @@ def scores(table: pd.DataFrame) -> dict[str, float]:
     found: dict[str, float] = {}
     for row in table.to_dict("records"):
         name = f"{row['split']}/{row['level']}/{row['metric']}"
-        ends = {name: row["value"], f"{name}_low": row["low"], f"{name}_high": row["high"]}
-        found |= {key: float(value) for key, value in ends.items() if pd.notna(value)}
+        found |= with_bounds(name, row["value"], row["low"], row["high"])
     return found
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from autobird.core.files import read_json, write_json
 from autobird.core.stage import log, parser, run, stage
-from autobird.release.evaluation_tracker import EvaluationTracker
+from autobird.release.evaluation_tracker import EvaluationTracker, with_bounds
 
 _ID_DIGITS = 16
 
@@ -38,9 +38,7 @@ def scores(table: pd.DataFrame, metric: str) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for row in table.to_dict("records"):
-        name = f"{row['trial']}/{metric}"
-        ends = {name: row["score"], f"{name}_low": row["score_low"], f"{name}_high": row["score_high"]}
-        found |= {key: float(value) for key, value in ends.items() if pd.notna(value)}
+        found |= with_bounds(f"{row['trial']}/{metric}", row["score"], row["score_low"], row["score_high"])
     return found
 
 
