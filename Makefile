@@ -17,7 +17,9 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 .venv/installed: envs/requirements.lock pyproject.toml
 	@echo "Installing Autobird and the packages that it needs into .venv, about 5 minutes"
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r envs/requirements.lock -e .
+	@# On all cores, which pip does not do. Its exit status is ignored, as pip does: packages hold templates that are not Python.
+	-@$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1
 	@touch $@
 
 # Install the file of BirdNET 2.4, which runs with embeddings need. Its licence is CC BY-NC-SA 4.0.

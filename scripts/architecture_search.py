@@ -8,7 +8,7 @@ the teachers:
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table                 # the scores of what has been trained
     python scripts/architecture_search.py CONFIG.yaml --logits FOLDER --table --reference "width 24"        # and paired differences
 
-CONFIG.yaml is the configuration of the run; another front end is another run with other `features`, and adds rows to the same table.
+CONFIG.yaml is the configuration of the run; another front end is another run with other `features`, and adds rows to the same tables.
 `train.seeds`, `train.ensemble` and `train.profile` are not used. Each training writes a file with its logits to FOLDER and is not repeated
 if that exists. Set `train.threads` to 1, and run several of these programs with different candidates to use several cores.
 """
@@ -54,6 +54,10 @@ from autobird.model.validation import predict_logits
 from autobird.predict.classification import Calibration
 
 _NO_VALUE = object()
+
+_KINDS = ("present", "absent", "unknown", "default")
+WINDOW = ["recording", "number", "group", "split", "recording_split", *_KINDS, *(f"recording_{kind}" for kind in _KINDS)]
+"""Columns of a window that the scores depend on and that do not depend on the features."""
 
 SeedsAndFolds = dict[int, dict[int, pd.DataFrame]]
 """The windows of trainings with their logits, by seed and fold."""
@@ -238,7 +242,7 @@ def differences(tables: SeedsAndFolds, of_reference: SeedsAndFolds, split: str, 
     """Return the paired differences of a candidate from a reference, with intervals of the bootstrap of groups.
 
     Raises:
-        AutobirdError: they have no training of the same seed and fold, or their data sets differ.
+        AutobirdError: they have no training of the same seed and fold, or their recordings, windows or labels differ.
     """
     seeds = sorted(set(tables) & set(of_reference))
     folds = (
@@ -247,15 +251,23 @@ def differences(tables: SeedsAndFolds, of_reference: SeedsAndFolds, split: str, 
     if not folds:
         raise AutobirdError("it has no training of the same seeds and folds as the reference")
     both = [[[of[seed][fold] for fold in folds] for seed in seeds] for of in (tables, of_reference)]
-    indexes = [[{table.attrs["index"] for table in of_fold} for of_fold in zip(*of, strict=True)] for of in both]
-    if indexes[0] != indexes[1]:
-        raise AutobirdError("it has other data sets than the reference")
+    every = [[table for of_seed in of for table in of_seed] for of in both]
+    if not all(same_windows(own, base) for own, base in zip(*every, strict=True)):
+        raise AutobirdError("it has other recordings, windows or labels than the reference")
     settings = config.evaluation
     resamples = pooled(both[0][0], split).resamples(settings.resamples, settings.seed)
     own, reference = (np.mean([scores(part, split, resamples) for part in of], axis=0) for of in both)
     return Differences(
         seeds, folds, [difference_interval(change, resamples, settings.confidence) for change in own - reference]
     )
+
+
+def same_windows(first: pd.DataFrame, second: pd.DataFrame) -> bool:
+    """Return whether two trainings have the same windows, labels and groups, also if their mel frames or sample rates differ."""
+    one, other = (
+        table[WINDOW].map(lambda value: value if np.isscalar(value) else tuple(value)) for table in (first, second)
+    )
+    return sorted(first.attrs["labels"]) == sorted(second.attrs["labels"]) and one.equals(other)
 
 
 def with_all_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -322,25 +334,26 @@ def table_of(trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[s
 def table_of_differences(
     trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[str, ...], config: Config, reference: str
 ) -> pd.DataFrame:
-    """Return the `differences` of the candidates of a run from one of them, as text, one row per candidate.
+    """Return the `differences` of all candidates from one of the run, as text, one row per run and candidate.
 
-    Candidates that cannot be compared with the reference are left out, which is printed.
+    Those of runs with other features are compared if the windows are the same. Candidates that cannot be compared with the reference are
+    left out, which is printed.
     """
     rows = []
     for (run, name), tables in trainings.items():
-        if run != config.run.name or name == reference:
+        if (run, name) == (config.run.name, reference):
             continue
-        row: dict[str, str] = {}
+        row: dict[str, str] = {"run": run, "candidate": name}
         try:
             for split in splits:
                 found = differences(tables, trainings[run, reference], split, config)
-                row |= {"candidate": name, "folds": numbers_text(found.folds), "seeds": numbers_text(found.seeds)}
+                row |= {"folds": numbers_text(found.folds), "seeds": numbers_text(found.seeds)}
                 row |= {
                     f"{split} {metric}": interval_text(interval_json(interval), sign=True)
                     for metric, interval in zip(NAMES, found.intervals, strict=True)
                 }
         except AutobirdError as error:
-            print(f"{name} is left out: {error}")
+            print(f"{run}, {name} is left out: {error}")
             continue
         rows.append(row)
     return pd.DataFrame(rows)
@@ -381,7 +394,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     p.add_argument("--table", action="store_true", help="print the table, and train nothing")
     p.add_argument(
-        "--reference", help="name of a candidate: also print the paired differences of the others of this run from it"
+        "--reference", help="name of a candidate of this run: also print the paired differences of all others from it"
     )
     args = p.parse_args(argv)
     unknown = sorted({*args.only, *([args.reference] if args.reference else [])} - set(CANDIDATES))

@@ -155,6 +155,9 @@ def test_training_requests_a_gpu_its_threads_and_more_with_each_attempt(
 
 # Google
 
+# Snakemake ends after the thread that checks the jobs, which sleeps between its checks.
+GCE = ["--profile", "gce", "-j1", "--seconds-between-status-checks", "1"]
+
 
 @pytest.fixture
 def google(storage_host: str, tmp_path: Path) -> Iterator[Google]:
@@ -176,7 +179,7 @@ def last_message(google: Google) -> dict:
 
 
 def test_the_message_of_a_stage_has_image_machine_memory_and_limits(google: Google, tmp_path: Path) -> None:
-    gce = Submitter(clone(tmp_path / "clone"), ["--profile", "gce", "-j1"], google.env)
+    gce = Submitter(clone(tmp_path / "clone"), GCE, google.env)
     result = gce.run("--until", "download", timeout=120)
     assert result.code != 0
     assert "hint: your Google Cloud quota is used up" in result.text
@@ -200,7 +203,7 @@ def test_the_message_of_the_training_requests_an_l4(google: Google, finished_dem
     outputs = [p for p in (finished_demo / "results").rglob("*") if p.is_file() and ".checkpoints" not in p.parts]
     for path in sorted(outputs, key=lambda p: p.stat().st_mtime):
         google.bucket.blob(str(path.relative_to(finished_demo))).upload_from_filename(path)
-    gce = Submitter(project, ["--profile", "gce", "-j1", "--rerun-triggers", "mtime"], google.env)
+    gce = Submitter(project, [*GCE, "--rerun-triggers", "mtime"], google.env)
     result = gce.run("-R", "train", "--until", "train", "--set-threads", "train=8", timeout=120)
     assert result.code != 0
     job = last_message(google)

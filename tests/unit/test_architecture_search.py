@@ -161,7 +161,7 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
         train(searched, Candidate(train={"outputs": "softmax"}), Path("dataset"), 5)
 
 
-def fold_of(number: int, right: float, index: str = "", labels: tuple[str, ...] = ("s0", "s1", "s2")) -> pd.DataFrame:
+def fold_of(number: int, right: float, labels: tuple[str, ...] = ("s0", "s1", "s2")) -> pd.DataFrame:
     """Return the windows of twelve recordings in eight groups, half of them in each split, four of each species.
 
     Of a share of them the logit of the right species is the highest; `labels` is the order of the logits.
@@ -182,11 +182,7 @@ def fold_of(number: int, right: float, index: str = "", labels: tuple[str, ...] 
     for kind in ("absent", "unknown", "default"):
         table[f"recording_{kind}"] = table[kind]
     costs = {"parameters": 2_000_000, "operations": 3_000_000, "cpu_seconds": 4.0}
-    table.attrs |= costs | {
-        "labels": list(labels),
-        "outputs": "independent",
-        "index": index or f"index of fold {number}",
-    }
+    table.attrs |= costs | {"labels": list(labels), "outputs": "independent"}
     return table
 
 
@@ -238,8 +234,24 @@ def test_differences_of_other_data_or_trainings_are_refused() -> None:
         differences({5: {0: fold_of(0, 0.5)}}, reference, "validation", Config())
     with pytest.raises(AutobirdError, match=r"no training of the same seeds and folds"):
         differences({4: {1: fold_of(1, 0.5)}}, reference, "validation", Config())
-    with pytest.raises(AutobirdError, match=r"other data sets"):
-        differences({4: {0: fold_of(0, 0.5, "another")}}, reference, "validation", Config())
+    for column, value in (("number", 1), ("group", "one"), ("split", "test"), ("recording", "another"), ("default", "unknown"),
+                          ("present", ["s1"]), ("recording_absent", ["s2"])):  # fmt: skip
+        changed = fold_of(0, 0.5)
+        changed.at[3, column] = value
+        with pytest.raises(AutobirdError, match=r"other recordings, windows or labels than the reference"):
+            differences({4: {0: changed}}, reference, "validation", Config())
+    of_more_species = fold_of(0, 0.5)
+    of_more_species.attrs["labels"] = ["s0", "s1", "s3"]
+    with pytest.raises(AutobirdError, match=r"other recordings, windows or labels than the reference"):
+        differences({4: {0: of_more_species}}, reference, "validation", Config())
+
+
+def test_trainings_with_other_features_are_compared_if_their_windows_are_the_same() -> None:
+    reference = {4: {0: fold_of(0, 0.5)}}
+    at_another_rate = fold_of(0, 0.5).assign(rms=0.2, start=1, mel_std=3.0)
+    at_another_rate["present"] = at_another_rate["present"].map(np.array)  # as it is read from a file
+    found = differences({4: {0: at_another_rate}}, reference, "validation", Config())
+    assert [interval[0] for interval in found.intervals if interval] == [0.0] * 4
 
 
 def stored(folder: Path, config: Config, name: str, seed: int, tables: dict[int, pd.DataFrame]) -> None:
@@ -266,18 +278,23 @@ def test_the_tables_have_means_over_the_seeds_and_differences_from_the_reference
         stored(logits, searched, "width 8", seed, better[seed])
         stored(logits, searched, "default (`resnet`)", seed, base[seed])
     stored(logits, searched, "width 24", 6, {0: fold_of(0, 0.5)})
+    other_features = fold_of(0, 1.0).assign(rms=0.2)
+    other_features.attrs |= {"run": "pcen", "candidate": "default (`resnet`)", "fold": 0, "seed": 5}
+    other_features.to_pickle(logits / "other.pkl")
     main([str(config), "--logits", str(logits), "--table", "--test", "--reference", "default (`resnet`)"])
     printed = capsys.readouterr().out
-    assert re.search(r"width 24 is left out: it has no training of the same seeds and folds as the reference", printed)
+    assert re.search(r"r, width 24 is left out: it has no training of the same seeds and folds as the reference", printed)
     header, _, *rows = rows_of(printed.split("Differences from")[0])
-    values = {row[1]: dict(zip(header, row, strict=True)) for row in rows}
+    values = {row[1]: dict(zip(header, row, strict=True)) for row in rows if row[0] == "r"}
+    assert sorted(row[0] for row in rows) == ["pcen", "r", "r", "r"]
     for split in ("validation", "test"):
         expected = mean_scores(better, [4, 5], [0, 1], split)
         for name, value in zip(NAMES, expected, strict=True):
             assert values["width 8"][f"{split} {name}"] == f"{value:.3f}"
     assert next(iter(values)) == "width 8"
     header, _, *rows = rows_of(printed.split("Differences from default (`resnet`):")[1])
-    assert [row[:3] for row in rows] == [["width 8", "0, 1", "4, 5"]]
+    rows.sort(reverse=True)
+    assert [row[:4] for row in rows] == [["r", "width 8", "0, 1", "4, 5"], ["pcen", "default (`resnet`)", "0", "5"]]
     for split in ("validation", "test"):
         intervals = differences(better, base, split, searched).intervals
         for name, interval in zip(NAMES, intervals, strict=True):

@@ -129,7 +129,7 @@ def test_the_ready_configuration_runs_to_the_evaluation_of_a_head_on_birdnet(tmp
         [
             sys.executable, "-m", "snakemake", "--configfile", "config/transfer.yaml", "--cores", "2",
             "results/transfer/evaluation/metrics.json", "--config",
-            "corpus={root: my birds, batches: 2}", "dataset={min_windows: 2}", "evaluation={resamples: 100}",
+            "corpus={root: my birds, batches: 1}", "dataset={min_windows: 2}", "evaluation={resamples: 100}",
         ],
         cwd=project, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=540,
     )  # fmt: skip
