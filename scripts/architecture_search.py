@@ -56,7 +56,15 @@ from autobird.predict.classification import Calibration
 _NO_VALUE = object()
 
 _KINDS = ("present", "absent", "unknown", "default")
-WINDOW = ["recording", "number", "group", "split", "recording_split", *_KINDS, *(f"recording_{kind}" for kind in _KINDS)]
+WINDOW = [
+    "recording",
+    "number",
+    "group",
+    "split",
+    "recording_split",
+    *_KINDS,
+    *(f"recording_{kind}" for kind in _KINDS),
+]
 """Columns of a window that the scores depend on and that do not depend on the features."""
 
 SeedsAndFolds = dict[int, dict[int, pd.DataFrame]]

@@ -283,7 +283,9 @@ def test_the_tables_have_means_over_the_seeds_and_differences_from_the_reference
     other_features.to_pickle(logits / "other.pkl")
     main([str(config), "--logits", str(logits), "--table", "--test", "--reference", "default (`resnet`)"])
     printed = capsys.readouterr().out
-    assert re.search(r"r, width 24 is left out: it has no training of the same seeds and folds as the reference", printed)
+    assert re.search(
+        r"r, width 24 is left out: it has no training of the same seeds and folds as the reference", printed
+    )
     header, _, *rows = rows_of(printed.split("Differences from")[0])
     values = {row[1]: dict(zip(header, row, strict=True)) for row in rows if row[0] == "r"}
     assert sorted(row[0] for row in rows) == ["pcen", "r", "r", "r"]
