@@ -367,6 +367,7 @@ CANDIDATES = {
     "120 epochs": Candidate(train={"epochs": 120}),
     # With a teacher (`train.teacher`), whose default recipe has 40 epochs without crops and background noise.
     "without a teacher": Candidate(train={"teacher": None}),
+    "without unlabelled recordings": Candidate(train={"unlabelled": None}),
     "60 epochs": Candidate(train={"epochs": 60}),
     "random crops of up to 1.25 s": Candidate(train={"crop_seconds": 1.25}),
     "background noise in half of the windows": Candidate(train={"background_probability": 0.5}),

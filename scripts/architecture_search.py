@@ -111,7 +111,8 @@ def settings_of(config: Config, candidate: Candidate, seed: int) -> TrainSetting
     if "architecture" in candidate.train:
         given = {name: value for name, value in given.items() if name in RECIPE}
     elif config.train.teacher and candidate.train.get("teacher", "") is None:
-        given = {name: value for name, value in given.items() if STUDENT_RECIPE.get(name, _NO_VALUE) != value}
+        taught = STUDENT_RECIPE | {"unlabelled": config.train.unlabelled}
+        given = {name: value for name, value in given.items() if taught.get(name, _NO_VALUE) != value}
         if config.features.alignment == "window":
             given.setdefault("crop_seconds", 0.0)
     return TrainSettings.model_validate({**given, **candidate.train, "seed": seed})
@@ -126,24 +127,30 @@ def teaching_files(config: Config, settings: TrainSettings, dataset: Path) -> Te
     """Return the training sounds and the teacher of a fold, which `snakemake crossval` makes; None without a teacher.
 
     Raises:
-        AutobirdError: a file is missing, or the configuration has settings of students that this program does not use.
+        AutobirdError: a file is missing.
     """
     if settings.teacher is None:
         return None
-    if config.train.unlabelled is not None:
-        raise AutobirdError("train.unlabelled is set, and this program uses no unlabelled recordings; remove it")
     member = dataset.parent
     teacher = member.with_name(teacher_id(member.name)) / "release"
     sounds = Path("results/features") / config.features.name / "teaching" / config.backbone.name
-    tables = sorted(sounds.glob("*.parquet"), key=lambda path: int(path.stem)) or [sounds / "0.parquet"]
+    unlabelled = sounds_of_batches(sounds / "unlabelled") if settings.unlabelled is not None else []
+    tables = sounds_of_batches(sounds) + unlabelled
     mels, embeddings = (
         [path.with_name(f"{path.stem}{suffix}") for path in tables] for suffix in (".npy", ".embeddings.npy")
     )
-    files = TeachingFiles(mels, embeddings, tables, 0, teacher / "float.onnx", teacher / "calibration.json")
+    files = TeachingFiles(
+        mels, embeddings, tables, len(unlabelled), teacher / "float.onnx", teacher / "calibration.json"
+    )
     missing = next((path for path in files.all() if not path.exists()), None)
     if missing:
         raise AutobirdError(f"{missing} is missing; make it with snakemake crossval and the same configuration")
     return files
+
+
+def sounds_of_batches(folder: Path) -> list[Path]:
+    """Return the tables of the training sounds in a folder, in the order of the batches; that of the first batch if there are none."""
+    return sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem)) or [folder / "0.parquet"]
 
 
 def train(

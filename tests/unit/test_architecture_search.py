@@ -439,10 +439,34 @@ def test_files_of_a_teacher_that_were_not_made_are_named(taught: Config, capsys:
         train(config, Candidate(), dataset_of(taught, 0), 5)
 
 
-def test_unlabelled_recordings_are_refused(taught: Config, tmp_path: Path) -> None:
+def test_a_student_also_learns_from_unlabelled_recordings(taught: Config, tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
-    with pytest.raises(AutobirdError, match=r"train.unlabelled is set, and this program uses no unlabelled recordings"):
-        train(with_teacher(unlabelled=str(tmp_path / "more")), Candidate(), dataset_of(taught, 0), 5)
+    config, dataset = with_teacher(unlabelled=str(tmp_path / "more")), dataset_of(taught, 0)
+    without, plain = CANDIDATES["without unlabelled recordings"], with_teacher()
+    assert search_settings(config, without, 5) == search_settings(plain, Candidate(), 5)
+    assert search_settings(config, CANDIDATES["without a teacher"], 5).unlabelled is None
+    with pytest.raises(
+        AutobirdError, match=r"teaching/birdnet-2\.4/unlabelled/0\.npy is missing; make it with snakemake cross"
+    ):
+        train(config, Candidate(), dataset, 5)
+    sounds = Path("results/features/f/teaching/birdnet-2.4")
+    (sounds / "unlabelled").mkdir()
+    for suffix in (".npy", ".embeddings.npy", ".parquet"):
+        shutil.copyfile(sounds / f"1{suffix}", sounds / f"unlabelled/10{suffix}")
+        shutil.copyfile(sounds / f"0{suffix}", sounds / f"unlabelled/9{suffix}")
+    files = teaching_files(config, search_settings(config, Candidate(), 5), dataset)
+    assert files is not None
+    assert files.unlabelled == 2
+    assert files.tables == [
+        sounds / name for name in ("0.parquet", "1.parquet", "unlabelled/9.parquet", "unlabelled/10.parquet")
+    ]
+    assert files.mels[2:] == [sounds / "unlabelled/9.npy", sounds / "unlabelled/10.npy"]
+    assert teaching_files(config, search_settings(config, without, 5), dataset) == teaching_files(
+        plain, search_settings(plain, Candidate(), 5), dataset
+    )
+    with_more, base = (np.stack(train(config, of, dataset, 5)["logits"].to_list()) for of in (Candidate(), without))
+    assert np.abs(with_more - base).max() > 1e-3
+    np.testing.assert_array_equal(base, np.stack(train(plain, Candidate(), dataset, 5)["logits"].to_list()))
 
 
 def test_folds_and_seeds_are_ranges_or_lists() -> None:
