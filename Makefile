@@ -19,7 +19,7 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r envs/requirements.lock -e .
 	@# On all cores, which pip does not do. Its exit status is ignored, as pip does: packages hold templates that are not Python.
-	-@$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
 	@touch $@
 
 # Install the file of BirdNET 2.4, which runs with embeddings need. Its licence is CC BY-NC-SA 4.0.
