@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from autobird.evaluation.bootstrap import (
     Resamples,
@@ -272,6 +273,14 @@ def test_a_constant_metric_has_the_clopper_pearson_interval_with_one_trial_per_r
     _, low, high = bounded_interval(np.zeros(101), resamples([6] * 10), 0.95, groups=20)
     assert (low, high) == pytest.approx((0, 1 - 0.025 ** (1 / 20)))
     assert np.isnan(positive_interval(np.full(101, 0.7), resamples([2, 2]), 0.95)[1:]).all()
+
+
+def test_a_metric_of_a_single_relevant_group_has_the_interval_of_one_trial() -> None:
+    """Its resamples vary only with the other groups, as for the AUROC of a species in one group."""
+    values = np.append(0.9, np.random.default_rng(0).normal(0.9, 0.01, 100))
+    low, high = (beta(0.9, 1.1).ppf(0.025), beta(1.9, 0.1).ppf(0.975))
+    assert bounded_interval(values, resamples([20, 20]), 0.95, 1) == pytest.approx((0.9, low, high))
+    assert np.ptp(bounded_interval(values, resamples([20, 20]), 0.95, 20)) < 0.1
 
 
 def test_intervals_stay_within_the_range_of_their_metric() -> None:
