@@ -208,7 +208,11 @@ def test_a_cross_validation_with_one_seed_has_no_legend(drawn: Drawn, seeds: lis
         "folds": 2, "seeds": seeds, "recordings": 9, "confidence": 0.95,
         "by_recording": dict.fromkeys(METRICS, score | interval(0.8, 0.7, 0.9)),
     }  # fmt: skip
-    fig = drawn(crossval_figure, result)
+    assert (
+        "by an ensemble that was" in drawn(crossval_figure, result | {"ensemble": {"mode": "average"}}).get_suptitle()
+    )
+    fig = drawn(crossval_figure, result | {"ensemble": None})
+    assert "by a network that was" in fig.get_suptitle()
     assert len(fig.legends) == len(seeds) - 1
     assert ("per seed" in fig.get_suptitle()) == (len(seeds) > 1)
     points = [y for c in fig.axes[0].collections for _, y in np.asarray(c.get_offsets()).tolist() if y > 1.5]

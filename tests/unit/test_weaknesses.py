@@ -67,12 +67,12 @@ def test_items_have_the_strata_of_their_level_and_of_their_metadata() -> None:
 
 def test_metadata_that_say_unknown_are_unknown() -> None:
     names = [f"r{i}" for i in range(20)]
-    catalogue = pd.DataFrame({"recording": names, "place": ["Fen", "unknown"] * 10, "quality": ["A", " Unknown "] * 10, "duration": 9.0}
+    catalogue = pd.DataFrame({"recording": names, "place": [" Fen\r\n wood", "unknown"] * 10, "quality": ["A", " Unknown "] * 10, "duration": 9.0}
                              | dict.fromkeys(("recorder", "recorded_at", "time"), "")).assign(
         extra=['{"dvc": "unknown", "device": "Zoom H5"}', ""] * 10)  # fmt: skip
     factors = factors_of(names, pd.DataFrame({"recording": names, "rms": 0.01}), catalogue)
     result = weaknesses(as_tested(split([0, 1] * 10, [1, 0] * 10)), factors, SETTINGS)
-    for name, first in (("place", "Fen"), ("quality", "A"), ("recorder", "Zoom H5")):
+    for name, first in (("place", "Fen wood"), ("quality", "A"), ("recorder", "Zoom H5")):
         found = next(f for f in result["factors"] if f["factor"] == name)
         assert [(s["stratum"], s["items"]) for s in found["strata"]] == [(first, 10), ("unknown", 10)]
         assert found["unknown_items"] == 10

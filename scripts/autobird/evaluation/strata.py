@@ -129,8 +129,8 @@ def _names(name: str, text: str, values: "pd.Series[str]") -> Factor:
 
 
 def _text(values: "pd.Series[str]") -> "pd.Series[str]":
-    """Return texts without space around them; "" for those that say that the value is not known."""
-    return values.fillna("").astype(str).str.strip().map(_known)
+    """Return texts in one line, without space around them; "" for those that say that the value is not known."""
+    return values.fillna("").astype(str).map(lambda text: _known(" ".join(text.split())))
 
 
 def _known(text: str) -> str:
