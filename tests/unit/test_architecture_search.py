@@ -165,6 +165,22 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
         train(searched, Candidate(train={"outputs": "softmax"}), Path("dataset"), 5)
 
 
+@pytest.mark.parametrize(
+    ("split", "remedy"), [("train", "independent$"), ("validation", "independent, or train.select to last")]
+)
+def test_softmax_outputs_need_windows_of_one_species(searched: Config, split: str, remedy: str) -> None:
+    table = pd.read_parquet("dataset/index.parquet")
+    table["present"] = [
+        ["s0", "s1"] if here else names for here, names in zip(table["split"] == split, table["present"], strict=True)
+    ]
+    table.to_parquet("dataset/index.parquet")
+    candidate = Candidate(train={"outputs": "softmax", "select": "best"})
+    with pytest.raises(
+        AutobirdError, match=rf"exactly one species, and the {split} split has none; set train.outputs to {remedy}"
+    ):
+        train(searched, candidate, Path("dataset"), 5)
+
+
 def fold_of(number: int, right: float, labels: tuple[str, ...] = ("s0", "s1", "s2")) -> pd.DataFrame:
     """Return the windows of twelve recordings in eight groups, half of them in each split, four of each species.
 
