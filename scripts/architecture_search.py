@@ -16,6 +16,7 @@ if that exists. Set `train.threads` to 1, and run several of these programs with
 import argparse
 import functools
 import hashlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -282,7 +283,14 @@ def same_windows(first: pd.DataFrame, second: pd.DataFrame) -> bool:
     one, other = (
         table[WINDOW].map(lambda value: value if np.isscalar(value) else tuple(value)) for table in (first, second)
     )
-    return sorted(first.attrs["labels"]) == sorted(second.attrs["labels"]) and one.equals(other)
+    same = sorted(first.attrs["labels"]) == sorted(second.attrs["labels"]) and one.equals(other)
+    return same and window_and_hop(first) == window_and_hop(second)
+
+
+def window_and_hop(table: pd.DataFrame) -> tuple[float, float]:
+    """Return the length of the windows of a training and their hop, seconds; the numbers of windows of different lengths can be equal."""
+    features = json.loads(table.attrs["features"])
+    return features["window"], features["hop"]
 
 
 def with_all_labels(table: pd.DataFrame, labels: list[str]) -> pd.DataFrame:
@@ -304,10 +312,12 @@ def numbers(text: str) -> list[int]:
 def trainings_of(folder: Path, config: Config) -> dict[tuple[str, str], SeedsAndFolds]:
     """Return all trainings in a folder, by run and candidate.
 
-    Those of the run of `config` whose settings or data are no longer the same, or cannot be checked, are left out, which is printed.
+    Those of the run of `config` whose settings or data are no longer the same, or cannot be checked, are left out, which is printed. Those
+    of other runs cannot be checked: of each candidate, those with other settings than the newest one are left out.
     """
     found: dict[tuple[str, str], SeedsAndFolds] = {}
-    for path in sorted(folder.glob("*.pkl")):
+    newest: dict[tuple[str, str], dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.pkl"), key=lambda path: (-path.stat().st_mtime_ns, path.name)):
         table = pd.read_pickle(path)
         run, name = table.attrs["run"], table.attrs["candidate"]
         if run == config.run.name:
@@ -319,8 +329,23 @@ def trainings_of(folder: Path, config: Config) -> dict[tuple[str, str], SeedsAnd
             if not now or any(table.attrs[part] != value for part, value in now.items()):
                 print(f"{path} is left out: its settings or data are no longer those of {name}")
                 continue
-        found.setdefault((run, name), {}).setdefault(table.attrs["seed"], {})[table.attrs["fold"]] = table
-    return found
+        of_seed = found.setdefault((run, name), {}).setdefault(table.attrs["seed"], {})
+        same = made_with(table) == newest.setdefault((run, name), made_with(table))
+        if not same or table.attrs["fold"] in of_seed:
+            print(f"{path} is left out: a newer training of {run}, {name} has other settings or data")
+            continue
+        of_seed[table.attrs["fold"]] = table
+    return {key: {seed: folds for seed, folds in seeds.items() if folds} for key, seeds in found.items()}
+
+
+def made_with(table: pd.DataFrame) -> dict[str, Any]:
+    """Return what all trainings of a candidate of a run have in common: all but the seed and the data of the fold."""
+    settings = json.loads(table.attrs["settings"])
+    return {
+        "network": table.attrs["network"],
+        "features": table.attrs["features"],
+        "settings": settings | {"seed": None},
+    }
 
 
 def table_of(trainings: Mapping[tuple[str, str], SeedsAndFolds], splits: tuple[str, ...]) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """The programs of the architecture search: its network with the defaults is `resnet`, and all candidates can be trained."""
 
+import json
+import os
 import re
 import shutil
 import sys
@@ -38,10 +40,12 @@ from architecture_search import (
     teaching_files,
     train,
     training_key,
+    trainings_of,
 )
 from architecture_search import settings_of as search_settings
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.npy import NpyWriter
+from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
 from autobird.backbone.teach import TRAINING_SOUNDS
 from autobird.config import Config, load_config
@@ -161,6 +165,22 @@ def test_a_training_that_the_stage_refuses_is_refused(searched: Config) -> None:
         train(searched, Candidate(train={"outputs": "softmax"}), Path("dataset"), 5)
 
 
+@pytest.mark.parametrize(
+    ("split", "remedy"), [("train", "independent$"), ("validation", "independent, or train.select to last")]
+)
+def test_softmax_outputs_need_windows_of_one_species(searched: Config, split: str, remedy: str) -> None:
+    table = pd.read_parquet("dataset/index.parquet")
+    table["present"] = [
+        ["s0", "s1"] if here else names for here, names in zip(table["split"] == split, table["present"], strict=True)
+    ]
+    table.to_parquet("dataset/index.parquet")
+    candidate = Candidate(train={"outputs": "softmax", "select": "best"})
+    with pytest.raises(
+        AutobirdError, match=rf"exactly one species, and the {split} split has none; set train.outputs to {remedy}"
+    ):
+        train(searched, candidate, Path("dataset"), 5)
+
+
 def fold_of(number: int, right: float, labels: tuple[str, ...] = ("s0", "s1", "s2")) -> pd.DataFrame:
     """Return the windows of twelve recordings in eight groups, half of them in each split, four of each species.
 
@@ -182,7 +202,8 @@ def fold_of(number: int, right: float, labels: tuple[str, ...] = ("s0", "s1", "s
     for kind in ("absent", "unknown", "default"):
         table[f"recording_{kind}"] = table[kind]
     costs = {"parameters": 2_000_000, "operations": 3_000_000, "cpu_seconds": 4.0}
-    table.attrs |= costs | {"labels": list(labels), "outputs": "independent"}
+    made_with = {"network": "None", "settings": '{"seed": 5}', "features": MelSettings().model_dump_json()}
+    table.attrs |= costs | made_with | {"labels": list(labels), "outputs": "independent"}
     return table
 
 
@@ -249,9 +270,56 @@ def test_differences_of_other_data_or_trainings_are_refused() -> None:
 def test_trainings_with_other_features_are_compared_if_their_windows_are_the_same() -> None:
     reference = {4: {0: fold_of(0, 0.5)}}
     at_another_rate = fold_of(0, 0.5).assign(rms=0.2, start=1, mel_std=3.0)
+    at_another_rate.attrs["features"] = MelSettings(sample_rate=32000, mels=32).model_dump_json()
     at_another_rate["present"] = at_another_rate["present"].map(np.array)  # as it is read from a file
     found = differences({4: {0: at_another_rate}}, reference, "validation", Config())
     assert [interval[0] for interval in found.intervals if interval] == [0.0] * 4
+
+
+@pytest.mark.parametrize("other", [{"window": 3.0}, {"hop": 5.0}])
+def test_trainings_with_windows_of_another_length_or_hop_are_not_compared(other: dict[str, float]) -> None:
+    """Short recordings have as many windows of either length."""
+    changed = fold_of(0, 0.5)
+    changed.attrs["features"] = MelSettings.model_validate(other).model_dump_json()
+    with pytest.raises(AutobirdError, match=r"other recordings, windows or labels than the reference"):
+        differences({4: {0: changed}}, {4: {0: fold_of(0, 0.5)}}, "validation", Config())
+
+
+def test_of_another_run_older_trainings_with_other_settings_are_left_out(
+    searched: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path("logits")
+    folder.mkdir()
+    for name, fold, seed, epochs, time in (
+        ("9", 0, 4, 60, 1),
+        ("0", 0, 4, 30, 2),
+        ("8", 1, 4, 60, 1),
+        ("1", 0, 5, 30, 2),
+    ):
+        table = fold_of(fold, 0.5)
+        table.attrs |= {
+            "run": "pcen",
+            "candidate": "c",
+            "fold": fold,
+            "seed": seed,
+            "settings": f'{{"epochs": {epochs}, "seed": {seed}}}',
+        }
+        table.to_pickle(folder / f"{name}.pkl")
+        os.utime(folder / f"{name}.pkl", (time, time))
+    found = trainings_of(folder, searched)["pcen", "c"]
+    kept = {
+        (seed, fold): json.loads(table.attrs["settings"])["epochs"]
+        for seed, of in found.items()
+        for fold, table in of.items()
+    }
+    assert kept == {(4, 0): 30, (5, 0): 30}
+    printed = capsys.readouterr().out
+    assert [f"{name}.pkl is left out: a newer training of pcen, c has" in printed for name in "9018"] == [
+        True,
+        False,
+        False,
+        True,
+    ]
 
 
 def stored(folder: Path, config: Config, name: str, seed: int, tables: dict[int, pd.DataFrame]) -> None:

@@ -52,6 +52,12 @@ def test_without_confusions_the_table_is_empty_and_the_summary_says_so() -> None
     table = confusion_table(right, right.resamples(100, 0), LABELS, SETTINGS)
     assert not len(table)
     assert summary(table, right) == "None of the 3 test recordings of one species is taken for another species."
+    none = split([], [], [])
+    table = confusion_table(none, none.resamples(100, 0), LABELS, SETTINGS)
+    assert (
+        summary(table, none)
+        == "Confusions are not counted, because no test recording is known to hold one species alone."
+    )
 
 
 def examples() -> pd.DataFrame:

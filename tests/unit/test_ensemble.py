@@ -23,7 +23,7 @@ from autobird.model.ensemble_teaching import ANSWERS, TaughtWindows, with_answer
 from autobird.model.settings import TrainSectionSettings
 from autobird.predict.graph import Graph
 from autobird.release import ensemble
-from autobird.release.ensemble import averaged, check_independent, select_average
+from autobird.release.ensemble import averaged, check_independent, select_average, validation_scores
 from autobird.release.ensemble_graph import AVERAGES, average_logits, ensemble_graph
 from autobird.release.onnx_files import export, multiply_adds, serialise
 from tests.predictions import predictions
@@ -161,6 +161,16 @@ def test_predictions_are_averaged_window_by_window_and_quiet_windows_stay_withou
     np.testing.assert_allclose(mean["logits"].iloc[3], (a["logits"].iloc[3] + b["logits"].iloc[3]) / 2, rtol=1e-6)
     with pytest.raises(AutobirdError, match="did not score the same windows"):
         averaged([a, b.iloc[::-1].reset_index(drop=True)], "softmax", "logits")
+
+
+def test_without_a_validation_window_of_one_species_the_logits_are_averaged() -> None:
+    both = [
+        table.assign(**{f"{p}present": [["A", "B"]] * len(table) for p in ("", "recording_")}) for table in tables()
+    ]
+    averages = {average: averaged(both, "softmax", average) for average in AVERAGES}
+    scores = validation_scores(averages, ["A", "B"], "softmax", CalibrationSettings(resamples=100))
+    assert [score["loss"] for score in scores.values()] == [None, None]
+    assert select_average(scores) == "logits"
 
 
 def stage(folder: Path, models: list[dict[str, Any]], indexes: list[pd.DataFrame], *options: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autobird.core.plots import figure, save
 from autobird.corpus.figures import overview, places, species
 from autobird.dataset.figures import species_counts
 from autobird.evaluation.crossval_figure import METRICS, crossval_figure
@@ -17,6 +18,7 @@ from autobird.evaluation.curves import weight_decay_figure
 from autobird.evaluation.figures import reliability_figure
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
 from autobird.evaluation.predictions import Items, SplitPredictions
+from autobird.evaluation.ranking_figures import species_curves_figure
 from autobird.evaluation.weaknesses_figure import weaknesses_figure
 from autobird.release.comparison_figure import comparison_figure
 from autobird.sweep.figure import _Axis, sweep_figure
@@ -57,6 +59,34 @@ def curve(gains: dict[str, Any], last: float = 9.0) -> dict[str, Any]:
             for name, gain in gains.items()
         },
     }  # fmt: skip
+
+
+def test_dollar_signs_in_names_are_no_mathematical_text(tmp_path: Path) -> None:
+    fig, ax = figure(4, 2)
+    ax.set_xscale("log")
+    ax.set_xlim(1, 1000)
+    ax.set_title("of $a_1_2$.wav")
+    ax.set_yticks([0, 1], ["$x_1_2$", "for 5 $"])
+    drawn: list[str] = []
+    fig.canvas.mpl_connect(
+        "draw_event", lambda _: drawn.extend(t.get_text() for t in ax.get_xticklabels() if t.get_parse_math())
+    )
+    save(fig, tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 0
+    assert r"$\mathdefault{10^{1}}$" in drawn
+
+
+def test_long_names_of_species_do_not_overprint_those_of_other_panels(drawn: Drawn) -> None:
+    names = [f"Northern subspecies of the long-tailed greenish warbler {i}" for i in range(4)]
+    scores = dict.fromkeys(("average_precision", "auroc"), 0.5)
+    bounds = {f"{name}{end}": 0.5 for name in scores for end in ("_low", "_high")}
+    table = pd.DataFrame({"species": ["pooled", "mean", *names], "items": 2, "groups": 1} | scores | bounds)
+    curves = pd.DataFrame({"species": names, "curve": "roc", "x": 0.5, "y": 0.5, "low": 0.1, "high": 0.9})
+    fig = drawn(species_curves_figure, curves, table, 0.95)
+    titles = [ax.title for ax in fig.axes if ax.get_title()]
+    assert len(titles) == 8
+    assert titles[0].get_text().endswith("\n2 in 1 group")
+    assert not any(a.get_window_extent().overlaps(b.get_window_extent()) for a, b in itertools.combinations(titles, 2))
 
 
 @pytest.mark.parametrize("known", [{}, {"Turdus merula": interval(0.1, 0.05, 0.15)}])
@@ -178,7 +208,11 @@ def test_a_cross_validation_with_one_seed_has_no_legend(drawn: Drawn, seeds: lis
         "folds": 2, "seeds": seeds, "recordings": 9, "confidence": 0.95,
         "by_recording": dict.fromkeys(METRICS, score | interval(0.8, 0.7, 0.9)),
     }  # fmt: skip
-    fig = drawn(crossval_figure, result)
+    assert (
+        "by an ensemble that was" in drawn(crossval_figure, result | {"ensemble": {"mode": "average"}}).get_suptitle()
+    )
+    fig = drawn(crossval_figure, result | {"ensemble": None})
+    assert "by a network that was" in fig.get_suptitle()
     assert len(fig.legends) == len(seeds) - 1
     assert ("per seed" in fig.get_suptitle()) == (len(seeds) > 1)
     points = [y for c in fig.axes[0].collections for _, y in np.asarray(c.get_offsets()).tolist() if y > 1.5]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 from autobird.evaluation.bootstrap import (
     Resamples,
@@ -14,13 +15,16 @@ from autobird.evaluation.bootstrap import (
     ratio_interval,
     resample_groups,
 )
+from autobird.evaluation.interval_json import metric_interval
 from autobird.evaluation.metrics import (
     Weighting,
+    all_metrics,
     f1_by_species,
     macro_average,
     micro_average,
     precision_by_species,
 )
+from autobird.evaluation.predictions import Items
 
 DEMO_GROUPS = (9, 6, 5, 7, 3, 7, 7, 8, 3, 7)
 """Number of groups of each species in the test split of the demo."""
@@ -274,6 +278,14 @@ def test_a_constant_metric_has_the_clopper_pearson_interval_with_one_trial_per_r
     assert np.isnan(positive_interval(np.full(101, 0.7), resamples([2, 2]), 0.95)[1:]).all()
 
 
+def test_a_metric_of_a_single_relevant_group_has_the_interval_of_one_trial() -> None:
+    """Its resamples vary only with the other groups, as for the AUROC of a species in one group."""
+    values = np.append(0.9, np.random.default_rng(0).normal(0.9, 0.01, 100))
+    low, high = (beta(0.9, 1.1).ppf(0.025), beta(1.9, 0.1).ppf(0.975))
+    assert bounded_interval(values, resamples([20, 20]), 0.95, 1) == pytest.approx((0.9, low, high))
+    assert np.ptp(bounded_interval(values, resamples([20, 20]), 0.95, 20)) < 0.1
+
+
 def test_intervals_stay_within_the_range_of_their_metric() -> None:
     rng = np.random.default_rng(0)
     values = np.append(0.98, rng.normal(0.98, 0.05, 100))
@@ -321,6 +333,24 @@ def test_an_undefined_metric_has_no_interval() -> None:
     assert bounded_interval(values, resamples([4]), 0.9, 4) is None
     assert positive_interval(values, resamples([4]), 0.9) is None
     assert difference_interval(values, resamples([4]), 0.9) is None
+
+
+def test_recordings_without_a_species_do_not_make_the_interval_of_a_perfect_score_narrower() -> None:
+    bounds = []
+    for negatives in (0, 300):
+        present = np.concatenate([np.repeat(np.eye(2, dtype=bool), 4, axis=0), np.zeros((negatives, 2), bool)])
+        probabilities = np.where(present, 0.9, 0.1)
+        n = len(present)
+        items = Items(
+            probabilities, present, present, np.ones_like(present), np.zeros(n, bool), np.arange(n), is_independent=True
+        )
+        draws = resample_groups(np.arange(n), present, 100, 0)
+        metrics = all_metrics(items, Weighting.of(draws, items))
+        bounds.append(
+            [metric_interval(name, metrics[name], draws, 0.95) for name in ("cmap", "auroc", "detection_macro_f1")]
+        )
+    assert bounds[0] == bounds[1]
+    assert bounds[0] == [{"value": 1.0, "low": pytest.approx(0.025 ** (1 / 8), abs=1e-6), "high": 1.0}] * 3
 
 
 def test_recordings_without_a_species_do_not_make_the_intervals_of_means_over_species_narrower() -> None:

@@ -135,6 +135,11 @@ def test_each_distribution_draws_within_its_bounds(
             sweep({"train.width": {"distribution": "log_uniform_values", "min": 0, "max": 1}}, "random", run_cap=1),
             "min: 0 has no logarithm",
         ),
+        (
+            sweep({"train.batch_size": {"distribution": "log_uniform", "min": 16, "max": 1024}}, "random", run_cap=1),
+            "max: 1024 is the natural logarithm of a value, which is too large",
+        ),
+        (sweep({"train.dropout": {"min": 0, "max": float("inf")}}, "random", run_cap=1), "max: inf is not finite"),
         ({**sweep(GRID), "metric": {"name": "loss", "goal": "minimize"}}, "metric.name: 'loss' is none of macro_f1"),
         ({**sweep(GRID), "metric": {"name": "cmap"}}, "metric.goal: None must be maximize"),
         ({**sweep(GRID), "metric": None}, "metric: None must have keys of its own"),

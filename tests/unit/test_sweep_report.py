@@ -66,6 +66,8 @@ def test_the_share_of_chance_is_half_the_variance_of_the_differences() -> None:
     assert noise_share([None, 0.1], scores) == pytest.approx(0.1**2 / 2 / 0.02)
     assert noise_share([0.0, 5.0], scores) == 1.0
     assert noise_share([None], scores) is None
+    # Trials with equal predictions, as of a parameter without effect, have no chance either.
+    assert noise_share([0.0, 0.0, 0.02], np.array([0.8, 0.8, 0.8, 0.9])) == pytest.approx(0.02**2 / 3 / 2 / 0.0025)
 
 
 def rung(folds: int, rows: list[tuple[str, dict[str, Any], float, float]]) -> dict[str, Any]:

@@ -94,6 +94,19 @@ def test_trials_on_other_recordings_cannot_be_compared(tmp_path: Path) -> None:
         trial_scores(trials[:1], "macro_f1", excluded, SETTINGS)
 
 
+@pytest.mark.parametrize(
+    ("metric", "remedy"),
+    [
+        ("cmap", "none of them contains a species; use more recordings"),
+        ("top1", "set metric.name of the sweep to cmap"),
+    ],
+)
+def test_a_metric_that_is_not_defined_is_an_error_with_a_remedy(tmp_path: Path, metric: str, remedy: str) -> None:
+    negatives = predictions([(f"n{i}", f"g{i}", "", [0.2, 0.1]) for i in range(4)], "validation")
+    with pytest.raises(AutobirdError, match=rf"{metric} is not defined on the validation recordings.*{remedy}"):
+        trial_scores([trial(tmp_path, "defaults", {(0, 4): negatives})], metric, frozenset(), SETTINGS)
+
+
 def test_the_stage_writes_the_scores_and_the_trials_of_the_next_rung(tmp_path: Path) -> None:
     wrong = {"defaults": 4, "trial-a": 0, "trial-b": 2, "trial-c": 6, "trial-d": 1}
     files = [trial(tmp_path, name, {(0, 4): table(n)}).trainings[0] for name, n in wrong.items()]

@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 
 from autobird.evaluation.evaluate import unknown_species_json
 from autobird.evaluation.settings import EvaluationSettings
-from autobird.evaluation.unknown_species import choose_score, leave_species_out, separation, windows_of
+from autobird.evaluation.unknown_species import WindowLogits, choose_score, leave_species_out, separation, windows_of
 from autobird.predict.classification import Calibration
 from autobird.predict.unknown import MEASURES, UnknownScore
 from tests.predictions import label_sets
@@ -77,6 +77,18 @@ def test_auroc_and_false_positive_rate_are_those_of_scikit_learn() -> None:
         assert found.false_positive_rate[0] == pytest.approx(false[np.argmax(true >= 0.95)])
         for value, low, high in (found.auroc, found.false_positive_rate):
             assert low < value < high
+
+
+def test_windows_of_unknown_species_in_few_groups_have_wide_intervals() -> None:
+    windows = windows_of(table(), LABELS, "test")
+    widths = []
+    for groups in (1, 3, 30):
+        of_groups = WindowLogits(windows["unknown"].logits, np.arange(30) % groups)
+        found = separation(of_groups, windows["known"], "energy", INDEPENDENT, EvaluationSettings(resamples=200))
+        assert found is not None
+        assert found.auroc is not None
+        widths.append(np.ptp(found.auroc[1:]))
+    assert widths[0] > 0.9 > widths[1] > widths[2]
 
 
 def test_without_windows_of_unknown_species_only_the_other_kinds_are_measured() -> None:

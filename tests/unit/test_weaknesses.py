@@ -65,6 +65,31 @@ def test_items_have_the_strata_of_their_level_and_of_their_metadata() -> None:
     assert found["window_level"].level == "window"
 
 
+def test_metadata_that_say_unknown_are_unknown() -> None:
+    names = [f"r{i}" for i in range(20)]
+    catalogue = pd.DataFrame({"recording": names, "place": [" Fen\r\n wood", "unknown"] * 10, "quality": ["A", " Unknown "] * 10, "duration": 9.0}
+                             | dict.fromkeys(("recorder", "recorded_at", "time"), "")).assign(
+        extra=['{"dvc": "unknown", "device": "Zoom H5"}', ""] * 10)  # fmt: skip
+    factors = factors_of(names, pd.DataFrame({"recording": names, "rms": 0.01}), catalogue)
+    result = weaknesses(as_tested(split([0, 1] * 10, [1, 0] * 10)), factors, SETTINGS)
+    for name, first in (("place", "Fen wood"), ("quality", "A"), ("recorder", "Zoom H5")):
+        found = next(f for f in result["factors"] if f["factor"] == name)
+        assert [(s["stratum"], s["items"]) for s in found["strata"]] == [(first, 10), ("unknown", 10)]
+        assert found["unknown_items"] == 10
+
+
+def test_the_summary_names_no_loss_if_no_class_that_is_compared_has_one() -> None:
+    # Of the other places, each has too few groups to be compared.
+    species, place = [0, 1] * 12, [0] * 12 + [1] * 4 + [2] * 4 + [3] * 4
+    for detected, sentence in (
+        ([1] * 22 + [0, 1], "No class that is compared has a lower recall than the others."),
+        ([0] + [1] * 23, "The largest loss, which may be chance: place x"),
+    ):
+        found = weaknesses(as_tested(split(species, detected)), [factor(place, "xyzw")], SETTINGS)
+        assert [s["difference"] is None for s in strata(found).values()] == [False, True, True, True]
+        assert f"- {sentence}" in found["summary"]
+
+
 def test_digital_silence_has_the_lowest_level() -> None:
     assert decibels(pd.Series([1.0, 0.1, 0.0])).tolist() == pytest.approx([0, -20, -100])
 

@@ -10,6 +10,7 @@ from autobird.core.files import atomic
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.text import Text
 
 BLUE, ORANGE, GREEN, GREY = "#33658a", "#e07a1f", "#4f8f5b", "#8a8f98"
 
@@ -31,6 +32,10 @@ def explain_empty(ax: Any, sentence: str) -> None:
 
 def save(fig: Any, path: Path) -> None:
     """Write and close a figure as PNG without metadata, so that the same data give the same bytes; SVG files would differ."""
+    for text in fig.findobj(Text):
+        # Names of files, places and people can hold dollar signs. Those of mathematical text are only in the ticks of logarithmic axes.
+        if "$" in text.get_text() and r"\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
     with atomic(path) as temporary:
         fig.savefig(temporary, format="png", metadata={"Software": None})
     plt.close(fig)

@@ -160,7 +160,9 @@ def bounded_interval(
     0 and 1, and it keeps its coverage for few groups and for values near 1, where percentile intervals are too narrow
     (measured by tests/unit/test_intervals.py). If all resamples have the same value, as for a species that is always
     right, the standard error is not informative. The interval is then that of Clopper and Pearson (1934) for as many
-    independent trials as there are relevant groups.
+    independent trials as there are relevant groups. So it is if there is one such group: how the items of a species that is in a single
+    group are ranked varies only with the other groups, and the bootstrap intervals of its AUROC contain the true value in 40 % of the
+    trials instead of 95 %.
 
     A metric near 1 with few errors has a standard error from very few groups, hence few degrees of freedom and an interval
     that can reach almost from 0 to 1. The interval is therefore cut to that of Clopper and Pearson for half as many trials as there are
@@ -173,7 +175,7 @@ def bounded_interval(
         resamples: the weights with which `values` was computed.
         confidence: confidence level, for example 0.95.
         groups: number of relevant groups: those with an item that enters the metric. For the precision of a species, these
-            are the groups in which it is detected.
+            are the groups in which it is detected; for a ranking, those with an item that should be at the top.
         min_degrees_of_freedom: lower bound of the degrees of freedom. A metric of one species is an average over its own
             groups, so it has at least their number minus 1, however its errors are distributed.
 
@@ -189,7 +191,7 @@ def bounded_interval(
         return low, high
 
     def bounds(value: float, error: float, degrees_of_freedom: float) -> tuple[float, float]:
-        if error < _MIN_STANDARD_ERROR or not 0 < value < 1:
+        if error < _MIN_STANDARD_ERROR or not 0 < value < 1 or groups == 1:
             return clopper_pearson(value, max(1, groups))
         quantile = quantiles.student(1 - tail, max(degrees_of_freedom, min_degrees_of_freedom))
         half_width = quantile * error / (value * (1 - value))

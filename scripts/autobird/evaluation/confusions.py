@@ -103,6 +103,8 @@ def summary(table: pd.DataFrame, split: SplitPredictions) -> str:
     of_one_species = int((split.recordings.only_species >= 0).sum())
     if split.recordings.probabilities.shape[1] < 2:
         return "The model knows a single species and cannot confuse it with another one."
+    if not of_one_species:
+        return "Confusions are not counted, because no test recording is known to hold one species alone."
     if not len(table):
         return f"None of the {counted(of_one_species, 'test recording')} of one species is taken for another species."
     total = int(table["recordings"].sum())

@@ -53,8 +53,9 @@ def crossval_figure(path: Path, result: dict[str, Any]) -> None:
     if len(seeds) > 1:
         fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
     times = "once per seed" if len(seeds) > 1 else "once"
+    tester = "an ensemble" if (result.get("ensemble") or {}).get("mode") == "average" else "a network"
     fig.suptitle(
-        f"{counted(result['recordings'], 'recording')}, each tested {times} by a network that was not trained on it; "
+        f"{counted(result['recordings'], 'recording')}, each tested {times} by {tester} that was not trained on it; "
         f"bar: {result['confidence']:.0%} confidence interval",
         fontsize=10,
     )

@@ -183,7 +183,8 @@ class Metric:
 
     Attributes:
         values: shape (rows,).
-        groups: number of groups with an item that enters the metric.
+        groups: number of groups with an item that enters the metric; of a mean over the species that other items enter, too, those with a
+            species: items without any would make the interval of a perfect score narrow, however few hold a species.
     """
 
     values: Floats
@@ -218,7 +219,7 @@ def predicted_and_true(items: Items) -> tuple[Flags, Flags, Flags]:
 def detection_macro_f1(items: Items, weighting: Weighting) -> Metric:
     """Return the macro-F1 of the detections, over the known cells."""
     f1 = f1_by_species(items.detected & items.known, items.present, weighting)
-    return Metric(macro_average(f1), weighting.count_groups(items.known))
+    return Metric(macro_average(f1), weighting.count_groups(items.present))
 
 
 def top_k(items: Items, weighting: Weighting, k: int) -> Metric:
@@ -267,13 +268,13 @@ def all_metrics(items: Items, weighting: Weighting) -> dict[str, Metric]:
     detected = items.detected & known
     f1 = micro_average(detected, present, weighting)[2]
     average_precision, auroc = ranking_by_species(probabilities, present, known, weighting)
-    known_groups = weighting.count_groups(known)
+    with_species = weighting.count_groups(present)
     metrics = {
         "macro_f1": macro_f1(items, weighting),
         "top1": top_k(items, weighting, 1),
         "top5": top_k(items, weighting, 5),
-        "cmap": Metric(macro_average(average_precision), known_groups),
-        "auroc": Metric(macro_average(auroc), known_groups),
+        "cmap": Metric(macro_average(average_precision), with_species),
+        "auroc": Metric(macro_average(auroc), with_species),
         "loss": loss(items, weighting),
         "detection_precision": detection_precision(items, weighting),
         "detection_recall": detection_recall(items, weighting),

@@ -1,14 +1,19 @@
 """Figures of the precision-recall and ROC curves."""
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.wording import counted
 
 MAX_SPECIES = 12
 """Largest number of species with panels of their own: those with the lowest average precision."""
+
+_TITLE_WIDTH = 34
+"""Longest line of the name of a species above its panel, characters."""
 
 _AXES = {
     "precision_recall": ("recall", "precision"),
@@ -59,8 +64,9 @@ def species_curves_figure(path: Path, curves: pd.DataFrame, table: pd.DataFrame,
             _decorate(ax, kind, fontsize=8)
             column, name = _METRIC[kind]
             if k == 0:
-                recordings = f"{row['items']} in {row['groups']} groups"
-                ax.set_title(f"{row['species']}\n{recordings}", fontsize=8, style="italic")
+                recordings = f"{row['items']} in {counted(row['groups'], 'group')}"
+                name = textwrap.fill(row["species"], _TITLE_WIDTH)
+                ax.set_title(f"{name}\n{recordings}", fontsize=8, style="italic")
             else:
                 ax.set_title(f"AP {_interval(row, 'average_precision')}\n{name} {_interval(row, column)}", fontsize=8)
     count = f"the {len(shown)} of {len(species)} species with the lowest" if len(shown) < len(species) else "sorted by"

@@ -129,7 +129,12 @@ def _names(name: str, text: str, values: "pd.Series[str]") -> Factor:
 
 
 def _text(values: "pd.Series[str]") -> "pd.Series[str]":
-    return values.fillna("").astype(str).str.strip()
+    """Return texts in one line, without space around them; "" for those that say that the value is not known."""
+    return values.fillna("").astype(str).map(lambda text: _known(" ".join(text.split())))
+
+
+def _known(text: str) -> str:
+    return "" if text.lower() == UNKNOWN else text
 
 
 def _read_extra(text: object) -> dict[str, str]:
@@ -140,7 +145,7 @@ def _read_extra(text: object) -> dict[str, str]:
 
 
 def _first(values: dict[str, str], names: Sequence[str]) -> str:
-    return next((values[name] for name in names if values.get(name)), "")
+    return next((values[name] for name in names if _known(values.get(name, ""))), "")
 
 
 def _number(text: str) -> float:

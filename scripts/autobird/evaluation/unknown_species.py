@@ -160,10 +160,11 @@ def separation(
     holds[group, (~is_other).astype(int)] = True
     resamples = resample_groups(np.arange(len(names)), holds, settings.resamples, settings.seed)
     weighting = Weighting(resamples.weights, group)
+    groups = min(weighting.count_groups(is_other), weighting.count_groups(~is_other))
     auroc = auroc_by_species(score[:, None], is_other[:, None], np.ones((len(score), 1), bool), weighting)[:, 0]
     return Separation(
         *(
-            bounded_interval(values, resamples, settings.confidence, len(names))
+            bounded_interval(values, resamples, settings.confidence, groups)
             for values in (auroc, _false_positive_rate(score, is_other, weighting))
         )
     )

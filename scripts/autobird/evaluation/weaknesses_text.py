@@ -25,7 +25,7 @@ def summary(result: dict[str, Any]) -> str:
     else:
         lines = [
             "Recall of the detections (share of the present species that are detected), compared within the same species, "
-            f"by {names}. A difference is called certain if it remains so after correction for all "
+            f"by {names}. A difference is called certain if it remains so after correction for "
             f"{counted(result['comparisons'], 'comparison')} (Holm's method, {result['confidence']:.0%}).",
             "",
         ]
@@ -48,6 +48,8 @@ def _lowest(known: list[dict[str, Any]]) -> str:
     """Name the stratum with the lowest recall compared with the others, as something to watch."""
     compared = [(stratum, factor) for factor in known for stratum in factor["strata"] if stratum["difference"]]
     stratum, factor = min(compared, key=lambda pair: pair[0]["difference"]["value"])
+    if stratum["difference"]["value"] >= 0:
+        return "- No class that is compared has a lower recall than the others."
     return (
         f"- The largest loss, which may be chance: {factor['text']} {stratum['stratum']}, recall "
         f"{interval_text(stratum['recall'], decimals=2)} ({interval_text(stratum['difference'], sign=True, decimals=2)} than otherwise)."

@@ -14,6 +14,7 @@ from torch import nn
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
+from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -100,6 +101,9 @@ def trainer_of(
         files: of the teacher, if there is one.
         processes: processes that share the training.
         build: returns the network, from the arguments of `build_network`.
+
+    Raises:
+        AutobirdError: there are no windows to train on, or to select the epoch by, or the outputs do not fit the species.
     """
     frames = frames_per_window(front_end.window_samples, front_end.hop_length)
     check_outputs(settings.outputs, labels)
@@ -109,6 +113,12 @@ def trainer_of(
     validation = WindowDataset.from_split(
         args.index, "validation", labels, args.shards, frames, scaling_of(front_end), softmax, processes
     )
+    for split, windows, is_needed in (("train", train, True), ("validation", validation, settings.select == "best")):
+        if is_needed and not len(windows):  # only with softmax outputs: check_index
+            raise AutobirdError(
+                f"train.outputs: softmax needs windows of exactly one species, and the {split} split has none; set train.outputs to "
+                f"independent{'' if split == 'train' else ', or train.select to last'}"
+            )
     if args.ensemble_answers:
         train = with_answers(train, args.index, args.ensemble_answers, settings.outputs)
 

@@ -103,20 +103,24 @@ def validation_scores(
     base = next(iter(f1.values()))
     return {
         name: {
-            "loss": round(float(loss(split.windows, Weighting.of(resamples, split.windows)).values[0]), 6),
-            "macro_f1": None if np.isnan(f1[name][0]) else round(float(f1[name][0]), 6),
+            "loss": _rounded(loss(split.windows, Weighting.of(resamples, split.windows)).values[0]),
+            "macro_f1": _rounded(f1[name][0]),
             "difference": interval_json(difference_interval(f1[name] - base, resamples, settings.confidence)),
         }
         for name, split in splits.items()
     }
 
 
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
+
+
 def select_average(scores: dict[str, dict[str, Any]]) -> Average:
-    """Return how the networks are averaged: with the smaller cross-entropy per validation window; if equal, the logits.
+    """Return how the networks are averaged: with the smaller cross-entropy per validation window; if equal or not defined, the logits.
 
     The cross-entropy is more sensitive than macro-F1, in which the two rarely differ by more than chance.
     """
-    return min(AVERAGES, key=lambda average: scores[average]["loss"])
+    return min(AVERAGES, key=lambda average: scores[average]["loss"] or 0.0)
 
 
 def summary(

@@ -1,6 +1,7 @@
 """Read the file of a sweep, which is that of a W&B sweep."""
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,9 @@ _WANDB_KEYS = {"program", "command", "name", "description", "project", "entity",
 _KEYS = {"method", "metric", "parameters", "run_cap", *_WANDB_KEYS}
 
 _NUMBERS = ("min", "max", "mu", "sigma", "q")
+
+_LARGEST_LOGARITHM = 300
+"""Of a value; that of the largest floating-point number is 709, and a normal distribution exceeds its mean."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,8 @@ def _parameter(name: str, spec: Mapping[str, Any]) -> Parameter:
             raise AutobirdError(
                 f"{place}.{key}: {spec[key]!r} is not a number (YAML reads 1e-4 as text; write 0.0001 or 1.0e-4)"
             )
+        if key in spec and not math.isfinite(spec[key]):
+            raise AutobirdError(f"{place}.{key}: {spec[key]} is not finite; give a number")
     distribution = spec.get("distribution") or _default_distribution(place, spec)
     if distribution not in KEYS:
         raise AutobirdError(f"{place}.distribution: {distribution!r} is none of {', '.join(KEYS)}")
@@ -186,6 +192,12 @@ def _check_values(place: str, distribution: str, spec: Mapping[str, Any]) -> Non
             raise AutobirdError(f"{place}.min: {spec['min']} has no logarithm; give a number above 0, or use uniform")
         if distribution == "int_uniform" and not all(type(spec[key]) is int for key in ("min", "max")):
             raise AutobirdError(f"{place}: min and max of int_uniform must be integers; use uniform for other numbers")
+    logarithm = {"log_uniform": "max", "log_normal": "mu"}.get(distribution, "")
+    if spec.get(logarithm, 0) > _LARGEST_LOGARITHM:
+        raise AutobirdError(
+            f"{place}.{logarithm}: {spec[logarithm]} is the natural logarithm of a value, which is too large; give the logarithm, or use "
+            "log_uniform_values with the values themselves"
+        )
     for key in ("q", "sigma"):
         if key in spec and spec[key] <= 0:
             raise AutobirdError(f"{place}.{key}: {spec[key]} must be above 0")

@@ -60,14 +60,14 @@ def noise_share(standard_errors: Sequence[float | None], scores: Floats) -> floa
     """Return about what share of the variance of the scores comes from the choice of the validation recordings.
 
     Args:
-        standard_errors: standard error of the difference of each trial from the settings of the run; None where it is not known. The
-            square of it is twice the variance of the part of a score that trials do not have in common.
+        standard_errors: standard error of the difference of each other trial from the settings of the run; None where it is not known. The
+            square of it is twice the variance of the part of a score that trials do not have in common, 0 for equal predictions.
         scores: score of each trial; shape (trials,).
 
     Returns:
         At most 1; None if it is not known.
     """
-    known = [error for error in standard_errors if error]
+    known = [error for error in standard_errors if error is not None]
     variance = float(scores.var(ddof=1)) if len(scores) > 1 else 0.0
     if not known or not variance:
         return None

@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         trials = first["trials"]
         values, scores = [t["values"] for t in trials], np.array([t["score"]["value"] for t in trials])
         found = importances(values, scores, args.logarithmic)
-        noise = noise_share([t["standard_error"] for t in trials], scores)
+        noise = noise_share([t["standard_error"] for t in trials if t["id"] != first["defaults"]], scores)
         sentence = importance_sentence(found, noise, scores)
         write_csv(
             args.importance, pd.DataFrame([vars(one) for one in found], columns=["parameter", "share", "p"]).round(4)
