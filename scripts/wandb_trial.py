@@ -113,7 +113,7 @@ def write_trial(raw: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Swee
     parameters = {name: {"value": value} for name, value in values.items()}
     metric = {"name": next(iter(METRICS)), "goal": "maximize"}
     write_text(file, yaml.safe_dump({"method": "grid", "metric": metric, "parameters": parameters}))
-    run = {**raw, "sweep": {**(raw.get("sweep") or {}), "file": str(file)}}
+    run = {**raw, "sweep": {**(raw.get("sweep") or {}), "file": str(file), "skip": []}}
     write_json(config, run)
     try:
         return sweep_of(run, load_config(run)), config

@@ -58,7 +58,7 @@ class Sweep:
 
     Attributes:
         definition: content of its file.
-        trials: the trials, that with the settings of the run first; trials with equal values are one.
+        trials: the trials but those of `sweep.skip`, that with the settings of the run first; trials with equal values are one.
         seeds: seeds of the trainings of each trial.
         rungs: folds on which the trials of each rung are compared; one rung without folds for the split of the run.
         main: configuration of the run.
@@ -124,7 +124,7 @@ def sweep_of(raw: Mapping[str, Any], main: Config) -> Sweep:
         main: the same, validated.
 
     Raises:
-        AutobirdError: the file of the sweep is not valid, or one of its parameters or values.
+        AutobirdError: the file of the sweep is not valid, or one of its parameters or values, or `sweep.skip` has no trial of it.
     """
     settings = main.sweep
     path = Path(settings.file)
@@ -143,6 +143,13 @@ def sweep_of(raw: Mapping[str, Any], main: Config) -> Sweep:
     for values in expand(definition, settings.random_seed):
         trial = _trial(path, values, raw, main)
         trials.setdefault(trial.id, trial)
+    for name in settings.skip:
+        if name == DEFAULTS or name not in trials:
+            raise AutobirdError(
+                f"sweep.skip: {name} is no trial of {path} that can be left out, which are {', '.join(sorted({*trials} - {DEFAULTS}))}; "
+                "remove it"
+            )
+    trials = {name: trial for name, trial in trials.items() if name not in settings.skip}
     seeds = settings.train_seeds or (main.train.seed,)
     rungs = [()] if by_split else [tuple(folds) for folds in folds_of_rungs(main.dataset.folds, settings.keep)]
     return Sweep(definition, tuple(trials.values()), seeds, tuple(rungs), main)

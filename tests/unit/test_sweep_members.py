@@ -108,6 +108,22 @@ def test_what_trials_cannot_differ_in_is_refused(
     assert str(tmp_path) in str(error.value) or "sweep.keep" in message
 
 
+def test_a_skipped_trial_is_left_out_and_the_others_stay_the_same(tmp_path: Path) -> None:
+    parameters = {"train.width": {"values": [8, 12, 20]}}
+    sweep, _ = make(tmp_path, parameters)
+    failed = sweep.trials[2].id
+    without, _ = make(tmp_path, parameters, {"skip": [failed]})
+    kept = [*sweep.trials[:2], sweep.trials[3]]
+    assert [(trial.id, trial.values) for trial in without.trials] == [(trial.id, trial.values) for trial in kept]
+    assert set(by_id(without)) == {name for name in by_id(sweep) if failed not in name}
+    for name in ("trial-0123456789", DEFAULTS):
+        with pytest.raises(
+            AutobirdError, match=rf"sweep\.skip: {name} is no trial of .* are .*{failed}.*; remove it"
+        ) as error:
+            make(tmp_path, parameters, {"skip": [name]})
+        assert f"are {DEFAULTS}" not in str(error.value)
+
+
 def test_the_sweep_is_no_setting_of_a_bundle() -> None:
     one, two = (members_of({"sweep": {"random_seed": seed}})[""].config for seed in (0, 1))
     assert one.provenance() == two.provenance()

@@ -106,7 +106,8 @@ def test_a_trial_has_the_files_of_the_same_trial_of_snakemake_sweep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    name, [training], networks = files_of({"sweep": {"file": "other.yaml"}}, {"train.width": 8})
+    settings = {"file": "other.yaml", "skip": ["trial-1"]}
+    name, [training], networks = files_of({"sweep": settings}, {"train.width": 8})
     seed = load_config({}).train.seed
     member = f"members/{name}.seed{seed}"
     assert training == (0, seed, f"{member}/release/scores/float.parquet", "dataset/labels.json")

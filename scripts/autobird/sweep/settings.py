@@ -36,3 +36,8 @@ class SweepSettings(Settings):
         description="Successive halving (needs `validate_on: folds`): share of the trials that are trained on further folds, after all of "
         "them were trained on the first one. `null`: all trials are trained on all folds.",
     )
+    skip: tuple[str, ...] = Field(
+        (),
+        description="Ids of trials that are left out, such as `trial-5bd1cbfe69` after its training failed; the values of the others stay "
+        "the same.",
+    )
