@@ -17,9 +17,8 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 .venv/installed: envs/requirements.lock pyproject.toml
 	@echo "Installing Autobird and the packages that it needs into .venv, about 5 minutes"
 	$(PYTHON) -m venv .venv
+	@# Without --no-compile, pip compiles all modules one after the other for a minute; Python compiles those that are used when they are imported.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r envs/requirements.lock -e .
-	@# On all cores, which pip does not do. Its exit status is ignored, as pip does: packages hold templates that are not Python.
-	@$(BIN)/python -m compileall -q -j 0 .venv/lib > /dev/null 2>&1 || true
 	@touch $@
 
 # Install the file of BirdNET 2.4, which runs with embeddings need. Its licence is CC BY-NC-SA 4.0.
@@ -41,7 +40,7 @@ test-avx2: .venv/installed
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 $(BIN)/python -m pytest -n auto \
 		tests/unit/test_training.py tests/unit/test_release.py tests/unit/test_int8.py
 
-# Test interruptions, orphaned jobs, numbers of cores, and further changes with what they run again. Takes half an hour or more on two cores.
+# Test interruptions, orphaned jobs, numbers of cores, and further changes with what they run again. Takes an hour or more on two cores.
 test-long: .venv/installed
 	$(BIN)/python -m pytest -m long -n auto --dist loadgroup
 

@@ -1,4 +1,4 @@
-"""Only the stages that depend on a change run again. Tests each row of the table in README.md by a real run."""
+"""Only the stages that depend on a change run again. Tests each row of the table in README.md by a real run, many of them with `-m long`."""
 
 import csv
 import json
@@ -29,8 +29,8 @@ AFTER_RECORDINGS = {"landmark_votes", "near_duplicates", "quarantine", *AFTER_QU
 BATCH = ("recordings", "segment", "mel_shards")
 
 
-def run(project: Path, *config: str) -> Result:
-    result = snakemake(project, "--config", FOLDER, *config)
+def run(project: Path, *config: str, options: tuple[str, ...] = ()) -> Result:
+    result = snakemake(project, *options, "--config", FOLDER, *config)
     assert result.code == 0, result.text
     return result
 
@@ -94,8 +94,12 @@ def test_comments_docstrings_and_formatting_rerun_nothing(folder: Path) -> None:
     assert run(folder).jobs == set()
 
 
-def test_a_new_learning_rate_or_augmentation_reruns_training_and_later_stages(folder: Path) -> None:
-    assert run(folder, "train={learning_rate: 0.002, crop_seconds: 1}").rules == {"train", *AFTER_TRAIN}
+@pytest.mark.parametrize("options", [("--dry-run",), pytest.param((), marks=pytest.mark.long)])
+def test_a_new_learning_rate_or_augmentation_reruns_training_and_later_stages(
+    folder: Path, options: tuple[str, ...]
+) -> None:
+    changed = run(folder, "train={learning_rate: 0.002, crop_seconds: 1}", options=options)
+    assert changed.rules == {"train", *AFTER_TRAIN}
 
 
 def test_an_added_recording_reruns_its_batch_in_the_same_call(folder: Path) -> None:
@@ -285,6 +289,7 @@ def test_a_new_description_or_bound_of_a_setting_reruns_nothing(folder: Path) ->
     assert run(folder).jobs == set()
 
 
+@pytest.mark.long
 def test_a_new_default_of_the_evaluation_reruns_the_evaluation(folder: Path) -> None:
     edit(folder / "scripts/autobird/evaluation/settings.py", r"Field\(0\.95, gt=0\.5", "Field(0.90, gt=0.5")
     # The comparison of the variants computes its intervals with the same settings.
@@ -328,6 +333,7 @@ def test_a_new_version_of_a_library_that_no_stage_imports_reruns_nothing(folder:
     assert run(folder).jobs == set()
 
 
+@pytest.mark.long
 def test_a_corrupt_file_is_quarantined_and_the_run_continues(folder: Path) -> None:
     new = a_recording(folder).with_name("corrupt.mp3")
     new.write_bytes(b"ID3\x03" + bytes(range(256)) * 20)
