@@ -81,6 +81,11 @@ def test_touched_files_rerun_nothing(folder: Path) -> None:
     assert result.jobs == set(), result.text
 
 
+def test_the_number_of_folds_trains_nothing_again_without_a_fold(folder: Path) -> None:
+    # The bundle records the whole configuration.
+    assert run(folder, "dataset={folds: 3}", options=("--dry-run",)).rules == {"bundle", *AFTER_BUNDLE}
+
+
 def test_comments_docstrings_and_formatting_rerun_nothing(folder: Path) -> None:
     for file in (folder / "scripts" / "autobird").rglob("*.py"):
         text = file.read_text(encoding="utf-8")

@@ -283,7 +283,7 @@ rule dataset:
     resources:
         **needs("dataset"),
     params:
-        settings=member_settings(DatasetStageSettings, "dataset", "features", "corpus"),
+        settings=dataset_settings,
         code=code_fingerprint("dataset.dataset"),
         state=state("dataset"),
     shell:

@@ -11,6 +11,18 @@ def member_settings(model, *sections):
     return lambda wildcards: config_of(wildcards).settings_json(model, *sections)
 
 
+def dataset_settings(wildcards):
+    """The settings of the stage `dataset`; without a fold, another number of folds must not repeat it."""
+    config = config_of(wildcards)
+    dataset = config.dataset
+    if dataset.fold is None:
+        unused = {"folds": type(dataset).model_fields["folds"].default}
+        config = config.model_copy(
+            update={"dataset": dataset.model_copy(update=unused)}
+        )
+    return config.settings_json(DatasetStageSettings, "dataset", "features", "corpus")
+
+
 def member_id(wildcards):
     """The id of a job's member; None for the main run. The report shows it as the subcategory."""
     return MEMBERS[wildcards.member].id or None
