@@ -44,7 +44,13 @@ from autobird.evaluation.bootstrap import Floats, Interval, Resamples, differenc
 from autobird.evaluation.interval_json import interval_json
 from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.metrics import Weighting, all_metrics
-from autobird.evaluation.predictions import SplitPredictions, predictions_of_split, windows_to_predict, with_numbers
+from autobird.evaluation.predictions import (
+    LABEL_SET,
+    SplitPredictions,
+    predictions_of_split,
+    windows_to_predict,
+    with_numbers,
+)
 from autobird.members import fold_id, teacher_id
 from autobird.model.data import WindowDataset
 from autobird.model.networks import build_network
@@ -56,15 +62,14 @@ from autobird.predict.classification import Calibration
 
 _NO_VALUE = object()
 
-_KINDS = ("present", "absent", "unknown", "default")
 WINDOW = [
     "recording",
     "number",
     "group",
     "split",
     "recording_split",
-    *_KINDS,
-    *(f"recording_{kind}" for kind in _KINDS),
+    *LABEL_SET,
+    *(f"recording_{name}" for name in LABEL_SET),
 ]
 """Columns of a window that the scores depend on and that do not depend on the features."""
 

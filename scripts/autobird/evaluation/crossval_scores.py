@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from autobird.evaluation.bootstrap import Resamples
-from autobird.evaluation.interval_json import metric_interval
+from autobird.evaluation.interval_json import metric_interval, rounded
 from autobird.evaluation.metrics import Metric, Weighting, all_metrics
 from autobird.evaluation.pooling import PooledPredictions, mean_over_seeds
 from autobird.evaluation.predictions import Items
@@ -55,13 +55,13 @@ class Scores:
                 fold: _mean(members[fold, seed] for seed in by_seed) for fold in sorted({fold for fold, _ in members})
             }
             out[name] = interval and interval | {
-                "seeds": {str(seed): _rounded(value) for seed, value in seeds.items()},
-                "folds": {str(fold): _rounded(value) for fold, value in folds.items()},
+                "seeds": {str(seed): rounded(value) for seed, value in seeds.items()},
+                "folds": {str(fold): rounded(value) for fold, value in folds.items()},
                 "members": {
-                    f"fold{fold}.seed{seed}": _rounded(value) for (fold, seed), value in sorted(members.items())
+                    f"fold{fold}.seed{seed}": rounded(value) for (fold, seed), value in sorted(members.items())
                 },
-                "sd_over_seeds": _rounded(standard_deviation(seeds.values())),
-                "sd_over_folds": _rounded(standard_deviation(folds.values())),
+                "sd_over_seeds": rounded(standard_deviation(seeds.values())),
+                "sd_over_folds": rounded(standard_deviation(folds.values())),
             }
         return out
 
@@ -86,7 +86,3 @@ def standard_deviation(values: Iterable[float]) -> float:
     """Return the standard deviation (n - 1 in the denominator) of the values that are not NaN; NaN for fewer than two."""
     defined = _defined(values)
     return float(np.std(defined, ddof=1)) if len(defined) > 1 else np.nan
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(value, 6)

@@ -9,12 +9,16 @@ IntervalJson = dict[str, float | None] | None
 """An interval as in metrics.json: `value`, `low`, `high`; None if the metric is not defined."""
 
 
+def rounded(value: float) -> float | None:
+    """Return a value for JSON, rounded to six decimals; None for NaN."""
+    return None if np.isnan(value) else round(float(value), 6)
+
+
 def interval_json(interval: Interval | None) -> IntervalJson:
     """Return an interval for JSON, rounded to six decimals; bounds that are not available are None."""
     if interval is None:
         return None
-    numbers = (None if np.isnan(v) else round(v, 6) for v in interval)
-    return dict(zip(("value", "low", "high"), numbers, strict=True))
+    return dict(zip(("value", "low", "high"), map(rounded, interval), strict=True))
 
 
 def metric_interval(name: str, metric: Metric, resamples: Resamples, confidence: float) -> IntervalJson:

@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from autobird.sources.missing import drop_placeholder
+
 Floats = NDArray[np.float64]
 
 UNKNOWN = "unknown"
@@ -130,11 +132,7 @@ def _names(name: str, text: str, values: "pd.Series[str]") -> Factor:
 
 def _text(values: "pd.Series[str]") -> "pd.Series[str]":
     """Return texts in one line, without space around them; "" for those that say that the value is not known."""
-    return values.fillna("").astype(str).map(lambda text: _known(" ".join(text.split())))
-
-
-def _known(text: str) -> str:
-    return "" if text.lower() == UNKNOWN else text
+    return values.fillna("").astype(str).map(lambda text: drop_placeholder(" ".join(text.split())))
 
 
 def _read_extra(text: object) -> dict[str, str]:
@@ -145,7 +143,7 @@ def _read_extra(text: object) -> dict[str, str]:
 
 
 def _first(values: dict[str, str], names: Sequence[str]) -> str:
-    return next((values[name] for name in names if _known(values.get(name, ""))), "")
+    return next((values[name] for name in names if drop_placeholder(values.get(name, ""))), "")
 
 
 def _number(text: str) -> float:

@@ -15,7 +15,7 @@ from autobird.core.tables import read_table
 from autobird.core.wording import counted
 from autobird.evaluation.bootstrap import difference_interval
 from autobird.evaluation.calibration import calibrate
-from autobird.evaluation.interval_json import interval_json
+from autobird.evaluation.interval_json import interval_json, rounded
 from autobird.evaluation.metrics import Weighting, loss, macro_f1
 from autobird.evaluation.predictions import predictions_of_split
 from autobird.evaluation.settings import CalibrationSettings
@@ -103,16 +103,12 @@ def validation_scores(
     base = next(iter(f1.values()))
     return {
         name: {
-            "loss": _rounded(loss(split.windows, Weighting.of(resamples, split.windows)).values[0]),
-            "macro_f1": _rounded(f1[name][0]),
+            "loss": rounded(loss(split.windows, Weighting.of(resamples, split.windows)).values[0]),
+            "macro_f1": rounded(f1[name][0]),
             "difference": interval_json(difference_interval(f1[name] - base, resamples, settings.confidence)),
         }
         for name, split in splits.items()
     }
-
-
-def _rounded(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
 
 
 def select_average(scores: dict[str, dict[str, Any]]) -> Average:

@@ -132,11 +132,11 @@ def trial_scores(
             )
         by_seed = [all_metrics(seed.split.recordings, weighting)[metric] for seed in seeds]
         mean = mean_over_seeds(by_seed)
-        if np.isnan(mean.values[0]) and metric == "cmap":
-            raise AutobirdError(
-                "cmap is not defined on the validation recordings, because none of them contains a species; use more recordings"
-            )
         if np.isnan(mean.values[0]):
+            if metric == "cmap":
+                raise AutobirdError(
+                    "cmap is not defined on the validation recordings, because none of them contains a species; use more recordings"
+                )
             raise AutobirdError(
                 f"{metric} is not defined on the validation recordings (of a single species, or none with one species alone); set "
                 "metric.name of the sweep to cmap"
