@@ -17,8 +17,7 @@ $(RUN)/report.html: $(RUN)/evaluation/metrics.json $(RUN)/dataset/counts.json $(
 .venv/installed: envs/requirements.lock pyproject.toml
 	@echo "Installing Autobird and the packages that it needs into .venv, about 5 minutes"
 	$(PYTHON) -m venv .venv
-	@# Without --no-compile, pip compiles all modules one after the other for a minute; Python compiles those that are used when they are imported.
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r envs/requirements.lock -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock -e .
 	@touch $@
 
 # Install the file of BirdNET 2.4, which runs with embeddings need. Its licence is CC BY-NC-SA 4.0.

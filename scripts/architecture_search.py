@@ -37,7 +37,7 @@ from autobird.audio.windows import frames_per_window
 from autobird.config import Config, load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
-from autobird.core.hashing import file_digest
+from autobird.core.hashing import batch_names, file_digest
 from autobird.core.stage import run as run_program
 from autobird.core.tables import read_table
 from autobird.evaluation.bootstrap import Floats, Interval, Resamples, difference_interval
@@ -140,8 +140,8 @@ def teaching_files(config: Config, settings: TrainSettings, dataset: Path) -> Te
     member = dataset.parent
     teacher = member.with_name(teacher_id(member.name)) / "release"
     sounds = Path("results/features") / config.features.name / "teaching" / config.backbone.name
-    unlabelled = sounds_of_batches(sounds / "unlabelled") if settings.unlabelled is not None else []
-    tables = sounds_of_batches(sounds) + unlabelled
+    unlabelled = of_batches(config, sounds / "unlabelled", ".parquet") if settings.unlabelled is not None else []
+    tables = of_batches(config, sounds, ".parquet") + unlabelled
     mels, embeddings = (
         [path.with_name(f"{path.stem}{suffix}") for path in tables] for suffix in (".npy", ".embeddings.npy")
     )
@@ -154,9 +154,9 @@ def teaching_files(config: Config, settings: TrainSettings, dataset: Path) -> Te
     return files
 
 
-def sounds_of_batches(folder: Path) -> list[Path]:
-    """Return the tables of the training sounds in a folder, in the order of the batches; that of the first batch if there are none."""
-    return sorted(folder.glob("*.parquet"), key=lambda path: int(path.stem)) or [folder / "0.parquet"]
+def of_batches(config: Config, folder: Path, suffix: str) -> list[Path]:
+    """Return the paths of the files in a folder that the workflow makes for each batch, in the order of the batches."""
+    return [folder / f"{batch}{suffix}" for batch in batch_names(config.corpus.batches)]
 
 
 def train(
@@ -166,7 +166,7 @@ def train(
     features = Path("results/features") / config.features.name
     labels: list[str] = read_json(dataset / "labels.json")
     settings, mel = settings_of(config, candidate, seed), mel_settings(config)
-    shards = sorted((features / "mels").glob("*.npy"), key=lambda path: int(path.stem))
+    shards = of_batches(config, features / "mels", ".npy")
     index, normalisation = dataset / "index.parquet", dataset / "normalisation.json"
     costs: dict[str, int] = {}
 

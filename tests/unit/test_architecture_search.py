@@ -95,18 +95,22 @@ def test_the_cost_of_a_convolution_and_a_linear_layer_is_counted() -> None:
 
 @pytest.fixture
 def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """Return a configuration whose windows, of three species, are in the working directory: the data set in `dataset`."""
+    """Return a configuration whose windows, of three species, are in the working directory: the data set in `dataset`.
+
+    A third batch of mel frames is left over from more batches.
+    """
     monkeypatch.chdir(tmp_path)
     names = {"train": {"width": 4, "epochs": 2, "batch_size": 8, "threads": 1}, "features": {"name": "f", "mels": 16}}
-    config = load_config(names | {"run": {"name": "r"}})
+    config = load_config(names | {"run": {"name": "r"}, "corpus": {"batches": 2}})
     frames = frames_per_window(mel_settings(config).window_samples, mel_settings(config).hop_length)
     n = 24
     mels = np.random.default_rng(0).normal(-9, 1, (n, frames, 16)).astype(np.float16)
     for i in range(n):
         mels[i, :, 4 * (i % 3) : 4 * (i % 3) + 3] += 4
     Path("results/features/f/mels").mkdir(parents=True)
-    with NpyWriter(Path("results/features/f/mels/0.npy"), "<f2", (16,)) as out:
-        out.append(mels.reshape(-1, 16))
+    for batch, of_batch in enumerate([mels[:12], mels[12:], mels[::-1]]):
+        with NpyWriter(Path(f"results/features/f/mels/{batch}.npy"), "<f2", (16,)) as out:
+            out.append(of_batch.reshape(-1, 16))
     split = np.array(["train", "validation", "test"])[np.arange(n) // 3 % 3]
     labels = [f"s{i % 3}" for i in range(n)]
     index = {
@@ -114,7 +118,7 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "start": 0,
         "split": split,
         "recording_split": split,
-        "shard": 0,
+        "shard": np.arange(n) // 12,
         "dropped": "",
     }
     index |= {
@@ -123,7 +127,7 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         "rms": 0.1,
         "negative": False,
         "quiet": False,
-        "first_frame": np.arange(n) * frames,
+        "first_frame": np.arange(n) % 12 * frames,
     }
     table = pd.DataFrame(index | label_columns(labels)).assign(recording_present=[[name] for name in labels])
     Path("dataset").mkdir()
@@ -136,7 +140,7 @@ def searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 def test_a_candidate_with_the_settings_of_the_run_is_trained_as_by_the_stage(searched: Config) -> None:
     table = train(searched, Candidate(), Path("dataset"), seed=5)
     settings, mel = search_settings(searched, Candidate(), 5), mel_settings(searched)
-    folder, shards = Path("dataset"), [Path("results/features/f/mels/0.npy")]
+    folder, shards = Path("dataset"), [Path(f"results/features/f/mels/{batch}.npy") for batch in range(2)]
     files = Namespace(
         index=folder / "index.parquet",
         normalisation=folder / "normalisation.json",
@@ -411,7 +415,7 @@ def taught(searched: Config) -> Config:
     for fold in (0, 1):
         shutil.copytree("dataset", dataset_of(searched, fold))
     sounds = made(Path("results/features/f/teaching/birdnet-2.4/0.npy")).parent
-    frames = np.load("results/features/f/mels/0.npy").reshape(24, -1, 16)
+    frames = np.concatenate([np.load(f"results/features/f/mels/{batch}.npy") for batch in range(2)]).reshape(24, -1, 16)
     for batch, name in enumerate(["r00", "r01"]):
         np.save(sounds / f"{batch}.npy", np.roll(frames[batch::2], 5, axis=1).reshape(-1, 16))
         embeddings = np.random.default_rng(batch).normal(size=(12, 6)).astype(np.float16)
@@ -436,7 +440,8 @@ def made(path: Path) -> Path:
 def with_teacher(**train: Any) -> Config:
     """Return a configuration of students."""
     given = {"width": 4, "epochs": 2, "batch_size": 8, "threads": 1, "teacher": "birdnet-2.4", "teacher_batch": 8}
-    return load_config({"run": {"name": "r"}, "features": {"name": "f", "mels": 16}, "train": given | train})
+    names = {"run": {"name": "r"}, "features": {"name": "f", "mels": 16}, "corpus": {"batches": 2}}
+    return load_config(names | {"train": given | train})
 
 
 def test_a_candidate_of_a_configuration_with_a_teacher_learns_from_the_teacher_of_its_fold(taught: Config) -> None:
@@ -520,15 +525,15 @@ def test_a_student_also_learns_from_unlabelled_recordings(taught: Config, tmp_pa
     sounds = Path("results/features/f/teaching/birdnet-2.4")
     (sounds / "unlabelled").mkdir()
     for suffix in (".npy", ".embeddings.npy", ".parquet"):
-        shutil.copyfile(sounds / f"1{suffix}", sounds / f"unlabelled/10{suffix}")
-        shutil.copyfile(sounds / f"0{suffix}", sounds / f"unlabelled/9{suffix}")
+        shutil.copyfile(sounds / f"1{suffix}", sounds / f"unlabelled/0{suffix}")
+        shutil.copyfile(sounds / f"0{suffix}", sounds / f"unlabelled/1{suffix}")
     files = teaching_files(config, search_settings(config, Candidate(), 5), dataset)
     assert files is not None
     assert files.unlabelled == 2
     assert files.tables == [
-        sounds / name for name in ("0.parquet", "1.parquet", "unlabelled/9.parquet", "unlabelled/10.parquet")
+        sounds / name for name in ("0.parquet", "1.parquet", "unlabelled/0.parquet", "unlabelled/1.parquet")
     ]
-    assert files.mels[2:] == [sounds / "unlabelled/9.npy", sounds / "unlabelled/10.npy"]
+    assert files.mels[2:] == [sounds / "unlabelled/0.npy", sounds / "unlabelled/1.npy"]
     assert teaching_files(config, search_settings(config, without, 5), dataset) == teaching_files(
         plain, search_settings(plain, Candidate(), 5), dataset
     )

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import HashCache, batch_of
+from autobird.core.hashing import HashCache, batch_names, batch_of
 from autobird.corpus.settings import CorpusSettings
 from autobird.sources import url, xeno_canto
 from autobird.sources.base import DETAIL_COLUMNS, GROUPING_COLUMNS, Source
@@ -295,6 +295,15 @@ def test_the_batch_of_a_recording_depends_on_the_hash_of_its_id() -> None:
     found = [batch_of(name, 8) for name in names]
     assert found == [int(hashlib.sha256(name.encode()).hexdigest()[:16], 16) % 8 for name in names]
     assert min(np.bincount(found)) > 400
+
+
+def test_the_names_of_batches_sort_by_their_numbers() -> None:
+    assert batch_names(1) == ["0"]
+    assert batch_names(10) == [str(batch) for batch in range(10)]
+    names = batch_names(11)
+    assert names[:2] == ["00", "01"]
+    assert names[-1] == "10"
+    assert sorted(names) == names
 
 
 def test_metadata_is_read_by_column_names_and_the_first_row_of_a_file_is_used(tmp_path: Path) -> None:

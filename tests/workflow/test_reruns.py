@@ -114,9 +114,11 @@ def test_an_added_recording_reruns_its_batch_in_the_same_call(folder: Path) -> N
     new = source.with_name("added.wav")
     new.write_bytes(data)
     name = new.relative_to(folder / "my birds").as_posix()
-    assert_only_this_batch_ran(run(folder), name)
-    assert run(folder).jobs == set()
-    assert name in pq.read_table(folder / "results/features/test/corpus/catalogue.parquet")["recording"].to_pylist()
+    assert_only_this_batch_ran(run(folder, options=("--dry-run",)), name)
+    catalogue = "results/features/test/corpus/catalogue.parquet"
+    assert run(folder, options=(catalogue,)).batches("segment") == {batch(name)}
+    assert run(folder, options=(catalogue,)).jobs == set()
+    assert name in pq.read_table(folder / catalogue)["recording"].to_pylist()
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from autobird.backbone.known import BIRDNET, embedding_key, origin
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.environment import use_this_interpreter
 from autobird.core.errors import AutobirdError
-from autobird.core.hashing import file_digest
+from autobird.core.hashing import batch_names, file_digest
 from autobird.corpus.settings import (
     CheckSettings,
     NearDuplicateSettings,
@@ -124,15 +124,10 @@ TEACHING = FEATURES / "teaching" / CONFIG.backbone.name
 RUN = RESULTS / CONFIG.run.name
 LOGS, BENCHMARKS = RESULTS / "logs", RESULTS / "benchmarks"
 
-BATCHES = [
-    f"{b:0{len(str(CONFIG.corpus.batches - 1))}d}" for b in range(CONFIG.corpus.batches)
-]
+BATCHES = batch_names(CONFIG.corpus.batches)
 
 # Ranges of landmark hashes: as many as batches, so that a large corpus has more jobs, but not too many.
-HASH_RANGES = [
-    f"{r:0{len(str(min(CONFIG.corpus.batches, 64) - 1))}d}"
-    for r in range(min(CONFIG.corpus.batches, 64))
-]
+HASH_RANGES = batch_names(min(CONFIG.corpus.batches, 64))
 
 # Variants of the released model: the network as trained, and its compressed forms. A head has the first alone.
 VARIANTS = ["float", "pruned", "int8", "pruned_int8"]

@@ -18,10 +18,7 @@ def list_field_recordings(root, batches, key):
 
 
 # Field recordings: the input of `snakemake predict`, and the current recordings of the drift test if they are a folder.
-PREDICT_BATCHES = [
-    f"{b:0{len(str(CONFIG.predict.batches - 1))}d}"
-    for b in range(CONFIG.predict.batches)
-]
+PREDICT_BATCHES = batch_names(CONFIG.predict.batches)
 PREDICT_TASK = f"predict/{CONFIG.predict.name}"
 PREDICT_TASKS = f"{PREDICT_TASK}|drift"
 NAMED_BUNDLE = Path(CONFIG.predict.bundle or "").expanduser()
@@ -175,14 +172,7 @@ FIELD_SOURCE = (
     source_settings(FIELD_SETTINGS, CONFIG.corpus) if FIELD_SETTINGS else None
 )
 FIELD_ROOT = folders_of(FIELD_SOURCE) if FIELD_SETTINGS else ""
-FIELD_BATCHES = (
-    [
-        f"{b:0{len(str(FIELD_SETTINGS.batches - 1))}d}"
-        for b in range(FIELD_SETTINGS.batches)
-    ]
-    if FIELD_SETTINGS
-    else []
-)
+FIELD_BATCHES = batch_names(FIELD_SETTINGS.batches) if FIELD_SETTINGS else []
 FIELD_SCORES = (
     score_settings(FIELD_SETTINGS, CONFIG.evaluation, CONFIG.corpus).model_dump_json()
     if FIELD_SETTINGS

@@ -196,6 +196,11 @@ def batch_of(recording: str, batches: int) -> int:
     return int.from_bytes(hashlib.sha256(recording.encode()).digest()[:8], "big") % batches
 
 
+def batch_names(batches: int) -> list[str]:
+    """Return the numbers of the batches as names of files, padded with zeros so that they have one length and sort by number."""
+    return [f"{batch:0{len(str(batches - 1))}d}" for batch in range(batches)]
+
+
 def digest_of(text: str) -> str:
     """Return the sha256 of a text in hexadecimal."""
     return hashlib.sha256(text.encode()).hexdigest()
