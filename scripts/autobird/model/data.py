@@ -19,7 +19,7 @@ from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
 from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import Targets
-from autobird.model.resident_windows import ResidentFrames
+from autobird.model.resident_frames import ResidentFrames
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import READING, step_part
