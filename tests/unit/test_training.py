@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import signal
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, get_args
@@ -17,6 +18,7 @@ import torch
 from autobird.audio.amplitude_scaling import POWER_FLOOR, Log, Magnitude, Pcen
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
+from autobird.config import load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.model import loop, train
@@ -27,7 +29,7 @@ from autobird.model.losses import Targets
 from autobird.model.networks import ARCHITECTURES, Normalise, build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.sampling import one_hot, sampling_probabilities
-from autobird.model.settings import TrainSettings
+from autobird.model.settings import MAX_SEED, TrainSettings
 from autobird.model.trained import load_trained
 from autobird.model.validation import loss_and_macro_f1
 from tests.augmented import augment
@@ -451,7 +453,8 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
     assert safetensors.torch.load(weight_files[0]).keys() == network.state_dict().keys()
 
 
-def test_loss_and_macro_f1_of_no_windows_are_zero() -> None:
+def test_loss_and_macro_f1_of_no_windows_are_no_numbers() -> None:
+    """0 would stand in the log, the history and the learning curves like a measured value."""
     some = windows(3)
     none = WindowDataset(
         some.shards,
@@ -461,4 +464,81 @@ def test_loss_and_macro_f1_of_no_windows_are_zero() -> None:
         some.recording[:0],
         some.frames,
     )
-    assert loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, TINY, CPU) == (0.0, 0.0)
+    assert np.isnan(loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, TINY, CPU)).all()
+    make_deterministic(1)
+    t = Trainer(build_network(TINY, 3, -8.0, 2.0), windows(), none, TINY, CPU)
+    assert t.run(lambda: None)
+    assert all(np.isnan([h["validation_loss"], h["validation_macro_f1"]]).all() for h in t.progress.history)
+
+
+def softmax_arguments(folder: Path, species: list[tuple[str, ...]]) -> Namespace:
+    """Write the inputs of a training whose windows hold these species; return them as arguments."""
+    n = len(species)
+    with NpyWriter(folder / "0.npy", "<f2", (16,)) as out:
+        out.append(windows(n).shards[0])
+    index = pd.DataFrame(
+        {"recording": [f"r{i}" for i in range(n)], "start": 0, "split": "train", "shard": 0, "dropped": ""}
+    )
+    index["first_frame"], index["default"] = np.arange(n) * 40, "absent"
+    index["present"] = [list(names) for names in species]
+    index["absent"] = index["unknown"] = [[] for _ in range(n)]
+    index.to_parquet(folder / "index.parquet")
+    write_json(folder / "norm.json", {"mean": -8.0, "std": 2.0})
+    return Namespace(
+        index=folder / "index.parquet", shards=[folder / "0.npy"], normalisation=folder / "norm.json", ensemble_answers=None
+    )  # fmt: skip
+
+
+def test_species_that_softmax_outputs_cannot_learn_are_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each window of s2 holds another species, too, and softmax outputs are trained on windows of one species."""
+    arguments = softmax_arguments(tmp_path, [("s0",), ("s1",), ("s1", "s2"), ("s0", "s2")])
+    settings, labels = TINY.model_copy(update={"outputs": "softmax"}), ["s0", "s1", "s2"]
+    front_end = MelSettings(window=39 * 512 / 16000, hop=0.5, mels=16)
+    t = train.trainer_of(arguments, settings, front_end, labels, None)
+    assert len(t.train) == 2
+    [message] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message.startswith("no training window holds s2 as its only species")
+    caplog.clear()
+    train.trainer_of(arguments, TINY, front_end, labels, None)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_training_split_without_windows_of_one_species_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    arguments = softmax_arguments(tmp_path, [("s0", "s1"), ("s1", "s2")])
+    settings = TINY.model_copy(update={"outputs": "softmax"})
+    front_end = MelSettings(window=39 * 512 / 16000, hop=0.5, mels=16)
+    with pytest.raises(AutobirdError, match=r"the train split has none; set train\.outputs to independent$"):
+        train.trainer_of(arguments, settings, front_end, ["s0", "s1", "s2"], None)
+
+
+def test_after_sigterm_the_log_does_not_say_that_a_checkpoint_was_saved_if_it_was_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bucket that cannot be written does not stop the training."""
+    t = trainer()
+    checkpointer = Checkpointer("memory://checkpoints", "x", t)
+    files = checkpointer._store._files  # type: ignore[attr-defined]
+
+    def fail(*_: object) -> None:
+        raise OSError("no permission")
+
+    monkeypatch.setattr(files, "pipe_file", fail)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        t.run(lambda: None, checkpointer.after_step)
+    assert "was not written (no permission)" in caplog.text
+    assert "SIGTERM: stopped without a new checkpoint" in caplog.text
+    assert "checkpoint saved" not in caplog.text
+    monkeypatch.undo()
+    with pytest.raises(SystemExit):
+        t.run(lambda: None, checkpointer.after_step)
+    assert "SIGTERM: checkpoint saved in memory://checkpoints/x" in caplog.text
+
+
+def test_seeds_that_torch_cannot_use_are_refused_by_the_settings() -> None:
+    torch.manual_seed(TrainSettings(seed=MAX_SEED).seed)
+    for keys in ({"seed": MAX_SEED + 1}, {"seeds": [4, MAX_SEED + 1]}):
+        with pytest.raises(AutobirdError, match=r"train\.seed.*9223372036854775808 is not valid"):
+            load_config({"train": keys})

@@ -259,11 +259,14 @@ def windows_per_epoch(windows: WindowDataset, settings: TrainSettings) -> int:
 
     As many as there are windows with species, and the share of the negative windows besides, so that an epoch does not depend on how
     many hours of negatives there are; but at least `_SHORTEST_EPOCH`, if there are as many, as a few windows with species among many
-    others need as many steps. With `sampler: uniform`, and without windows with species, it visits all windows.
+    others need as many steps. If the share is 0, the negative windows do not count. With `sampler: uniform`, and without windows with
+    species, it visits all windows.
     """
     positive = int(windows.labels.present.any(axis=1).sum())
     if settings.sampler == "uniform" or positive in (0, len(windows)):
         return len(windows)
+    if not settings.negative_share:
+        return positive
     return max(round(positive / (1 - settings.negative_share)), min(len(windows), _SHORTEST_EPOCH))
 
 
