@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, Log, Magnitude, Pcen
 from autobird.audio.npy import NpyWriter
@@ -24,7 +25,7 @@ from autobird.core.files import write_json
 from autobird.model import loop, train
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
-from autobird.model.loop import Trainer
+from autobird.model.loop import Trainer, _Drawn
 from autobird.model.losses import Targets
 from autobird.model.networks import ARCHITECTURES, Normalise, build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
@@ -125,6 +126,32 @@ def test_crops_and_backgrounds_change_the_training_only_if_they_are_on() -> None
     assert equal_weights(without.run(lambda: None), off)
     for keys in ({"crop_seconds": 1.0}, {"background_probability": 0.5}):
         assert not equal_weights(trainer(TINY.model_copy(update=keys)).run(lambda: None), off)
+
+
+def test_each_epoch_and_each_seed_has_an_order_and_random_numbers_of_its_own() -> None:
+    """A training that repeated those of the first epoch would resume to the same weights, too."""
+
+    def steps(seed: int) -> list[tuple[tuple[int, ...], int, tuple[int, ...]]]:
+        settings = TINY.model_copy(update={"seed": seed, "sampler": "uniform"})
+        t, found = trainer(settings), []
+        original = t._step
+
+        def step(rows: NDArray[np.int64], drawn: _Drawn | None = None) -> None:
+            assert drawn is not None
+            assert drawn.inputs.draws.shift is not None
+            found.append((tuple(rows.tolist()), drawn.seed, tuple(drawn.inputs.draws.shift.tolist())))
+            original(rows, drawn)
+
+        t._step = step  # type: ignore[method-assign]
+        t.run(lambda: None)
+        assert len(found) == settings.epochs * t.steps_per_epoch
+        return found
+
+    first, other = steps(4), steps(5)
+    assert steps(4) == first
+    for column in range(3):
+        values = [step[column] for step in (*first, *other)]
+        assert len(set(values)) == len(values)
 
 
 def test_sigterm_saves_a_checkpoint_after_the_step_and_exits_with_143(tmp_path: Path) -> None:
