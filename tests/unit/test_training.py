@@ -5,7 +5,7 @@ import dataclasses
 import json
 import signal
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -152,6 +152,35 @@ def test_each_epoch_and_each_seed_has_an_order_and_random_numbers_of_its_own() -
     for column in range(3):
         values = [step[column] for step in (*first, *other)]
         assert len(set(values)) == len(values)
+
+
+def test_the_scale_of_the_loss_in_float16_is_resumed_too() -> None:
+    """At a scale this high the gradients overflow, and the first steps are skipped while it is reduced."""
+
+    def in_float16() -> Trainer:
+        make_deterministic(1)
+        torch.manual_seed(0)
+        network = build_network(TINY, 3, -8.0, 2.0)
+        return Trainer(network, windows(), windows(12, seed=1), TINY, Compute(CPU.device, torch.float16))
+
+    def with_high_scale() -> Trainer:
+        t = in_float16()
+        t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20)
+        return t
+
+    whole = with_high_scale()
+    expected = whole.run(lambda: None)
+    assert 1 < whole.scaler.get_scale() < 2.0**20
+    interrupted = with_high_scale()
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        interrupted.run(lambda: None, stop)
+    resumed = in_float16()
+    resumed.load_state_dict(copy.deepcopy(interrupted.state_dict()))
+    assert equal_weights(resumed.run(lambda: None), expected)
 
 
 def test_sigterm_saves_a_checkpoint_after_the_step_and_exits_with_143(tmp_path: Path) -> None:
@@ -569,3 +598,57 @@ def test_seeds_that_torch_cannot_use_are_refused_by_the_settings() -> None:
     for keys in ({"seed": MAX_SEED + 1}, {"seeds": [4, MAX_SEED + 1]}):
         with pytest.raises(AutobirdError, match=r"train\.seed.*9223372036854775808 is not valid"):
             load_config({"train": keys})
+
+
+def test_a_training_with_any_other_input_does_not_resume_from_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = softmax_arguments(tmp_path, [("s0",), ("s1",), ("s0",)])
+    index = pd.read_parquet(arguments.index).assign(earliest=0, latest=0, rms=0.1, negative=False)
+    answers = pd.DataFrame({"recording": ["r0", "r1", "r2"], "start": 0, "logits": [[0.0, 1.0]] * 3})
+    texts = {
+        "settings": TINY.model_dump_json(),
+        "front-end": json.dumps({"window": 39 * 512 / 16000, "hop": 0.5, "mels": 16}),
+        "code": "one",
+    }
+    files = {
+        "index": "index.parquet", "labels": "labels.json", "normalisation": "norm.json", "shards": "0.npy", "ensemble-answers": "answers",
+        "checkpoints": "c", "weights": "w", "model": "m", "history": "h", "log": "log",
+    }  # fmt: skip
+    ids: list[str] = []
+
+    def stop(_: str, identifier: str, __: Trainer) -> None:
+        ids.append(identifier)
+        raise InterruptedError
+
+    def identify() -> None:
+        options = [f"--{name}={text}" for name, text in texts.items()]
+        with pytest.raises(InterruptedError):
+            train.main([*options, *(f"--{name}={tmp_path / file}" for name, file in files.items())])
+
+    def shard(seed: int) -> None:
+        with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
+            out.append(windows(3, seed=seed).shards[0])
+
+    monkeypatch.setattr(train, "Checkpointer", stop)
+    index.to_parquet(arguments.index)
+    write_json(tmp_path / "labels.json", ["s0", "s1"])
+    answers.to_parquet(tmp_path / "answers")
+    identify()
+    identify()
+    assert ids[0] == ids[1]
+    changes: dict[str, Callable[[], object]] = {
+        "settings": lambda: texts.update(settings=TINY.model_copy(update={"gamma": 0.25}).model_dump_json()),
+        "front end": lambda: texts.update({"front-end": texts["front-end"].replace("0.5", "0.25")}),
+        "code": lambda: texts.update(code="two"),
+        "index": lambda: index.assign(rms=0.2).to_parquet(arguments.index),
+        "labels": lambda: write_json(tmp_path / "labels.json", ["s1", "s0"]),
+        "normalisation": lambda: write_json(tmp_path / "norm.json", {"mean": -8.0, "std": 3.0}),
+        "shards": lambda: shard(1),
+        "answers": lambda: answers.assign(logits=[[0.0, 2.0]] * 3).to_parquet(tmp_path / "answers"),
+        "number format": lambda: monkeypatch.setattr(train, "select_precision", lambda _: Compute(CPU.device, torch.float16)),
+    }  # fmt: skip
+    for name, change in changes.items():
+        change()
+        identify()
+        assert ids[-1] not in ids[:-1], name
