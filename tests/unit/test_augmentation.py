@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, Log
+from autobird.model.augment import Augmentation
 from autobird.model.settings import TrainSettings
 from tests.augmented import augment
 from tests.unit.test_training import known_targets
@@ -70,3 +71,30 @@ def test_masks_have_the_probability_and_the_widths_of_their_settings() -> None:
         assert widths.max() == widest - 1  # torchaudio draws a width below the widest
         assert ((np.diff(other.astype(int), axis=1) == 1).sum(axis=1) + other[:, 0] <= 1).all()  # one mask at most
         assert abs((widths > 0).mean() - 0.4 * (1 - 1 / widest)) < 0.05
+
+
+def test_masks_wider_than_the_window_leave_half_of_its_bands_and_frames() -> None:
+    """A window without sound would keep the species of its target. Windows of half a second have 16 frames."""
+    x = torch.zeros(N, 1, 10, 16)
+    settings = TrainSettings(**(NOTHING | {"mask_probability": 1, "mask_bands": 1000, "mask_frames": 20}))
+    found, _ = augment(x, known_targets(torch.ones(N, 1)), settings, rng(), Log())
+    masked = (found != 0)[:, 0].numpy()
+    for axis, size in ((1, 10), (2, 16)):
+        widths = masked.all(axis=3 - axis).sum(axis=1)
+        assert widths.max() == size // 2 - 1  # torchaudio draws a width below the widest
+    assert not masked.all(axis=(1, 2)).any()
+
+
+def test_nothing_of_another_window_is_heard_in_a_window_that_is_not_mixed() -> None:
+    """The loudest sounds are 110 dB above the floor of log-mel; the windows are not mixed, so their targets are their own."""
+    x = torch.full((N, 1, 2, 3), float(np.log(POWER_FLOOR)))
+    x[::2] = 12.0
+    targets = known_targets(torch.eye(N))
+    settings = TrainSettings(**(NOTHING | {"mix_probability": 0.5}))
+    drawn = Augmentation.draw(N, (2, 3), settings, rng(), Log())
+    found, (y, _) = drawn.apply(x, targets, np.arange(N), N)
+    assert drawn.weight is not None
+    alone = torch.from_numpy(drawn.weight == 1)
+    assert (x[drawn.partner][alone] > x[alone]).any()
+    assert torch.equal(found[alone], x[alone])
+    assert torch.equal(y[alone], targets.present[alone])

@@ -11,6 +11,7 @@ import torch
 from autobird.core.errors import AutobirdError
 from autobird.model.distributed import Processes
 from autobird.model.launch import launch
+from autobird.model.precision import Compute, check_same_precision
 from autobird.model.settings import TrainSettings
 from tests import processes
 
@@ -67,3 +68,20 @@ def test_processes_that_share_a_training_end_with_the_weights_of_one_process(
                 )
         for epoch, other in zip(found[name]["history"], alone.progress.history, strict=True):
             np.testing.assert_allclose([*epoch.values()], [*other.values()], rtol=1e-3, err_msg=str(epoch))
+
+
+def test_processes_with_other_number_formats_do_not_share_a_training() -> None:
+    """With float16 the loss is scaled, so a gradient with the scale would be added to one without it."""
+    sent: list[torch.Tensor] = []
+
+    class Two(Processes):
+        """The first of two processes, the other of which has sent the first number that this one sends."""
+
+        def gather(self, values: torch.Tensor) -> torch.Tensor:
+            sent.append(values)
+            return torch.stack([values, sent[0]])
+
+    check_same_precision(Compute(torch.device("cpu"), torch.float16), Two())
+    check_same_precision(Compute(torch.device("cpu"), torch.float16), Two())
+    with pytest.raises(AutobirdError, match=r"compute in bfloat16 and float16, as .*; set train\.precision to float32"):
+        check_same_precision(Compute(torch.device("cpu"), torch.bfloat16), Two())

@@ -125,6 +125,10 @@ def test_the_main_run_is_in_its_ensemble_or_learns_from_one() -> None:
         ({"ensemble": "average", "seeds": [4]}, "ensemble average needs at least two seeds"),
         ({"ensemble": "average", "seeds": [5, 6]}, r"4 \(train.seed\) among them; seeds is \[5, 6\]"),
         ({"ensemble": "average", "architecture": "head"}, "does not help a head"),
+        (
+            {"ensemble": "distill", "architecture": "head", "hidden": 8},
+            "distill needs a network that is trained in steps",
+        ),
     ],
 )
 def test_what_cannot_be_an_ensemble_is_refused(settings: dict[str, Any], message: str) -> None:
@@ -255,3 +259,19 @@ def test_answers_are_found_by_recording_and_start(tmp_path: Path) -> None:
     write_table(tmp_path / "answers.parquet", table.iloc[:1], ANSWERS)
     with pytest.raises(AutobirdError, match="no answers to 1 of 2 training windows"):
         with_answers(windows, path, tmp_path / "answers.parquet", "independent")
+
+
+def test_targets_of_softmax_outputs_sum_to_one_also_beside_an_uncertain_species(tmp_path: Path) -> None:
+    """The label of such a window is the one species that is certain, so the answer has its share for the uncertain one, too."""
+    windows, path = windows_of(np.array([[True, False], [True, False]])), tmp_path / "index.parquet"
+    windows.labels.present[1, 0] = True
+    pd.DataFrame({"recording": ["a", "b"], "start": 0, "dropped": "", "split": "train", "default": "absent"}).assign(
+        present=[["A"], ["A"]]
+    ).to_parquet(path)
+    table = pd.DataFrame({"recording": ["a", "b"], "start": [0, 0], "logits": [[0.0, 2.0], [2.0, 0.0]]})
+    write_table(tmp_path / "answers.parquet", table, ANSWERS)
+    taught = with_answers(windows, path, tmp_path / "answers.parquet", "softmax")
+    targets = taught.targets(np.array([0, 1]))
+    p = 1 / (1 + np.exp(-2))
+    np.testing.assert_allclose(targets.present.numpy(), [[1 - p / 2, p / 2], [(1 + p) / 2, (1 - p) / 2]], rtol=1e-6)
+    assert taught.labels.present is windows.labels.present

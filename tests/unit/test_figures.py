@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from autobird.core.files import write_json
 from autobird.core.plots import figure, save
 from autobird.corpus.figures import overview, places, species
 from autobird.dataset.figures import species_counts
+from autobird.evaluation import curves
 from autobird.evaluation.crossval_figure import METRICS, crossval_figure
 from autobird.evaluation.curves import weight_decay_figure
 from autobird.evaluation.figures import reliability_figure
@@ -318,3 +320,35 @@ def test_a_sweep_without_importances_says_why(drawn: Drawn, scores: list[float],
     found = importances(values, np.array(scores))
     fig = drawn(sweep_figure, values, np.array(scores), found, "macro-F1")
     assert sentences(fig) == ([f"The importance of the parameters is not known: {reason}."] if reason else [])
+
+
+@pytest.mark.parametrize("teacher", [{}, {"teacher": {"name": "birdnet-2.4"}}])
+def test_the_training_loss_of_a_student_is_named_as_that_of_labels_and_teacher(
+    teacher: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is a sum of three losses, and the validation loss beside it is that of the labels alone."""
+    pd.DataFrame(
+        {
+            "epoch": [1, 2],
+            "learning_rate": 0.1,
+            "train_loss": [9.0, 7.0],
+            "validation_loss": 1.0,
+            "validation_macro_f1": 0.5,
+        }
+    ).to_csv(tmp_path / "history.csv")
+    write_json(
+        tmp_path / "model.json",
+        {"epoch": 2, "train": {"architecture": "resnet", "loss": "bce", "outputs": "independent"}, **teacher},
+    )
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "save", lambda fig, path: figures.append(fig))
+    curves.main(
+        [
+            part
+            for name, file in {"history": "history.csv", "model": "model.json", "output": "x.png"}.items()
+            for part in (f"--{name}", str(tmp_path / file))
+        ]
+    )
+    names = [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()]
+    assert names == [f"training (augmented{', with the losses of the teacher' if teacher else ''})", "validation"]
+    plt.close("all")

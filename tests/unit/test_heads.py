@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from autobird.backbone.base import Backbone, BackboneInfo
 from autobird.code_fingerprint import CodeFingerprints
 from autobird.core.errors import AutobirdError
+from autobird.core.files import write_json
+from autobird.model import train_head
 from autobird.model.embeddings import EmbeddedWindows, read_embeddings
 from autobird.model.head_fit import Layers, Problem, Scaling, fit_head
 from autobird.model.head_network import HeadNetwork
@@ -312,3 +314,20 @@ def test_a_head_has_its_own_defaults_and_the_stages_settings_are_the_same() -> N
 def test_weight_decay_of_a_head_is_refused_for_networks(value: object) -> None:
     with pytest.raises(ValueError, match="needs architecture head"):
         TrainSettings.model_validate(json.loads(json.dumps({"weight_decay": value})))
+
+
+def test_a_head_without_a_training_window_of_one_species_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    """Softmax outputs are trained on such windows. Without them, a head would be all zeros."""
+    index = pd.DataFrame(
+        {"recording": ["a", "b"], "start": 0, "group": ["a", "b"], "default": "absent", "split": "train"}
+    )
+    index = index.assign(dropped="", shard=0, row=[0, 1], present=[["x", "y"]] * 2, absent=[[]] * 2, unknown=[[]] * 2)
+    index.to_parquet(tmp_path / "index.parquet")
+    np.save(tmp_path / "0.npy", np.ones((2, WIDTH), np.float16))
+    write_json(tmp_path / "labels.json", ["x", "y"])
+    files = {"index": "index.parquet", "labels": "labels.json", "embeddings": "0.npy"}
+    files |= {name: name for name in ("weights", "model", "history")}
+    paths = [part for name, file in files.items() for part in (f"--{name}", str(tmp_path / file))]
+    settings = HeadSettings(outputs="softmax").model_dump_json()
+    with pytest.raises(AutobirdError, match=r"the train split has none; set train\.outputs to independent$"):
+        train_head.main(["--settings", settings, "--front-end", "{}", "--backbone", "{}", *paths])

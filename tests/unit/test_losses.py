@@ -237,7 +237,7 @@ def test_an_interrupted_training_with_negatives_ends_with_the_same_weights(
 
 @pytest.mark.parametrize(
     ("negatives", "share", "expected"),
-    [(1, 0.2, 50), (30, 0.2, 60), (1000, 0.2, 60), (10, 0.5, 80), (1000, 0.5, 80), (0, 0.5, 40)],
+    [(1, 0.2, 50), (30, 0.2, 60), (1000, 0.2, 60), (10, 0.5, 80), (1000, 0.5, 80), (0, 0.5, 40), (30, 0.0, 40)],
 )
 def test_an_epoch_does_not_become_longer_with_hours_of_negatives(
     negatives: int, share: float, expected: int, monkeypatch: pytest.MonkeyPatch

@@ -469,6 +469,10 @@ def test_a_student_has_a_recipe_of_its_own_and_the_network_without_a_teacher_the
     [
         ({"teacher": "perch-2"}, r"train.teacher: 'perch-2' is not the backbone of the run, 'birdnet-2.4'; set"),
         ({"teacher": "birdnet-2.4", "architecture": "head"}, r"train: teacher is set, but a head has no teacher; set"),
+        (
+            {"unlabelled": "field"},
+            r"train: unlabelled is field, but only a network with a teacher .*, or remove unlabelled",
+        ),
     ],
 )
 def test_settings_that_do_not_fit_a_teacher_are_errors(train: dict[str, Any], message: str) -> None:

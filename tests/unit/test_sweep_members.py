@@ -91,6 +91,7 @@ def test_halving_trains_on_the_folds_of_the_rung(tmp_path: Path) -> None:
         ({"train.nodes": {"value": 2}}, {}, {}, "requested for the nodes of the run"),
         ({"train.width": {"value": 1}}, {}, {}, "a trial is not valid: train.width: 1 is not valid"),
         ({"train.architecture": {"value": "head"}}, {}, {}, "needs a backbone, and the run has none"),
+        ({"train.width": {"value": 8}}, {"train_seeds": [4, 5, 4]}, {}, "sweep: train_seeds [4, 5, 4] contain a seed twice"),
         ({"train.width": {"value": 8}}, {"keep": 0.5}, {}, "set sweep.validate_on to folds, or remove sweep.keep"),
         (
             {"train.outputs": {"value": "softmax"}}, {},
@@ -105,7 +106,7 @@ def test_what_trials_cannot_differ_in_is_refused(
     with pytest.raises(AutobirdError) as error:
         make(tmp_path, parameters, settings, **raw)
     assert message in str(error.value)
-    assert str(tmp_path) in str(error.value) or "sweep.keep" in message
+    assert str(tmp_path) in str(error.value) or "sweep.keep" in message or "train_seeds [" in message
 
 
 def test_a_skipped_trial_is_left_out_and_the_others_stay_the_same(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@ import copy
 import dataclasses
 import json
 import signal
-from collections.abc import Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,21 +14,23 @@ import pandas as pd
 import pytest
 import safetensors.torch
 import torch
+from numpy.typing import NDArray
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, Log, Magnitude, Pcen
 from autobird.audio.npy import NpyWriter
 from autobird.audio.settings import MelSettings
+from autobird.config import load_config
 from autobird.core.errors import AutobirdError
 from autobird.core.files import write_json
 from autobird.model import loop, train
 from autobird.model.checkpoint import Checkpointer, training_id
 from autobird.model.data import WindowDataset, epoch_order
-from autobird.model.loop import Trainer
+from autobird.model.loop import Trainer, _Drawn
 from autobird.model.losses import Targets
 from autobird.model.networks import ARCHITECTURES, Normalise, build_network
 from autobird.model.precision import Compute, make_deterministic, select_precision
 from autobird.model.sampling import one_hot, sampling_probabilities
-from autobird.model.settings import TrainSettings
+from autobird.model.settings import MAX_SEED, TrainSettings
 from autobird.model.trained import load_trained
 from autobird.model.validation import loss_and_macro_f1
 from tests.augmented import augment
@@ -123,6 +126,61 @@ def test_crops_and_backgrounds_change_the_training_only_if_they_are_on() -> None
     assert equal_weights(without.run(lambda: None), off)
     for keys in ({"crop_seconds": 1.0}, {"background_probability": 0.5}):
         assert not equal_weights(trainer(TINY.model_copy(update=keys)).run(lambda: None), off)
+
+
+def test_each_epoch_and_each_seed_has_an_order_and_random_numbers_of_its_own() -> None:
+    """A training that repeated those of the first epoch would resume to the same weights, too."""
+
+    def steps(seed: int) -> list[tuple[tuple[int, ...], int, tuple[int, ...]]]:
+        settings = TINY.model_copy(update={"seed": seed, "sampler": "uniform"})
+        t, found = trainer(settings), []
+        original = t._step
+
+        def step(rows: NDArray[np.int64], drawn: _Drawn | None = None) -> None:
+            assert drawn is not None
+            assert drawn.inputs.draws.shift is not None
+            found.append((tuple(rows.tolist()), drawn.seed, tuple(drawn.inputs.draws.shift.tolist())))
+            original(rows, drawn)
+
+        t._step = step  # type: ignore[method-assign]
+        t.run(lambda: None)
+        assert len(found) == settings.epochs * t.steps_per_epoch
+        return found
+
+    first, other = steps(4), steps(5)
+    assert steps(4) == first
+    for column in range(3):
+        values = [step[column] for step in (*first, *other)]
+        assert len(set(values)) == len(values)
+
+
+def test_the_scale_of_the_loss_in_float16_is_resumed_too() -> None:
+    """At a scale this high the gradients overflow, and the first steps are skipped while it is reduced."""
+
+    def in_float16() -> Trainer:
+        make_deterministic(1)
+        torch.manual_seed(0)
+        network = build_network(TINY, 3, -8.0, 2.0)
+        return Trainer(network, windows(), windows(12, seed=1), TINY, Compute(CPU.device, torch.float16))
+
+    def with_high_scale() -> Trainer:
+        t = in_float16()
+        t.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**20)
+        return t
+
+    whole = with_high_scale()
+    expected = whole.run(lambda: None)
+    assert 1 < whole.scaler.get_scale() < 2.0**20
+    interrupted = with_high_scale()
+
+    def stop() -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        interrupted.run(lambda: None, stop)
+    resumed = in_float16()
+    resumed.load_state_dict(copy.deepcopy(interrupted.state_dict()))
+    assert equal_weights(resumed.run(lambda: None), expected)
 
 
 def test_sigterm_saves_a_checkpoint_after_the_step_and_exits_with_143(tmp_path: Path) -> None:
@@ -451,7 +509,8 @@ def test_runs_of_the_stage_write_the_same_bytes_and_resume_from_the_last_checkpo
     assert safetensors.torch.load(weight_files[0]).keys() == network.state_dict().keys()
 
 
-def test_loss_and_macro_f1_of_no_windows_are_zero() -> None:
+def test_loss_and_macro_f1_of_no_windows_are_no_numbers() -> None:
+    """0 would stand in the log, the history and the learning curves like a measured value."""
     some = windows(3)
     none = WindowDataset(
         some.shards,
@@ -461,4 +520,135 @@ def test_loss_and_macro_f1_of_no_windows_are_zero() -> None:
         some.recording[:0],
         some.frames,
     )
-    assert loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, TINY, CPU) == (0.0, 0.0)
+    assert np.isnan(loss_and_macro_f1(build_network(TINY, 3, 0, 1), none, TINY, CPU)).all()
+    make_deterministic(1)
+    t = Trainer(build_network(TINY, 3, -8.0, 2.0), windows(), none, TINY, CPU)
+    assert t.run(lambda: None)
+    assert all(np.isnan([h["validation_loss"], h["validation_macro_f1"]]).all() for h in t.progress.history)
+
+
+def softmax_arguments(folder: Path, species: list[tuple[str, ...]]) -> Namespace:
+    """Write the inputs of a training whose windows hold these species; return them as arguments."""
+    n = len(species)
+    with NpyWriter(folder / "0.npy", "<f2", (16,)) as out:
+        out.append(windows(n).shards[0])
+    index = pd.DataFrame(
+        {"recording": [f"r{i}" for i in range(n)], "start": 0, "split": "train", "shard": 0, "dropped": ""}
+    )
+    index["first_frame"], index["default"] = np.arange(n) * 40, "absent"
+    index["present"] = [list(names) for names in species]
+    index["absent"] = index["unknown"] = [[] for _ in range(n)]
+    index.to_parquet(folder / "index.parquet")
+    write_json(folder / "norm.json", {"mean": -8.0, "std": 2.0})
+    return Namespace(
+        index=folder / "index.parquet", shards=[folder / "0.npy"], normalisation=folder / "norm.json", ensemble_answers=None
+    )  # fmt: skip
+
+
+def test_species_that_softmax_outputs_cannot_learn_are_named_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each window of s2 holds another species, too, and softmax outputs are trained on windows of one species."""
+    arguments = softmax_arguments(tmp_path, [("s0",), ("s1",), ("s1", "s2"), ("s0", "s2")])
+    settings, labels = TINY.model_copy(update={"outputs": "softmax"}), ["s0", "s1", "s2"]
+    front_end = MelSettings(window=39 * 512 / 16000, hop=0.5, mels=16)
+    t = train.trainer_of(arguments, settings, front_end, labels, None)
+    assert len(t.train) == 2
+    [message] = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert message.startswith("no training window holds s2 as its only species")
+    caplog.clear()
+    train.trainer_of(arguments, TINY, front_end, labels, None)
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
+def test_a_training_split_without_windows_of_one_species_is_an_error_with_the_remedy(tmp_path: Path) -> None:
+    arguments = softmax_arguments(tmp_path, [("s0", "s1"), ("s1", "s2")])
+    settings = TINY.model_copy(update={"outputs": "softmax"})
+    front_end = MelSettings(window=39 * 512 / 16000, hop=0.5, mels=16)
+    with pytest.raises(AutobirdError, match=r"the train split has none; set train\.outputs to independent$"):
+        train.trainer_of(arguments, settings, front_end, ["s0", "s1", "s2"], None)
+
+
+def test_after_sigterm_the_log_does_not_say_that_a_checkpoint_was_saved_if_it_was_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bucket that cannot be written does not stop the training."""
+    t = trainer()
+    checkpointer = Checkpointer("memory://checkpoints", "x", t)
+    files = checkpointer._store._files  # type: ignore[attr-defined]
+
+    def fail(*_: object) -> None:
+        raise OSError("no permission")
+
+    monkeypatch.setattr(files, "pipe_file", fail)
+    signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        t.run(lambda: None, checkpointer.after_step)
+    assert "was not written (no permission)" in caplog.text
+    assert "SIGTERM: stopped without a new checkpoint" in caplog.text
+    assert "checkpoint saved" not in caplog.text
+    monkeypatch.undo()
+    with pytest.raises(SystemExit):
+        t.run(lambda: None, checkpointer.after_step)
+    assert "SIGTERM: checkpoint saved in memory://checkpoints/x" in caplog.text
+
+
+def test_seeds_that_torch_cannot_use_are_refused_by_the_settings() -> None:
+    torch.manual_seed(TrainSettings(seed=MAX_SEED).seed)
+    for keys in ({"seed": MAX_SEED + 1}, {"seeds": [4, MAX_SEED + 1]}):
+        with pytest.raises(AutobirdError, match=r"train\.seed.*9223372036854775808 is not valid"):
+            load_config({"train": keys})
+
+
+def test_a_training_with_any_other_input_does_not_resume_from_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = softmax_arguments(tmp_path, [("s0",), ("s1",), ("s0",)])
+    index = pd.read_parquet(arguments.index).assign(earliest=0, latest=0, rms=0.1, negative=False)
+    answers = pd.DataFrame({"recording": ["r0", "r1", "r2"], "start": 0, "logits": [[0.0, 1.0]] * 3})
+    texts = {
+        "settings": TINY.model_dump_json(),
+        "front-end": json.dumps({"window": 39 * 512 / 16000, "hop": 0.5, "mels": 16}),
+        "code": "one",
+    }
+    files = {
+        "index": "index.parquet", "labels": "labels.json", "normalisation": "norm.json", "shards": "0.npy", "ensemble-answers": "answers",
+        "checkpoints": "c", "weights": "w", "model": "m", "history": "h", "log": "log",
+    }  # fmt: skip
+    ids: list[str] = []
+
+    def stop(_: str, identifier: str, __: Trainer) -> None:
+        ids.append(identifier)
+        raise InterruptedError
+
+    def identify() -> None:
+        options = [f"--{name}={text}" for name, text in texts.items()]
+        with pytest.raises(InterruptedError):
+            train.main([*options, *(f"--{name}={tmp_path / file}" for name, file in files.items())])
+
+    def shard(seed: int) -> None:
+        with NpyWriter(tmp_path / "0.npy", "<f2", (16,)) as out:
+            out.append(windows(3, seed=seed).shards[0])
+
+    monkeypatch.setattr(train, "Checkpointer", stop)
+    index.to_parquet(arguments.index)
+    write_json(tmp_path / "labels.json", ["s0", "s1"])
+    answers.to_parquet(tmp_path / "answers")
+    identify()
+    identify()
+    assert ids[0] == ids[1]
+    changes: dict[str, Callable[[], object]] = {
+        "settings": lambda: texts.update(settings=TINY.model_copy(update={"gamma": 0.25}).model_dump_json()),
+        "front end": lambda: texts.update({"front-end": texts["front-end"].replace("0.5", "0.25")}),
+        "code": lambda: texts.update(code="two"),
+        "index": lambda: index.assign(rms=0.2).to_parquet(arguments.index),
+        "labels": lambda: write_json(tmp_path / "labels.json", ["s1", "s0"]),
+        "normalisation": lambda: write_json(tmp_path / "norm.json", {"mean": -8.0, "std": 3.0}),
+        "shards": lambda: shard(1),
+        "answers": lambda: answers.assign(logits=[[0.0, 2.0]] * 3).to_parquet(tmp_path / "answers"),
+        "number format": lambda: monkeypatch.setattr(train, "select_precision", lambda _: Compute(CPU.device, torch.float16)),
+    }  # fmt: skip
+    for name, change in changes.items():
+        change()
+        identify()
+        assert ids[-1] not in ids[:-1], name

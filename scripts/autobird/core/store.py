@@ -25,8 +25,8 @@ class Store(Protocol):
         """Return the content of a file, given by its path below the root. Raises FileNotFoundError if it is missing."""
         ...
 
-    def write(self, name: str, data: bytes) -> None:
-        """Write or replace a file."""
+    def write(self, name: str, data: bytes) -> bool:
+        """Write or replace a file; return whether it was written."""
         ...
 
     def keep_only(self, folder: str) -> None:
@@ -51,9 +51,10 @@ class FolderStore:
         """See `Store`."""
         return (self._folder / name).read_bytes()
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> bool:
         """See `Store`."""
         write_bytes(self._folder / name, data)
+        return True
 
     def keep_only(self, folder: str) -> None:
         """See `Store`."""
@@ -79,7 +80,7 @@ class UrlStore:
         data: bytes = self._files.cat_file(f"{self._root}/{name}")
         return data
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes) -> bool:
         """See `Store`; a failure is logged."""
         path = f"{self._root}/{name}"
         try:
@@ -87,6 +88,8 @@ class UrlStore:
             self._files.pipe_file(path, data)
         except Exception as error:
             log.warning("%s was not written (%s); the stage continues without it", path, error)
+            return False
+        return True
 
     def keep_only(self, folder: str) -> None:
         """See `Store`; a failure is logged."""

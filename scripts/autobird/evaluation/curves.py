@@ -23,7 +23,7 @@ def loss_name(train: Mapping[str, Any]) -> str:
     return "cross-entropy per window, nats" if is_softmax else _LOSSES[train["loss"]]
 
 
-def curves_figure(path: Path, history: pd.DataFrame, selected: int, loss: str) -> None:
+def curves_figure(path: Path, history: pd.DataFrame, selected: int, loss: str, has_teacher: bool = False) -> None:
     """Plot loss, validation macro-F1 and learning rate per epoch, and mark the epoch whose weights are saved.
 
     If the epoch is not selected by validation, only some epochs are validated.
@@ -33,10 +33,12 @@ def curves_figure(path: Path, history: pd.DataFrame, selected: int, loss: str) -
         history: one row per epoch; `TrainingProgress.history`.
         selected: epoch whose weights are saved, counted from 1.
         loss: name of the loss (`loss_name`).
+        has_teacher: whether the training loss contains the losses of the teacher's answers, which are no part of the validation loss.
     """
     validated = history[history["validation_loss"].notna()]
     fig, (left, right) = figure(10, 4, columns=2)
-    left.plot(history["epoch"], history["train_loss"], color=ORANGE, label="training (augmented)")
+    training = "training (augmented, with the losses of the teacher)" if has_teacher else "training (augmented)"
+    left.plot(history["epoch"], history["train_loss"], color=ORANGE, label=training)
     left.plot(validated["epoch"], validated["validation_loss"], "o-", markersize=3, color=BLUE, label="validation")
     left.set_ylabel(loss)
     left.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
@@ -111,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 args.output, history, model["weight_decay"], loss_name({**model["train"], "loss": "bce"})
             )
         else:
-            curves_figure(args.output, history, model["epoch"], loss_name(model["train"]))
+            curves_figure(args.output, history, model["epoch"], loss_name(model["train"]), "teacher" in model)
 
 
 if __name__ == "__main__":

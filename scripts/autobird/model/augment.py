@@ -23,6 +23,9 @@ AUDIBLE_NATS = 5 * NATS_PER_DB
 """How much less power than the other part of a mixture a part may have so that its species count as present, 5 dB. docs/training-field.md
 shows how it was chosen."""
 
+_LARGEST_MASK = 0.5
+"""Largest share of the bands, or of the frames, of a window that is masked: a window without sound would keep the species of its target."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -112,7 +115,7 @@ class Augmentation:
             place[needed] = np.arange(len(needed))
             partner = torch.from_numpy(place[self.partner[needed[:own]]])
             of_own = self.weight[needed[:own]]
-            weight = torch.from_numpy(np.minimum(of_own, 1 - 1e-7).astype(np.float32))
+            weight = torch.from_numpy(of_own.astype(np.float32))
             mixed = torch.from_numpy(of_own < 1)
         if self.silent is not None:
             places = torch.from_numpy(needed[:own])
@@ -151,7 +154,7 @@ class Draws(NamedTuple):
         shift: number of frames by which each window is shifted; shape (windows,).
         nats: change of the logarithm of power of each band; shape (windows, mels), float32.
         partner: place of the window that each window is mixed with; shape (own,).
-        weight: weight of each window in its mixture, below 1; shape (own,), float32.
+        weight: weight of each window in its mixture, 1 if it is not mixed; shape (own,), float32.
         mixed: whether each window is mixed; shape (own,), bool.
         bands: masked bands; shape (own, 1, mels, 1), bool.
         columns: masked frames; shape (own, 1, 1, frames), bool.
@@ -252,7 +255,7 @@ def _mix(
         x: mel frames, shape (windows, 1, mels, frames).
         targets: of the windows.
         partner: places in `x` of the windows that the first ones are mixed with.
-        w: weights of the first windows in their mixtures, below 1.
+        w: weights of the first windows in their mixtures. A window that is not mixed has 1, so that nothing is added to it.
         mixed: which of the first windows are mixed.
         outputs: see `TrainSettings.outputs`.
         log_power: whether `x` is the logarithm of power.
@@ -304,6 +307,6 @@ def _masks(
     for axis, (mask, width) in enumerate(((bands, settings.mask_bands), (columns, settings.mask_frames))):
         if width and masked[axis].any():
             index = torch.from_numpy(np.flatnonzero(masked[axis]))
-            mask[index] = functional.mask_along_axis_iid(mask[index], width, 1.0, axis=2 + axis)
+            mask[index] = functional.mask_along_axis_iid(mask[index], width, 1.0, 2 + axis, _LARGEST_MASK)
     torch.set_rng_state(state)
     return bands > 0, columns > 0

@@ -87,19 +87,20 @@ class Checkpointer:
             return None
         return data
 
-    def save(self) -> None:
-        """Save a checkpoint atomically, unless the store asks for a longer pause since the last one.
+    def save(self) -> bool:
+        """Save a checkpoint atomically, unless the store asks for a longer pause since the last one; return whether it was written.
 
         After SIGTERM the pause does not count. Of several processes, only the first saves.
         """
         if self.trainer.processes.rank:
-            return
+            return False
         if not self.trainer.stopping and time.monotonic() - self._saved_at < self._store.min_interval:
-            return
+            return False
         data = io.BytesIO()
         torch.save(self.trainer.state_dict(), data)
-        self._store.write(self._file, data.getvalue())
+        written = self._store.write(self._file, data.getvalue())
         self._saved_at = time.monotonic()
+        return written
 
     def after_step(self) -> None:
         """Save a checkpoint if one is due or the training must stop; exit in the latter case.
@@ -107,10 +108,11 @@ class Checkpointer:
         Raises:
             SystemExit: a process of the training has received SIGTERM; the status is 143.
         """
-        if self.trainer.stopping or time.monotonic() - self._saved_at > _SAVE_INTERVAL:
-            self.save()
+        is_due = self.trainer.stopping or time.monotonic() - self._saved_at > _SAVE_INTERVAL
+        saved = is_due and self.save()
         if self.trainer.stopping:
-            log.warning("SIGTERM: checkpoint saved in %s; run the same command again to resume", self.location)
+            which = "checkpoint saved" if saved else "stopped without a new checkpoint"
+            log.warning("SIGTERM: %s in %s; run the same command again to resume", which, self.location)
             raise SystemExit(128 + signal.SIGTERM)
 
     def remove_other_trainings(self) -> None:

@@ -19,7 +19,7 @@ from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
 from autobird.model.distributed import ALONE, Processes
 from autobird.model.losses import Targets
-from autobird.model.resident_windows import ResidentFrames
+from autobird.model.resident_frames import ResidentFrames
 from autobird.model.sampling import sampling_probabilities
 from autobird.model.settings import TrainSettings
 from autobird.model.step_parts import READING, step_part
@@ -259,11 +259,14 @@ def windows_per_epoch(windows: WindowDataset, settings: TrainSettings) -> int:
 
     As many as there are windows with species, and the share of the negative windows besides, so that an epoch does not depend on how
     many hours of negatives there are; but at least `_SHORTEST_EPOCH`, if there are as many, as a few windows with species among many
-    others need as many steps. With `sampler: uniform`, and without windows with species, it visits all windows.
+    others need as many steps. If the share is 0, the negative windows do not count. With `sampler: uniform`, and without windows with
+    species, it visits all windows.
     """
     positive = int(windows.labels.present.any(axis=1).sum())
     if settings.sampler == "uniform" or positive in (0, len(windows)):
         return len(windows)
+    if not settings.negative_share:
+        return positive
     return max(round(positive / (1 - settings.negative_share)), min(len(windows), _SHORTEST_EPOCH))
 
 

@@ -14,6 +14,7 @@ from scipy.special import expit
 
 from autobird.core.errors import AutobirdError
 from autobird.core.tables import read_table
+from autobird.dataset.label_sets import LabelSets
 from autobird.dataset.present import holds_one
 from autobird.model.data import WindowDataset
 from autobird.model.losses import Targets
@@ -70,6 +71,9 @@ def with_answers(windows: WindowDataset, index: Path, answers: Path, outputs: Ou
     logits = np.stack(table.iloc[rows].to_list()).astype(np.float64)
     probabilities = (softmax(logits) if outputs == "softmax" else expit(logits)).astype(np.float32)
     fields: dict[str, Any] = {field.name: getattr(windows, field.name) for field in dataclasses.fields(windows)}
+    # An uncertain species is no target beside the only one that is present: the targets sum to 1.
+    if outputs == "softmax":
+        fields["labels"] = LabelSets(windows.labels.present, np.ones_like(windows.labels.known))
     # The ensemble answered each window where it is.
     fields["room"] = None
     return TaughtWindows(**fields, answers=probabilities)

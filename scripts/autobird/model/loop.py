@@ -310,7 +310,8 @@ class Trainer:
     ) -> Tensor:
         """Update the weights; return the numbers of the step (`_Launched`) on the device. Reads no value back from a GPU.
 
-        In a mixture every species that is present is right. Windows that hold no species do not count.
+        In a mixture every species that is present is right, with softmax outputs the one with the larger target. Windows that hold no
+        species do not count.
 
         Args:
             inputs: of this process, on the device.

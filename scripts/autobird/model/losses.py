@@ -32,7 +32,7 @@ def label_loss(logits: Tensor, targets: Targets, settings: TrainSettings) -> Ten
 
     Args:
         logits: shape (windows, species).
-        targets: of the windows. With softmax outputs, all cells must be known.
+        targets: of the windows. Softmax outputs ignore which cells are known, as one species is right in each window.
         settings: outputs, loss and label smoothing.
     """
     if settings.outputs == "softmax":

@@ -10,8 +10,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from autobird.core.errors import AutobirdError
-from autobird.model.distributed import is_started_by_torchrun, local_rank
+from autobird.model.distributed import Processes, is_started_by_torchrun, local_rank
 from autobird.model.settings import TrainSettings
+
+_FORMATS = (torch.float32, torch.bfloat16, torch.float16)
+"""The number formats of `train.precision`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,25 @@ def has_fast_bfloat16() -> bool:
     # False also where ONEDNN_MAX_CPU_ISA restricts oneDNN to AVX2.
     usable = available and torch.ops.mkldnn._is_mkldnn_bf16_supported()
     return bool(usable and torch.cpu.get_capabilities().get("amx_bf16"))
+
+
+def check_same_precision(compute: Compute, processes: Processes) -> None:
+    """Check that all processes that share a training compute in the same number format.
+
+    With float16 the loss is scaled, so gradients of processes with and without it must not be added. Machines with different CPUs or GPUs
+    can have different formats with `precision: auto`.
+
+    Raises:
+        AutobirdError: they do not.
+    """
+    own = torch.tensor(_FORMATS.index(compute.dtype), device=compute.device)
+    found = sorted(set(processes.gather(own).tolist()))
+    if len(found) > 1:
+        names = " and ".join(str(_FORMATS[n]).removeprefix("torch.") for n in found)
+        raise AutobirdError(
+            f"the processes of the training compute in {names}, as their machines differ; set train.precision to float32, or use "
+            "machines of one type"
+        )
 
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX = -1, -2, -4

@@ -3,17 +3,14 @@
 import dataclasses
 import gc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from autobird.core.memory_maps import request_rows
-
-if TYPE_CHECKING:
-    from autobird.model.data import WindowDataset
+from autobird.model.data import WindowDataset
+from autobird.model.resident_frames import ResidentFrames
 
 _SHARE_OF_MEMORY = 0.5
 """Largest share of the free memory of a device that all windows together take; the rest is for the training."""
@@ -22,29 +19,7 @@ _FRAMES_PER_COPY = 1 << 16
 """Frames that are copied at a time, so that a large shard is not read into the memory of the CPU as a whole: 8 MB with 64 mel bands."""
 
 
-class ResidentFrames(NamedTuple):
-    """The mel frames of windows on a device.
-
-    Attributes:
-        frames: shape (frames, mels), float16.
-        first: first frame of each window in them; shape (windows,).
-    """
-
-    frames: Tensor
-    first: NDArray[np.int64]
-
-    def read(self, first: Tensor, frames: int) -> Tensor:
-        """Return windows of so many frames, in float32; shape (n, 1, mels, frames).
-
-        Args:
-            first: first frame of each window, on the device; shape (n,).
-            frames: frames of a window.
-        """
-        rows = first[:, None] + torch.arange(frames, device=first.device)
-        return self.frames[rows].float().transpose(1, 2).unsqueeze(1)
-
-
-def resident(splits: Sequence["WindowDataset"], device: torch.device) -> list["WindowDataset"]:
+def resident(splits: Sequence[WindowDataset], device: torch.device) -> list[WindowDataset]:
     """Return the windows of several splits, each followed by its backgrounds, with their frames on a device.
 
     All of them together take at most half of the free memory of a GPU. Windows that do not fit into what the ones before them have left,
@@ -62,7 +37,7 @@ def resident(splits: Sequence["WindowDataset"], device: torch.device) -> list["W
     return found
 
 
-def _resident(windows: "WindowDataset", device: torch.device, memory: int) -> tuple["WindowDataset", int]:
+def _resident(windows: WindowDataset, device: torch.device, memory: int) -> tuple[WindowDataset, int]:
     """Return the windows, on the device if they fit into `memory` bytes, and the bytes that are left."""
     used, first = used_frames(windows)
     size = sum(len(rows) for rows in used) * windows.window_shape[0] * 2
@@ -75,7 +50,7 @@ def _resident(windows: "WindowDataset", device: torch.device, memory: int) -> tu
 
 
 def copied(
-    windows: "WindowDataset", used: list[NDArray[np.int64]], first: NDArray[np.int64], device: torch.device
+    windows: WindowDataset, used: list[NDArray[np.int64]], first: NDArray[np.int64], device: torch.device
 ) -> ResidentFrames:
     """Return the frames of windows on a device; `used` and `first` are those of `used_frames`."""
     frames = torch.empty(sum(len(rows) for rows in used), windows.window_shape[0], dtype=torch.float16, device=device)
@@ -91,7 +66,7 @@ def copied(
     return ResidentFrames(frames, first)
 
 
-def used_frames(windows: "WindowDataset") -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
+def used_frames(windows: WindowDataset) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
     """Return which frames of each shard lie in a window, or in one that is shifted as `WindowDataset.room` allows.
 
     Returns:

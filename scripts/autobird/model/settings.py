@@ -47,6 +47,10 @@ STUDENT_RECIPE: dict[str, Any] = {"epochs": 40, "crop_seconds": 0.0, "background
 _RECIPES = {"cnn_transformer": ORIGINAL_RECIPE, "head": HEAD_RECIPE}
 
 
+MAX_SEED = 2**63 - 1
+"""Largest seed: torch takes 64 bits with a sign."""
+
+
 BackgroundLevel = Annotated[float, Field(ge=5, le=60)]
 """dB. The lower bound is the difference from which on mixtures do not hold the species of their quieter part (`augment.AUDIBLE_NATS`)."""
 
@@ -127,6 +131,7 @@ class TrainSettings(Settings):
     seed: int = Field(
         4,
         ge=0,
+        le=MAX_SEED,
         description="Seed of the random numbers: initial weights, order of the windows, augmentation and dropout.",
     )
     threads: int = Field(
@@ -224,13 +229,18 @@ class TrainSettings(Settings):
         "the beginning.",
     )
     gain_db: float = Field(
-        6.0, ge=0, le=60, description="Augmentation: largest random change of the volume of a window, up or down, dB."
+        6.0,
+        ge=0,
+        le=60,
+        description="Augmentation: largest random change of the volume of a window, up or down, dB. "
+        "Not with `features.front_end: pcen`, which removes such changes.",
     )
     equaliser_db: float = Field(
         6.0,
         ge=0,
         le=60,
-        description="Augmentation: standard deviation of a random smooth change of the volume over the mel bands of a window, dB.",
+        description="Augmentation: standard deviation of a random smooth change of the volume over the mel bands of a window, dB. "
+        "Not with `features.front_end: pcen`.",
     )
     mask_probability: float = Field(
         0.3,
@@ -239,8 +249,12 @@ class TrainSettings(Settings):
         description="Augmentation: probability that some neighbouring mel bands of a window are silenced; the probability that "
         "some neighbouring frames are silenced is the same.",
     )
-    mask_bands: int = Field(8, ge=0, description="Largest number of mel bands that are silenced.")
-    mask_frames: int = Field(20, ge=0, description="Largest number of frames that are silenced.")
+    mask_bands: int = Field(
+        8, ge=0, description="Fewer mel bands than this are silenced, at most half of them; 0 or 1: none."
+    )
+    mask_frames: int = Field(
+        20, ge=0, description="Fewer frames than this are silenced, at most half of a window; 0 or 1: none."
+    )
     crop_seconds: float = Field(
         1.25,
         ge=0,
@@ -292,9 +306,9 @@ class TrainSettings(Settings):
     )
     unlabelled: str | None = Field(
         None,
-        description="Folder of recordings without labels. The network then also learns the teacher's answers to them, half as many "
-        "windows as `teacher_windows`. `corpus.licences.train` and `corpus.take_down` apply, with the licences of a SOURCES.csv or "
-        "metadata.csv in the folder. Keep recordings out of it that are used for validation or test.",
+        description="Folder of recordings without labels; needs `teacher`. The network then also learns the teacher's answers to them, "
+        "half as many windows as `teacher_windows`. `corpus.licences.train` and `corpus.take_down` apply, with the licences of a "
+        "SOURCES.csv or metadata.csv in the folder. Keep recordings out of it that are used for validation or test.",
     )
     teacher_only: float = Field(
         0.5,
@@ -381,7 +395,7 @@ class HeadSettings(Settings):
 class TrainSectionSettings(TrainSettings):
     """Training. With `cnn_transformer`, the defaults are those of the project that Autobird reimplements."""
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, le=MAX_SEED)], ...] = Field(
         (4, 5, 6),
         min_length=1,
         max_length=10,
@@ -412,6 +426,15 @@ class TrainSectionSettings(TrainSettings):
     )
 
     @model_validator(mode="after")
+    def _unlabelled_fits(self) -> "TrainSectionSettings":
+        if self.unlabelled is not None and not self.teacher:
+            raise ValueError(
+                f"unlabelled is {self.unlabelled}, but only a network with a teacher learns from recordings without labels; set teacher to "
+                "the name of a backbone, or remove unlabelled"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _ensemble_fits(self) -> "TrainSectionSettings":
         if self.ensemble == "none":
             return self
@@ -420,7 +443,12 @@ class TrainSectionSettings(TrainSettings):
                 f"ensemble {self.ensemble} needs at least two seeds, and {self.seed} (train.seed) among them; seeds is "
                 f"{list(self.seeds)}"
             )
-        if self.architecture == "head" and (not self.hidden or self.ensemble == "distill"):
+        if self.architecture == "head" and self.ensemble == "distill":
+            raise ValueError(
+                "ensemble distill needs a network that is trained in steps, and a head is not; set ensemble to none, or architecture to "
+                "resnet"
+            )
+        if self.architecture == "head" and not self.hidden:
             raise ValueError(
                 f"ensemble {self.ensemble} does not help a head: without a hidden layer, heads with all seeds are nearly equal; set "
                 "ensemble to none"

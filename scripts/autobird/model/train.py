@@ -14,7 +14,6 @@ from torch import nn
 from autobird.audio.amplitude_scaling import scaling_of
 from autobird.audio.settings import MelSettings
 from autobird.audio.windows import frames_per_window
-from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_bytes, write_json
 from autobird.core.progress import Progress
 from autobird.core.stage import log, parser, run, settings_of, stage
@@ -26,8 +25,8 @@ from autobird.model.ensemble_teaching import with_answers
 from autobird.model.launch import errors_reported, is_launcher, launch, without_log
 from autobird.model.loop import Trainer
 from autobird.model.networks import build_network, set_initial_bias
-from autobird.model.outputs import check_outputs
-from autobird.model.precision import make_deterministic, select_precision
+from autobird.model.outputs import check_outputs, check_windows, warn_of_species_without_windows
+from autobird.model.precision import check_same_precision, make_deterministic, select_precision
 from autobird.model.settings import TrainSettings
 from autobird.model.teaching import TeachingFiles, add_arguments, teacher_description, teaching_of
 from autobird.model.tracking import Tracker
@@ -113,12 +112,10 @@ def trainer_of(
     validation = WindowDataset.from_split(
         args.index, "validation", labels, args.shards, frames, scaling_of(front_end), softmax, processes
     )
-    for split, windows, is_needed in (("train", train, True), ("validation", validation, settings.select == "best")):
-        if is_needed and not len(windows):  # only with softmax outputs: check_index
-            raise AutobirdError(
-                f"train.outputs: softmax needs windows of exactly one species, and the {split} split has none; set train.outputs to "
-                f"independent{'' if split == 'train' else ', or train.select to last'}"
-            )
+    check_windows(len(train), "train")
+    if settings.select == "best":
+        check_windows(len(validation), "validation", ", or train.select to last")
+    warn_of_species_without_windows(train.labels.present, labels)
     if args.ensemble_answers:
         train = with_answers(train, args.index, args.ensemble_answers, settings.outputs)
 
@@ -155,6 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     with errors_reported(), stage("train", args, outputs) if is_first_process() else without_log():
         compute = select_precision(settings)
         with joined(compute.device) as processes:
+            check_same_precision(compute, processes)
             _train(args, settings, processes)
 
 

@@ -19,7 +19,7 @@ from autobird.model.embeddings import EmbeddedWindows
 from autobird.model.head_fit import fit_head
 from autobird.model.head_prior import Prior
 from autobird.model.head_selection import choose_weight_decay, evaluate_candidates
-from autobird.model.outputs import check_outputs
+from autobird.model.outputs import check_outputs, check_windows, warn_of_species_without_windows
 from autobird.model.settings import HeadSettings, TrainSettings
 
 _DIGITS = 6
@@ -48,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         labels: list[str] = read_json(args.labels)
         check_outputs(settings.outputs, labels)
         windows = EmbeddedWindows.from_split(args.index, "train", labels, args.embeddings, settings.outputs)
+        check_windows(len(windows), "train")
+        warn_of_species_without_windows(windows.present, labels)
         width = windows.embeddings.shape[1]
         key = settings_of(BackboneKey, args.backbone)
         backbone = BackboneInfo(**key.model_dump(exclude_none=True), width=width)

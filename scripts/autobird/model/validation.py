@@ -1,5 +1,7 @@
 """Logits of windows, and the loss and macro-F1 of a network on the validation split."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -59,7 +61,7 @@ def predict_logits(
 def loss_and_macro_f1(
     network: nn.Module, windows: WindowDataset, settings: TrainSettings, compute: Compute, processes: Processes = ALONE
 ) -> tuple[float, float]:
-    """Return the mean loss and the macro-F1 of the windows; both are 0 if there are no windows.
+    """Return the mean loss and the macro-F1 of the windows; both are NaN if there are no windows.
 
     The loss is that of the training without smoothing. The macro-F1 is the mean over the species that occur in the windows: with
     softmax outputs of the most probable species; with independent outputs at the threshold of each species that gives the highest F1,
@@ -69,7 +71,7 @@ def loss_and_macro_f1(
         AutobirdError: some logits are NaN or infinite.
     """
     if not len(windows):
-        return 0.0, 0.0
+        return math.nan, math.nan
     logits = predict_logits(network, windows, compute, processes)
     if settings.outputs == "independent":
         loss = binary_loss(torch.from_numpy(logits), windows.targets(np.arange(len(windows))), settings.loss)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from autobird.core.settings import Settings
 
@@ -41,3 +41,10 @@ class SweepSettings(Settings):
         description="Ids of trials that are left out, such as `trial-5bd1cbfe69` after its training failed; the values of the others stay "
         "the same.",
     )
+
+    @model_validator(mode="after")
+    def _seeds_differ(self) -> "SweepSettings":
+        seeds = self.train_seeds or ()
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"train_seeds {list(seeds)} contain a seed twice; remove one of them")
+        return self
