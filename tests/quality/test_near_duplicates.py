@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autobird.audio.audio_file import UnusableAudio
 from autobird.audio.decode import decode, decode_into
-from autobird.audio.landmarks import SAMPLE_RATE, Landmarks
+from autobird.audio.landmarks import FRAME_SECONDS, SAMPLE_RATE, Landmarks
 from autobird.corpus.landmark_matching import match_recordings
 from autobird.corpus.settings import NearDuplicateSettings
 from tests.conftest import landmark_table
@@ -69,6 +69,14 @@ def landmarks_of(audio: Audio) -> LandmarkArrays:
     return finder.finish()
 
 
+def one_after_the_other(parts: list[LandmarkArrays]) -> LandmarkArrays:
+    """Return the landmarks of recordings as those of one long recording."""
+    lengths = np.array([rows[1].max(initial=0) + 200 for rows in parts], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    frames = [rows[1] + start for rows, start in zip(parts, starts, strict=True)]
+    return np.concatenate([rows[0] for rows in parts]), np.concatenate(frames).astype(np.uint32)
+
+
 def cases(path: Path) -> list[LandmarkArrays]:
     """Return the landmarks of a recording and of its modified copies."""
     audio = decode(path, SAMPLE_RATE).astype(np.float32) / 32768
@@ -97,6 +105,25 @@ def test_modified_copies_are_found_and_nothing_else(real_corpus: Path) -> None:
         assert correct / len(paths) > (0.85 if name.startswith(("excerpt, pink", "re-encoded, mp3 of")) else 0.93)
         assert incorrect == 0
     assert wrong == []
+
+
+def test_long_recordings_of_different_species_are_no_near_duplicates(real_corpus: Path) -> None:
+    """The recordings of half of the species one after the other, and those of the other half, each about 38 minutes."""
+    paths = [p for p in sorted(real_corpus.rglob("*")) if p.suffix.lower() == ".mp3"]
+    parts = {path: landmarks_of(decode(path, SAMPLE_RATE).astype(np.float32) / 32768) for path in paths}
+    species = sorted({path.parent.name for path in paths})
+    for seed in range(5):
+        order = np.random.default_rng(seed).permutation(species).tolist()
+        long = [
+            one_after_the_other([parts[p] for p in paths if (order.index(p.parent.name) % 2) == half])
+            for half in (0, 1)
+        ]
+        table = landmark_table(long)
+        matches = [pair.matches for pair in match_recordings(table, table, 3, same_batch=True)]
+        print(
+            f"\n{', '.join(f'{rows[1].max() * FRAME_SECONDS / 60:.0f} min' for rows in long)}: {matches} aligned matches"
+        )
+        assert max(matches, default=0) < MIN_MATCHES
 
 
 def test_the_known_pairs_in_the_odd_files_are_found(real_corpus: Path, odd_files: Path) -> None:
