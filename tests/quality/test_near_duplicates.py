@@ -69,6 +69,14 @@ def landmarks_of(audio: Audio) -> LandmarkArrays:
     return finder.finish()
 
 
+def one_after_the_other(parts: list[LandmarkArrays]) -> LandmarkArrays:
+    """Return the landmarks of recordings as those of one long recording."""
+    lengths = np.array([rows[1].max(initial=0) + 200 for rows in parts], np.int64)
+    starts = np.cumsum(lengths) - lengths
+    frames = [rows[1] + start for rows, start in zip(parts, starts, strict=True)]
+    return np.concatenate([rows[0] for rows in parts]), np.concatenate(frames).astype(np.uint32)
+
+
 def cases(path: Path) -> list[LandmarkArrays]:
     """Return the landmarks of a recording and of its modified copies."""
     audio = decode(path, SAMPLE_RATE).astype(np.float32) / 32768
@@ -97,6 +105,19 @@ def test_modified_copies_are_found_and_nothing_else(real_corpus: Path) -> None:
         assert correct / len(paths) > (0.85 if name.startswith(("excerpt, pink", "re-encoded, mp3 of")) else 0.93)
         assert incorrect == 0
     assert wrong == []
+
+
+def test_long_recordings_are_no_near_duplicates_by_chance(real_corpus: Path) -> None:
+    """Half of the recordings one after the other, and the other half, each about 38 minutes, 40 times."""
+    paths = [p for p in sorted(real_corpus.rglob("*")) if p.suffix.lower() == ".mp3"]
+    parts = [landmarks_of(decode(path, SAMPLE_RATE).astype(np.float32) / 32768) for path in paths]
+    found = 0
+    for seed in range(40):
+        halves = np.array_split(np.random.default_rng(seed).permutation(len(parts)), 2)
+        table = landmark_table([one_after_the_other([parts[n] for n in half]) for half in halves])
+        found += len(match_recordings(table, table, MIN_MATCHES, same_batch=True))
+    print(f"\n{found} of 40 pairs of long recordings are wrongly found")
+    assert found == 0
 
 
 def test_the_known_pairs_in_the_odd_files_are_found(real_corpus: Path, odd_files: Path) -> None:

@@ -118,11 +118,25 @@ def test_recordings_are_matched_by_the_checksum_of_their_sound_where_it_is_known
     b = table(("2", "g", "s9", ("a",)), ("new/1", "g", "s1", ("a",)))
     rows_a, rows_b, matched_by, left_out = common_recordings(a, b)
     assert (rows_a.tolist(), rows_b.tolist(), matched_by) == ([0], [1], "sha256")
-    assert left_out == {"only_in_a": 2, "only_in_b": 1, "other_species": 0}
-    # Not if a checksum is unknown, or occurs twice.
-    for unusable in ("", "s1"):
-        rows_a, rows_b, matched_by, _ = common_recordings(a, b.assign(sha256=[unusable, "s1"]))
-        assert (rows_a.tolist(), rows_b.tolist(), matched_by) == ([1], [0], "recording")
+    assert left_out == {"only_in_a": 2, "only_in_b": 1, "other_sound": 0, "other_species": 0}
+    # Not if a checksum is unknown.
+    rows_a, rows_b, matched_by, _ = common_recordings(a, b.assign(sha256=["", "s1"]))
+    assert (rows_a.tolist(), rows_b.tolist(), matched_by) == ([1], [0], "recording")
+
+
+def test_recordings_of_one_name_whose_sounds_are_known_to_differ_are_left_out() -> None:
+    """A file was replaced between the runs, and the checksum of another recording is not known in one of them."""
+    a, b = (many(9).assign(sha256=[first, "", *(f"s{i}" for i in range(2, 9))]) for first in ("s0", "new"))
+    result = compare(classifier("a", a, ["a"] * 9), classifier("b", b, ["a"] * 9), SETTINGS)
+    assert (result["recordings"], result["matched_by"]) == (8, "recording")
+    assert result["left_out"] == {"only_in_a": 0, "only_in_b": 0, "other_sound": 1, "other_species": 0}
+    assert "left out: 1 recordings of the same name that have other sound in a than in b" in format_comparison(result)
+    # A checksum that occurs twice does not identify a recording, but tells that it is another one.
+    replaced = b.assign(sha256=["new"] * 9)
+    with pytest.raises(
+        AutobirdError, match="x and y have 8 test recordings of the same name, but with different sound"
+    ):
+        compare(classifier("x", a[a["sha256"] != ""], ["a"] * 8), classifier("y", replaced, ["a"] * 9), SETTINGS)
 
 
 def test_recordings_whose_species_were_corrected_between_the_runs_are_left_out() -> None:
@@ -225,7 +239,7 @@ def write_test_split(run: Path, named: list[str], sha: bool = False) -> Path:
     return run
 
 
-def write_crossval(run: Path, count: int) -> Path:
+def write_crossval(run: Path, count: int, folder: str = "crossval", **result: Any) -> Path:
     rows = [
         {
             "recording": f"r{i}", "group": f"g{i}", "sha256": f"sha r{i}", "fold": i % 3, "seed": seed, **label_set(["ab"[i % 2]]),
@@ -233,8 +247,8 @@ def write_crossval(run: Path, count: int) -> Path:
         }
         for seed in (4, 5) for i in range(count)
     ]  # fmt: skip
-    write_table(run / "crossval/predictions.parquet", pd.DataFrame(rows), POOLED)
-    write_json(run / "crossval/crossval.json", {"folds": 3, "labels": ["a", "b"]})
+    write_table(run / folder / "predictions.parquet", pd.DataFrame(rows), POOLED)
+    write_json(run / folder / "crossval.json", {"folds": 3, "labels": ["a", "b"]} | result)
     return run
 
 
@@ -248,7 +262,40 @@ def test_cross_validations_are_compared_if_both_runs_have_one_and_otherwise_thei
     result = compare_folders(one, write_crossval(two, 24), SETTINGS)
     assert (result["recordings"], result["matched_by"], result["a"]["seeds"]) == (24, "sha256", 2)
     assert result["a"]["evaluated"] == "cross-validation of 3 folds with 2 seeds"
-    assert result["left_out"] == {"only_in_a": 6, "only_in_b": 0, "other_species": 0}
+    assert result["left_out"] == {"only_in_a": 6, "only_in_b": 0, "other_sound": 0, "other_species": 0}
+
+
+ENSEMBLE = {"mode": "average", "seeds": [4, 5, 6]}
+
+
+def write_train(run: Path, **train: Any) -> None:
+    write_json(run / "release/bundle/provenance.json", {"config": {"features": {"name": "f"}, "train": train}})
+
+
+def test_of_a_run_with_an_ensemble_the_ensembles_of_the_folds_are_compared(tmp_path: Path) -> None:
+    """The networks of the folds can be those of the other run: the same settings and seeds."""
+    one = write_crossval(tmp_path / "one", 30)
+    two = write_crossval(write_crossval(tmp_path / "two", 30), 24, "crossval/ensemble", ensemble=ENSEMBLE)
+    write_train(one, ensemble="none")
+    write_train(two, ensemble="average", seeds=[6, 4, 5])
+    result = compare_folders(one, two, SETTINGS)
+    assert (result["recordings"], result["b"]["test_recordings"]) == (24, 24)
+    assert result["b"]["evaluated"] == "cross-validation of 3 folds with ensembles of 3 networks"
+    assert "warning" not in result["a"]
+    assert "warning" not in result["b"]
+    write_train(two, ensemble="average", seeds=[4, 5])
+    text = format_comparison(compare_folders(one, two, SETTINGS))
+    assert (
+        "warning: the main run of two has another train.ensemble or other train.seeds than its cross-validation" in text
+    )
+    # Without a bundle it is not known what the run releases. After a return to a single network, the ensembles are those of before.
+    (two / "release/bundle/provenance.json").unlink()
+    assert compare_folders(one, two, SETTINGS)["b"]["test_recordings"] == 24
+    write_train(two, ensemble="none")
+    assert compare_folders(one, two, SETTINGS)["b"]["evaluated"] == "cross-validation of 3 folds with 2 seeds"
+    # A cross-validation of before the ensemble.
+    write_train(one, ensemble="distill", seeds=[4, 5])
+    assert "train.ensemble" in compare_folders(one, two, SETTINGS)["a"]["warning"]
 
 
 def test_a_cross_validation_without_a_test_split_is_compared_with_the_test_split_of_the_other_run(

@@ -170,3 +170,52 @@ def test_the_labels_of_the_matrix_of_114_species_are_inside_the_figure_and_do_no
         boxes = [name.get_window_extent() for name in names]
         assert all(box.x0 >= 0 and box.y0 >= 0 for box in [*boxes, axis.label.get_window_extent()])
         assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+def recognised(wrong: int) -> SplitPredictions:
+    """Return a recording of each of 114 species, of which the first ones are taken for another species."""
+    truth = np.arange(114)
+    return split(truth.tolist(), np.where(truth < wrong, truth + 60, truth).tolist(), truth.tolist(), 114)
+
+
+def test_the_title_of_the_matrix_of_few_confusions_is_inside_the_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = [f"s{i}" for i in range(114)]
+    found = recognised(1).recordings
+    fig = drawn(monkeypatch, confusion_matrix, lambda: confusion_figure(Path("x.png"), found, labels))
+    box = fig.axes[0].title.get_window_extent()
+    assert 0 <= box.x0 < box.x1 <= fig.bbox.width
+    assert (
+        fig.axes[0].get_title().startswith("113 of 114 test recordings of one species are right.\nShown: the 2 of 114")
+    )
+
+
+def test_without_a_confusion_among_many_species_there_is_a_sentence_and_no_matrix(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    labels = [f"s{i}" for i in range(114)]
+    found = recognised(0).recordings
+    fig = drawn(monkeypatch, confusion_matrix, lambda: confusion_figure(Path("x.png"), found, labels))
+    sentence = "None of the 114 test recordings of one species is taken for another species."
+    assert [text.get_text() for ax in fig.axes for text in ax.texts] == [sentence]
+
+
+def test_long_names_above_a_spectrogram_keep_both_species_the_start_and_the_licence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from autobird.evaluation import confusion_spectrograms as module
+
+    names = [f"Phylloscopus (trochiloides) {name}, birds" for name in ("plumbeitarsus", "viridanus")]
+    pairs = pd.DataFrame({"species": names[:1], "answered": names[1:], "recordings": 3, "of_recordings": 7})
+    found = examples().iloc[:3].assign(
+        recording=f"x/{'station on the northern shore ' * 3}20230512_040000.wav", start_seconds=127.5,
+        recordist="Maria Magdalena von und zu Hohenlohe-Waldenburg-Schillingsfürst", licence="CC BY-NC-SA 4.0",
+    )  # fmt: skip
+    shards = [np.zeros((200, MelSettings().mels), np.float16)]
+    fig = drawn(monkeypatch, module, lambda: confusion_spectrograms(Path("x.png"), pairs, found, shards, MelSettings()))
+    lines = fig.axes[1].get_title().splitlines()
+    assert lines[:2] == [f"{names[0]},", f"taken for {names[1]}"]
+    assert lines[3].startswith("station on the")
+    assert lines[3].endswith("20230512_040000.wav, from 127.5 s")
+    assert lines[-1] == "CC BY-NC-SA 4.0"
+    boxes = [ax.title.get_window_extent() for ax in fig.axes]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))

@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 
 from autobird.core.files import write_json
-from autobird.core.plots import figure, save
+from autobird.core.plots import figure, height_of_rows, save
 from autobird.corpus.figures import overview, places, species
 from autobird.dataset.figures import species_counts
 from autobird.evaluation import curves
 from autobird.evaluation.crossval_figure import METRICS, crossval_figure
 from autobird.evaluation.curves import weight_decay_figure
-from autobird.evaluation.figures import reliability_figure
+from autobird.evaluation.figures import reliability_figure, species_figure
 from autobird.evaluation.learning_curve_figure import learning_curve_figure
 from autobird.evaluation.predictions import Items, SplitPredictions
 from autobird.evaluation.ranking_figures import species_curves_figure
@@ -352,3 +352,35 @@ def test_the_training_loss_of_a_student_is_named_as_that_of_labels_and_teacher(
     names = [text.get_text() for text in figures[0].axes[0].get_legend().get_texts()]
     assert names == [f"training (augmented{', with the losses of the teacher' if teacher else ''})", "validation"]
     plt.close("all")
+
+
+LONG = "Parc Naturel Régional des Volcans d'Auvergne, Puy-de-Dôme, Auvergne-Rhône-Alpes, France, plot"
+
+
+def test_long_names_of_strata_leave_the_panels_their_width(drawn: Drawn) -> None:
+    scores = {name: interval(0.8, 0.6, 0.9) for name in ("recall", "precision", "difference")}
+    fig = drawn(weaknesses_figure, strata_result([stratum(f"{LONG} {n}", **scores) for n in range(2)]))
+    names = [t.get_text() for t in fig.axes[0].get_yticklabels()]
+    assert names[0] == "place"
+    assert [name.split("  (")[0][-6:] for name in names[1:]] == ["plot 0", "plot 1"]
+    boxes = [ax.xaxis.label.get_window_extent() for ax in fig.axes]
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+    assert boxes[-1].x1 <= fig.bbox.width
+    assert min(t.get_window_extent().x0 for t in fig.axes[0].get_yticklabels()) >= 0
+
+
+@pytest.mark.parametrize("rows", [1, 110, 111, 300, 1200])
+def test_rows_of_a_figure_are_higher_than_their_names(rows: int) -> None:
+    height, size = height_of_rows(rows, 1.6, 2.8)
+    assert (height - 1.6) / rows * 72 > 1.3 * size
+    assert height * 110 < 1 << 16
+
+
+def test_the_names_of_many_species_do_not_overlap(drawn: Drawn) -> None:
+    columns = ("f1", "detection_precision_by_recording", "detection_recall_by_recording")
+    scores = {f"{name}{end}": 0.5 for name in columns for end in ("", "_low", "_high")}
+    names = [f"Acrocephalus schoenobaenus {n}" for n in range(240)]
+    table = pd.DataFrame({"species": names, "test_recordings": 12} | scores)
+    boxes = [t.get_window_extent() for t in drawn(species_figure, table, 0.95).axes[0].get_yticklabels()]
+    assert len(boxes) == 240
+    assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))

@@ -1,6 +1,6 @@
 """The search by ranges of hashes finds the pairs that a comparison of all pairs of batches finds, with a bounded number of votes."""
 
-from itertools import combinations, pairwise
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autobird.audio.landmarks import LANDMARK, sort_by_hash
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json, write_json
-from autobird.corpus import candidate_pairs, exact_matches, landmark_votes
+from autobird.corpus import candidate_pairs, exact_matches, landmark_matching, landmark_votes
 from autobird.corpus.candidate_pairs import candidate_pairs as find_candidates
 from autobird.corpus.landmark_matching import match_recordings
 from autobird.corpus.landmark_ranges import BANDS, MAX_RECORDINGS, LandmarkRange, range_of_hashes
@@ -89,14 +89,14 @@ def found_pairs(recordings: list[Landmarks], batches: int, ranges: int, folder: 
 
 
 def pairs_of_batches(recordings: list[Landmarks], batches: int, folder: Path) -> list[tuple[str, str, int]]:
-    """Return the pairs from a comparison of all pairs of batches."""
+    """Return the pairs from a comparison of all pairs of batches, in which the recording whose name sorts first is the first one."""
     tables, files = in_batches(recordings, batches, folder)
     rows = []
-    for i in range(batches):
-        for j in range(i, batches):
-            for pair in match_recordings(np.load(files[i]), np.load(files[j]), MIN_MATCHES, same_batch=i == j):
-                names = tables[i]["recording"][pair.first], tables[j]["recording"][pair.second]
-                rows.append((*sorted(names), pair.matches))
+    for i, j in product(range(batches), repeat=2):
+        for pair in match_recordings(np.load(files[i]), np.load(files[j]), MIN_MATCHES, same_batch=i == j):
+            first, second = tables[i]["recording"][pair.first], tables[j]["recording"][pair.second]
+            if first < second:
+                rows.append((first, second, pair.matches))
     return sorted(rows)
 
 
@@ -108,19 +108,53 @@ def test_the_pairs_are_those_of_a_comparison_of_all_pairs_of_batches(tmp_path: P
     assert found_pairs(recordings, batches, ranges, tmp_path) == expected
 
 
-@pytest.mark.parametrize(("repeated", "matches"), [(1, 7), (2, 14)])
-def test_matches_at_one_time_of_the_recording_in_the_lower_batch_count_once(
-    tmp_path: Path, repeated: int, matches: int
+@pytest.mark.parametrize("batches", [1, 2])
+@pytest.mark.parametrize(("repeated", "matches"), [(1, 14), (2, 7)])
+def test_matches_at_one_time_of_the_recording_whose_name_sorts_first_count_once_with_any_number_of_batches(
+    tmp_path: Path, repeated: int, matches: int, batches: int
 ) -> None:
-    """One recording has each landmark once, the other one twice, in neighbouring frames; the row in the lower batch is the higher one."""
+    """One recording has each landmark once, the other one twice, in neighbouring frames."""
     times = range(100, 800, 100)
     once = landmarks(*((time, 0, time) for time in times))
     twice = landmarks(*((time, 0, time + later) for time in times for later in (0, 1)))
     other = landmarks((5, 0, 0))
     # In two batches, 002 is the second recording of batch 0, and 001 is the first one of batch 1.
     recordings = [other, *((twice, once) if repeated == 1 else (once, twice))]
-    assert pairs_of_batches(recordings, 2, tmp_path) == [("001", "002", matches)]
-    assert found_pairs(recordings, 2, 1, tmp_path) == [("001", "002", matches)]
+    assert pairs_of_batches(recordings, batches, tmp_path) == [("001", "002", matches)]
+    assert found_pairs(recordings, batches, 1, tmp_path) == [("001", "002", matches)]
+
+
+def long_recording(rng: np.random.Generator, shared: NDArray[np.int64], at: int) -> Landmarks:
+    """Return the landmarks of half an hour of random peaks in 100 bands, with some other peaks (frame, band) from frame `at` on."""
+    frames, bands = rng.integers(0, 112_500, 18_000), rng.integers(0, 100, 18_000)
+    outside = (frames < at) | (frames >= at + 300)
+    peaks = np.concatenate([np.stack([frames, bands], axis=1)[outside], shared + np.array([at, 0])])
+    frame, band = peaks[np.lexsort((peaks[:, 1], peaks[:, 0]))].T
+    rows = []
+    for step in range(1, 9):
+        gap = frame[step:] - frame[:-step]
+        pair = np.zeros(len(gap), LANDMARK)
+        pair["hash"], pair["frame"] = band[:-step] << 16 | band[step:] << 8 | gap >> 1, frame[:-step]
+        rows.append(pair[(gap > 0) & (gap <= 128)])
+    return sort_by_hash(np.concatenate(rows))
+
+
+def test_long_recordings_are_near_duplicates_if_they_share_a_few_seconds_and_not_by_chance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first two of three recordings of half an hour share five seconds; all pairs have many aligned matches by chance at some offset."""
+    rng = np.random.default_rng(0)
+    shared, other = (np.stack([np.sort(rng.integers(0, 300, 50)), rng.integers(0, 100, 50)], axis=1) for _ in range(2))
+    recordings = [long_recording(rng, *part) for part in ((shared, 90_000), (shared, 4_000), (other, 90_000))]
+    first, second = ([recordings[n] for n in side] for side in ((0, 0, 1), (1, 2, 2)))
+    for block in (1 << 14, 1 << 20):
+        monkeypatch.setattr(exact_matches, "_BLOCK", block)
+        [pair] = exact_matches._match(first, second, MIN_MATCHES)
+        assert (pair.first, pair.offset) == (0, 86_000)
+    compared = [match_recordings(*pair, MIN_MATCHES) for pair in zip(first, second, strict=True)]
+    assert [len(found) for found in compared] == [1, 0, 0]
+    monkeypatch.setattr(landmark_matching, "_CHANCE", np.inf)
+    assert len(list(exact_matches._match(first, second, MIN_MATCHES))) == 3
 
 
 def test_copies_of_which_all_hashes_are_frequent_are_found_by_triples(
@@ -219,13 +253,19 @@ def test_the_files_do_not_depend_on_the_size_of_the_blocks(tmp_path: Path, monke
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("block", [1, 100, 10**6])
-def test_a_pair_with_many_matches_is_counted_in_blocks(seed: int, block: int) -> None:
-    """Few hashes at few times, so that there are ties, several matches at one time, and offsets whose bins have too few matches."""
+@pytest.mark.parametrize("apart", [0, 2000])
+def test_a_pair_with_many_matches_is_counted_in_blocks(seed: int, block: int, apart: int) -> None:
+    """Few hashes at few times, so that there are ties, several matches at one time, and offsets whose bins have too few matches.
+
+    Those of one offset are within a minute, or in four parts with half a minute between them.
+    """
     rng = np.random.default_rng(seed)
-    first, second = (
-        landmarks(*((h, 0, t) for h, t in zip(rng.integers(0, 6, n), rng.integers(0, 40, n), strict=True)))
-        for n in rng.integers(1, 40, 2)
-    )
+
+    def some(n: int) -> Landmarks:
+        times = rng.integers(0, 40, n) + apart * rng.integers(0, 4, n)
+        return landmarks(*((h, 0, t) for h, t in zip(rng.integers(0, 6, n), times, strict=True)))
+
+    first, second = (some(n) for n in rng.integers(1, 40, 2))
     low, high = (np.searchsorted(second["hash"], first["hash"], side) for side in ("left", "right"))
     matched = high > low
     time, other_time = (rows["frame"].astype(np.int64) for rows in (first, second))

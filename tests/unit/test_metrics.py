@@ -200,6 +200,23 @@ def test_ties_give_a_constant_prediction_no_advantage() -> None:
     ones = one_group_per_item(np.ones((1, 50)))
     assert m.top_k_accuracy(p, truth, ones, 5)[0] == 0
     np.testing.assert_allclose(m.auroc_by_species(p, flags(truth, 10), np.ones(p.shape, bool), ones), 0.5)
+    found = m.all_metrics(items(p, flags(truth, 10)), ones)
+    assert [found[name].values[0] for name in ("top1", "macro_f1")] == [0, 0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000), st.integers(2, 6))
+def test_top1_is_the_share_of_the_recordings_whose_species_is_the_most_probable_one_with_ties(
+    seed: int, species: int
+) -> None:
+    p, truth = sample(seed, 40, species, decimals=1)
+    found = items(p, flags(truth, species))
+    predicted, true, _ = m.predicted_and_true(found)
+    assert (predicted.sum(axis=1) == 1).all()
+    # A wrong answer has the highest probability of all, too.
+    assert (p[predicted] == p.max(axis=1)).all()
+    top1 = m.all_metrics(found, one_group_per_item(np.ones((1, 40))))["top1"].values[0]
+    assert (predicted & true).sum() == pytest.approx(40 * top1)
 
 
 def test_a_bootstrap_row_equals_the_metric_of_the_drawn_recordings() -> None:

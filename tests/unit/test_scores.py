@@ -107,6 +107,15 @@ def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Pat
     )
     assert tested.count("0.500 [") == 2 * len(METRICS)
     assert pooled.count("0.700 [0.650, 0.750]") == 2 * len(METRICS)
+    for mode, networks, other in (
+        ("average", "ensembles of 3 networks", "ensembles"),
+        ("distill", "networks taught by ensembles of 3 networks", "networks"),
+    ):
+        of_ensembles = result | {"seeds": [0], "ensemble": {"mode": mode, "seeds": [0, 1, 2]}}
+        write_json(tmp_path / "crossval/ensemble/crossval.json", of_ensembles)
+        both = scores.format_scores(tmp_path)
+        assert both.count("0.700 [0.650, 0.750]") == 4 * len(METRICS)
+        assert f"(other {other} than the released one): pooled over 5 folds, {networks}, 40 recordings" in both
     (tmp_path / "evaluation/metrics.json").unlink()
     alone = scores.format_scores(tmp_path)
     first, header, *rest = alone.splitlines()

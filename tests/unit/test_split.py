@@ -332,6 +332,9 @@ def test_figure_and_model_card_show_unknown_shares_as_unknown(tmp_path: Path) ->
         "Overlap of the 2 test recordings with the training recordings: same recordist: unknown; same recordist and species: unknown; "
         "same recordist and day: unknown; same session: unknown; same audio: unknown."
     )
+    assert leakage_sentence(unknown | {"negatives": unknown}).startswith(
+        "Overlap of the 2 test recordings with a species with the"
+    )
     sentence = leakage_sentence(some)
     assert "same recordist: 100% of the 1 for which it is known; same recordist and species: 100%" in sentence
     assert "same audio: 0% of the 2 for which it is known" in sentence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
-from autobird.core.wording import counted, left_out_sentence
+from autobird.core.wording import counted, ensemble_text, left_out_sentence
 from autobird.evaluation.false_alarms_text import false_alarm_line
 from autobird.evaluation.field_summary import field_lines
 
@@ -90,6 +90,7 @@ def format_scores(run: Path, by_species: bool = False) -> str:
         *(_species_lines(test["by_species"]) if by_species else ()),
         _legend(metrics["confidence"]),
         *_crossval_lines(crossval_file),
+        *_crossval_lines(run / "crossval" / "ensemble" / "crossval.json"),
         *field_lines(run / "field" / "metrics.json", run / "release" / "bundle" / "bundle.json"),
     ]
     released, drift, bundle = (
@@ -178,16 +179,18 @@ def _crossval_lines(file: Path) -> list[str]:
     """Return the pooled scores of a cross-validation; no lines if there is none."""
     if not file.is_file():
         return []
-    summary, *lines = _pooled_lines(read_json(file))
-    return [f"cross-validation (other networks than the released one): {summary}", *lines]
+    result = read_json(file)
+    summary, *lines = _pooled_lines(result)
+    what = "ensembles" if (result.get("ensemble") or {}).get("mode") == "average" else "networks"
+    return [f"cross-validation (other {what} than the released one): {summary}", *lines]
 
 
 def _pooled_lines(result: dict[str, Any]) -> list[str]:
     """Return a line about what a cross-validation tested, and its scores; `result`: content of `crossval.json`."""
-    seeds = len(result["seeds"])
+    ensemble, seeds = result.get("ensemble"), f"mean of {counted(len(result['seeds']), 'seed')}"
     return [
-        f"pooled over {counted(result['folds'], 'fold')}, mean of "
-        f"{counted(seeds, 'seed')}, {counted(result['recordings'], 'recording')} ({counted(result['windows'], 'window')}) in "
+        f"pooled over {counted(result['folds'], 'fold')}, {ensemble_text(ensemble) if ensemble else seeds}, "
+        f"{counted(result['recordings'], 'recording')} ({counted(result['windows'], 'window')}) in "
         f"{counted(result['groups'], 'independent group')}, each tested by networks that were not trained on it",
         *_score_lines(result, _ranking_metrics(len(result["labels"]))),
         "  detections (probability reaches the species' threshold)",

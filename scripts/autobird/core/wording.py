@@ -1,6 +1,7 @@
 """Wording of messages that depends on numbers."""
 
 from collections.abc import Mapping
+from typing import Any
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:
@@ -12,6 +13,20 @@ def counted(count: int, noun: str, plural: str = "") -> str:
         plural: the same in the plural; "": the noun with an s.
     """
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text of at most so many characters; of a longer one, the middle is left out: names often differ at their end."""
+    if len(text) <= longest:
+        return text
+    end = (longest - 1) // 2
+    return f"{text[: longest - 1 - end]}…{text[len(text) - end :]}"
+
+
+def ensemble_text(ensemble: Mapping[str, Any]) -> str:
+    """Return what the folds of a cross-validation tested, for example `ensembles of 3 networks`; `ensemble`: as in `crossval.json`."""
+    ensembles = f"ensembles of {counted(len(ensemble['seeds']), 'network')}"
+    return f"networks taught by {ensembles}" if ensemble["mode"] == "distill" else ensembles
 
 
 def left_out_sentence(reasons: Mapping[str, str], most: int = 8) -> str:

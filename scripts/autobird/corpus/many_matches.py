@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from autobird.corpus.landmark_matching import BIN_WIDTH, CANDIDATE_OFFSETS, OFFSET_TOLERANCE
+from autobird.corpus.landmark_matching import BIN_WIDTH, CANDIDATE_OFFSETS, OFFSET_TOLERANCE, is_chance
 
 Integers = NDArray[np.int64]
 
@@ -35,7 +35,7 @@ class ManyMatches:
     def best_alignment(self, min_matches: int) -> tuple[int, int]:
         """Return the number of aligned matches at the best offset, and that offset, as `landmark_matching.aligned_pairs` does.
 
-        Fewer than `min_matches` can be fewer than there are.
+        Fewer than `min_matches` can be fewer than there are; 0 if they can be chance.
         """
         matches, times = np.zeros(self._offsets, np.int64), np.zeros(self._offsets, np.int64)
         for biased, time in self._blocks():
@@ -52,7 +52,11 @@ class ManyMatches:
                 counts[i] += len(np.unique(time[np.abs(biased - offset) <= OFFSET_TOLERANCE]))
         if not counts.any():
             return 0, 0
-        return int(counts.max()), int(best[counts.argmax()]) - self._bias
+        highest, offset = int(counts.max()), int(best[counts.argmax()])
+        near = slice(max(0, offset - OFFSET_TOLERANCE), offset + OFFSET_TOLERANCE + 1)
+        others = int(matches.sum() - matches[near][possible[near]].sum())
+        chance = is_chance(highest, others, int(np.ptp(np.flatnonzero(matches))) + 1)
+        return (0, 0) if chance else (highest, offset - self._bias)
 
     def _blocks(self) -> Iterator[tuple[Integers, Integers]]:
         """Yield biased offset and time of the matches of each block."""

@@ -94,9 +94,9 @@ def add_up_votes(
         if len(candidates):
             is_common = np.isin(loaded["hash"], common)
             store.add(candidates, candidates // len(landmarks), loaded[~is_common])
-    # Matches at one time of the first recording count once: the first one is that of the lower batch, then of the lower row.
-    batch_and_row = numbers % len(landmarks) << 32 | numbers // len(landmarks)
-    numbers = np.take_along_axis(numbers, np.argsort(batch_and_row, axis=1), axis=1)
+    # Matches at one time of the first recording count once. It is the one whose name sorts first, so that the result does not depend on the
+    # number of batches.
+    numbers = np.take_along_axis(numbers, np.argsort(_places(recordings)[numbers], axis=1), axis=1)
     rows = [_pair_row(pair, recordings) for pair in exact_matches(numbers, store, min_matches)]
     return pd.DataFrame(sorted(rows), columns=PAIRS)
 
@@ -114,14 +114,23 @@ def near_duplicates(
         return add_up_votes(recordings, landmarks, recordings_files, votes, summaries, min_matches, folder)
 
 
+def _places(recordings: Sequence[pd.DataFrame]) -> NDArray[np.intp]:
+    """Return the place of each recording in the order of all names, at the index that is its number (`LandmarkRange`)."""
+    numbers = np.concatenate(
+        [np.arange(len(table)) * len(recordings) + batch for batch, table in enumerate(recordings)]
+    )
+    names = np.concatenate([table["recording"].to_numpy(object) for table in recordings])
+    places = np.zeros(numbers.max(initial=-1) + 1, np.intp)
+    places[numbers[np.argsort(names, kind="stable")]] = np.arange(len(numbers))
+    return places
+
+
 def _pair_row(pair: MatchedPair, recordings: Sequence[pd.DataFrame]) -> list[object]:
-    """Return a row of `PAIRS`; of the two recordings, the one that sorts first comes first."""
+    """Return a row of `PAIRS`; the first recording is the one that sorts first."""
     first, second = (recordings[n % len(recordings)].iloc[n // len(recordings)] for n in (pair.first, pair.second))
-    offset_seconds = -pair.offset * FRAME_SECONDS
-    if second["recording"] < first["recording"]:
-        first, second, offset_seconds = second, first, -offset_seconds
     return [
-        first["recording"], second["recording"], pair.matches, round(offset_seconds, 3), first["species"], second["species"],
+        first["recording"], second["recording"], pair.matches, round(-pair.offset * FRAME_SECONDS, 3),
+        first["species"], second["species"],
     ]  # fmt: skip
 
 

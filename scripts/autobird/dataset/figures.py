@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.memory_maps import memory_maps
-from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, save
+from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, height_of_rows, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
 from autobird.core.wording import counted
@@ -49,7 +49,8 @@ def species_counts(path: Path, index: pd.DataFrame, labels: Sequence[str]) -> No
     recordings_per_split = recordings.groupby(["species", "split"]).size().unstack(fill_value=0)
     order = windows_per_split.drop(index=_NEGATIVES, errors="ignore").sum(axis=1).sort_values(kind="stable").index
     order = order.insert(0, _NEGATIVES) if len(negatives) else order
-    fig, axes = figure(11, float(np.clip(1.6 + 0.26 * len(order), 2.8, 32)), columns=2, sharey=True)
+    height, font = height_of_rows(len(order), 1.6, 2.8)
+    fig, axes = figure(11, height, columns=2, sharey=True)
     for ax, table, label in zip(
         axes, (recordings_per_split, windows_per_split), ("recordings", "windows"), strict=True
     ):
@@ -60,7 +61,7 @@ def species_counts(path: Path, index: pd.DataFrame, labels: Sequence[str]) -> No
             left += values
         ax.set_xlabel(label)
         ax.xaxis.get_major_locator().set_params(integer=True)
-    axes[0].set_yticks(np.arange(len(order)), list(order), style="italic", fontsize=9)
+    axes[0].set_yticks(np.arange(len(order)), list(order), style="italic", fontsize=font)
     if len(negatives):
         axes[0].get_yticklabels()[0].set_style("normal")
     fig.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=len(SPLITS), fontsize=9)

@@ -75,6 +75,7 @@ def format_comparison(result: dict[str, Any]) -> str:
     for key, text in (
         ("only_in_a", "test recordings of a that b does not test"),
         ("only_in_b", "test recordings of b that a does not test"),
+        ("other_sound", "recordings of the same name that have other sound in a than in b"),
         ("other_species", "recordings that have other species in a than in b"),
     ):
         if result["left_out"][key]:

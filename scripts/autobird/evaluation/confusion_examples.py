@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from autobird.audio.settings import MelSettings
+from autobird.evaluation.metrics import most_probable
 from autobird.evaluation.tested import TestedRecordings
 from autobird.sources.licences import UNKNOWN as UNKNOWN_LICENCE
 
@@ -102,7 +103,7 @@ def _tested_windows(tested: TestedRecordings, index: pd.DataFrame) -> pd.DataFra
     table = tested.windows.assign(
         item=np.arange(len(items)),
         species=names[items.only_species],
-        answered=names[items.known_probabilities.argmax(axis=1)] if len(items) else "",
+        answered=names[most_probable(items)] if len(items) else "",
     )
     where = index[["recording", "start", "shard", "first_frame", "mel_std"]]
     return table.merge(where, on=["recording", "start"], how="left", validate="many_to_one")
@@ -111,7 +112,7 @@ def _tested_windows(tested: TestedRecordings, index: pd.DataFrame) -> pd.DataFra
 def _recording_answers(tested: TestedRecordings) -> pd.DataFrame:
     """Return the recordings: recording, species ("" if it is not one species), answered."""
     items, names = tested.split.recordings, np.array([*tested.labels, ""], object)
-    answered = names[items.known_probabilities.argmax(axis=1)] if len(items) else ""
+    answered = names[most_probable(items)] if len(items) else ""
     return pd.DataFrame({"recording": tested.split.names, "species": names[items.only_species], "answered": answered})
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from autobird.core.plots import figure, save
+from autobird.core.plots import explain_empty, figure, save
 from autobird.core.wording import counted
 from autobird.evaluation.metrics import predicted_and_true
 from autobird.evaluation.predictions import Items
@@ -23,12 +23,16 @@ together: a matrix of 114 species has 13,000 cells, most of them empty, and labe
 _DARK = 0.6
 """Share above which a cell is so dark that its number is white."""
 
+_SIDE_OF_LONG_TITLE = 6.5
+"""Smallest side, inches, of a matrix with other species together, whose title has long lines."""
+
 
 def confusion_figure(path: Path, recordings: Items, labels: list[str]) -> None:
     """Plot the confusion matrix of the test recordings of which one species alone is known to be present.
 
     Rows are the true species and columns the most probable ones, without those that may be present. The numbers are counts;
-    the shade is the share of the row. Species that are confused with each other stand together (hierarchical clustering).
+    the shade is the share of the row. Species that are confused with each other stand together (hierarchical clustering). If there are more
+    than `MAX_SPECIES` and none is confused, the figure says so.
 
     Args:
         path: PNG file.
@@ -38,12 +42,20 @@ def confusion_figure(path: Path, recordings: Items, labels: list[str]) -> None:
     predicted, truth, _ = predicted_and_true(recordings)
     counts = truth.T.astype(np.int64) @ predicted.astype(np.int64)
     shown = shown_species(counts)
+    if not len(shown):
+        fig, ax = figure(8, 1)
+        explain_empty(
+            ax,
+            f"None of the {counted(int(counts.sum()), 'test recording')} of one species is taken for another species.",
+        )
+        save(fig, path)
+        return
     matrix, names = grouped_matrix(counts, shown, labels)
     size = len(names)
     share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
     # Room for the names: 8 points are 0.07 inches a letter.
     margin = 0.6 + 0.07 * max(len(name) + 6 for name in names)
-    side = float(max(3.2, 0.34 * size))
+    side = float(max(3.2 if len(shown) == len(counts) else _SIDE_OF_LONG_TITLE, 0.34 * size))
     fig, ax = figure(side + margin + 1.6, side + margin + 0.7)
     fig.set_layout_engine("compressed")  # for axes of a fixed aspect ratio
     image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)

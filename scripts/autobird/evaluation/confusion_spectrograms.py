@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from autobird.audio.settings import MelSettings
 from autobird.core.plots import GREY, figure, save
-from autobird.core.wording import counted
+from autobird.core.wording import counted, shortened
 from autobird.dataset.spectrogram import draw_window
 from autobird.evaluation.confusion_examples import CONFUSED, ROLES, TYPICAL_ANSWERED
 
-_NAME_LENGTH = 46
-"""Longest text of a line above a spectrogram, characters."""
+_LINE_LENGTH = 60
+"""Longest line above a spectrogram, characters."""
 
 
 def confusion_spectrograms(
@@ -66,22 +66,24 @@ def _title(row: dict[str, Any], pair: dict[str, Any]) -> str:
     """Return the lines above a spectrogram: species, probabilities, file with start, recordist and licence."""
     true, answered = row["probability_true"], row["probability_answered"]
     if row["role"] == CONFUSED:
-        first = f"{pair['species']}, taken for {pair['answered']}"
+        first = _one_or_two_lines(f"{pair['species']},", f"taken for {pair['answered']}")
         second = f"in {pair['recordings']} of {counted(pair['of_recordings'], 'recording')}; P true {true:.2f}, answered {answered:.2f}"
     else:
-        first = row["species"]
+        first = shortened(row["species"], _LINE_LENGTH)
         probability = answered if row["role"] == TYPICAL_ANSWERED else true
         second = (
             f"test, P {probability:.2f}" if row["split"] == "test" else "training recording (none recognised in test)"
         )
-    file = f"{row['recording'].rsplit('/', 1)[-1]}, from {row['start_seconds']:g} s"
+    start = f", from {row['start_seconds']:g} s"
+    file = shortened(row["recording"].rsplit("/", 1)[-1], _LINE_LENGTH - len(start)) + start
     licence = row["licence"].replace("https://creativecommons.org/licenses/", "CC ").strip("/")
-    return "\n".join(_shortened(line) for line in (first, second, file, f"{row['recordist']}, {licence}"))
+    return "\n".join((first, second, file, _one_or_two_lines(f"{row['recordist']},", licence)))
 
 
-def _shortened(text: str) -> str:
-    longest = _NAME_LENGTH + 20
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _one_or_two_lines(first: str, second: str) -> str:
+    """Return two texts in one line, or in two lines if they are too long together."""
+    line = f"{first} {second}"
+    return line if len(line) <= _LINE_LENGTH else "\n".join(shortened(text, _LINE_LENGTH) for text in (first, second))
 
 
 def _empty(ax: Any, species: str) -> None:

@@ -255,7 +255,7 @@ def _report(result: dict[str, Any], file: Path) -> None:
             "on it: "
             f"{score['value']:.3f} [{bounds}]{seeds}"
         )
-    # The command reads the scores of the single networks.
+    # Of a run that is not released, the command prints the scores of the single networks alone.
     command = "" if result["ensemble"] else f"; to print them: autobird scores {shlex.quote(str(file.parent.parent))}"
     print_line(f"[pool] all scores: {file}{command}")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.plots import BLUE, GREY, ORANGE, figure, height_of_rows, save
 from autobird.evaluation.calibration import (
     BINS,
     calibrated_windows,
@@ -32,7 +32,8 @@ def species_figure(path: Path, table: pd.DataFrame, confidence: float) -> None:
         "detection_precision_by_recording": "precision of the detections",
         "detection_recall_by_recording": "recall of the detections",
     }
-    fig, axes = figure(12, float(np.clip(1.6 + 0.26 * len(table), 2.8, 30)), columns=3, sharey=True)
+    height, font = height_of_rows(len(table), 1.6, 2.8)
+    fig, axes = figure(12, height, columns=3, sharey=True)
     y = np.arange(len(table))
     for ax, (column, title) in zip(axes, columns.items(), strict=True):
         value, low, high = (table[c].astype(float) for c in (column, f"{column}_low", f"{column}_high"))
@@ -42,7 +43,8 @@ def species_figure(path: Path, table: pd.DataFrame, confidence: float) -> None:
         ax.set_xlabel(title)
         ax.grid(axis="x", alpha=0.3)
     names = [f"{r.species} ({r.test_recordings})" for r in table.itertuples()]
-    axes[0].set_yticks(y, names, fontsize=9, style="italic")
+    axes[0].set_yticks(y, names, fontsize=font, style="italic")
+    axes[0].set_ylim(-1, len(table))
     fig.suptitle(
         f"Per test recording (number of recordings in brackets), {confidence:.0%} confidence intervals", fontsize=10
     )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.plots import BLUE, GREY, ORANGE, figure, height_of_rows, save
 from autobird.core.wording import counted
 from autobird.evaluation.learning_curve_text import GAINS
 
@@ -21,11 +21,10 @@ def learning_curve_figure(path: Path, result: dict[str, Any]) -> None:
         result: content of `learning_curve.json`.
     """
     species = result["species"]
-    fig, (left, right) = figure(
-        11.5, float(np.clip(1.7 + 0.27 * len(species), 4.2, 30)), columns=2, gridspec_kw={"width_ratios": [1, 1.1]}
-    )
+    height, font = height_of_rows(len(species), 1.7, 4.2, 0.27)
+    fig, (left, right) = figure(11.5, height, columns=2, gridspec_kw={"width_ratios": [1, 1.1]})
     _plot_curve(left, result)
-    _plot_gains(right, species)
+    _plot_gains(right, species, font)
     fig.suptitle(
         f"{counted(result['test_recordings'], 'test recording')} in {counted(result['test_groups'], 'group')}, "
         f"{result['confidence']:.0%} confidence intervals",
@@ -64,7 +63,7 @@ def _ticks(last: float, largest: float) -> list[float]:
     return sorted([*(p for p in powers if abs(np.log2(p / last)) > distance), last])
 
 
-def _plot_gains(ax: Any, species: dict[str, Any]) -> None:
+def _plot_gains(ax: Any, species: dict[str, Any], font: int) -> None:
     known = {
         name: e for name, e in species.items() if e["gain_of_doubling"] and e["gain_of_doubling"]["low"] is not None
     }
@@ -83,7 +82,7 @@ def _plot_gains(ax: Any, species: dict[str, Any]) -> None:
     if not known:
         ax.set_xlim(-0.5, 0.5)
     labels = [f"{name} ({species[name]['train_recordings']:g}, {species[name]['test_groups']})" for name in names]
-    ax.set_yticks(range(len(names)), labels, fontsize=9, style="italic")
+    ax.set_yticks(range(len(names)), labels, fontsize=font, style="italic")
     ax.set_ylim(-0.6, len(names) - 0.4)
     ax.set_xlabel("gain of F1 by doubling the recordings (orange: interval above 0)")
     ax.set_title("species (training recordings, test groups)", fontsize=10)

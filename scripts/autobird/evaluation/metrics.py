@@ -172,9 +172,18 @@ def macro_average(by_species: Floats) -> Floats:
     return ratio(np.where(defined, by_species, 0.0).sum(axis=1), defined.sum(axis=1))
 
 
-def most_probable(probabilities: Floats) -> Flags:
-    """Return the most probable species of each item as flags; shape (items, species)."""
-    return np.asarray(np.eye(probabilities.shape[1], dtype=bool)[probabilities.argmax(axis=1)])
+def most_probable(items: Items) -> Labels:
+    """Return the most probable species of each item, as an index, without those that may be present; shape (items,).
+
+    If one species alone is known to be present (`Items.only_species`) and others have the same probability, the first of the others is
+    taken: a network that cannot tell two species from each other is not right in half of their recordings by the order of their names.
+    """
+    probabilities, species = items.known_probabilities, items.only_species
+    rows = np.flatnonzero(species >= 0)
+    own = np.full(len(species), -np.inf)
+    own[rows] = probabilities[rows, species[rows]]
+    probabilities[rows, species[rows]] = -np.inf  # a new array
+    return np.where(own > probabilities.max(axis=1), species, probabilities.argmax(axis=1)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -208,10 +217,10 @@ def predicted_and_true(items: Items) -> tuple[Flags, Flags, Flags]:
         Both as flags, shape (such items, species), and which of the items they are, shape (items,).
     """
     species = items.only_species
-    single = species >= 0
+    single, flags = species >= 0, np.eye(items.probabilities.shape[1], dtype=bool)
     return (
-        most_probable(items.known_probabilities[single]),
-        np.eye(items.probabilities.shape[1], dtype=bool)[species[single]],
+        flags[most_probable(items)[single]],
+        flags[species[single]],
         single,
     )
 

@@ -49,7 +49,7 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
     """
     rows_a, rows_b, matched_by, left_out = common_recordings(a.recordings, b.recordings)
     if not len(rows_a):
-        raise AutobirdError(_nothing_in_common(a, b, matched_by, left_out["other_species"]))
+        raise AutobirdError(_nothing_in_common(a, b, matched_by, left_out))
     labels = sorted({*a.labels, *b.labels})
     items_a, items_b = a.items(rows_a, labels), b.items(rows_b, labels)
     # A species counts in a recording if both runs know whether it is present.
@@ -84,9 +84,14 @@ def compare(a: RunPredictions, b: RunPredictions, settings: IntervalSettings) ->
     }
 
 
-def _nothing_in_common(a: RunPredictions, b: RunPredictions, matched_by: str, other_species: int) -> str:
+def _nothing_in_common(a: RunPredictions, b: RunPredictions, matched_by: str, left_out: dict[str, int]) -> str:
     """Return why two runs cannot be compared, and the remedy."""
-    if other_species:
+    if left_out["other_sound"]:
+        return (
+            f"{a.name} and {b.name} have {counted(left_out['other_sound'], 'test recording')} of the same name, but with different sound; "
+            "use the same recordings for both"
+        )
+    if other_species := left_out["other_species"]:
         return (
             f"{a.name} and {b.name} name the species of all {counted(other_species, 'common test recording')} differently; use "
             f"the same labels "
@@ -116,7 +121,7 @@ def common_recordings(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Indices, Indice
     """Find the recordings that two tables have in common.
 
     They are matched by the checksum of the decoded sound if both tables have a different one for each recording, otherwise by
-    the name of the recording.
+    the name of the recording. Recordings of one name whose checksums are known and differ are not the same.
 
     Args:
         a: columns recording, sha256, present.
@@ -124,18 +129,24 @@ def common_recordings(a: pd.DataFrame, b: pd.DataFrame) -> tuple[Indices, Indice
 
     Returns:
         Rows of the common recordings in a, sorted; the corresponding rows in b; how they are matched: `sha256` or `recording`; and
-        the numbers of recordings that are left out: those that only one of them tests, and those whose species differ.
+        the numbers of recordings that are left out: those that only one of them tests, those of one name with different sound, and those
+        whose species differ.
     """
     by_checksum = all((table["sha256"] != "").all() and table["sha256"].is_unique for table in (a, b))
     matched_by = "sha256" if by_checksum else "recording"
     found = pd.Index(b[matched_by]).get_indexer(pd.Index(a[matched_by]))
     rows_a = np.flatnonzero(found >= 0)
     rows_b = found[rows_a]
-    same = np.array([a["present"].iloc[i] == b["present"].iloc[j] for i, j in zip(rows_a, rows_b, strict=True)], bool)
+    species = [a["present"].iloc[i] == b["present"].iloc[j] for i, j in zip(rows_a, rows_b, strict=True)]
+    sounds = [table["sha256"].to_numpy(object)[rows] for table, rows in ((a, rows_a), (b, rows_b))]
+    other_sound = (sounds[0] != sounds[1]) & (sounds[0] != "") & (sounds[1] != "")
+    other_species = ~np.array(species, bool) & ~other_sound
+    same = ~other_sound & ~other_species
     left_out = {
         "only_in_a": len(a) - len(rows_a),
         "only_in_b": len(b) - len(rows_b),
-        "other_species": int((~same).sum()),
+        "other_sound": int(other_sound.sum()),
+        "other_species": int(other_species.sum()),
     }
     return rows_a[same], rows_b[same], matched_by, left_out
 

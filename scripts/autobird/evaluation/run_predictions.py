@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from autobird.core.errors import AutobirdError
 from autobird.core.files import read_json
 from autobird.core.tables import read_table
-from autobird.core.wording import counted
+from autobird.core.wording import counted, ensemble_text
 from autobird.dataset.label_sets import LabelSets
 from autobird.evaluation.evaluate import read_calibration
 from autobird.evaluation.predictions import (
@@ -89,7 +89,30 @@ class RunPredictions:
 
 def has_crossval(run: Path) -> bool:
     """Return whether a run has the pooled predictions of a cross-validation."""
-    return all((run / "crossval" / name).is_file() for name in ("crossval.json", "predictions.parquet"))
+    return _has_pooled(crossval_folder(run))
+
+
+def _has_pooled(folder: Path) -> bool:
+    return all((folder / name).is_file() for name in ("crossval.json", "predictions.parquet"))
+
+
+def crossval_folder(run: Path) -> Path:
+    """Return the folder of the cross-validation of networks like the released one: of a run with an ensemble, that of its ensembles.
+
+    A run that is not released does not tell what it would release: of it, the ensembles are taken if there are any.
+    """
+    ensembles, train = run / "crossval" / "ensemble", _configuration(run).get("train")
+    return ensembles if _has_pooled(ensembles) and (train is None or ensemble_of(train)) else run / "crossval"
+
+
+def ensemble_of(train: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the ensemble of a run as in `crossval.json`: mode and seeds; None for a single network.
+
+    Args:
+        train: section `train` of the provenance of the run (`Config.provenance`).
+    """
+    mode = train.get("ensemble", "none")
+    return None if mode == "none" else {"mode": mode, "seeds": sorted(train["seeds"])}
 
 
 def has_test_split(run: Path) -> bool:
@@ -98,20 +121,30 @@ def has_test_split(run: Path) -> bool:
 
 
 def read_crossval(run: Path) -> RunPredictions:
-    """Read the pooled predictions of a cross-validation from the folder of its run."""
-    result = read_json(run / "crossval" / "crossval.json")
-    table = read_table(run / "crossval" / "predictions.parquet")
+    """Read the pooled predictions of a cross-validation from the folder of its run (`crossval_folder`)."""
+    folder, train = crossval_folder(run), _configuration(run).get("train")
+    result = read_json(folder / "crossval.json")
+    table = read_table(folder / "predictions.parquet")
     by_seed = [rows for _, rows in table.groupby("seed", sort=True)]
     recordings = by_seed[0][["recording", "group", "sha256", *LABEL_SET]].reset_index(drop=True)
+    ensemble = result.get("ensemble")
+    networks = ensemble_text(ensemble) if ensemble else counted(len(by_seed), "seed")
+    if train is not None and ensemble != ensemble_of(train):
+        warning = (
+            f"the main run of {run.name} has another train.ensemble or other train.seeds than its cross-validation; run `snakemake "
+            "crossval` again to compare these"
+        )
+    else:
+        warning = other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0]))
     return RunPredictions(
         run.name,
-        f"cross-validation of {counted(result['folds'], 'fold')} with {counted(len(by_seed), 'seed')}",
+        f"cross-validation of {counted(result['folds'], 'fold')} with {networks}",
         result["labels"],
         recordings.assign(**{name: recordings[name].map(tuple) for name in LABEL_SET[:3]}),
         [np.stack(rows["probabilities"].to_list()) for rows in by_seed],
         [np.stack(rows["detected"].to_list()) for rows in by_seed],
-        _date(run / "crossval" / "predictions.parquet"),
-        other_settings(run, int(by_seed[0]["fold"].iloc[0]), int(by_seed[0]["seed"].iloc[0])),
+        _date(folder / "predictions.parquet"),
+        warning,
     )
 
 
@@ -189,12 +222,18 @@ def _sound_checksums(run: Path) -> dict[str, str]:
     """Return the sha256 of the decoded sound of each recording of a run; empty if the catalogue of its corpus is not there."""
     if run.parent.name == "members":  # only the run itself has a bundle
         run = run.parent.parent
-    provenance = run / "release" / "bundle" / "provenance.json"
-    if not provenance.is_file():
+    configuration = _configuration(run)
+    if not configuration:
         return {}
-    features = read_json(provenance)["config"]["features"]["name"]
-    catalogue = run.parent / "features" / features / "corpus" / "catalogue.parquet"
+    catalogue = run.parent / "features" / configuration["features"]["name"] / "corpus" / "catalogue.parquet"
     if not catalogue.is_file():
         return {}
     table = read_table(catalogue, ["recording", "sound_sha256"])
     return dict(zip(table["recording"], table["sound_sha256"], strict=True))
+
+
+def _configuration(run: Path) -> dict[str, Any]:
+    """Return the settings of a run from the provenance of its bundle; empty if it has none."""
+    provenance = run / "release" / "bundle" / "provenance.json"
+    found: dict[str, Any] = read_json(provenance)["config"] if provenance.is_file() else {}
+    return found

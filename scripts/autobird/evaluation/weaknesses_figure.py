@@ -4,7 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from autobird.core.plots import BLUE, GREY, ORANGE, explain_empty, figure, save
-from autobird.core.wording import counted
+from autobird.core.wording import counted, shortened
+
+_LONGEST_NAME = 60
+"""Longest name of a stratum in the figure, characters; of a longer one, the middle is left out."""
 
 _PANELS = {
     "recall": "recall of the detections",
@@ -38,7 +41,15 @@ def weaknesses_figure(path: Path, result: dict[str, Any]) -> None:
         for score in _PANELS
         if score == "recall" or any(stratum is not None and stratum[score] for _, stratum in rows)
     ]
-    width, height = 4.5 + 2.5 * len(panels), max(2.5, 1.5 + 0.24 * len(rows))
+    names = [
+        factor["text"]
+        if stratum is None
+        else f"{shortened(stratum['stratum'], _LONGEST_NAME)}  ({_counts(stratum, factor['level'])})"
+        for factor, stratum in rows
+    ]
+    # Room for the names: 8 points are less than 0.065 inches a letter.
+    room = max(4.5, 1 + 0.065 * max(map(len, names)))
+    width, height = room + 2.5 * len(panels), max(2.5, 1.5 + 0.24 * len(rows))
     fig, grid = figure(width, height, columns=len(panels), sharey=True, squeeze=False)
     axes = grid[0]
     for ax, score in zip(axes, panels, strict=True):
@@ -50,10 +61,6 @@ def weaknesses_figure(path: Path, result: dict[str, Any]) -> None:
         ax.axvline(0, color=GREY, linestyle=":", linewidth=1 if is_difference else 0)
         ax.set_xlabel(_PANELS[score])
         ax.grid(axis="x", alpha=0.3)
-    names = [
-        f"{factor['text']}" if stratum is None else f"{stratum['stratum']}  ({_counts(stratum, factor['level'])})"
-        for factor, stratum in rows
-    ]
     axes[0].set_yticks(range(len(rows)), names, fontsize=8)
     for label, (_, stratum) in zip(axes[0].get_yticklabels(), rows, strict=True):
         label.set_fontweight("bold" if stratum is None else "normal")

@@ -271,7 +271,9 @@ def leakage_sentence(leakage: dict[str, Any]) -> str:
         parts.append(
             f"{text}: unknown" if share is None else f"{text}: {share:.0%} of the {known} for which it is known"
         )
-    return f"Overlap of the {counted(leakage['test_recordings'], 'test recording')} with the training recordings: {'; '.join(parts)}."
+    # The negatives among the test recordings are measured apart.
+    of = " with a species" if "negatives" in leakage else ""
+    return f"Overlap of the {counted(leakage['test_recordings'], 'test recording')}{of} with the training recordings: {'; '.join(parts)}."
 
 
 def _cell(value: dict[str, float | None] | None) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from autobird.core.files import read_json
 from autobird.core.stage import log
 from autobird.core.wording import counted
-from autobird.evaluation.run_predictions import other_settings
+from autobird.evaluation.run_predictions import ensemble_of, other_settings
 from autobird.release.card_detections import score_with_interval
 
 _METRICS = {
@@ -30,8 +30,7 @@ def read_crossval(file: Path | None, train: dict[str, Any]) -> dict[str, Any] | 
     result: dict[str, Any] = read_json(file)
     run = next(folder.parent for folder in file.parents if folder.name == "crossval")
     warning = other_settings(run, 0, result["seeds"][0])
-    ensemble = None if train["ensemble"] == "none" else {"mode": train["ensemble"], "seeds": sorted(train["seeds"])}
-    if result.get("ensemble") != ensemble:
+    if result.get("ensemble") != ensemble_of(train):
         warning = f"{file} was made with another train.ensemble or other train.seeds; run `snakemake crossval` again"
     if warning:
         log.warning("not in the model card: %s", warning)
