@@ -12,7 +12,7 @@ import pytest
 
 from autobird.cluster import google, slurm
 from autobird.cluster.hints import HINTS, HintHandler, hints_for
-from autobird.cluster.needs import NEEDS, AudioSizes, ResourceRequest, machine, resources
+from autobird.cluster.needs import NEEDS, AudioSizes, ResourceRequest, epochs_of_student, machine, resources
 from autobird.core.errors import AutobirdError
 from autobird.core.store import FolderStore, UrlStore, open_store
 from tests.conftest import ROOT
@@ -93,6 +93,10 @@ def test_training_requests_time_per_epoch_and_with_a_gpu_the_memory_of_cuda() ->
     assert gpu["gpu"] == 1
     assert gpu["mem_mb"] - plain["mem_mb"] == 4000
     assert evaluated(resources_of("train", sizes, epochs=350))["runtime"] > 5 * plain["runtime"]
+
+
+def test_the_time_of_a_student_is_that_of_its_windows_and_those_of_its_teacher() -> None:
+    assert epochs_of_student(40, 16, 48) == 160
 
 
 def test_a_training_of_several_processes_requests_memory_and_gpus_for_each_and_tasks_for_its_nodes() -> None:

@@ -13,6 +13,7 @@ from autobird.cluster.needs import (
     NEEDS,
     AudioSizes,
     ResourceRequest,
+    epochs_of_student,
     resources,
 )
 
@@ -42,6 +43,20 @@ if workflow.is_main_process:
             exit_with_error(error)
 
 
+def epochs_of(stage):
+    """A function of the wildcards: the epochs that the run time of a stage depends on."""
+
+    def epochs(wildcards):
+        settings = MEMBERS[wildcards.get("member", "")].config.train
+        if stage == "train" and settings.teacher:
+            return epochs_of_student(
+                settings.epochs, settings.batch_size, settings.teacher_batch
+            )
+        return settings.epochs
+
+    return epochs
+
+
 def needs(stage, gpu=False, devices=1, nodes=1):
     """Memory, run time, GPUs and nodes of a rule; they depend on the sizes of its recordings and grow with each attempt."""
     if stage == "predict_batch":
@@ -57,7 +72,7 @@ def needs(stage, gpu=False, devices=1, nodes=1):
     request = ResourceRequest(
         chosen[stage],
         sizes,
-        lambda wildcards: MEMBERS[wildcards.get("member", "")].config.train.epochs,
+        epochs_of(stage),
         CONFIG.corpus.max_duration,
         gpu,
         devices,
