@@ -85,9 +85,10 @@ def test_masks_wider_than_the_window_leave_half_of_its_bands_and_frames() -> Non
     assert not masked.all(axis=(1, 2)).any()
 
 
-def test_nothing_of_another_window_is_heard_in_a_window_that_is_not_mixed() -> None:
-    """The loudest sounds are 110 dB above the floor of log-mel; the windows are not mixed, so their targets are their own."""
-    x = torch.full((N, 1, 2, 3), float(np.log(POWER_FLOOR)))
+def test_a_window_that_is_not_mixed_holds_another_one_69_db_below_its_level_and_not_its_species() -> None:
+    """Faint sound fills digital silence. The loudest sounds are 110 dB above the floor of log-mel."""
+    silence = float(np.log(POWER_FLOOR))
+    x = torch.full((N, 1, 2, 3), silence)
     x[::2] = 12.0
     targets = known_targets(torch.eye(N))
     settings = TrainSettings(**(NOTHING | {"mix_probability": 0.5}))
@@ -95,6 +96,8 @@ def test_nothing_of_another_window_is_heard_in_a_window_that_is_not_mixed() -> N
     found, (y, _) = drawn.apply(x, targets, np.arange(N), N)
     assert drawn.weight is not None
     alone = torch.from_numpy(drawn.weight == 1)
-    assert (x[drawn.partner][alone] > x[alone]).any()
-    assert torch.equal(found[alone], x[alone])
+    other = x[drawn.partner][alone] - 69 / 10 * np.log(10)
+    expected = torch.logaddexp(x[alone], other)
+    assert (expected > x[alone] + 1).any()
+    assert torch.allclose(found[alone], expected, atol=0.3)  # the share is rounded to float32
     assert torch.equal(y[alone], targets.present[alone])

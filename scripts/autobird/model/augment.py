@@ -23,6 +23,10 @@ AUDIBLE_NATS = 5 * NATS_PER_DB
 """How much less power than the other part of a mixture a part may have so that its species count as present, 5 dB. docs/training-field.md
 shows how it was chosen."""
 
+_SMALLEST_SHARE = 1e-7
+"""Share of the other window in a window that is not mixed, 69 dB below its level. It fills digital silence with faint sound; trainings without
+it had lower scores (docs/training-data.md)."""
+
 _LARGEST_MASK = 0.5
 """Largest share of the bands, or of the frames, of a window that is masked: a window without sound would keep the species of its target."""
 
@@ -115,7 +119,7 @@ class Augmentation:
             place[needed] = np.arange(len(needed))
             partner = torch.from_numpy(place[self.partner[needed[:own]]])
             of_own = self.weight[needed[:own]]
-            weight = torch.from_numpy(of_own.astype(np.float32))
+            weight = torch.from_numpy(np.minimum(of_own, 1 - _SMALLEST_SHARE).astype(np.float32))
             mixed = torch.from_numpy(of_own < 1)
         if self.silent is not None:
             places = torch.from_numpy(needed[:own])
@@ -154,7 +158,7 @@ class Draws(NamedTuple):
         shift: number of frames by which each window is shifted; shape (windows,).
         nats: change of the logarithm of power of each band; shape (windows, mels), float32.
         partner: place of the window that each window is mixed with; shape (own,).
-        weight: weight of each window in its mixture, 1 if it is not mixed; shape (own,), float32.
+        weight: weight of each window in its mixture, `1 - _SMALLEST_SHARE` if it is not mixed; shape (own,), float32.
         mixed: whether each window is mixed; shape (own,), bool.
         bands: masked bands; shape (own, 1, mels, 1), bool.
         columns: masked frames; shape (own, 1, 1, frames), bool.
@@ -255,7 +259,7 @@ def _mix(
         x: mel frames, shape (windows, 1, mels, frames).
         targets: of the windows.
         partner: places in `x` of the windows that the first ones are mixed with.
-        w: weights of the first windows in their mixtures. A window that is not mixed has 1, so that nothing is added to it.
+        w: weights of the first windows in their mixtures, below 1.
         mixed: which of the first windows are mixed.
         outputs: see `TrainSettings.outputs`.
         log_power: whether `x` is the logarithm of power.
