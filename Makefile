@@ -7,6 +7,7 @@ RUN := results/demo
 
 # Run the demo, write its report if it is out of date, and print the scores.
 demo: .venv/installed
+	@echo "Running the demo, about 20 minutes on two cores that nothing else uses"
 	@$(BIN)/python -m snakemake
 	@$(MAKE) --no-print-directory --silent $(RUN)/report.html
 	@$(BIN)/python -m autobird.cli scores $(RUN)

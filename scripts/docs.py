@@ -25,7 +25,9 @@ impossible value stops the run before any job. Editors can check the files again
 | file | run |
 |---|---|
 | `config.yaml` | the demo: synthesised recordings, the default network |
-| `folder.yaml` | your own recordings, one folder per species |
+| `transfer.yaml` | your own recordings, one folder per species: a head on the embeddings of BirdNET; start with this one |
+| `student.yaml` | the same recordings: a small network that needs no BirdNET in use, taught by such a head |
+| `folder.yaml` | the same recordings: the default network, trained from scratch |
 | `xeno_canto.yaml` | recordings from xeno-canto, listed by `snakemake refresh_sources` |
 | `baseline.yaml` | the settings of the project that Autobird reimplements, on its Kaggle data set |
 | `test.yaml` | a tiny run for the tests |

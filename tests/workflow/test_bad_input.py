@@ -1,6 +1,7 @@
 """Bad input is quarantined, or stops the run with one line that names the remedy."""
 
 import csv
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -126,4 +127,6 @@ def test_the_report_is_written_offline_with_all_categories(finished_demo: Path, 
         "quarantine",
     ):
         assert words in page
+    # Browsers show no embedded page of more than 2 MB.
+    assert max((len(found) for found in re.findall(r"data:text/html[^\"]*", page)), default=0) < 2_000_000
     assert promised(finished_demo) == before
