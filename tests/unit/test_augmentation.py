@@ -86,7 +86,7 @@ def test_masks_wider_than_the_window_leave_half_of_its_bands_and_frames() -> Non
 
 
 def test_a_window_that_is_not_mixed_holds_another_one_69_db_below_its_level_and_not_its_species() -> None:
-    """Faint sound fills digital silence. The loudest sounds are 110 dB above the floor of log-mel."""
+    """So digital silence holds faint sound. The loudest sounds are 110 dB above the floor of log-mel."""
     silence = float(np.log(POWER_FLOOR))
     x = torch.full((N, 1, 2, 3), silence)
     x[::2] = 12.0

@@ -24,8 +24,8 @@ AUDIBLE_NATS = 5 * NATS_PER_DB
 shows how it was chosen."""
 
 _SMALLEST_SHARE = 1e-7
-"""Share of the other window in a window that is not mixed, 69 dB below its level. It fills digital silence with faint sound; trainings
-without it had lower scores (docs/training-data.md)."""
+"""Share of the other window in a window that is not mixed, 69 dB below its level. It is heard where the other window is that much
+louder, as in digital silence. Scores without it are not shown to differ (docs/training-data.md)."""
 
 _LARGEST_MASK = 0.5
 """Largest share of the bands, or of the frames, of a window that is masked: a window without sound would keep the species of its target."""
