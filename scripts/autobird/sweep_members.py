@@ -1,13 +1,14 @@
 """The trials of a sweep as members of a run."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autobird.config import Config, load_config
 from autobird.core.errors import AutobirdError
+from autobird.head_keys import HEAD_KEYS
 from autobird.members import Member, crossval_id, fold_id, seed_id, with_settings
 from autobird.model.settings import TrainSettings
 from autobird.sweep.definition import Definition, read_definition
@@ -177,11 +178,31 @@ def _check_parameter(path: Path, name: str, main: Config) -> None:
         raise AutobirdError(f"{path}: parameters.{name}: trials cannot differ in it: {reasons[key]}")
 
 
+def _check_head_uses(path: Path, keys: Iterable[str]) -> None:
+    """Check that a trial that is a head uses its parameters: it would be trained once for each value, with equal results.
+
+    Args:
+        path: file of the sweep.
+        keys: keys of `train` that are parameters.
+
+    Raises:
+        AutobirdError: it does not use one of them.
+    """
+    for key in keys:
+        if key not in {"architecture", *HEAD_KEYS}:
+            usable = [name for name in HEAD_KEYS if name not in _SHARED]
+            raise AutobirdError(
+                f"{path}: parameters.train.{key}: it has no effect on a trial with train.architecture head; remove it, or replace it by a "
+                f"parameter of a head: {', '.join(f'train.{name}' for name in usable)}"
+            )
+
+
 def _trial(path: Path, values: Values, raw: Mapping[str, Any], main: Config) -> Trial:
     """Return the trial with these values, after a check of its configuration.
 
     Raises:
-        AutobirdError: a value is not valid, or the trial needs a backbone and the run has none.
+        AutobirdError: a value is not valid, the trial needs a backbone and the run has none, or it is a head and does not use a
+            parameter.
     """
     keys = {name.removeprefix("train."): value for name, value in values.items()}
     trial_raw = with_settings(raw, {"train": keys})
@@ -194,6 +215,8 @@ def _trial(path: Path, values: Values, raw: Mapping[str, Any], main: Config) -> 
             f"{path}: a trial has train.architecture {config.train.architecture}, which needs a backbone, and the run has none; make "
             "it the architecture of the run"
         )
+    if config.train.architecture == "head":
+        _check_head_uses(path, keys)
     resolved = {f"train.{key}": getattr(config.train, key) for key in keys}
     changed = {
         name: value for name, value in resolved.items() if value != getattr(main.train, name.removeprefix("train."))

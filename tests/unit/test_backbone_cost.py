@@ -116,7 +116,7 @@ def test_the_reason_of_the_release_states_the_cost_with_the_backbone() -> None:
     large = COST.model_copy(update={"window_multiply_adds": 200_000_000})
     assert reason(large) == (
         "float: the only variant, 400.2 million 32-bit multiply-adds per window, 400.0 million of them in the backbone, "
-        "files of 0.1 MB (head) and 5.0 MB (backbone)"
+        "files of 60.0 kB (head) and 5.0 MB (backbone)"
     )
     unknown = reason(COST.model_copy(update={"window_multiply_adds": None}))
     assert (

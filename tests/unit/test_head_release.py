@@ -223,7 +223,7 @@ def test_the_card_states_the_cost_of_the_head_with_its_backbone() -> None:
         "Cost per window: 397.0 million multiply-adds, 0.01 million of them in the head and the rest in the backbone;"
         in text
     )
-    assert "Its file has 51.7 MB, that of the head 0.1 MB." in text
+    assert "Its file has 51.7 MB, that of the head 60.0 kB." in text
     assert "Cost per window: multiply-adds cannot be counted for this backbone;" in card(
         birdnet(), multiply_adds=float("nan")
     )

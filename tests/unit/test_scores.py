@@ -78,10 +78,27 @@ def test_an_undefined_difference_from_the_float32_model_is_printed_as_such(tmp_p
     run(tmp_path)
     write_json(tmp_path / "release/released.json", {"reason": "float: the cheapest; int8 may lose up to 0.0400"})
     row = {"released": True, "split": "test", "difference": None, "difference_low": None, "difference_high": None}
-    pd.DataFrame([row]).to_csv(tmp_path / "release/comparison.csv", index=False)
+    pd.DataFrame([row, row | {"released": False}]).to_csv(tmp_path / "release/comparison.csv", index=False)
     text = scores.format_scores(tmp_path)
     assert "its macro-F1 minus that of the float32 model is not defined" in text
     assert "released: float: the cheapest\n          int8 may lose up to 0.0400\n" in text
+
+
+def test_a_single_variant_has_no_difference_from_itself(tmp_path: Path) -> None:
+    run(tmp_path)
+    write_json(tmp_path / "release/released.json", {"reason": "float: the only variant; files of 24.7 kB (head)"})
+    of_head = {"variant": "float", "released": True, "difference": 0.0, "difference_low": 0.0, "difference_high": 0.0}
+    rows = [of_head | {"split": split} for split in ("validation", "test")]
+    pd.DataFrame(rows).to_csv(tmp_path / "release/comparison.csv", index=False)
+    text = scores.format_scores(tmp_path)
+    assert "released: float: the only variant\n          files of 24.7 kB (head)\nreport:" in text
+    assert "float32 model" not in text
+    assert "release gate" not in text
+    others = [row | {"variant": "int8", "released": False} for row in rows]
+    pd.DataFrame([*rows, *others]).to_csv(tmp_path / "release/comparison.csv", index=False)
+    text = scores.format_scores(tmp_path)
+    assert "on the test recordings, its macro-F1 minus that of the float32 model is 0.000 [0.000, 0.000]\n" in text
+    assert "(release gate: the rule that selects the variant" in text
 
 
 def test_the_pooled_scores_of_a_cross_validation_are_printed_apart(tmp_path: Path) -> None:

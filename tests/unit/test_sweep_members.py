@@ -9,6 +9,9 @@ import yaml
 from autobird.core.errors import AutobirdError
 from autobird.members import members_of, teacher_id
 from autobird.sweep_members import DEFAULTS, Sweep, sweep_of
+from tests.conftest import ROOT
+
+HEAD = {"train": {"architecture": "head"}, "corpus": {"licences": {"train": ["BY-NC-SA"]}}}
 
 
 def make(
@@ -72,6 +75,22 @@ def test_a_value_brings_the_defaults_that_depend_on_it(tmp_path: Path) -> None:
     assert sorted(member.config.train.batch_size for member in sweep.members()) == [16, 32]
 
 
+def test_the_example_for_a_head_in_the_documentation_is_a_sweep_of_a_head(tmp_path: Path) -> None:
+    page = (ROOT / "docs/sweep.md").read_text(encoding="utf-8")
+    example = page.split("### A head\n")[1].split("```\n")[1]
+    (tmp_path / "head.yaml").write_text(example)
+    config = {**HEAD, "sweep": {"file": str(tmp_path / "head.yaml")}}
+    sweep = sweep_of(config, members_of(config)[""].config)
+    assert len(sweep.trials) == 12
+    assert {m.config.train.architecture for m in sweep.members()} == {"head"}
+    assert sorted({m.config.train.backbone_prior for m in sweep.members()}) == [0, 0.5, 1]
+
+
+def test_a_trial_of_a_head_that_is_another_network_has_parameters_of_that_network(tmp_path: Path) -> None:
+    sweep, _ = make(tmp_path, {"train.architecture": {"value": "resnet"}, "train.width": {"values": [8, 12]}}, **HEAD)
+    assert sorted(m.config.train.width for m in sweep.members() if m.id) == [8, 12]
+
+
 def test_halving_trains_on_the_folds_of_the_rung(tmp_path: Path) -> None:
     sweep, _ = make(tmp_path, {"train.width": {"values": [8]}}, {"validate_on": "folds", "keep": 0.5})
     trial = sweep.trials[1].id
@@ -97,6 +116,17 @@ def test_halving_trains_on_the_folds_of_the_rung(tmp_path: Path) -> None:
             {"train.outputs": {"value": "softmax"}}, {},
             {"train": {"teacher": "birdnet-2.4"}, "corpus": {"licences": {"train": ["BY-NC-SA"]}}},
             "the teacher has the same",
+        ),
+        (
+            {"train.hidden": {"values": [0, 8]}, "train.width": {"values": [8, 12]}}, {}, HEAD,
+            "parameters.train.width: it has no effect on a trial with train.architecture head; remove it, or replace it by a parameter of a "
+            "head: train.outputs, train.loss, train.negative_share, train.hidden, train.backbone_prior, train.weight_decay, "
+            "train.label_smoothing, train.sampler",
+        ),
+        ({"train.epochs": {"value": 60}}, {}, HEAD, "parameters.train.epochs: it has no effect"),
+        (
+            {"train.architecture": {"values": ["resnet", "head"]}, "train.width": {"values": [8, 12]}}, {}, HEAD,
+            "parameters.train.width: it has no effect on a trial with train.architecture head",
         ),
     ],
 )  # fmt: skip

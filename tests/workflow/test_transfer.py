@@ -53,6 +53,40 @@ def test_a_new_setting_of_the_head_fits_it_again_and_embeds_nothing(
     assert planned(finished_head, f"train={{architecture: head, {setting}}}", HEAD[2]) == {"train_head", *AFTER_HEAD}
 
 
+UNUSED = "note: train.epochs, train.width and train.threads have no effect, because train.architecture is head; of the section train"
+"""The note about the keys of config/test.yaml that have no effect on a head."""
+
+
+@pytest.mark.parametrize("target", ["all", "crossval"])
+def test_given_settings_that_a_head_does_not_use_are_noted_once_per_run(finished_head: Path, target: str) -> None:  # noqa: F811
+    result = snakemake(finished_head, target, "--dry-run", "--config", *HEAD)
+    assert result.code == 0, result.text
+    assert result.text.count("have no effect") == 1
+    assert UNUSED in result.text
+
+
+def test_a_job_that_reads_the_workflow_again_does_not_repeat_the_note(finished_head: Path) -> None:  # noqa: F811
+    job = snakemake(finished_head, "results/test/model/curves.png", "--dry-run", "--mode", "remote", "--config", *HEAD)
+    assert job.code == 0, job.text
+    assert "have no effect" not in job.text
+
+
+def test_a_student_whose_teacher_is_a_head_has_no_note_about_its_settings(finished_head: Path) -> None:  # noqa: F811
+    result = snakemake(
+        finished_head, "crossval", "--dry-run", "--config", HEAD[0], "train={teacher: tiny-backbone}", HEAD[2]
+    )
+    assert result.code == 0, result.text
+    assert "train_head" in result.rules
+    assert "have no effect" not in result.text
+
+
+def test_the_sweep_for_networks_is_refused_for_a_head_before_any_job(finished_head: Path) -> None:  # noqa: F811
+    result = snakemake(finished_head, "sweep", "--dry-run", "--config", *HEAD)
+    assert result.code != 0
+    assert "error: config/sweep.yaml: parameters.train.learning_rate: it has no effect on a trial with" in result.text
+    assert result.jobs == set()
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("setting", ["epochs: 3", "width: 12", "learning_rate: 0.001"])
 def test_settings_that_a_head_does_not_use_rerun_nothing_but_the_bundle(

@@ -36,6 +36,7 @@ from autobird.evaluation.settings import (
     PossiblyHeardSettings,
     WithBackboneSettings,
 )
+from autobird.head_keys import head_notes
 from autobird.members import (
     ENSEMBLE,
     MAX_CROSSVAL_MEMBERS,
@@ -188,9 +189,14 @@ wildcard_constraints:
 
 
 def print_notes(notes):
-    """Print messages about the source for the user."""
+    """Print messages about the source or the configuration for the user."""
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
+
+
+# Only in the main process, because every job parses this file again; only about the run, because its members follow from it.
+if workflow.is_main_process:
+    print_notes(head_notes(config, CONFIG))
 
 
 def stage_fingerprints():

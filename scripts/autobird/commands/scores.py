@@ -5,7 +5,7 @@ import csv
 import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,13 +122,16 @@ def _release_lines(released: Path, species: int) -> list[str]:
         first, *reasons = decision["not_released"].split("; ")
         return [f"released: none: {first}", *(f"          {text}" for text in reasons)]
     first, *reasons = decision["reason"].split("; ")
-    return [
-        f"released: {first}",
-        *(f"          {text}" for text in reasons),
-        f"          {_difference_on_test(released.with_name('comparison.csv'), species)}",
-        "          (release gate: the rule that selects the variant on validation recordings; "
-        "float32 model: the model before pruning and quantization)",
-    ]
+    lines = [f"released: {first}", *(f"          {text}" for text in reasons)]
+    with released.with_name("comparison.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["split"] == "test"]
+    if len(rows) > 1:  # the gate has nothing to select from the single variant of a head
+        lines += [
+            f"          {_difference_on_test(rows, species)}",
+            "          (release gate: the rule that selects the variant on validation recordings; "
+            "float32 model: the model before pruning and quantization)",
+        ]
+    return lines
 
 
 def _drift_summary(file: Path) -> str:
@@ -222,15 +225,18 @@ def _species_lines(species: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _difference_on_test(comparison: Path, species: int) -> str:
+def _difference_on_test(rows: Sequence[Mapping[str, str]], species: int) -> str:
     """Return a sentence about a score of the released variant and the float32 model on the test recordings.
 
     The score is macro-F1, or of a single species, which has none, the recall of the detections.
+
+    Args:
+        rows: of the test recordings in `comparison.csv`, one of them that of the released variant.
+        species: number of species of the model.
     """
     metric, column = ("macro-F1", "difference") if species > 1 else ("recall of the detections", "recall_difference")
-    with comparison.open(encoding="utf-8", newline="") as file:
-        rows = [r for r in csv.DictReader(file) if r["released"] == "True" and r["split"] == "test"]
-    difference = {k: float(rows[0][f"{column}{end}"] or "nan") for k, end in _ENDS.items()}
+    row = next(row for row in rows if row["released"] == "True")
+    difference = {k: float(row[f"{column}{end}"] or "nan") for k, end in _ENDS.items()}
     return f"on the test recordings, its {metric} minus that of the float32 model is {_cell(difference)}"
 
 

@@ -63,7 +63,8 @@ class TrainSettings(Settings):
         description="Network. `resnet`: a small residual convolutional network; `cnn_transformer`: the network of the project that "
         "Autobird reimplements, with its training recipe as the default; `head`: a small classifier on the embeddings of a pretrained "
         "network (section `backbone`), which needs far fewer recordings. Of this section, a head uses only the keys `outputs`, `loss`, "
-        "`negative_share`, `hidden`, `backbone_prior`, `seed`, `weight_decay`, `label_smoothing` and `sampler`.",
+        "`negative_share`, `hidden`, `backbone_prior`, `seed`, `weight_decay`, `label_smoothing`, `sampler`, `seeds` and `ensemble`; "
+        "`snakemake` prints a note about others that are changed.",
     )
     hidden: int = Field(
         0,

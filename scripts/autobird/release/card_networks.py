@@ -8,6 +8,7 @@ from autobird.backbone.base import BackboneInfo
 from autobird.core.wording import counted
 from autobird.predict.backbone import how_to_install
 from autobird.release.card_detections import score_with_interval
+from autobird.release.sizes import size_text
 
 
 def variant_sentences(released: str, backbone: BackboneInfo | None) -> str:
@@ -43,7 +44,7 @@ def backbone_lines(backbone: BackboneInfo, known: int, row: pd.Series) -> list[s
         f"- File: sha256 `{backbone.sha256}`; predictions with any other file are refused",
         f"- Installation: the bundle does not contain it. {how_to_install(backbone)}",
         f"- Cost per window: {_multiply_adds(row)}; nearly all of the time is spent in the backbone. Its file has "
-        f"{row['backbone_bytes'] / 1e6:.1f} MB, that of the head {row['bytes'] / 1e6:.1f} MB. `latency.json` of the run and "
+        f"{size_text(row['backbone_bytes'])}, that of the head {size_text(row['bytes'])}. `latency.json` of the run and "
         "docs/backbones.md give measured speeds.",
         "- Recordings at less than half of its sampling rate lack the high frequencies that it was trained with; `autobird predict` "
         "marks them with a note.",

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from autobird.backbone.cost import BackboneCost
 from autobird.core.wording import counted
 from autobird.release.settings import GateSettings
+from autobird.release.sizes import size_text
 
 
 class Bounds(NamedTuple):
@@ -224,7 +225,7 @@ def _cost(c: Candidate) -> str:
     own = f"{c.multiply_adds / 1e6:.1f} million {c.bits}-bit multiply-adds per window"
     if c.backbone is None:
         return own
-    sizes = f"files of {c.size / 1e6:.1f} MB (head) and {c.backbone.size / 1e6:.1f} MB (backbone)"
+    sizes = f"files of {size_text(c.size)} (head) and {size_text(c.backbone.size)} (backbone)"
     if c.backbone.multiply_adds is None:
         return f"{own} without those of the backbone, which cannot be counted, {sizes}"
     total = (c.multiply_adds + c.backbone.multiply_adds) / 1e6

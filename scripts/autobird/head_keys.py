@@ -1,0 +1,39 @@
+"""The keys of `train` that have an effect on a head, and the note about the others."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from autobird.config import Config
+from autobird.model.settings import HeadSettings, TrainSectionSettings
+
+HEAD_KEYS = (*HeadSettings.model_fields, "seeds", "ensemble")
+"""Keys of `train` that have an effect on a head, without `architecture`."""
+
+
+def head_notes(raw: Mapping[str, Any], main: Config) -> list[str]:
+    """Return a note about the keys of `train` that were given and have no effect, because the run trains a head.
+
+    Args:
+        raw: the configuration of the run, as read from YAML. Keys with the value of the default are not named.
+        main: the same, validated.
+    """
+    if main.train.architecture != "head":
+        return []
+    fields = TrainSectionSettings.model_fields
+    unused = [
+        f"train.{key}"
+        for key in raw.get("train") or {}
+        if key not in {"architecture", *HEAD_KEYS} and getattr(main.train, key) != fields[key].default
+    ]
+    if not unused:
+        return []
+    return [
+        f"{_listed(unused)} {'has' if len(unused) == 1 else 'have'} no effect, because train.architecture is head; of the section train, "
+        f"a head uses only {_listed(HEAD_KEYS)}"
+    ]
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    """Return names as text: `a`, `a and b`, `a, b and c`."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
