@@ -256,10 +256,8 @@ def figure(results: dict[str, Any], path: Path) -> None:
             ax.plot(sizes, [run[key] for run in runs], "o-", color=colour, label=step)
     for ax, label, limit in zip(axes, ("seconds", "peak memory, MB"), (60, 2000), strict=True):
         ax.axhline(limit, color=plots.GREY, linestyle="--", linewidth=1)
-        ax.set_xscale("log")
-        ax.set_yscale("log")
-        ax.set_xlabel("recordings")
-        ax.set_ylabel(label)
+        plots.make_logarithmic(ax, "x", "recordings", most=5)
+        plots.make_logarithmic(ax, "y", label)
     axes[0].legend()
     plots.save(fig, path)
 

@@ -70,10 +70,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
                         ax.plot(
                             x, y, "o", color=colour, markersize=9, markerfacecolor="none", label="landmark_votes alone"
                         )
-            ax.set_xscale("log")
-            ax.set_yscale("log")
-            ax.margins(y=0.1)
-            ax.set_ylabel("processor time, s" if key == "cpu" else "peak memory, MB")
             if steps is STAGES:
                 ax.plot(GOAL[0], GOAL[1][key], "_", color=plots.GREY, markersize=30, markeredgewidth=2)
                 ax.annotate(
@@ -84,9 +80,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
                     ha="center",
                     fontsize=8,
                 )
+            ax.margins(y=0.1)
+            plots.make_logarithmic(ax, "y", "processor time, s" if key == "cpu" else "peak memory, MB")
         row[0].legend(fontsize=7.5, loc="lower left", bbox_to_anchor=(0, 1))
     for ax in axes[1]:
-        ax.set_xlabel("recordings")
+        plots.make_logarithmic(ax, "x", "recordings", most=5)
     plots.save(fig, path)
 
 

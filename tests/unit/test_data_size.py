@@ -56,7 +56,9 @@ def test_a_wav_whose_sizes_were_never_written_is_read_to_its_end(riff: int, size
     # A single zero is no reserved space, and half a sample is no audio.
     assert (found.duration, found.sha256, found.decoded_share) == (SECONDS, WHOLE.sha256, 1)
     end = f", without {zeros} zero bytes at its end" if zeros > 1 else ""
-    text = f"the header was never finished and declares only {size} bytes of audio; all 3.0 s of the file are used{end}"
+    text = (
+        f"the header was never finished and declares only {size} bytes of audio, so all 3.0 s of the file are used{end}"
+    )
     assert found.note == text
 
 
@@ -66,7 +68,7 @@ def test_zeros_behind_the_audio_of_an_unfinished_header_are_left_out(size: int) 
     found = probe(with_sizes(0xFFFFFFFF, size) + bytes(1 << 21))
     assert (found.duration, found.sha256) == (SECONDS, WHOLE.sha256)
     assert found.note.startswith(
-        "the header was never finished and declares no length; all 3.0 s of the file are used, without"
+        "the header was never finished and declares no length, so all 3.0 s of the file are used, without"
     )
 
 

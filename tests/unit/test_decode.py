@@ -86,8 +86,8 @@ def test_channels_that_are_silent_or_cancel_are_left_out() -> None:
         ([a, 0 * a], a, "channel 2 of 2 is silent and left out"),
         ([noise, a], a, "channel 1 of 2 is silent and left out"),
         ([a, 0 * a, b, noise], (a + b) / 2, "channel 2, 4 of 4 is silent and left out"),
-        ([a, -a], a, "its channels cancel each other; only channel 1 is used"),
-        ([-0.8 * a, a + noise], a + noise, "its channels cancel each other; only channel 2 is used"),
+        ([a, -a], a, "its channels cancel each other, so only channel 1 is used"),
+        ([-0.8 * a, a + noise], a + noise, "its channels cancel each other, so only channel 2 is used"),
         ([0 * a, 0 * a], 0 * a, ""),
     ):
         samples, note = mixed(channels)

@@ -154,6 +154,28 @@ def test_the_summary_is_one_line_with_result_largest_difference_and_false_alarm_
     assert "\n" not in shifted["summary"]
 
 
+@pytest.mark.parametrize(
+    ("recordings", "start"),
+    [
+        (1, "Too few recordings to tell: with 1 current recording, drift is mostly missed"),
+        (19, "Too few recordings to tell: with 19 current recordings, drift is mostly missed"),
+        (20, "No drift detected: 20 current recordings are similar"),
+    ],
+)
+def test_few_recordings_without_drift_are_not_said_to_be_similar(recordings: int, start: str) -> None:
+    references, current = references_and_current()
+    settings = DriftTestSettings(resamples=100)
+    found = summarise_drift(references, current.iloc[:recordings], settings)
+    assert not found["drift"]
+    assert found["summary"].startswith(start)
+
+
+def test_large_drift_of_few_recordings_is_detected() -> None:
+    references, current = references_and_current(9.0)
+    found = summarise_drift(references, current.iloc[:10], DriftTestSettings(resamples=100))
+    assert found["summary"].startswith("Drift detected: 10 current recordings differ")
+
+
 def test_features_that_never_vary_have_a_summary() -> None:
     references, current = references_and_current(0.0)
     model = references["model"]

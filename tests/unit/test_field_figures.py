@@ -40,6 +40,13 @@ def test_rates_of_many_hours_are_drawn_with_their_values(monkeypatch: pytest.Mon
     assert points == [0.03] * 4
 
 
+def test_logarithmic_axes_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = _drawn([60.0, 20.0, 4.0], 2, monkeypatch).axes
+    for label, ticks in ((left.get_ylabel(), left.get_yticks()), (right.get_xlabel(), right.get_xticks())):
+        assert label.endswith("false alarms per hour (logarithmic scale)")
+        assert len(ticks) >= 4
+
+
 def test_a_model_without_false_alarms_has_no_line_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = _drawn([0.0, 0.0], 2, monkeypatch)
     left, right = drawn.axes

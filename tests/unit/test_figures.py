@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from autobird.core.files import write_json
-from autobird.core.plots import figure, height_of_rows, save
+from autobird.core.plots import figure, height_of_rows, logarithmic_ticks, make_logarithmic, save
 from autobird.corpus.figures import overview, places, species
-from autobird.dataset.figures import species_counts
+from autobird.dataset.figures import durations, species_counts
 from autobird.evaluation import curves
 from autobird.evaluation.crossval_figure import METRICS, crossval_figure
 from autobird.evaluation.curves import weight_decay_figure
@@ -76,6 +76,60 @@ def test_dollar_signs_in_names_are_no_mathematical_text(tmp_path: Path) -> None:
     save(fig, tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 0
     assert r"$\mathdefault{10^{1}}$" in drawn
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "most", "numbers"),
+    [
+        (6.2, 28.1, 10, "7 10 15 20"),
+        (0.9, 60, 10, "1 2 5 10 20 50"),
+        (0.09, 60, 10, "0.1 0.2 0.5 1 2 5 10 20 50"),
+        (0.1, 7200, 10, "0.1 0.3 1 3 10 30 100 300 1000 3000"),
+        (0.1, 7200, 7, "0.1 1 10 100 1000"),
+        (2.97, 3.03, 10, "2.985 3 3.015 3.03"),
+        (1e-9, 1e9, 5, "1e-09 1e-05 0.1 1000 1e+07"),
+    ],
+)
+def test_a_logarithmic_axis_has_enough_numbers_to_read_and_not_too_many(
+    low: float, high: float, most: int, numbers: str
+) -> None:
+    found = logarithmic_ticks(low, high, most)
+    assert " ".join(f"{value:g}" for value in found) == numbers
+    assert len(found) <= most
+
+
+@pytest.mark.parametrize(
+    ("shortest", "longest"), [(6.2, 28.0), (0.1, 7200.0), (3.0, 3.0), (29.0, 31.0), (0.5, 90000.0)]
+)
+def test_axes_of_durations_say_that_they_are_logarithmic_and_their_numbers_do_not_touch(
+    drawn: Drawn, shortest: float, longest: float
+) -> None:
+    n = 30
+    seconds = np.geomspace(shortest, longest, n)
+    texts = dict.fromkeys(("quarantined", "codec", "licence_family", "quality"), "")
+    recordings = pd.DataFrame({"recording": [str(i) for i in range(n)], "duration": seconds})
+    catalogue = recordings.assign(channels=1, sample_rate=44100, bits=16, **texts)
+    for ax in (
+        drawn(durations, recordings, pd.Series(["3"])).axes[0],
+        drawn(overview, catalogue).axes[0],
+    ):
+        assert ax.get_xlabel().endswith("seconds (logarithmic scale)")
+        labels = [t for t in ax.get_xticklabels(which="both") if t.get_text()]
+        assert len(labels) >= 4
+        boxes = [t.get_window_extent() for t in labels]
+        assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+def test_a_logarithmic_axis_has_plain_numbers_and_a_label_that_says_so() -> None:
+    fig, ax = figure(5, 3)
+    ax.plot([500, 200_000], [0.02, 40])
+    make_logarithmic(ax, "x", "recordings")
+    make_logarithmic(ax, "y", "memory", most=4)
+    fig.canvas.draw()
+    assert [ax.get_xlabel(), ax.get_ylabel()] == ["recordings (logarithmic scale)", "memory (logarithmic scale)"]
+    written = [t.get_text() for t in ax.get_xticklabels(which="both") if t.get_text()]
+    assert written == ["500", "1,000", "2,000", "5,000", "10,000", "20,000", "50,000", "100,000", "200,000"]
+    assert [t.get_text() for t in ax.get_yticklabels(which="both") if t.get_text()] == ["0.1", "1", "10"]
 
 
 def test_long_names_of_species_do_not_overprint_those_of_other_panels(drawn: Drawn) -> None:
@@ -194,7 +248,7 @@ def test_the_selected_weight_decay_is_marked(drawn: Drawn, selected: float, labe
     tried = pd.DataFrame({"weight_decay": [1.0, 0.1, 0.01], "loss": [0.3, 0.2, 0.4], "macro_f1": [0.8, 0.9, 0.7]})
     fig = drawn(weight_decay_figure, tried, selected, "cross-entropy")
     for ax, column in zip(fig.axes, ("loss", "macro_f1"), strict=True):
-        assert ax.get_xlabel() == f"weight decay (orange: selected, {label})"
+        assert ax.get_xlabel() == f"weight decay (orange: selected, {label})\nlogarithmic scale"
         expected = tried.loc[tried["weight_decay"] == selected, ["weight_decay", column]].to_numpy()
         np.testing.assert_array_equal(ax.lines[1].get_xydata(), expected)
     assert fig.get_suptitle() == "weight decay: chosen inside the training recordings"
@@ -384,3 +438,12 @@ def test_the_names_of_many_species_do_not_overlap(drawn: Drawn) -> None:
     boxes = [t.get_window_extent() for t in drawn(species_figure, table, 0.95).axes[0].get_yticklabels()]
     assert len(boxes) == 240
     assert not any(a.overlaps(b) for a, b in itertools.pairwise(boxes))
+
+
+def test_logarithmic_axes_of_a_sweep_and_of_the_learning_curve_say_so(drawn: Drawn) -> None:
+    values = [{"train.dropout": 0.1 * n, "train.learning_rate": 10.0**-n} for n in (1, 2, 3)]
+    scores = np.array([0.7, 0.8, 0.9])
+    fig = drawn(sweep_figure, values, scores, importances(values, scores), "macro-F1", ["train.learning_rate"])
+    labels = [t.get_text() for t in fig.axes[0].get_xticklabels()]
+    assert labels == ["train.dropout", "train.learning_rate\n(logarithmic)", "macro-F1"]
+    assert "logarithmic scale" in drawn(learning_curve_figure, curve({"Parus major": None})).axes[0].get_xlabel()

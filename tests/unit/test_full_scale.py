@@ -51,7 +51,7 @@ def test_a_few_loud_samples_are_clipped_and_the_others_keep_their_level() -> Non
     samples[30_000:30_050] = 50
     found = probe(wav(samples))
     assert found.peak == 50
-    assert found.note == "0.06% of the samples are beyond full scale (peak 50); they are clipped"
+    assert found.note == "0.06% of the samples are beyond full scale (peak 50) and are clipped"
     out = decode(wav(samples), RATE) / 32768
     np.testing.assert_allclose(out[:29_000], tone(level=0.1)[:29_000], atol=1e-4)
     assert out[30_010] == pytest.approx(1, abs=1e-4)

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +33,7 @@ from autobird.core.hashing import file_digest
 from autobird.predict import Classifier, batch, stream
 from autobird.predict.backbone import check_backbone
 from autobird.predict.bundle import Bundle, bundle_manifest
-from autobird.predict.files import FileResult, predict_file, time_per_megabyte
+from autobird.predict.files import predict_file, time_per_megabyte
 from autobird.predict.formats import JsonFormat, TableFormat, as_text, file_rows
 from autobird.predict.journal import Journal
 from autobird.serving.app import create_app
@@ -172,7 +173,7 @@ def test_a_recording_without_the_upper_band_has_a_note_in_all_outputs(
     low, high = noise(tmp_path / "low.wav", 3, 8000), noise(tmp_path / "high.wav", 3, 22050)
     results = [predict_file(classifier, file, file.name) for file in (low, high)]
     note = (
-        "its sampling rate is 8000 Hz, so it has no sound above 4 kHz; the backbone tiny-backbone expects sound up to 16 kHz, so "
+        "its sampling rate is 8000 Hz, so it has no sound above 4 kHz, but the backbone tiny-backbone expects sound up to 16 kHz, so "
         "species may be missed or confused"
     )
     assert [r.note for r in results] == [note, ""]
@@ -182,20 +183,35 @@ def test_a_recording_without_the_upper_band_has_a_note_in_all_outputs(
     assert [row[header.index("note")] for row in rows] == [note, ""]
 
 
-def test_the_note_that_files_have_in_common_is_printed_once_on_the_terminal(
+def test_each_file_on_the_terminal_has_all_its_notes_and_the_end_counts_each_note(
     bundle: Path, backbone: tuple[Path, BackboneInfo], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for n in range(2):
         noise(tmp_path / f"{n}.wav", 3, 8000)
+    for n, rate in enumerate((8000, 44100), 2):  # cut: the headers declare 3 s and 4 s
+        whole = noise(tmp_path / f"{n}.wav", 1 + n, rate).read_bytes()
+        (tmp_path / f"{n}.wav").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SystemExit):
         cli.main(["predict", str(bundle), str(tmp_path), "--backbone", str(backbone[0])])
     out, err = capsys.readouterr()
-    assert "0.wav" in out
-    assert "its sampling rate is" not in out
-    assert err.count("its sampling rate is") == 1
-    assert "note: 2 files were classified with a note, for example" in err
-    cut = FileResult("a.wav", "", 3.0, None, [], {}, note="the file is cut; its sampling rate is 8000 Hz, so")
-    assert TableFormat(with_band_notes=False).text(cut).endswith("    note: the file is cut\n")
+    notes: dict[str, list[str]] = {}
+    name = ""
+    for line in out.splitlines():
+        if line.startswith("    note: "):
+            notes[name].append(line.removeprefix("    note: ").split(" is ")[0].split(" declares ")[0])
+        elif not line.startswith(" "):
+            name = Path(line.rsplit("  (", 1)[0]).name
+            notes[name] = []
+    band, cut = "its sampling rate", "the header"
+    assert notes == {"0.wav": [band], "1.wav": [band], "2.wav": [cut, band], "3.wav": [cut]}
+    at_end = [line for line in err.splitlines() if line.startswith("note: ")]
+    assert len(at_end) == 2
+    assert re.match(
+        r"note: 3 files were classified with a note like that of .*0\.wav: its sampling rate is 8000 Hz", at_end[0]
+    )
+    assert re.match(
+        r"note: 2 files were classified with a note like that of .*2\.wav: the header declares 3\.0 s", at_end[1]
+    )
 
 
 def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_continues(
@@ -218,7 +234,7 @@ def test_the_command_predicts_with_several_processes_and_keeps_notes_when_it_con
         assert end.value.code == 1
         err = capsys.readouterr().err
         assert message in err
-        assert "note: 1 file was classified with a note, for example" in err
+        assert "1.wav was classified with a note: its sampling rate is 8000 Hz" in err
         tables.append(output.with_name("d.files.csv").read_text())
     assert tables[0] == tables[1]
     rows = {Path(row["file"]).name: row for row in csv.DictReader(io.StringIO(tables[0]))}

@@ -122,7 +122,7 @@ def test_a_file_with_a_small_share_of_its_declared_length_is_truncated(tmp_path:
 def test_an_unfinished_header_declares_no_length(odd_files: Path) -> None:
     found = examined(odd_files / "constructed_from_corpusA/wav_short_of_its_header.wav")
     assert (found["status"], found["decoded_share"]) == ("ok", 1.0)
-    assert found["note"] == "the header was never finished and declares no length; all 4.0 s of the file are used"
+    assert found["note"] == "the header was never finished and declares no length, so all 4.0 s of the file are used"
 
 
 def test_decoding_stops_at_the_maximum_length(tmp_path: Path) -> None:

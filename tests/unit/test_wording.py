@@ -2,7 +2,7 @@
 
 import pytest
 
-from autobird.core.wording import counted
+from autobird.core.wording import counted, joined_notes, separate_notes
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,12 @@ from autobird.core.wording import counted
 )
 def test_a_noun_has_the_number_of_its_count(count: int, words: tuple[str, ...], text: str) -> None:
     assert counted(count, *words) == text
+
+
+def test_notes_are_joined_in_several_steps_and_separated_again() -> None:
+    decoded = joined_notes(("the file is cut", "", "channel 2 of 2 is silent"))
+    assert separate_notes(joined_notes((decoded, "its sampling rate is 8000 Hz"))) == [
+        "the file is cut", "channel 2 of 2 is silent", "its sampling rate is 8000 Hz",
+    ]  # fmt: skip
+    assert joined_notes(("", "")) == ""
+    assert separate_notes("") == []

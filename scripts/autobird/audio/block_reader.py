@@ -105,12 +105,13 @@ class BlockReader:
             self.share = 1.0 if unfinished else min(self.share, actual_bytes / declared_bytes)
             declared = round(self.frames / self.share)
         if failure:
-            self.note = f"decoding stopped after {seconds:.1f} s ({failure}); only the audio before is used"
+            reason = failure.replace(";", ",")  # a semicolon separates notes
+            self.note = f"decoding stopped after {seconds:.1f} s ({reason}), so only the audio before is used"
         elif self.share < _COMPLETE:
             self.note = f"the header declares {declared / rate:.1f} s, the file has {seconds:.1f} s, which are used"
         elif unfinished:
             self.note = (
-                f"the header was never finished and declares no length; all {seconds:.1f} s of the file are used"
+                f"the header was never finished and declares no length, so all {seconds:.1f} s of the file are used"
             )
 
     def _skip(self, frames: int) -> None:

@@ -101,7 +101,7 @@ def with_real_size(file: BinaryIO) -> tuple[BinaryIO, str] | None:
         used, zeros = real_end - layout.start, 0
     used = min(-(-used // layout.frame) * layout.frame, (real_end - layout.start) // layout.frame * layout.frame)
     seconds = f" {used / layout.bytes_per_second:.1f} s" if layout.bytes_per_second else ""
-    note = f"the header was never finished and {problem}; all{seconds} of the file are used"
+    note = f"the header was never finished and {problem}, so all{seconds} of the file are used"
     if zeros:
         note += f", without {zeros} zero bytes at its end"
     return view(file, layout.start, layout.start + used, layout.corrected_header(used)), note

@@ -16,6 +16,7 @@ from autobird.audio.file_view import opened
 from autobird.audio.resample import Resampler, to_int16
 from autobird.audio.sample_statistics import SampleStatistics
 from autobird.audio.sound import Sound, SoundStatistics
+from autobird.core.wording import joined_notes
 
 _UNREAD_TAIL = 16384
 """If more bytes at the end of an mp3 are left unread, it is decoded again; fewer bytes may be tags."""
@@ -345,7 +346,7 @@ def _decode(
                         reader.total,
                         reader.share,
                         scale.peak if scale else 0.0,
-                        "; ".join(n for n in (note, reader.note, reason, scale.note() if scale else "") if n),
+                        joined_notes((note, reader.note, reason, scale.note() if scale else "")),
                     )
                     return decoded, consumer
                 divisor = wanted_divisor

@@ -53,7 +53,7 @@ class Downmix:
             mean = self._products[np.ix_(audible, audible)].sum() / len(audible) ** 2
             if mean < _CANCELLED_SHARE * power[audible].mean():
                 loudest = int(np.argmax(power))
-                return (loudest,), f"its channels cancel each other; only channel {loudest + 1} is used"
+                return (loudest,), f"its channels cancel each other, so only channel {loudest + 1} is used"
         if 0 < len(audible) < self._channels:
             silent = ", ".join(str(c + 1) for c in range(self._channels) if c not in audible)
             return tuple(map(int, audible)), f"channel {silent} of {self._channels} is silent and left out"

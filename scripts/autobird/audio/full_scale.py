@@ -57,6 +57,6 @@ class FullScale:
         divisor, share = self.divisor(), self._beyond[0] / self._samples
         found = f"{share:.2%} of the samples are beyond full scale (peak {self.peak:.4g})"
         if divisor == 1:
-            return f"{found}; they are clipped"
+            return f"{found} and are clipped"
         clipped = "" if divisor == self.peak else ", and the loudest are clipped"
-        return f"{found}; all samples are divided by {divisor:.4g}{clipped}"
+        return f"{found}, so all samples are divided by {divisor:.4g}{clipped}"

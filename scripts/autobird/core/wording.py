@@ -1,6 +1,6 @@
 """Wording of messages that depends on numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -39,3 +39,17 @@ def left_out_sentence(reasons: Mapping[str, str], most: int = 8) -> str:
     named = "; ".join(f"{species} ({reason})" for species, reason in list(reasons.items())[:most])
     others = f"; and {counted(len(reasons) - most, 'other')}, see counts.json" if len(reasons) > most else ""
     return f"{counted(len(reasons), 'species is', 'species are')} not trained: {named}{others}"
+
+
+def joined_notes(notes: Iterable[str]) -> str:
+    """Return the notes on one recording as one text, from which `separate_notes` gets them back; empty ones are left out.
+
+    Args:
+        notes: single notes, which hold no semicolon, or texts that this function returned.
+    """
+    return "; ".join(note for note in notes if note)
+
+
+def separate_notes(text: str) -> list[str]:
+    """Return the single notes of a text of `joined_notes`."""
+    return [note for note in text.split("; ") if note]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, explain_empty, figure, save
+from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, explain_empty, figure, make_logarithmic, save
 from autobird.core.stage import parser, run, stage
 from autobird.core.tables import read_table
 from autobird.core.wording import counted
@@ -75,13 +75,10 @@ def _duration_histogram(ax: Any, seconds: Any) -> None:
     if len(seconds):
         edges = np.geomspace(max(0.1, seconds.min() * 0.99), seconds.max() * 1.01, 30)
         ax.hist(seconds, bins=edges, color=BLUE)
-        ax.set_xscale("log")
-        ticks = [t for t in (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600) if edges[0] <= t <= edges[-1]]
-        ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-        ax.minorticks_off()
+        make_logarithmic(ax, "x", "seconds", most=7)
     else:
         explain_empty(ax, "There are no such recordings.")
-    ax.set_title(f"duration, seconds ({len(seconds)} used, {seconds.sum() / 3600:.2f} h)", fontsize=10, loc="left")
+    ax.set_title(f"duration ({len(seconds)} used, {seconds.sum() / 3600:.2f} h)", fontsize=10, loc="left")
 
 
 def _count_bars(ax: Any, values: "pd.Series[str]", title: str, colour: str) -> None:

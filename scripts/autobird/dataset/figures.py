@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autobird.audio.settings import MelSettings
 from autobird.core.files import read_json
 from autobird.core.memory_maps import memory_maps
-from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, height_of_rows, save
+from autobird.core.plots import BLUE, GREEN, GREY, ORANGE, figure, height_of_rows, make_logarithmic, save
 from autobird.core.stage import parser, run, settings_of, stage
 from autobird.core.tables import read_table, read_tables, read_text_csv
 from autobird.core.wording import counted
@@ -86,13 +86,8 @@ def durations(path: Path, recordings: pd.DataFrame, quarantined_recordings: "pd.
         series = [seconds[decoded & ~quarantined], seconds[decoded & quarantined]]
         labels = [f"accepted ({len(series[0])})", f"quarantined ({len(series[1])})"]
         ax.hist(series, bins=edges, stacked=True, color=[BLUE, GREY], label=labels)
-        ax.set_xscale("log")
-        ticks = [t for t in (0.1, 0.3, 1, 2, 5, 10, 20, 60, 120, 300, 900, 3600, 7200) if edges[0] <= t <= edges[-1]]
-        ax.set_xticks(ticks)
-        ax.set_xticklabels([f"{t:g}" for t in ticks])
-        ax.minorticks_off()
+        make_logarithmic(ax, "x", "duration, seconds")
         fig.legend(loc="outside lower center", ncols=2, fontsize=9)
-    ax.set_xlabel("duration, seconds")
     ax.set_ylabel("recordings")
     ax.yaxis.get_major_locator().set_params(integer=True)
     ax.set_title(f"{counted(len(table), 'recording')}, {seconds[~quarantined].sum() / 3600:.2f} h accepted")

@@ -11,8 +11,9 @@ import pandas as pd
 from autobird.core.errors import AutobirdError
 from autobird.core.files import atomic, read_json, write_json
 from autobird.core.stage import log, parser, run, settings_of, stage
+from autobird.core.wording import counted
 from autobird.drift.features import DRIFT_FEATURES
-from autobird.drift.monitor import DriftResult, Reference, drift_test, read_references
+from autobird.drift.monitor import FEWEST, DriftResult, Reference, drift_test, read_references
 from autobird.drift.settings import DriftTestSettings
 
 _SMALLEST_THRESHOLD = 1e-9
@@ -38,7 +39,8 @@ def summarise_drift(
             one line of text.
 
     Returns:
-        the content of `drift.json`; `summary` is one line of text.
+        the content of `drift.json`; `summary` is one line of text, which says that there are too few recordings to tell if
+        there are fewer than `FEWEST` and no drift is detected.
 
     Raises:
         AutobirdError: there are no current recordings.
@@ -53,10 +55,8 @@ def summarise_drift(
     drift = any(t.drift for t in tests.values())
     strongest = max(tests.values(), key=lambda t: t.statistic / max(t.threshold, _SMALLEST_THRESHOLD))
     summary = (
-        f"{'Drift' if drift else 'No drift'} detected: {len(current)} current recordings "
-        f"{'differ from' if drift else 'are similar to'} the recordings that the model was made with (largest difference: "
-        f"{strongest.worst}, test statistic {strongest.statistic:.2f}, threshold {strongest.threshold:.2f}; "
-        f"false-alarm rate {settings.alarm_rate:.0%})"
+        f"{_conclusion(drift, len(current))} (largest difference: {strongest.worst}, test statistic {strongest.statistic:.2f}, "
+        f"threshold {strongest.threshold:.2f}; false-alarm rate {settings.alarm_rate:.0%})"
     )
     if selection:
         summary += f"; {selection['text']}"
@@ -68,6 +68,20 @@ def summarise_drift(
         "tests": {name: dataclasses.asdict(t) for name, t in tests.items()},
         **({"selection": dict(selection)} if selection else {}),
     }
+
+
+def _conclusion(drift: bool, recordings: int) -> str:
+    """Return what the test says about that many current recordings."""
+    if drift:
+        differ = counted(recordings, "current recording differs", "current recordings differ")
+        return f"Drift detected: {differ} from the recordings that the model was made with"
+    if recordings < FEWEST:
+        number = counted(recordings, "current recording")
+        missed = f"with {number}, drift is mostly missed unless it is large, and none was detected"
+        return f"Too few recordings to tell: {missed}; give at least {FEWEST}"
+    return (
+        f"No drift detected: {recordings} current recordings are similar to the recordings that the model was made with"
+    )
 
 
 def evidently_report(references: dict[str, Reference], current: pd.DataFrame, html: Path) -> None:

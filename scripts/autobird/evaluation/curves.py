@@ -77,7 +77,9 @@ def weight_decay_figure(path: Path, candidates: pd.DataFrame, selected: float, l
             ax.set_xscale("log")
             ax.set_xticks(candidates["weight_decay"], [f"{w:g}" for w in candidates["weight_decay"]])
             ax.minorticks_off()
-            ax.set_xlabel(f"weight decay (orange: selected, {selected:g}{_end_of_range(candidates, selected)})")
+            ax.set_xlabel(
+                f"weight decay (orange: selected, {selected:g}{_end_of_range(candidates, selected)})\nlogarithmic scale"
+            )
         else:
             text = "weight decay set in the configuration,\nso none was chosen"
             ax.text(0.5, 0.5, text, ha="center", va="center", transform=ax.transAxes)

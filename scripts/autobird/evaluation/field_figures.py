@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from autobird.core.plots import BLUE, GREY, ORANGE, figure, save
+from autobird.core.plots import BLUE, GREY, ORANGE, figure, make_logarithmic, save
 
 _MAX_BARS = 40
 """Largest number of species or sites that have a row in a figure."""
@@ -100,12 +100,8 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
     if delivered and delivered["value"]:
         left.axhline(delivered["value"], color=ORANGE, linestyle="--", label="thresholds of the bundle")
         _legend_below(left)
-    left.set_yscale("log")
-    left.set(
-        xlim=(0, 1),
-        xlabel="threshold, the same for all species (no line: no false alarm)",
-        ylabel="false alarms per hour",
-    )
+    left.set(xlim=(0, 1), xlabel="threshold, the same for all species (no line: no false alarm)")
+    make_logarithmic(left, "y", "false alarms per hour")
     left.set_title("In sound without any of the model's species", fontsize=10)
     left.grid(alpha=0.3)
     y = np.arange(len(rates))[::-1]
@@ -118,7 +114,7 @@ def false_alarms_figure(path: Path, curves: pd.DataFrame, metrics: dict[str, Any
     names = [f"{name} ({rate['hours']:.2f} h)" for name, rate in rates.items()]
     right.set_yticks(y, names, fontsize=9)
     right.set_ylim(-0.7, len(rates) - 0.3)
-    right.set_xscale("log")
-    right.set_xlabel(f"false alarms per hour, {metrics['confidence']:.0%} intervals (<: no false alarm)")
+    signs = f"<: no false alarm; lines: {metrics['confidence']:.0%} intervals"
+    make_logarithmic(right, "x", f"{signs}\nfalse alarms per hour", most=8)
     right.grid(axis="x", alpha=0.3)
     save(fig, path)

@@ -50,7 +50,7 @@ def _plot_curve(ax: Any, result: dict[str, Any]) -> None:
     ax.set_xticks(ticks, [f"{round(t, 1 if t < 100 else 0):g}" for t in ticks])
     ax.minorticks_off()
     ax.set_ylim(0, 1.02)
-    ax.set_xlabel("training recordings of a species (mean)")
+    ax.set_xlabel("training recordings of a species (mean, logarithmic scale)")
     ax.set_ylabel("F1 of the most probable species per test recording")
     ax.grid(alpha=0.3)
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, fontsize=9)

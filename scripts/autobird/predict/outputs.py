@@ -27,9 +27,7 @@ _NAMED = 5
 """Number of files that a message names."""
 
 
-def text_format(
-    form: str, bundle: Bundle, table: DetectionTable, only_ascii: bool = False, to_file: bool = True
-) -> OutputFormat:
+def text_format(form: str, bundle: Bundle, table: DetectionTable, only_ascii: bool = False) -> OutputFormat:
     """Return a new writer of a format that is text.
 
     Args:
@@ -37,14 +35,13 @@ def text_format(
         bundle: the bundle that classified the files.
         table: the columns.
         only_ascii: whether JSON escapes other characters.
-        to_file: whether the text is written to a file; on the terminal, notes that files have in common are printed once, at the end.
     """
     band = Band(bundle.features.fmin, bundle.features.fmax)
     writers: dict[str, Callable[[], OutputFormat]] = {
         "csv": lambda: CsvFormat(table),
         "jsonl": lambda: JsonLinesFormat(table, only_ascii),
         "json": lambda: JsonFormat(bundle, only_ascii, table.places),
-        "table": lambda: TableFormat(to_file),
+        "table": TableFormat,
         "raven": lambda: RavenFormat(table, band),
         "raven-combined": lambda: RavenFormat(table, band),
         "audacity": AudacityFormat,

@@ -171,9 +171,7 @@ class _Command:
     def write_to(self, stream: IO[str]) -> None:
         """Write the results to a stream, in the order of the files, each as soon as those before it are written."""
         only_ascii = not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
-        form = text_format(
-            self._options.formats[0], self._bundle, self._table, only_ascii, self._options.output is not None
-        )
+        form = text_format(self._options.formats[0], self._bundle, self._table, only_ascii)
         waiting, following = dict[int, FileResult](), 0
         stream.write(form.start)
         for number, result in self._classify(range(len(self._files))):

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from autobird.core.files import read_json
-from autobird.drift.monitor import Reference, drift_test, read_references
+from autobird.drift.monitor import FEWEST, Reference, drift_test, read_references
 from autobird.drift.names import DRIFT_FEATURES, TITLES
-
-FEWEST = 20
-"""Smallest number of recordings that are tested: with fewer, only extreme drift would be found."""
 
 ALARM_RATE = 0.02
 """False-alarm rate of the audio and the model features together; the default of the workflow's drift test."""

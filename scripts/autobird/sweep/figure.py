@@ -41,7 +41,7 @@ class _Axis:
         numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
         self._levels = [] if numeric else sorted({str(v) for v in values})
         self._values = sorted(set(values)) if numeric else []
-        self._log = numeric and logarithmic and min(values) > 0
+        self.is_logarithmic = numeric and logarithmic and min(values) > 0
         self._low, self._high = (0.0, float(len(self._levels) - 1))
         if numeric:
             at = [self._transformed(v) for v in values]
@@ -50,7 +50,7 @@ class _Axis:
     def _transformed(self, value: Any) -> float:
         if self._levels:
             return float(self._levels.index(str(value)))
-        return float(np.log10(value)) if self._log else float(value)
+        return float(np.log10(value)) if self.is_logarithmic else float(value)
 
     def height(self, value: Any) -> float:
         """Return the height of a value."""
@@ -70,11 +70,11 @@ class _Axis:
         if self._levels:
             return [(self.height(level), level) for level in self._levels]
         if self._high == self._low:
-            value = 10**self._low if self._log else self._low
+            value = 10**self._low if self.is_logarithmic else self._low
             return [(0.5, f"{value:.6g}")]
         if self._are_ticks():
             return [(self.height(v), str(v) if isinstance(v, int) else f"{v:.6g}") for v in self._values]
-        if self._log:
+        if self.is_logarithmic:
             low, high = 10**self._low, 10**self._high
             found = [
                 v for v in LogLocator(subs=(1.0, 2.0, 5.0)).tick_values(low, high) if low * 0.999 <= v <= high * 1.001
@@ -138,7 +138,8 @@ def sweep_figure(
             ax.plot([x - 0.02, x], [y, y], color=GREY, linewidth=1)
             ax.annotate(text, (x, y), (-5, 0), textcoords="offset points", ha="right", va="center", fontsize=8.5,
                         bbox={"boxstyle": "round,pad=0.1", "color": "white", "alpha": 0.75})  # fmt: skip
-    ax.set_xticks(list(positions), [*names, metric.replace(" of the ", "\nof the ")])
+    labels = [f"{name}\n(logarithmic)" if axis.is_logarithmic else name for name, axis in zip(names, axes, strict=True)]
+    ax.set_xticks(list(positions), [*labels, metric.replace(" of the ", "\nof the ")])
     ax.tick_params(axis="x", length=0)
     ax.set_yticks([])
     ax.spines[["left", "bottom"]].set_visible(False)
