@@ -115,9 +115,9 @@ def test_an_added_recording_reruns_its_batch_in_the_same_call(folder: Path) -> N
     new.write_bytes(data)
     name = new.relative_to(folder / "my birds").as_posix()
     assert_only_this_batch_ran(run(folder, options=("--dry-run",)), name)
-    catalogue = "results/features/test/corpus/catalogue.parquet"
-    assert run(folder, options=(catalogue,)).batches("segment") == {batch(name)}
-    assert run(folder, options=(catalogue,)).jobs == set()
+    catalogue, dataset = "results/features/test/corpus/catalogue.parquet", "results/test/dataset/index.parquet"
+    assert run(folder, options=(catalogue, dataset)).batches("segment") == {batch(name)}
+    assert run(folder, options=(catalogue, dataset)).jobs == set()
     assert name in pq.read_table(folder / catalogue)["recording"].to_pylist()
 
 
