@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autobird.config import Config
+from autobird.core.wording import listed
 from autobird.model.settings import HeadSettings, TrainSectionSettings
 
 HEAD_KEYS = (*HeadSettings.model_fields, "seeds", "ensemble")
@@ -28,12 +29,6 @@ def head_notes(raw: Mapping[str, Any], main: Config) -> list[str]:
     if not unused:
         return []
     return [
-        f"{_listed(unused)} {'has' if len(unused) == 1 else 'have'} no effect, because train.architecture is head; of the section train, "
-        f"a head uses only {_listed(HEAD_KEYS)}"
+        f"{listed(unused)} {'has' if len(unused) == 1 else 'have'} no effect, because train.architecture is head; of the section train, "
+        f"a head uses only {listed(HEAD_KEYS)}"
     ]
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    """Return names as text: `a`, `a and b`, `a, b and c`."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autobird.core.wording import counted, joined_notes, separate_notes
+from autobird.core.wording import counted, joined_notes, listed, separate_notes
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,7 @@ def test_notes_are_joined_in_several_steps_and_separated_again() -> None:
     ]  # fmt: skip
     assert joined_notes(("", "")) == ""
     assert separate_notes("") == []
+
+
+def test_names_are_listed_with_commas_and_an_and() -> None:
+    assert [listed("abc"[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]

@@ -1,6 +1,6 @@
 """Wording of messages that depends on numbers."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -13,6 +13,11 @@ def counted(count: int, noun: str, plural: str = "") -> str:
         plural: the same in the plural; "": the noun with an s.
     """
     return f"{count} {noun if count == 1 else plural or noun + 's'}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as text: `a`, `a and b`, `a, b and c`; empty without names."""
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def shortened(text: str, longest: int) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from autobird.core.errors import AutobirdError
-from autobird.core.wording import counted
+from autobird.core.wording import counted, listed
 from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.paired import compare
 from autobird.evaluation.run_predictions import (
@@ -116,13 +116,9 @@ def conclusion(result: dict[str, Any]) -> str:
             better["a"].append(_NAMES[key])
         else:
             undecided.append(_NAMES[key])
-    parts = [f"{run} is better in {_listed(names)}" for run, names in better.items() if names]
-    parts += [f"no certain difference in {_listed(undecided)}"] if undecided else []
+    parts = [f"{run} is better in {listed(names)}" for run, names in better.items() if names]
+    parts += [f"no certain difference in {listed(undecided)}"] if undecided else []
     return f"conclusion: {'; '.join(parts)}"
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _lines(letter: str, run: dict[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from autobird.core.wording import counted
+from autobird.core.wording import counted, listed
 from autobird.evaluation.interval_text import interval_text
 from autobird.evaluation.strata import UNKNOWN
 
@@ -14,7 +14,7 @@ def summary(result: dict[str, Any]) -> str:
         result: content of the file, without `summary`.
     """
     known = [factor for factor in result["factors"] if factor["known"]]
-    names = _listed([factor["text"] for factor in known])
+    names = listed([factor["text"] for factor in known])
     if not known:
         return "Level, distance, recorder, place and time of the test recordings are not known."
     if not result["comparisons"]:
@@ -70,15 +70,11 @@ def _unknown(result: dict[str, Any]) -> list[str]:
         for stratum in factor["strata"]
         if stratum["stratum"] != UNKNOWN
     )
-    lines = [f"- Not known of any test recording: {_listed(never)}."] if never else []
-    lines += [f"- Not known of some: {_listed(partly)}."] if partly else []
+    lines = [f"- Not known of any test recording: {listed(never)}."] if never else []
+    lines += [f"- Not known of some: {listed(partly)}."] if partly else []
     if few:
         lines.append(
             f"- Too few recordings to tell (fewer than {result['min_groups']} independent groups with a species) in "
             f"{counted(few, 'class', 'classes')}; the table of the run lists them."
         )
     return lines
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else ""

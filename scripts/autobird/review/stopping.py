@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from autobird.core import quantiles
+from autobird.core.wording import listed
 from autobird.review.precision import Cell, Precision
 
 MOST = 2000
@@ -38,14 +39,13 @@ class Remaining:
         if not self.more and self.is_enough:
             return f"{what} is known to within {self.half_width:.2f}: nothing more is needed for {self.wanted:g}"
         parts = [f"{count} more of the scores {low:g}-{high:g}" for (low, high), count in sorted(self.more.items())]
-        listed = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
         if not self.more:
             return f"{what} is unknown, as there is no item with this score"
         if not self.is_enough and sum(self.more.values()) >= MOST:
             return f"{what} needs more than {MOST} further items to be known to within {self.wanted:g} (now {self.half_width:.2f})"
         if not self.is_enough:
             return f"{what} cannot be brought to within {self.wanted:g} with the {sum(self.more.values())} items that are left"
-        return f"{listed} bring {what} to within {self.wanted:g} (now {self.half_width:.2f})"
+        return f"{listed(parts)} bring {what} to within {self.wanted:g} (now {self.half_width:.2f})"
 
 
 def remaining(precision: Precision, threshold: float, wanted: float = 0.05, species: str | None = None) -> Remaining:
