@@ -255,7 +255,7 @@ def figure(results: dict[str, Any], path: Path) -> None:
         for ax, key in zip(axes, ("seconds", "mb"), strict=True):
             ax.plot(sizes, [run[key] for run in runs], "o-", color=colour, label=step)
     for ax, label, limit in zip(axes, ("seconds", "peak memory, MB"), (60, 2000), strict=True):
-        ax.axhline(limit, color=plots.GREY, linestyle="--", linewidth=1)
+        ax.axhline(limit, color=plots.GREY, linestyle="--", linewidth=1, label="goal: 60 s, 2,000 MB")
         plots.make_logarithmic(ax, "x", "recordings", most=5)
         plots.make_logarithmic(ax, "y", label)
     axes[0].legend()

@@ -14,7 +14,7 @@ LONG = 60.0
 """Time to wait for something that happens at once unless the code is wrong, seconds."""
 
 BUNDLE = ServedBundle(
-    Path("bundle"), "tiny", "float", "abc", ("a", "b"), (0.5, 0.5), (), "softmax", {"fmin": 50.0, "fmax": 7000.0}, None
+    Path("bundle"), "tiny", "float", "abc", ("a", "b"), (0.5, 0.5), (), "softmax", {}, None, (50.0, 7000.0)
 )
 
 

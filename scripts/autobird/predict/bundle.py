@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from autobird.audio.settings import FeatureSettings
 from autobird.backbone.base import BackboneInfo
+from autobird.backbone.known import BIRDNET, BIRDNET_FMAX
 from autobird.core.errors import AutobirdError
 from autobird.core.hashing import file_digest
 from autobird.predict.bundle_files import DESCRIPTION, GRAPH, MANIFEST
@@ -71,6 +72,14 @@ class Bundle:
             return 0.0
         longer = self.features.window - self.backbone.window
         return (1 + max(0, math.ceil(longer / self.backbone.window))) / self.features.hop
+
+    @property
+    def frequencies(self) -> tuple[float, float]:
+        """Lower and upper limit of what the model hears, Hz: of its mel bands, or of its backbone's input."""
+        if self.backbone is None:
+            return self.features.fmin, self.features.fmax
+        half = self.backbone.sample_rate / 2
+        return 0.0, min(half, BIRDNET_FMAX) if self.backbone.name == BIRDNET else half
 
     @classmethod
     def load(cls, folder: Path) -> "Bundle":

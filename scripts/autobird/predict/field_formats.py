@@ -31,7 +31,7 @@ BIRDNET_COLUMNS = ("Start (s)", "End (s)", "Scientific name", "Common name", "Co
 
 
 class Band:
-    """Lower and upper limit of the model's mel bands, Hz: detections have no frequencies of their own."""
+    """Lower and upper limit of what the model hears (`Bundle.frequencies`), Hz: detections have no frequencies of their own."""
 
     def __init__(self, low: float, high: float) -> None:
         self.low, self.high = f"{low:g}", f"{high:g}"

@@ -36,7 +36,7 @@ def text_format(form: str, bundle: Bundle, table: DetectionTable, only_ascii: bo
         table: the columns.
         only_ascii: whether JSON escapes other characters.
     """
-    band = Band(bundle.features.fmin, bundle.features.fmax)
+    band = Band(*bundle.frequencies)
     writers: dict[str, Callable[[], OutputFormat]] = {
         "csv": lambda: CsvFormat(table),
         "jsonl": lambda: JsonLinesFormat(table, only_ascii),

@@ -130,8 +130,7 @@ class Predict:
         return _complete(answer, info, number, request_id)
 
     def _table(self, form: str, bodies: Sequence[Mapping[str, Any]]) -> Response:
-        features = self._pool.bundle().features
-        text = table_text(form, bodies, (features["fmin"], features["fmax"]))
+        text = table_text(form, bodies, self._pool.bundle().frequencies)
         response = Response(text, content_type=f"{FORMATS[form]}; charset=utf-8")
         name = table_name(form, [body["file"] for body in bodies])
         response.headers.set("Content-Disposition", "attachment", filename=name)

@@ -116,6 +116,7 @@ class ServedBundle:
         outputs: `softmax` or `independent`, see `predict.classification.OUTPUTS`.
         features: settings of windows, front end and quiet filters, as JSON values.
         backbone: the pretrained network that it needs, as JSON values; None: none.
+        frequencies: lower and upper limit of what the model hears, Hz.
         notes: messages for the user about the thresholds.
     """
 
@@ -129,6 +130,7 @@ class ServedBundle:
     outputs: str
     features: dict[str, Any]
     backbone: dict[str, Any] | None
+    frequencies: tuple[float, float]
     notes: tuple[str, ...] = ()
 
 

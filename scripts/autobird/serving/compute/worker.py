@@ -52,6 +52,7 @@ def load(folder: Path, backbone: str | Backbone | None = None) -> tuple[Classifi
         outputs=b.calibration.outputs,
         features=b.features.model_dump(mode="json"),
         backbone=None if b.backbone is None else b.backbone.model_dump(mode="json"),
+        frequencies=b.frequencies,
         notes=tuple(AnswerOptions().notes(b)),
     )
 

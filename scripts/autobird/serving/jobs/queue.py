@@ -251,10 +251,9 @@ class Jobs:
                 self._files.remove(job.id)
 
     def _store_answer(self, job: Job, answer: TaskAnswer) -> None:
-        features = self._compute.bundle().features
         result = {
             "answer": answer.body,
-            "band": [features["fmin"], features["fmax"]],
+            "band": list(self._compute.bundle().frequencies),
             "features": dict(answer.features),
             "seconds": dict(answer.seconds),
         }
