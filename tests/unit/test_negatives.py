@@ -137,6 +137,13 @@ def test_background_species_of_which_none_is_in_the_corpus_are_reported() -> Non
     assert not any(told in note for note in listed(Recordings("A", "B", background={"a": "Fieldfare, B"})).notes)
 
 
+def test_the_remedy_for_unknown_background_species_is_not_the_column_that_was_read() -> None:
+    (without,) = listed(Recordings("A", "B", background={"a": "Fieldfare"})).notes
+    (given,) = listed(Recordings("A", "B", background={"a": "Fieldfare"}, common={"a": "Great Tit"})).notes
+    assert "give a column corpus.columns.common_name" in without
+    assert "(corpus.columns.common_name) was read, too; correct the names" in given
+
+
 def test_background_species_of_the_real_corpus_are_its_species(real_corpus: Path, tmp_path: Path) -> None:
     corpus = SourceSettings(type="folder", root=str(real_corpus), batches=1)
     listing = listed(source_of(corpus, tmp_path / "cache.sqlite"))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -78,6 +79,20 @@ def test_a_student_is_released_with_the_licence_of_its_teacher_and_reruns_what_c
         folder, "-n", "--config", FOLDER, BACKBONE, f"train={{{TRAIN}, unlabelled: field}}", f"release={{{RELEASE}, min_gain: -1}}"
     )  # fmt: skip
     assert [job for job in fewer.jobs if job.startswith("teach")] == ["teach:0"] or "teach" in fewer.rules
+
+
+def test_the_training_of_a_student_requests_the_time_of_its_teachers_windows_too(folder: Path) -> None:
+    def minutes(teacher: str) -> int:
+        write_onnx(folder / "small.onnx")
+        train = f"train={{{teacher}batch_size: 16, width: 8, threads: 1, epochs: 10000}}"
+        plan = snakemake(folder, "-n", "--config", FOLDER, BACKBONE, train)
+        assert plan.code == 0, plan.text
+        found = re.search(r"rule train:.*?runtime=(\d+)", plan.text, re.DOTALL)
+        assert found is not None
+        return int(found[1])
+
+    # The windows of the teacher are three times as many as those of the labels.
+    assert minutes("teacher: small, teacher_batch: 48, ") == pytest.approx(4 * minutes(""), rel=0.05)
 
 
 def test_a_student_without_a_gain_is_not_released_and_the_run_says_so(folder: Path) -> None:

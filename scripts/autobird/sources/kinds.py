@@ -164,9 +164,14 @@ class RecordingKinds:
             more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
             return [f"background species written with their common name: {'; '.join(names[:_MAX_LISTED])}{more}"]
         if self._example and not self._matches:
+            remedy = (
+                "the column of common names (corpus.columns.common_name) was read, too; correct the names if they are written otherwise"
+                if self._with_common_name
+                else "if they are written with other names, give a column corpus.columns.common_name"
+            )
             return [
                 f"no background species (for example {self._example!r}) is a species of the corpus, so all species of the corpus count as "
-                "absent from the background; if they are written with other names, give a column corpus.columns.common_name"
+                f"absent from the background; {remedy}"
             ]
         return []
 
