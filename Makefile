@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 RUN := results/demo
 
-.PHONY: demo birdnet test coverage test-avx2 test-long test-browser test-quality test-slurm test-gce test-image test-gpu bench costs scale lint docs lock clean
+.PHONY: demo birdnet test coverage test-avx2 test-long test-browser test-quality test-slurm test-gce test-image test-gpu bench costs scale lint lint-types lint-style docs lock clean
 
 # Run the demo, write its report if it is out of date, and print the scores.
 demo: .venv/installed
@@ -74,11 +74,15 @@ test-image: .venv/installed
 bench: .venv/installed
 	$(BIN)/python -m pytest -m benchmark -s
 
-# Check style, types, layers and the workflow.
-lint: .venv/installed
+# Check style, types, layers and the workflow. `make -j2 lint` uses two cores.
+lint: lint-types lint-style
+
+lint-types: .venv/installed
+	$(BIN)/python -m mypy
+
+lint-style: .venv/installed
 	$(BIN)/python -m ruff check
 	$(BIN)/python -m ruff format --check
-	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python -m snakemake --lint
