@@ -1,6 +1,7 @@
 """Augmentations change the share of a batch and have the strength that their settings give, and change nothing else."""
 
 import numpy as np
+import pytest
 import torch
 
 from autobird.audio.amplitude_scaling import POWER_FLOOR, Log
@@ -38,15 +39,16 @@ def test_the_gain_of_a_window_is_uniform_between_its_limits() -> None:
     np.testing.assert_allclose(gains, np.linspace(-6, 6, N), atol=0.5)
 
 
-def test_the_equaliser_is_smooth_over_the_bands_and_has_the_standard_deviation_of_its_setting() -> None:
+def test_the_equaliser_is_smooth_over_the_bands_and_has_the_standard_deviations_that_its_setting_documents() -> None:
     found = change(equaliser_db=6)
     assert np.ptp(found, axis=2).max() < 1e-4  # the same for all frames
     curves = found[:, :, 0]
     assert np.abs(curves.mean(axis=0)).max() < 0.6
     neighbours = np.diff(curves, axis=1).std()
     assert 0.1 < neighbours < 1.5
-    within = curves.std(axis=1)
-    assert 3 < np.median(within) < 6
+    share = curves.std(axis=0) / 6
+    assert np.sqrt(np.mean(share**2)) == pytest.approx(0.72, abs=0.02)
+    assert share[[0, -1]] == pytest.approx(1.02, abs=0.05)
 
 
 def test_the_share_of_mixed_windows_is_the_probability_of_the_setting() -> None:

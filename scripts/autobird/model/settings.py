@@ -109,8 +109,8 @@ class TrainSettings(Settings):
         True,
         description="Whether `resnet` subtracts from each mel band its mean over the frames of the window with sound, so that with "
         "`features.front_end: log_mel` it depends little on the level of a recording and the frequency response of the recorder "
-        "(docs/architectures.md). With false, it subtracts the mean of the training split from all bands. Not measured together "
-        "with other front ends; docs/architectures.md compares it with PCEN without it.",
+        "(docs/architectures.md). With false, it subtracts the mean of the training split from all bands. "
+        "docs/architectures.md has the scores with PCEN, too.",
     )
     d_model: int = Field(
         64,
@@ -240,8 +240,9 @@ class TrainSettings(Settings):
         6.0,
         ge=0,
         le=60,
-        description="Augmentation: standard deviation of a random smooth change of the volume over the mel bands of a window, dB. "
-        "Not with `features.front_end: pcen`.",
+        description="Augmentation: strength of a random smooth change of the volume over the mel bands of a window, dB. The standard "
+        "deviation of the change is 0.72 times this in the mean over the bands, and 1.02 times in the outermost ones. Not with "
+        "`features.front_end: pcen`.",
     )
     mask_probability: float = Field(
         0.3,
@@ -301,9 +302,9 @@ class TrainSettings(Settings):
         16000,
         ge=64,
         le=10_000_000,
-        description="Number of windows of sound that the teacher answers, made of all recordings: parts of recordings, played faster or "
-        "slower, mixed, filtered and with noise. Those made of recordings of the training split alone are used. The teacher needs most "
-        "of the time of a run.",
+        description="Number of windows of sound that the teacher answers: parts of recordings of all splits, played faster or slower, "
+        "mixed, filtered and with noise. Those made of recordings of the training split alone are used. Of each batch, at most 240 "
+        "recordings and two hours of sound are used (docs/students.md). The teacher needs most of the time of a run.",
     )
     unlabelled: str | None = Field(
         None,
