@@ -349,8 +349,8 @@ def test_the_comparison_tells_the_date_of_the_results_and_warns_of_a_cross_valid
     one, two = (write_crossval(write_test_split(tmp_path / name, ["a"] * 8), 30) for name in ("one", "two"))
     for run in (one, two):
         os.utime(run / "crossval/predictions.parquet", (0, 0))
-        write_model(run, epochs=2, threads=8)
-        write_model(run / "members/fold0.seed4", epochs=2 if run == one else 3, seed=5, threads=2)
+        write_model(run, epochs=2, threads=8, devices=1, nodes=1)
+        write_model(run / "members/fold0.seed4", epochs=2 if run == one else 3, seed=5, threads=2, devices=4, nodes=2)
     result = compare_folders(one, two, SETTINGS)
     assert result["a"]["made"] == "1970-01-01 00:00 UTC"
     assert "warning" not in result["a"]

@@ -23,7 +23,7 @@ from autobird.evaluation.predictions import (
     recording_label_sets,
 )
 
-_NOT_COMPARED = {"seed", "seeds", "threads", "device"}
+_NOT_COMPARED = {"seed", "seeds", "threads", "device", "devices", "nodes"}
 """Settings of the training in which a network of a cross-validation may differ from that of its run."""
 
 Floats = NDArray[np.float64]
