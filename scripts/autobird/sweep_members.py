@@ -12,7 +12,7 @@ from autobird.head_keys import HEAD_KEYS
 from autobird.members import Member, crossval_id, fold_id, seed_id, with_settings
 from autobird.model.settings import TrainSettings
 from autobird.sweep.definition import Definition, read_definition
-from autobird.sweep.halving import folds_of_rungs
+from autobird.sweep.halving import count_kept, folds_of_rungs
 from autobird.sweep.trials import Values, expand, trial_id
 
 MAX_SWEEP_TRAININGS = 300
@@ -78,8 +78,16 @@ class Sweep:
 
     @property
     def most_trainings(self) -> int:
-        """Number of trainings if every trial is trained on the folds of the last rung or, with halving, on those of the first."""
-        return len(self.trials) * len(self.seeds) * max(1, len(self.rungs[0]))
+        """Largest number of trainings that are new on a rung, and so can be ready at once.
+
+        With halving, a later rung can have more of them than the first one, because it adds more folds.
+        """
+        trials, folds_before, most = len(self.trials), 0, 0
+        for folds in self.rungs:
+            most = max(most, trials * len(self.seeds) * max(1, len(folds) - folds_before))
+            folds_before = len(folds)
+            trials = 1 + count_kept(trials - 1, self.main.sweep.keep or 1)
+        return most
 
     def member_id(self, trial: str, fold: int | None, seed: int) -> str:
         """Return the id of the member that is a training of a trial. The trial with the settings of the run has members of the run."""

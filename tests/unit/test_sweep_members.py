@@ -100,6 +100,24 @@ def test_halving_trains_on_the_folds_of_the_rung(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("settings", "most"),
+    [
+        ({}, 11),
+        ({"validate_on": "folds"}, 55),
+        # Folds 0; 1; 2 and 3; 4. Trials: 11; 10; 10, on two folds; 10.
+        ({"validate_on": "folds", "keep": 0.9}, 20),
+        ({"validate_on": "folds", "keep": 0.3, "train_seeds": [4, 5]}, 22),
+    ],
+)
+def test_the_most_trainings_that_are_ready_at_once_are_those_of_a_rung(
+    settings: dict[str, Any], most: int, tmp_path: Path
+) -> None:
+    widths = list(range(20, 30))
+    sweep, _ = make(tmp_path, {"train.width": {"values": widths}}, settings, dataset={"folds": 5})
+    assert sweep.most_trainings == most
+
+
+@pytest.mark.parametrize(
     ("parameters", "settings", "raw", "message"),
     [
         ({"train.with": {"value": 8}}, {}, {}, "parameters.train.with: there is no such key of the section train"),

@@ -148,7 +148,7 @@ def sweep_targets(wildcards):
         exit_with_error(
             f"{CONFIG.sweep.file} has {len(SWEEP.trials)} trials (with the settings of the run), with seeds and folds "
             f"{SWEEP.most_trainings} trainings, and at most {MAX_SWEEP_TRAININGS} are supported; lower run_cap or the number of values, "
-            "or set sweep.keep"
+            f"or {'lower' if CONFIG.sweep.keep else 'set'} sweep.keep"
         )
     if CONFIG.sweep.validate_on == "folds":
         refuse_given_splits()

@@ -22,6 +22,12 @@ def folds_of_rungs(folds: int, keep: float | None) -> list[list[int]]:
     return [list(range(count)) for count in counts]
 
 
+def count_kept(others: int, keep: float) -> int:
+    """Return how many of the trials other than that with the settings of the run reach the next rung."""
+    # 0.3 * 10 is 3.0000000000000004 in some orders of the product: not four.
+    return math.ceil(round(keep * others, 9))
+
+
 def survivors(ranking: Sequence[str], defaults: str, keep: float) -> list[str]:
     """Return the trials that reach the next rung: the best ones, and always the one with the settings of the run.
 
@@ -33,6 +39,5 @@ def survivors(ranking: Sequence[str], defaults: str, keep: float) -> list[str]:
         keep: share of the other trials that are kept, rounded up.
     """
     others = [name for name in ranking if name != defaults]
-    # 0.3 * 10 is 3.0000000000000004 in some orders of the product: not four.
-    kept = set(others[: math.ceil(round(keep * len(others), 9))])
+    kept = set(others[: count_kept(len(others), keep)])
     return [name for name in ranking if name == defaults or name in kept]
