@@ -171,7 +171,8 @@ class TrainSettings(Settings):
         ge=1,
         le=10000,
         description="Number of epochs. In each epoch, the network is trained on as many windows as the training split has with species, "
-        "and on the share `negative_share` of negative windows besides.",
+        "and on the share `negative_share` of negative windows besides; with negative windows, on at least 512 in all (if there are as "
+        "many).",
     )
     batch_size: int = Field(
         16,
