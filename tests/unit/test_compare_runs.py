@@ -372,6 +372,31 @@ def test_settings_that_an_older_cross_validation_does_not_have_are_no_difference
     assert (f"({different})" in warning) if different else warning == ""
 
 
+def test_a_cross_validation_of_other_recordings_or_thresholds_is_no_longer_that_of_the_run(tmp_path: Path) -> None:
+    """A run that was repeated with more recordings had the scores of the old ones in its card."""
+    member, fold = tmp_path / "members/fold0.seed4", tmp_path / "members/fold0"
+    counts = {"recordings": 150, "windows": 900, "splits": {"test": {"recordings": 30}}, "left_out": {}}
+    calibration = {"precision": None, "aggregation": "mean", "false_alarms": {"wanted_per_hour": None, "per_hour": 3.0}}
+    write_json(tmp_path / "dataset/counts.json", counts)
+    assert other_settings(tmp_path, 0, 4) == ""
+    write_json(fold / "dataset/counts.json", counts | {"splits": {"test": {"recordings": 40}}})
+    write_json(tmp_path / "release/calibration.json", calibration)
+    write_json(
+        member / "release/calibration.json", calibration | {"false_alarms": {"wanted_per_hour": None, "per_hour": 5.0}}
+    )
+    assert other_settings(tmp_path, 0, 4) == ""
+    write_json(tmp_path / "dataset/counts.json", counts | {"recordings": 162, "windows": 990})
+    assert "made of other recordings than its main run (counts.json: recordings, windows)" in other_settings(
+        tmp_path, 0, 4
+    )
+    write_json(
+        tmp_path / "release/calibration.json", calibration | {"precision": 0.9, "false_alarms": {"wanted_per_hour": 2}}
+    )
+    assert "made with other settings than its main run (false_alarms_per_hour, precision)" in other_settings(
+        tmp_path, 0, 4
+    )
+
+
 def test_the_checksums_of_a_run_are_those_of_the_catalogue_of_its_corpus(tmp_path: Path) -> None:
     run = write_test_split(tmp_path / "one", ["a"] * 4, sha=True)
     assert read_test_split(run).recordings["sha256"].tolist() == [f"sha r{i}" for i in range(4)]

@@ -195,7 +195,7 @@ def test_an_averaged_ensemble_is_released_as_one_graph(demo: Path) -> None:
     results = demo / "results/test"
     result = read_json(results / "release/ensemble.json")
     assert result["networks"] == ["main", "seed5"]
-    assert Bundle(results / "release/bundle").labels
+    assert Bundle.load(results / "release/bundle").labels
     assert Graph(results / "release/bundle/model.onnx").species == 3
     card = (results / "release/bundle/MODEL_CARD.md").read_text()
     assert "The model is an ensemble: it holds 2 networks" in card

@@ -1,5 +1,6 @@
 """Predictions of a finished run for its test recordings, from the test split or from a cross-validation."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ from autobird.evaluation.predictions import (
 
 _NOT_COMPARED = {"seed", "seeds", "threads", "device", "devices", "nodes"}
 """Settings of the training in which a network of a cross-validation may differ from that of its run."""
+
+_OF_SPLITS = ("splits", "negatives", "untestable", "splits_overridden")
+"""What `counts.json` says about the splits, which are others in each fold."""
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -185,27 +189,56 @@ def _date(file: Path) -> str:
 
 
 def other_settings(run: Path, fold: int, seed: int) -> str:
-    """Return a warning if the networks of a cross-validation were trained otherwise than that of the run, or "".
+    """Return a warning if the networks of a cross-validation were trained otherwise, or on other recordings, than that of the run, or "".
 
-    `autobird compare` prefers the cross-validation, which stays as it is when only the main run is computed again.
+    `autobird compare` prefers the cross-validation, which stays as it is when only the main run is computed again: after a change of
+    settings, or with more recordings.
 
     Args:
         run: folder of the run.
         fold: of one of the networks.
         seed: of the same.
     """
-    files = [run / "model" / "model.json", run / "members" / f"fold{fold}.seed{seed}" / "model" / "model.json"]
-    if not all(file.is_file() for file in files):
-        return ""
-    main, member = (_settings(read_json(file)) for file in files)
-    # Settings that only one of them has are new in its version of Autobird, and off by default.
-    different = sorted(name for name in {*main} & {*member} - _NOT_COMPARED if main[name] != member[name])
-    if not different:
-        return ""
-    return (
-        f"the cross-validation of {run.name} was made with other settings than its main run ({', '.join(different)}); run "
-        "`snakemake crossval` again with the settings of the main run to compare these"
+    member = run / "members" / f"fold{fold}.seed{seed}"
+    different = _differences(_settings, run / "model" / "model.json", member / "model" / "model.json")
+    different += _differences(
+        _detection_settings, run / "release" / "calibration.json", member / "release" / "calibration.json"
     )
+    if different:
+        return (
+            f"the cross-validation of {run.name} was made with other settings than its main run ({', '.join(different)}); run "
+            "`snakemake crossval` again with the settings of the main run to compare these"
+        )
+    counts = run / "dataset" / "counts.json", run / "members" / f"fold{fold}" / "dataset" / "counts.json"
+    if different := _differences(_counts, *counts):
+        return (
+            f"the cross-validation of {run.name} was made of other recordings than its main run (counts.json: {', '.join(different)}); "
+            "run `snakemake crossval` again to compare the same recordings"
+        )
+    return ""
+
+
+def _differences(read: Callable[[dict[str, Any]], dict[str, Any]], main: Path, member: Path) -> list[str]:
+    """Return the names of what differs between two JSON files; none if one of them is not there.
+
+    What only one of them has is new in its version of Autobird, and off by default.
+    """
+    if not (main.is_file() and member.is_file()):
+        return []
+    a, b = read(read_json(main)), read(read_json(member))
+    return sorted(name for name in {*a} & {*b} - _NOT_COMPARED if a[name] != b[name])
+
+
+def _detection_settings(calibration: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that a `calibration.json` records."""
+    wanted = calibration.get("false_alarms", {})
+    found = {"false_alarms_per_hour": wanted["wanted_per_hour"]} if "wanted_per_hour" in wanted else {}
+    return found | {name: calibration[name] for name in ("precision", "aggregation") if name in calibration}
+
+
+def _counts(counts: dict[str, Any]) -> dict[str, Any]:
+    """Return what a `counts.json` says about the recordings, whatever their splits."""
+    return {name: value for name, value in counts.items() if name not in _OF_SPLITS}
 
 
 def _settings(model: dict[str, Any]) -> dict[str, Any]:

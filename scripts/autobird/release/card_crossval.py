@@ -19,7 +19,8 @@ _METRICS = {
 
 
 def read_crossval(file: Path | None, train: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the result of the cross-validation of a run; None if there is none, or if it was made with other settings than the run.
+    """Return the result of the cross-validation of a run; None if there is none, or if it was made with other settings or
+    of other recordings than the run.
 
     Args:
         file: `crossval.json` in `results/<run>/crossval`, or that of the ensembles in `crossval/ensemble`.
