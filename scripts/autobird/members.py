@@ -7,7 +7,8 @@ from typing import Any
 from autobird.config import Config, load_config
 
 MAX_CROSSVAL_MEMBERS = 300
-"""Largest number of trainings of a cross-validation: all of them may be ready to run at once, with the datasets of their folds."""
+"""Largest number of folds times seeds of a cross-validation: all these trainings may be ready to run at once, with the datasets of their
+folds. Teachers, networks without a teacher and distilled networks are not counted."""
 
 
 @dataclass(frozen=True)

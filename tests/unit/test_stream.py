@@ -87,10 +87,10 @@ def test_windows_in_blocks_are_those_of_the_whole_recording(
     s = FeatureSettings.model_validate(variant)
     front_end, graph, samples = FrontEnd.of(s), Graph(bundle / "model.onnx"), noise(length)
     recording = RecordingStream(front_end, graph, s, keep_frames=True)
-    for part in divided(samples, length):
-        recording.add(part)
-    assert recording.samples == length
-    with one_blas_thread():
+    with one_blas_thread():  # as in `Classifier`; with several threads the last bits of the products differ
+        for part in divided(samples, length):
+            recording.add(part)
+        assert recording.samples == length
         found, expected = recording.finish(), at_once(front_end, graph, samples, s)
     for name, value in expected._asdict().items():
         if name not in ("statistics", "seconds"):
