@@ -133,7 +133,8 @@ def test_a_killed_process_ends_the_others_and_the_resumed_training_ends_with_the
     assert stage.weights.read_bytes() == uninterrupted
 
 
-@pytest.mark.parametrize("receiver", ["launcher", pytest.param("process 1", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("receiver", ["launcher", "process 1"])
 def test_sigterm_to_any_process_saves_a_checkpoint_and_all_end_with_143(
     receiver: str, inputs: Path, uninterrupted: bytes, tmp_path: Path, moment: random.Random
 ) -> None:

@@ -55,6 +55,7 @@ def test_an_empty_folder_or_a_single_species_stops_the_run_before_any_job(projec
         assert words in result.text
 
 
+@pytest.mark.long
 def test_a_folder_of_text_files_is_quarantined_and_the_error_names_the_table_of_reasons(project: Path) -> None:
     for name in ("A/a.mp3", "A/b.wav", "B/c.flac"):
         file = project / "texts" / name

@@ -60,6 +60,7 @@ def test_the_scores_of_the_evaluation_are_those_of_the_predictions(finished_fold
     assert_delivered(finished_folder / "results/test", root, truth)
 
 
+@pytest.mark.long
 def test_a_folder_of_the_test_recordings_has_the_drift_features_of_the_test_split(folder: Path) -> None:
     split = pd.read_csv(folder / "results/test/drift/current.csv", index_col="recording")
     for name in split.index:
@@ -89,6 +90,7 @@ def test_a_repeated_release_gives_the_same_bytes(folder: Path) -> None:
     assert {p: hashlib.sha256(p.read_bytes()).digest() for p in repeatable} == before
 
 
+@pytest.mark.long
 def test_a_folder_of_field_recordings_is_predicted_in_batches(folder: Path) -> None:
     write_folder(folder / "field work", species=2, recordings=3, seed=9)
     (folder / "field work" / "broken.mp3").write_text("no sound")

@@ -186,6 +186,7 @@ def test_a_policy_that_excludes_a_licence_quarantines_its_recordings_and_decodes
     assert again.rules == {"manifest", "catalogue", *AFTER_CATALOGUE}
 
 
+@pytest.mark.long
 def test_recordings_that_are_taken_down_disappear_from_every_output_in_the_next_run(folder: Path) -> None:
     with (folder / "my birds" / "SOURCES.csv").open(newline="", encoding="utf-8") as file:
         table = list(csv.DictReader(file))
@@ -245,6 +246,7 @@ def test_a_new_rms_filter_reruns_the_dataset_and_later_stages(folder: Path) -> N
     assert run(folder, "features={min_rms: 0.02}").rules == {"dataset", *AFTER_DATASET}
 
 
+@pytest.mark.long
 def test_changed_code_and_libraries_are_planned_again_although_fingerprints_are_stored(folder: Path) -> None:
     def planned() -> set[str]:
         result = snakemake(folder, "-n", "--config", FOLDER)

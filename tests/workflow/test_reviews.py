@@ -44,6 +44,7 @@ def decide(project: Path, file: str, decision: str, start: float = 0.0, end: flo
     table.write_text(text + csv_text([row.row()]))
 
 
+@pytest.mark.long
 def test_a_decision_repeats_what_depends_on_it_and_nothing_else(project: Path) -> None:
     def run() -> set[str]:
         result = snakemake(project, *TARGETS, "--configfile", "config/test.yaml", "mine.json")

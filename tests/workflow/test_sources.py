@@ -59,6 +59,7 @@ def segments_and_split(project: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.long
 def test_a_folder_a_table_and_xeno_canto_give_the_same_segments_and_the_same_split(
     project: Path, part: tuple[list[dict[str, str]], Path], server: FakeServer
 ) -> None:

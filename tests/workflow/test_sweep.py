@@ -77,6 +77,7 @@ sys.exit(process.wait())
 """An agent of W&B that starts one trial as it does after an answer of the server, but without a server."""
 
 
+@pytest.mark.long
 def test_an_agent_of_wandb_trains_a_trial_and_logs_its_scores(demo: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", AGENT],
