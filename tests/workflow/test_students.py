@@ -88,9 +88,9 @@ def test_the_training_of_a_student_requests_the_time_of_its_teachers_windows_too
         train = f"train={{{teacher}batch_size: 16, width: 8, threads: 1, epochs: 10000}}"
         plan = snakemake(folder, "-n", "--config", FOLDER, BACKBONE, train)
         assert plan.code == 0, plan.text
-        found = re.search(r"rule train:.*?runtime=(\d+)", plan.text, re.DOTALL)
-        assert found is not None
-        return int(found[1]) - round(NEEDS["train"].minutes)
+        # A student's run also trains the network without a teacher, which needs less time.
+        found = re.findall(r"rule train:.*?runtime=(\d+)", plan.text, re.DOTALL)
+        return max(map(int, found)) - round(NEEDS["train"].minutes)
 
     # The windows of the teacher are three times as many as those of the labels.
     assert minutes("teacher: small, teacher_batch: 48, ") == pytest.approx(4 * minutes(""), rel=0.05)
