@@ -376,7 +376,12 @@ def test_a_cross_validation_of_other_recordings_or_thresholds_is_no_longer_that_
     """A run that was repeated with more recordings had the scores of the old ones in its card."""
     member, fold = tmp_path / "members/fold0.seed4", tmp_path / "members/fold0"
     counts = {"recordings": 150, "windows": 900, "splits": {"test": {"recordings": 30}}, "left_out": {}}
-    calibration = {"precision": None, "aggregation": "mean", "false_alarms": {"wanted_per_hour": None, "per_hour": 3.0}}
+    calibration = {
+        "precision": None,
+        "aggregation": "mean",
+        "smoothing": 0.0,
+        "false_alarms": {"wanted_per_hour": None, "per_hour": 3.0},
+    }
     write_json(tmp_path / "dataset/counts.json", counts)
     assert other_settings(tmp_path, 0, 4) == ""
     write_json(fold / "dataset/counts.json", counts | {"splits": {"test": {"recordings": 40}}})
@@ -390,9 +395,10 @@ def test_a_cross_validation_of_other_recordings_or_thresholds_is_no_longer_that_
         tmp_path, 0, 4
     )
     write_json(
-        tmp_path / "release/calibration.json", calibration | {"precision": 0.9, "false_alarms": {"wanted_per_hour": 2}}
+        tmp_path / "release/calibration.json",
+        calibration | {"precision": 0.9, "smoothing": 0.5, "false_alarms": {"wanted_per_hour": 2}},
     )
-    assert "made with other settings than its main run (false_alarms_per_hour, precision)" in other_settings(
+    assert "made with other settings than its main run (false_alarms_per_hour, precision, smoothing)" in other_settings(
         tmp_path, 0, 4
     )
 

@@ -233,7 +233,9 @@ def _detection_settings(calibration: dict[str, Any]) -> dict[str, Any]:
     """Return the settings that a `calibration.json` records."""
     wanted = calibration.get("false_alarms", {})
     found = {"false_alarms_per_hour": wanted["wanted_per_hour"]} if "wanted_per_hour" in wanted else {}
-    return found | {name: calibration[name] for name in ("precision", "aggregation") if name in calibration}
+    return found | {
+        name: calibration[name] for name in ("precision", "aggregation", "smoothing") if name in calibration
+    }
 
 
 def _counts(counts: dict[str, Any]) -> dict[str, Any]:
